@@ -1,0 +1,51 @@
+# `make quickstart` and `make test` set up everything they need in .venv; nothing else is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+WORKERS ?= 2
+
+.PHONY: help quickstart test test-slow lint types imports benchmarks clean
+
+help:
+	@echo "make quickstart   install, and boost a model on this CPU"
+	@echo "make test         install, and run the tests (minutes)"
+	@echo "make test-slow    the rest of the tests"
+	@echo "make lint types imports    what else CI checks"
+	@echo "make benchmarks   ratios, side by side"
+
+$(VENV)/base: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
+	$(PIP) install -c .ci/constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/base
+	$(PIP) install -c .ci/constraints.txt -e ".[dev]"
+	@touch $@
+
+quickstart: $(VENV)/base
+	$(BIN)/boostlora run quickstart
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-slow: $(VENV)/dev
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+imports: $(VENV)/dev
+	$(BIN)/lint-imports
+
+benchmarks: $(VENV)/base
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

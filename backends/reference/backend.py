@@ -1,0 +1,45 @@
+"""The reference backend as a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from ...engine.contracts import BoostedModel, ModelSource, Site
+from ...engine.hookspecs import hookimpl
+from ...engine.options import option, whole
+
+
+@attrs.frozen(kw_only=True)
+class Reference:
+    """NumPy and SciPy in float64, gradients by hand: slow, small, and the measure of other backends."""
+
+    threads: int = option(1, "BLAS threads; a run is bit-identical only for the same number", whole)
+
+    @property
+    def architectures(self) -> frozenset[str]:
+        """What it can compute."""
+        from .model import ARCHITECTURES  # noqa: PLC0415 - SciPy is not needed to list plugins
+
+        return frozenset(ARCHITECTURES)
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """The optimiser rules it implements."""
+        from .optimizers import RULES  # noqa: PLC0415
+
+        return frozenset(RULES)
+
+    def open(self, source: ModelSource, sites: Sequence[Site]) -> BoostedModel:
+        """Load the weights into memory."""
+        from .model import ReferenceModel  # noqa: PLC0415
+
+        return ReferenceModel(source, sites, self.threads)
+
+
+@hookimpl
+def register_backends(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `reference`."""
+    register("reference", Reference)

@@ -1,0 +1,68 @@
+"""Leading singular triplets of a weight, with canonical signs."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from ...engine.contracts import Frame
+from ...engine.errors import NonFiniteError
+
+Matrix = NDArray[np.float64]
+
+SMALL = 256
+"""Below this width a full SVD costs no more than anything cleverer."""
+PARTIAL_SHARE = 0.25
+"""The partial route is taken when at most this share of the directions is asked for."""
+TIE = 1e-6
+"""Entries within this relative distance of the largest count as equally large; the first of them decides the sign.
+Backends differ by far less, so that they agree on the sign even where two entries tie."""
+
+
+def leading_triplets(W: Matrix, count: int) -> Frame:
+    """The `count` largest singular triplets of `W (d_out, d_in)`: `W v_i = s_i u_i`, columns orthonormal.
+
+    Raises `NonFiniteError` for a weight with NaN or Inf, for which LAPACK may return NaN without a word.
+    """
+    if not np.isfinite(W).all():
+        raise NonFiniteError("a weight contains NaN or Inf; it has no singular directions")
+    width = min(W.shape)
+    if not 0 < count <= width:
+        raise ValueError(f"{count} directions of a weight that has {width}")
+    partial = width >= SMALL and count <= PARTIAL_SHARE * width
+    U, S, V = _partial(W, count) if partial else _full(W)
+    return canonical(U[:, :count], S[:count], V[:, :count])
+
+
+def canonical(U: Matrix, S: Matrix, V: Matrix) -> Frame:
+    """Flip each pair of columns so that the largest-magnitude entry of the left one is positive."""
+    magnitude = np.abs(U)
+    pivot = np.argmax(magnitude >= (1.0 - TIE) * magnitude.max(axis=0), axis=0)
+    sign = np.where(U[pivot, np.arange(U.shape[1])] < 0.0, -1.0, 1.0)
+    return Frame(U=U * sign, S=S.copy(), V=V * sign)
+
+
+def _full(W: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+    try:
+        U, S, Vt = scipy.linalg.svd(W, full_matrices=False, lapack_driver="gesdd")
+    except np.linalg.LinAlgError:  # divide and conquer can fail to converge where QR iteration does not
+        U, S, Vt = scipy.linalg.svd(W, full_matrices=False, lapack_driver="gesvd")
+    return U, S, Vt.T
+
+
+def _partial(W: Matrix, count: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Eigenvectors of the smaller Gram matrix, then one Rayleigh-Ritz step.
+
+    With `X` the leading eigenvectors of `W^T W` (or of `W W^T`, whichever is smaller), `W X = Q T` and
+    `T = A diag(S) C^T` give `U = Q A` and `V = X C`. The Gram matrix squares the condition number; the step gives back
+    orthonormal columns to rounding and `W V = U diag(S)` exactly, whatever the eigensolver lost.
+    """
+    if W.shape[0] < W.shape[1]:
+        V, S, U = _partial(W.T, count)
+        return U, S, V
+    n = W.shape[1]
+    _, X = scipy.linalg.eigh(W.T @ W, subset_by_index=(n - count, n - 1), driver="evr")
+    Q, T = np.linalg.qr(W @ X)
+    A, S, Ct = np.linalg.svd(T)
+    return Q @ A, S, X @ Ct.T

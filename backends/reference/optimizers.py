@@ -1,0 +1,51 @@
+"""Update rules, one pure function each: `rule(options, gradient, state, step) -> (direction, state)`.
+
+The parameter then moves by `-learning_rate * direction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+State = Mapping[str, Array]
+Rule = Callable[[Any, Array, Array, State, int], tuple[Array, State]]
+
+
+def adam(options: Any, value: Array, gradient: Array, state: State, step: int) -> tuple[Array, State]:
+    """Adam (Kingma and Ba, 2015, algorithm 1) with decoupled weight decay (Loshchilov and Hutter, 2019).
+
+    `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`, direction `m^ / (sqrt v^ + eps) + decay * value`, with
+    `m^ = m / (1 - b1^k)` and `v^ = v / (1 - b2^k)` at step k, counting from 1.
+    """
+    m = options.beta1 * state.get("m", 0.0) + (1 - options.beta1) * gradient
+    v = options.beta2 * state.get("v", 0.0) + (1 - options.beta2) * gradient**2
+    m_hat, v_hat = m / (1 - options.beta1**step), v / (1 - options.beta2**step)
+    direction = m_hat / (np.sqrt(v_hat) + options.eps) + options.weight_decay * value
+    return direction, {"m": m, "v": v}
+
+
+def sgd(options: Any, value: Array, gradient: Array, state: State, step: int) -> tuple[Array, State]:
+    """SGD with heavy-ball momentum, `m = momentum * m + g + decay * value`, direction `m`.
+
+    With `nesterov`, the direction is `g + decay * value + momentum * m`.
+    """
+    del step
+    gradient = gradient + options.weight_decay * value
+    m = options.momentum * state.get("m", 0.0) + gradient
+    return (gradient + options.momentum * m if options.nesterov else m), {"m": m}
+
+
+RULES: Mapping[str, Rule] = {"adam": adam, "sgd": sgd}
+
+
+def clipped(gradients: Mapping[str, Array], limit: float) -> Mapping[str, Array]:
+    """All gradients scaled by `min(1, limit / ||g||)`, the norm taken over all of them; `limit` 0 leaves them."""
+    if not limit:
+        return gradients
+    norm = float(np.sqrt(sum(float(np.sum(g**2)) for g in gradients.values())))
+    return gradients if norm <= limit else {name: g * (limit / norm) for name, g in gradients.items()}

@@ -1,0 +1,1 @@
+"""The part of BoostLoRA that is the same for every plugin and every backend."""

@@ -1,0 +1,106 @@
+"""The loop over rounds: play, commit, tell, until there is a reason to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import UsageError
+from ..record.directory import PROVENANCE, RESULT, RunDirectory
+from ..record.provenance import provenance, versions
+from ..registry import Registry
+from ..workplace import Workplace
+from .events import Events
+from .experiment import Experiment, Prepared, open_experiment
+from .rounds import Player
+from .state import End, RunInfo, RunResult
+from .stopping import best_round, reason_to_stop
+
+
+def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workplace: Workplace) -> RunResult:
+    """Play every round that is not on disk yet, and write the result.
+
+    The directory must be locked by the caller. Interrupting it anywhere loses at most the round in progress; calling it again
+    goes on, to the bit-identical result on the same machine and versions.
+    """
+    experiment = open_experiment(prepared, workplace)
+    _check_origin(directory, experiment)
+    player = Player(experiment, workplace.report)
+    resumed_from = _restore(player, directory)
+    run = RunInfo(path=directory.path, spec=prepared.spec, plan=prepared.plan, resumed_from=resumed_from)
+    events = Events(registry.manager)
+    events.tell("run_started", run=run)
+    for record in directory.records:
+        events.tell("round_finished", run=run, record=record)
+    status, reason = _play_on(player, directory, run, events)
+    result = RunResult(
+        status=status,
+        reason=reason,
+        rounds=len(directory.records) - 1,
+        best_round=best_round(directory.records, prepared.spec),
+        digest=directory.digest,
+    )
+    directory.write_json(RESULT, result.as_json())
+    events.tell("run_finished", run=run, result=result)
+    return result
+
+
+def _play_on(player: Player, directory: RunDirectory, run: RunInfo, events: Events) -> tuple[End, str]:
+    """Rounds, until one is the last."""
+    if not directory.records:
+        played = player.base()
+        record = directory.commit(played.record, played.outcomes)
+        player.accept(played)
+        events.tell("round_finished", run=run, record=record)
+    while True:
+        end = reason_to_stop(directory.records, run.spec, run.plan)
+        if end is not None:
+            return end
+        number = len(directory.records)
+        selection = player.select(number)
+        if len(selection) == 0:
+            return "converged", "nothing is left to learn: the sampler chose no example"
+        played = player.play(number, selection, directory.records[-1])
+        if played.record.status == "nonfinite" and run.spec.stop.on_nonfinite == "stop":
+            return "failed", f"round {number} was refused: {played.record.reason}"
+        record = directory.commit(played.record, played.outcomes, played.training)
+        player.accept(played)
+        events.tell("round_finished", run=run, record=record)
+
+
+def _restore(player: Player, directory: RunDirectory) -> int:
+    """Bring the model to where the directory's rounds leave it; returns how many there are."""
+    for record in directory.records:
+        outcomes = directory.outcomes(record.round)
+        player.history.append(outcomes["train"])
+        player.outcomes = outcomes
+        if record.scale != 0.0:
+            player.remember(directory.updates(record.round), record.scale)
+    player.experiment.model.assemble(player.ensemble)
+    return max(0, len(directory.records) - 1)
+
+
+def _check_origin(directory: RunDirectory, experiment: Experiment) -> None:
+    """Record where a new run comes from; refuse to go on with other data or weights than an old one began with."""
+    spec = experiment.spec
+    hashes = {"spec": spec.sha256, **experiment.hashes}
+    recorded = directory.provenance()
+    if recorded is None:
+        directory.write_json(PROVENANCE, provenance(hashes, spec.head.seed))
+        return
+    changed = _changes(recorded.get("hashes", {}), hashes)
+    if changed:
+        raise UsageError(
+            f"{directory.path}: cannot go on: since the run began, {changed} changed. Put the old ones back, "
+            "or start over with: boostlora run --fresh"
+        )
+    differing = _changes(recorded.get("versions", {}), versions())
+    if differing and directory.records:
+        directory.write_json(PROVENANCE, {**recorded, "resumed_with": versions()})
+
+
+def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{name} ({old.get(name, 'none')[:12]} -> {new[name][:12]})"
+        for name in new
+        if old.get(name) != new[name]
+    )

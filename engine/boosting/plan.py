@@ -1,0 +1,169 @@
+"""What a run will do, before it does anything: sites, numbers trained, directions needed, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from ..contracts import Blueprint, FreeFactors, LinearCore, Parametrisation, Site, Splits
+from ..errors import ExhaustedError, UsageError, blame
+from ..sites import choose_sites
+from ..spec import Spec
+from ..streams import Streams
+
+
+@attrs.frozen(kw_only=True)
+class SitePlan:
+    """One site's share of the plan."""
+
+    site: Site
+    capacity: int | None
+    """Rounds its directions last; None: without end."""
+    depth: int
+    """Singular directions of the base weight that the run computes."""
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """A run that could be started."""
+
+    sites: tuple[SitePlan, ...]
+    rounds: int
+    parameters: int
+    """Numbers trained in one round, tying counted."""
+    examples: Mapping[str, int]
+    classes: int
+    weight_bytes: int
+    extra_bytes: int
+    """Frames, trained values, their gradients and the optimiser's state: what boosting adds to the model."""
+    update_bytes: int
+    """Size on disk of one round's updates."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def capacity(self) -> int | None:
+        """Rounds the scarcest site can serve."""
+        limits = [site.capacity for site in self.sites if site.capacity is not None]
+        return min(limits) if limits else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan for scripts."""
+        sites = [
+            {"name": s.site.name, "shape": list(s.site.shape), "capacity": s.capacity, "directions": s.depth}
+            for s in self.sites
+        ]
+        content = attrs.asdict(self, filter=lambda a, _: a.name != "sites")
+        return {**content, "capacity": self.capacity, "sites": sites}
+
+
+def make_plan(spec: Spec, splits: Splits) -> tuple[Plan, Blueprint]:
+    """Plan a run, and refuse one that cannot end well. Raises `UsageError` or `ExhaustedError`."""
+    with blame("model", spec.slots["model"].use):
+        blueprint = spec["model"].blueprint(splits)
+    _check_backend(spec, blueprint)
+    sites = choose_sites(spec.sites, blueprint)
+    site_plans = tuple(_plan_site(spec, site) for site in sites)
+    parametrisations = _parametrise(spec, sites)
+    values = _values(sites, parametrisations)
+    plan = Plan(
+        sites=site_plans,
+        rounds=spec.rounds,
+        parameters=sum(values.values()),
+        examples={name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
+        classes=len(splits.classes),
+        weight_bytes=8 * sum(w.size for w in blueprint.weights),
+        extra_bytes=8 * (4 * sum(values.values()) + _frame_values(spec, site_plans)),
+        update_bytes=8 * sum(_update_values(s, p) for s, p in zip(sites, parametrisations, strict=True)),
+        notes=_notes(spec),
+    )
+    _check_capacity(spec, plan)
+    return plan, blueprint
+
+
+def _check_backend(spec: Spec, blueprint: Blueprint) -> None:
+    backend, name = spec["backend"], spec.slots["backend"].use
+    for what, wanted, known in (
+        ("the architecture", blueprint.architecture, backend.architectures),
+        ("the optimiser rule", spec["optimizer"].rule, backend.rules),
+    ):
+        if wanted not in known:
+            raise UsageError(
+                f'backend {name} does not know {what} "{wanted}"; it knows: {", ".join(sorted(known))}'
+            )
+
+
+def _plan_site(spec: Spec, site: Site) -> SitePlan:
+    adapter, basis = spec["adapter"], spec["basis"]
+    if not adapter.framed:
+        return SitePlan(site=site, capacity=None, depth=0)
+    with blame("basis", spec.slots["basis"].use):
+        capacity = basis.capacity(adapter.rank, site.width)
+        depth = basis.depth(spec.rounds, adapter.rank, site.width)
+    return SitePlan(site=site, capacity=capacity, depth=depth)
+
+
+def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> list[Parametrisation]:
+    streams = Streams(spec.head.seed)
+    with blame("adapter", spec.slots["adapter"].use):
+        return [spec["adapter"].parametrise(site, sites, streams("adapter", 0, site.name)) for site in sites]
+
+
+def _values(sites: tuple[Site, ...], parametrisations: list[Parametrisation]) -> dict[str, int]:
+    """How many numbers are trained under each name; tied sites share one."""
+    counts = dict[str, int]()
+    for site, p in zip(sites, parametrisations, strict=True):
+        match p:
+            case LinearCore():
+                counts[p.group] = p.init.size
+            case FreeFactors():
+                counts[site.name] = p.rank * sum(site.shape)
+            case _:
+                counts[site.name] = site.shape[0] * site.shape[1]
+    return counts
+
+
+def _frame_values(spec: Spec, sites: tuple[SitePlan, ...]) -> int:
+    rank = spec["adapter"].rank if spec["adapter"].framed else 0
+    return sum(max(s.depth, rank) * (sum(s.site.shape) + 1) for s in sites)
+
+
+def _update_values(site: Site, parametrisation: Parametrisation) -> int:
+    match parametrisation:
+        case LinearCore() | FreeFactors():
+            return parametrisation.rank * (sum(site.shape) + 1 + parametrisation.rank)
+        case _:
+            return site.shape[0] * site.shape[1]
+
+
+def _check_capacity(spec: Spec, plan: Plan) -> None:
+    """Refuse rounds that the directions cannot serve, unless the basis declares what then happens."""
+    if plan.capacity is None or spec.rounds <= plan.capacity:
+        return
+    scarcest = min((s for s in plan.sites if s.capacity is not None), key=lambda s: s.capacity or 0)
+    site, rank = scarcest.site, spec["adapter"].rank
+    what = f"{site.name} {site.shape[0]}x{site.shape[1]} has {site.width} singular directions"
+    if plan.capacity == 0:
+        raise ExhaustedError(
+            f"{what}, fewer than adapter.rank = {rank}; the largest legal rank is {site.width}"
+        )
+    if spec["basis"].exhausted == "error":
+        raise ExhaustedError(
+            f"{what}; rounds = {spec.rounds} at adapter.rank = {rank} need {spec.rounds * rank}. The largest legal "
+            f'rounds is {plan.capacity}; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
+        )
+
+
+def _notes(spec: Spec) -> tuple[str, ...]:
+    """What a user may not have meant."""
+    notes = list[str]()
+    if not spec["adapter"].framed:
+        adapter = spec.slots["adapter"].use
+        notes.append(f"adapter {adapter} finds its own directions; [basis] has no effect")
+    if spec.slots["sampler"].use == "failures" and spec["sampler"].replay == 0.0:
+        notes.append(
+            "sampler.replay = 0 trains on failures alone, which breaks many of the examples already right in every "
+            "round; 0.5 is the default for that reason"
+        )
+    return tuple(notes)

@@ -1,0 +1,287 @@
+"""One round: select, frame, train, merge or refuse, measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import numpy as np
+
+from ..contracts import (
+    Batch,
+    FactoredUpdate,
+    LinearCore,
+    Metrics,
+    Outcome,
+    Parametrisation,
+    Refusal,
+    Selection,
+    Training,
+    TrainingRequest,
+    Update,
+)
+from ..errors import NonFiniteError, PluginError, blame
+from ..judging import metrics_of
+from ..rank import overlap, rank_of
+from ..record.provenance import memory_bytes
+from ..record.rounds import RoundRecord
+from ..workplace import Report
+from .experiment import SPLITS, Experiment
+from .views import check_frame
+
+Ensemble = list[tuple[Mapping[str, Update], float]]
+
+
+class Clock:
+    """Seconds spent in each part of a round."""
+
+    def __init__(self) -> None:
+        self.seconds = dict[str, float]()
+
+    @contextmanager
+    def __call__(self, part: str) -> Generator[None]:
+        """Add the time inside to a part."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Played:
+    """A round that is ready to be committed."""
+
+    record: RoundRecord
+    outcomes: Mapping[str, Outcome]
+    training: Training | None
+
+
+@attrs.define(eq=False)
+class Player:
+    """Plays rounds of one experiment; holds the model's ensemble and its latest outcomes."""
+
+    experiment: Experiment
+    report: Report
+    ensemble: Ensemble = attrs.field(factory=list)
+    history: list[Outcome] = attrs.field(factory=list)
+    """Outcomes on the training split, the base first and the current model last."""
+    outcomes: Mapping[str, Outcome] = attrs.field(factory=dict)
+
+    def base(self) -> Played:
+        """Round 0: the base model as it is."""
+        clock = Clock()
+        with clock("evaluate"):
+            outcomes = self.experiment.evaluate_all()
+        record = self._record(0, "base", outcomes, clock, failures=int(np.sum(~outcomes["train"].correct)))
+        return Played(record=record, outcomes=outcomes, training=None)
+
+    def select(self, number: int) -> Selection:
+        """Ask the sampler for round `number` (from 1), and hold it to its contract."""
+        name = self.experiment.name_of("sampler")
+        rng = self.experiment.streams("sampler", number)
+        with blame("sampler", name):
+            selection = self.experiment.spec["sampler"].select(self.history[-1], self.history[:-1], rng)
+        return check_selection(selection, len(self.history[-1]), name)
+
+    def play(self, number: int, selection: Selection, previous: RoundRecord) -> Played:
+        """Round `number` on a selection. A round that meets NaN or Inf leaves the model as it was, and says why."""
+        clock = Clock()
+        batches = self._batches(number, selection)
+        facts: dict[str, Any] = {
+            "failures": int(np.sum(~self.history[-1].correct)),
+            "selected": len(selection),
+            "trained_on": len(np.unique(np.concatenate([b.indices for b in batches]))) if batches else 0,
+            "overlap": previous.overlap,
+        }
+        try:
+            training = self._train(number, batches, clock)
+            with clock("merge"):
+                choice = self._choose(training)
+                if not isinstance(choice, Refusal):
+                    self.experiment.model.assemble([*self.ensemble, (training.updates, choice)])
+            facts |= {"parameters": training.parameters, **_loss_ends(training)}
+            if isinstance(choice, Refusal):
+                record = self._record(number, "refused", self.outcomes, clock, reason=choice.reason, **facts)
+                return Played(record=record, outcomes=self.outcomes, training=training)
+            return self._merged(number, training, choice, clock, facts)
+        except NonFiniteError as error:
+            self.experiment.model.assemble(self.ensemble)
+            record = self._record(number, "nonfinite", self.outcomes, clock, reason=str(error), **facts)
+            return Played(record=record, outcomes=self.outcomes, training=None)
+
+    def accept(self, played: Played) -> None:
+        """The round is on disk: it is part of the run now."""
+        if played.record.scale != 0.0 and played.training is not None:
+            self.remember(played.training.updates, played.record.scale)
+        self.outcomes = played.outcomes
+        self.history.append(played.outcomes["train"])
+
+    def remember(self, updates: Mapping[str, Update], scale: float) -> None:
+        """Add a merged round to the ensemble, and its frames to what bases know as used."""
+        self.ensemble.append((updates, scale))
+        for site, update in updates.items():
+            if isinstance(update, FactoredUpdate) and update.orthonormal:
+                self.experiment.views[site].remember(update.frame)
+
+    def _batches(self, number: int, selection: Selection) -> Sequence[Batch]:
+        spec, name = self.experiment.spec, self.experiment.name_of("objective")
+        optimizer, rng = spec["optimizer"], self.experiment.streams("batches", number)
+        with blame("objective", name):
+            batches = spec["objective"].batches(selection, optimizer.steps, optimizer.batch_size, rng)
+        if len(batches) != optimizer.steps:
+            raise PluginError("objective", name, f"gave {len(batches)} batches for {optimizer.steps} steps")
+        return batches
+
+    def _train(self, number: int, batches: Sequence[Batch], clock: Clock) -> Training:
+        experiment, spec = self.experiment, self.experiment.spec
+        optimizer = spec["optimizer"]
+        with clock("factorise"):
+            parametrisations = self._parametrise(number)
+            frames = self._frames(number) if spec["adapter"].framed else {}
+        request = TrainingRequest(
+            parametrisations=parametrisations,
+            frames=frames,
+            examples=experiment.splits.train,
+            batches=batches,
+            learning_rates=optimizer.rates(number - 1, spec.rounds),
+            optimizer=optimizer,
+            on_step=lambda step, _: self.report("training", step, len(batches)),
+        )
+        with clock("train"), blame("backend", experiment.name_of("backend")):
+            return experiment.model.train(request)
+
+    def _parametrise(self, number: int) -> dict[str, Parametrisation]:
+        experiment, sites = self.experiment, self.experiment.sites
+        found = dict[str, Parametrisation]()
+        for site in sites:
+            rng = experiment.streams("adapter", number, site.name)
+            with blame("adapter", experiment.name_of("adapter")):
+                answer: object = experiment.spec["adapter"].parametrise(site, sites, rng)
+            if not isinstance(answer, Parametrisation):
+                problem = f"parametrise() returned {type(answer).__name__} for {site.name}"
+                raise PluginError("adapter", experiment.name_of("adapter"), problem)
+            found[site.name] = answer
+        _share_starts(found)
+        return found
+
+    def _frames(self, number: int) -> dict[str, Any]:
+        experiment = self.experiment
+        name, rank = experiment.name_of("basis"), experiment.spec["adapter"].rank
+        frames = dict[str, Any]()
+        for site in experiment.sites:
+            rng = experiment.streams("basis", number, site.name)
+            with blame("basis", name):
+                frame = experiment.spec["basis"].frame(experiment.views[site.name], number - 1, rank, rng)
+            frames[site.name] = check_frame(frame, site, rank, name)
+        return frames
+
+    def _choose(self, training: Training) -> float | Refusal:
+        experiment, name = self.experiment, self.experiment.name_of("merge")
+        known = dict[float, Metrics]()
+
+        def trial(scale: float) -> Metrics:
+            if scale not in known:
+                self.report("validating", len(known), 0)
+                known[scale] = experiment.validate(training.updates, scale)
+            return known[scale]
+
+        with blame("merge", name):
+            choice = experiment.spec["merge"].choose(trial)
+        if isinstance(choice, Refusal):
+            return choice
+        if not isinstance(choice, int | float) or not np.isfinite(choice):
+            raise PluginError(
+                "merge", name, f"choose() returned {choice!r}, neither a finite scale nor a Refusal"
+            )
+        return Refusal("the policy chose scale 0") if choice == 0 else float(choice)
+
+    def _merged(
+        self, number: int, training: Training, scale: float, clock: Clock, facts: dict[str, Any]
+    ) -> Played:
+        with clock("evaluate"):
+            self.report("evaluating", 0, 0)
+            outcomes = self.experiment.evaluate_all()
+        before, after = self.outcomes["train"].correct, outcomes["train"].correct
+        with clock("measure"):
+            facts |= {"overlap": self._overlap(training.updates, facts["overlap"])}
+            record = self._record(
+                number,
+                "merged",
+                outcomes,
+                clock,
+                ensemble=[*self.ensemble, (training.updates, scale)],
+                scale=scale,
+                forgotten=int(np.sum(before & ~after)),
+                fixed=int(np.sum(~before & after)),
+                **facts,
+            )
+        record = attrs.evolve(record, seconds=dict(clock.seconds))
+        return Played(record=record, outcomes=outcomes, training=training)
+
+    def _overlap(self, updates: Mapping[str, Update], so_far: float | None) -> float | None:
+        found = [
+            overlap(update, [earlier[site] for earlier, _ in self.ensemble if site in earlier])
+            for site, update in updates.items()
+        ]
+        return max((x for x in (*found, so_far) if x is not None), default=None)
+
+    def _record(
+        self,
+        number: int,
+        status: Any,
+        outcomes: Mapping[str, Outcome],
+        clock: Clock,
+        *,
+        ensemble: Ensemble | None = None,
+        **facts: Any,
+    ) -> RoundRecord:
+        merged = self.ensemble if ensemble is None else ensemble
+        ranks = {
+            site.name: rank_of([(u[site.name], s) for u, s in merged if site.name in u], site.shape)
+            for site in self.experiment.sites
+        }
+        return RoundRecord(
+            round=number,
+            status=status,
+            **{split: metrics_of(outcomes[split]) for split in SPLITS},
+            rank={site: report.rank for site, report in ranks.items()},
+            effective_rank={site: report.effective for site, report in ranks.items()},
+            seconds=dict(clock.seconds),
+            memory_bytes=memory_bytes(),
+            **facts,
+        )
+
+
+def check_selection(selection: object, examples: int, sampler: str) -> Selection:
+    """Hold a sampler to its contract. Raises `PluginError` naming it and what is wrong."""
+    if not isinstance(selection, Selection):
+        raise PluginError("sampler", sampler, f"returned {type(selection).__name__}, not a Selection")
+    indices, weights = selection.indices, selection.weights
+    if indices.shape != weights.shape or indices.ndim != 1:
+        raise PluginError(
+            "sampler", sampler, f"{indices.shape} indices and {weights.shape} weights; one weight an index"
+        )
+    if len(indices) and (indices.min() < 0 or indices.max() >= examples):
+        raise PluginError("sampler", sampler, f"an index outside [0, {examples})")
+    if len(np.unique(indices)) != len(indices):
+        raise PluginError("sampler", sampler, "the same example twice; give it a larger weight instead")
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise PluginError("sampler", sampler, "weights must be positive and finite")
+    return selection
+
+
+def _share_starts(parametrisations: dict[str, Parametrisation]) -> None:
+    """Let tied sites start where the first of their group does: a group has one vector."""
+    first = dict[str, LinearCore]()
+    for site, p in parametrisations.items():
+        if isinstance(p, LinearCore):
+            parametrisations[site] = attrs.evolve(p, init=first.setdefault(p.group, p).init)
+
+
+def _loss_ends(training: Training) -> dict[str, float | None]:
+    losses = training.losses
+    return {"loss_first": float(losses[0]), "loss_last": float(losses[-1])} if len(losses) else {}

@@ -1,0 +1,37 @@
+"""When a run ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..judging import badness
+from ..record.rounds import RoundRecord
+from ..spec import Spec
+from .plan import Plan
+from .state import End
+
+
+def best_round(records: Sequence[RoundRecord], spec: Spec) -> int:
+    """The round that is best on validation; the earliest, where later ones gain no more than `min_delta`."""
+    best = 0
+    for record in records[1:]:
+        gain = badness(records[best].validation, spec.stop.metric) - badness(
+            record.validation, spec.stop.metric
+        )
+        if gain > spec.stop.min_delta:
+            best = record.round
+    return best
+
+
+def reason_to_stop(records: Sequence[RoundRecord], spec: Spec, plan: Plan) -> tuple[End, str] | None:
+    """Why no further round is played, or None. It depends on the records alone, so a resumed run stops where it would have."""
+    done = len(records) - 1
+    if done >= spec.rounds:
+        return "completed", f"all {spec.rounds} rounds played"
+    if plan.capacity is not None and done >= plan.capacity:
+        return "exhausted", f"unused directions ran out after {plan.capacity} rounds"
+    if spec.stop.patience:
+        best = best_round(records, spec)
+        if done - best >= spec.stop.patience:
+            return "patience", f"no better on validation {spec.stop.metric} since round {best}"
+    return None

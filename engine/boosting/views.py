@@ -1,0 +1,104 @@
+"""A site as a basis sees it, with singular directions cached on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..contracts import BoostedModel, Frame, Site
+from ..errors import PluginError
+from ..record.cache import arrays_sha256, cached, key_of
+from ..record.provenance import versions
+
+TOLERANCE = 1e-5
+"""Largest departure from orthonormal columns that a frame may have: what a float32 backend can hold, with room."""
+
+
+class DirectionCache:
+    """Leading singular directions of base weights: computed once per weight and depth, for all runs that ask."""
+
+    def __init__(self, model: BoostedModel, backend: str, folder: Path) -> None:
+        self._model, self._backend, self._folder = model, backend, folder
+        found = versions()
+        self._versions = {
+            name: found[name] for name in ("boostlora", "numpy", "scipy", "torch") if name in found
+        }
+
+    def leading(self, site: Site, depth: int) -> Frame:
+        """The `depth` largest singular triplets of the site's base weight."""
+        weight = self._model.weight(site.name)
+        key = key_of(
+            {
+                "weight": arrays_sha256({"W": weight}),
+                "depth": depth,
+                "backend": self._backend,
+                "versions": self._versions,
+            }
+        )
+
+        def compute() -> dict[str, np.ndarray]:
+            frame = self._model.directions(site.name, depth)
+            return {"U": frame.U, "S": frame.S, "V": frame.V}
+
+        return Frame(**cached(self._folder / "directions", key, compute).arrays())
+
+
+class View:
+    """What a basis may ask of one site."""
+
+    def __init__(self, model: BoostedModel, site: Site, leading: Frame | None) -> None:
+        self._model, self._site, self._leading = model, site, leading
+        self._used = list[Frame]()
+
+    @property
+    def name(self) -> str:
+        """Parameter path."""
+        return self._site.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(d_out, d_in)`."""
+        return self._site.shape
+
+    @property
+    def used(self) -> Sequence[Frame]:
+        """Frames of earlier rounds."""
+        return tuple(self._used)
+
+    def directions(self, indices: Sequence[int] | range) -> Frame:
+        """Singular triplets of the base weight. Raises IndexError beyond the depth that the basis declared."""
+        depth = 0 if self._leading is None else self._leading.rank
+        if self._leading is None or (len(indices) > 0 and not 0 <= min(indices) <= max(indices) < depth):
+            raise IndexError(f"directions {list(indices)} of {self.name}, but depth() declared {depth}")
+        return self._leading.take(indices)
+
+    def merged_directions(self, count: int) -> Frame:
+        """Leading triplets of the merged weight, computed anew."""
+        return self._model.directions(self.name, count, merged=True)
+
+    def rms_singular_value(self) -> float:
+        """Root mean square of the base weight's singular values."""
+        return self._model.rms_singular_value(self.name)
+
+    def remember(self, frame: Frame) -> None:
+        """A round has used this frame."""
+        self._used.append(frame)
+
+
+def check_frame(frame: object, site: Site, rank: int, basis: str) -> Frame:
+    """Hold a basis to its contract. Raises `PluginError` naming it, the site and what is wrong."""
+    if not isinstance(frame, Frame):
+        raise PluginError("basis", basis, f"returned {type(frame).__name__} for {site.name}, not a Frame")
+    expected = ((site.shape[0], rank), (rank,), (site.shape[1], rank))
+    shapes = (frame.U.shape, frame.S.shape, frame.V.shape)
+    if shapes != expected:
+        raise PluginError("basis", basis, f"{site.name}: shapes of U, S, V are {shapes}, expected {expected}")
+    if not all(np.isfinite(x).all() for x in (frame.U, frame.S, frame.V)):
+        raise PluginError("basis", basis, f"{site.name}: the frame contains NaN or Inf")
+    if (departure := frame.departure()) > TOLERANCE:
+        raise PluginError(
+            "basis", basis, f"{site.name}: columns are not orthonormal (off by {departure:.1e})"
+        )
+    return frame

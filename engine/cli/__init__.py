@@ -1,0 +1,94 @@
+"""The command line; every command is its own module, imported only when it is called, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+COMMANDS: Mapping[str, str] = {
+    "run": "Run a spec: boost a model round by round.",
+    "resume": "Go on with a run that was interrupted.",
+    "check": "Validate a spec and print the plan, without running it.",
+    "show": "Show a run's rounds, or compare several runs.",
+    "plugins": "List every plugin with its options.",
+    "specs": "List the specs that come with the package.",
+}
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Commands by name, each imported when it is needed; the overview needs none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which people use them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f".{cmd_name}", __package__).command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Add a did-you-mean to an unknown command."""
+        from difflib import get_close_matches
+
+        if args and args[0] not in COMMANDS and (close := get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f'No such command "{args[0]}"; did you mean "{close[0]}"?')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The overview, from the table above."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"boostlora {version('boostlora')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+def group() -> None:
+    """Fine-tune by boosting: find what a model gets wrong, train a tiny adapter on it, merge, repeat.
+
+    Start with:  boostlora run quickstart
+
+    Exit codes: 0 ok, 2 bad spec or usage, 3 run failed, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Entry point: every expected error is one message on standard error and an exit code."""
+    from ..errors import BoostLoraError
+
+    try:
+        group.main(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BoostLoraError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # `boostlora show … | head`
+        sys.stderr.close()
+        sys.exit(0)

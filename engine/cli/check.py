@@ -1,0 +1,84 @@
+"""`boostlora check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import json_option, load_registry, plugin_option, quiet_option, set_option
+
+MOST_SITES = 20
+
+
+@click.command("check")
+@click.argument("spec")
+@set_option
+@plugin_option
+@json_option
+@quiet_option
+@click.option(
+    "--resolved", is_flag=True, help="Print the whole spec, defaults written out, instead of the plan."
+)
+def command(
+    spec: str,
+    settings: tuple[str, ...],
+    plugin_files: tuple[Path, ...],
+    as_json: bool,
+    quiet: bool,
+    resolved: bool,
+) -> None:
+    """Validate SPEC and print what it would do; nothing is trained and no weight is loaded."""
+    from ..boosting.experiment import prepare
+    from ..spec.resolve import load_spec
+
+    loaded = load_spec(spec, load_registry(plugin_files), settings)
+    prepared = prepare(loaded)
+    if resolved:
+        click.echo(loaded.dump(), nl=False)
+    elif as_json:
+        content = {"name": loaded.head.name, "spec_sha256": loaded.sha256, "plan": prepared.plan.as_json()}
+        click.echo(json.dumps(content, indent=2))
+    elif not quiet:
+        _print_plan(loaded, prepared.plan)
+
+
+def _print_plan(spec: Any, plan: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .display import describe
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{spec.head.name}[/bold] · spec {spec.short_hash}: valid")
+    for line in describe(spec, plan):
+        console.print(line, soft_wrap=True)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("site", "shape", "directions", "needed", "rounds it can serve"):
+        table.add_column(title, justify="left" if title == "site" else "right")
+    for site in plan.sites[:MOST_SITES]:
+        capacity = "any" if site.capacity is None else str(site.capacity)
+        shape = f"{site.site.shape[0]} x {site.site.shape[1]}"
+        table.add_row(site.site.name, shape, str(site.site.width), str(site.depth), capacity)
+    console.print(table)
+    if len(plan.sites) > MOST_SITES:
+        console.print(f"… and {len(plan.sites) - MOST_SITES} sites more")
+    total = plan.parameters * spec.rounds
+    console.print(f"numbers trained: {plan.parameters} a round, {total} in {spec.rounds} rounds")
+    console.print(
+        f"memory: weights {_size(plan.weight_bytes)}, boosting adds {_size(plan.extra_bytes)} (without activations)"
+    )
+    console.print(f"on disk: about {_size(plan.update_bytes)} of updates a round")
+    for note in plan.notes:
+        console.print(f"[yellow]note:[/yellow] {note}", soft_wrap=True)
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.2f} GiB"

@@ -1,0 +1,99 @@
+"""The columns of a run's table: one line a round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from ..record.rounds import RoundRecord
+
+WIDE = 100
+"""From this many characters on, column titles are written out."""
+
+
+@attrs.frozen
+class Column:
+    """One column: titles for wide and narrow terminals, what it means, and a cell's text."""
+
+    long: str
+    short: str
+    meaning: str
+    cell: Callable[[RoundRecord], str]
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * share:.1f}"
+
+
+def span(values: Sequence[float], form: str = "{:g}") -> str:
+    """One value where all sites agree, else the smallest and the largest."""
+    if not values:
+        return "-"
+    low, high = form.format(min(values)), form.format(max(values))
+    return low if low == high else f"{low}-{high}"
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.1f}" if values else "-"
+
+
+def _overlap(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0e}" if value < 1e-3 else f"{value:.3f}"
+
+
+def _trained(text: str) -> Callable[[RoundRecord], str]:
+    """A cell that says nothing for the base, where nothing was trained."""
+    return lambda r: "-" if r.round == 0 else str(getattr(r, text))
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("round", "round", "0 is the base model", lambda r: str(r.round)),
+    Column("failures", "fails", "training examples wrong before the round", lambda r: str(r.failures)),
+    Column("trained on", "used", "different examples drawn into batches", _trained("trained_on")),
+    Column("train %", "train", "accuracy after the round", lambda r: percent(r.train.accuracy)),
+    Column("valid %", "valid", "accuracy on validation", lambda r: percent(r.validation.accuracy)),
+    Column("test %", "test", "accuracy on the test split", lambda r: percent(r.test.accuracy)),
+    Column("forgotten", "lost", "training examples right before, wrong now", _trained("forgotten")),
+    Column("fixed", "fixed", "training examples wrong before, right now", _trained("fixed")),
+    Column("numbers", "nums", "parameters trained in the round", _trained("parameters")),
+    Column("rank", "rank", "numerical rank of all updates, per site", lambda r: span(list(r.rank.values()))),
+    Column(
+        "eff. rank",
+        "eff",
+        "entropy effective rank, mean over sites",
+        lambda r: _mean(list(r.effective_rank.values())),
+    ),
+    Column(
+        "overlap", "overlap", "largest cosine between two rounds' directions", lambda r: _overlap(r.overlap)
+    ),
+    Column("seconds", "sec", "time of the round", lambda r: f"{sum(r.seconds.values()):.2f}"),
+)
+
+
+def header(width: int) -> str:
+    """The title line."""
+    return " ".join(title.rjust(_width(column, width)) for column, title in _titles(width))
+
+
+def row(record: RoundRecord, width: int) -> str:
+    """A round's line; a refused update is explained at its end."""
+    cells = " ".join(column.cell(record).rjust(_width(column, width)) for column in COLUMNS)
+    note = "" if record.status in {"base", "merged"} else f"  {record.status}: {record.reason}"
+    return cells + note
+
+
+def legend() -> list[str]:
+    """What the columns mean."""
+    return [f"{column.long:>10}  {column.meaning}" for column in COLUMNS]
+
+
+def _titles(width: int) -> list[tuple[Column, str]]:
+    return [(column, column.long if width >= WIDE else column.short) for column in COLUMNS]
+
+
+def _width(column: Column, width: int) -> int:
+    return max(5, len(column.long if width >= WIDE else column.short))

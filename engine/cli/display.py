@@ -1,0 +1,150 @@
+"""What a person sees of a run: a head, one line a round as it ends, a progress line below, and how it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from ..boosting.state import RunInfo, RunResult
+from ..hookspecs import hookimpl
+from ..record.rounds import RoundRecord
+from ..spec import Spec
+from ..workplace import Report
+from .columns import header, percent, row, span
+
+
+def describe(spec: Spec, plan: Any) -> list[str]:
+    """A run in two lines: what is boosted, and how."""
+    use = {slot: spec.slots[slot].use for slot in spec.slots}
+    sites = f"{len(plan.sites)} site{'s' * (len(plan.sites) != 1)}"
+    counts = " / ".join(f"{count} {name}" for name, count in plan.examples.items())
+    choices = " · ".join(f"{slot} {use[slot]}" for slot in ("basis", "sampler", "optimizer", "merge"))
+    return [
+        f"{use['task']} ({counts}) · {use['model']}, {sites} · backend {use['backend']} · seed {spec.head.seed}",
+        f"{spec.rounds} rounds · {use['adapter']}: {plan.parameters} numbers a round · {choices}",
+    ]
+
+
+class Live:
+    """The table of a run on a terminal or in a log, as a plugin that listens to the run's events."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+        self._round: int | None = None
+
+    @property
+    def width(self) -> int:
+        """Characters a line may have; a log has no limit."""
+        return self.console.width if self.console.is_terminal else 1000
+
+    @contextmanager
+    def showing(self) -> Generator[Report]:
+        """Show progress while inside."""
+        with self._progress:
+            yield self.report
+
+    def report(self, what: str, done: int, total: int) -> None:
+        """Progress of the piece of work at hand."""
+        text = f"round {self._round + 1}: {what}" if self._round is not None else what
+        self._progress.update(self._task, description=text, completed=done, total=total or None)
+
+    @hookimpl
+    def run_started(self, run: RunInfo) -> None:
+        """Head and titles."""
+        self.console.print(f"[bold]{run.spec.head.name}[/bold] · {run.path}")
+        for line in (*describe(run.spec, run.plan), *(f"note: {note}" for note in run.plan.notes)):
+            self.console.print(line)
+        if run.resumed_from:
+            self.console.print(f"going on after round {run.resumed_from}")
+        self.console.print()
+        self.console.print(header(self.width), style="bold")
+
+    @hookimpl
+    def round_finished(self, record: RoundRecord) -> None:
+        """One line."""
+        self._round = record.round
+        style = None if record.status in {"base", "merged"} else "yellow"
+        self.console.print(row(record, self.width), style=style, markup=False)
+
+    @hookimpl
+    def run_finished(self, run: RunInfo, result: RunResult) -> None:
+        """How it ended, and what to do next."""
+        self.console.print()
+        self.console.print(
+            f"{result.status}: {result.reason}", style="red" if result.failed else "green", markup=False
+        )
+
+    def conclude(self, records: list[RoundRecord], result: dict[str, Any]) -> None:
+        """The result in a sentence."""
+        for line in conclusion(records, result):
+            self.console.print(line, markup=False)
+
+
+def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
+    """Accuracy from base to last round, the best round, numbers trained, rank reached."""
+    if not records:
+        return []
+    first, last = records[0], records[-1]
+    trained = sum(r.parameters for r in records if r.scale)
+    change = f"{percent(first.test.accuracy)} -> {percent(last.test.accuracy)} %"
+    rank = span(list(last.rank.values()))
+    lines = [f"test accuracy {change} in {last.round} rounds; {trained} numbers trained; rank {rank}"]
+    best = result["best_round"]
+    if best != last.round:
+        test = percent(records[best].test.accuracy)
+        lines.append(f"best on validation: round {best} (test accuracy {test} %)")
+    return lines
+
+
+class JsonLines:
+    """A run as one JSON object a line, for scripts."""
+
+    @hookimpl
+    def run_started(self, run: RunInfo) -> None:
+        """`{"event": "run_started", …}`."""
+        plan = run.plan.as_json()
+        self._print(
+            "run_started",
+            path=str(run.path),
+            spec_sha256=run.spec.sha256,
+            resumed_from=run.resumed_from,
+            plan=plan,
+        )
+
+    @hookimpl
+    def round_finished(self, record: RoundRecord) -> None:
+        """`{"event": "round_finished", …}`."""
+        self._print("round_finished", **attrs.asdict(record))
+
+    @hookimpl
+    def run_finished(self, result: RunResult) -> None:
+        """`{"event": "run_finished", …}`."""
+        self._print("run_finished", **result.as_json())
+
+    def _print(self, event: str, **content: Any) -> None:
+        click.echo(json.dumps({"event": event, **content}))

@@ -1,0 +1,114 @@
+"""Runs a spec in its folder for `run` and `resume`: lock, display, interruption, exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..boosting.experiment import prepare
+from ..boosting.loop import boost
+from ..errors import RunError
+from ..record.directory import RunDirectory
+from ..record.lock import locked
+from ..registry import Registry
+from ..spec import Spec
+from ..workplace import Workplace
+from . import EXIT_INTERRUPTED
+from .common import command_line, is_finished
+from .display import JsonLines, Live, conclusion
+
+
+def execute(
+    spec: Spec, path: Path, registry: Registry, plugin_files: tuple[Path, ...], *, as_json: bool, quiet: bool
+) -> None:
+    """Run what is missing of a run, and exit as the command line promises."""
+    live = None if quiet or as_json else Live()
+    listener = live or (JsonLines() if as_json else None)
+    if listener is not None:
+        registry.manager.register(listener, name="display")
+    again = ["boostlora", "resume", str(path), *(w for file in plugin_files for w in ("--plugin", str(file)))]
+    prepared = prepare(spec)  # a spec that cannot run leaves nothing behind
+    try:
+        with (
+            locked(path),
+            _terminable(),
+            _plain_warnings(),
+            live.showing() if live else nullcontext() as report,
+        ):
+            directory = RunDirectory.create(path, spec)
+            workplace = Workplace(report=report) if report else Workplace()
+            result = boost(prepared, directory, registry, workplace)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; every finished round is kept. Go on with: {command_line(*again)}", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    if live:
+        live.conclude(directory.records, result.as_json())
+        live.console.print(f"look at it again: {command_line('boostlora', 'show', path)}", markup=False)
+    if quiet:
+        click.echo(path)
+    if result.failed:
+        raise RunError(f"{result.reason}. The rounds before it are kept in {path}")
+
+
+def already_done(path: Path) -> RunDirectory | None:
+    """The directory of a run that has ended well, or None."""
+    if not (path / "result.json").is_file():
+        return None
+    directory = RunDirectory.open(path)
+    directory.check_spec()
+    return directory if is_finished(directory) else None
+
+
+def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
+    """Say that there is nothing left to do, and what had come out."""
+    result: dict[str, Any] = directory.result() or {}
+    if as_json:
+        import json
+
+        click.echo(
+            json.dumps({"event": "run_finished", "cached": True, "path": str(directory.path), **result})
+        )
+    elif quiet:
+        click.echo(directory.path)
+    else:
+        rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
+        click.echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do. Anew: --fresh")
+        for line in conclusion(directory.records, result):
+            click.echo(line)
+
+
+@contextmanager
+def _terminable() -> Generator[None]:
+    """Let SIGTERM end a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _plain_warnings() -> Generator[None]:
+    """Show a warning as one line, without the source line that raised it."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        click.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,50 @@
+"""`boostlora resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import (
+    find_runs,
+    is_finished,
+    json_option,
+    load_registry,
+    plugin_option,
+    quiet_option,
+    runs_option,
+)
+
+
+@click.command("resume")
+@click.argument("run")
+@plugin_option
+@runs_option
+@json_option
+@quiet_option
+def command(
+    run: str,
+    plugin_files: tuple[Path, ...],
+    runs_folder: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Go on with RUN, a run's folder or name, from its last finished round.
+
+    Of several runs of that name, the newest unfinished one goes on. The result is bit-identical to that of a run which was
+    never interrupted, on the same machine and versions.
+    """
+    from ..record.directory import SPEC, RunDirectory
+    from ..spec.resolve import load_spec
+    from .execution import already_done, execute, show_done
+
+    paths = find_runs(run, runs_folder)
+    unfinished = [path for path in paths if not is_finished(RunDirectory(path))]
+    path = (unfinished or paths)[-1]
+    if (done := already_done(path)) is not None:
+        show_done(done, as_json=as_json, quiet=quiet)
+        return
+    RunDirectory(path).check_spec()
+    registry = load_registry(plugin_files)
+    execute(load_spec(path / SPEC, registry), path, registry, plugin_files, as_json=as_json, quiet=quiet)

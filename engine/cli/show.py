@@ -1,0 +1,135 @@
+"""`boostlora show`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from .common import find_runs, json_option, runs_option
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@click.command("show")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@runs_option
+@json_option
+@click.option("--legend", is_flag=True, help="Say what the columns mean.")
+def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: bool) -> None:
+    """Show a run's rounds; for several runs, or a name that several have, one line each.
+
+    RUN is a run's folder, its name, or the beginning of its hash. Without RUN: all runs.
+    """
+    from ..record.directory import RunDirectory
+    from .columns import legend as column_legend
+
+    if legend:
+        click.echo("\n".join(column_legend()))
+        return
+    names = runs or tuple(sorted(p.name for p in runs_folder.glob("*") if p.is_dir()))
+    if not names:
+        click.echo(f"no runs in {runs_folder} yet; begin with: boostlora run quickstart")
+        return
+    directories = [RunDirectory.open(path) for name in names for path in find_runs(name, runs_folder)]
+    if as_json:
+        content = [_as_json(directory) for directory in directories]
+        click.echo(json.dumps(content[0] if len(content) == 1 and runs else content, indent=2))
+    elif len(directories) == 1:
+        _show_one(directories[0])
+    else:
+        _show_many(directories)
+
+
+def _as_json(directory: Any) -> dict[str, Any]:
+    rounds = [attrs.asdict(record) for record in directory.records]
+    origin = {"provenance": directory.provenance(), "result": directory.result()}
+    return {"path": str(directory.path), **origin, "rounds": rounds}
+
+
+def _status(directory: Any) -> str:
+    result = directory.result()
+    return f"{result['status']}: {result['reason']}" if result else "unfinished"
+
+
+def _show_one(directory: Any) -> None:
+    from rich.console import Console
+
+    from .columns import header, row
+    from .display import conclusion
+
+    console = Console(highlight=False, soft_wrap=True)
+    width = console.width if console.is_terminal else 1000
+    console.print(f"{directory.path} · {_status(directory)}", markup=False)
+    console.print()
+    console.print(header(width), style="bold")
+    for record in directory.records:
+        console.print(row(record, width), markup=False)
+    if len(directory.records) > 1:
+        console.print()
+        for name, values in _curves(directory.records).items():
+            console.print(f"{name:>10} {_spark(values)} {values[0]:.3g} -> {values[-1]:.3g}", markup=False)
+        console.print()
+    result = directory.result()
+    for line in conclusion(directory.records, result) if result else []:
+        console.print(line, markup=False)
+    if result is None:
+        console.print(f"go on with: boostlora resume {directory.path}", markup=False)
+
+
+def _curves(records: Any) -> dict[str, list[float]]:
+    return {
+        "train %": [100 * r.train.accuracy for r in records],
+        "valid %": [100 * r.validation.accuracy for r in records],
+        "test %": [100 * r.test.accuracy for r in records],
+        "rank": [float(max(r.rank.values(), default=0)) for r in records],
+    }
+
+
+def _spark(values: list[float]) -> str:
+    """Values from 0 to their maximum as a line of bars, at most 60 of them."""
+    step = max(1, -(-len(values) // 60))
+    shown = values[::step]
+    top = max(*shown, 1e-12)
+    return "".join(BARS[min(len(BARS) - 1, int(len(BARS) * max(0.0, v) / top))] for v in shown)
+
+
+def _show_many(directories: list[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .columns import percent, span
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in (
+        "run",
+        "adapter",
+        "basis",
+        "sampler",
+        "seed",
+        "rounds",
+        "valid %",
+        "test %",
+        "rank",
+        "ended",
+    ):
+        table.add_column(
+            title, justify="left" if title in {"run", "adapter", "basis", "sampler", "ended"} else "right"
+        )
+    for directory in directories:
+        spec, records = directory.spec_tree(), directory.records
+        last = records[-1] if records else None
+        table.add_row(
+            f"{directory.path.parent.name}/{directory.path.name}",
+            *(str(spec[slot]["use"]) for slot in ("adapter", "basis", "sampler")),
+            str(spec["seed"]),
+            str(len(records) - 1) if last else "-",
+            percent(last.validation.accuracy) if last else "-",
+            percent(last.test.accuracy) if last else "-",
+            span(list(last.rank.values())) if last else "-",
+            (directory.result() or {"status": "unfinished"})["status"],
+        )
+    Console(highlight=False, soft_wrap=True).print(table)

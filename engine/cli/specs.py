@@ -1,0 +1,32 @@
+"""`boostlora specs`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from .common import json_option
+
+
+@click.command("specs")
+@click.argument("name", required=False)
+@json_option
+def command(name: str | None, as_json: bool) -> None:
+    """List the specs that come with the package; with NAME, print that one, to start your own from."""
+    import tomli
+
+    from ..spec.document import find_spec, shipped_specs
+
+    if name is not None:
+        click.echo(find_spec(name).read_text(), nl=False)
+        return
+    found = {
+        key: tomli.loads(path.read_text()).get("description", "") for key, path in shipped_specs().items()
+    }
+    if as_json:
+        click.echo(json.dumps([{"name": key, "description": text} for key, text in found.items()], indent=2))
+        return
+    for key, text in found.items():
+        click.secho(f"{key:24}", fg="cyan", nl=False)
+        click.echo(text)

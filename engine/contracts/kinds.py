@@ -1,0 +1,194 @@
+"""The kinds of plugin: one to three verbs each, saying when they are called and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..workplace import Workplace
+from .cores import Parametrisation
+from .examples import Examples, Outcome, Predictions, Splits
+from .frames import Frame, SiteView
+from .merging import Refusal, Trial
+from .sites import Blueprint, ModelSource, Site
+from .training import Batch, Selection, Training, TrainingRequest
+from .updates import Update
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Chooses the examples a round trains on."""
+
+    def select(self, outcome: Outcome, history: Sequence[Outcome], rng: np.random.Generator) -> Selection:
+        """Called at the start of every round.
+
+        `outcome` is the current model on the training split; `history` the same of earlier rounds, the base first.
+        """
+        ...
+
+
+@runtime_checkable
+class Basis(Protocol):
+    """Chooses the frames a round trains in."""
+
+    @property
+    def exhausted(self) -> str:
+        """What happens after `capacity` rounds: `error` before the run starts, or `stop` when it comes to it."""
+        ...
+
+    def capacity(self, rank: int, width: int) -> int | None:
+        """How many rounds a site of `width = min(d_out, d_in)` can serve at `rank`; None: without end."""
+        ...
+
+    def depth(self, rounds: int, rank: int, width: int) -> int:
+        """How many leading singular directions of the base weight `rounds` rounds ask for (0: none)."""
+        ...
+
+    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+        """Called once per site and round, `round` counting from 0. Columns must be orthonormal."""
+        ...
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """Says what is trained at a site."""
+
+    @property
+    def rank(self) -> int:
+        """Rank r of a round's update at a site; frames have as many columns."""
+        ...
+
+    @property
+    def framed(self) -> bool:
+        """Whether it trains inside a frame; if not, the basis is not asked."""
+        ...
+
+    def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> Parametrisation:
+        """Called once per site and round; `sites` are all of the run's, in order, for tying."""
+        ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """Turns a selection into the batches of a round."""
+
+    def batches(
+        self, selection: Selection, steps: int, batch_size: int, rng: np.random.Generator
+    ) -> Sequence[Batch]:
+        """Called once per round: `steps` batches, each of `batch_size` examples."""
+        ...
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """Names an update rule that backends implement, with its constants and its learning rates."""
+
+    @property
+    def rule(self) -> str:
+        """The rule's name, such as `adam`."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps a round."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a step."""
+        ...
+
+    def rates(self, round: int, rounds: int) -> NDArray[np.float64]:  # noqa: A002
+        """Learning rates `(steps,)` of round `round`, counting from 0."""
+        ...
+
+
+@runtime_checkable
+class MergePolicy(Protocol):
+    """Chooses the scale with which an update enters the model, or refuses it."""
+
+    def choose(self, trial: Trial) -> float | Refusal:
+        """Called after training; `trial(scale)` gives validation metrics with `scale` times the update."""
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Brings the data and judges answers."""
+
+    def load(self, rng: np.random.Generator) -> Splits:
+        """Called once; `rng` is for splitting."""
+        ...
+
+    def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
+        """Called after every evaluation of a split."""
+        ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Brings the base model."""
+
+    def blueprint(self, splits: Splits) -> Blueprint:
+        """What the model will be, without loading or training it; `boostlora check` plans from it."""
+        ...
+
+    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+        """The weights, loaded or pretrained; results that can be reused belong into `workplace.cache`."""
+        ...
+
+
+class BoostedModel(Protocol):
+    """A base model and its ensemble of updates, opened by a backend."""
+
+    def predict(
+        self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
+    ) -> Predictions:
+        """The current model's answers; with `trial`, those of the model with `scale` times that update added."""
+        ...
+
+    def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
+        """The `count` leading singular triplets, canonical signs, of the base weight, or of the merged one."""
+        ...
+
+    def rms_singular_value(self, site: str) -> float:
+        """`||W||_F / sqrt(min(d_out, d_in))` of the base weight."""
+        ...
+
+    def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
+        """`dL/dW (d_out, d_in)` of a batch's loss at the current weights."""
+        ...
+
+    def train(self, request: TrainingRequest) -> Training:
+        """Train one round's parametrisations; the model itself stays as it is."""
+        ...
+
+    def assemble(self, ensemble: Sequence[tuple[Mapping[str, Update], float]]) -> None:
+        """Make the model `W = W_0 + sum_t scale_t dW_t`, rebuilt from the base: all sites, or none on error."""
+        ...
+
+    def weight(self, site: str) -> NDArray[np.float64]:
+        """The current weight `(d_out, d_in)`."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Computes models."""
+
+    @property
+    def architectures(self) -> frozenset[str]:
+        """Names of the architectures it can compute."""
+        ...
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """Names of the optimiser rules it implements."""
+        ...
+
+    def open(self, source: ModelSource, sites: Sequence[Site]) -> BoostedModel:
+        """Called once per run, after the plan was accepted."""
+        ...

@@ -1,0 +1,27 @@
+"""What a merge policy may ask, and what it may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Metrics:
+    """A model on a split: `accuracy` in [0, 1], mean `loss` in nats, over `count` examples."""
+
+    accuracy: float
+    loss: float
+    count: int
+
+
+@attrs.frozen
+class Refusal:
+    """A merge policy's no, with its reason; the round's update is left out of the model."""
+
+    reason: str
+
+
+Trial = Callable[[float], Metrics]
+"""`trial(scale)`: validation metrics of the model with `scale` times the round's update; `trial(0.0)` is without it."""

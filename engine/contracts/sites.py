@@ -1,0 +1,72 @@
+"""Models as the engine sees them: named weights, where their bytes are, which of them may be adapted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+Role = Literal["linear", "head", "other"]
+
+
+@attrs.frozen(kw_only=True)
+class WeightInfo:
+    """One stored parameter, known from a configuration or a file header, without its values."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    role: Role = "other"
+    """`linear`: a matrix `(d_out, d_in)` that may be adapted; `head`: the same, but the output layer."""
+    layer: int | None = None
+    """Depth of the block the weight belongs to; None outside the stack of layers."""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+
+@attrs.frozen(kw_only=True)
+class Blueprint:
+    """What a model is, before any weight is trained or loaded: enough to plan a run."""
+
+    architecture: str
+    """The name under which backends know how to compute the model, such as `mlp`."""
+    config: Mapping[str, Any]
+    weights: tuple[WeightInfo, ...]
+
+
+@attrs.frozen(kw_only=True)
+class ModelSource:
+    """A model whose weights lie in safetensors files; backends open it, and never write to it."""
+
+    blueprint: Blueprint
+    files: tuple[Path, ...]
+    sha256: str
+    """Hash of the weight files' bytes, in order."""
+
+
+@attrs.frozen(kw_only=True)
+class Site:
+    """One adapted weight matrix `W` of shape `(d_out, d_in)`, named by its parameter path."""
+
+    name: str
+    shape: tuple[int, int]
+    layer: int | None = None
+
+    @property
+    def width(self) -> int:
+        """Number of singular directions, `min(d_out, d_in)`."""
+        return min(self.shape)
+
+    @property
+    def kind(self) -> str:
+        """The module's own name: the last part of the path that is no number, `weight` left out."""
+        parts = [part for part in self.name.removesuffix(".weight").split(".") if not part.isdigit()]
+        return parts[-1] if parts else self.name

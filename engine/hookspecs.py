@@ -1,0 +1,92 @@
+"""The hooks: every place where a plugin can take part, in the order of a run's life.
+
+Write a function of the same name, mark it with `@hookimpl`, and name the arguments you want (all of them, or fewer).
+Built-in plugins use these hooks and no others. Signatures that plugins implement are in `contracts/kinds.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .boosting.state import RunInfo, RunResult
+    from .record.rounds import RoundRecord
+
+PROJECT = "boostlora"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+Register = Callable[[str, type[Any]], None]
+"""`register(name, cls)`: offer an attrs class under a name of `[a-z0-9][a-z0-9-]*`; its fields are the plugin's options."""
+
+
+# -- Registering. Called once, when the registry is built. Every plugin's answer counts; a name given twice is a clash:
+#    the first keeps it, and the second plugin is reported as broken. Nothing may be computed or loaded here.
+
+
+@hookspec
+def register_tasks(register: Register) -> None:
+    """Offer tasks: `load(rng) -> Splits`, `judge(examples, predictions) -> Outcome`."""
+
+
+@hookspec
+def register_models(register: Register) -> None:
+    """Offer models: `blueprint(splits) -> Blueprint`, `source(splits, workplace, rng) -> ModelSource`."""
+
+
+@hookspec
+def register_adapters(register: Register) -> None:
+    """Offer adapters: `rank`, `framed`, `parametrise(site, sites, rng) -> LinearCore | FreeFactors | DenseDelta`."""
+
+
+@hookspec
+def register_bases(register: Register) -> None:
+    """Offer bases: `exhausted`, `capacity(rank, width)`, `depth(rounds, rank, width)`, `frame(site, round, rank, rng)`."""
+
+
+@hookspec
+def register_samplers(register: Register) -> None:
+    """Offer samplers: `select(outcome, history, rng) -> Selection`; an empty selection ends the run as converged."""
+
+
+@hookspec
+def register_objectives(register: Register) -> None:
+    """Offer objectives: `batches(selection, steps, batch_size, rng) -> [Batch]`."""
+
+
+@hookspec
+def register_optimizers(register: Register) -> None:
+    """Offer optimisers: `rule`, `steps`, `batch_size`, `rates(round, rounds) -> (steps,)`."""
+
+
+@hookspec
+def register_merges(register: Register) -> None:
+    """Offer merge policies: `choose(trial) -> float | Refusal`."""
+
+
+@hookspec
+def register_backends(register: Register) -> None:
+    """Offer backends: `architectures`, `rules`, `open(source, sites) -> BoostedModel`."""
+
+
+# -- Events of a run, for trackers and displays. Every plugin is told, in the order of registration; return values are
+#    ignored; one that raises is named in a warning, told nothing more in this run, and never fails it.
+
+
+@hookspec
+def run_started(run: RunInfo) -> None:
+    """Before the first round of this process: a new run, or one that is resumed (`run.resumed_from` rounds are done)."""
+
+
+@hookspec
+def round_finished(run: RunInfo, record: RoundRecord) -> None:
+    """After a round is safely on disk; round 0 is the base model."""
+
+
+@hookspec
+def run_finished(run: RunInfo, result: RunResult) -> None:
+    """After the last round: completed, converged, out of patience, exhausted, or failed. Not called when interrupted."""

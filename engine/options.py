@@ -1,0 +1,55 @@
+"""Options of a plugin: attrs fields that carry their help and their limits.
+
+`option(default, help)` is short for `attrs.field(default=…, metadata={"help": …})`; plain `attrs.field` serves too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NewType
+
+import attrs
+
+REQUIRED: Any = attrs.NOTHING
+"""Default of an option that has none."""
+
+FilePath = NewType("FilePath", str)
+"""A file named in a spec: a relative path is read as relative to the file that names it."""
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+class Limit:
+    """A validator for numbers that says what is allowed: `[low, high]`, with either end open or absent."""
+
+    def __init__(self, text: str, accept: Callable[[Any], bool]) -> None:
+        self.text, self.accept = text, accept
+
+    def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        """Raise ValueError unless the value, or every one of several, is accepted."""
+        values = value if isinstance(value, tuple) else (value,)
+        if not all(self.accept(x) for x in values):
+            raise ValueError(f'"{attribute.name}" must be {self.text}, not {value!r}')
+
+
+positive = Limit("more than 0", lambda x: x > 0)
+share = Limit("between 0 and 1", lambda x: 0 <= x <= 1)
+whole = Limit("a whole number of at least 1", lambda x: x >= 1)
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002 - the word users know
+    *validators: Validator,
+    min: float | None = None,  # noqa: A002
+    max: float | None = None,  # noqa: A002
+) -> Any:
+    """An option with its one-line help, and limits that are checked when a spec is read."""
+    checks: list[Validator] = list(validators)
+    if min is not None:
+        low = min
+        checks.append(Limit(f"at least {low:g}", lambda x: x >= low))
+    if max is not None:
+        high = max
+        checks.append(Limit(f"at most {high:g}", lambda x: x <= high))
+    return attrs.field(default=default, validator=checks or None, metadata={"help": help})

@@ -1,0 +1,61 @@
+"""Results worth keeping between runs: computed once, checked by hash when read, recomputed when in doubt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from numpy.typing import NDArray
+
+from ..errors import RunError
+from .atomic import read_arrays, write_arrays, write_text
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@attrs.frozen
+class Cached:
+    """A cached file and the hash of its bytes."""
+
+    path: Path
+    sha256: str
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays; raises `RunError` if the bytes are not the recorded ones."""
+        return read_arrays(self.path, self.sha256)
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """Hash of everything a result depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def arrays_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Hash of named arrays: names, dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def cached(folder: Path, key: str, compute: Callable[[], Arrays]) -> Cached:
+    """The result under `key`, from the folder if it is there and whole, else computed and kept.
+
+    A manifest beside the file holds its hash; a file without a matching manifest counts as absent. Two processes may
+    compute the same result at once: each writes atomically, and the last one stays.
+    """
+    path, manifest = folder / f"{key}.safetensors", folder / f"{key}.json"
+    try:
+        found = Cached(path, json.loads(manifest.read_text())["sha256"])
+        found.arrays()
+    except (OSError, ValueError, KeyError, TypeError, RunError):
+        sha256 = write_arrays(path, compute())
+        write_text(manifest, json.dumps({"sha256": sha256}) + "\n")
+        return Cached(path, sha256)
+    return found

@@ -1,0 +1,50 @@
+"""One process at a time works on a run directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..errors import RunError
+from .atomic import write_text
+
+LOCK, HOLDER = "run.lock", "holder.json"
+
+
+@contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """Hold the folder's lock; the operating system frees it when the process ends, however it ends.
+
+    Raises `RunError` naming the holder when another process has it.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed for --help
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunError(
+            f"{folder}: in use by {_holder(folder)}; wait for it, or stop it, then try again"
+        ) from error
+    try:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+        write_text(folder / HOLDER, json.dumps(holder) + "\n")
+        yield
+    finally:
+        (folder / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        holder = json.loads((folder / HOLDER).read_text())
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,6 @@
+"""Finds plugins, checks them when they register, and says which ones are broken and why."""
+
+from .kinds import KINDS, Kind
+from .registry import BrokenPlugin, Entry, Registry
+
+__all__ = ["KINDS", "BrokenPlugin", "Entry", "Kind", "Registry"]

@@ -1,0 +1,179 @@
+"""The registry: built-in plugins by dotted name, installed ones by entry point, a user's own by file."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pluggy
+
+from .. import hookspecs
+from ..errors import UsageError
+from .kinds import KINDS, Kind
+
+BUILT_IN = "boostlora.plugins"
+BACKENDS = "boostlora.backends"
+GROUP = "boostlora"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """A registered plugin: its name in specs, its attrs class, and where it comes from."""
+
+    kind: Kind
+    name: str
+    cls: type[Any]
+    origin: str
+
+
+@attrs.frozen(kw_only=True)
+class BrokenPlugin:
+    """A plugin that could not be taken, and why; the others go on without it."""
+
+    origin: str
+    reason: str
+
+
+class _Offers:
+    """The `register` that a plugin is handed: it only takes down what is offered."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, type[Any]]] = []
+
+    def __call__(self, name: str, cls: type[Any]) -> None:
+        self.made.append((name, cls))
+
+
+class Registry:
+    """All plugins of a process, by kind and name."""
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+        self.broken: list[BrokenPlugin] = []
+        self._entries: dict[str, dict[str, Entry]] = {slot: {} for slot in KINDS}
+
+    @classmethod
+    def load(cls, files: tuple[Path, ...] = ()) -> Registry:
+        """Built-in plugins, then installed ones, then the given files. Only a file that cannot be used raises."""
+        registry = cls()
+        for name in _built_in_modules():
+            registry._guarded(name, lambda name=name: importlib.import_module(name))
+        for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+            registry._guarded(f"{point.name} ({point.value})", point.load)
+        for file in files:
+            before = len(registry.broken)
+            registry._guarded(str(file), lambda file=file: _module_of(file))
+            if len(registry.broken) > before:  # the user asked for this very file
+                raise UsageError(f"--plugin {file}: {registry.broken[-1].reason}")
+        return registry
+
+    def entries(self, slot: str) -> dict[str, Entry]:
+        """The plugins of one kind, by name."""
+        return self._entries[slot]
+
+    def name_of(self, slot: str, plugin: object) -> str:
+        """The name under which a plugin's class is registered."""
+        return next(e.name for e in self._entries[slot].values() if e.cls is type(plugin))
+
+    def _guarded(self, origin: str, load: Any) -> None:
+        try:
+            self.add(load(), origin)
+        except Exception as error:
+            reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+            self.broken.append(BrokenPlugin(origin=origin, reason=reason))
+
+    def add(self, plugin: object, origin: str) -> None:
+        """Register one plugin, whole or not at all. Raises `UsageError` saying what is wrong with it."""
+        try:
+            self.manager.register(plugin, name=origin)
+            self.manager.check_pending()
+        except (pluggy.PluginValidationError, ValueError) as error:
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
+            raise UsageError(_explain(error)) from error
+        try:
+            for entry in list(self._offered(plugin, origin)):
+                self._entries[entry.kind.slot][entry.name] = entry
+        except Exception:
+            self.manager.unregister(plugin)
+            raise
+
+    def _offered(self, plugin: object, origin: str) -> Iterator[Entry]:
+        """What the plugin registers, each offer checked against its kind."""
+        for kind in KINDS.values():
+            implementation = getattr(plugin, kind.hook, None)
+            if implementation is None or self.manager.parse_hookimpl_opts(plugin, kind.hook) is None:
+                continue
+            offers = _Offers()
+            implementation(offers)
+            for name, cls in offers.made:
+                self._check(kind, name, cls)
+                if [other for other, _ in offers.made].count(name) > 1:
+                    raise UsageError(f'{kind.hook}: the name "{name}" is offered twice')
+                yield Entry(kind=kind, name=name, cls=cls, origin=origin)
+
+    def _check(self, kind: Kind, name: Any, cls: Any) -> None:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise UsageError(f"{kind.hook}: the name {name!r} does not match {NAME.pattern}")
+        if not isinstance(cls, type) or not attrs.has(cls):
+            raise UsageError(f'{kind.hook}: "{name}" is {cls!r}, not an attrs class')
+        fields = {field.name for field in attrs.fields(cls)}
+        missing = [verb for verb in kind.verbs if not hasattr(cls, verb) and verb not in fields]
+        if missing:
+            raise UsageError(f'{kind.hook}: "{name}" ({cls.__name__}) lacks {", ".join(missing)}')
+        if "use" in fields:
+            raise UsageError(f'{kind.hook}: "{name}" has an option "use", which names the plugin itself')
+        attrs.resolve_types(cls)
+        taken = self._entries[kind.slot].get(name)
+        if taken is not None:
+            raise UsageError(f'{kind.hook}: the name "{name}" is already taken by {taken.origin}')
+
+
+def _explain(error: Exception) -> str:
+    """Pluggy's complaint, with the hook that was probably meant."""
+    message = str(error).strip().replace("\n", " ")
+    unknown = re.search(r"unknown hook '(\w+)'", message)
+    if unknown is None:
+        return message
+    hooks = [name for name in vars(hookspecs) if name.startswith(("register_", "run_", "round_"))]
+    close = get_close_matches(unknown[1], hooks, n=1)
+    return f'unknown hook "{unknown[1]}"' + (f'; did you mean "{close[0]}"?' if close else "")
+
+
+def _built_in_modules() -> Iterator[str]:
+    """Every module below the plugins' and the backends' folders: one plugin, one file, no list to keep."""
+    for root in (BUILT_IN, BACKENDS):
+        for room in pkgutil.iter_modules(importlib.import_module(root).__path__):
+            name = f"{root}.{room.name}"
+            if root == BACKENDS:
+                yield f"{name}.backend"
+                continue
+            for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+                if not module.name.startswith("_"):
+                    yield f"{name}.{module.name}"
+
+
+def _module_of(file: Path) -> ModuleType:
+    """A user's plugin file as a module of its own name."""
+    if not file.is_file():
+        raise UsageError("no such file")
+    name = f"boostlora_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UsageError("not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # attrs resolves annotations through it
+    spec.loader.exec_module(module)
+    return module

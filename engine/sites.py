@@ -1,0 +1,72 @@
+"""Which weights of a model are adapted: patterns over parameter paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+import attrs
+
+from .contracts import Blueprint, Site, WeightInfo
+from .errors import UsageError
+from .options import option
+
+ALL_LINEAR = "all-linear"
+
+
+@attrs.frozen(kw_only=True)
+class SiteChoice:
+    """The `[sites]` table: patterns as of `fnmatch`, matched against a path with and without its `.weight`."""
+
+    targets: tuple[str, ...] | str = option(
+        ALL_LINEAR, 'patterns of parameter paths, or "all-linear": every linear weight but the output head'
+    )
+    exclude: tuple[str, ...] = option((), "patterns of parameter paths to leave out")
+    layers: tuple[int, ...] = option((), "only these layers, counting from 0; empty: all")
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, p) or fnmatchcase(name.removesuffix(".weight"), p) for p in patterns)
+
+
+def _matrices(blueprint: Blueprint) -> list[WeightInfo]:
+    return [w for w in blueprint.weights if w.role in {"linear", "head"} and len(w.shape) == 2]
+
+
+def _refuse(pattern: str, available: Sequence[WeightInfo], key: str) -> UsageError:
+    names = [w.name for w in available]
+    close = get_close_matches(pattern, names, n=1)
+    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    return UsageError(
+        f'sites.{key}: the pattern "{pattern}" matches no linear weight. There are: {shown}{hint}'
+    )
+
+
+def choose_sites(choice: SiteChoice, blueprint: Blueprint) -> tuple[Site, ...]:
+    """The sites of a model, in the order of its weights.
+
+    Raises `UsageError` for a pattern or a layer that matches nothing, naming what there is.
+    """
+    available = _matrices(blueprint)
+    targets = (choice.targets,) if isinstance(choice.targets, str) else choice.targets
+    for key, patterns in (("targets", targets), ("exclude", choice.exclude)):
+        for pattern in patterns:
+            if pattern != ALL_LINEAR and not any(_matches(w.name, [pattern]) for w in available):
+                raise _refuse(pattern, available, key)
+    depths = {w.layer for w in available}
+    missing = [layer for layer in choice.layers if layer not in depths]
+    if missing:
+        known = sorted(d for d in depths if d is not None)
+        raise UsageError(f"sites.layers: no layer {missing[0]}; there are {known}")
+    chosen = [
+        w
+        for w in available
+        if (_matches(w.name, targets) or (ALL_LINEAR in targets and w.role == "linear"))
+        and not _matches(w.name, choice.exclude)
+        and (not choice.layers or w.layer in choice.layers)
+    ]
+    if not chosen:
+        raise UsageError("sites: nothing is left to adapt after targets, exclude and layers were applied")
+    return tuple(Site(name=w.name, shape=(w.shape[0], w.shape[1]), layer=w.layer) for w in chosen)

@@ -1,0 +1,190 @@
+"""A spec's text as a tree with positions: one file, the files it extends, and `--set` on top."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import tomli
+
+from ..errors import UsageError
+from .faults import Fault, Source, Span, SpecError, did_you_mean, listed
+from .spans import Mark, locate
+from .spans import Path as KeyPath
+
+MAX_BYTES = 1 << 20
+MAX_EXTENDS = 8
+SUFFIX = ".toml"
+
+
+@attrs.frozen(eq=False)
+class Document:
+    """A TOML tree, the marks of its keys, and for every slot the plugins that a higher layer has replaced."""
+
+    tree: dict[str, Any]
+    marks: dict[KeyPath, Mark]
+    source: Source
+    replaced: dict[str, list[str]] = attrs.field(factory=dict)
+
+    def mark(self, path: KeyPath) -> Mark:
+        """The mark of a path, or of the nearest key above it; the start of the text where there is none."""
+        while path and path not in self.marks:
+            path = path[:-1]
+        start = Span(self.source, 0, 0)
+        return self.marks[path] if path else Mark(start, start)
+
+
+def shipped_specs() -> dict[str, Path]:
+    """The specs that come with the package, by the name that stands for them (`quickstart`, `ablations/bases`)."""
+    # importlib.resources cannot read a package without __init__.py in an editable install; its path can be.
+    roots = [
+        Path(path) for path in importlib.import_module("boostlora.specs").__path__ if Path(path).is_dir()
+    ]
+    return {
+        str(p.relative_to(root).with_suffix("")): p
+        for root in roots
+        for p in sorted(root.rglob("*" + SUFFIX))
+    }
+
+
+def find_spec(name: str, folder: Path | None = None) -> Path:
+    """The file a name stands for: a path, or a shipped spec. Raises `UsageError` listing what there is."""
+    path = (folder or Path()) / name
+    if path.is_file():
+        return path
+    shipped = shipped_specs()
+    if name.removesuffix(SUFFIX) in shipped and not path.exists():
+        return shipped[name.removesuffix(SUFFIX)]
+    if path.is_dir():
+        raise UsageError(f"{name}: is a folder, not a spec file")
+    hint = did_you_mean(name, list(shipped))
+    raise UsageError(
+        f'no spec "{name}": neither a file nor one of {listed(shipped)}' + (f"; {hint}" if hint else "")
+    )
+
+
+def _fault(where: str, message: str, **more: Any) -> SpecError:
+    return SpecError([Fault(where=where, message=message, **more)])
+
+
+def read_text(path: Path) -> str:
+    """A file's text. Raises `SpecError` for what cannot be a spec: too large, unreadable, not UTF-8."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise _fault(str(path), f"{size:,} bytes; a spec has at most {MAX_BYTES:,}")
+        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+    except OSError as error:
+        raise _fault(str(path), f"cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise _fault(
+            str(path), f"not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
+        ) from error
+
+
+def parse(source: Source) -> Document:
+    """One text as a document, without what it extends."""
+    marks = locate(source)
+    try:
+        tree = tomli.loads(source.text)
+    except tomli.TOMLDecodeError as error:
+        where = Span(source, error.pos, error.pos + 1)
+        message = error.msg[:1].lower() + error.msg[1:]
+        raise SpecError([Fault(message=f"not valid TOML: {message}", span=where)]) from error
+    except (RecursionError, ValueError) as error:  # hostile text that the scanner did not foresee
+        raise _fault(source.name, f"not valid TOML: {error}") from error
+    return Document(tree, marks, source)
+
+
+def overlay(base: Document, top: Document) -> Document:
+    """`top` over `base`: tables are joined key by key, everything else is replaced."""
+    layer = 1 + max((mark.layer for mark in base.marks.values()), default=0)
+    marks = dict(base.marks)
+    replaced = {slot: list(names) for slot, names in base.replaced.items()}
+    for slot, table in top.tree.items():
+        old = base.tree.get(slot)
+        if isinstance(table, dict) and isinstance(old, dict) and {"use"} <= table.keys() & old.keys():
+            replaced.setdefault(slot, []).append(str(old["use"]))
+        elif isinstance(table, dict) and "use" in table and isinstance(old, dict):
+            replaced.setdefault(slot, []).append("")  # the slot's default was replaced
+    tree = _join(base.tree, top.tree, (), marks)
+    for path, mark in top.marks.items():
+        marks[path] = attrs.evolve(mark, layer=layer)
+    return Document(tree, marks, top.source, replaced)
+
+
+def _join(
+    base: dict[str, Any], top: dict[str, Any], path: KeyPath, marks: dict[KeyPath, Mark]
+) -> dict[str, Any]:
+    joined = dict(base)
+    for key, value in top.items():
+        here = (*path, key)
+        old = joined.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            joined[key] = _join(old, value, here, marks)
+            continue
+        for below in [p for p in marks if p[: len(here)] == here]:
+            del marks[below]
+        joined[key] = value
+    return joined
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> Document:
+    """A spec file over everything it extends, under the `key=value` settings of the command line."""
+    document = _load_file(path, ())
+    for setting in settings:
+        document = overlay(document, _setting(setting))
+    return document
+
+
+def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
+    document = parse(Source(_short(path), read_text(path), path.resolve().parent))
+    extends = document.tree.pop("extends", None)
+    if extends is None:
+        return document
+    span = document.mark(("extends",)).value
+    if not isinstance(extends, str):
+        raise SpecError(
+            [Fault(message="extends must be a string", span=span, allowed="a file or a shipped spec")]
+        )
+    chain = (*chain, path.resolve())
+    try:
+        parent = find_spec(extends, document.source.folder)
+    except UsageError as error:
+        raise SpecError([Fault(message=f"extends: {error}", span=span)]) from error
+    if parent.resolve() in chain:
+        raise SpecError([Fault(message=f'extends "{extends}", which extends this file in turn', span=span)])
+    if len(chain) > MAX_EXTENDS:
+        raise SpecError([Fault(message=f"more than {MAX_EXTENDS} specs extend one another", span=span)])
+    return overlay(_load_file(parent, chain), document)
+
+
+def _short(path: Path) -> str:
+    """A path as a person would type it from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _setting(setting: str) -> Document:
+    """`key=value` of the command line; a value that is no TOML is taken as a string, so quotes can be left out."""
+    key, equals, value = setting.partition("=")
+    source = Source("--set", setting, Path.cwd())
+    if not equals or not key.strip():
+        span = Span(source, 0, len(setting))
+        raise SpecError(
+            [Fault(message="not of the form key=value", span=span, allowed="such as --set basis.use=random")]
+        )
+    try:
+        return parse(source)
+    except SpecError:
+        return parse(attrs.evolve(source, text=f"{key} = {_quoted(value.strip())}"))
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'

@@ -1,0 +1,113 @@
+"""A document and a registry become a spec, or every fault there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..registry import KINDS, Kind, Registry
+from ..sites import SiteChoice
+from .document import Document, find_spec, load
+from .faults import Fault, SpecError, did_you_mean, listed
+from .spec import Head, Slot, Spec, StopRules
+from .structure import show, structure_table
+
+TABLES = {"sites": SiteChoice, "stop": StopRules}
+MAX_FAULTS = 1000
+
+
+def load_spec(name: str | Path, registry: Registry, settings: Sequence[str] = ()) -> Spec:
+    """Read a spec by path or shipped name, under `key=value` settings. Raises `SpecError` with every fault."""
+    path = find_spec(str(name))
+    return resolve(load(path, settings), registry, default_name=_legal(path.stem))
+
+
+def _legal(stem: str) -> str:
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem.lower()).lstrip(
+        "._-"
+    )
+    return name[:64] or "run"
+
+
+def resolve(document: Document, registry: Registry, default_name: str = "run") -> Spec:
+    """A document as a spec. Raises `SpecError` with every fault of the document."""
+    faults = list[Fault]()
+    tree = document.tree
+    fields = [field.name for field in attrs.fields(Head)]
+    known = [*fields, *KINDS, *TABLES, "extends"]
+    unknown = [key for key in tree if key not in known]
+    for key in unknown[:MAX_FAULTS]:
+        span = document.mark((key,)).key
+        hint = did_you_mean(key, known)
+        faults.append(Fault(message=f'unknown key "{key}"', span=span, allowed=listed(known), hint=hint))
+    head_keys = {key: tree[key] for key in fields if key in tree}
+    head = structure_table(Head, {"name": default_name} | head_keys, (), document, faults)
+    tables = {name: _table(cls, name, document, faults) for name, cls in TABLES.items()}
+    slots = {slot: _slot(kind, document, registry, faults) for slot, kind in KINDS.items()}
+    if faults:
+        raise SpecError(faults)
+    return Spec(head=head, slots=slots, **tables)  # type: ignore[arg-type] - None only where there are faults
+
+
+def _as_table(name: str, document: Document, faults: list[Fault]) -> dict[str, Any] | None:
+    table = document.tree.get(name, {})
+    if isinstance(table, dict):
+        return table
+    span = document.mark((name,)).value
+    faults.append(Fault(message=f"{name} must be a table, got {show(table)}", span=span, allowed=f"[{name}]"))
+    return None
+
+
+def _table(cls: type[Any], name: str, document: Document, faults: list[Fault]) -> Any:
+    table = _as_table(name, document, faults)
+    return None if table is None else structure_table(cls, table, (name,), document, faults)
+
+
+def _slot(kind: Kind, document: Document, registry: Registry, faults: list[Fault]) -> Slot | None:
+    table = _as_table(kind.slot, document, faults)
+    if table is None:
+        return None
+    entries = registry.entries(kind.slot)
+    mark = document.mark((kind.slot, "use"))
+    use = table.get("use", kind.default)
+    if use is None:
+        missing = f'missing table "[{kind.slot}]"' if kind.slot not in document.tree else 'missing key "use"'
+        allowed = "use = " + " | ".join(f'"{name}"' for name in entries)
+        faults.append(Fault(message=missing, span=document.mark((kind.slot,)).key, allowed=allowed))
+        return None
+    if not isinstance(use, str) or use not in entries:
+        hint = did_you_mean(str(use), list(entries)) or _broken(registry, str(use))
+        message = f"unknown {kind.slot} plugin {show(use)}"
+        faults.append(Fault(message=message, span=mark.value, allowed=listed(entries), hint=hint))
+        return None
+    options = _options(kind, table, use, document, registry)
+    plugin = structure_table(entries[use].cls, options, (kind.slot,), document, faults)
+    return None if plugin is None else Slot(use=use, plugin=plugin)
+
+
+def _broken(registry: Registry, use: str) -> str:
+    """A broken plugin that may be the one that is missed."""
+    return "; ".join(f"{b.origin} is broken: {b.reason}" for b in registry.broken if use in b.origin)
+
+
+def _options(
+    kind: Kind, table: dict[str, Any], use: str, document: Document, registry: Registry
+) -> dict[str, Any]:
+    """The table's options, without those that were meant for a plugin which a higher layer has replaced.
+
+    `extends` and `--set basis.use=random` change the plugin under options that were written for the old one. An option
+    that the new plugin has too is kept; one that only the old plugin has goes with it; any other is a fault.
+    """
+    entries = registry.entries(kind.slot)
+    fields = {field.name for field in attrs.fields(entries[use].cls)}
+    replaced = [name or kind.default for name in document.replaced.get(kind.slot, [])]
+    old = {f.name for name in replaced if name in entries for f in attrs.fields(entries[name].cls)} - fields
+    top = document.mark((kind.slot, "use")).layer
+    return {
+        key: value
+        for key, value in table.items()
+        if key != "use" and not (key in old and document.mark((kind.slot, key)).layer < top)
+    }

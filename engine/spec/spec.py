@@ -1,0 +1,100 @@
+"""The typed spec: everything a run depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+import tomli_w
+
+from ..options import Limit, option
+from ..registry.kinds import KINDS
+from ..sites import SiteChoice
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@attrs.frozen(kw_only=True)
+class Head:
+    """The keys above the tables."""
+
+    name: str = option(
+        "run", "name of the run's folder", Limit(NAME.pattern, lambda x: bool(NAME.fullmatch(x)))
+    )
+    description: str = option("", "one line for people")
+    seed: int = option(0, "the one seed of all randomness", min=0)
+    rounds: int = option(16, "boosting rounds; 0 only evaluates the base", min=0, max=100_000)
+
+
+@attrs.frozen(kw_only=True)
+class StopRules:
+    """The `[stop]` table: when a run ends before its last round."""
+
+    patience: int = option(0, "rounds without improvement on validation before stopping; 0: never", min=0)
+    metric: Literal["accuracy", "loss"] = option("accuracy", "the validation metric that must improve")
+    min_delta: float = option(0.0, "how much it must improve to count", min=0.0)
+    on_nonfinite: Literal["stop", "skip"] = option("stop", "what a NaN or Inf in a round does to the run")
+
+
+@attrs.frozen(kw_only=True)
+class Slot:
+    """One table that holds a plugin: the name of the plugin, and the plugin with its options."""
+
+    use: str
+    plugin: Any
+
+
+@attrs.frozen(kw_only=True)
+class Spec:
+    """One experiment, nothing implicit; two specs with the same `sha256` are the same experiment."""
+
+    head: Head
+    sites: SiteChoice
+    stop: StopRules
+    slots: Mapping[str, Slot]
+
+    def __getitem__(self, slot: str) -> Any:
+        """The plugin in a slot."""
+        return self.slots[slot].plugin
+
+    @property
+    def rounds(self) -> int:
+        """Boosting rounds."""
+        return self.head.rounds
+
+    def as_tree(self) -> dict[str, Any]:
+        """The spec as a TOML tree: every option of every plugin, defaults written out, in a fixed order."""
+        tree: dict[str, Any] = attrs.asdict(self.head)
+        for slot in KINDS:
+            used = self.slots[slot]
+            tree[slot] = {"use": used.use, **attrs.asdict(used.plugin)}
+        tree["sites"] = attrs.asdict(self.sites)
+        tree["stop"] = attrs.asdict(self.stop)
+        return tree
+
+    def dump(self) -> str:
+        """Canonical TOML; reading it gives an equal spec."""
+        return tomli_w.dumps(_lists(self.as_tree()))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the canonical dump without name and description, which change no result."""
+        tree = {key: value for key, value in self.as_tree().items() if key not in {"name", "description"}}
+        return hashlib.sha256(tomli_w.dumps(_lists(tree)).encode()).hexdigest()
+
+    @property
+    def short_hash(self) -> str:
+        """The first 12 digits of the hash: the name of the run's own folder."""
+        return self.sha256[:12]
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as lists, which is what TOML has."""
+    if isinstance(value, dict):
+        return {key: _lists(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_lists(inner) for inner in value]
+    return value

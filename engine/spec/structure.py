@@ -1,0 +1,202 @@
+"""Tables of a spec become attrs objects: strictly, and with every fault of the table at once."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import attrs
+import cattrs
+from cattrs import AttributeValidationNote, IterableValidationNote
+
+from ..options import FilePath
+from .document import Document
+from .faults import Fault, Span, did_you_mean, listed
+from .spans import Path as KeyPath
+
+T = TypeVar("T")
+
+PLAIN: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    FilePath: "a file's path, as a string",
+}
+
+
+class WrongError(ValueError):
+    """A value that its option does not take."""
+
+
+def describe(kind: Any) -> str:
+    """What a type allows, in words."""
+    if kind in PLAIN:
+        return PLAIN[kind]
+    arguments = get_args(kind)
+    if get_origin(kind) is Literal:
+        return "one of " + listed(f'"{a}"' if isinstance(a, str) else str(a) for a in arguments)
+    if get_origin(kind) is tuple:
+        return f"a list, each item {describe(arguments[0])}"
+    if _is_union(kind):
+        return " or ".join(describe(a) for a in arguments)
+    return getattr(kind, "__name__", str(kind))
+
+
+def show(value: Any) -> str:
+    """A TOML value as it would be written, shortened."""
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    text = f'"{value}"' if isinstance(value, str) else text
+    text = "a table" if isinstance(value, dict) else text
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _is_union(kind: Any) -> bool:
+    return get_origin(kind) in {Union, types.UnionType}
+
+
+def _wrong(value: Any, kind: Any) -> WrongError:
+    return WrongError(f"expected {describe(kind)}, got {show(value)}")
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    wanted = str if kind is FilePath else kind
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise _wrong(value, kind)
+    if wanted is float and not math.isfinite(value):
+        raise WrongError(f"expected a finite number, got {value}")
+    if wanted is int and not -(2**63) <= value < 2**63:
+        raise WrongError("a whole number must fit into 64 bits")
+    return value
+
+
+def _literal(value: Any, kind: Any) -> Any:
+    if any(type(value) is type(a) and value == a for a in get_args(kind)):
+        return value
+    hint = (
+        did_you_mean(value, [a for a in get_args(kind) if isinstance(a, str)])
+        if isinstance(value, str)
+        else ""
+    )
+    raise WrongError(f"expected {describe(kind)}, got {show(value)}" + (f"; {hint}" if hint else ""))
+
+
+def _union(value: Any, kind: Any) -> Any:
+    for choice in get_args(kind):
+        try:
+            return converter.structure(value, choice)
+        except (WrongError, cattrs.BaseValidationError):
+            continue
+    raise _wrong(value, kind)
+
+
+def _list(value: Any, kind: Any) -> Any:
+    if not isinstance(value, list):
+        raise _wrong(value, kind)
+    item = get_args(kind)[0]
+    return tuple(cattrs.Converter.structure(converter, value, list[item]))
+
+
+converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+for _kind in PLAIN:
+    converter.register_structure_hook_func(lambda k, kind=_kind: k is kind, _plain)
+converter.register_structure_hook_func(lambda k: get_origin(k) is Literal, _literal)
+converter.register_structure_hook_func(_is_union, _union)
+converter.register_structure_hook_func(lambda k: get_origin(k) is tuple, _list)
+
+
+def structure_table(
+    cls: type[T], table: Mapping[str, Any], path: KeyPath, document: Document, faults: list[Fault]
+) -> T | None:
+    """An object of `cls` from a table's keys; None, with the faults added, where there are any."""
+    reader = _TableReader(cls, path, document)
+    found = reader.read(table)
+    faults.extend(reader.faults)
+    return None if reader.faults else found
+
+
+class _TableReader:
+    """Reads one table, field by field, and gathers every fault on the way."""
+
+    def __init__(self, cls: type[Any], path: KeyPath, document: Document) -> None:
+        attrs.resolve_types(cls)
+        self.cls, self.path, self.document = cls, path, document
+        self.fields = {field.name: field for field in attrs.fields(cls)}
+        self.faults: list[Fault] = []
+
+    def read(self, table: Mapping[str, Any]) -> Any:
+        """The object, or None where there are faults."""
+        self.faults.extend(self._unknown(key) for key in table if key not in self.fields)
+        values = dict[str, Any]()
+        for name, field in self.fields.items():
+            if name in table:
+                values[name] = self._value(field, table[name])
+            elif field.default is attrs.NOTHING:
+                self._missing(field)
+        if self.faults:
+            return None
+        try:
+            return self.cls(**values)
+        except (ValueError, TypeError) as error:
+            self._fault(str(error), self.document.mark(self.path).key)
+            return None
+
+    def _fault(self, message: str, span: Span, **more: str) -> None:
+        self.faults.append(Fault(message=message, span=span, **more))
+
+    def _unknown(self, key: str) -> Fault:
+        known = list(self.fields)
+        return Fault(
+            message=f'unknown key "{key}"',
+            span=self.document.mark((*self.path, key)).key,
+            allowed=listed(known) or "no key but use",
+            hint=did_you_mean(key, known),
+        )
+
+    def _missing(self, field: attrs.Attribute[Any]) -> None:
+        text = field.metadata.get("help", "")
+        allowed = f"{field.name} = {describe(field.type)}" + (f"  # {text}" if text else "")
+        self._fault(f'missing key "{field.name}"', self.document.mark(self.path).key, allowed=allowed)
+
+    def _value(self, field: attrs.Attribute[Any], raw: Any) -> Any:
+        """Structure one value and hold it against its field's validators."""
+        path = (*self.path, field.name)
+        mark = self.document.mark(path)
+        try:
+            value: Any = converter.structure(raw, field.type or object)
+        except Exception as error:
+            self.faults.extend(_explain(error, path, self.document))
+            return None
+        if field.type is FilePath and value:
+            value = str((mark.value.source.folder / Path(str(value)).expanduser()).resolve())
+            if not Path(value).is_file():
+                self._fault(f'no file "{value}"', mark.value, allowed="an existing file")
+                return None
+        try:
+            if field.validator is not None:
+                field.validator(None, field, value)
+        except (ValueError, TypeError) as error:
+            self._fault(str(error.args[0]), mark.value)
+        return value
+
+
+def _explain(error: BaseException, path: KeyPath, document: Document) -> list[Fault]:
+    """The leaves of cattrs' exception groups, each with its path."""
+    if isinstance(error, BaseExceptionGroup):
+        found = list[Fault]()
+        for inner in error.exceptions:
+            step: KeyPath = ()
+            for note in getattr(inner, "__notes__", []):
+                if isinstance(note, AttributeValidationNote):
+                    step = (note.name,)
+                elif isinstance(note, IterableValidationNote):
+                    step = (note.index,)
+            found.extend(_explain(inner, (*path, *step), document))
+        return found
+    dotted = ".".join(str(part) for part in path)
+    return [Fault(message=f"{dotted}: {error}", span=document.mark(path).value)]

@@ -1,0 +1,16 @@
+"""Where a frame's singular values enter an update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Spectrum = Literal["paper", "balanced", "flat"]
+
+EXPONENTS: Mapping[Spectrum, tuple[float, float]] = {
+    "paper": (1.0, 0.0),
+    "balanced": (0.5, 0.5),
+    "flat": (0.0, 0.0),
+}
+"""`(a, b)` of `U diag(S^a) R diag(S^b) V^T`. `paper`: `U S R V^T` (TinyLoRA, arXiv 2602.04118); `balanced`: the square
+root on both sides, as PEFT does; `flat`: no singular values, so that directions of later rounds are not starved."""

@@ -1,0 +1,33 @@
+"""Where a run keeps what can be used again, and to whom it says what it is doing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+Report = Callable[[str, int, int], None]
+"""`report(what, done, total)`: progress of one piece of work; `total` 0 means unknown."""
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+def default_cache() -> Path:
+    """`$BOOSTLORA_CACHE`, else the platform's cache folder for this user."""
+    from platformdirs import user_cache_path  # noqa: PLC0415 - not needed for --help
+
+    given = os.environ.get("BOOSTLORA_CACHE")
+    return Path(given) if given else user_cache_path("boostlora", appauthor=False)
+
+
+@attrs.frozen(kw_only=True)
+class Workplace:
+    """The folders and the ears of a run; nothing in it changes a result."""
+
+    cache: Path = attrs.field(factory=default_cache)
+    """Pretrained models, singular directions: everything under it can be deleted at any time."""
+    report: Report = _silent

@@ -1,0 +1,56 @@
+"""Train the whole small core inside the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from ...engine.contracts import LinearCore, Site
+from ...engine.hookspecs import hookimpl
+from ...engine.options import Limit, option, whole
+from ...engine.spectrum import EXPONENTS, Spectrum
+from ...engine.tying import Tie, group_of
+
+
+@attrs.frozen(kw_only=True)
+class LoraXs:
+    """LoRA-XS (arXiv 2405.17604): all `r^2` entries of `R` trained.
+
+    The paper starts from N(0, init_std^2) with `init_std = 1e-5`; at 0, the default here, a round starts at the model as
+    it is. Its `U S R V^T` is `spectrum = "paper"`.
+    """
+
+    rank: int = option(4, "directions a round may change at a site, r", whole)
+    spectrum: Spectrum = option(
+        "flat", "where singular values enter: U S R V', sqrt(S) on both sides, or not at all"
+    )
+    tie: Tie | int = option(
+        "none",
+        "which sites share the core; a number: that many neighbours",
+        Limit("at least 1 when it is a number", lambda x: isinstance(x, str) or x >= 1),
+    )
+    init_std: float = option(0.0, "standard deviation of the core's start", min=0.0)
+
+    @property
+    def framed(self) -> bool:
+        """It trains inside a frame."""
+        return True
+
+    def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> LinearCore:
+        """The unit matrices as projections, so that `v` is the core; a tied core starts as its first site's."""
+        return LinearCore(
+            rank=self.rank,
+            group=group_of(site, sites, self.tie),
+            projections=None,
+            init=self.init_std * rng.standard_normal(self.rank**2),
+            exponents=EXPONENTS[self.spectrum],
+        )
+
+
+@hookimpl
+def register_adapters(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `lora-xs`."""
+    register("lora-xs", LoraXs)

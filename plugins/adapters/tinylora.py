@@ -1,0 +1,53 @@
+"""Train a handful of numbers that weigh fixed random matrices inside the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from ...engine.contracts import LinearCore, Site
+from ...engine.hookspecs import hookimpl
+from ...engine.options import Limit, option, whole
+from ...engine.spectrum import EXPONENTS, Spectrum
+from ...engine.tying import Tie, group_of
+
+
+@attrs.frozen(kw_only=True)
+class TinyLora:
+    """TinyLoRA (arXiv 2602.04118): `R = sum_i v_i P_i` with `P_i (r, r)` fixed, entries N(0, 1/r), and `v (u,)` trained."""
+
+    rank: int = option(4, "directions a round may change at a site, r", whole)
+    directions: int = option(8, "numbers trained a round at a site (or a group of tied sites), u", whole)
+    spectrum: Spectrum = option(
+        "flat", "where singular values enter: U S R V', sqrt(S) on both sides, or not at all"
+    )
+    tie: Tie | int = option(
+        "none",
+        "which sites share v; a number: that many neighbours",
+        Limit("at least 1 when it is a number", lambda x: isinstance(x, str) or x >= 1),
+    )
+
+    @property
+    def framed(self) -> bool:
+        """It trains inside a frame."""
+        return True
+
+    def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> LinearCore:
+        """Projections from the site's own stream; `v` starts at zero."""
+        shape = (self.directions, self.rank, self.rank)
+        return LinearCore(
+            rank=self.rank,
+            group=group_of(site, sites, self.tie),
+            projections=rng.standard_normal(shape) / np.sqrt(self.rank),
+            init=np.zeros(self.directions),
+            exponents=EXPONENTS[self.spectrum],
+        )
+
+
+@hookimpl
+def register_adapters(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `tinylora`."""
+    register("tinylora", TinyLora)

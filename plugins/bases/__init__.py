@@ -1,0 +1,1 @@
+"""Bases: in which directions a round may change a weight."""

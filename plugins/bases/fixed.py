@@ -1,0 +1,39 @@
+"""Give every round the same top directions: what boosting without rotation amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+
+from ...engine.contracts import Frame, SiteView
+from ...engine.hookspecs import hookimpl
+
+
+@attrs.frozen(kw_only=True)
+class Fixed:
+    """The r leading singular directions of the base weight, every round ("top" in the paper): the rank stays at r."""
+
+    exhausted: ClassVar[str] = "error"
+
+    def capacity(self, rank: int, width: int) -> int | None:
+        """Without end, as long as there are r directions at all."""
+        return None if rank <= width else 0
+
+    def depth(self, rounds: int, rank: int, width: int) -> int:
+        """The leading r."""
+        del width
+        return rank if rounds else 0
+
+    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+        """The leading r, whatever the round."""
+        del round, rng
+        return site.directions(range(rank))
+
+
+@hookimpl
+def register_bases(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `fixed`."""
+    register("fixed", Fixed)

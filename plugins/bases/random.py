@@ -1,0 +1,51 @@
+"""Give every round random directions that owe nothing to the weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.contracts import Frame, SiteView
+from ...engine.hookspecs import hookimpl
+
+
+@attrs.frozen(kw_only=True)
+class Random:
+    """Uniformly random orthonormal columns, new every round; singular values are the weight's root mean square.
+
+    Two rounds overlap by chance, and together span `2 r` directions almost surely.
+    """
+
+    exhausted: ClassVar[str] = "error"
+
+    def capacity(self, rank: int, width: int) -> int | None:
+        """Without end, as long as r orthonormal columns fit."""
+        return None if rank <= width else 0
+
+    def depth(self, rounds: int, rank: int, width: int) -> int:
+        """None of the weight's own."""
+        del rounds, rank, width
+        return 0
+
+    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+        """Both sides drawn independently."""
+        del round
+        d_out, d_in = site.shape
+        scale = np.full(rank, site.rms_singular_value())
+        return Frame(U=_orthonormal(rng, d_out, rank), S=scale, V=_orthonormal(rng, d_in, rank))
+
+
+def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+    """QR of a Gaussian matrix, signs fixed by `diag(R) > 0`: uniform (Haar) over orthonormal columns (Mezzadri, 2007)."""
+    Q, R = np.linalg.qr(rng.standard_normal((rows, columns)))
+    return Q * np.where(np.diag(R) < 0.0, -1.0, 1.0)
+
+
+@hookimpl
+def register_bases(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `random`."""
+    register("random", Random)

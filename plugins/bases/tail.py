@@ -1,0 +1,35 @@
+"""Walk the spectrum from its small end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+
+from ...engine.blocks import Blocks
+from ...engine.contracts import Frame, SiteView
+from ...engine.hookspecs import hookimpl
+
+
+@attrs.frozen(kw_only=True)
+class Tail(Blocks):
+    """Round t takes the t-th block of r directions from the smallest singular value upwards; needs a full SVD."""
+
+    def depth(self, rounds: int, rank: int, width: int) -> int:
+        """All of them: the smallest directions are not to be had without the others."""
+        del rank
+        return width if rounds else 0
+
+    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+        """Block `round`, counted from the end; the smallest direction comes first."""
+        del rng
+        width = min(site.shape)
+        return site.directions([width - 1 - i for i in self.block(round, rank, width)])
+
+
+@hookimpl
+def register_bases(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `tail`."""
+    register("tail", Tail)

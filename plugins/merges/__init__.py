@@ -1,0 +1,1 @@
+"""Merge policies: with which scale an update enters the model, if at all."""

@@ -1,0 +1,34 @@
+"""Merge an update only if it helps on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from ...engine.contracts import Refusal, Trial
+from ...engine.hookspecs import hookimpl
+from ...engine.judging import Metric, badness
+from ...engine.options import option
+
+
+@attrs.frozen(kw_only=True)
+class Gate:
+    """Scale 1 if the validation metric gets better by more than `margin`; otherwise the update is refused."""
+
+    metric: Metric = option("loss", "the validation metric that decides")
+    margin: float = option(0.0, "how much better it must get, in the metric's unit", min=0.0)
+
+    def choose(self, trial: Trial) -> float | Refusal:
+        """Compare the model with and without the update."""
+        gain = badness(trial(0.0), self.metric) - badness(trial(1.0), self.metric)
+        if gain > self.margin:
+            return 1.0
+        return Refusal(f"validation {self.metric} would change by {-gain:+.4g} for the worse or not at all")
+
+
+@hookimpl
+def register_merges(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `gate`."""
+    register("gate", Gate)

@@ -1,0 +1,42 @@
+"""Merge an update at the scale that is best on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from ...engine.contracts import Refusal, Trial
+from ...engine.hookspecs import hookimpl
+from ...engine.judging import Metric, badness
+from ...engine.options import option, positive
+
+
+@attrs.frozen(kw_only=True)
+class LineSearch:
+    """The best of several scales on validation, the smallest on a tie; refused when none is better than none."""
+
+    scales: tuple[float, ...] = option((0.25, 0.5, 0.75, 1.0, 1.25), "scales to try", positive)
+    metric: Metric = option("loss", "the validation metric that decides")
+
+    def __attrs_post_init__(self) -> None:
+        """A search needs something to try."""
+        if not self.scales:
+            raise ValueError('"scales" must hold at least one scale')
+
+    def choose(self, trial: Trial) -> float | Refusal:
+        """Try every scale, and none."""
+        without = badness(trial(0.0), self.metric)
+        best, scale = min((badness(trial(s), self.metric), s) for s in sorted(self.scales))
+        if best < without:
+            return scale
+        return Refusal(
+            f"no scale of {', '.join(f'{s:g}' for s in self.scales)} improves validation {self.metric}"
+        )
+
+
+@hookimpl
+def register_merges(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `line-search`."""
+    register("line-search", LineSearch)

@@ -1,0 +1,124 @@
+"""A multilayer perceptron, pretrained once on the task's source domain."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, WeightInfo
+from ...engine.errors import UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.options import option, positive, whole
+from ...engine.record.cache import arrays_sha256, cached, key_of
+from ...engine.workplace import Workplace
+
+
+@attrs.frozen(kw_only=True)
+class Mlp:
+    """Dense layers with biases and a linear head; scikit-learn's `MLPClassifier` pretrains it (Adam), float32 keeps it.
+
+    It learns the task's source domain, or its training split where it has none. Sites: `layers.0.weight` …, `head.weight`.
+    """
+
+    hidden: tuple[int, ...] = option((128, 128), "widths of the hidden layers", whole)
+    activation: Literal["relu", "tanh"] = option("relu", "what follows every hidden layer")
+    epochs: int = option(60, "passes of pretraining over the source domain", whole)
+    lr: float = option(1e-3, "learning rate of pretraining", positive)
+    batch_size: int = option(64, "examples a step of pretraining", whole)
+    weight_decay: float = option(1e-4, "L2 penalty of pretraining", min=0.0)
+
+    def __attrs_post_init__(self) -> None:
+        """A perceptron without hidden layers has nothing to adapt."""
+        if not self.hidden:
+            raise ValueError('"hidden" must hold at least one width')
+
+    def blueprint(self, splits: Splits) -> Blueprint:
+        """Widths from the data's columns and classes."""
+        if not isinstance(splits.train.inputs, np.ndarray) or splits.train.inputs.ndim != 2:
+            raise UsageError("model mlp takes rows of numbers; this task's inputs are something else")
+        widths = [splits.train.inputs.shape[1], *self.hidden, len(splits.classes)]
+        weights = list[WeightInfo]()
+        for i, (d_in, d_out) in enumerate(pairwise(widths)):
+            head = i == len(self.hidden)
+            name = "head" if head else f"layers.{i}"
+            role = "head" if head else "linear"
+            weights.append(
+                WeightInfo(name=f"{name}.weight", shape=(d_out, d_in), role=role, layer=None if head else i)
+            )
+            weights.append(WeightInfo(name=f"{name}.bias", shape=(d_out,)))
+        config = {"hidden": list(self.hidden), "activation": self.activation}
+        return Blueprint(architecture="mlp", config=config, weights=tuple(weights))
+
+    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+        """Pretrain, or take the result of an earlier pretraining with the same options, data and seed."""
+        from sklearn import __version__ as version  # noqa: PLC0415 - a second to import
+
+        data = splits.source or splits.train
+        seed = int(rng.integers(2**31))
+        key = key_of(
+            {
+                "model": "mlp",
+                "options": attrs.asdict(self),
+                "data": arrays_sha256({"inputs": data.inputs, "labels": data.labels}),
+                "classes": len(splits.classes),
+                "seed": seed,
+                "scikit-learn": version,
+            }
+        )
+        found = cached(
+            workplace.cache / "models",
+            key,
+            lambda: self._pretrain(data, len(splits.classes), seed, workplace),
+        )
+        return ModelSource(blueprint=self.blueprint(splits), files=(found.path,), sha256=found.sha256)
+
+    def _pretrain(
+        self, data: Examples, classes: int, seed: int, workplace: Workplace
+    ) -> dict[str, NDArray[np.float32]]:
+        from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+        from sklearn.neural_network import MLPClassifier  # noqa: PLC0415
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+        net = MLPClassifier(
+            hidden_layer_sizes=self.hidden,
+            activation=self.activation,
+            alpha=self.weight_decay,
+            batch_size=min(self.batch_size, len(data)),  # type: ignore[arg-type] - the stubs only know "auto"
+            learning_rate_init=self.lr,
+            random_state=np.random.RandomState(seed),
+        )
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the user's choice
+            for epoch in range(self.epochs):
+                net.partial_fit(data.inputs, data.labels, classes=np.arange(classes))
+                workplace.report("pretraining", epoch + 1, self.epochs)
+        return _named(net)
+
+
+def _named(net: Any) -> dict[str, NDArray[np.float32]]:
+    """scikit-learn's coefficients `(d_in, d_out)` as named weights `(d_out, d_in)`.
+
+    For two classes it has one output, the log-odds z of the second; logits `(0, z)` say the same.
+    """
+    last = len(net.coefs_) - 1
+    named = dict[str, NDArray[np.float32]]()
+    for i, (coefficients, bias) in enumerate(zip(net.coefs_, net.intercepts_, strict=True)):
+        rows = np.column_stack([coefficients.T, bias])
+        if i == last and len(rows) == 1:
+            rows = np.vstack([np.zeros_like(rows), rows])
+        name = "head" if i == last else f"layers.{i}"
+        named[f"{name}.weight"] = rows[:, :-1].astype(np.float32)
+        named[f"{name}.bias"] = rows[:, -1].astype(np.float32)
+    return named
+
+
+@hookimpl
+def register_models(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `mlp`."""
+    register("mlp", Mlp)

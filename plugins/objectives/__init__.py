@@ -1,0 +1,1 @@
+"""Objectives: the batches, and so the loss, of a round."""

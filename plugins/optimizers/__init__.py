@@ -1,0 +1,1 @@
+"""Optimisers: update rules, with their constants and learning rates."""

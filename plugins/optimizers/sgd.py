@@ -1,0 +1,31 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import attrs
+
+from ...engine.hookspecs import hookimpl
+from ...engine.options import Limit, option
+from ...engine.schedules import Scheduled
+
+
+@attrs.frozen(kw_only=True)
+class Sgd(Scheduled):
+    """SGD, `m <- momentum * m + g + decay * v`, `v <- v - lr * m`; its state is new every round."""
+
+    rule: ClassVar[str] = "sgd"
+
+    momentum: float = option(
+        0.9, "share of the last direction kept", Limit("at least 0 and less than 1", lambda x: 0 <= x < 1)
+    )
+    nesterov: bool = option(False, "look ahead along the momentum")
+    weight_decay: float = option(0.0, "decay added to the gradient", min=0.0)
+
+
+@hookimpl
+def register_optimizers(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `sgd`."""
+    register("sgd", Sgd)

@@ -1,0 +1,1 @@
+"""Samplers: which examples a round trains on."""

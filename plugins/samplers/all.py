@@ -1,0 +1,28 @@
+"""Train on everything, every round: what boosting is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from ...engine.contracts import Outcome, Selection
+from ...engine.hookspecs import hookimpl
+
+
+@attrs.frozen(kw_only=True)
+class All:
+    """Every training example with the same weight, whether right or wrong; never converges."""
+
+    def select(self, outcome: Outcome, history: Sequence[Outcome], rng: np.random.Generator) -> Selection:
+        """All indices, in random order."""
+        del history
+        return Selection.equal(outcome.shuffled(np.arange(len(outcome)), rng))
+
+
+@hookimpl
+def register_samplers(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `all`."""
+    register("all", All)

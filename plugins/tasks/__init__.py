@@ -1,0 +1,1 @@
+"""Tasks: the data, and how answers are judged."""

@@ -1,0 +1,202 @@
+"""A user's own table, with a column to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.contracts import Examples, Outcome, Predictions, Splits
+from ...engine.errors import UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.judging import judge_labels
+from ...engine.options import REQUIRED, FilePath, option
+from ...engine.splitting import stratified
+
+MOST_CLASSES = 1000
+
+
+@attrs.frozen(kw_only=True)
+class Table:
+    """A CSV or Parquet file: classify the `label` column from the others.
+
+    Numbers are scaled and their gaps filled with the median; anything else becomes one column per value. Both are fitted
+    on `source` where there is one, else on the training rows, never on validation or test.
+    """
+
+    path: FilePath = option(REQUIRED, "the table: .csv, .tsv or .parquet")
+    label: str = option(REQUIRED, "the column to predict")
+    source: FilePath = option("", "a table with the same columns that the base model is trained on first")
+    drop: tuple[str, ...] = option((), "columns to leave out, such as names and keys")
+    split: str = option(
+        "", 'a column that says "train", "validation" or "test" row by row; empty: split at random'
+    )
+    validation: float = option(
+        0.2, "share of the rows for validation, when split at random", min=0.01, max=0.49
+    )
+    test: float = option(0.2, "share of the rows for the test, when split at random", min=0.01, max=0.49)
+    scale: Literal["standard", "minmax", "none"] = option("standard", "how numbers are scaled")
+
+    def load(self, rng: np.random.Generator) -> Splits:
+        """Read, split, scale. Raises `UsageError` naming the column or the rows at fault."""
+        rows = read(self.path)
+        source = read(self.source) if self.source else None
+        self._check_columns(rows, source)
+        classes = self._classes(rows[self.label], source)
+        ids, labels = row_ids(rows), _codes(rows[self.label], classes)
+        parts = (
+            self._by_column(rows)
+            if self.split
+            else stratified(ids, labels, {"validation": self.validation, "test": self.test}, rng)
+        )
+        for name, index in parts.items():
+            if len(index) == 0:
+                raise UsageError(f"{self.path}: no row is left for {name}")
+        features = self._features(rows)
+        fitted = self._scaler(features).fit(
+            features.iloc[parts["train"]] if source is None else self._features(source)
+        )
+        inputs = np.asarray(fitted.transform(features), dtype=np.float64)
+
+        def examples(index: NDArray[np.int64]) -> Examples:
+            return Examples(ids=ids[index], inputs=inputs[index], labels=labels[index])
+
+        return Splits(
+            train=examples(parts["train"]),
+            validation=examples(parts["validation"]),
+            test=examples(parts["test"]),
+            source=None if source is None else self._source(source, classes, fitted),
+            classes=classes,
+        )
+
+    def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
+        """Right when the class is."""
+        return judge_labels(examples, predictions)
+
+    def _source(self, source: Any, classes: tuple[str, ...], fitted: Any) -> Examples:
+        inputs = np.asarray(fitted.transform(self._features(source)), dtype=np.float64)
+        return Examples(ids=row_ids(source), inputs=inputs, labels=_codes(source[self.label], classes))
+
+    def _check_columns(self, rows: Any, source: Any) -> None:
+        for what, columns in {
+            "label": [self.label],
+            "split": [self.split] * bool(self.split),
+            "drop": self.drop,
+        }.items():
+            for column in columns:
+                if column not in rows.columns:
+                    raise UsageError(f'{self.path}: no column "{column}" ({what}); there are: {_names(rows)}')
+        if source is not None:
+            missing = [c for c in (*self._features(rows).columns, self.label) if c not in source.columns]
+            if missing:
+                raise UsageError(f'{self.source}: no column "{missing[0]}", which {self.path} has')
+        if self._features(rows).shape[1] == 0:
+            raise UsageError(f"{self.path}: no column is left to predict from")
+
+    def _classes(self, column: Any, source: Any) -> tuple[str, ...]:
+        for values, path in (
+            (column, self.path),
+            (None if source is None else source[self.label], self.source),
+        ):
+            if values is not None and values.isna().any():
+                row = int(np.flatnonzero(values.isna())[0]) + 2
+                raise UsageError(
+                    f'{path}: column "{self.label}" is empty in line {row}; every row needs a label'
+                )
+        found = set(column.astype(str)) | (set() if source is None else set(source[self.label].astype(str)))
+        if len(found) < 2:
+            raise UsageError(
+                f'{self.path}: column "{self.label}" has {len(found)} different value; at least 2 are needed'
+            )
+        if len(found) > MOST_CLASSES:
+            raise UsageError(
+                f'{self.path}: column "{self.label}" has {len(found)} different values; it is no class label'
+            )
+        return tuple(sorted(found))
+
+    def _by_column(self, rows: Any) -> dict[str, NDArray[np.int64]]:
+        said = rows[self.split].astype(str).to_numpy()
+        names = ("validation", "test", "train")
+        wrong = sorted(set(said) - set(names))
+        if wrong:
+            raise UsageError(
+                f'{self.path}: column "{self.split}" says "{wrong[0]}"; allowed: {", ".join(sorted(names))}'
+            )
+        return {name: np.flatnonzero(said == name) for name in names}
+
+    def _features(self, rows: Any) -> Any:
+        left_out = {self.label, self.split, *self.drop}
+        return rows[[column for column in rows.columns if column not in left_out]]
+
+    def _scaler(self, features: Any) -> Any:
+        from sklearn.compose import ColumnTransformer  # noqa: PLC0415 - a second to import
+        from sklearn.impute import SimpleImputer  # noqa: PLC0415
+        from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+        from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler  # noqa: PLC0415
+
+        scalers = {"standard": StandardScaler(), "minmax": MinMaxScaler(), "none": "passthrough"}
+        numbers = make_pipeline(
+            SimpleImputer(strategy="median", keep_empty_features=True), scalers[self.scale]
+        )
+        words = make_pipeline(
+            SimpleImputer(strategy="constant", fill_value="", missing_values=None),  # type: ignore[arg-type] - the stubs forget None
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+        )
+        numeric = list(features.select_dtypes(include=["number", "bool"]).columns)
+        other = [column for column in features.columns if column not in numeric]
+        return ColumnTransformer([("numbers", numbers, numeric), ("words", words, other)])
+
+
+def read(path: str) -> Any:
+    """A table file as a data frame, columns that hold no numbers as plain text."""
+    import pandas as pd  # noqa: PLC0415 - half a second to import
+
+    suffix = Path(path).suffix.lower()
+    try:
+        if suffix in {".csv", ".tsv"}:
+            rows = pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
+        elif suffix in {".parquet", ".pq"}:
+            rows = pd.read_parquet(path)
+        else:
+            raise UsageError(f"{path}: unknown kind of table; allowed: .csv, .tsv, .parquet")
+    except ImportError as error:
+        raise UsageError(f"{path}: reading Parquet needs pip install 'boostlora[parquet]'") from error
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path}: not a readable table: {error}") from error
+    for column in rows.columns:
+        if not pd.api.types.is_numeric_dtype(rows[column]):
+            values = rows[column].astype(object)
+            rows[column] = pd.Series(
+                [None if pd.isna(v) else str(v) for v in values], index=rows.index, dtype=object
+            )
+    return rows
+
+
+def row_ids(rows: Any) -> NDArray[np.int64]:
+    """An id for every row from what it says, not from where it stands; equal rows are counted."""
+    from pandas import DataFrame  # noqa: PLC0415
+    from pandas.core.util.hashing import hash_pandas_object  # noqa: PLC0415 - pandas.util's own is untyped
+
+    content = hash_pandas_object(rows, index=False)
+    copies = content.groupby(content).cumcount()
+    numbered = DataFrame({"row": content, "copy": copies})
+    return hash_pandas_object(numbered, index=False).to_numpy().view(np.int64)
+
+
+def _codes(column: Any, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    position = {name: i for i, name in enumerate(classes)}
+    return np.array([position[value] for value in column.astype(str)], dtype=np.int64)
+
+
+def _names(rows: Any) -> str:
+    return ", ".join(str(column) for column in rows.columns)
+
+
+@hookimpl
+def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `table`."""
+    register("table", Table)
