@@ -22,8 +22,12 @@ class SiteChoice:
     targets: tuple[str, ...] | str = option(
         ALL_LINEAR, 'patterns of parameter paths, or "all-linear": every linear weight but the output head'
     )
-    exclude: tuple[str, ...] = option((), "patterns of parameter paths to leave out")
+    exclude: tuple[str, ...] | str = option((), "patterns of parameter paths to leave out")
     layers: tuple[int, ...] = option((), "only these layers, counting from 0; empty: all")
+
+
+def _patterns(given: Sequence[str] | str) -> Sequence[str]:
+    return (given,) if isinstance(given, str) else given
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
@@ -50,8 +54,8 @@ def choose_sites(choice: SiteChoice, blueprint: Blueprint) -> tuple[Site, ...]:
     Raises `UsageError` for a pattern or a layer that matches nothing, naming what there is.
     """
     available = _matrices(blueprint)
-    targets = (choice.targets,) if isinstance(choice.targets, str) else choice.targets
-    for key, patterns in (("targets", targets), ("exclude", choice.exclude)):
+    targets, exclude = _patterns(choice.targets), _patterns(choice.exclude)
+    for key, patterns in (("targets", targets), ("exclude", exclude)):
         for pattern in patterns:
             if pattern != ALL_LINEAR and not any(_matches(w.name, [pattern]) for w in available):
                 raise _refuse(pattern, available, key)
@@ -64,7 +68,7 @@ def choose_sites(choice: SiteChoice, blueprint: Blueprint) -> tuple[Site, ...]:
         w
         for w in available
         if (_matches(w.name, targets) or (ALL_LINEAR in targets and w.role == "linear"))
-        and not _matches(w.name, choice.exclude)
+        and not _matches(w.name, exclude)
         and (not choice.layers or w.layer in choice.layers)
     ]
     if not chosen:

@@ -1,0 +1,33 @@
+"""Suites that prove a plugin: inherit the one of its kind, say how it is made, and pytest does the rest.
+
+    from boostlora.engine.testing import SamplerContract
+
+    class TestHardest(SamplerContract):
+        def make(self):
+            return Hardest(share=0.2)
+
+Needs `pip install 'boostlora[testing]'`.
+"""
+
+from .adapters import AdapterContract
+from .assertions import assert_close, assert_same_subspace
+from .backends import BackendContract
+from .bases import BasisContract
+from .batches import ObjectiveContract, OptimizerContract
+from .data import ModelContract, TaskContract
+from .merges import MergeContract
+from .samplers import SamplerContract
+
+__all__ = [
+    "AdapterContract",
+    "BackendContract",
+    "BasisContract",
+    "MergeContract",
+    "ModelContract",
+    "ObjectiveContract",
+    "OptimizerContract",
+    "SamplerContract",
+    "TaskContract",
+    "assert_close",
+    "assert_same_subspace",
+]

@@ -1,0 +1,117 @@
+"""Training requests of every kind, and gradients by finite differences to hold a backend to."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import (
+    Batch,
+    BoostedModel,
+    DenseDelta,
+    DenseUpdate,
+    FactoredUpdate,
+    Frame,
+    FreeFactors,
+    LinearCore,
+    Parametrisation,
+    Training,
+    TrainingRequest,
+    Update,
+)
+from .strategies import tiny_examples
+
+SITE, RANK = "layers.1.weight", 2
+KINDS = ("core", "unit-core", "tied-cores", "factors", "dense")
+
+
+@attrs.frozen
+class GradientDescent:
+    """Plain gradient descent through the rule `sgd`: one step of rate 1 is minus the gradient."""
+
+    rule: ClassVar[str] = "sgd"
+    clip: float = 0.0
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+
+def random_update(rng: np.random.Generator, shape: tuple[int, ...]) -> FactoredUpdate:
+    """A random rank-2 update in random orthonormal directions."""
+    U, _ = np.linalg.qr(rng.standard_normal((shape[0], RANK)))
+    V, _ = np.linalg.qr(rng.standard_normal((shape[1], RANK)))
+    return FactoredUpdate(frame=Frame(U=U, S=np.ones(RANK), V=V), core=rng.standard_normal((RANK, RANK)))
+
+
+def make_request(model: BoostedModel, kind: str, steps: int) -> TrainingRequest:
+    """A request that trains one parametrisation away from zero, so that every term of the gradient counts."""
+    rng, examples = np.random.default_rng(7), tiny_examples()
+    sites = ["layers.0.weight", SITE] if kind == "tied-cores" else [SITE]
+    P = rng.standard_normal((3, RANK, RANK))
+    parametrisations: dict[str, Parametrisation] = {}
+    for site in sites:
+        d_in = model.weight(site).shape[1]
+        parametrisations[site] = {
+            "core": LinearCore(
+                rank=RANK, group="v", projections=P, init=np.full(3, 0.2), exponents=(0.5, 0.5)
+            ),
+            "tied-cores": LinearCore(
+                rank=RANK, group="v", projections=P, init=np.full(3, 0.2), exponents=(1.0, 0.0)
+            ),
+            "unit-core": LinearCore(
+                rank=RANK,
+                group="v",
+                projections=None,
+                init=rng.standard_normal(RANK**2),
+                exponents=(0.0, 0.0),
+            ),
+            "factors": FreeFactors(rank=RANK, scale=1.5, A=rng.standard_normal((RANK, d_in))),
+            "dense": DenseDelta(),
+        }[kind]
+    batches = [Batch(indices=rng.integers(0, 20, 6), weights=np.ones(6)) for _ in range(steps)]
+    return TrainingRequest(
+        parametrisations=parametrisations,
+        frames={site: model.directions(site, RANK) for site in sites},
+        examples=examples,
+        batches=batches,
+        learning_rates=np.ones(steps),
+        optimizer=GradientDescent(),
+    )
+
+
+def finite_differences(
+    model: BoostedModel, request: TrainingRequest, start: Training, name: str, h: float = 1e-5
+) -> NDArray[np.float64]:
+    """`(L(x + h e_i) - L(x - h e_i)) / 2h` for every entry of one value, through merged weights and predictions only."""
+    value = start.values[name]
+    rows = request.examples.take(request.batches[0].indices)
+
+    def loss(shifted: NDArray[np.float64]) -> float:
+        updates = {
+            site: _rebuild(model, request, site, {**start.values, name: shifted})
+            for site in request.parametrisations
+        }
+        return float(np.mean(model.predict(rows, updates).loss))
+
+    found = np.empty_like(value)
+    for index in np.ndindex(value.shape):
+        step = np.zeros_like(value)
+        step[index] = h
+        found[index] = (loss(value + step) - loss(value - step)) / (2 * h)
+    return found
+
+
+def _rebuild(model: BoostedModel, request: TrainingRequest, site: str, values: dict[str, Any]) -> Update:
+    """A site's update from its values, written out here a second time so that a backend is not its own judge."""
+    match request.parametrisations[site]:
+        case LinearCore() as p:
+            v = values[p.group]
+            core = v.reshape(p.rank, p.rank) if p.projections is None else np.tensordot(v, p.projections, 1)
+            return FactoredUpdate(frame=request.frames[site], core=core, exponents=p.exponents)
+        case FreeFactors() as p:
+            return DenseUpdate(delta=p.scale * values[f"{site}:B"] @ values[f"{site}:A"])
+        case _:
+            return DenseUpdate(delta=values[site])

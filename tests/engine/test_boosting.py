@@ -1,0 +1,274 @@
+"""The loop on the quickstart's task, small enough for seconds."""
+
+import numpy as np
+import pytest
+
+from boostlora.engine.boosting.experiment import prepare
+from boostlora.engine.boosting.loop import boost
+from boostlora.engine.errors import ExhaustedError, PluginError, UsageError
+from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.registry import Registry
+from boostlora.engine.spec.resolve import load_spec
+from boostlora.engine.workplace import Workplace
+
+SMALL = ("rounds=4", "model.hidden=[24, 16]", "model.epochs=15", "adapter.rank=2", "optimizer.steps=10")
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.load()
+
+
+@pytest.fixture
+def play(tmp_path, registry):
+    def run(*settings, folder="run"):
+        spec = load_spec("quickstart", registry, (*SMALL, *settings))
+        directory = RunDirectory.create(tmp_path / folder, spec)
+        return boost(prepare(spec), directory, registry, Workplace()), directory
+
+    return run
+
+
+def test_run_with_rotate_grows_the_rank_by_r_every_round(play):
+    result, directory = play()
+    assert (result.status, result.rounds) == ("completed", 4)
+    for record in directory.records:
+        assert set(record.rank.values()) == {2 * record.round}
+    assert directory.records[-1].overlap < 1e-13
+    assert directory.records[-1].train.accuracy > directory.records[0].train.accuracy
+
+
+def test_run_with_fixed_keeps_the_rank_at_r(play):
+    _, directory = play("basis.use=fixed")
+    assert {tuple(r.rank.values()) for r in directory.records[1:]} == {(2, 2)}
+    assert directory.records[-1].overlap == 1.0
+
+
+def test_run_counts_agree_with_the_outcomes_on_disk(play):
+    _, directory = play()
+    for record in directory.records[1:]:
+        before, after = (
+            directory.outcomes(record.round - 1)["train"],
+            directory.outcomes(record.round)["train"],
+        )
+        assert record.failures == int((~before.correct).sum())
+        assert record.forgotten == int((before.correct & ~after.correct).sum())
+        assert record.fixed == int((~before.correct & after.correct).sum())
+        assert record.train.accuracy == after.accuracy
+        assert record.parameters == 16
+
+
+@pytest.mark.parametrize("adapter", ["tinylora", "lora-xs", "lora", "full"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_run_with_every_adapter_and_optimizer_lowers_the_training_loss(play, adapter, optimizer):
+    rate = {"adam": "optimizer.lr=0.01", "sgd": "optimizer.lr=0.05"}[optimizer]
+    _, directory = play(f"adapter.use={adapter}", f"optimizer.use={optimizer}", rate, "sampler.use=all")
+    assert directory.records[-1].train.loss < directory.records[0].train.loss
+
+
+@pytest.mark.parametrize("merge", ["full", "shrinkage", "gate", "line-search"])
+@pytest.mark.parametrize("sampler", ["failures", "all", "random", "weighted"])
+def test_run_with_every_sampler_and_merge_policy_completes(play, sampler, merge):
+    result, directory = play(f"sampler.use={sampler}", f"merge.use={merge}")
+    assert result.status == "completed"
+    if merge in {"gate", "line-search"}:
+        losses = [record.validation.loss for record in directory.records]
+        assert losses == sorted(losses, reverse=True), "a policy that looks never makes validation worse"
+
+
+def test_run_where_every_update_is_refused_leaves_the_base(play):
+    result, directory = play("merge.use=gate", "merge.margin=100.0")
+    assert result.status == "completed"
+    assert [r.status for r in directory.records] == ["base"] + ["refused"] * 4
+    assert directory.records[-1].test == directory.records[0].test
+    assert directory.ensemble() == []
+
+
+def test_run_without_failures_converges(play):
+    result, directory = play("task.angle=0.0", "model.epochs=150", "model.hidden=[128, 128]", "rounds=12")
+    assert result.status == "converged"
+    assert directory.records[-1].train.accuracy == 1.0
+    assert result.rounds < 12
+
+
+def test_run_out_of_patience_stops_and_names_the_best_round(play):
+    result, _ = play("merge.use=shrinkage", "merge.rate=0.0", "stop.patience=2")
+    assert (result.status, result.rounds, result.best_round) == ("patience", 2, 0)
+
+
+def test_run_out_of_directions_is_refused_before_it_starts(registry):
+    spec = load_spec("quickstart", registry, (*SMALL, "rounds=9"))
+    with pytest.raises(ExhaustedError) as caught:
+        prepare(spec)
+    assert str(caught.value) == (
+        "layers.1.weight 16x24 has 16 singular directions; rounds = 9 at adapter.rank = 2 need 18. The largest legal "
+        'rounds is 8; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
+    )
+
+
+def test_run_out_of_directions_stops_where_the_basis_says_so(play):
+    result, _ = play("rounds=9", "basis.exhausted=stop", "sampler.use=all")
+    assert (result.status, result.rounds) == ("exhausted", 8)
+
+
+def test_run_out_of_directions_goes_on_where_the_basis_wraps(play):
+    result, directory = play("rounds=9", "basis.exhausted=wrap", "sampler.use=all")
+    assert (result.status, result.rounds) == ("completed", 9)
+    assert directory.records[9].rank == {"layers.0.weight": 18, "layers.1.weight": 16}
+    assert directory.records[9].overlap > 0.99
+
+
+def test_rank_larger_than_a_site_is_refused_with_the_largest_legal_one(registry):
+    spec = load_spec("quickstart", registry, (*SMALL, "adapter.rank=17", "basis.use=fixed"))
+    with pytest.raises(ExhaustedError, match=r"fewer than adapter.rank = 17; the largest legal rank is 16"):
+        prepare(spec)
+
+
+def test_round_that_is_not_finite_is_refused_and_the_run_stops(play):
+    result, directory = play("adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200")
+    assert result.status == "failed"
+    assert result.reason.startswith("round 1 was refused: ")
+    assert [r.status for r in directory.records] == ["base"]
+
+
+def test_round_that_is_not_finite_is_skipped_where_the_spec_says_so(play):
+    result, directory = play(
+        "adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200", "stop.on_nonfinite=skip"
+    )
+    assert result.status == "completed"
+    assert [r.status for r in directory.records] == ["base"] + ["nonfinite"] * 4
+    assert directory.records[-1].test == directory.records[0].test
+
+
+def test_run_of_no_rounds_evaluates_the_base(play):
+    result, directory = play("rounds=0")
+    assert (result.status, len(directory.records)) == ("completed", 1)
+
+
+def test_runs_of_the_same_spec_have_the_same_digest_and_of_another_seed_not(play):
+    one, two, other = play()[0], play(folder="two")[0], play("seed=1", folder="other")[0]
+    assert one.digest == two.digest
+    assert one.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ('sites.targets=["layers.7.*"]',),
+            'sites.targets: the pattern "layers.7.*" matches no linear weight. There are: ',
+        ),
+        (('sites.exclude=["head.wieght"]',), 'did you mean "head.weight"?'),
+        (("sites.layers=[5]",), "sites.layers: no layer 5; there are [0, 1]"),
+        (('sites.exclude=["layers.*"]',), "sites: nothing is left to adapt"),
+    ],
+)
+def test_sites_that_match_nothing_are_refused_with_what_there_is(registry, settings, message):
+    with pytest.raises(UsageError) as caught:
+        prepare(load_spec("quickstart", registry, (*SMALL, *settings)))
+    assert message in str(caught.value)
+
+
+def test_sites_can_include_the_head_and_leave_layers_out(registry):
+    def chosen(*settings):
+        return [
+            s.site.name for s in prepare(load_spec("quickstart", registry, (*SMALL, *settings))).plan.sites
+        ]
+
+    assert chosen() == ["layers.0.weight", "layers.1.weight"]
+    assert chosen("sites.layers=[1]") == ["layers.1.weight"]
+    assert chosen('sites.targets=["all-linear", "head"]', "sites.exclude=layers.0") == [
+        "layers.1.weight",
+        "head.weight",
+    ]
+    assert chosen("sites.targets=*.1.weight") == ["layers.1.weight"]
+
+
+class _Broken:
+    """Stands in for one plugin and misbehaves."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, *_, **__):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("slot", "verb", "answer", "message"),
+    [
+        ("sampler", "select", KeyError("x"), "sampler plugin \"failures\": raised KeyError: 'x'"),
+        ("sampler", "select", [1, 2], 'sampler plugin "failures": returned list, not a Selection'),
+        ("basis", "frame", None, 'basis plugin "rotate": returned NoneType for layers.0.weight, not a Frame'),
+        (
+            "merge",
+            "choose",
+            float("nan"),
+            'merge plugin "full": choose() returned nan, neither a finite scale nor a Refusal',
+        ),
+        ("objective", "batches", [], 'objective plugin "cross-entropy": gave 0 batches for 10 steps'),
+        ("task", "judge", None, 'task plugin "digits": judge() must return an Outcome of every example'),
+    ],
+)
+def test_plugin_that_misbehaves_is_named(play, registry, monkeypatch, slot, verb, answer, message):  # noqa: PLR0917
+    name = {
+        "sampler": "failures",
+        "basis": "rotate",
+        "merge": "full",
+        "objective": "cross-entropy",
+        "task": "digits",
+    }[slot]
+    cls = registry.entries(slot)[name].cls
+    monkeypatch.setattr(cls, verb, _Broken(answer))
+    with pytest.raises(PluginError) as caught:
+        play()
+    assert str(caught.value) == message
+
+
+def test_tracker_that_raises_is_named_in_a_warning_and_never_fails_the_run(tmp_path):
+    from boostlora.engine.hookspecs import hookimpl
+
+    class Tracker:
+        @hookimpl
+        def round_finished(self, record):
+            raise RuntimeError("disk on fire")
+
+    registry = Registry.load()
+    registry.manager.register(Tracker(), name="tracker")
+    spec = load_spec("quickstart", registry, SMALL)
+    prepared, directory = prepare(spec), RunDirectory.create(tmp_path, spec)
+    with pytest.warns(
+        RuntimeWarning, match="plugin tracker raised RuntimeError in round_finished: disk on fire"
+    ):
+        result = boost(prepared, directory, registry, Workplace())
+    assert result.status == "completed"
+
+
+def test_directions_are_computed_once_and_cached_for_later_runs(play, monkeypatch):
+    from boostlora.backends.reference import model as reference
+
+    calls, right = [], reference.leading_triplets
+    monkeypatch.setattr(reference, "leading_triplets", lambda W, n: (calls.append(n), right(W, n))[1])
+    play("seed=77")
+    first = len(calls)
+    play("seed=77", "optimizer.lr=0.1", folder="again")
+    assert first == 2
+    assert len(calls) == first
+
+
+def test_dropping_all_rounds_restores_the_base_and_any_prefix_is_a_model(play, registry):
+    from boostlora.engine.boosting.experiment import open_experiment
+
+    _, directory = play()
+    spec = load_spec(directory.path / "spec.toml", registry)
+    experiment = open_experiment(prepare(spec), Workplace())
+    base = experiment.model.weight("layers.0.weight")
+    ensemble = directory.ensemble()
+    for rounds in (4, 2):
+        experiment.model.assemble(ensemble[:rounds])
+        outcome = experiment.evaluate(experiment.splits.test)
+        assert outcome.accuracy == directory.records[rounds].test.accuracy
+    experiment.model.assemble([])
+    np.testing.assert_array_equal(experiment.model.weight("layers.0.weight"), base)

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from boostlora.engine.contracts import DenseUpdate, FactoredUpdate, Frame
+from boostlora.engine.rank import overlap, rank_of, singular_values
+from boostlora.engine.testing import assert_close
+from boostlora.engine.testing.assertions import EPS
+from boostlora.engine.testing.strategies import MatrixSite, seeds
+from boostlora.plugins.bases.fixed import Fixed
+from boostlora.plugins.bases.rotate import Rotate
+
+quick = settings(deadline=None, max_examples=60)
+
+
+def _update(rng, shape, rank, orthonormal=True):
+    U, V = rng.standard_normal((shape[0], rank)), rng.standard_normal((shape[1], rank))
+    if orthonormal:
+        U, V = np.linalg.qr(U)[0], np.linalg.qr(V)[0]
+    core = rng.standard_normal((rank, rank))
+    return FactoredUpdate(frame=Frame(U=U, S=np.ones(rank), V=V), core=core, orthonormal=orthonormal)
+
+
+@given(st.integers(2, 30), st.integers(2, 30), st.integers(1, 3), st.integers(1, 5), seeds)
+@quick
+def test_singular_values_from_factors_equal_those_of_the_dense_sum(rows, columns, rank, rounds, seed):
+    rng = np.random.default_rng(seed)
+    rank = min(rank, rows, columns)
+    updates = [(_update(rng, (rows, columns), rank), float(rng.uniform(0.1, 2))) for _ in range(rounds)]
+    dense = sum(s * L @ M.T for (u, s) in updates for L, M in [u.factors()])
+    expected = np.linalg.svd(dense, compute_uv=False)
+    found = np.zeros(max(len(expected), rank * rounds))
+    sigma = singular_values(updates)
+    found[: len(sigma)] = sigma
+    assert_close(
+        found[: len(expected)], expected, atol=100 * EPS * max(rows, columns) * expected[0], what="sigma"
+    )
+
+
+@given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 4), st.integers(1, 8), seeds)
+@quick
+def test_rank_of_rotated_rounds_is_exactly_rounds_times_rank(rows, columns, rank, rounds, seed):
+    rng = np.random.default_rng(seed)
+    site = MatrixSite(rng.standard_normal((rows, columns)))
+    rounds = min(rounds, Rotate().capacity(rank, min(rows, columns)))
+    frames = [Rotate().frame(site, t, rank, rng) for t in range(rounds)]
+    updates = [(FactoredUpdate(frame=f, core=_core(rng, rank)), 1.0) for f in frames]
+    assert rank_of(updates, site.shape).rank == min(rounds * rank, rows, columns)
+
+
+@given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 4), st.integers(1, 8), seeds)
+@quick
+def test_rank_of_fixed_rounds_never_exceeds_the_rank_of_one(rows, columns, rank, rounds, seed):
+    rng = np.random.default_rng(seed)
+    site = MatrixSite(rng.standard_normal((rows, columns)))
+    frames = [Fixed().frame(site, t, rank, rng) for t in range(rounds)]
+    updates = [(FactoredUpdate(frame=f, core=_core(rng, rank)), 1.0) for f in frames]
+    assert rank_of(updates, site.shape).rank <= rank
+
+
+def _core(rng, rank):
+    """Nonsingular: singular values between 0.5 and 2."""
+    Q, _ = np.linalg.qr(rng.standard_normal((rank, rank)))
+    return Q * rng.uniform(0.5, 2.0, rank)
+
+
+def test_effective_rank_of_equal_directions_is_their_number_and_of_one_is_one():
+    frame = Frame(U=np.eye(6)[:, :3], S=np.ones(3), V=np.eye(5)[:, :3])
+    equal = rank_of([(FactoredUpdate(frame=frame, core=np.eye(3)), 1.0)], (6, 5))
+    assert (equal.rank, equal.effective) == (3, pytest.approx(3.0))
+    lopsided = rank_of([(FactoredUpdate(frame=frame, core=np.diag([1.0, 1e-9, 1e-9])), 1.0)], (6, 5))
+    assert lopsided.rank == 3
+    assert lopsided.effective == pytest.approx(1.0, abs=1e-6)
+
+
+def test_rank_of_nothing_and_of_zero_updates_is_zero():
+    zero = FactoredUpdate(
+        frame=Frame(U=np.eye(4)[:, :2], S=np.ones(2), V=np.eye(4)[:, :2]), core=np.zeros((2, 2))
+    )
+    for updates in ([], [(zero, 1.0)], [(_update(np.random.default_rng(0), (4, 4), 2), 0.0)]):
+        report = rank_of(updates, (4, 4))
+        assert (report.rank, report.effective) == (0, 0.0)
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (6, 3)])
+def test_rank_of_a_dense_update_is_its_own(shape):
+    delta = np.outer(np.arange(1.0, shape[0] + 1), np.ones(shape[1]))
+    assert rank_of([(DenseUpdate(delta=delta), 0.5)], shape).rank == 1
+
+
+def test_overlap_of_the_same_directions_is_one_and_of_disjoint_ones_zero():
+    def frame(columns):
+        return FactoredUpdate(
+            frame=Frame(U=np.eye(8)[:, columns], S=np.ones(2), V=np.eye(8)[:, columns]), core=np.eye(2)
+        )
+
+    assert overlap(frame([0, 1]), [frame([2, 3]), frame([4, 5])]) == 0.0
+    assert overlap(frame([0, 1]), [frame([2, 3]), frame([1, 5])]) == 1.0
+    assert overlap(frame([0, 1]), []) is None
+    assert overlap(DenseUpdate(delta=np.eye(8)), [frame([0, 1])]) is None
+
+
+def test_overlap_of_free_factors_is_taken_between_subspaces():
+    rng = np.random.default_rng(0)
+    update = _update(rng, (9, 8), 2, orthonormal=False)
+    mixed = FactoredUpdate(
+        frame=Frame(U=update.frame.U @ [[2.0, 1.0], [0.0, 5.0]], S=np.ones(2), V=rng.standard_normal((8, 2))),
+        core=np.eye(2),
+        orthonormal=False,
+    )
+    assert overlap(mixed, [update]) == pytest.approx(1.0)

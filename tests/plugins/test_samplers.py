@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given
+
+from boostlora.engine.testing import SamplerContract
+from boostlora.engine.testing.strategies import inherited, make_outcome, outcomes, seeds
+from boostlora.plugins.samplers.all import All
+from boostlora.plugins.samplers.failures import Failures
+from boostlora.plugins.samplers.random import Random
+from boostlora.plugins.samplers.weighted import Weighted
+
+
+class TestFailures(SamplerContract):
+    def make(self):
+        return Failures()
+
+
+class TestFailuresAlone(SamplerContract):
+    def make(self):
+        return Failures(replay=0.0)
+
+    @given(outcomes(), seeds)
+    @inherited
+    def test_selection_holds_exactly_the_failures(self, outcome, seed):
+        chosen = self._select(outcome, seed)
+        assert set(chosen.indices.tolist()) == set(np.flatnonzero(~outcome.correct).tolist())
+
+
+class TestFailuresCapped(SamplerContract):
+    def make(self):
+        return Failures(cap=3, replay=0.25)
+
+    @given(outcomes(), seeds)
+    @inherited
+    def test_selection_holds_at_most_the_cap_of_failures(self, outcome, seed):
+        chosen = self._select(outcome, seed)
+        wrong = [i for i in chosen.indices if not outcome.correct[i]]
+        assert len(wrong) == min(3, int((~outcome.correct).sum()))
+
+
+class TestAll(SamplerContract):
+    goes_on = True
+
+    def make(self):
+        return All()
+
+
+class TestRandom(SamplerContract):
+    def make(self):
+        return Random()
+
+    @given(outcomes(), seeds)
+    @inherited
+    def test_selection_is_as_large_as_the_failures(self, outcome, seed):
+        assert len(self._select(outcome, seed)) == int((~outcome.correct).sum())
+
+
+class TestWeighted(SamplerContract):
+    def make(self):
+        return Weighted()
+
+
+@pytest.mark.parametrize("replay", [0.1, 0.5, 0.9])
+def test_failures_with_replay_give_right_examples_that_share_of_the_weight(replay):
+    outcome = make_outcome(np.array([True] * 30 + [False] * 7), np.random.default_rng(0))
+    chosen = Failures(replay=replay).select(outcome, (), np.random.default_rng(1))
+    right = outcome.correct[chosen.indices]
+    share = chosen.weights[right].sum() / chosen.weights.sum()
+    assert share == pytest.approx(replay, abs=1e-12)
+
+
+def test_weighted_after_a_history_prefers_what_was_always_hard():
+    rng = np.random.default_rng(0)
+    always, once = np.array([False, True, True]), np.array([False, False, True])
+    history = [make_outcome(always, rng), make_outcome(always, rng)]
+    chosen = Weighted(eta=3.0).select(make_outcome(once, rng), history, rng)
+    weight = dict(zip(chosen.indices.tolist(), chosen.weights.tolist(), strict=True))
+    assert weight[0] > weight[1] > weight[2]
+
+
+def test_weighted_without_sharpness_weighs_all_alike():
+    outcome = make_outcome(np.array([True, False, False, True]), np.random.default_rng(0))
+    assert set(Weighted(eta=0.0).select(outcome, (), np.random.default_rng(0)).weights.tolist()) == {1.0}
