@@ -12,6 +12,9 @@ import click
 from .common import find_runs, json_option, runs_option
 
 BARS = "▁▂▃▄▅▆▇█"
+MOST_KEYS = 6
+"""Differing keys that are shown when runs are compared."""
+WIDE = 160
 
 
 @click.command("show")
@@ -98,38 +101,42 @@ def _spark(values: list[float]) -> str:
 
 
 def _show_many(directories: list[Any]) -> None:
+    """One line a run: what differs between their specs, and what came of it."""
     from rich.console import Console
     from rich.table import Table
 
     from .columns import percent, span
 
+    trees = [_flat(directory.spec_tree()) for directory in directories]
+    differing = [key for key in trees[0] | trees[-1] if len({str(tree.get(key)) for tree in trees}) > 1]
+    differing = [key for key in differing if key not in {"name", "description"}][:MOST_KEYS]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in (
-        "run",
-        "adapter",
-        "basis",
-        "sampler",
-        "seed",
-        "rounds",
-        "valid %",
-        "test %",
-        "rank",
-        "ended",
-    ):
-        table.add_column(
-            title, justify="left" if title in {"run", "adapter", "basis", "sampler", "ended"} else "right"
-        )
-    for directory in directories:
-        spec, records = directory.spec_tree(), directory.records
+    table.add_column("run")
+    for title in differing:
+        table.add_column(title)
+    for title in ("rounds", "valid %", "test %", "rank", "numbers", "ended"):
+        table.add_column(title, justify="left" if title == "ended" else "right")
+    for directory, tree in zip(directories, trees, strict=True):
+        records = directory.records
         last = records[-1] if records else None
         table.add_row(
             f"{directory.path.parent.name}/{directory.path.name}",
-            *(str(spec[slot]["use"]) for slot in ("adapter", "basis", "sampler")),
-            str(spec["seed"]),
+            *(str(tree.get(key, "-")) for key in differing),
             str(len(records) - 1) if last else "-",
             percent(last.validation.accuracy) if last else "-",
             percent(last.test.accuracy) if last else "-",
             span(list(last.rank.values())) if last else "-",
+            str(sum(record.parameters for record in records)),
             (directory.result() or {"status": "unfinished"})["status"],
         )
-    Console(highlight=False, soft_wrap=True).print(table)
+    console = Console(highlight=False)
+    console.width = max(console.width, WIDE)  # a line that wraps is better than one that is cut
+    console.print(table)
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """A spec's tree with dotted keys."""
+    flat = dict[str, Any]()
+    for key, value in tree.items():
+        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat

@@ -1,0 +1,248 @@
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TINY = [
+    "--set",
+    "rounds=2",
+    "--set",
+    "model.hidden=[16, 12]",
+    "--set",
+    "model.epochs=5",
+    "--set",
+    "adapter.rank=2",
+]
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy(boostlora):
+    done = boostlora("--help")
+    assert done.returncode == 0
+    for command in ("run", "resume", "check", "show", "plugins", "specs"):
+        assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
+    code = "import sys, boostlora.engine.cli; print([m for m in ('numpy', 'scipy', 'rich', 'attrs', 'pandas') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_help_answers_quickly(boostlora):
+    # 0.3 s is the promise; the best of five keeps a busy machine out of it.
+    best = min(_seconds(lambda: boostlora("--help")) for _ in range(5))
+    assert best < 0.3
+
+
+def _seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "check", "show", "plugins", "specs"])
+def test_help_of_every_command_works(boostlora, command):
+    done = boostlora(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Usage: boostlora {command}" in done.stdout
+
+
+def test_version_is_that_of_the_distribution(boostlora):
+    from importlib.metadata import version
+
+    assert boostlora("--version").stdout == f"boostlora {version('boostlora')}\n"
+
+
+def test_unknown_command_is_refused_with_a_suggestion(boostlora):
+    done = boostlora("chekc")
+    assert done.returncode == 2
+    assert 'did you mean "check"?' in done.stderr
+
+
+def test_run_of_a_shipped_spec_prints_a_line_a_round_and_keeps_the_run(boostlora, tmp_path):
+    done = boostlora("run", "quickstart", *TINY)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    header = next(i for i, line in enumerate(lines) if line.startswith("round failures"))
+    assert [line.split()[0] for line in lines[header + 1 : header + 4]] == ["0", "1", "2"]
+    assert [line.split()[9] for line in lines[header + 1 : header + 4]] == ["0", "2", "4"]  # rank r, 2r
+    assert "completed: all 2 rounds played" in done.stdout
+    folder = next((tmp_path / "runs" / "quickstart").iterdir())
+    kept = {path.name for path in folder.iterdir()}
+    assert kept >= {"spec.toml", "provenance.json", "rounds.jsonl", "result.json", "outcomes", "updates"}
+    assert f"boostlora show runs/quickstart/{folder.name}" in done.stdout
+
+
+def test_run_again_is_cached_and_fresh_sets_the_old_one_aside(boostlora, tmp_path):
+    first = boostlora("run", "quickstart", *TINY, "--quiet")
+    again = boostlora("run", "quickstart", *TINY)
+    assert again.returncode == 0
+    assert "already completed (2 of 2 rounds cached); nothing to do" in again.stdout
+    fresh = boostlora("run", "quickstart", *TINY, "--fresh", "--quiet")
+    assert fresh.stdout == first.stdout
+    names = sorted(path.name for path in (tmp_path / "runs" / "quickstart").iterdir())
+    assert len(names) == 2
+    assert names[1].startswith(f"{names[0]}.old-")
+
+
+def test_run_as_json_prints_one_event_a_line(boostlora):
+    done = boostlora("run", "quickstart", *TINY, "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [e["event"] for e in events] == ["run_started", *["round_finished"] * 3, "run_finished"]
+    assert events[0]["plan"]["parameters"] == 16
+    assert events[-1]["status"] == "completed"
+    assert events[-1]["digest"] == events[-2]["digest"]
+
+
+def test_run_that_fails_exits_with_3_and_says_which_round(boostlora):
+    changes = ["adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200"]
+    done = boostlora("run", "quickstart", *TINY, *(w for c in changes for w in ("--set", c)))
+    assert done.returncode == 3
+    assert "error: round 1 was refused: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_of_a_spec_with_faults_exits_with_2_and_leaves_nothing(boostlora, tmp_path):
+    (tmp_path / "bad.toml").write_text('[task]\nuse = "digit"\n')
+    done = boostlora("run", "bad.toml")
+    assert done.returncode == 2
+    assert 'bad.toml:2:7: unknown task plugin "digit"' in done.stderr
+    assert '      did you mean "digits"?' in done.stderr
+    assert 'missing table "[model]"' in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.toml"]
+
+
+def test_run_of_nothing_there_is_refused_with_what_there_is(boostlora):
+    done = boostlora("run", "quikstart")
+    assert done.returncode == 2
+    assert done.stderr == (
+        'error: no spec "quikstart": neither a file nor one of quickstart; did you mean "quickstart"?\n'
+    )
+
+
+def test_check_prints_the_plan_and_runs_nothing(boostlora, tmp_path):
+    done = boostlora("check", "quickstart")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"layers\.0\.weight +128 x 64 +64 +64 +16\n", done.stdout)
+    assert "numbers trained: 16 a round, 256 in 16 rounds" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_as_json_has_the_plan(boostlora):
+    content = json.loads(boostlora("check", "quickstart", "--json").stdout)
+    assert content["plan"]["capacity"] == 16
+    assert content["plan"]["parameters"] == 16
+    assert [site["name"] for site in content["plan"]["sites"]] == ["layers.0.weight", "layers.1.weight"]
+
+
+def test_check_resolved_prints_a_spec_that_is_the_same_experiment(boostlora, tmp_path):
+    (tmp_path / "full.toml").write_text(boostlora("check", "quickstart", "--resolved").stdout)
+    hashes = {
+        json.loads(boostlora("check", s, "--json").stdout)["spec_sha256"] for s in ("quickstart", "full.toml")
+    }
+    assert len(hashes) == 1
+
+
+def test_check_warns_of_failures_without_replay(boostlora):
+    done = boostlora("check", "quickstart", "--set", "sampler.replay=0.0")
+    assert "note: sampler.replay = 0 trains on failures alone" in done.stdout
+
+
+def test_check_out_of_directions_exits_with_2_and_names_the_largest_rounds(boostlora):
+    done = boostlora("check", "quickstart", "--set", "rounds=17")
+    assert done.returncode == 2
+    assert "The largest legal rounds is 16" in done.stderr
+
+
+def test_check_counts_tied_numbers_once(boostlora):
+    done = boostlora("check", "quickstart", "--set", "adapter.tie=all", "--json")
+    assert json.loads(done.stdout)["plan"]["parameters"] == 8
+
+
+def test_show_of_one_run_has_its_rounds_and_of_several_a_line_each(boostlora):
+    for basis in ("rotate", "fixed"):
+        boostlora("run", "quickstart", *TINY, "--set", f"basis.use={basis}", "--quiet")
+    several = boostlora("show", "quickstart").stdout
+    assert "basis.use" in several
+    assert re.search(r"quickstart/\w{12} +rotate", several)
+    assert re.search(r"quickstart/\w{12} +fixed", several)
+    assert "seed" not in several, "only what differs is shown"
+    name = re.search(r"quickstart/(\w{12}) +fixed", several)[1]
+    one = boostlora("show", name[:8]).stdout
+    assert "completed: all 2 rounds played" in one
+    assert "▁" in one
+    assert json.loads(boostlora("show", name, "--json").stdout)["result"]["status"] == "completed"
+
+
+def test_show_without_runs_says_how_to_begin(boostlora):
+    done = boostlora("show")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "no runs in runs yet; begin with: boostlora run quickstart\n",
+    )
+
+
+def test_show_of_an_unknown_run_is_refused(boostlora):
+    done = boostlora("show", "nothing")
+    assert (done.returncode, done.stderr) == (2, 'error: no run "nothing"; in runs there are: none yet\n')
+
+
+def test_plugins_lists_every_plugin_with_its_options(boostlora):
+    content = json.loads(boostlora("plugins", "--json").stdout)
+    assert content["broken"] == []
+    failures = next(p for p in content["plugins"] if p["name"] == "failures")
+    assert failures["help"]
+    replay = next(o for o in failures["options"] if o["name"] == "replay")
+    assert replay == {
+        "name": "replay",
+        "type": "a number",
+        "default": 0.5,
+        "required": False,
+        "help": "share of a batch drawn from examples already right",
+    }
+    text = boostlora("plugins").stdout
+    for plugin in content["plugins"]:
+        assert f"  {plugin['name']}  " in text
+        for option in plugin["options"]:
+            assert f"      {option['name']} = " in text
+
+
+def test_plugins_of_a_name_that_is_none_is_refused(boostlora):
+    done = boostlora("plugins", "nothing")
+    assert done.returncode == 2
+    assert 'no plugin and no kind "nothing"; kinds: task, model' in done.stderr
+
+
+def test_plugin_file_that_is_broken_is_named_without_a_traceback(boostlora, tmp_path):
+    (tmp_path / "bad.py").write_text("import nothing_of_that_name")
+    done = boostlora("run", "quickstart", "--plugin", "bad.py")
+    assert done.returncode == 2
+    assert (
+        done.stderr == "error: --plugin bad.py: ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
+    )
+
+
+def test_specs_lists_and_prints_what_is_shipped(boostlora):
+    assert boostlora("specs").stdout.startswith("quickstart ")
+    assert 'use = "rotate"' in boostlora("specs", "quickstart").stdout
+    assert json.loads(boostlora("specs", "--json").stdout)[0]["name"] == "quickstart"
+
+
+def test_every_shipped_spec_passes_check(boostlora):
+    for spec in json.loads(boostlora("specs", "--json").stdout):
+        done = boostlora("check", spec["name"])
+        assert done.returncode == 0, done.stderr
+
+
+def test_package_list_names_every_folder():
+    import tomllib
+
+    root = Path(__file__).parents[2]
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        "boostlora." + ".".join(path.parent.relative_to(root).parts)
+        for room in ("engine", "backends", "plugins")
+        for path in (root / room).rglob("__init__.py")
+    }
+    assert set(declared) == found | {"boostlora.specs"}
