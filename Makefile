@@ -45,7 +45,7 @@ imports: $(VENV)/dev
 	$(BIN)/lint-imports
 
 benchmarks: $(VENV)/base
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in bases partial_svd rank_from_factors round_parts; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

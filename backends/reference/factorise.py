@@ -55,8 +55,8 @@ def _partial(W: Matrix, count: int) -> tuple[Matrix, Matrix, Matrix]:
     """Eigenvectors of the smaller Gram matrix, then one Rayleigh-Ritz step.
 
     With `X` the leading eigenvectors of `W^T W` (or of `W W^T`, whichever is smaller), `W X = Q T` and
-    `T = A diag(S) C^T` give `U = Q A` and `V = X C`. The Gram matrix squares the condition number; the step gives back
-    orthonormal columns to rounding and `W V = U diag(S)` exactly, whatever the eigensolver lost.
+    `T = A diag(S) C^T` give `U = Q A` and `V = X C`: columns orthonormal to rounding, and `W V = U diag(S)`. What the
+    squared condition number costs is left in the other equation: `|W^T u_i - s_i v_i|` is of order `eps s_1^2 / s_i`.
     """
     if W.shape[0] < W.shape[1]:
         V, S, U = _partial(W.T, count)

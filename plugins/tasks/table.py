@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -16,6 +15,7 @@ from ...engine.hookspecs import hookimpl
 from ...engine.judging import judge_labels
 from ...engine.options import REQUIRED, FilePath, option
 from ...engine.splitting import stratified
+from ._frames import by_id, check_finite, is_numeric, plain, read, row_ids, texts
 
 MOST_CLASSES = 1000
 
@@ -47,7 +47,9 @@ class Table:
         source = read(self.source) if self.source else None
         self._check_columns(rows, source)
         classes = self._classes(rows[self.label], source)
-        ids, labels = row_ids(rows), _codes(rows[self.label], classes)
+        rows, ids = by_id(rows)
+        source = None if source is None else by_id(source)[0]
+        labels = _codes(rows[self.label], classes)
         parts = (
             self._by_column(rows)
             if self.split
@@ -56,9 +58,9 @@ class Table:
         for name, index in parts.items():
             if len(index) == 0:
                 raise UsageError(f"{self.path}: no row is left for {name}")
-        features = self._features(rows)
+        features = plain(self._features(rows))
         fitted = self._scaler(features).fit(
-            features.iloc[parts["train"]] if source is None else self._features(source)
+            features.iloc[parts["train"]] if source is None else plain(source[features.columns])
         )
         inputs = np.asarray(fitted.transform(features), dtype=np.float64)
 
@@ -78,7 +80,7 @@ class Table:
         return judge_labels(examples, predictions)
 
     def _source(self, source: Any, classes: tuple[str, ...], fitted: Any) -> Examples:
-        inputs = np.asarray(fitted.transform(self._features(source)), dtype=np.float64)
+        inputs = np.asarray(fitted.transform(plain(self._features(source))), dtype=np.float64)
         return Examples(ids=row_ids(source), inputs=inputs, labels=_codes(source[self.label], classes))
 
     def _check_columns(self, rows: Any, source: Any) -> None:
@@ -94,8 +96,21 @@ class Table:
             missing = [c for c in (*self._features(rows).columns, self.label) if c not in source.columns]
             if missing:
                 raise UsageError(f'{self.source}: no column "{missing[0]}", which {self.path} has')
+            self._check_kinds(rows, source)
         if self._features(rows).shape[1] == 0:
             raise UsageError(f"{self.path}: no column is left to predict from")
+        check_finite(self.path, self._features(rows))
+        if source is not None:
+            check_finite(self.source, source[self._features(rows).columns])
+
+    def _check_kinds(self, rows: Any, source: Any) -> None:
+        """A column of numbers in one table and of text in the other cannot be scaled alike."""
+        for column in self._features(rows).columns:
+            kinds = ["numbers" if is_numeric(table[column]) else "text" for table in (source, rows)]
+            if kinds[0] != kinds[1]:
+                raise UsageError(
+                    f'{self.source}: column "{column}" holds {kinds[0]}, where {self.path} holds {kinds[1]}'
+                )
 
     def _classes(self, column: Any, source: Any) -> tuple[str, ...]:
         for values, path in (
@@ -107,7 +122,7 @@ class Table:
                 raise UsageError(
                     f'{path}: column "{self.label}" is empty in line {row}; every row needs a label'
                 )
-        found = set(column.astype(str)) | (set() if source is None else set(source[self.label].astype(str)))
+        found = set(texts(column)) | (set() if source is None else set(texts(source[self.label])))
         if len(found) < 2:
             raise UsageError(
                 f'{self.path}: column "{self.label}" has {len(found)} different value; at least 2 are needed'
@@ -119,7 +134,8 @@ class Table:
         return tuple(sorted(found))
 
     def _by_column(self, rows: Any) -> dict[str, NDArray[np.int64]]:
-        said = rows[self.split].astype(str).to_numpy()
+        column = rows[self.split].astype(object)
+        said = np.array(["" if gap else str(v) for v, gap in zip(column, column.isna(), strict=True)])
         names = ("validation", "test", "train")
         wrong = sorted(set(said) - set(names))
         if wrong:
@@ -142,54 +158,15 @@ class Table:
         numbers = make_pipeline(
             SimpleImputer(strategy="median", keep_empty_features=True), scalers[self.scale]
         )
-        words = make_pipeline(
-            SimpleImputer(strategy="constant", fill_value="", missing_values=None),  # type: ignore[arg-type] - the stubs forget None
-            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-        )
-        numeric = list(features.select_dtypes(include=["number", "bool"]).columns)
+        words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        numeric = [column for column in features.columns if is_numeric(features[column])]
         other = [column for column in features.columns if column not in numeric]
         return ColumnTransformer([("numbers", numbers, numeric), ("words", words, other)])
 
 
-def read(path: str) -> Any:
-    """A table file as a data frame, columns that hold no numbers as plain text."""
-    import pandas as pd  # noqa: PLC0415 - half a second to import
-
-    suffix = Path(path).suffix.lower()
-    try:
-        if suffix in {".csv", ".tsv"}:
-            rows = pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
-        elif suffix in {".parquet", ".pq"}:
-            rows = pd.read_parquet(path)
-        else:
-            raise UsageError(f"{path}: unknown kind of table; allowed: .csv, .tsv, .parquet")
-    except ImportError as error:
-        raise UsageError(f"{path}: reading Parquet needs pip install 'boostlora[parquet]'") from error
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path}: not a readable table: {error}") from error
-    for column in rows.columns:
-        if not pd.api.types.is_numeric_dtype(rows[column]):
-            values = rows[column].astype(object)
-            rows[column] = pd.Series(
-                [None if pd.isna(v) else str(v) for v in values], index=rows.index, dtype=object
-            )
-    return rows
-
-
-def row_ids(rows: Any) -> NDArray[np.int64]:
-    """An id for every row from what it says, not from where it stands; equal rows are counted."""
-    from pandas import DataFrame  # noqa: PLC0415
-    from pandas.core.util.hashing import hash_pandas_object  # noqa: PLC0415 - pandas.util's own is untyped
-
-    content = hash_pandas_object(rows, index=False)
-    copies = content.groupby(content).cumcount()
-    numbered = DataFrame({"row": content, "copy": copies})
-    return hash_pandas_object(numbered, index=False).to_numpy().view(np.int64)
-
-
 def _codes(column: Any, classes: tuple[str, ...]) -> NDArray[np.int64]:
     position = {name: i for i, name in enumerate(classes)}
-    return np.array([position[value] for value in column.astype(str)], dtype=np.int64)
+    return np.array([position[value] for value in texts(column)], dtype=np.int64)
 
 
 def _names(rows: Any) -> str:
