@@ -1,8 +1,8 @@
-"""Blocks of directions: how bases that walk along a weight's spectrum divide it among rounds."""
+"""How long directions last: bases that divide a weight's spectrum among rounds, and bases that never run out."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 
@@ -29,3 +29,19 @@ class Blocks:
         """Positions `[t r, (t + 1) r)`, with `t` taken modulo the number of whole blocks."""
         start = (round % (width // rank)) * rank
         return range(start, start + rank)
+
+
+@attrs.frozen(kw_only=True)
+class Endless:
+    """For bases that can always give a frame, as long as r directions fit at all."""
+
+    exhausted: ClassVar[str] = "error"
+
+    def capacity(self, rank: int, width: int) -> int | None:
+        """Without end, or none at all where r is larger than the width."""
+        return None if rank <= width else 0
+
+    def depth(self, rounds: int, rank: int, width: int) -> int:
+        """None of the base weight's own directions, unless a basis says else."""
+        del rounds, rank, width
+        return 0

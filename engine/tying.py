@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from .contracts import Site
+from .options import Limit, option
 
 Tie = Literal["none", "all", "kind", "layer"]
+
+
+def tie_option() -> Any:
+    """The option `tie` of adapters with linear cores."""
+    at_least_one = Limit("at least 1 when it is a number", lambda x: isinstance(x, str) or x >= 1)
+    return option("none", "which sites share what is trained; a number: that many neighbours", at_least_one)
 
 
 def group_of(site: Site, sites: Sequence[Site], tie: Tie | int) -> str:

@@ -23,14 +23,14 @@ from ..contracts import (
     TrainingRequest,
     Update,
 )
-from ..errors import NonFiniteError, PluginError, blame
+from ..errors import NonFiniteError, blame
 from ..judging import metrics_of
 from ..rank import overlap, rank_of
 from ..record.provenance import memory_bytes
 from ..record.rounds import RoundRecord
 from ..workplace import Report
+from .checks import check_batches, check_choice, check_frame, check_parametrisation, check_selection
 from .experiment import SPLITS, Experiment
-from .views import check_frame
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 
@@ -132,9 +132,7 @@ class Player:
         optimizer, rng = spec["optimizer"], self.experiment.streams("batches", number)
         with blame("objective", name):
             batches = spec["objective"].batches(selection, optimizer.steps, optimizer.batch_size, rng)
-        if len(batches) != optimizer.steps:
-            raise PluginError("objective", name, f"gave {len(batches)} batches for {optimizer.steps} steps")
-        return batches
+        return check_batches(batches, optimizer.steps, name)
 
     def _train(self, number: int, batches: Sequence[Batch], clock: Clock) -> Training:
         experiment, spec = self.experiment, self.experiment.spec
@@ -161,10 +159,7 @@ class Player:
             rng = experiment.streams("adapter", number, site.name)
             with blame("adapter", experiment.name_of("adapter")):
                 answer: object = experiment.spec["adapter"].parametrise(site, sites, rng)
-            if not isinstance(answer, Parametrisation):
-                problem = f"parametrise() returned {type(answer).__name__} for {site.name}"
-                raise PluginError("adapter", experiment.name_of("adapter"), problem)
-            found[site.name] = answer
+            found[site.name] = check_parametrisation(answer, site, experiment.name_of("adapter"))
         _share_starts(found)
         return found
 
@@ -190,14 +185,8 @@ class Player:
             return known[scale]
 
         with blame("merge", name):
-            choice = experiment.spec["merge"].choose(trial)
-        if isinstance(choice, Refusal):
-            return choice
-        if not isinstance(choice, int | float) or not np.isfinite(choice):
-            raise PluginError(
-                "merge", name, f"choose() returned {choice!r}, neither a finite scale nor a Refusal"
-            )
-        return Refusal("the policy chose scale 0") if choice == 0 else float(choice)
+            choice: object = experiment.spec["merge"].choose(trial)
+        return check_choice(choice, name)
 
     def _merged(
         self, number: int, training: Training, scale: float, clock: Clock, facts: dict[str, Any]
@@ -254,24 +243,6 @@ class Player:
             memory_bytes=memory_bytes(),
             **facts,
         )
-
-
-def check_selection(selection: object, examples: int, sampler: str) -> Selection:
-    """Hold a sampler to its contract. Raises `PluginError` naming it and what is wrong."""
-    if not isinstance(selection, Selection):
-        raise PluginError("sampler", sampler, f"returned {type(selection).__name__}, not a Selection")
-    indices, weights = selection.indices, selection.weights
-    if indices.shape != weights.shape or indices.ndim != 1:
-        raise PluginError(
-            "sampler", sampler, f"{indices.shape} indices and {weights.shape} weights; one weight an index"
-        )
-    if len(indices) and (indices.min() < 0 or indices.max() >= examples):
-        raise PluginError("sampler", sampler, f"an index outside [0, {examples})")
-    if len(np.unique(indices)) != len(indices):
-        raise PluginError("sampler", sampler, "the same example twice; give it a larger weight instead")
-    if not (np.isfinite(weights).all() and (weights > 0).all()):
-        raise PluginError("sampler", sampler, "weights must be positive and finite")
-    return selection
 
 
 def _share_starts(parametrisations: dict[str, Parametrisation]) -> None:

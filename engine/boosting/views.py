@@ -8,12 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..contracts import BoostedModel, Frame, Site
-from ..errors import PluginError
 from ..record.cache import arrays_sha256, cached, key_of
 from ..record.provenance import versions
-
-TOLERANCE = 1e-5
-"""Largest departure from orthonormal columns that a frame may have: what a float32 backend can hold, with room."""
 
 
 class DirectionCache:
@@ -85,20 +81,3 @@ class View:
     def remember(self, frame: Frame) -> None:
         """A round has used this frame."""
         self._used.append(frame)
-
-
-def check_frame(frame: object, site: Site, rank: int, basis: str) -> Frame:
-    """Hold a basis to its contract. Raises `PluginError` naming it, the site and what is wrong."""
-    if not isinstance(frame, Frame):
-        raise PluginError("basis", basis, f"returned {type(frame).__name__} for {site.name}, not a Frame")
-    expected = ((site.shape[0], rank), (rank,), (site.shape[1], rank))
-    shapes = (frame.U.shape, frame.S.shape, frame.V.shape)
-    if shapes != expected:
-        raise PluginError("basis", basis, f"{site.name}: shapes of U, S, V are {shapes}, expected {expected}")
-    if not all(np.isfinite(x).all() for x in (frame.U, frame.S, frame.V)):
-        raise PluginError("basis", basis, f"{site.name}: the frame contains NaN or Inf")
-    if (departure := frame.departure()) > TOLERANCE:
-        raise PluginError(
-            "basis", basis, f"{site.name}: columns are not orthonormal (off by {departure:.1e})"
-        )
-    return frame

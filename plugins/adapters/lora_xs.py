@@ -10,9 +10,9 @@ import numpy as np
 
 from ...engine.contracts import LinearCore, Site
 from ...engine.hookspecs import hookimpl
-from ...engine.options import Limit, option, whole
+from ...engine.options import option, whole
 from ...engine.spectrum import EXPONENTS, Spectrum
-from ...engine.tying import Tie, group_of
+from ...engine.tying import Tie, group_of, tie_option
 
 
 @attrs.frozen(kw_only=True)
@@ -27,11 +27,7 @@ class LoraXs:
     spectrum: Spectrum = option(
         "flat", "where singular values enter: U S R V', sqrt(S) on both sides, or not at all"
     )
-    tie: Tie | int = option(
-        "none",
-        "which sites share the core; a number: that many neighbours",
-        Limit("at least 1 when it is a number", lambda x: isinstance(x, str) or x >= 1),
-    )
+    tie: Tie | int = tie_option()
     init_std: float = option(0.0, "standard deviation of the core's start", min=0.0)
 
     @property

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 import numpy as np
 
+from ...engine.blocks import Endless
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
 
 
 @attrs.frozen(kw_only=True)
-class Fixed:
+class Fixed(Endless):
     """The r leading singular directions of the base weight, every round ("top" in the paper): the rank stays at r."""
-
-    exhausted: ClassVar[str] = "error"
-
-    def capacity(self, rank: int, width: int) -> int | None:
-        """Without end, as long as there are r directions at all."""
-        return None if rank <= width else 0
 
     def depth(self, rounds: int, rank: int, width: int) -> int:
         """The leading r."""

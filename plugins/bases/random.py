@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.blocks import Endless
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
 
 
 @attrs.frozen(kw_only=True)
-class Random:
+class Random(Endless):
     """Uniformly random orthonormal columns, new every round; singular values are the weight's root mean square.
 
     Two rounds overlap by chance, and together span `2 r` directions almost surely.
     """
-
-    exhausted: ClassVar[str] = "error"
-
-    def capacity(self, rank: int, width: int) -> int | None:
-        """Without end, as long as r orthonormal columns fit."""
-        return None if rank <= width else 0
-
-    def depth(self, rounds: int, rank: int, width: int) -> int:
-        """None of the weight's own."""
-        del rounds, rank, width
-        return 0
 
     def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
         """Both sides drawn independently."""
