@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import UsageError
+import attrs
+
+from ..errors import RunError, UsageError
 from ..record.directory import PROVENANCE, RESULT, RunDirectory
 from ..record.provenance import provenance, versions
+from ..record.rounds import RoundRecord
 from ..registry import Registry
 from ..workplace import Workplace
 from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
-from .rounds import Player
+from .rounds import Played, Player
 from .state import End, RunInfo, RunResult
 from .stopping import best_round, reason_to_stop
 
@@ -22,6 +25,7 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     The directory must be locked by the caller. Interrupting it anywhere loses at most the round in progress; calling it again
     goes on, to the bit-identical result on the same machine and versions.
     """
+    (directory.path / RESULT).unlink(missing_ok=True)  # of a run that failed, and is now tried again
     experiment = open_experiment(prepared, workplace)
     _check_origin(directory, experiment)
     player = Player(experiment, workplace.report)
@@ -48,8 +52,7 @@ def _play_on(player: Player, directory: RunDirectory, run: RunInfo, events: Even
     """Rounds, until one is the last."""
     if not directory.records:
         played = player.base()
-        record = directory.commit(played.record, played.outcomes)
-        player.accept(played)
+        record = _commit(player, directory, played)
         events.tell("round_finished", run=run, record=record)
     while True:
         end = reason_to_stop(directory.records, run.spec, run.plan)
@@ -62,13 +65,29 @@ def _play_on(player: Player, directory: RunDirectory, run: RunInfo, events: Even
         played = player.play(number, selection, directory.records[-1])
         if played.record.status == "nonfinite" and run.spec.stop.on_nonfinite == "stop":
             return "failed", f"round {number} was refused: {played.record.reason}"
-        record = directory.commit(played.record, played.outcomes, played.training)
-        player.accept(played)
+        record = _commit(player, directory, played)
         events.tell("round_finished", run=run, record=record)
+
+
+def _commit(player: Player, directory: RunDirectory, played: Played) -> RoundRecord:
+    """Write a round, then go on from what its files say.
+
+    A resumed run has nothing else, and the same numbers in another memory layout can give sums another last bit.
+    """
+    record = directory.commit(played.record, played.outcomes, played.training)
+    played = attrs.evolve(played, outcomes=directory.outcomes(record.round))
+    if record.scale != 0.0 and played.training is not None:
+        training = attrs.evolve(played.training, updates=directory.updates(record.round))
+        played = attrs.evolve(played, training=training)
+    player.accept(played)
+    if record.scale != 0.0:
+        player.experiment.model.assemble(player.ensemble)
+    return record
 
 
 def _restore(player: Player, directory: RunDirectory) -> int:
     """Bring the model to where the directory's rounds leave it; returns how many there are."""
+    directory.check_files()
     for record in directory.records:
         outcomes = directory.outcomes(record.round)
         player.history.append(outcomes["train"])
@@ -85,15 +104,20 @@ def _check_origin(directory: RunDirectory, experiment: Experiment) -> None:
     hashes = {"spec": spec.sha256, **experiment.hashes}
     recorded = directory.provenance()
     if recorded is None:
+        if directory.records:  # nothing is left to compare with
+            raise RunError(
+                f"{directory.path / PROVENANCE}: missing, so that nobody can tell whether data and weights are still "
+                "those the run began with. Put it back, or start over with: boostlora run --fresh"
+            )
         directory.write_json(PROVENANCE, provenance(hashes, spec.head.seed))
         return
-    changed = _changes(recorded.get("hashes", {}), hashes)
+    changed = _changes(recorded["hashes"], hashes)
     if changed:
         raise UsageError(
             f"{directory.path}: cannot go on: since the run began, {changed} changed. Put the old ones back, "
             "or start over with: boostlora run --fresh"
         )
-    differing = _changes(recorded.get("versions", {}), versions())
+    differing = _changes(recorded["versions"], versions())
     if differing and directory.records:
         directory.write_json(PROVENANCE, {**recorded, "resumed_with": versions()})
 

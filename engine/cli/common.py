@@ -12,6 +12,9 @@ import click
 from ..errors import UsageError
 from ..record.directory import SPEC, RunDirectory
 
+SET_ASIDE = ".old-"
+"""What the names of run folders have that `--fresh` has set aside; they are found by their own path only."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 plugin_option = click.option(
@@ -61,11 +64,14 @@ def find_runs(name: str, runs_folder: Path) -> list[Path]:
     for folder in (Path(name), runs_folder / name):
         if (folder / SPEC).is_file():
             return [folder]
-        found = sorted((p.parent for p in folder.glob(f"*/{SPEC}")), key=lambda p: (p / SPEC).stat().st_mtime)
+        candidates = (p.parent for p in folder.glob(f"*/{SPEC}") if SET_ASIDE not in p.parent.name)
+        found = sorted(candidates, key=lambda p: (p / SPEC).stat().st_mtime)
         if found:
             return found
     by_hash = (
-        sorted(p.parent for p in runs_folder.glob(f"*/{name}*/{SPEC}")) if name and "/" not in name else []
+        sorted(p.parent for p in runs_folder.glob(f"*/{name}*/{SPEC}") if SET_ASIDE not in p.parent.name)
+        if name and "/" not in name
+        else []
     )
     if by_hash:
         return by_hash

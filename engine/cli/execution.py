@@ -16,7 +16,8 @@ import click
 from ..boosting.experiment import prepare
 from ..boosting.loop import boost
 from ..errors import RunError
-from ..record.directory import RunDirectory
+from ..record.atomic import WriteError
+from ..record.directory import SPEC, RunDirectory
 from ..record.lock import locked
 from ..registry import Registry
 from ..spec import Spec
@@ -35,20 +36,16 @@ def execute(
     if listener is not None:
         registry.manager.register(listener, name="display")
     again = ["boostlora", "resume", str(path), *(w for file in plugin_files for w in ("--plugin", str(file)))]
-    prepared = prepare(spec)  # a spec that cannot run leaves nothing behind
-    try:
-        with (
-            locked(path),
-            _terminable(),
-            _plain_warnings(),
-            live.showing() if live else nullcontext() as report,
-        ):
+    go_on = f"every finished round is kept. Go on with: {command_line(*again)}"
+    with _terminable(path, go_on):
+        prepared = prepare(spec)  # a spec that cannot run leaves nothing behind
+        with locked(path), _plain_warnings(), live.showing() if live else nullcontext() as report:
             directory = RunDirectory.create(path, spec)
             workplace = Workplace(report=report) if report else Workplace()
-            result = boost(prepared, directory, registry, workplace)
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; every finished round is kept. Go on with: {command_line(*again)}", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+            try:
+                result = boost(prepared, directory, registry, workplace)
+            except WriteError as error:
+                raise RunError(f"{error}; {go_on}") from error
     if live:
         live.conclude(directory.records, result.as_json())
         live.console.print(f"look at it again: {command_line('boostlora', 'show', path)}", markup=False)
@@ -64,7 +61,10 @@ def already_done(path: Path) -> RunDirectory | None:
         return None
     directory = RunDirectory.open(path)
     directory.check_spec()
-    return directory if is_finished(directory) else None
+    if not is_finished(directory):
+        return None
+    directory.check_files()
+    return directory
 
 
 def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
@@ -86,20 +86,23 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
 
 
 @contextmanager
-def _terminable() -> Generator[None]:
-    """Let SIGTERM end a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _terminable(path: Path, go_on: str) -> Generator[None]:
+    """Let SIGTERM end a run as Ctrl-C does; either says how to go on, and exits."""
+    main = threading.current_thread() is threading.main_thread()
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt) if main else None
     try:
         yield
+    except KeyboardInterrupt:
+        begun = (path / SPEC).is_file()
+        click.echo(f"interrupted; {go_on if begun else 'nothing was begun'}", err=True)
+        sys.exit(EXIT_INTERRUPTED)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if main:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

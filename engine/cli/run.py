@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
+from .common import (
+    SET_ASIDE,
+    json_option,
+    load_registry,
+    plugin_option,
+    quiet_option,
+    runs_option,
+    set_option,
+)
 
 
 @click.command("run")
@@ -33,7 +41,6 @@ def command(
 
     The run is kept in RUNS/NAME/HASH. A run that is there already is not run again, and one that was interrupted goes on.
     """
-    from ..record.lock import locked
     from ..spec.resolve import load_spec
     from .execution import already_done, execute, show_done
 
@@ -41,10 +48,22 @@ def command(
     loaded = load_spec(spec, registry, settings)
     path = runs_folder / loaded.head.name / loaded.short_hash
     if fresh and path.exists():
-        with locked(path):
-            pass  # nobody else is at work here
-        path.rename(path.with_name(f"{path.name}.old-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
+        _set_aside(path)
     if (done := already_done(path)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
     execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet)
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a run's folder, while nobody else is at work in it."""
+    from ..errors import RunError
+    from ..record.lock import HOLDER, locked
+
+    aside = path.with_name(f"{path.name}{SET_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    with locked(path):
+        try:
+            (path / HOLDER).unlink(missing_ok=True)
+            path.rename(aside)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be set aside ({error.strerror or error})") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,39 @@ from numpy.typing import NDArray
 from ..errors import RunError
 
 
+class WriteError(RunError):
+    """The system could not write a file; once it can, the run goes on from what was written before."""
+
+
 def write_bytes(path: Path, data: bytes) -> str:
     """Write a file atomically and durably; returns the SHA-256 of its bytes.
 
     The bytes go to a temporary file in the same folder, are forced to disk, and only then take the name; then the
-    folder itself is forced to disk, without which a power loss could forget the rename.
+    folder itself is forced to disk, without which a power loss could forget the rename. Raises `WriteError` when the system
+    cannot; then the file holds its old bytes or its new ones, whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing was changed"
-        ) from error
-    _sync_folder(path.parent)
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):  # the disk may refuse this too
+            temporary.unlink(missing_ok=True)
     return hashlib.sha256(data).hexdigest()
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed; nobody else may be writing under the folder."""
+    for leftover in folder.rglob(".*.tmp"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -68,6 +81,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_file(path: Path, sha256: str) -> None:
+    """Refuse a file whose bytes are not the ones that were written."""
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
+    _require(path, found, sha256)
+
+
 def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
     """Read named arrays, and refuse a file whose bytes are not the ones that were written."""
     from safetensors.numpy import load  # noqa: PLC0415
@@ -76,9 +98,12 @@ def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise RunError(
-            f"{path}: damaged or altered: its SHA-256 is {found[:12]}…, recorded was {sha256[:12]}…"
-        )
+    _require(path, hashlib.sha256(data).hexdigest(), sha256)
     return load(data)
+
+
+def _require(path: Path, found: str, recorded: str) -> None:
+    if found != recorded:
+        raise RunError(
+            f"{path}: damaged or altered: its SHA-256 is {found[:12]}…, recorded was {recorded[:12]}…"
+        )

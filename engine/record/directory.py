@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import tomli
@@ -14,7 +14,7 @@ import tomli
 from ..contracts import Outcome, Training, Update
 from ..errors import RunError, UsageError
 from ..spec import Spec
-from .atomic import write_text
+from .atomic import check_file, sweep, write_text
 from .rounds import RoundRecord
 from .updates import read_outcomes, read_updates, write_outcomes, write_training
 
@@ -40,8 +40,9 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, spec: Spec) -> RunDirectory:
-        """Begin a run in a new folder, or go on in one of the same spec."""
+        """Begin a run in a new folder, or go on in one of the same spec. The caller holds its lock."""
         directory = cls(path)
+        sweep(path)
         if (path / SPEC).exists():
             directory.check_spec()
         else:
@@ -61,10 +62,7 @@ class RunDirectory:
 
     def check_spec(self) -> None:
         """Refuse a spec that was changed after the run began, and show the difference."""
-        try:
-            began, now = (self.path / ORIGINAL).read_text(), (self.path / SPEC).read_text()
-        except OSError as error:
-            raise RunError(f"{self.path}: {error}") from error
+        began, now = _text(self.path / ORIGINAL), _text(self.path / SPEC)
         if began != now:
             lines = difflib.unified_diff(
                 began.splitlines(), now.splitlines(), "as the run began", f"{SPEC} now", lineterm="", n=1
@@ -76,23 +74,30 @@ class RunDirectory:
 
     def load_records(self) -> list[RoundRecord]:
         """The finished rounds. Raises `RunError` naming a line that was altered."""
-        try:
-            lines = (self.path / ROUNDS).read_text().splitlines()
-        except FileNotFoundError:
-            return []
+        path = self.path / ROUNDS
+        lines = _text(path).splitlines() if path.exists() else []
         records, previous = list[RoundRecord](), ""
         for number, line in enumerate(lines, start=1):
             try:
                 record = RoundRecord.from_line(line)
             except ValueError as error:
-                raise RunError(f"{self.path / ROUNDS}:{number}: {error}") from error
+                raise RunError(f"{path}:{number}: {error}") from error
             if record.round != number - 1 or not record.is_sealed(previous):
-                raise RunError(
-                    f"{self.path / ROUNDS}:{number}: altered: its digest does not match its content"
-                )
+                raise RunError(f"{path}:{number}: altered: its digest does not match its content")
             records.append(record)
             previous = record.digest
         return records
+
+    def check_files(self) -> None:
+        """Refuse files that are not the ones the rounds and the result vouch for. Raises `RunError` naming the first."""
+        for record in self.records:
+            for name, sha256 in record.files.items():
+                check_file(self.path / name, sha256)
+        result = self.result()
+        if result is not None and result["status"] != "failed" and result["digest"] != self.digest:
+            raise RunError(
+                f"{self.path / ROUNDS}: damaged or altered: {RESULT} tells of {result['rounds']} rounds with another digest"
+            )
 
     @property
     def digest(self) -> str:
@@ -134,21 +139,34 @@ class RunDirectory:
 
     def provenance(self) -> dict[str, Any] | None:
         """What was recorded of the run's origin."""
-        return _json(self.path / PROVENANCE)
+        return _json(self.path / PROVENANCE, ("hashes", "versions"))
 
     def result(self) -> dict[str, Any] | None:
         """How the run ended; None while it has not."""
-        return _json(self.path / RESULT)
+        return _json(self.path / RESULT, ("status", "reason", "rounds", "best_round", "digest"))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one of the JSON files."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _text(path: Path) -> str:
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise RunError(f"{path}: damaged: {error}") from error
+
+
+def _json(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
+    """A file's JSON object; None where there is no file."""
+    if not path.exists():
+        return None
+    try:
+        content: object = json.loads(_text(path))
+    except ValueError as error:
+        raise RunError(f"{path}: damaged: {error}") from error
+    if not isinstance(content, dict) or not all(key in content for key in keys):
+        raise RunError(f"{path}: damaged: not an object with {', '.join(keys)}")
+    return cast("dict[str, Any]", content)

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,21 +24,24 @@ def locked(folder: Path) -> Generator[None]:
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed for --help
 
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise RunError(
             f"{folder}: in use by {_holder(folder)}; wait for it, or stop it, then try again"
         ) from error
+    except (OSError, NotImplementedError) as error:  # no permission; a file system without locks
+        raise RunError(f"{folder}: cannot be locked ({error})") from error
     try:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
         write_text(folder / HOLDER, json.dumps(holder) + "\n")
         yield
     finally:
-        (folder / HOLDER).unlink(missing_ok=True)
+        with suppress(OSError):  # it only informs; the lock is what counts
+            (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
 
 
@@ -46,5 +49,5 @@ def _holder(folder: Path) -> str:
     try:
         holder = json.loads((folder / HOLDER).read_text())
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"

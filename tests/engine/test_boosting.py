@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.experiment import prepare
-from boostlora.engine.boosting.loop import boost
+from boostlora.engine.boosting.experiment import open_experiment, prepare
+from boostlora.engine.boosting.loop import _restore, boost
+from boostlora.engine.boosting.rounds import Player
 from boostlora.engine.errors import ExhaustedError, PluginError, UsageError
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.registry import Registry
@@ -258,9 +259,19 @@ def test_directions_are_computed_once_and_cached_for_later_runs(play, monkeypatc
     assert len(calls) == first
 
 
-def test_dropping_all_rounds_restores_the_base_and_any_prefix_is_a_model(play, registry):
-    from boostlora.engine.boosting.experiment import open_experiment
+def test_bases_of_a_resumed_run_know_the_frames_that_were_used(play, registry):
+    _, directory = play()
+    spec = load_spec(directory.path / "spec.toml", registry)
+    experiment = open_experiment(prepare(spec), Workplace())
+    player = Player(experiment, Workplace().report)
+    assert _restore(player, directory) == 4
+    for site, view in experiment.views.items():
+        assert len(view.used) == 4
+        for t, frame in enumerate(view.used):
+            np.testing.assert_array_equal(frame.U, directory.updates(t + 1)[site].frame.U)
 
+
+def test_dropping_all_rounds_restores_the_base_and_any_prefix_is_a_model(play, registry):
     _, directory = play()
     spec = load_spec(directory.path / "spec.toml", registry)
     experiment = open_experiment(prepare(spec), Workplace())

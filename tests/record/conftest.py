@@ -1,0 +1,89 @@
+"""A finished toy run, an unfinished one, and the command line in this process."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+from record_toys import PLUGIN, Toy, clone, listening, write_spec
+
+from boostlora.engine.cli import main
+from boostlora.engine.hookspecs import hookimpl
+from boostlora.engine.record.rounds import RoundRecord
+
+
+class StopAfter:
+    """Ctrl-C at the end of a round."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @hookimpl
+    def round_finished(self, record: RoundRecord) -> None:
+        if record.round == self.number:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """A spec, run to its end in `path("whole")`, and to the end of round 2 in `path("half")`."""
+    toy = Toy.make(tmp_path_factory.mktemp("toy"))
+    toy.go("whole")
+    with listening(toy.registry, StopAfter(2)), pytest.raises(KeyboardInterrupt):
+        toy.go("half")
+    return toy
+
+
+@attrs.frozen
+class Answer:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@attrs.frozen
+class Desk:
+    """A folder with the toy's spec, and the command line."""
+
+    folder: Path
+    path: Path
+    """Where `boostlora run` keeps the run."""
+    command: Callable[..., Answer]
+
+    def run(self, *extra: str) -> Answer:
+        return self.command(
+            "run", "toy.toml", "--runs", str(self.folder / "runs"), "--plugin", str(PLUGIN), *extra
+        )
+
+    def resume(self, *extra: str) -> Answer:
+        return self.command("resume", str(self.path), "--plugin", str(PLUGIN), *extra)
+
+    def place(self, source: Path) -> None:
+        """Put a copy of a run where `boostlora run` looks for it."""
+        clone(source, self.path)
+
+
+@pytest.fixture
+def desk(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    """A folder of the test's own, with the shared cache."""
+    write_spec(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOOSTLORA_CACHE", str(toy.cache))
+
+    def command(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["boostlora", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return Desk(tmp_path, tmp_path / "runs" / "toy" / toy.spec.short_hash, command)

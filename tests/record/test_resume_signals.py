@@ -1,0 +1,110 @@
+"""Processes that are killed, terminated or interrupted."""
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from record_toys import PLUGIN, ROUNDS, call, check_valid, only_run, run_arguments, sealed, start, write_spec
+
+LONG = ("--set", "rounds=40", "--set", "basis.exhausted=wrap")
+TOLD = "interrupted; every finished round is kept. Go on with: "
+
+
+def command_in(message: str) -> str:
+    """The command that a message ends with."""
+    assert TOLD in message, message
+    return message.partition(TOLD)[2].strip()
+
+
+def kill_at(arguments: list[str], folder: Path, delay: float) -> bool:
+    """Kill a command after a while; False if it had ended before."""
+    process = start(arguments, folder)
+    try:
+        process.communicate(timeout=delay)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+    assert process.returncode in {0, -signal.SIGKILL}
+    return process.returncode != 0
+
+
+def check_kills(folder: Path, kills: int) -> None:
+    """Kill runs at moments spread over a run's life, one in each stretch of it, until there were enough."""
+    reference = folder / "reference"
+    write_spec(reference)
+    begin = time.monotonic()
+    assert call(run_arguments(reference, *LONG), reference).returncode == 0
+    life = time.monotonic() - begin
+    whole = sealed(only_run(reference))
+    rng = random.Random(0)  # noqa: S311 - moments, not secrets
+    moments = [life * (k + rng.random()) / kills for k in range(kills)]
+    rng.shuffle(moments)
+    done, number, most = 0, 0, 0
+    while done < kills:
+        number += 1
+        assert number <= 4 * kills, "runs keep ending before they are killed"
+        home = folder / str(number)
+        write_spec(home)
+        ended = False
+        while not ended and done < kills:
+            if kill_at(run_arguments(home, *LONG), home, moments[done]):
+                done += 1
+            else:
+                ended = True
+                moments[done] *= 0.9
+            for path in (p.parent for p in (home / "runs").glob("*/*/spec.toml")):
+                most = max(most, check_valid(path, whole))
+        answer = call(run_arguments(home, *LONG), home)
+        assert answer.returncode == 0, answer.stderr
+        assert sealed(only_run(home)) == whole
+    assert most > 1  # some kills hit a run that had rounds
+
+
+def test_run_killed_at_random_moments_ends_as_the_uninterrupted_one(tmp_path):
+    check_kills(tmp_path, 5)
+
+
+@pytest.mark.slow
+def test_run_killed_thirty_times_ends_as_the_uninterrupted_one(tmp_path):
+    check_kills(tmp_path, 30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
+    write_spec(tmp_path)
+    process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "round 2")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    whole = sealed(toy.path("whole"))
+    assert check_valid(only_run(tmp_path), whole) == 3
+    command = command_in(err)
+    assert command == f"boostlora resume {only_run(tmp_path)} --plugin {PLUGIN}"
+    answer = call(command, tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "going on after round 2" in answer.stdout
+    assert check_valid(only_run(tmp_path), whole) == ROUNDS + 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_interrupted_before_it_began_leaves_nothing(number, tmp_path):
+    write_spec(tmp_path)
+    process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "load")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "interrupted; nothing was begun\n")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_resume_in_a_folder_whose_name_needs_quoting_works_as_told(toy, tmp_path):
+    folder = tmp_path / "it's here; $HOME"
+    write_spec(folder)
+    process = start(run_arguments(folder, "--quiet"), folder, "round 0")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert call(command_in(err), folder).returncode == 0
+    assert sealed(only_run(folder)) == sealed(toy.path("whole"))
