@@ -16,7 +16,16 @@ REQUIRED: Any = attrs.NOTHING
 FilePath = NewType("FilePath", str)
 """A file named in a spec: a relative path is read as relative to the file that names it."""
 
+SHOWN = 60
+"""Characters of a value that a message shows."""
+
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def shortened(text: str, most: int = SHOWN) -> str:
+    """A text that fits into a message and cannot disturb a terminal: cut, control characters escaped."""
+    text = text if len(text) <= most else text[: most - 3] + "…"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class Limit:
@@ -29,7 +38,7 @@ class Limit:
         """Raise ValueError unless the value, or every one of several, is accepted."""
         values = value if isinstance(value, tuple) else (value,)
         if not all(self.accept(x) for x in values):
-            raise ValueError(f'"{attribute.name}" must be {self.text}, not {value!r}')
+            raise ValueError(f'"{attribute.name}" must be {self.text}, not {shortened(repr(value))}')
 
 
 positive = Limit("more than 0", lambda x: x > 0)

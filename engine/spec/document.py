@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import attrs
 import tomli
 
 from ..errors import UsageError
+from ..options import shortened
 from .faults import Fault, Source, Span, SpecError, did_you_mean, listed
 from .spans import Mark, locate
 from .spans import Path as KeyPath
@@ -53,17 +54,25 @@ def shipped_specs() -> dict[str, Path]:
 def find_spec(name: str, folder: Path | None = None) -> Path:
     """The file a name stands for: a path, or a shipped spec. Raises `UsageError` listing what there is."""
     path = (folder or Path()) / name
-    if path.is_file():
+    if _is(path.is_file):
         return path
     shipped = shipped_specs()
-    if name.removesuffix(SUFFIX) in shipped and not path.exists():
+    if name.removesuffix(SUFFIX) in shipped and not _is(path.exists):
         return shipped[name.removesuffix(SUFFIX)]
-    if path.is_dir():
+    if _is(path.is_dir):
         raise UsageError(f"{name}: is a folder, not a spec file")
     hint = did_you_mean(name, list(shipped))
     raise UsageError(
-        f'no spec "{name}": neither a file nor one of {listed(shipped)}' + (f"; {hint}" if hint else "")
+        f'no spec "{shortened(name, 200)}": neither a file nor one of {listed(shipped)}'
+        + (f"; {hint}" if hint else "")
     )
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except (OSError, ValueError):  # too long for a file's name, or NUL in it: there is no such file
+        return False
 
 
 def _fault(where: str, message: str, **more: Any) -> SpecError:
@@ -76,7 +85,7 @@ def read_text(path: Path) -> str:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise _fault(str(path), f"{size:,} bytes; a spec has at most {MAX_BYTES:,}")
-        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise _fault(str(path), f"cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -92,7 +101,7 @@ def parse(source: Source) -> Document:
         tree = tomli.loads(source.text)
     except tomli.TOMLDecodeError as error:
         where = Span(source, error.pos, error.pos + 1)
-        message = error.msg[:1].lower() + error.msg[1:]
+        message = shortened(error.msg[:1].lower() + error.msg[1:], 200)
         raise SpecError([Fault(message=f"not valid TOML: {message}", span=where)]) from error
     except (RecursionError, ValueError) as error:  # hostile text that the scanner did not foresee
         raise _fault(source.name, f"not valid TOML: {error}") from error
@@ -102,7 +111,6 @@ def parse(source: Source) -> Document:
 def overlay(base: Document, top: Document) -> Document:
     """`top` over `base`: tables are joined key by key, everything else is replaced."""
     layer = 1 + max((mark.layer for mark in base.marks.values()), default=0)
-    marks = dict(base.marks)
     replaced = {slot: list(names) for slot, names in base.replaced.items()}
     for slot, table in top.tree.items():
         old = base.tree.get(slot)
@@ -110,24 +118,28 @@ def overlay(base: Document, top: Document) -> Document:
             replaced.setdefault(slot, []).append(str(old["use"]))
         elif isinstance(table, dict) and "use" in table and isinstance(old, dict):
             replaced.setdefault(slot, []).append("")  # the slot's default was replaced
-    tree = _join(base.tree, top.tree, (), marks)
+    gone = set[KeyPath]()
+    tree = _join(base.tree, top.tree, (), gone)
+    marks = {
+        path: mark
+        for path, mark in base.marks.items()
+        if not any(path[:length] in gone for length in range(1, len(path) + 1))
+    }
     for path, mark in top.marks.items():
         marks[path] = attrs.evolve(mark, layer=layer)
     return Document(tree, marks, top.source, replaced)
 
 
-def _join(
-    base: dict[str, Any], top: dict[str, Any], path: KeyPath, marks: dict[KeyPath, Mark]
-) -> dict[str, Any]:
+def _join(base: dict[str, Any], top: dict[str, Any], path: KeyPath, gone: set[KeyPath]) -> dict[str, Any]:
+    """Both tables as one; `gone` takes down what the top replaces."""
     joined = dict(base)
     for key, value in top.items():
         here = (*path, key)
         old = joined.get(key)
         if isinstance(value, dict) and isinstance(old, dict):
-            joined[key] = _join(old, value, here, marks)
+            joined[key] = _join(old, value, here, gone)
             continue
-        for below in [p for p in marks if p[: len(here)] == here]:
-            del marks[below]
+        gone.add(here)
         joined[key] = value
     return joined
 
@@ -180,9 +192,13 @@ def _setting(setting: str) -> Document:
             [Fault(message="not of the form key=value", span=span, allowed="such as --set basis.use=random")]
         )
     try:
-        return parse(source)
+        document = parse(source)
     except SpecError:
-        return parse(attrs.evolve(source, text=f"{key} = {_quoted(value.strip())}"))
+        document = parse(attrs.evolve(source, text=f"{key}={_quoted(value.strip())}"))
+    if "extends" in document.tree:
+        span = document.mark(("extends",)).key
+        raise SpecError([Fault(message="extends is a key of files, not of the command line", span=span)])
+    return document
 
 
 def _quoted(value: str) -> str:

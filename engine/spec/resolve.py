@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from ..options import shortened
 from ..registry import KINDS, Kind, Registry
 from ..sites import SiteChoice
 from .document import Document, find_spec, load
@@ -42,7 +43,9 @@ def resolve(document: Document, registry: Registry, default_name: str = "run") -
     for key in unknown[:MAX_FAULTS]:
         span = document.mark((key,)).key
         hint = did_you_mean(key, known)
-        faults.append(Fault(message=f'unknown key "{key}"', span=span, allowed=listed(known), hint=hint))
+        faults.append(
+            Fault(message=f'unknown key "{shortened(key)}"', span=span, allowed=listed(known), hint=hint)
+        )
     head_keys = {key: tree[key] for key in fields if key in tree}
     head = structure_table(Head, {"name": default_name} | head_keys, (), document, faults)
     tables = {name: _table(cls, name, document, faults) for name, cls in TABLES.items()}
@@ -79,8 +82,10 @@ def _slot(kind: Kind, document: Document, registry: Registry, faults: list[Fault
         faults.append(Fault(message=missing, span=document.mark((kind.slot,)).key, allowed=allowed))
         return None
     if not isinstance(use, str) or use not in entries:
-        hint = did_you_mean(str(use), list(entries)) or _broken(registry, str(use))
+        hint = did_you_mean(use, list(entries)) or _broken(registry, use) if isinstance(use, str) else ""
         message = f"unknown {kind.slot} plugin {show(use)}"
+        if not isinstance(use, str):
+            message = f"{kind.slot}.use: expected a string, got {show(use)}"
         faults.append(Fault(message=message, span=mark.value, allowed=listed(entries), hint=hint))
         return None
     options = _options(kind, table, use, document, registry)

@@ -14,7 +14,7 @@ import tomli
 
 from .faults import Fault, Source, Span, SpecError
 
-MAX_KEY_PARTS, MAX_DEPTH, MAX_NUMBER = 16, 16, 64
+MAX_KEY_PARTS, MAX_DEPTH, MAX_NUMBER, MAX_MARKS = 16, 16, 64, 10_000
 Path = tuple[str | int, ...]
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -44,6 +44,7 @@ class _Scanner:
         self.source, self.text, self.pos = source, source.text, 0
         self.marks: dict[Path, Mark] = {}
         self._arrays: dict[Path, int] = {}
+        self._made = 0
 
     def scan(self) -> None:
         prefix: Path = ()
@@ -65,6 +66,12 @@ class _Scanner:
 
     def _refuse(self, start: int, end: int, message: str) -> SpecError:
         return SpecError([Fault(message=message, span=Span(self.source, start, end))])
+
+    def _mark(self, path: Path, mark: Mark) -> None:
+        self._made += 1
+        if self._made > MAX_MARKS:
+            raise self._refuse(mark.key.start, mark.key.end, f"more than {MAX_MARKS:,} keys and list items")
+        self.marks[path] = mark
 
     def _key(self) -> tuple[list[str], Span]:
         start, parts = self.pos, list[str]()
@@ -92,16 +99,18 @@ class _Scanner:
         self._expect("]" * len(brackets))
         span = Span(self.source, start, self.pos)
         path: Path = ()
-        for part in parts:
+        for number, part in enumerate(parts, 1):
             if path in self._arrays:
                 path = (*path, self._arrays[path])
             path = (*path, part)
-            self.marks.setdefault(path, Mark(span, span))
+            on_the_way = number < len(parts) or len(brackets) == 2
+            if on_the_way and path not in self.marks:
+                self._mark(path, Mark(span, span))
         if len(brackets) == 2:
             self._arrays[path] = self._arrays.get(path, -1) + 1
         if path in self._arrays:
             path = (*path, self._arrays[path])
-            self.marks[path] = Mark(span, span)
+        self._mark(path, Mark(span, span))
         return path
 
     def _pair(self, prefix: Path, depth: int = 0) -> None:
@@ -111,8 +120,9 @@ class _Scanner:
         path: Path = (*prefix, *parts)
         value = self._value(path, depth)
         for length in range(len(prefix) + 1, len(path)):
-            self.marks.setdefault(path[:length], Mark(key, value))
-        self.marks[path] = Mark(key, value)
+            if path[:length] not in self.marks:
+                self._mark(path[:length], Mark(key, value))
+        self._mark(path, Mark(key, value))
 
     def _value(self, path: Path, depth: int) -> Span:
         start = self.pos
@@ -131,7 +141,7 @@ class _Scanner:
         found = _STRING.match(self.text, start)
         if found is None:
             found = _BARE.match(self.text, start)
-            if found is None:
+            if found is None or found[0][0] in "\"'":
                 raise _MalformedError
             if len(found[0]) > MAX_NUMBER:
                 raise self._refuse(
@@ -145,7 +155,7 @@ class _Scanner:
         while self._skip(_SPACE) < len(self.text) and self.text[self.pos] != "]":
             item = (*path, index)
             span = self._value(item, depth + 1)
-            self.marks[item] = Mark(span, span)
+            self._mark(item, Mark(span, span))
             index += 1
             self._skip(_SPACE)
             if self.text.startswith(",", self.pos):
@@ -179,7 +189,8 @@ def _plain(part: str) -> str:
 def locate(source: Source) -> dict[Path, Mark]:
     """The marks of every key and list item of a text, by path.
 
-    Raises `SpecError` for text that is hostile rather than wrong: too many key parts, too deep, too long a number.
+    Raises `SpecError` for text that is hostile rather than wrong: too many key parts, too deep, too long a number,
+    too many keys and list items.
     """
     scanner = _Scanner(source)
     with contextlib.suppress(_MalformedError):

@@ -12,7 +12,7 @@ import attrs
 import cattrs
 from cattrs import AttributeValidationNote, IterableValidationNote
 
-from ..options import FilePath
+from ..options import SHOWN, FilePath, shortened
 from .document import Document
 from .faults import Fault, Span, did_you_mean, listed
 from .spans import Path as KeyPath
@@ -42,16 +42,20 @@ def describe(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"a list, each item {describe(arguments[0])}"
     if _is_union(kind):
-        return " or ".join(describe(a) for a in arguments)
+        lists_last = sorted(arguments, key=lambda a: get_origin(a) is tuple)
+        return " or ".join(describe(a) for a in lists_last)
     return getattr(kind, "__name__", str(kind))
 
 
 def show(value: Any) -> str:
     """A TOML value as it would be written, shortened."""
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
-    text = f'"{value}"' if isinstance(value, str) else text
-    text = "a table" if isinstance(value, dict) else text
-    return text if len(text) <= 60 else text[:57] + "…"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        # Every item takes two characters at least, so no more of them than this can be shown.
+        return shortened("[" + ", ".join(show(item) for item in value[:SHOWN]) + "]")
+    text = f'"{value}"' if isinstance(value, str) else str(value)  # dates print as TOML writes them
+    return shortened(text.lower() if isinstance(value, bool) else text)
 
 
 def _is_union(kind: Any) -> bool:
@@ -66,6 +70,8 @@ def _plain(value: Any, kind: Any) -> Any:
     wanted = str if kind is FilePath else kind
     if wanted is float and type(value) is int:
         value = float(value)
+    if wanted is float and type(value) is float:
+        value += 0.0  # -0.0 is 0.0, and must hash like it
     if type(value) is not wanted:
         raise _wrong(value, kind)
     if wanted is float and not math.isfinite(value):
@@ -87,6 +93,9 @@ def _literal(value: Any, kind: Any) -> Any:
 
 
 def _union(value: Any, kind: Any) -> Any:
+    lists = [choice for choice in get_args(kind) if get_origin(choice) is tuple]
+    if isinstance(value, list) and len(lists) == 1:
+        return converter.structure(value, lists[0])  # its faults tell the very item
     for choice in get_args(kind):
         try:
             return converter.structure(value, choice)
@@ -104,7 +113,9 @@ def _list(value: Any, kind: Any) -> Any:
 
 converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
 for _kind in PLAIN:
-    converter.register_structure_hook_func(lambda k, kind=_kind: k is kind, _plain)
+    converter.register_structure_hook(
+        _kind, _plain
+    )  # by type: cattrs' own hooks for types outrank predicates
 converter.register_structure_hook_func(lambda k: get_origin(k) is Literal, _literal)
 converter.register_structure_hook_func(_is_union, _union)
 converter.register_structure_hook_func(lambda k: get_origin(k) is tuple, _list)
@@ -152,7 +163,7 @@ class _TableReader:
     def _unknown(self, key: str) -> Fault:
         known = list(self.fields)
         return Fault(
-            message=f'unknown key "{key}"',
+            message=f'unknown key "{shortened(key)}"',
             span=self.document.mark((*self.path, key)).key,
             allowed=listed(known) or "no key but use",
             hint=did_you_mean(key, known),
@@ -172,17 +183,28 @@ class _TableReader:
         except Exception as error:
             self.faults.extend(_explain(error, path, self.document))
             return None
-        if field.type is FilePath and value:
-            value = str((mark.value.source.folder / Path(str(value)).expanduser()).resolve())
-            if not Path(value).is_file():
-                self._fault(f'no file "{value}"', mark.value, allowed="an existing file")
+        if field.type is FilePath and (value or field.default is attrs.NOTHING):
+            found = _file(mark.value.source.folder, value)
+            if found is None:
+                place = shortened(str(mark.value.source.folder / value), 200)
+                self._fault(f'no file "{place}"', mark.value, allowed="an existing file")
                 return None
+            value = found
         try:
             if field.validator is not None:
                 field.validator(None, field, value)
         except (ValueError, TypeError) as error:
             self._fault(str(error.args[0]), mark.value)
         return value
+
+
+def _file(folder: Path, name: str) -> str | None:
+    """The absolute path of an existing file; None for what is none, or no path at all (NUL, too long, `~nobody`)."""
+    try:
+        path = (folder / Path(name).expanduser()).resolve()
+        return str(path) if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def _explain(error: BaseException, path: KeyPath, document: Document) -> list[Fault]:
