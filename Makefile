@@ -18,7 +18,7 @@ help:
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade pip
-	$(PIP) install -c .ci/constraints.txt -e .
+	$(PIP) install -c .ci/constraints.txt .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/base
@@ -29,10 +29,10 @@ quickstart: $(VENV)/base
 	$(BIN)/boostlora run quickstart
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --timeout 300 -m "not slow"
 
 test-slow: $(VENV)/dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --timeout 600 -m slow
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -45,5 +45,5 @@ def blame(kind: str, name: str) -> Generator[None]:
         yield
     except (BoostLoraError, KeyboardInterrupt, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(kind, name, f"raised {type(error).__name__}: {error}") from error

@@ -38,7 +38,9 @@ class Limit:
         """Raise ValueError unless the value, or every one of several, is accepted."""
         values = value if isinstance(value, tuple) else (value,)
         if not all(self.accept(x) for x in values):
-            raise ValueError(f'"{attribute.name}" must be {self.text}, not {shortened(repr(value))}')
+            raise ValueError(
+                f'"{attribute.name}" must be {self.text}, not {shortened(repr(list(value) if isinstance(value, tuple) else value))}'
+            )
 
 
 positive = Limit("more than 0", lambda x: x > 0)

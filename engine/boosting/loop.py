@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from ..errors import RunError, UsageError
-from ..record.directory import PROVENANCE, RESULT, RunDirectory
+from ..errors import PluginError, RunError, UsageError
+from ..record.directory import PROVENANCE, RESULT, SPEC, RunDirectory
 from ..record.provenance import provenance, versions
 from ..record.rounds import RoundRecord
 from ..registry import Registry
@@ -27,7 +27,7 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     """
     (directory.path / RESULT).unlink(missing_ok=True)  # of a run that failed, and is now tried again
     experiment = open_experiment(prepared, workplace)
-    _check_origin(directory, experiment)
+    _check_origin(directory, experiment, [str(file.resolve()) for file in registry.files])
     player = Player(experiment, workplace.report)
     resumed_from = _restore(player, directory)
     run = RunInfo(path=directory.path, spec=prepared.spec, plan=prepared.plan, resumed_from=resumed_from)
@@ -35,16 +35,26 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     events.tell("run_started", run=run)
     for record in directory.records:
         events.tell("round_finished", run=run, record=record)
-    status, reason = _play_on(player, directory, run, events)
+    try:
+        status, reason = _play_on(player, directory, run, events)
+    except PluginError as error:
+        _conclude(directory, prepared, "failed", str(error))
+        raise
+    result = _conclude(directory, prepared, status, reason)
+    events.tell("run_finished", run=run, result=result)
+    return result
+
+
+def _conclude(directory: RunDirectory, prepared: Prepared, status: End, reason: str) -> RunResult:
+    """Write how the run ended."""
     result = RunResult(
         status=status,
         reason=reason,
-        rounds=len(directory.records) - 1,
-        best_round=best_round(directory.records, prepared.spec),
+        rounds=max(0, len(directory.records) - 1),
+        best_round=best_round(directory.records, prepared.spec) if directory.records else 0,
         digest=directory.digest,
     )
     directory.write_json(RESULT, result.as_json())
-    events.tell("run_finished", run=run, result=result)
     return result
 
 
@@ -98,7 +108,7 @@ def _restore(player: Player, directory: RunDirectory) -> int:
     return max(0, len(directory.records) - 1)
 
 
-def _check_origin(directory: RunDirectory, experiment: Experiment) -> None:
+def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files: list[str]) -> None:
     """Record where a new run comes from; refuse to go on with other data or weights than an old one began with."""
     spec = experiment.spec
     hashes = {"spec": spec.sha256, **experiment.hashes}
@@ -107,15 +117,17 @@ def _check_origin(directory: RunDirectory, experiment: Experiment) -> None:
         if directory.records:  # nothing is left to compare with
             raise RunError(
                 f"{directory.path / PROVENANCE}: missing, so that nobody can tell whether data and weights are still "
-                "those the run began with. Put it back, or start over with: boostlora run --fresh"
+                f"those the run began with. Put it back, or start over with: boostlora run --fresh {directory.path / SPEC}"
             )
-        directory.write_json(PROVENANCE, provenance(hashes, spec.head.seed))
+        origin = provenance(hashes, spec.head.seed)
+        directory.write_json(PROVENANCE, {**origin, "plugin_files": plugin_files})
         return
     changed = _changes(recorded["hashes"], hashes)
     if changed:
+        covers = "; the spec's hash covers the files and plugin files it names" if "spec (" in changed else ""
         raise UsageError(
-            f"{directory.path}: cannot go on: since the run began, {changed} changed. Put the old ones back, "
-            "or start over with: boostlora run --fresh"
+            f"{directory.path}: cannot go on: since the run began, {changed} changed{covers}. Put the old ones back, "
+            f"or start over with: boostlora run --fresh {directory.path / SPEC}"
         )
     differing = _changes(recorded["versions"], versions())
     if differing and directory.records:

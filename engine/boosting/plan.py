@@ -166,4 +166,9 @@ def _notes(spec: Spec) -> tuple[str, ...]:
             "sampler.replay = 0 trains on failures alone, which breaks many of the examples already right in every "
             "round; 0.5 is the default for that reason"
         )
+    rank, numbers = spec["adapter"].rank, getattr(spec["adapter"], "directions", 0)
+    if spec["adapter"].framed and numbers > rank**2:
+        notes.append(
+            f"adapter.directions = {numbers} numbers weigh a core of {rank} x {rank} entries; more than {rank**2} say no more"
+        )
     return tuple(notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Mapping
 
@@ -16,7 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "plugins": "List every plugin with its options.",
     "specs": "List the specs that come with the package.",
 }
-EXIT_INTERRUPTED = 130
+EXIT_FAILED, EXIT_INTERRUPTED = 3, 130
 
 
 class LazyGroup(click.Group):
@@ -76,6 +77,9 @@ def main() -> None:
     """Entry point: every expected error is one message on standard error and an exit code."""
     from ..errors import BoostLoraError
 
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character gets a "?"
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         group.main(standalone_mode=False)
     except click.exceptions.Exit as exit_:
@@ -86,6 +90,9 @@ def main() -> None:
     except BoostLoraError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        click.echo(f"error: out of memory: {error}", err=True)
+        sys.exit(EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)

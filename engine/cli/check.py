@@ -72,7 +72,7 @@ def _print_plan(spec: Any, plan: Any) -> None:
     )
     console.print(f"on disk: about {_size(plan.update_bytes)} of updates a round")
     for note in plan.notes:
-        console.print(f"[yellow]note:[/yellow] {note}", soft_wrap=True)
+        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _size(count: int) -> str:

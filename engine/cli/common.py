@@ -85,6 +85,14 @@ def is_finished(directory: RunDirectory) -> bool:
     return result is not None and result["status"] != "failed"
 
 
+def resume_command(directory: RunDirectory) -> str:
+    """The command that goes on with a run, with the plugin files it was begun with."""
+    files = (directory.provenance() or {}).get("plugin_files", [])
+    return command_line(
+        "boostlora", "resume", directory.path, *(w for file in files for w in ("--plugin", file))
+    )
+
+
 def command_line(*words: str | Path) -> str:
     """A command to type, quoted where it must be."""
     import shlex

@@ -78,7 +78,7 @@ class Live:
         """Head and titles."""
         self.console.print(f"[bold]{run.spec.head.name}[/bold] · {run.path}")
         for line in (*describe(run.spec, run.plan), *(f"note: {note}" for note in run.plan.notes)):
-            self.console.print(line)
+            self.console.print(line, markup=False)
         if run.resumed_from:
             self.console.print(f"going on after round {run.resumed_from}")
         self.console.print()

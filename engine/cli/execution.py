@@ -80,7 +80,8 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
         click.echo(directory.path)
     else:
         rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
-        click.echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do. Anew: --fresh")
+        anew = command_line("boostlora", "run", "--fresh", directory.path / SPEC)
+        click.echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do. Anew: {anew}")
         for line in conclusion(directory.records, result):
             click.echo(line)
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import click
 
-from .common import find_runs, json_option, runs_option
+from .common import find_runs, is_finished, json_option, resume_command, runs_option
 
 BARS = "▁▂▃▄▅▆▇█"
 MOST_KEYS = 6
@@ -79,8 +79,8 @@ def _show_one(directory: Any) -> None:
     result = directory.result()
     for line in conclusion(directory.records, result) if result else []:
         console.print(line, markup=False)
-    if result is None:
-        console.print(f"go on with: boostlora resume {directory.path}", markup=False)
+    if not is_finished(directory):
+        console.print(f"go on with: {resume_command(directory)}", markup=False)
 
 
 def _curves(records: Any) -> dict[str, list[float]]:
@@ -108,20 +108,19 @@ def _show_many(directories: list[Any]) -> None:
     from .columns import percent, span
 
     trees = [_flat(directory.spec_tree()) for directory in directories]
-    differing = [key for key in trees[0] | trees[-1] if len({str(tree.get(key)) for tree in trees}) > 1]
-    differing = [key for key in differing if key not in {"name", "description"}][:MOST_KEYS]
+    differing = _differing(trees)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("run")
-    for title in differing:
+    for title in differing[:MOST_KEYS]:
         table.add_column(title)
-    for title in ("rounds", "valid %", "test %", "rank", "numbers", "ended"):
+    for title in ("played", "valid %", "test %", "rank", "numbers", "ended"):
         table.add_column(title, justify="left" if title == "ended" else "right")
     for directory, tree in zip(directories, trees, strict=True):
         records = directory.records
         last = records[-1] if records else None
         table.add_row(
             f"{directory.path.parent.name}/{directory.path.name}",
-            *(str(tree.get(key, "-")) for key in differing),
+            *(_cell(tree.get(key, "-")) for key in differing[:MOST_KEYS]),
             str(len(records) - 1) if last else "-",
             percent(last.validation.accuracy) if last else "-",
             percent(last.test.accuracy) if last else "-",
@@ -132,6 +131,21 @@ def _show_many(directories: list[Any]) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, WIDE)  # a line that wraps is better than one that is cut
     console.print(table)
+    if len(differing) > MOST_KEYS:
+        console.print(f"they also differ in: {', '.join(differing[MOST_KEYS:])}", soft_wrap=True)
+
+
+def _differing(trees: list[dict[str, Any]]) -> list[str]:
+    """Keys whose values differ between runs that have them: plugins first, then the others, in the order of the spec."""
+    keys = {key: None for tree in trees for key in tree if key not in {"name", "description"}}
+    found = [key for key in keys if len({str(tree[key]) for tree in trees if key in tree}) > 1]
+    return sorted(found, key=lambda key: not key.endswith(".use"))
+
+
+def _cell(value: Any) -> str:
+    """A value, a path by its last part."""
+    text = str(value)
+    return text.rsplit("/", 1)[-1] if text.startswith("/") else text
 
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:

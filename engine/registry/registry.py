@@ -19,6 +19,7 @@ import pluggy
 
 from .. import hookspecs
 from ..errors import UsageError
+from ..record.atomic import file_sha256
 from .kinds import KINDS, Kind
 
 BUILT_IN = "boostlora.plugins"
@@ -35,6 +36,8 @@ class Entry:
     name: str
     cls: type[Any]
     origin: str
+    code: str = ""
+    """SHA-256 of the plugin's file, where it was given as one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +65,8 @@ class Registry:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.broken: list[BrokenPlugin] = []
+        self.files: tuple[Path, ...] = ()
+        """Plugin files that were asked for by path."""
         self._entries: dict[str, dict[str, Entry]] = {slot: {} for slot in KINDS}
 
     @classmethod
@@ -72,6 +77,7 @@ class Registry:
             registry._guarded(name, lambda name=name: importlib.import_module(name))
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
             registry._guarded(f"{point.name} ({point.value})", point.load)
+        registry.files = files
         for file in files:
             before = len(registry.broken)
             registry._guarded(str(file), lambda file=file: _module_of(file))
@@ -103,6 +109,9 @@ class Registry:
             if self.manager.is_registered(plugin):
                 self.manager.unregister(plugin)
             raise UsageError(_explain(error)) from error
+        if not self.manager.get_hookcallers(plugin):
+            self.manager.unregister(plugin)
+            raise UsageError("implements no hook; its functions must be marked with @hookimpl")
         try:
             for entry in list(self._offered(plugin, origin)):
                 self._entries[entry.kind.slot][entry.name] = entry
@@ -112,6 +121,7 @@ class Registry:
 
     def _offered(self, plugin: object, origin: str) -> Iterator[Entry]:
         """What the plugin registers, each offer checked against its kind."""
+        code = file_sha256(Path(origin)) if Path(origin) in self.files else ""
         for kind in KINDS.values():
             implementation = getattr(plugin, kind.hook, None)
             if implementation is None or self.manager.parse_hookimpl_opts(plugin, kind.hook) is None:
@@ -122,7 +132,7 @@ class Registry:
                 self._check(kind, name, cls)
                 if [other for other, _ in offers.made].count(name) > 1:
                     raise UsageError(f'{kind.hook}: the name "{name}" is offered twice')
-                yield Entry(kind=kind, name=name, cls=cls, origin=origin)
+                yield Entry(kind=kind, name=name, cls=cls, origin=origin, code=code)
 
     def _check(self, kind: Kind, name: Any, cls: Any) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):

@@ -90,7 +90,7 @@ def _slot(kind: Kind, document: Document, registry: Registry, faults: list[Fault
         return None
     options = _options(kind, table, use, document, registry)
     plugin = structure_table(entries[use].cls, options, (kind.slot,), document, faults)
-    return None if plugin is None else Slot(use=use, plugin=plugin)
+    return None if plugin is None else Slot(use=use, plugin=plugin, code=entries[use].code)
 
 
 def _broken(registry: Registry, use: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 import tomli_w
 
-from ..options import Limit, option
+from ..options import FilePath, Limit, option
+from ..record.atomic import file_sha256
 from ..registry.kinds import KINDS
 from ..sites import SiteChoice
 
@@ -45,6 +47,8 @@ class Slot:
 
     use: str
     plugin: Any
+    code: str = ""
+    """SHA-256 of the file a plugin was loaded from; empty for built-in and installed ones, whose versions are recorded."""
 
 
 @attrs.frozen(kw_only=True)
@@ -81,14 +85,30 @@ class Spec:
 
     @property
     def sha256(self) -> str:
-        """Hash of the canonical dump without name and description, which change no result."""
+        """Hash of the canonical dump, by which a run is found again.
+
+        Name and description are left out, since they change no result; a file counts by its content, not by its path.
+        """
         tree = {key: value for key, value in self.as_tree().items() if key not in {"name", "description"}}
+        for slot, used in self.slots.items():
+            tree[slot] |= {name: file_sha256(Path(path)) for name, path in _files(used.plugin).items()}
+            tree[slot] |= {"code": used.code} if used.code else {}
         return hashlib.sha256(tomli_w.dumps(_lists(tree)).encode()).hexdigest()
 
     @property
     def short_hash(self) -> str:
         """The first 12 digits of the hash: the name of the run's own folder."""
         return self.sha256[:12]
+
+
+def _files(plugin: Any) -> dict[str, str]:
+    """The files that a plugin's options name."""
+    values = {
+        field.name: getattr(plugin, field.name)
+        for field in attrs.fields(type(plugin))
+        if field.type is FilePath
+    }
+    return {name: path for name, path in values.items() if path}
 
 
 def _lists(value: Any) -> Any:

@@ -20,7 +20,9 @@ class TinyLora:
     """TinyLoRA (arXiv 2602.04118): `R = sum_i v_i P_i` with `P_i (r, r)` fixed, entries N(0, 1/r), and `v (u,)` trained."""
 
     rank: int = option(4, "directions a round may change at a site, r", whole)
-    directions: int = option(8, "numbers trained a round at a site (or a group of tied sites), u", whole)
+    directions: int = option(
+        8, "numbers trained a round at a site (or a group of tied sites), u", whole, max=65536
+    )
     spectrum: Spectrum = option(
         "flat", "where singular values enter: U S R V', sqrt(S) on both sides, or not at all"
     )

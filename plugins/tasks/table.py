@@ -57,7 +57,9 @@ class Table:
         )
         for name, index in parts.items():
             if len(index) == 0:
-                raise UsageError(f"{self.path}: no row is left for {name}")
+                raise UsageError(
+                    f"{self.path}: no row is left for {name}; every class gives its share of rows to it"
+                )
         features = plain(self._features(rows))
         fitted = self._scaler(features).fit(
             features.iloc[parts["train"]] if source is None else plain(source[features.columns])
@@ -125,7 +127,7 @@ class Table:
         found = set(texts(column)) | (set() if source is None else set(texts(source[self.label])))
         if len(found) < 2:
             raise UsageError(
-                f'{self.path}: column "{self.label}" has {len(found)} different value; at least 2 are needed'
+                f'{self.path}: column "{self.label}" needs at least 2 different values to tell apart, and has {len(found)}'
             )
         if len(found) > MOST_CLASSES:
             raise UsageError(

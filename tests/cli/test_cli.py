@@ -235,6 +235,20 @@ def test_every_shipped_spec_passes_check(boostlora):
         assert done.returncode == 0, done.stderr
 
 
+def test_check_notes_a_basis_that_has_no_effect_and_numbers_that_say_no_more(boostlora):
+    full = boostlora("check", "quickstart", "--set", "adapter.use=full").stdout
+    assert "note: adapter full finds its own directions; [basis] has no effect" in full
+    many = boostlora("check", "quickstart", "--set", "adapter.directions=17").stdout
+    assert "17 numbers weigh a core of 4 x 4 entries; more than 16 say no more" in many
+
+
+def test_show_on_a_terminal_without_unicode_still_works(boostlora, monkeypatch):
+    boostlora("run", "quickstart", *TINY, "--quiet")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = boostlora("show", "quickstart")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_package_list_names_every_folder():
     import tomllib
 

@@ -38,12 +38,6 @@ def _run(line, folder):
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_document_commands_run_and_files_are_good(document, tmp_path):
-    from sklearn.datasets import load_iris
-
-    flowers = load_iris(as_frame=True)
-    flowers.frame.assign(species=flowers.target_names[flowers.target]).drop(columns="target").to_csv(
-        tmp_path / "flowers.csv", index=False
-    )
     ran = 0
     for kind, text in _blocks(document):
         if kind in {"toml", "python"} and (name := NAMED.match(text)):
@@ -58,13 +52,6 @@ def test_document_commands_run_and_files_are_good(document, tmp_path):
             assert done.returncode == (int(said[1]) if said else 0), f"{line}\n{done.stdout}\n{done.stderr}"
             ran += 1
     assert ran >= 4
-
-
-def test_readme_spec_of_a_table_runs(tmp_path):
-    test_document_commands_run_and_files_are_good("README.md", tmp_path)
-    done = _run("boostlora run flowers.toml", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "completed" in done.stdout or "converged" in done.stdout
 
 
 def test_readme_shows_the_faults_as_they_are_printed(tmp_path):

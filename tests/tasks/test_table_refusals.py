@@ -26,8 +26,8 @@ def message(path: str, **options: object) -> str:
         ({"drop": ("town", "name")}, 'no column "name" (drop); there are: age, income, town, bought'),
         ({"drop": ("age", "income", "town")}, "no column is left to predict from"),
         ({"split": "town"}, 'column "town" says "Bonn"; allowed: test, train, validation'),
-        ({"validation": 0.01}, "no row is left for validation"),
-        ({"test": 0.01}, "no row is left for test"),
+        ({"validation": 0.01}, "no row is left for validation; every class gives its share of rows to it"),
+        ({"test": 0.01}, "no row is left for test; every class gives its share of rows to it"),
         ({"label": "town", "split": "bought"}, 'column "bought" says "no"; allowed: test, train, validation'),
     ],
 )
@@ -42,8 +42,8 @@ def test_table_option_that_does_not_fit_the_file_is_refused(
     ("text", "expected"),
     [
         ("x,y\n1,a\n2,\n3,b\n", 'column "y" is empty in line 3; every row needs a label'),
-        ("x,y\n1,a\n2,a\n", 'column "y" has 1 different value; at least 2 are needed'),
-        ("x,y\n", 'column "y" has 0 different value; at least 2 are needed'),
+        ("x,y\n1,a\n2,a\n", 'column "y" needs at least 2 different values to tell apart, and has 1'),
+        ("x,y\n", 'column "y" needs at least 2 different values to tell apart, and has 0'),
         ("x,y\n1,a\ninf,b\n", 'column "x" is infinite in line 3'),
         ("x,y\n1,2,a\n3,4,b\n", "not a readable table: rows have more fields than the header"),
         ("", "not a readable table: No columns to parse from file"),
@@ -67,7 +67,10 @@ def test_table_split_column_with_a_gap_is_refused(write: Write, frame: pd.DataFr
 
 def test_table_split_column_without_a_test_is_refused(write: Write, frame: pd.DataFrame) -> None:
     path = write(frame.assign(part=["train", "validation"] * 30))
-    assert message(path, split="part") == f"{path}: no row is left for test"
+    assert (
+        message(path, split="part")
+        == f"{path}: no row is left for test; every class gives its share of rows to it"
+    )
 
 
 def test_table_unknown_suffix_is_refused(write: Write) -> None:
