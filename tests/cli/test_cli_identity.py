@@ -5,6 +5,15 @@ import json
 import pytest
 
 TINY = [
+    "--set",
+    "rounds=2",
+    "--set",
+    "model.hidden=[16, 12]",
+    "--set",
+    "model.epochs=5",
+    "--set",
+    "adapter.rank=2",
+]
 
 TABLE = """
 [task]
@@ -90,5 +99,3 @@ def test_plugin_file_without_a_hook_is_refused(boostlora, tmp_path):
         2,
         "error: --plugin mine.py: implements no hook; its functions must be marked with @hookimpl\n",
     )
-
-

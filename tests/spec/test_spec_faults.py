@@ -107,7 +107,7 @@ PAIRS = {
     "an item below the least": (
         '[merge]\nuse = "line-search"\nscales = [1]\n',
         '[merge]\nuse = "line-search"\nscales = [1, 0]\n',
-        '3:10: "scales" must be more than 0, not (1.0, 0.0)',
+        '3:10: "scales" must be more than 0, not [1.0, 0.0]',
     ),
     "bad name": (
         'name = "a-1_b.c"\n',

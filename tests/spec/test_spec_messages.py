@@ -44,7 +44,7 @@ depth = 2
         '10:7: unknown sampler plugin "failure"',
         "12:12: sites.exclude.0: expected a string, got 1",
         "12:20: sites.exclude.2: expected a string, got 2",
-        '17:10: "hidden" must be a whole number of at least 1, not (0,)',
+        '17:10: "hidden" must be a whole number of at least 1, not [0]',
         '18:1: unknown key "depth"',
     ]
 
