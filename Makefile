@@ -19,6 +19,7 @@ $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade pip
 	$(PIP) install -c .ci/constraints.txt .
+	@rm -rf build
 	@touch $@
 
 $(VENV)/dev: $(VENV)/base
