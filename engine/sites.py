@@ -73,4 +73,4 @@ def choose_sites(choice: SiteChoice, blueprint: Blueprint) -> tuple[Site, ...]:
     ]
     if not chosen:
         raise UsageError("sites: nothing is left to adapt after targets, exclude and layers were applied")
-    return tuple(Site(name=w.name, shape=(w.shape[0], w.shape[1]), layer=w.layer) for w in chosen)
+    return tuple(Site(name=w.name, shape=w.matrix, layer=w.layer) for w in chosen)

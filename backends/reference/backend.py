@@ -32,6 +32,11 @@ class Reference:
 
         return frozenset(RULES)
 
+    @property
+    def itemsize(self) -> int:
+        """float64."""
+        return 8
+
     def open(self, source: ModelSource, sites: Sequence[Site]) -> BoostedModel:
         """Load the weights into memory."""
         from .model import ReferenceModel  # noqa: PLC0415

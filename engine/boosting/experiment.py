@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
+from numpy.typing import NDArray
 
-from ..contracts import BoostedModel, Examples, Metrics, Outcome, Site, Splits, Update
+from ..contracts import BoostedModel, Metrics, Outcome, Predictions, Prompts, Site, Splits, Texts, Update
 from ..errors import PluginError, blame
 from ..judging import metrics_of
 from ..record.cache import arrays_sha256
 from ..spec import Spec
 from ..streams import Streams
 from ..workplace import Workplace
+from .encoding import SPLITS, encode, write
 from .plan import Plan, make_plan
 from .views import DirectionCache, View
-
-SPLITS = ("train", "validation", "test")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -26,6 +27,9 @@ class Prepared:
     spec: Spec
     streams: Streams
     splits: Splits
+    """As the task brings them."""
+    encoded: Splits
+    """As the backend takes them: the same, but for texts, which are tokens here."""
     plan: Plan
 
 
@@ -47,25 +51,30 @@ class Experiment(Prepared):
         """The plugin in a slot, by its name in the spec."""
         return self.spec.slots[slot].use
 
-    def evaluate(
-        self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
-    ) -> Outcome:
+    def evaluate(self, split: str, trial: Mapping[str, Update] | None = None, scale: float = 1.0) -> Outcome:
         """Predict and judge one split. Raises `PluginError` if the task's judgement does not fit it."""
-        with blame("backend", self.name_of("backend")):
-            predictions = self.model.predict(examples, trial, scale)
+        examples = getattr(self.splits, split)
+        predictions = self._predict(split, trial, scale)
         with blame("task", self.name_of("task")):
-            outcome = self.spec["task"].judge(examples, predictions)
+            outcome: object = self.spec["task"].judge(examples, predictions)
         if not isinstance(outcome, Outcome) or len(outcome) != len(examples):
             raise PluginError("task", self.name_of("task"), "judge() must return an Outcome of every example")
         return outcome
 
+    def _predict(self, split: str, trial: Mapping[str, Update] | None, scale: float) -> Predictions:
+        encoded = getattr(self.encoded, split)
+        with blame("backend", self.name_of("backend")):
+            predictions = self.model.predict(encoded, trial, scale)
+            texts = write(self.spec, self.model, encoded, trial, scale)
+        return predictions if texts is None else attrs.evolve(predictions, texts=texts)
+
     def evaluate_all(self) -> dict[str, Outcome]:
         """Outcomes of the current model on every split."""
-        return {name: self.evaluate(getattr(self.splits, name)) for name in SPLITS}
+        return {name: self.evaluate(name) for name in SPLITS}
 
     def validate(self, update: Mapping[str, Update], scale: float) -> Metrics:
         """Validation metrics with `scale` times an update added."""
-        return metrics_of(self.evaluate(self.splits.validation, update, scale))
+        return metrics_of(self.evaluate("validation", update, scale))
 
 
 def prepare(spec: Spec) -> Prepared:
@@ -79,8 +88,9 @@ def prepare(spec: Spec) -> Prepared:
     for split in SPLITS:
         if len(getattr(splits, split)) == 0:
             raise PluginError("task", name, f"the {split} split is empty")
-    plan, _ = make_plan(spec, splits)
-    return Prepared(spec=spec, streams=streams, splits=splits, plan=plan)
+    encoded = encode(spec, splits)
+    plan, _ = make_plan(spec, splits, encoded)
+    return Prepared(spec=spec, streams=streams, splits=splits, encoded=encoded, plan=plan)
 
 
 def open_experiment(prepared: Prepared, workplace: Workplace) -> Experiment:
@@ -104,13 +114,13 @@ def open_experiment(prepared: Prepared, workplace: Workplace) -> Experiment:
 
 
 def data_sha256(splits: Splits) -> str:
-    """Hash of every split's ids, labels and (where they are arrays) inputs."""
-    arrays = {
-        f"{name}/{field}": getattr(getattr(splits, name), field)
-        for name in SPLITS
-        for field in ("ids", "labels")
-    }
-    inputs = {f"{name}/inputs": getattr(splits, name).inputs for name in SPLITS}
-    return arrays_sha256(
-        arrays | {name: value for name, value in inputs.items() if hasattr(value, "tobytes")}
-    )
+    """Hash of every split's ids, labels and inputs."""
+    arrays = dict[str, NDArray[Any]]()
+    for name in SPLITS:
+        examples = getattr(splits, name)
+        arrays |= {f"{name}/ids": examples.ids, f"{name}/labels": examples.labels}
+        if isinstance(examples.inputs, Texts | Prompts):
+            arrays |= {f"{name}/{field}": array for field, array in examples.inputs.arrays().items()}
+        elif hasattr(examples.inputs, "tobytes"):
+            arrays[f"{name}/inputs"] = examples.inputs
+    return arrays_sha256(arrays)

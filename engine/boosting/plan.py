@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import attrs
 
-from ..contracts import Blueprint, FreeFactors, LinearCore, Parametrisation, Site, Splits
+from ..contracts import Blueprint, FreeFactors, LinearCore, Parametrisation, Site, Splits, Tokens
 from ..errors import ExhaustedError, UsageError, blame
 from ..sites import choose_sites
 from ..spec import Spec
 from ..streams import Streams
+from .encoding import SPLITS
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +60,7 @@ class Plan:
         return {**content, "capacity": self.capacity, "sites": sites}
 
 
-def make_plan(spec: Spec, splits: Splits) -> tuple[Plan, Blueprint]:
+def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Blueprint]:
     """Plan a run, and refuse one that cannot end well. Raises `UsageError` or `ExhaustedError`."""
     with blame("model", spec.slots["model"].use):
         blueprint = spec["model"].blueprint(splits)
@@ -71,12 +73,12 @@ def make_plan(spec: Spec, splits: Splits) -> tuple[Plan, Blueprint]:
         sites=site_plans,
         rounds=spec.rounds,
         parameters=sum(values.values()),
-        examples={name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
+        examples={name: len(getattr(splits, name)) for name in SPLITS},
         classes=len(splits.classes),
-        weight_bytes=8 * sum(w.size for w in blueprint.weights),
+        weight_bytes=spec["backend"].itemsize * sum(w.size for w in blueprint.weights),
         extra_bytes=8 * (4 * sum(values.values()) + _frame_values(spec, site_plans)),
         update_bytes=8 * sum(_update_values(s, p) for s, p in zip(sites, parametrisations, strict=True)),
-        notes=_notes(spec),
+        notes=(*_notes(spec), *_cut(encoded)),
     )
     _check_capacity(spec, plan)
     return plan, blueprint
@@ -88,7 +90,7 @@ def _check_backend(spec: Spec, blueprint: Blueprint) -> None:
         ("the architecture", blueprint.architecture, backend.architectures),
         ("the optimiser rule", spec["optimizer"].rule, backend.rules),
     ):
-        if wanted not in known:
+        if not any(fnmatchcase(wanted, pattern) for pattern in known):
             raise UsageError(
                 f'backend {name} does not know {what} "{wanted}"; it knows: {", ".join(sorted(known))}'
             )
@@ -172,3 +174,14 @@ def _notes(spec: Spec) -> tuple[str, ...]:
             f"adapter.directions = {numbers} numbers weigh a core of {rank} x {rank} entries; more than {rank**2} say no more"
         )
     return tuple(notes)
+
+
+def _cut(encoded: Splits) -> Iterator[str]:
+    """Texts that are longer than the model takes."""
+    for split in SPLITS:
+        tokens = getattr(encoded, split).inputs
+        if isinstance(tokens, Tokens) and tokens.cut.any():
+            yield (
+                f"{int(tokens.cut.sum())} of {len(tokens)} texts of the {split} split are cut to {tokens.lengths.max()} "
+                "tokens (model.max_length)"
+            )

@@ -30,7 +30,8 @@ from ..record.provenance import memory_bytes
 from ..record.rounds import RoundRecord
 from ..workplace import Report
 from .checks import check_batches, check_choice, check_frame, check_parametrisation, check_selection
-from .experiment import SPLITS, Experiment
+from .encoding import SPLITS
+from .experiment import Experiment
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 
@@ -143,7 +144,7 @@ class Player:
         request = TrainingRequest(
             parametrisations=parametrisations,
             frames=frames,
-            examples=experiment.splits.train,
+            examples=experiment.encoded.train,
             batches=batches,
             learning_rates=optimizer.rates(number - 1, spec.rounds),
             optimizer=optimizer,

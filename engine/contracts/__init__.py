@@ -7,21 +7,25 @@ stay inside the backend.
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
 from .frames import Frame, SiteView
+from .generation import Decoding, GenerationRequest
 from .kinds import (
     Adapter,
     Backend,
     Basis,
     BoostedModel,
+    GeneratingTask,
     MergePolicy,
     Model,
     Objective,
     Optimizer,
     Sampler,
     Task,
+    TextModel,
 )
 from .merging import Metrics, Refusal, Trial
+from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
-from .training import Batch, Selection, Training, TrainingRequest
+from .training import Batch, Selection, Step, Training, TrainingRequest
 from .updates import DenseUpdate, FactoredUpdate, Update
 
 __all__ = [
@@ -31,12 +35,15 @@ __all__ = [
     "Batch",
     "Blueprint",
     "BoostedModel",
+    "Decoding",
     "DenseDelta",
     "DenseUpdate",
     "Examples",
     "FactoredUpdate",
     "Frame",
     "FreeFactors",
+    "GeneratingTask",
+    "GenerationRequest",
     "LinearCore",
     "MergePolicy",
     "Metrics",
@@ -47,13 +54,18 @@ __all__ = [
     "Outcome",
     "Parametrisation",
     "Predictions",
+    "Prompts",
     "Refusal",
     "Sampler",
     "Selection",
     "Site",
     "SiteView",
     "Splits",
+    "Step",
     "Task",
+    "TextModel",
+    "Texts",
+    "Tokens",
     "Training",
     "TrainingRequest",
     "Trial",

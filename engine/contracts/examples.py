@@ -14,8 +14,9 @@ class Examples:
     """One split of a task's data.
 
     `ids` `(n,)` int64 name the examples for good: the same example has the same id whatever the order of the file,
-    so that draws and paired statistics do not depend on that order. `inputs` is what the backend's architecture
-    takes (for an `mlp`: `(n, d)` float64), `labels` `(n,)` int64 the classes.
+    so that draws and paired statistics do not depend on that order. `inputs` are rows of numbers `(n, d)` float64, or
+    `Texts` or `Prompts`, which the model's tokenizer makes into `Tokens` before a backend sees them. `labels` `(n,)` int64
+    are the classes; all 0 where the answer is a text.
     """
 
     ids: NDArray[np.int64]
@@ -40,25 +41,39 @@ class Splits:
     source: Examples | None = None
     """The domain a base model is pretrained on; None when the task has none, and `train` serves."""
     classes: tuple[str, ...]
+    """Names of the classes; empty where the answer is a text."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Predictions:
-    """A backend's answer: `output` `(n,)` int64 the predicted class, `loss` `(n,)` float64 in nats."""
+    """A backend's answer: `output` `(n,)` int64 and `loss` `(n,)` float64 in nats.
+
+    For classes, `output` is the predicted class and `loss` its negative log-likelihood. For texts to be continued, `loss` is
+    the mean negative log-likelihood of the right completion's tokens, and `output` counts how many of these tokens are
+    the likeliest, given the right ones before them; `targets` `(n,)` says of how many.
+    """
 
     output: NDArray[np.int64]
     loss: NDArray[np.float64]
+    targets: NDArray[np.int64] | None = None
+    texts: tuple[str, ...] | None = None
+    """What the model wrote, where the task asked for it."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Outcome:
-    """Per example, all of length n: prediction, loss in nats, correct, and reward (in [0, 1] unless a task says else)."""
+    """Per example, all of length n: prediction, loss in nats, correct, and reward (in [0, 1] unless a task says else).
+
+    `prediction` is the class, or a number that names the answer: equal answers have equal numbers.
+    """
 
     ids: NDArray[np.int64]
     prediction: NDArray[np.int64]
     loss: NDArray[np.float64]
     correct: NDArray[np.bool_]
     reward: NDArray[np.float64]
+    texts: tuple[str, ...] | None = None
+    """What the model wrote, where it was asked to."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -12,6 +12,7 @@ from ..workplace import Workplace
 from .cores import Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
 from .frames import Frame, SiteView
+from .generation import Decoding, GenerationRequest
 from .merging import Refusal, Trial
 from .sites import Blueprint, ModelSource, Site
 from .training import Batch, Selection, Training, TrainingRequest
@@ -124,7 +125,17 @@ class Task(Protocol):
         ...
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Called after every evaluation of a split."""
+        """Called after every evaluation of a split, with the examples as `load` brought them."""
+        ...
+
+
+@runtime_checkable
+class GeneratingTask(Task, Protocol):
+    """A task that may judge what the model writes."""
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How much the model may write; None: nothing is to be written, and the loss is all there is."""
         ...
 
 
@@ -141,6 +152,24 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class TextModel(Model, Protocol):
+    """A model that takes texts: it has the tokenizer."""
+
+    def encode(self, examples: Examples) -> Examples:
+        """`Texts` or `Prompts` as `Tokens`; called once per split, before the model is opened."""
+        ...
+
+    def decode(self, tokens: NDArray[np.int32]) -> str:
+        """The text of generated tokens."""
+        ...
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Tokens that end a text."""
+        ...
+
+
 class BoostedModel(Protocol):
     """A base model and its ensemble of updates, opened by a backend."""
 
@@ -148,6 +177,20 @@ class BoostedModel(Protocol):
         self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
     ) -> Predictions:
         """The current model's answers; with `trial`, those of the model with `scale` times that update added."""
+        ...
+
+    def logits(self, examples: Examples) -> NDArray[np.float64]:
+        """The current model's logits, `(n, classes)`; of completions, a row for every token to be predicted, in order."""
+        ...
+
+    def generate(
+        self,
+        examples: Examples,
+        request: GenerationRequest,
+        trial: Mapping[str, Update] | None = None,
+        scale: float = 1.0,
+    ) -> list[NDArray[np.int32]]:
+        """Greedy continuations of every prompt (the tokens before `starts`), the end token left out."""
         ...
 
     def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
@@ -181,12 +224,17 @@ class Backend(Protocol):
 
     @property
     def architectures(self) -> frozenset[str]:
-        """Names of the architectures it can compute."""
+        """Names of the architectures it can compute, or patterns of names as of `fnmatch`."""
         ...
 
     @property
     def rules(self) -> frozenset[str]:
         """Names of the optimiser rules it implements."""
+        ...
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes that one number of a weight takes in memory."""
         ...
 
     def open(self, source: ModelSource, sites: Sequence[Site]) -> BoostedModel:

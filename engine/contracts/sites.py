@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,16 @@ class WeightInfo:
     """`linear`: a matrix `(d_out, d_in)` that may be adapted; `head`: the same, but the output layer."""
     layer: int | None = None
     """Depth of the block the weight belongs to; None outside the stack of layers."""
+    stored: str = ""
+    """Its name in the files, where that is another."""
+    transposed: bool = False
+    """Whether `shape` and the file have it as `(d_in, d_out)`, as Hugging Face's `Conv1D` does."""
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """`(d_out, d_in)` of a linear weight."""
+        rows, columns = self.shape
+        return (columns, rows) if self.transposed else (rows, columns)
 
     @property
     def size(self) -> int:
@@ -37,8 +47,9 @@ class Blueprint:
     """What a model is, before any weight is trained or loaded: enough to plan a run."""
 
     architecture: str
-    """The name under which backends know how to compute the model, such as `mlp`."""
+    """The name under which backends know how to compute the model, such as `mlp` or `causal-lm/qwen2`."""
     config: Mapping[str, Any]
+    """What the architecture needs to know, in JSON's types."""
     weights: tuple[WeightInfo, ...]
 
 
@@ -50,6 +61,12 @@ class ModelSource:
     files: tuple[Path, ...]
     sha256: str
     """Hash of the weight files' bytes, in order."""
+    build: Callable[[Blueprint, Any], Any] | None = None
+    """`build(blueprint, dtype)` makes the torch module, its weights loaded, for architectures a backend does not know by
+    itself. Its parameters have the blueprint's names, and its configuration is the blueprint's, which may have been cut to
+    fewer layers. A `classifier/…` is called with `input_ids`, `attention_mask` and, for pairs, `token_type_ids`, and
+    returns logits `(n, classes)`; a `causal-lm/…` is a Hugging Face causal language model; a `torch-module` is called with
+    the rows of numbers."""
 
 
 @attrs.frozen(kw_only=True)

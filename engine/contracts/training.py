@@ -43,11 +43,23 @@ class Selection:
 class Batch:
     """One optimiser step: `indices` `(b,)` into the training split and `weights` `(b,)` of their log-likelihoods.
 
-    The loss is `-sum_i w_i log p(y_i | x_i) / b`; weights are 1 for supervised learning, advantages for policies.
+    The loss is `-sum_i w_i log p(y_i | x_i) / b`; weights are 1 for supervised learning, advantages for policies. The
+    log-likelihood of a completion is the mean over its tokens, so that every example counts the same.
     """
 
     indices: NDArray[np.int64]
     weights: NDArray[np.float64]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Step:
+    """One optimiser step as a backend saw it: the loss and the gradients before it, the values after it."""
+
+    number: int
+    """Counting from 1."""
+    loss: float
+    gradients: Mapping[str, NDArray[np.float64]]
+    values: Mapping[str, NDArray[np.float64]]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -64,6 +76,8 @@ class TrainingRequest:
     optimizer: object
     """The optimiser plugin: its `rule` names the update rule, its fields are the rule's constants."""
     on_step: Callable[[int, float], None] = lambda step, loss: None
+    trace: Callable[[Step], None] | None = None
+    """Is told every step in full, for verification; it costs copies, and on an accelerator waiting."""
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -11,7 +11,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("boostlora", "numpy", "scipy", "scikit-learn", "pandas", "safetensors", "torch", "transformers")
+PACKAGES = (
+    "boostlora",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "safetensors",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+)
 
 
 def versions() -> dict[str, str]:

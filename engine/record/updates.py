@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import DenseUpdate, FactoredUpdate, Frame, Outcome, Training, Update
+from ..contracts.sequences import pack_texts, unpack_texts
 from .atomic import read_arrays, write_arrays
 
 Arrays = dict[str, NDArray[Any]]
@@ -58,6 +59,8 @@ def write_outcomes(path: Path, outcomes: Mapping[str, Outcome]) -> str:
     for split, outcome in outcomes.items():
         for field in ("ids", "prediction", "loss", "correct", "reward"):
             arrays[f"{split}/{field}"] = getattr(outcome, field)
+        if outcome.texts is not None:
+            arrays |= {f"{split}/{field}": array for field, array in pack_texts(outcome.texts).items()}
     return write_arrays(path, arrays)
 
 
@@ -67,4 +70,9 @@ def read_outcomes(path: Path, sha256: str) -> dict[str, Outcome]:
     for name, value in read_arrays(path, sha256).items():
         split, _, field = name.partition("/")
         splits.setdefault(split, {})[field] = value
-    return {split: Outcome(**fields) for split, fields in splits.items()}
+    return {split: _outcome(fields) for split, fields in splits.items()}
+
+
+def _outcome(fields: Arrays) -> Outcome:
+    texts = unpack_texts(fields) if "utf8" in fields else None
+    return Outcome(**{f: a for f, a in fields.items() if f not in {"utf8", "ends"}}, texts=texts)

@@ -198,7 +198,7 @@ def test_dropping_all_rounds_restores_the_base_and_any_prefix_is_a_model(play, r
     ensemble = directory.ensemble()
     for rounds in (4, 2):
         experiment.model.assemble(ensemble[:rounds])
-        outcome = experiment.evaluate(experiment.splits.test)
+        outcome = experiment.evaluate("test")
         assert outcome.accuracy == directory.records[rounds].test.accuracy
     experiment.model.assemble([])
     np.testing.assert_array_equal(experiment.model.weight("layers.0.weight"), base)
