@@ -8,16 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
-def interleaved(cases: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+def interleaved(
+    cases: Mapping[str, Callable[[], Any]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Median seconds of each case; the cases take turns, so that a slow moment of the machine hits all of them."""
     for case in cases.values():  # the first call pays for imports and buffers
         case()
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, case in cases.items():
-            start = time.perf_counter()
+            start = clock()
             case()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -70,7 +70,7 @@ def register_merges(register: Register) -> None:
 
 @hookspec
 def register_backends(register: Register) -> None:
-    """Offer backends: `architectures`, `rules`, `open(source, sites) -> BoostedModel`."""
+    """Offer backends: `architectures`, `rules`, `itemsize`, `check()`, `open(source, sites, report) -> BoostedModel`."""
 
 
 # -- Events of a run, for trackers and displays. Every plugin is told, in the order of registration; return values are

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NewType
 
@@ -15,6 +16,18 @@ REQUIRED: Any = attrs.NOTHING
 
 FilePath = NewType("FilePath", str)
 """A file named in a spec: a relative path is read as relative to the file that names it."""
+
+ModelPath = NewType("ModelPath", str)
+"""A model's folder, relative to the file that names it, or else a Hugging Face id such as `owner/name`."""
+
+DatasetPath = NewType("DatasetPath", str)
+"""A data set's folder, relative to the file that names it, or else a Hugging Face id such as `owner/name`."""
+
+HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95})?")
+"""What names a model or a data set on the Hugging Face hub: `name` or `owner/name`."""
+
+MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".gguf", ".model", ".txt", ".jinja", ".tiktoken")
+"""Files of a model's folder that count: configuration, tokenizer and weights."""
 
 SHOWN = 60
 """Characters of a value that a message shows."""

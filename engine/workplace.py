@@ -12,7 +12,7 @@ Report = Callable[[str, int, int], None]
 """`report(what, done, total)`: progress of one piece of work; `total` 0 means unknown."""
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def silent(what: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
@@ -30,4 +30,4 @@ class Workplace:
 
     cache: Path = attrs.field(factory=default_cache)
     """Pretrained models, singular directions: everything under it can be deleted at any time."""
-    report: Report = _silent
+    report: Report = silent

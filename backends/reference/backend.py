@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
 from ...engine.contracts import BoostedModel, ModelSource, Site
 from ...engine.hookspecs import hookimpl
 from ...engine.options import option, whole
+from ...engine.workplace import Report, silent
 
 
 @attrs.frozen(kw_only=True)
 class Reference:
     """NumPy and SciPy in float64, gradients by hand: slow, small, and the measure of other backends."""
 
+    dtype: Literal["float64", "float32"] = option(
+        "float64", "float32 shows how much rounding an honest computation in float32 has"
+    )
     threads: int = option(1, "BLAS threads; a run is bit-identical only for the same number", whole)
 
     @property
     def architectures(self) -> frozenset[str]:
         """What it can compute."""
-        from .model import ARCHITECTURES  # noqa: PLC0415 - SciPy is not needed to list plugins
+        from .nets import ARCHITECTURES  # noqa: PLC0415 - SciPy is not needed to list plugins
 
         return frozenset(ARCHITECTURES)
 
@@ -34,14 +38,17 @@ class Reference:
 
     @property
     def itemsize(self) -> int:
-        """float64."""
-        return 8
+        """8, or 4 in float32."""
+        return 8 if self.dtype == "float64" else 4
 
-    def open(self, source: ModelSource, sites: Sequence[Site]) -> BoostedModel:
+    def check(self) -> None:
+        """NumPy and SciPy are always there."""
+
+    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> BoostedModel:
         """Load the weights into memory."""
         from .model import ReferenceModel  # noqa: PLC0415
 
-        return ReferenceModel(source, sites, self.threads)
+        return ReferenceModel(source, sites, self.threads, self.dtype, report)
 
 
 @hookimpl

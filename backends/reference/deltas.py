@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
-import numpy as np
-from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+from .arrays import Matrix
 
 
 class Delta(Protocol):

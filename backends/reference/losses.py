@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+from .arrays import Index, Matrix
 
 
 def log_softmax(logits: Matrix) -> Matrix:
@@ -14,16 +13,20 @@ def log_softmax(logits: Matrix) -> Matrix:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def negative_log_likelihood(logits: Matrix, labels: NDArray[np.int64]) -> Matrix:
-    """`-log p(y_i | x_i)` `(n,)` in nats, for `logits (n, classes)`."""
-    return -log_softmax(logits)[np.arange(len(labels)), labels]
+def negative_log_likelihood(logits: Matrix, targets: Index) -> Matrix:
+    """`-log p(target of row i)` `(rows,)` in nats, for `logits (rows, classes)`."""
+    return -log_softmax(logits)[np.arange(len(targets)), targets]
 
 
-def weighted_loss(logits: Matrix, labels: NDArray[np.int64], weights: Matrix) -> tuple[float, Matrix]:
-    """`L = -sum_i w_i log p(y_i | x_i) / n` and `dL/dz_i = w_i (p_i - onehot(y_i)) / n`."""
-    n = len(labels)
+def weighted_loss(logits: Matrix, targets: Index, weights: Matrix, examples: int) -> tuple[float, Matrix]:
+    """`L = -sum_i w_i log p(target of row i) / b` and `dL/dz_i = w_i (p_i - onehot(target)) / b`, for b `examples`.
+
+    An example with a class is one row of its own weight; one with a completion of k tokens is k rows, each with the k-th
+    part of its weight.
+    """
+    rows, weights = np.arange(len(targets)), weights.astype(logits.dtype)
     log_p = log_softmax(logits)
-    loss = -float(np.sum(weights * log_p[np.arange(n), labels]) / n)
+    loss = -float(np.sum(weights * log_p[rows, targets]) / examples)
     gradient = np.exp(log_p)
-    gradient[np.arange(n), labels] -= 1.0
-    return loss, gradient * (weights / n)[:, None]
+    gradient[rows, targets] -= 1.0
+    return loss, gradient * (weights / examples)[:, None]

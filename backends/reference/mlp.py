@@ -11,15 +11,13 @@ from typing import Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Matrix
 from .deltas import Delta
-
-Matrix = NDArray[np.float64]
 
 # Each activation with its derivative written in terms of its own output.
 ACTIVATIONS: Mapping[str, tuple[Callable[[Matrix], Matrix], Callable[[Matrix], Matrix]]] = {
-    "relu": (lambda Z: np.maximum(Z, 0.0), lambda H: (H > 0.0).astype(np.float64)),
+    "relu": (lambda Z: np.maximum(Z, 0.0), lambda H: (H > 0.0).astype(H.dtype)),
     "tanh": (np.tanh, lambda H: 1.0 - H**2),
 }
 
@@ -38,6 +36,21 @@ class Mlp:
     config: Mapping[str, Any]
 
     @property
+    def completes(self) -> bool:
+        """It predicts classes."""
+        return False
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The weights it needs."""
+        return frozenset(f"{layer}.{kind}" for layer in self.layers for kind in ("weight", "bias"))
+
+    @property
+    def linears(self) -> frozenset[str]:
+        """The weights that may be adapted."""
+        return frozenset(f"{layer}.weight" for layer in self.layers)
+
+    @property
     def layers(self) -> list[str]:
         """Module paths, from input to head."""
         return [f"layers.{i}" for i in range(len(self.config["hidden"]))] + ["head"]
@@ -47,7 +60,8 @@ class Mlp:
     ) -> tuple[Matrix, Tape]:
         """Logits `(n, classes)`, and the tape."""
         activate, _ = ACTIVATIONS[self.config["activation"]]
-        H, taped = np.asarray(inputs, dtype=np.float64), list[Matrix]()
+        dtype = weights["head.weight"].dtype
+        H, taped = np.asarray(inputs, dtype=dtype), list[Matrix]()
         for layer in self.layers:
             taped.append(H)
             name = f"{layer}.weight"

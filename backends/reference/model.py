@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,38 +13,47 @@ from ...engine.contracts import (
     Batch,
     Examples,
     Frame,
+    GenerationRequest,
     ModelSource,
     Predictions,
     Site,
+    Step,
+    Tokens,
     Training,
     TrainingRequest,
     Update,
 )
-from ...engine.errors import NonFiniteError
+from ...engine.errors import NonFiniteError, UsageError
+from ...engine.workplace import Report, silent
 from . import weights as w
+from .arrays import Matrix
+from .evaluation import answers, chunks, joined, targets_of
 from .factorise import leading_triplets
-from .losses import negative_log_likelihood, weighted_loss
-from .mlp import Mlp
+from .generation import continued
+from .losses import weighted_loss
+from .nets import make_net
 from .optimizers import RULES, State, clipped
 from .trainables import Trainable, bind
 
-Matrix = NDArray[np.float64]
-
-ARCHITECTURES = {"mlp": Mlp}
-CHUNK = 8192
-"""Examples evaluated at once: bounds the memory of activations."""
-
 
 class ReferenceModel:
-    """A base model in float64 and the ensemble of updates assembled onto it."""
+    """A base model in float64 and the ensemble of updates assembled onto it; in float32 throughout, if told so."""
 
-    def __init__(self, source: ModelSource, sites: Sequence[Site], threads: int) -> None:
-        self._net = ARCHITECTURES[source.blueprint.architecture](source.blueprint.config)
+    def __init__(
+        self,
+        source: ModelSource,
+        sites: Sequence[Site],
+        threads: int,
+        dtype: str = "float64",
+        report: Report = silent,
+    ) -> None:
+        self._net = make_net(source.blueprint, (site.name for site in sites))
         self._sites = {site.name: site for site in sites}
-        self._base = w.load(source)
+        self._dtype = np.dtype(dtype)
+        self._base = w.load(source, self._net.parameters, self._dtype)
         self._weights = dict(self._base)
         self._ensemble: w.Ensemble = ()
-        self._blas, self._threads = ThreadpoolController(), threads
+        self._blas, self._threads, self._report = ThreadpoolController(), threads, report
 
     def _limited(self) -> Any:
         """BLAS on a fixed number of threads: sums in another order are other bits."""
@@ -53,44 +62,77 @@ class ReferenceModel:
     def predict(
         self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
     ) -> Predictions:
-        """Class of the largest logit (the first, on a tie) and its negative log-likelihood against the label."""
-        weights = self._weights
-        if trial is not None and scale != 0.0:
-            weights = self._assembled((*self._ensemble, (trial, scale)))
+        """Class and loss against the label; for completions, how many of their tokens are the likeliest, and their mean loss."""
+        weights, completes = self._tried(trial, scale), self._net.completes
+        parts = list[Predictions]()
         with self._limited(), np.errstate(over="ignore", invalid="ignore"):
-            parts = [self._logits(weights, chunk) for chunk in _chunks(examples)]
-        logits = np.concatenate(parts)
-        loss = negative_log_likelihood(logits, examples.labels)
-        return Predictions(output=np.argmax(logits, axis=1).astype(np.int64), loss=loss)
+            for chunk in chunks(examples):
+                self._report("evaluating", sum(len(part.output) for part in parts), len(examples))
+                targets = targets_of(chunk, completes=completes)
+                parts.append(answers(self._logits(weights, chunk.inputs), targets, completes=completes))
+        return joined(parts)
 
-    def _logits(self, weights: Mapping[str, Matrix], examples: Examples) -> Matrix:
-        logits, _ = self._net.forward(weights, examples.inputs, {})
+    def logits(self, examples: Examples) -> NDArray[np.float64]:
+        """The current model's logits `(n, classes)`; of completions, a row for every token to be predicted."""
+        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
+            parts = [self._logits(self._weights, chunk.inputs) for chunk in chunks(examples)]
+        return np.concatenate(parts).astype(np.float64)
+
+    def generate(
+        self,
+        examples: Examples,
+        request: GenerationRequest,
+        trial: Mapping[str, Update] | None = None,
+        scale: float = 1.0,
+    ) -> list[NDArray[np.int32]]:
+        """Greedy continuations of every prompt (the tokens before `starts`), the end token left out."""
+        tokens, weights = examples.inputs, self._tried(trial, scale)
+        if not (self._net.completes and isinstance(tokens, Tokens)):
+            raise UsageError(
+                "this model predicts classes, and cannot write texts; a causal language model can"
+            )
+        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
+            return [
+                continued(tokens.sequence(i)[:start], request, lambda t: self._logits(weights, t))
+                for i, start in enumerate(tokens.starts.tolist())
+            ]
+
+    def _tried(self, trial: Mapping[str, Update] | None, scale: float) -> Mapping[str, Matrix]:
+        if trial is None or scale == 0.0:
+            return self._weights
+        return self._assembled((*self._ensemble, (trial, scale)))
+
+    def _logits(self, weights: Mapping[str, Matrix], inputs: Any) -> Matrix:
+        logits, _ = self._net.forward(weights, inputs, {})
         if not np.isfinite(logits).all():
             raise NonFiniteError("the model's logits contain NaN or Inf")
         return logits
 
     def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
-        """The leading singular triplets of the base weight, or of the merged one."""
+        """The leading singular triplets of the base weight, or of the merged one; in float64 always."""
+        weight = (self._weights if merged else self._base)[site]
         with self._limited():
-            return leading_triplets((self._weights if merged else self._base)[site], count)
+            return leading_triplets(weight.astype(np.float64, copy=False), count)
 
     def rms_singular_value(self, site: str) -> float:
         """`||W||_F / sqrt(min(d_out, d_in))`."""
-        return float(np.linalg.norm(self._base[site]) / np.sqrt(min(self._base[site].shape)))
+        weight = self._base[site].astype(np.float64, copy=False)
+        return float(np.linalg.norm(weight) / np.sqrt(min(weight.shape)))
 
-    def gradient(self, site: str, examples: Examples, batch: Batch) -> Matrix:
+    def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
         """`dL/dW = G^T X` of the batch's loss."""
         with self._limited():
             _, pairs = self._loss_and_pairs(examples, batch, {})
-        X, G = pairs[site]
-        return G.T @ X
+            X, G = pairs[site]
+            return (G.T @ X).astype(np.float64)
 
     def _loss_and_pairs(
         self, examples: Examples, batch: Batch, deltas: Mapping[str, Any]
     ) -> tuple[float, dict[str, tuple[Matrix, Matrix]]]:
         rows = examples.take(batch.indices)
+        targets = targets_of(rows, completes=self._net.completes)
         logits, tape = self._net.forward(self._weights, rows.inputs, deltas)
-        loss, G = weighted_loss(logits, rows.labels, batch.weights)
+        loss, G = weighted_loss(logits, targets.ids, targets.spread(batch.weights), len(rows))
         return loss, self._net.backward(self._weights, tape, G, deltas)
 
     def loss_and_gradients(
@@ -119,28 +161,33 @@ class ReferenceModel:
     def train(self, request: TrainingRequest) -> Training:
         """Follow the optimiser's rule over the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
         trainables = self.bind(request)
-        values = {name: value for t in trainables.values() for name, value in t.initial().items()}
+        values = {
+            name: value.astype(self._dtype)
+            for t in trainables.values()
+            for name, value in t.initial().items()
+        }
         options: Any = request.optimizer
         rule, states = RULES[options.rule], dict[str, State]()
         losses = np.empty(len(request.batches))
-        steps = zip(request.batches, request.learning_rates, strict=True)
+        steps = zip(request.batches, request.learning_rates.tolist(), strict=True)
         with self._limited(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for step, (batch, rate) in enumerate(steps, start=1):
-                losses[step - 1], gradients = self.loss_and_gradients(
-                    trainables, values, request.examples, batch
-                )
-                _require_finite(losses[step - 1], gradients, step)
+                loss, gradients = self.loss_and_gradients(trainables, values, request.examples, batch)
+                _require_finite(loss, gradients, step)
+                losses[step - 1] = loss
                 for name, gradient in clipped(gradients, options.clip).items():
-                    direction, states[name] = rule(
-                        options, values[name], gradient, states.get(name, {}), step
-                    )
+                    state = states.get(name, {})
+                    direction, states[name] = rule(options, values[name], gradient, state, step)
                     values[name] = values[name] - rate * direction
-                request.on_step(step, float(losses[step - 1]))
+                request.on_step(step, loss)
+                if request.trace is not None:
+                    told = Step(number=step, loss=loss, gradients=_out(gradients), values=_out(values))
+                    request.trace(told)
         updates = {site: trainable.update(values) for site, trainable in trainables.items()}
         for site, update in updates.items():
             if not update.is_finite():
                 raise NonFiniteError(f"{site}: the trained update contains NaN or Inf")
-        return Training(updates=updates, values=values, losses=losses)
+        return Training(updates=updates, values=_out(values), losses=losses)
 
     def assemble(self, ensemble: w.Ensemble) -> None:
         """Rebuild every site from the base; the model changes only when all sites are finite."""
@@ -154,14 +201,14 @@ class ReferenceModel:
                 for site in self._sites
             }
 
-    def weight(self, site: str) -> Matrix:
+    def weight(self, site: str) -> NDArray[np.float64]:
         """The current weight; a copy, so that nobody can change the model by accident."""
-        return self._weights[site].copy()
+        return self._weights[site].astype(np.float64)
 
 
-def _chunks(examples: Examples) -> Iterator[Examples]:
-    for start in range(0, max(len(examples), 1), CHUNK):
-        yield examples.take(np.arange(start, min(start + CHUNK, len(examples))))
+def _out(arrays: Mapping[str, Matrix]) -> dict[str, NDArray[np.float64]]:
+    """Copies in float64, for whoever is outside."""
+    return {name: array.astype(np.float64) for name, array in arrays.items()}
 
 
 def _require_finite(loss: float, gradients: Mapping[str, Matrix], step: int) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from .arrays import Matrix as Array
+
 State = Mapping[str, Array]
 Rule = Callable[[Any, Array, Array, State, int], tuple[Array, State]]
 

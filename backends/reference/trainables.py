@@ -1,4 +1,7 @@
-"""The numbers a round trains, how they make deltas, and how gradients of deltas come back to them."""
+"""The numbers a round trains, how they make deltas, and how gradients of deltas come back to them.
+
+What comes from outside, frames and projections, is float64; it is brought to the dtype of the values, and updates back.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from typing import Protocol
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.contracts import (
     DenseDelta,
@@ -19,9 +21,9 @@ from ...engine.contracts import (
     Parametrisation,
     Update,
 )
+from .arrays import Matrix
 from .deltas import CoreDelta, Delta, FactorDelta, FullDelta
 
-Matrix = NDArray[np.float64]
 Values = Mapping[str, Matrix]
 
 
@@ -59,22 +61,27 @@ class CoreTrainable:
     def core(self, values: Values) -> Matrix:
         """`R (r, r)`."""
         v, P, r = values[self.spec.group], self.spec.projections, self.spec.rank
-        return v.reshape(r, r).copy() if P is None else np.einsum("i,ijk->jk", v, P)
+        return (
+            v.reshape(r, r).copy() if P is None else np.einsum("i,ijk->jk", v, P.astype(v.dtype, copy=False))
+        )
 
     def delta(self, values: Values) -> Delta:
         """`L = U diag(S^a)`, `M = V diag(S^b)`."""
         a, b = self.spec.exponents
-        frame = self.frame
-        return CoreDelta(frame.U * frame.S**a, self.core(values), frame.V * frame.S**b)
+        R = self.core(values)
+        U, S, V = (X.astype(R.dtype, copy=False) for X in (self.frame.U, self.frame.S, self.frame.V))
+        return CoreDelta(U * S**a, R, V * S**b)
 
     def pull_back(self, gradients: Mapping[str, Matrix]) -> Values:
         """`<P_i, dL/dR>` for every i."""
         dR, P = gradients["core"], self.spec.projections
-        return {self.spec.group: dR.ravel() if P is None else np.einsum("ijk,jk->i", P, dR)}
+        v = dR.ravel() if P is None else np.einsum("ijk,jk->i", P.astype(dR.dtype, copy=False), dR)
+        return {self.spec.group: v}
 
     def update(self, values: Values) -> Update:
         """The frame, with the trained core inside."""
-        return FactoredUpdate(frame=self.frame, core=self.core(values), exponents=self.spec.exponents)
+        core = self.core(values).astype(np.float64)
+        return FactoredUpdate(frame=self.frame, core=core, exponents=self.spec.exponents)
 
 
 @attrs.frozen(eq=False)
@@ -101,7 +108,8 @@ class FactorTrainable:
     def update(self, values: Values) -> Update:
         """`U = B`, `R = s I`, `V = A^T`."""
         r = self.spec.rank
-        frame = Frame(U=values[f"{self.site}:B"], S=np.ones(r), V=values[f"{self.site}:A"].T)
+        A, B = (values[f"{self.site}:{name}"].astype(np.float64) for name in "AB")
+        frame = Frame(U=B, S=np.ones(r), V=A.T)
         return FactoredUpdate(frame=frame, core=self.spec.scale * np.eye(r), orthonormal=False)
 
 
@@ -126,7 +134,7 @@ class DenseTrainable:
 
     def update(self, values: Values) -> Update:
         """`dW`."""
-        return DenseUpdate(delta=values[self.site])
+        return DenseUpdate(delta=values[self.site].astype(np.float64))
 
 
 def bind(site: str, shape: tuple[int, int], spec: Parametrisation, frame: Frame | None) -> Trainable:

@@ -2,48 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from ...engine.contracts import DenseUpdate, FactoredUpdate, ModelSource, Update
+from ...engine.contracts import DenseUpdate, FactoredUpdate, ModelSource, Update, WeightInfo
 from ...engine.errors import NonFiniteError, UsageError
+from .arrays import Matrix
 
-Matrix = NDArray[np.float64]
 Ensemble = Sequence[tuple[Mapping[str, Update], float]]
 
+STORED = ("BF16", "F16", "F32", "F64")
+"""Stored types that are read, as safetensors calls them."""
 
-def load(source: ModelSource) -> dict[str, Matrix]:
-    """Every weight of the blueprint as float64. Raises naming the weight that is missing, misshapen or not finite."""
+
+def load(source: ModelSource, names: Iterable[str], dtype: Any = np.float64) -> dict[str, Matrix]:
+    """The named weights, tensor by tensor, read-only; matrices `(d_out, d_in)`, whichever way the file has them.
+
+    Raises naming the weight that is missing, misshapen or not finite.
+    """
+    infos = {info.name: info for info in source.blueprint.weights}
     found = dict[str, Matrix]()
-    for file in source.files:
-        try:
-            with safe_open(file, framework="np") as tensors:
-                found |= {name: tensors.get_tensor(name).astype(np.float64) for name in tensors.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise UsageError(f"{file}: not a readable safetensors file: {error}") from error
-    for info in source.blueprint.weights:
-        if info.name not in found:
-            raise UsageError(f'the model\'s files have no weight "{info.name}"')
-        if found[info.name].shape != info.shape:
-            raise UsageError(f"{info.name}: shape {found[info.name].shape}, expected {info.shape}")
-        if not np.isfinite(found[info.name]).all():
-            raise NonFiniteError(f"{info.name}: the base weight contains NaN or Inf")
-        found[info.name].flags.writeable = False
+    with ExitStack() as stack:
+        where = dict[str, tuple[Any, Any]]()
+        for file in source.files:
+            try:
+                tensors = stack.enter_context(safe_open(file, framework="np"))
+            except (SafetensorError, OSError) as error:
+                raise UsageError(f"{file}: not a readable safetensors file: {error}") from error
+            where |= dict.fromkeys(tensors.keys(), (file, tensors))
+        for name in sorted(names):
+            if name not in infos:
+                needs = f"which {source.blueprint.architecture} needs as it is configured"
+                raise UsageError(f'the model\'s blueprint has no weight "{name}", {needs}')
+            stored = infos[name].stored or name
+            if stored not in where:
+                raise UsageError(f'the model\'s files have no weight "{stored}"')
+            found[name] = _read(infos[name], *where[stored], dtype)
     return found
 
 
-def dense(update: Update) -> Matrix:
-    """`dW = U diag(S^a) R diag(S^b) V^T (d_out, d_in)`."""
+def _read(info: WeightInfo, file: Any, tensors: Any, dtype: Any) -> Matrix:
+    stored = info.stored or info.name
+    kind = tensors.get_slice(stored).get_dtype()
+    if kind not in STORED:
+        raise UsageError(
+            f"{file}: {stored} is stored as {kind}; the reference backend reads {', '.join(STORED)}"
+        )
+    if kind == "BF16":
+        _require_ml_dtypes(file)
+    try:
+        raw = tensors.get_tensor(stored)
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{file}: {stored} cannot be read: {error}") from error
+    if raw.shape != info.shape:
+        raise UsageError(f"{info.name}: shape {raw.shape}, expected {info.shape}")
+    value = np.ascontiguousarray(raw.T if info.transposed else raw).astype(dtype)
+    if not np.isfinite(value).all():
+        raise NonFiniteError(f"{info.name}: the base weight contains NaN or Inf")
+    value.flags.writeable = False
+    return value
+
+
+def _require_ml_dtypes(file: Any) -> None:
+    try:
+        importlib.import_module("ml_dtypes")  # makes bfloat16 known to NumPy
+    except ImportError as error:
+        raise UsageError(
+            f"{file}: NumPy reads bfloat16 only with ml_dtypes; pip install ml-dtypes"
+        ) from error
+
+
+def dense(update: Update, dtype: Any = np.float64) -> Matrix:
+    """`dW = U diag(S^a) R diag(S^b) V^T (d_out, d_in)`, computed in `dtype`."""
     match update:
         case DenseUpdate():
-            return update.delta
+            return update.delta.astype(dtype, copy=False)
         case FactoredUpdate():
             a, b = update.exponents
-            frame = update.frame
-            return (frame.U * frame.S**a) @ update.core @ (frame.V * frame.S**b).T
+            U, S, V, R = (
+                X.astype(dtype, copy=False)
+                for X in (update.frame.U, update.frame.S, update.frame.V, update.core)
+            )
+            return (U * S**a) @ R @ (V * S**b).T
 
 
 def merged(base: Matrix, updates: Sequence[tuple[Update, float]], site: str) -> Matrix:
@@ -51,7 +96,7 @@ def merged(base: Matrix, updates: Sequence[tuple[Update, float]], site: str) -> 
     if not updates:
         return base
     with np.errstate(over="ignore", invalid="ignore"):  # reported below, with the site
-        total = base + sum(scale * dense(update) for update, scale in updates)
+        total = base + sum(float(scale) * dense(update, base.dtype) for update, scale in updates)
     if not np.isfinite(total).all():
         raise NonFiniteError(f"{site}: the merged weight contains NaN or Inf")
     return total

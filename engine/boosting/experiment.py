@@ -8,7 +8,18 @@ from typing import Any
 import attrs
 from numpy.typing import NDArray
 
-from ..contracts import BoostedModel, Metrics, Outcome, Predictions, Prompts, Site, Splits, Texts, Update
+from ..contracts import (
+    BoostedModel,
+    Metrics,
+    ModelSource,
+    Outcome,
+    Predictions,
+    Prompts,
+    Site,
+    Splits,
+    Texts,
+    Update,
+)
 from ..errors import PluginError, blame
 from ..judging import metrics_of
 from ..record.cache import arrays_sha256
@@ -53,20 +64,26 @@ class Experiment(Prepared):
 
     def evaluate(self, split: str, trial: Mapping[str, Update] | None = None, scale: float = 1.0) -> Outcome:
         """Predict and judge one split. Raises `PluginError` if the task's judgement does not fit it."""
-        examples = getattr(self.splits, split)
-        predictions = self._predict(split, trial, scale)
-        with blame("task", self.name_of("task")):
-            outcome: object = self.spec["task"].judge(examples, predictions)
-        if not isinstance(outcome, Outcome) or len(outcome) != len(examples):
-            raise PluginError("task", self.name_of("task"), "judge() must return an Outcome of every example")
-        return outcome
+        return self.judge(split, self.predict(split, trial, scale))
 
-    def _predict(self, split: str, trial: Mapping[str, Update] | None, scale: float) -> Predictions:
+    def predict(
+        self, split: str, trial: Mapping[str, Update] | None = None, scale: float = 1.0
+    ) -> Predictions:
+        """The model's answers to one split, with what it writes where the task asks for texts."""
         encoded = getattr(self.encoded, split)
         with blame("backend", self.name_of("backend")):
             predictions = self.model.predict(encoded, trial, scale)
             texts = write(self.spec, self.model, encoded, trial, scale)
         return predictions if texts is None else attrs.evolve(predictions, texts=texts)
+
+    def judge(self, split: str, predictions: Predictions) -> Outcome:
+        """What the task says of answers to one split. Raises `PluginError` for a judgement that does not fit it."""
+        examples = getattr(self.splits, split)
+        with blame("task", self.name_of("task")):
+            outcome: object = self.spec["task"].judge(examples, predictions)
+        if not isinstance(outcome, Outcome) or len(outcome) != len(examples):
+            raise PluginError("task", self.name_of("task"), "judge() must return an Outcome of every example")
+        return outcome
 
     def evaluate_all(self) -> dict[str, Outcome]:
         """Outcomes of the current model on every split."""
@@ -93,22 +110,28 @@ def prepare(spec: Spec) -> Prepared:
     return Prepared(spec=spec, streams=streams, splits=splits, encoded=encoded, plan=plan)
 
 
+def source_of(prepared: Prepared, workplace: Workplace) -> ModelSource:
+    """The base weights: loaded, or pretrained on the run's own stream."""
+    spec = prepared.spec
+    with blame("model", spec.slots["model"].use):
+        return spec["model"].source(prepared.splits, workplace, prepared.streams("pretrain"))
+
+
 def open_experiment(prepared: Prepared, workplace: Workplace) -> Experiment:
     """Get the base weights, open the model, and factorise what the basis will ask for."""
-    spec, splits = prepared.spec, prepared.splits
-    with blame("model", spec.slots["model"].use):
-        source = spec["model"].source(splits, workplace, prepared.streams("pretrain"))
+    spec, source = prepared.spec, source_of(prepared, workplace)
     backend = spec.slots["backend"].use
     sites = [plan.site for plan in prepared.plan.sites]
     with blame("backend", backend):
-        model = spec["backend"].open(source, sites)
-        cache = DirectionCache(model, backend, workplace.cache)
+        model = spec["backend"].open(source, sites, workplace.report)
+        # The options count too: another dtype gives other directions of the same weight.
+        cache = DirectionCache(model, f"{backend} {attrs.asdict(spec['backend'])}", workplace.cache)
         views = dict[str, View]()
         for done, plan in enumerate(prepared.plan.sites):
             workplace.report("factorising", done, len(sites))
             leading = cache.leading(plan.site, plan.depth) if plan.depth else None
             views[plan.site.name] = View(model, plan.site, leading)
-    hashes = {"data": data_sha256(splits), "weights": source.sha256}
+    hashes = {"data": data_sha256(prepared.splits), "weights": source.sha256}
     fields = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
     return Experiment(**fields, model=model, views=views, hashes=hashes)
 

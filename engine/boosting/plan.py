@@ -62,6 +62,8 @@ class Plan:
 
 def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Blueprint]:
     """Plan a run, and refuse one that cannot end well. Raises `UsageError` or `ExhaustedError`."""
+    with blame("backend", spec.slots["backend"].use):
+        spec["backend"].check()
     with blame("model", spec.slots["model"].use):
         blueprint = spec["model"].blueprint(splits)
     _check_backend(spec, blueprint)

@@ -13,6 +13,7 @@ import numpy as np
 from ..contracts import (
     Batch,
     FactoredUpdate,
+    Frame,
     LinearCore,
     Metrics,
     Outcome,
@@ -91,7 +92,7 @@ class Player:
     def play(self, number: int, selection: Selection, previous: RoundRecord) -> Played:
         """Round `number` on a selection. A round that meets NaN or Inf leaves the model as it was, and says why."""
         clock = Clock()
-        batches = self._batches(number, selection)
+        batches = self.batches(number, selection)
         facts: dict[str, Any] = {
             "failures": int(np.sum(~self.history[-1].correct)),
             "selected": len(selection),
@@ -101,7 +102,7 @@ class Player:
         try:
             training = self._train(number, batches, clock)
             with clock("merge"):
-                choice = self._choose(training)
+                choice = self.choose(training)
                 if not isinstance(choice, Refusal):
                     self.experiment.model.assemble([*self.ensemble, (training.updates, choice)])
             facts |= {"parameters": training.parameters, **_loss_ends(training)}
@@ -128,30 +129,34 @@ class Player:
             if isinstance(update, FactoredUpdate) and update.orthonormal:
                 self.experiment.views[site].remember(update.frame)
 
-    def _batches(self, number: int, selection: Selection) -> Sequence[Batch]:
+    def batches(self, number: int, selection: Selection) -> Sequence[Batch]:
+        """Ask the objective for round `number`'s batches, and hold it to its contract."""
         spec, name = self.experiment.spec, self.experiment.name_of("objective")
         optimizer, rng = spec["optimizer"], self.experiment.streams("batches", number)
         with blame("objective", name):
             batches = spec["objective"].batches(selection, optimizer.steps, optimizer.batch_size, rng)
         return check_batches(batches, optimizer.steps, name)
 
-    def _train(self, number: int, batches: Sequence[Batch], clock: Clock) -> Training:
+    def request(
+        self, number: int, batches: Sequence[Batch], frames: Mapping[str, Frame] | None = None
+    ) -> TrainingRequest:
+        """What a backend is asked to train in round `number`; without `frames`, in those of the run's basis."""
         experiment, spec = self.experiment, self.experiment.spec
-        optimizer = spec["optimizer"]
-        with clock("factorise"):
-            parametrisations = self._parametrise(number)
-            frames = self._frames(number) if spec["adapter"].framed else {}
-        request = TrainingRequest(
-            parametrisations=parametrisations,
-            frames=frames,
+        return TrainingRequest(
+            parametrisations=self._parametrise(number),
+            frames=self.frames(number) if frames is None else frames,
             examples=experiment.encoded.train,
             batches=batches,
-            learning_rates=optimizer.rates(number - 1, spec.rounds),
-            optimizer=optimizer,
+            learning_rates=spec["optimizer"].rates(number - 1, spec.rounds),
+            optimizer=spec["optimizer"],
             on_step=lambda step, _: self.report("training", step, len(batches)),
         )
-        with clock("train"), blame("backend", experiment.name_of("backend")):
-            return experiment.model.train(request)
+
+    def _train(self, number: int, batches: Sequence[Batch], clock: Clock) -> Training:
+        with clock("factorise"):
+            request = self.request(number, batches)
+        with clock("train"), blame("backend", self.experiment.name_of("backend")):
+            return self.experiment.model.train(request)
 
     def _parametrise(self, number: int) -> dict[str, Parametrisation]:
         experiment, sites = self.experiment, self.experiment.sites
@@ -164,10 +169,13 @@ class Player:
         _share_starts(found)
         return found
 
-    def _frames(self, number: int) -> dict[str, Any]:
+    def frames(self, number: int) -> dict[str, Frame]:
+        """Ask the basis for round `number`'s frame at every site; none where the adapter finds its own directions."""
         experiment = self.experiment
+        if not experiment.spec["adapter"].framed:
+            return {}
         name, rank = experiment.name_of("basis"), experiment.spec["adapter"].rank
-        frames = dict[str, Any]()
+        frames = dict[str, Frame]()
         for site in experiment.sites:
             rng = experiment.streams("basis", number, site.name)
             with blame("basis", name):
@@ -175,7 +183,8 @@ class Player:
             frames[site.name] = check_frame(frame, site, rank, name)
         return frames
 
-    def _choose(self, training: Training) -> float | Refusal:
+    def choose(self, training: Training) -> float | Refusal:
+        """Ask the merge policy for the scale of what was trained, and hold it to its contract."""
         experiment, name = self.experiment, self.experiment.name_of("merge")
         known = dict[float, Metrics]()
 

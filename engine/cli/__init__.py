@@ -13,11 +13,12 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run a spec: boost a model round by round.",
     "resume": "Go on with a run that was interrupted.",
     "check": "Validate a spec and print the plan, without running it.",
+    "verify": "Hold a backend to the reference, round by round.",
     "show": "Show a run's rounds, or compare several runs.",
     "plugins": "List every plugin with its options.",
     "specs": "List the specs that come with the package.",
 }
-EXIT_FAILED, EXIT_INTERRUPTED = 3, 130
+EXIT_FAILED, EXIT_DEPARTED, EXIT_INTERRUPTED = 3, 4, 130
 
 
 class LazyGroup(click.Group):
@@ -69,7 +70,7 @@ def group() -> None:
 
     Start with:  boostlora run quickstart
 
-    Exit codes: 0 ok, 2 bad spec or usage, 3 run failed, 130 interrupted.
+    Exit codes: 0 ok, 2 bad spec or usage, 3 run failed, 4 verification failed, 130 interrupted.
     """
 
 

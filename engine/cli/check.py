@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from .common import json_option, load_registry, plugin_option, quiet_option, set_option
 
 MOST_SITES = 20
+"""Sites that are listed one by one."""
 
 
 @click.command("check")
@@ -57,14 +59,12 @@ def _print_plan(spec: Any, plan: Any) -> None:
         console.print(line, soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("site", "shape", "directions", "needed", "rounds it can serve"):
-        table.add_column(title, justify="left" if title == "site" else "right")
-    for site in plan.sites[:MOST_SITES]:
+        table.add_column(title, justify="left" if title == "site" else "right", overflow="fold")
+    for name, site in _rows(plan.sites):
         capacity = "any" if site.capacity is None else str(site.capacity)
         shape = f"{site.site.shape[0]} x {site.site.shape[1]}"
-        table.add_row(site.site.name, shape, str(site.site.width), str(site.depth), capacity)
+        table.add_row(name, shape, str(site.site.width), str(site.depth), capacity)
     console.print(table)
-    if len(plan.sites) > MOST_SITES:
-        console.print(f"… and {len(plan.sites) - MOST_SITES} sites more")
     total = plan.parameters * spec.rounds
     console.print(f"numbers trained: {plan.parameters} a round, {total} in {spec.rounds} rounds")
     console.print(
@@ -73,6 +73,17 @@ def _print_plan(spec: Any, plan: Any) -> None:
     console.print(f"on disk: about {_size(plan.update_bytes)} of updates a round")
     for note in plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _rows(sites: Any) -> list[tuple[str, Any]]:
+    """Site by site; where they are many, layers that are alike share a row, `layers.*.mlp.down_proj (30)`."""
+    if len(sites) <= MOST_SITES:
+        return [(site.site.name, site) for site in sites]
+    alike = dict[Any, list[Any]]()
+    for site in sites:
+        name = re.sub(r"(?<=\.)\d+(?=\.)", "*", site.site.name)
+        alike.setdefault((name, site.site.shape, site.capacity, site.depth), []).append(site)
+    return [(f"{key[0].removesuffix('.weight')} ({len(found)})", found[0]) for key, found in alike.items()]
 
 
 def _size(count: int) -> str:

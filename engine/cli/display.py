@@ -112,8 +112,10 @@ def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
     first, last = records[0], records[-1]
     trained = sum(r.parameters for r in records if r.scale)
     change = f"{percent(first.test.accuracy)} -> {percent(last.test.accuracy)} %"
+    loss = f"{first.test.loss:.3f} -> {last.test.loss:.3f}"
     rank = span(list(last.rank.values()))
-    lines = [f"test accuracy {change} in {last.round} rounds; {trained} numbers trained; rank {rank}"]
+    rounds = f"{last.round} round{'s' * (last.round != 1)}"
+    lines = [f"test accuracy {change}, loss {loss}, in {rounds}; {trained} numbers trained; rank {rank}"]
     best = result["best_round"]
     if best != last.round:
         test = percent(records[best].test.accuracy)

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..workplace import Workplace
+from ..workplace import Report, Workplace, silent
 from .cores import Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
 from .frames import Frame, SiteView
@@ -237,6 +237,10 @@ class Backend(Protocol):
         """Bytes that one number of a weight takes in memory."""
         ...
 
-    def open(self, source: ModelSource, sites: Sequence[Site]) -> BoostedModel:
-        """Called once per run, after the plan was accepted."""
+    def check(self) -> None:
+        """Raise `UsageError` where it cannot compute here: a library or a device is missing. Called before any work."""
+        ...
+
+    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> BoostedModel:
+        """Called once per run, after the plan was accepted; `report` is told of work that takes long."""
         ...

@@ -22,6 +22,8 @@ PACKAGES = (
     "transformers",
     "tokenizers",
     "datasets",
+    "huggingface_hub",
+    "gguf",
 )
 
 

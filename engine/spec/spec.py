@@ -11,12 +11,15 @@ from typing import Any, Literal
 import attrs
 import tomli_w
 
-from ..options import FilePath, Limit, option
-from ..record.atomic import file_sha256
+from ..options import MODEL_SUFFIXES, DatasetPath, FilePath, Limit, ModelPath, option
+from ..record.hashes import file_sha256_cached, folder_sha256
 from ..registry.kinds import KINDS
 from ..sites import SiteChoice
+from ..workplace import default_cache
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+FOLDERS: Mapping[Any, tuple[str, ...]] = {ModelPath: MODEL_SUFFIXES, DatasetPath: ()}
+"""Options that name a folder, with the endings of the files in it that count; none: all of them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -87,11 +90,12 @@ class Spec:
     def sha256(self) -> str:
         """Hash of the canonical dump, by which a run is found again.
 
-        Name and description are left out, since they change no result; a file counts by its content, not by its path.
+        Name and description are left out, since they change no result; files and folders count by their contents, not by
+        their paths; what lies on a hub counts by its name.
         """
         tree = {key: value for key, value in self.as_tree().items() if key not in {"name", "description"}}
         for slot, used in self.slots.items():
-            tree[slot] |= {name: file_sha256(Path(path)) for name, path in _files(used.plugin).items()}
+            tree[slot] |= _contents(used.plugin)
             tree[slot] |= {"code": used.code} if used.code else {}
         return hashlib.sha256(tomli_w.dumps(_lists(tree)).encode()).hexdigest()
 
@@ -101,14 +105,16 @@ class Spec:
         return self.sha256[:12]
 
 
-def _files(plugin: Any) -> dict[str, str]:
-    """The files that a plugin's options name."""
-    values = {
-        field.name: getattr(plugin, field.name)
-        for field in attrs.fields(type(plugin))
-        if field.type is FilePath
-    }
-    return {name: path for name, path in values.items() if path}
+def _contents(plugin: Any) -> dict[str, str]:
+    """Hashes of the files and folders that a plugin's options name."""
+    found, cache = dict[str, str](), default_cache()
+    for field in attrs.fields(type(plugin)):
+        value = getattr(plugin, field.name)
+        if field.type is FilePath and value:
+            found[field.name] = file_sha256_cached(Path(value), cache)
+        elif field.type in FOLDERS and value and Path(value).is_absolute():
+            found[field.name] = folder_sha256(Path(value), cache, FOLDERS[field.type])
+    return found
 
 
 def _lists(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -12,7 +12,7 @@ import attrs
 import cattrs
 from cattrs import AttributeValidationNote, IterableValidationNote
 
-from ..options import SHOWN, FilePath, shortened
+from ..options import HUB_ID, SHOWN, DatasetPath, FilePath, ModelPath, shortened
 from .document import Document
 from .faults import Fault, Span, did_you_mean, listed
 from .spans import Path as KeyPath
@@ -25,7 +25,10 @@ PLAIN: Mapping[Any, str] = {
     float: "a number",
     str: "a string",
     FilePath: "a file's path, as a string",
+    ModelPath: "a folder's path or a Hugging Face id, as a string",
+    DatasetPath: "a folder's path or a Hugging Face id, as a string",
 }
+PATHS = (FilePath, ModelPath, DatasetPath)
 
 
 class WrongError(ValueError):
@@ -67,7 +70,7 @@ def _wrong(value: Any, kind: Any) -> WrongError:
 
 
 def _plain(value: Any, kind: Any) -> Any:
-    wanted = str if kind is FilePath else kind
+    wanted = str if kind in PATHS else kind
     if wanted is float and type(value) is int:
         value = float(value)
     if wanted is float and type(value) is float:
@@ -183,11 +186,9 @@ class _TableReader:
         except Exception as error:
             self.faults.extend(_explain(error, path, self.document))
             return None
-        if field.type is FilePath and (value or field.default is attrs.NOTHING):
-            found = _file(mark.value.source.folder, value)
+        if field.type in PATHS and (value or field.default is attrs.NOTHING):
+            found = self._place(field, value, mark.value)
             if found is None:
-                place = shortened(str(mark.value.source.folder / value), 200)
-                self._fault(f'no file "{place}"', mark.value, allowed="an existing file")
                 return None
             value = found
         try:
@@ -197,12 +198,23 @@ class _TableReader:
             self._fault(str(error.args[0]), mark.value)
         return value
 
+    def _place(self, field: attrs.Attribute[Any], name: str, span: Span) -> str | None:
+        """What a path option names: an absolute path, or a Hugging Face id; None, with the fault added, for neither."""
+        folder, is_file = span.source.folder, field.type is FilePath
+        found = _existing(folder, name, Path.is_file if is_file else Path.is_dir) if name else None
+        if found is not None or (not is_file and HUB_ID.fullmatch(name)):
+            return found or name
+        place = shortened(str(folder / name), 200)
+        what, id_too = ("file", "") if is_file else ("folder", ', or a Hugging Face id such as "owner/name"')
+        self._fault(f'no {what} "{place}"', span, allowed=f"an existing {what}{id_too}")
+        return None
 
-def _file(folder: Path, name: str) -> str | None:
-    """The absolute path of an existing file; None for what is none, or no path at all (NUL, too long, `~nobody`)."""
+
+def _existing(folder: Path, name: str, exists: Callable[[Path], bool]) -> str | None:
+    """The absolute path of what exists; None for what does not, or is no path at all (NUL, too long, `~nobody`)."""
     try:
         path = (folder / Path(name).expanduser()).resolve()
-        return str(path) if path.is_file() else None
+        return str(path) if exists(path) else None
     except (OSError, ValueError, RuntimeError):
         return None
 

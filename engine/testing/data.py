@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import safe_open
 
 from ..boosting.experiment import data_sha256
-from ..contracts import Model, Predictions, Splits, Task
+from ..contracts import Examples, Model, Predictions, Prompts, Splits, Task, TextModel, Texts, Tokens
 from ..workplace import Workplace
 
 
@@ -26,9 +26,10 @@ class TaskContract:
         assert len(set(ids.tolist())) == len(ids), "an example is in two splits"
         for part in parts:
             assert len(part) > 0
-            assert len(part.labels) == len(part)
+            assert len(part.labels) == len(part) == len(part.inputs)
             assert part.labels.min() >= 0
-            assert part.labels.max() < len(splits.classes)
+            assert part.labels.max() < max(1, len(splits.classes))
+            assert splits.classes or isinstance(part.inputs, Prompts)
 
     def test_splits_with_the_same_seed_are_the_same_and_with_another_differ(self) -> None:
         one, two, other = (data_sha256(self.make().load(np.random.default_rng(s))) for s in (0, 0, 1))
@@ -38,12 +39,29 @@ class TaskContract:
     def test_judgement_of_right_answers_is_right_and_of_wrong_ones_wrong(self) -> None:
         task = self.make()
         splits = task.load(np.random.default_rng(0))
-        test, loss = splits.test, np.ones(len(splits.test))
-        right = task.judge(test, Predictions(output=test.labels, loss=loss))
-        assert right.accuracy == 1.0
+        right, wrong = _answers(splits)
+        judged = task.judge(splits.test, right)
+        assert judged.accuracy == 1.0
+        assert judged.reward.min() > task.judge(splits.test, wrong).reward.max()
+        assert task.judge(splits.test, wrong).accuracy == 0.0
+        np.testing.assert_array_equal(judged.ids, splits.test.ids)
+        assert judged.prediction.dtype == np.int64
+
+
+def _answers(splits: Splits) -> tuple[Predictions, Predictions]:
+    """Right and wrong answers to the test split: of classes, or of completions with all that may be judged of them."""
+    test = splits.test
+    n = len(test)
+    if splits.classes:
         wrong = (test.labels + 1) % len(splits.classes)
-        assert task.judge(test, Predictions(output=wrong, loss=loss)).accuracy == 0.0
-        np.testing.assert_array_equal(right.ids, test.ids)
+        return Predictions(output=test.labels, loss=np.ones(n)), Predictions(output=wrong, loss=np.ones(n))
+    targets = np.full(n, 3, dtype=np.int64)
+    right = Predictions(
+        output=targets, loss=np.zeros(n), targets=targets, texts=tuple(test.inputs.completions)
+    )
+    return right, Predictions(
+        output=targets * 0, loss=np.full(n, 1e3), targets=targets, texts=("<no such answer>",) * n
+    )
 
 
 class ModelContract:
@@ -66,7 +84,10 @@ class ModelContract:
         for file in source.files:
             with safe_open(file, framework="np") as tensors:
                 shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
-        assert {w.name: w.shape for w in blueprint.weights} == shapes
+        # Files may hold more than the parameters: buffers, and what other heads left behind.
+        stored = {w.stored or w.name: w.shape for w in blueprint.weights}
+        assert {name: shapes.get(name) for name in stored} == stored
+        assert len(stored) == len(blueprint.weights), "two parameters with one place in the files"
         assert any(w.role == "linear" for w in blueprint.weights)
 
     def test_source_is_reproducible_from_its_seed(self, tmp_path: Path) -> None:
@@ -76,3 +97,36 @@ class ModelContract:
             for i, seed in enumerate((0, 0))
         ]
         assert hashes[0] == hashes[1]
+
+    def test_encoded_texts_are_tokens_in_the_same_order(self) -> None:
+        model, splits = self.make(), self.splits()
+        if not isinstance(model, TextModel):
+            return
+        examples = splits.train
+        tokens = _tokens(model, examples)
+        assert len(tokens) == len(examples)
+        assert (tokens.lengths >= 1).all()
+        assert (tokens.starts >= 1).all()
+        assert ((tokens.targets >= 1) == isinstance(examples.inputs, Prompts)).all()
+        backwards = np.arange(len(examples))[::-1]
+        for one, two in zip(
+            _tokens(model, examples.take(backwards)), tokens[backwards], strict=True
+        ):  # nothing of an example hangs on its neighbours
+            np.testing.assert_array_equal(one, two)
+
+    def test_encoded_completions_decode_to_themselves(self) -> None:
+        model, splits = self.make(), self.splits()
+        if not isinstance(model, TextModel) or not isinstance(splits.train.inputs, Prompts):
+            return
+        tokens = _tokens(model, splits.train)
+        for i, completion in enumerate(splits.train.inputs.completions):
+            assert model.decode(tokens.completion(i)) == completion
+
+
+def _tokens(model: TextModel, examples: Examples) -> Tokens:
+    """What a model makes of texts, held to its type."""
+    assert isinstance(examples.inputs, Texts | Prompts)
+    encoded = model.encode(examples)
+    assert isinstance(encoded.inputs, Tokens)
+    np.testing.assert_array_equal(encoded.ids, examples.ids)
+    return encoded.inputs

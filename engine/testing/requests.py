@@ -22,6 +22,7 @@ from ..contracts import (
     TrainingRequest,
     Update,
 )
+from .perceptron import Judge
 from .strategies import tiny_examples
 
 SITE, RANK = "layers.1.weight", 2
@@ -83,18 +84,18 @@ def make_request(model: BoostedModel, kind: str, steps: int) -> TrainingRequest:
 
 
 def finite_differences(
-    model: BoostedModel, request: TrainingRequest, start: Training, name: str, h: float = 1e-5
+    judge: Judge, request: TrainingRequest, start: Training, name: str, h: float = 1e-5
 ) -> NDArray[np.float64]:
-    """`(L(x + h e_i) - L(x - h e_i)) / 2h` for every entry of one value, through merged weights and predictions only."""
+    """`(L(x + h e_i) - L(x - h e_i)) / 2h` for every entry of one value, by the judge's arithmetic and not the backend's."""
     value = start.values[name]
     rows = request.examples.take(request.batches[0].indices)
 
     def loss(shifted: NDArray[np.float64]) -> float:
         updates = {
-            site: _rebuild(model, request, site, {**start.values, name: shifted})
+            site: _rebuild(request, site, {**start.values, name: shifted})
             for site in request.parametrisations
         }
-        return float(np.mean(model.predict(rows, updates).loss))
+        return float(np.mean(judge.losses(rows, updates)))
 
     found = np.empty_like(value)
     for index in np.ndindex(value.shape):
@@ -104,7 +105,7 @@ def finite_differences(
     return found
 
 
-def _rebuild(model: BoostedModel, request: TrainingRequest, site: str, values: dict[str, Any]) -> Update:
+def _rebuild(request: TrainingRequest, site: str, values: dict[str, Any]) -> Update:
     """A site's update from its values, written out here a second time so that a backend is not its own judge."""
     match request.parametrisations[site]:
         case LinearCore() as p:

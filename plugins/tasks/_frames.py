@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ def read(path: str) -> Any:
                 )
         elif suffix in {".parquet", ".pq"}:
             rows = pd.read_parquet(path).reset_index(drop=True)
+        elif suffix in {".jsonl", ".ndjson"}:
+            rows = pd.DataFrame(json_lines(path))
         else:
-            raise UsageError(f"{path}: unknown kind of table; allowed: .csv, .tsv, .parquet")
+            raise UsageError(f"{path}: unknown kind of table; allowed: .csv, .tsv, .parquet, .jsonl")
     except ImportError as error:
         raise UsageError(f"{path}: reading Parquet needs pip install 'boostlora[parquet]'") from error
     except pd.errors.ParserWarning as warning:
@@ -43,6 +46,25 @@ def read(path: str) -> Any:
             texts = [None if gap else str(value) for value, gap in values]
             rows[column] = pd.Series(texts, index=rows.index, dtype=object)
     return rows
+
+
+def json_lines(path: str) -> list[dict[str, Any]]:
+    """A file of one JSON object a line; empty lines do not count. Raises `UsageError` naming the line at fault."""
+    found = list[dict[str, Any]]()
+    with Path(path).open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row: Any = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{path}: line {number} is no JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise UsageError(f"{path}: line {number} is no JSON object")
+            found.append(row)
+    if not found:
+        raise UsageError(f"{path}: not a readable table: it has no line")
+    return found
 
 
 def is_numeric(column: Any) -> bool:

@@ -28,7 +28,7 @@ class Table:
     on `source` where there is one, else on the training rows, never on validation or test.
     """
 
-    path: FilePath = option(REQUIRED, "the table: .csv, .tsv or .parquet")
+    path: FilePath = option(REQUIRED, "the table: .csv, .tsv, .parquet or .jsonl")
     label: str = option(REQUIRED, "the column to predict")
     source: FilePath = option("", "a table with the same columns that the base model is trained on first")
     drop: tuple[str, ...] = option((), "columns to leave out, such as names and keys")

@@ -25,6 +25,11 @@ class TestReferenceOnTwoThreads(BackendContract):
         return Reference(threads=2)
 
 
+class TestReferenceInFloat32(BackendContract):
+    def make(self):
+        return Reference(dtype="float32")
+
+
 @pytest.mark.parametrize("shape", [(300, 260), (260, 300), (512, 256)])
 def test_partial_triplets_equal_those_of_a_full_svd(shape):
     W = np.random.default_rng(0).standard_normal(shape)
@@ -85,12 +90,12 @@ def test_loss_with_huge_logits_stays_finite():
 def test_loss_gradient_equals_finite_differences():
     rng = np.random.default_rng(0)
     logits, labels, weights = rng.standard_normal((5, 3)), rng.integers(0, 3, 5), rng.standard_normal(5)
-    _, gradient = weighted_loss(logits, labels, weights)
+    _, gradient = weighted_loss(logits, labels, weights, 5)
     numeric = np.empty_like(logits)
     for index in np.ndindex(logits.shape):
         step = np.zeros_like(logits)
         step[index] = 1e-6
-        up, down = (weighted_loss(logits + s * step, labels, weights)[0] for s in (1, -1))
+        up, down = (weighted_loss(logits + s * step, labels, weights, 5)[0] for s in (1, -1))
         numeric[index] = (up - down) / 2e-6
     assert_close(gradient, numeric, atol=1e-9, what="dL/dz")  # rounding eps / h = 2e-10, with room
 

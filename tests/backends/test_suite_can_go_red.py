@@ -5,78 +5,180 @@ import numpy as np
 import pytest
 
 from boostlora.backends.reference import deltas, trainables
-from boostlora.backends.reference import model as model_module
-from boostlora.backends.reference import weights as w
+from boostlora.backends.reference import model as reference_model
+from boostlora.backends.reference import weights as reference_weights
 from boostlora.backends.reference.backend import Reference
+from boostlora.backends.torch.backend import Torch
 from boostlora.engine.testing import BackendContract
+from boostlora.engine.testing.assertions import EPS
+from boostlora.engine.testing.perceptron import Judge
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 
+torch = pytest.importorskip("torch", reason="breaks the torch backend too")
+
+from boostlora.backends.torch import deltas as torch_deltas  # noqa: E402 - needs torch
+from boostlora.backends.torch import model as torch_model  # noqa: E402
+from boostlora.backends.torch import trainables as torch_trainables  # noqa: E402
+from boostlora.backends.torch import weights as torch_weights  # noqa: E402
+
 SUITE = BackendContract()
+both = pytest.mark.parametrize("name", ["reference", "torch"])
 
 
 @pytest.fixture
-def model(tmp_path):
-    source = tiny_mlp(tmp_path)
-    return Reference().open(source, sites_of(source))
+def judge(tmp_path):
+    return Judge(tiny_mlp(tmp_path))
 
 
-def test_gradient_with_its_sign_flipped_is_caught_by_finite_differences(model, monkeypatch):
-    right = deltas.CoreDelta.gradients
-    monkeypatch.setattr(
-        deltas.CoreDelta, "gradients", lambda self, X, G: {"core": -right(self, X, G)["core"]}
+def opened(name, folder):
+    source = tiny_mlp(folder)
+    backend = Reference() if name == "reference" else Torch(device="cpu", dtype="float64")
+    return backend.open(source, sites_of(source))
+
+
+def finite_differences_of(kind, name, tmp_path, judge):
+    SUITE.test_gradient_of_every_parametrisation_equals_finite_differences(
+        opened(name, tmp_path), kind, judge, EPS
     )
+
+
+@both
+def test_gradient_with_its_sign_flipped_is_caught_by_finite_differences(name, tmp_path, judge, monkeypatch):
+    gradients, backward = deltas.CoreDelta.gradients, torch_deltas.CoreLinear.backward
+    monkeypatch.setattr(
+        deltas.CoreDelta, "gradients", lambda self, X, G: {"core": -gradients(self, X, G)["core"]}
+    )
+
+    def flipped(ctx, gradient):
+        *others, core, last = backward(ctx, gradient)
+        return (*others, -core, last)
+
+    monkeypatch.setattr(torch_deltas.CoreLinear, "backward", staticmethod(flipped))
     with pytest.raises(AssertionError, match="core: v: off by"):
-        SUITE.test_gradient_of_every_parametrisation_equals_finite_differences(model, "core")
+        finite_differences_of("core", name, tmp_path, judge)
 
 
-def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(model, monkeypatch):
+@both
+def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(
+    name, tmp_path, judge, monkeypatch
+):
     monkeypatch.setattr(
         deltas.CoreDelta, "forward", lambda self, X: ((X @ self.right) @ self.core) @ self.left.T
     )
-    with pytest.raises(AssertionError, match="off by"):
-        SUITE.test_gradient_of_every_parametrisation_equals_finite_differences(model, "unit-core")
-
-
-def test_scale_that_is_lost_at_the_merge_is_caught_by_the_merged_weight(model, monkeypatch):
-    right = w.merged
+    right = torch_deltas.core_forward
     monkeypatch.setattr(
-        w, "merged", lambda base, updates, site: right(base, [(u, 1.0) for u, _ in updates], site)
+        torch_trainables,
+        "core_forward",
+        lambda layer, left, core, last: right(layer, left, core.T, last),
     )
+    with pytest.raises(AssertionError, match="off by"):
+        finite_differences_of("unit-core", name, tmp_path, judge)
+
+
+@both
+def test_frame_whose_sides_are_exchanged_is_caught_by_the_rebuilt_weight(name, tmp_path, judge, monkeypatch):
+    def exchanged(right):
+        def broken(W, count):
+            frame = right(W, count)
+            return attrs.evolve(frame, U=np.roll(frame.U, 1, axis=1))
+
+        return broken
+
+    for module in (reference_model, torch_model):
+        monkeypatch.setattr(module, "leading_triplets", exchanged(module.leading_triplets))
+    with pytest.raises(AssertionError, match=r"layers\.0\.weight: off by"):
+        SUITE.test_directions_of_a_weight_rebuild_it_with_canonical_signs(
+            opened(name, tmp_path), "layers.0.weight", judge
+        )
+
+
+@both
+def test_scale_that_is_lost_at_the_merge_is_caught_by_the_merged_weight(name, tmp_path, judge, monkeypatch):
+    def without_scales(right):
+        return lambda base, updates, *more: right(base, [(u, 1.0) for u, _ in updates], *more)
+
+    monkeypatch.setattr(reference_weights, "merged", without_scales(reference_weights.merged))
+    monkeypatch.setattr(torch_weights, "merge_into", without_scales(torch_weights.merge_into))
     with pytest.raises(AssertionError, match="merged weight: off by"):
-        SUITE.test_merged_weight_is_base_plus_scaled_update(model)
+        SUITE.test_merged_weight_is_base_plus_scaled_update(opened(name, tmp_path), judge, EPS)
 
 
-def test_basis_that_is_stale_after_a_merge_is_caught_by_the_weight(model, monkeypatch):
-    def never_rebuilt(self, ensemble):
-        self._weights = self._assembled([*self._ensemble, *ensemble])
-        self._ensemble = [*self._ensemble, *ensemble]
+@both
+def test_weight_that_is_built_on_the_last_merge_is_caught_by_the_base(name, tmp_path, monkeypatch):
+    for kind in (reference_model.ReferenceModel, torch_model.TorchModel):
 
-    monkeypatch.setattr(model_module.ReferenceModel, "assemble", never_rebuilt)
+        def never_from_the_base(self, ensemble, right=kind.assemble):
+            right(self, [*self._ensemble, *ensemble])
+
+        monkeypatch.setattr(kind, "assemble", never_from_the_base)
     with pytest.raises(AssertionError):
-        SUITE.test_ensemble_without_rounds_is_the_base_bit_for_bit(model)
+        SUITE.test_ensemble_without_rounds_is_the_base_bit_for_bit(opened(name, tmp_path))
 
 
-def test_tied_gradient_that_forgets_a_site_is_caught_by_finite_differences(model, monkeypatch):
-    right = trainables.CoreTrainable.pull_back
+@both
+def test_basis_that_is_stale_is_caught_by_the_rebuilt_weight(name, tmp_path, judge, monkeypatch):
+    """Directions of the merged weight where the base's were asked for."""
+    model = opened(name, tmp_path)
+    right = type(model).directions
+    monkeypatch.setattr(
+        type(model),
+        "directions",
+        lambda self, site, count, merged=False: right(self, site, count, merged=True),
+    )
+    SUITE.test_merged_weight_is_base_plus_scaled_update(model, judge, EPS)  # leaves it with a round merged
+    with pytest.raises(AssertionError, match=r"layers\.1\.weight: off by"):
+        SUITE.test_directions_of_a_weight_rebuild_it_with_canonical_signs(model, "layers.1.weight", judge)
+
+
+@both
+def test_tied_gradient_that_forgets_a_site_is_caught_by_finite_differences(
+    name, tmp_path, judge, monkeypatch
+):
+    pull_back, assemble = trainables.CoreTrainable.pull_back, torch_trainables.Cores.assemble
 
     def only_first(self, gradients):
-        found = right(self, gradients)
-        if self.frame.U.shape[0] != model.weight("layers.0.weight").shape[0]:
-            found = {name: np.zeros_like(value) for name, value in found.items()}
-        return found
+        found = pull_back(self, gradients)
+        first = self.frame.U.shape[0] == judge.weights["layers.0.weight"].shape[0]
+        return found if first else {name: np.zeros_like(value) for name, value in found.items()}
+
+    def second_detached(self):
+        first, *others = assemble(self).items()
+        return dict([first]) | {site: core.detach().requires_grad_() for site, core in others}
 
     monkeypatch.setattr(trainables.CoreTrainable, "pull_back", only_first)
+    monkeypatch.setattr(torch_trainables.Cores, "assemble", second_detached)
     with pytest.raises(AssertionError, match="tied-cores: v: off by"):
-        SUITE.test_gradient_of_every_parametrisation_equals_finite_differences(model, "tied-cores")
+        finite_differences_of("tied-cores", name, tmp_path, judge)
 
 
-def test_sign_of_a_direction_that_is_not_canonical_is_caught(model, monkeypatch):
-    right = model_module.leading_triplets
+@both
+def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, judge, monkeypatch):
+    def flipped(right):
+        def broken(W, count):
+            frame = right(W, count)
+            return attrs.evolve(frame, U=-frame.U, V=-frame.V)
 
-    def flipped(W, count):
-        frame = right(W, count)
-        return attrs.evolve(frame, U=-frame.U, V=-frame.V)
+        return broken
 
-    monkeypatch.setattr(model_module, "leading_triplets", flipped)
+    for module in (reference_model, torch_model):
+        monkeypatch.setattr(module, "leading_triplets", flipped(module.leading_triplets))
     with pytest.raises(AssertionError):
-        SUITE.test_directions_of_a_weight_rebuild_it_with_canonical_signs(model, "layers.0.weight")
+        SUITE.test_directions_of_a_weight_rebuild_it_with_canonical_signs(
+            opened(name, tmp_path), "layers.0.weight", judge
+        )
+
+
+def test_padding_that_is_not_masked_is_caught_by_the_module_itself(tmp_path, monkeypatch):
+    import test_torch_transformers as suite
+
+    from boostlora.backends.torch.nets import Padded
+
+    right = Padded.of.__func__
+
+    def unmasked(cls, *given, **named):
+        found = right(cls, *given, **named)
+        return attrs.evolve(found, mask=torch.ones_like(found.mask))
+
+    monkeypatch.setattr(Padded, "of", classmethod(unmasked))
+    with pytest.raises(AssertionError, match="logits: off by"):
+        suite.test_logits_of_a_padded_batch_equal_those_of_the_module_one_by_one("bert", tmp_path)

@@ -22,7 +22,7 @@ TINY = [
 def test_help_lists_every_command_and_imports_nothing_heavy(boostlora):
     done = boostlora("--help")
     assert done.returncode == 0
-    for command in ("run", "resume", "check", "show", "plugins", "specs"):
+    for command in ("run", "resume", "check", "verify", "show", "plugins", "specs"):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
     code = "import sys, boostlora.engine.cli; print([m for m in ('numpy', 'scipy', 'rich', 'attrs', 'pandas') if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -41,7 +41,7 @@ def _seconds(call):
     return time.perf_counter() - start
 
 
-@pytest.mark.parametrize("command", ["run", "resume", "check", "show", "plugins", "specs"])
+@pytest.mark.parametrize("command", ["run", "resume", "check", "verify", "show", "plugins", "specs"])
 def test_help_of_every_command_works(boostlora, command):
     done = boostlora(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")

@@ -54,8 +54,12 @@ def test_spec_empty_text_lacks_task_and_model(read: Read) -> None:
         read("")
     messages = [(f.position(), f.message, f.allowed) for f in caught.value.faults]
     assert messages == [
-        ("s.toml:1:1", 'missing table "[task]"', 'use = "digits" | "table"'),
-        ("s.toml:1:1", 'missing table "[model]"', 'use = "mlp"'),
+        (
+            "s.toml:1:1",
+            'missing table "[task]"',
+            'use = "digits" | "language-modelling" | "table" | "text-classification"',
+        ),
+        ("s.toml:1:1", 'missing table "[model]"', 'use = "hf-causal-lm" | "hf-classifier" | "mlp"'),
     ]
 
 

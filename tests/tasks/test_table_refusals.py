@@ -75,7 +75,7 @@ def test_table_split_column_without_a_test_is_refused(write: Write, frame: pd.Da
 
 def test_table_unknown_suffix_is_refused(write: Write) -> None:
     path = write("x,y\n", "rows.xlsx")
-    assert message(path) == f"{path}: unknown kind of table; allowed: .csv, .tsv, .parquet"
+    assert message(path) == f"{path}: unknown kind of table; allowed: .csv, .tsv, .parquet, .jsonl"
 
 
 def test_table_absent_file_is_refused(write: Write) -> None:

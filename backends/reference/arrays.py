@@ -1,0 +1,12 @@
+"""The arrays of this backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[Any]
+"""float64, or float32 where the backend was told so; a computation never mixes the two."""
+Index = NDArray[np.int64]

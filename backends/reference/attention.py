@@ -1,0 +1,65 @@
+"""Softmax attention inside every sequence, heads grouped over shared keys and values.
+
+Sequences lie end to end, so attention runs over each by itself and no padding exists that could leak. With
+`S = scale Q K^T` (where causal, only `j <= i`), `P = softmax(S)` row by row, and `O = P V` (Vaswani et al., 2017). Query heads
+`k g, ..., k g + g - 1` share the key and value head `k` (Ainslie et al., 2023).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from .arrays import Index, Matrix
+
+
+def attention(Q: Matrix, K: Matrix, V: Matrix, offsets: Index, *, causal: bool, scale: float) -> Matrix:
+    """`O (n, heads, head)` for `Q (n, heads, head)` and `K`, `V (n, kv_heads, head)`, every sequence by itself."""
+    O = np.empty_like(Q)  # noqa: E741 - the output of the formulas
+    for begin, end in pairwise(offsets.tolist()):
+        q, k, v = (_grouped(X[begin:end], K.shape[1]) for X in (Q, K, V))
+        O[begin:end] = _flat(_probabilities(q, k, causal=causal, scale=scale) @ v)
+    return O
+
+
+def attention_backward(
+    Q: Matrix, K: Matrix, V: Matrix, offsets: Index, G: Matrix, *, causal: bool, scale: float
+) -> tuple[Matrix, Matrix, Matrix]:
+    """Gradients of `Q`, `K` and `V`, from `G = dL/dO`.
+
+    `dP = G V^T`; through the softmax `dS = P * (dP - sum_j P dP)`; then `dQ = scale dS K`, `dK = scale dS^T Q` and
+    `dV = P^T G`, the latter two summed over the query heads of a group.
+    """
+    dQ, dK, dV = np.empty_like(Q), np.empty_like(K), np.empty_like(V)
+    for begin, end in pairwise(offsets.tolist()):
+        q, k, v, g = (_grouped(X[begin:end], K.shape[1]) for X in (Q, K, V, G))
+        P = _probabilities(q, k, causal=causal, scale=scale)
+        dP = g @ np.swapaxes(v, 2, 3)
+        dS = P * (dP - np.sum(P * dP, axis=3, keepdims=True)) * scale
+        dQ[begin:end] = _flat(dS @ k)
+        dK[begin:end] = _flat(np.sum(np.swapaxes(dS, 2, 3) @ q, axis=1, keepdims=True))
+        dV[begin:end] = _flat(np.sum(np.swapaxes(P, 2, 3) @ g, axis=1, keepdims=True))
+    return dQ, dK, dV
+
+
+def _probabilities(q: Matrix, k: Matrix, *, causal: bool, scale: float) -> Matrix:
+    """`P (kv_heads, group, t, t)`; the row's maximum is taken off first, so that nothing overflows."""
+    S = scale * (q @ np.swapaxes(k, 2, 3))
+    if causal:
+        later = np.triu(np.ones(S.shape[2:], dtype=np.bool_), k=1)
+        S[:, :, later] = -np.inf
+    E = np.exp(S - S.max(axis=3, keepdims=True))
+    return E / E.sum(axis=3, keepdims=True)
+
+
+def _grouped(X: Matrix, kv_heads: int) -> Matrix:
+    """`(t, heads, head)` as `(kv_heads, group, t, head)`."""
+    t, heads, head = X.shape
+    return X.reshape(t, kv_heads, heads // kv_heads, head).transpose(1, 2, 0, 3)
+
+
+def _flat(X: Matrix) -> Matrix:
+    """`(kv_heads, group, t, head)` back as `(t, heads, head)`."""
+    kv_heads, group, t, head = X.shape
+    return X.transpose(2, 0, 1, 3).reshape(t, kv_heads * group, head)

@@ -1,0 +1,35 @@
+"""Examples in groups that are computed at once: similar lengths together, so that little is padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.contracts import Examples, Tokens
+
+Index = NDArray[np.int64]
+
+
+def lengths_of(examples: Examples) -> Index:
+    """What an example costs `(n,)`: its tokens, or 1."""
+    inputs = examples.inputs
+    return inputs.lengths if isinstance(inputs, Tokens) else np.ones(len(examples), dtype=np.int64)
+
+
+def by_budget(lengths: Index, budget: int) -> Iterator[Index]:
+    """Groups of indices, shortest first, each of at most `budget` tokens with its padding (or of one example)."""
+    order, start = np.argsort(lengths, kind="stable"), 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or int(lengths[order[end]]) * (end + 1 - start) > budget:
+            yield order[start:end]
+            start = end
+
+
+def by_count(lengths: Index, count: int) -> list[Index]:
+    """Groups of at most `count` indices, shortest first; with `count` 0 all of them, as they stand."""
+    if not count or count >= len(lengths):
+        return [np.arange(len(lengths))]
+    order = np.argsort(lengths, kind="stable")
+    return [order[start : start + count] for start in range(0, len(order), count)]

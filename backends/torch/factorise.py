@@ -1,0 +1,81 @@
+"""Leading singular triplets of a weight on the device, always in float64, with canonical signs."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from ...engine.contracts import Frame
+from ...engine.errors import NonFiniteError
+
+FULL_BELOW = 256
+"""Width up to which a full SVD is as quick as anything."""
+FULL_ABOVE = 0.25
+"""Share of the directions from which a full SVD is taken."""
+NEARLY = 1e-6
+"""Entries of a column within this relative distance of the largest tie for it; the first of them decides the sign."""
+
+
+def leading_triplets(weight: Tensor, count: int) -> Frame:
+    """The `count` largest singular triplets of `weight (d_out, d_in)`, as float64 arrays.
+
+    Raises `NonFiniteError` for NaN or Inf, with which LAPACK may crash or return NaN without a word.
+    """
+    if not bool(torch.isfinite(weight).all()):
+        raise NonFiniteError("a weight contains NaN or Inf; it has no singular directions")
+    width = min(weight.shape)
+    if not 0 < count <= width:
+        raise ValueError(f"{count} directions of a weight that has {width}")
+    if weight.device.type == "mps":  # it has no float64
+        weight = weight.cpu()
+    W = weight.to(torch.float64)
+    whole = width < FULL_BELOW or count > FULL_ABOVE * width
+    U, S, V = _full(W) if whole else _gram(W, count)
+    return _signed(U[:, :count], S[:count], V[:, :count])
+
+
+def _signed(U: Tensor, S: Tensor, V: Tensor) -> Frame:
+    """Each pair of columns flipped so that the largest-magnitude entry of the left one is positive."""
+    size = U.abs()
+    decides = (size >= (1.0 - NEARLY) * size.amax(dim=0)).to(torch.uint8).argmax(dim=0)
+    flip = torch.where(U.gather(0, decides[None])[0] < 0.0, -1.0, 1.0).to(U.dtype)
+    return Frame(U=_array(U * flip), S=_array(S), V=_array(V * flip))
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(x.cpu().numpy())
+
+
+def _full(W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    try:
+        U, S, Vh = torch.linalg.svd(W, full_matrices=False)
+    except RuntimeError:  # divide and conquer did not converge; QR iteration does
+        found = scipy.linalg.svd(W.cpu().numpy(), full_matrices=False, lapack_driver="gesvd")
+        U, S, Vh = (torch.from_numpy(x) for x in found)
+    return U, S, Vh.mT
+
+
+def _gram(W: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Rayleigh-Ritz on the leading eigenvectors X of the smaller Gram matrix.
+
+    `W X = Q T`, `T = A diag(S) C^T`: then `W (X C) = (Q A) diag(S)` with orthonormal columns to rounding, whatever the
+    squared condition number of the Gram matrix did to X.
+    """
+    if W.shape[0] < W.shape[1]:
+        V, S, U = _gram(W.mT, count)
+        return U, S, V
+    X = _top_eigenvectors(W.mT @ W, count)
+    Q, T = torch.linalg.qr(W @ X)
+    A, S, Ch = torch.linalg.svd(T)
+    return Q @ A, S, X @ Ch.mT
+
+
+def _top_eigenvectors(gram: Tensor, count: int) -> Tensor:
+    """`(n, count)`, in any order: LAPACK can compute a part of the spectrum, cuSOLVER through torch only all of it."""
+    if gram.device.type != "cpu":
+        return torch.linalg.eigh(gram).eigenvectors[:, -count:]
+    n = gram.shape[0]
+    _, X = scipy.linalg.eigh(gram.numpy(), subset_by_index=(n - count, n - 1), driver="evr")
+    return torch.from_numpy(X)

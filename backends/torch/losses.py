@@ -1,0 +1,55 @@
+"""Which rows of logits count against which labels, and the negative log-likelihood of them."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name the field uses
+
+from ...engine.contracts import Examples, Tokens
+from ...engine.errors import NonFiniteError
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Targets:
+    """The rows of logits that examples give, one after the other.
+
+    Classes: one row an example. Completions: one row for every token to be predicted. `labels` `(rows,)` int64; `counts`
+    `(n,)` int64: rows of each example.
+    """
+
+    labels: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, examples: Examples) -> Targets:
+        """From labels, or from the tokens of the completions."""
+        inputs = examples.inputs
+        if not (isinstance(inputs, Tokens) and inputs.targets.any()):
+            return cls(labels=examples.labels, counts=np.ones(len(examples), dtype=np.int64))
+        completions = [inputs.completion(i) for i in range(len(inputs))]
+        return cls(labels=np.concatenate(completions).astype(np.int64), counts=inputs.targets)
+
+    def weights(self, weights: NDArray[np.float64], batch: int) -> NDArray[np.float64]:
+        """Weights of rows `(rows,)` so that the loss is their weighted sum: `w_i / (n_i b)`."""
+        return np.repeat(weights / (np.maximum(self.counts, 1) * batch), self.counts)
+
+    def per_example(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums of a row-wise quantity over each example's rows `(n,)`."""
+        owners = np.repeat(np.arange(len(self.counts)), self.counts)
+        return np.bincount(owners, weights=rows, minlength=len(self.counts)).astype(np.float64)
+
+
+def negative_log_likelihood(logits: Tensor, labels: NDArray[np.int64], dtype: torch.dtype) -> Tensor:
+    """`-log p(y_i)` `(rows,)` in nats, the softmax taken in `dtype`."""
+    return F.cross_entropy(logits.to(dtype), torch.from_numpy(labels).to(logits.device), reduction="none")
+
+
+def require_finite(logits: Tensor) -> Tensor:
+    """The logits, or `NonFiniteError`."""
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteError("the model's logits contain NaN or Inf")
+    return logits

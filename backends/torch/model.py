@@ -1,0 +1,201 @@
+"""A boosted model in torch: evaluate, factorise, train, assemble."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...engine.contracts import (
+    Batch,
+    Examples,
+    Frame,
+    GenerationRequest,
+    ModelSource,
+    Predictions,
+    Site,
+    Tokens,
+    Training,
+    TrainingRequest,
+    Update,
+)
+from ...engine.errors import UsageError
+from ...engine.workplace import Report, silent
+from . import weights as w
+from .batching import by_budget, lengths_of
+from .deltas import Layer
+from .devices import repeatable, resolve
+from .factorise import leading_triplets
+from .generation import greedy
+from .losses import Targets, negative_log_likelihood, require_finite
+from .nets import CausalNet, open_net
+from .trainables import to_array
+from .training import train, weighted_loss
+
+if TYPE_CHECKING:
+    from .backend import Torch
+
+
+class TorchModel:
+    """A module on its device and the ensemble of updates assembled into its weights."""
+
+    def __init__(
+        self, source: ModelSource, sites: Sequence[Site], options: Torch, report: Report = silent
+    ) -> None:
+        self._options, self._report = options, report
+        self._place = resolve(options.device, options.dtype)
+        self._base = w.Base(source)
+        with self._running():
+            self.net = open_net(source, self._base, self._place)
+        self._layers = {site.name: self._layer(site.name) for site in sites}
+        self._ensemble: w.Ensemble = ()
+
+    def _layer(self, name: str) -> Layer:
+        module = self.net.module.get_submodule(name.removesuffix(".weight"))
+        return Layer(name=name, module=module, transposed=self._base.is_transposed(name))
+
+    @contextmanager
+    def _running(self) -> Generator[None]:
+        with repeatable(self._place, self._options.threads):
+            yield
+
+    @contextmanager
+    def _evaluating(self, trial: Mapping[str, Update] | None = None, scale: float = 0.0) -> Generator[None]:
+        """No gradients; with a trial, the model that would have it, and afterwards the model as it was."""
+        before = self._ensemble
+        with self._running(), torch.no_grad():
+            if trial is None or scale == 0.0:
+                yield
+                return
+            try:
+                self.assemble((*before, (trial, scale)))
+                yield
+            finally:
+                self.assemble(before)
+
+    def _groups(self, what: str, lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Examples that are computed at once, with word of how far it has come."""
+        done = 0
+        for group in by_budget(lengths, self._options.eval_tokens):
+            self._report(what, done, len(lengths))
+            yield group
+            done += len(group)
+
+    # -- Answers
+
+    def predict(
+        self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
+    ) -> Predictions:
+        """Class of the largest logit (the first, on a tie), or how many tokens of the completion are; and the loss."""
+        output = np.empty(len(examples), dtype=np.int64)
+        loss, counts = np.empty(len(examples)), np.empty(len(examples), dtype=np.int64)
+        completions = isinstance(self.net, CausalNet)
+        with self._evaluating(trial, scale):
+            for group in self._groups("evaluating", lengths_of(examples)):
+                part = examples.take(group)
+                targets, logits = Targets.of(part), require_finite(self.net.logits(part))
+                nll = negative_log_likelihood(logits, targets.labels, self._place.master)
+                chosen = logits.argmax(dim=-1).cpu().numpy()
+                loss[group] = targets.per_example(to_array(nll)) / np.maximum(targets.counts, 1)
+                counts[group] = targets.counts
+                right = targets.per_example((chosen == targets.labels).astype(np.float64)).astype(np.int64)
+                output[group] = right if completions else chosen
+        return Predictions(output=output, loss=loss, targets=counts if completions else None)
+
+    def logits(self, examples: Examples) -> NDArray[np.float64]:
+        """Rows of logits, in the order of the examples."""
+        rows: list[NDArray[np.float64]] = [np.empty((0, 0))] * len(examples)
+        with self._evaluating():
+            for group in self._groups("evaluating", lengths_of(examples)):
+                part = examples.take(group)
+                found = np.split(to_array(self.net.logits(part)), np.cumsum(Targets.of(part).counts)[:-1])
+                for index, block in zip(group.tolist(), found, strict=True):
+                    rows[index] = block
+        return np.concatenate(rows)
+
+    def generate(
+        self,
+        examples: Examples,
+        request: GenerationRequest,
+        trial: Mapping[str, Update] | None = None,
+        scale: float = 1.0,
+    ) -> list[NDArray[np.int32]]:
+        """Greedy continuations of the prompts."""
+        if not isinstance(examples.inputs, Tokens) or not isinstance(self.net, CausalNet):
+            raise UsageError("only a causal language model can write")
+        written: list[NDArray[np.int32]] = [np.empty(0, dtype=np.int32)] * len(examples)
+        lengths = examples.inputs.starts + request.max_new_tokens
+        with self._evaluating(trial, scale):
+            for group in self._groups("writing", lengths):
+                found = greedy(self.net.module, examples.inputs[group], request, self._place.device)
+                for index, tokens in zip(group.tolist(), found, strict=True):
+                    written[index] = tokens
+        return written
+
+    # -- Directions and gradients
+
+    def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
+        """The leading singular triplets of the base weight, or of the merged one."""
+        weight = self._layers[site].weight.detach() if merged else self._base.matrix(site)
+        with self._running():
+            return leading_triplets(weight.to(self._place.device), count)
+
+    def rms_singular_value(self, site: str) -> float:
+        """`||W||_F / sqrt(min(d_out, d_in))` of the base weight."""
+        W = self._base.matrix(site).to(torch.float64)
+        return float(torch.linalg.matrix_norm(W) / np.sqrt(min(W.shape)))
+
+    def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
+        """`dL/dW (d_out, d_in)`."""
+        parameter = self._layers[site].parameter
+        with self._running():
+            parameter.requires_grad = True
+            try:
+                loss = weighted_loss(self.net, examples.take(batch.indices), batch.weights, self._place)
+                (found,) = torch.autograd.grad(loss, parameter)
+            finally:
+                parameter.requires_grad = False
+        return to_array(found.T if self._layers[site].transposed else found)
+
+    # -- Rounds
+
+    def train(self, request: TrainingRequest) -> Training:
+        """Follow the optimiser's rule over the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
+        with self._running():
+            return train(self.net, self._layers, request, self._place, self._options)
+
+    def assemble(self, ensemble: w.Ensemble) -> None:
+        """Rebuild every site whose updates have changed, each from the base: all of them, or none on an error."""
+        before, begun = self._ensemble, list[str]()
+        try:
+            for site in self._layers:
+                old, new = (w.of_site(e, site) for e in (before, ensemble))
+                if not w.same(old, new):
+                    begun.append(site)
+                    self._write(site, new)
+        except BaseException:
+            for site in begun:
+                self._write(site, w.of_site(before, site))
+            raise
+        self._ensemble = tuple(ensemble)
+
+    def _write(self, site: str, updates: w.SiteUpdates) -> None:
+        """Cast(master(base) + sum of updates); in place where the module is kept in the master dtype."""
+        weight, base = self._layers[site].weight.detach(), self._base.matrix(site)
+        with self._running(), torch.no_grad():
+            if self._place.compute == self._place.master:
+                w.merge_into(weight.copy_(base), updates, site)
+                return
+            total = base.to(self._place.device, self._place.master, copy=True)
+            w.merge_into(total, updates, site)
+            weight.copy_(total)
+            if updates:
+                w.require_finite(weight, site)  # a finite float32 can be an infinite float16
+
+    def weight(self, site: str) -> NDArray[np.float64]:
+        """The current weight `(d_out, d_in)`; a copy."""
+        return to_array(self._layers[site].weight)

@@ -1,0 +1,40 @@
+"""Update rules: torch's own, set up so that they follow the equations of the optimiser plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+RULES: Mapping[str, Callable[[Sequence[Tensor], Any], torch.optim.Optimizer]] = {
+    "adam": lambda values, o: torch.optim.AdamW(
+        values, lr=1.0, betas=(o.beta1, o.beta2), eps=o.eps, weight_decay=o.weight_decay
+    ),
+    "sgd": lambda values, o: torch.optim.SGD(
+        values,
+        lr=1.0,
+        momentum=o.momentum,
+        weight_decay=o.weight_decay,
+        nesterov=o.nesterov and o.momentum > 0.0,  # without momentum it is plain descent, which torch refuses
+    ),
+}
+"""`rule(values, options)`; the learning rate is set before every step."""
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the step to come."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def clip(values: Sequence[Tensor], limit: float) -> None:
+    """All gradients scaled by `min(1, limit / ||g||)`, the norm taken over all of them; `limit` 0 leaves them."""
+    if not limit:
+        return
+    gradients = [v.grad for v in values if v.grad is not None]
+    norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients])))
+    if norm > limit:
+        for gradient in gradients:
+            gradient.mul_(limit / norm)

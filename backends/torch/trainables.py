@@ -1,0 +1,165 @@
+"""The numbers a round trains, as leaf tensors, and the forwards they give the sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...engine.contracts import (
+    DenseDelta,
+    DenseUpdate,
+    FactoredUpdate,
+    Frame,
+    FreeFactors,
+    LinearCore,
+    TrainingRequest,
+    Update,
+)
+from .deltas import Forward, Layer, core_forward, dense_forward, factor_forward
+from .devices import Place
+
+Array = NDArray[np.float64]
+
+
+class Cores:
+    """All linear cores of a round: one leaf holds every group's `v`, and one product gives every site's R.
+
+    `v (total,)`, the groups end to end; `P (s, u, r, r)` for s sites. `R_s = sum_i v[index[s, i]] P[s, i]`.
+    """
+
+    def __init__(self, request: TrainingRequest, place: Place) -> None:
+        self.specs = {s: p for s, p in request.parametrisations.items() if isinstance(p, LinearCore)}
+        self.frames: dict[str, Frame] = {}
+        starts = dict[str, Array]()
+        for site, spec in self.specs.items():
+            if site not in request.frames:
+                raise ValueError(f"{site}: a linear core needs a frame")
+            self.frames[site] = request.frames[site]
+            starts.setdefault(spec.group, spec.init)
+        ends = np.cumsum([0, *(len(start) for start in starts.values())]).tolist()
+        self.places = {group: slice(a, b) for group, a, b in zip(starts, ends[:-1], ends[1:], strict=True)}
+        flat = np.concatenate(list(starts.values())) if starts else np.zeros(0)
+        self.v = torch.tensor(flat, dtype=place.master, device=place.device, requires_grad=True)
+        self._bundles = [self._bundle(sites, place) for sites in self._alike()]
+        self._sides = {site: self._factors(site, place) for site in self.specs}
+
+    def _alike(self) -> list[list[str]]:
+        """Sites whose projections have one shape, so that they can be stacked."""
+        groups = dict[Any, list[str]]()
+        for site, spec in self.specs.items():
+            groups.setdefault((spec.rank, len(spec.init), spec.projections is None), []).append(site)
+        return list(groups.values())
+
+    def _bundle(self, sites: list[str], place: Place) -> tuple[list[str], Tensor, Tensor | None]:
+        where = [np.arange(len(self.v))[self.places[self.specs[site].group]] for site in sites]
+        given = [self.specs[site].projections for site in sites]
+        P = np.stack([p for p in given if p is not None]) if given[0] is not None else None
+        index = torch.from_numpy(np.stack(where)).to(place.device)
+        return sites, index, None if P is None else torch.from_numpy(P).to(place.device, place.master)
+
+    def _factors(self, site: str, place: Place) -> tuple[Tensor, Tensor]:
+        """`L = U diag(S^a)` and `M = V diag(S^b)` in the compute dtype, each transposed: `(r, d_out)` and `(r, d_in)`."""
+        frame, (a, b) = self.frames[site], self.specs[site].exponents
+        sides = ((frame.U * frame.S**a).T, (frame.V * frame.S**b).T)
+        left, right = (
+            torch.from_numpy(np.ascontiguousarray(side)).to(place.device, place.compute) for side in sides
+        )
+        return left, right
+
+    def assemble(self) -> dict[str, Tensor]:
+        """`R (r, r)` of every site, differentiable in `v`."""
+        found = dict[str, Tensor]()
+        for sites, index, P in self._bundles:
+            v, r = self.v[index], self.specs[sites[0]].rank
+            R = v.view(len(sites), r, r) if P is None else torch.einsum("su,suij->sij", v, P)
+            found |= dict(zip(sites, R.unbind(), strict=True))
+        return found
+
+    def forwards(self, layers: Mapping[str, Layer], cores: Mapping[str, Tensor]) -> dict[str, Forward]:
+        """The sites with the given cores."""
+        return {
+            site: core_forward(layers[site], left, cores[site], right)
+            for site, (left, right) in self._sides.items()
+        }
+
+    def split(self, flat: Tensor) -> dict[str, Array]:
+        """A vector of the length of `v`, by group."""
+        array = to_array(flat)
+        return {group: array[place].copy() for group, place in self.places.items()}
+
+    def updates(self, values: Mapping[str, Array]) -> dict[str, Update]:
+        """The frames, with the trained cores inside; `R` is summed in float64 from the values that are recorded."""
+        found = dict[str, Update]()
+        for site, spec in self.specs.items():
+            v, r = values[spec.group], spec.rank
+            core = v.reshape(r, r) if spec.projections is None else np.tensordot(v, spec.projections, 1)
+            found[site] = FactoredUpdate(frame=self.frames[site], core=core.copy(), exponents=spec.exponents)
+        return found
+
+
+class Trainables:
+    """Everything a round trains: the cores, and the free factors or dense deltas of sites without one."""
+
+    def __init__(self, request: TrainingRequest, layers: Mapping[str, Layer], place: Place) -> None:
+        self.cores = Cores(request, place)
+        self._layers = layers
+        self._free = dict[str, Tensor]()
+        self._scales = dict[str, float]()
+        for site, spec in request.parametrisations.items():
+            d_out, d_in = layers[site].weight.shape
+            match spec:
+                case FreeFactors():
+                    self._scales[site] = spec.scale
+                    starts = {f"{site}:A": spec.A, f"{site}:B": np.zeros((d_out, spec.rank))}
+                case DenseDelta():
+                    starts = {site: np.zeros((d_out, d_in))}
+                case LinearCore():
+                    starts = {}
+            for name, start in starts.items():
+                leaf = torch.tensor(start, dtype=place.master, device=place.device, requires_grad=True)
+                self._free[name] = leaf
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What the optimiser moves."""
+        return [*([self.cores.v] if self.cores.specs else []), *self._free.values()]
+
+    def forwards(self, cores: Mapping[str, Tensor]) -> dict[str, Forward]:
+        """How every adapted site computes."""
+        found = self.cores.forwards(self._layers, cores)
+        for site, scale in self._scales.items():
+            A, B = self._free[f"{site}:A"], self._free[f"{site}:B"]
+            found[site] = factor_forward(self._layers[site], A, B, scale)
+        for site, delta in self._free.items():
+            if site in self._layers:
+                found[site] = dense_forward(self._layers[site], delta)
+        return found
+
+    def values(self) -> dict[str, Array]:
+        """What is trained, by group or by site and factor."""
+        return self.cores.split(self.cores.v) | {name: to_array(x) for name, x in self._free.items()}
+
+    def gradients(self) -> dict[str, Array]:
+        """The gradients, under the same names."""
+        v = self.cores.v.grad
+        found = {} if v is None else self.cores.split(v)
+        return found | {name: to_array(x.grad) for name, x in self._free.items() if x.grad is not None}
+
+    def updates(self, values: Mapping[str, Array]) -> dict[str, Update]:
+        """What the round adds to every site."""
+        found = self.cores.updates(values)
+        for site, scale in self._scales.items():
+            A, B = values[f"{site}:A"], values[f"{site}:B"]
+            frame = Frame(U=B, S=np.ones(len(A)), V=A.T)
+            found[site] = FactoredUpdate(frame=frame, core=scale * np.eye(len(A)), orthonormal=False)
+        return found | {site: DenseUpdate(delta=values[site]) for site in self._free if site in self._layers}
+
+
+def to_array(x: Tensor) -> Array:
+    """A tensor's numbers as a float64 array of its own."""
+    return x.detach().cpu().to(torch.float64).numpy().copy()

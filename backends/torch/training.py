@@ -1,0 +1,133 @@
+"""One round of training: batches in, updates out, the module untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...engine.contracts import Examples, Step, Training, TrainingRequest
+from ...engine.errors import NonFiniteError, UsageError
+from .batching import by_count, lengths_of
+from .deltas import Layer, computing
+from .devices import Place
+from .losses import Targets, negative_log_likelihood
+from .nets import Net
+from .optimizers import RULES, clip, set_rate
+from .trainables import Trainables
+
+if TYPE_CHECKING:
+    from .backend import Torch
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Round:
+    """A round in training: the module, its sites, what is trained, and how it is computed."""
+
+    net: Net
+    layers: Mapping[str, Layer]
+    trainables: Trainables
+    place: Place
+    micro_batch: int
+
+    def accumulate(self, rows: Examples, weights: NDArray[np.float64]) -> float:
+        """The loss of a batch, its gradients left in the leaves; micro-batches add up.
+
+        Cores are leaves of their own while micro-batches run, so that the way from `v` to the cores is differentiated once.
+        """
+        cores, scale = self.trainables.cores.assemble(), self.place.loss_scale
+        leaves = {site: core.detach().requires_grad_() for site, core in cores.items()}
+        total = 0.0
+        with computing(self.layers, self.trainables.forwards(leaves)):
+            for part in by_count(lengths_of(rows), self.micro_batch):
+                loss = weighted_loss(self.net, rows.take(part), weights[part], self.place, batch=len(rows))
+                (scale * loss).backward()
+                total += float(loss.detach())
+        if cores:
+            torch.autograd.backward(list(cores.values()), [leaves[site].grad for site in cores])
+        for leaf in self.trainables.leaves:
+            if scale != 1.0 and leaf.grad is not None:
+                leaf.grad.div_(scale)
+        return total
+
+
+def train(
+    net: Net, layers: Mapping[str, Layer], request: TrainingRequest, place: Place, options: Torch
+) -> Training:
+    """Follow the optimiser's rule. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""
+    trainables = Trainables(request, layers, place)
+    leaves = trainables.leaves
+    state = Round(net=net, layers=layers, trainables=trainables, place=place, micro_batch=options.micro_batch)
+    rules: Any = request.optimizer
+    optimizer = RULES[rules.rule](leaves, rules)
+    losses = np.empty(len(request.batches))
+    steps = zip(request.batches, request.learning_rates.tolist(), strict=True)
+    with checkpointed(net.module, place) if options.checkpointing else nullcontext():
+        for number, (batch, rate) in enumerate(steps, start=1):
+            optimizer.zero_grad(set_to_none=True)
+            loss = state.accumulate(request.examples.take(batch.indices), batch.weights)
+            losses[number - 1] = loss
+            _require_finite(loss, leaves, number)
+            gradients = trainables.gradients() if request.trace else {}
+            clip(leaves, rules.clip)
+            set_rate(optimizer, rate)
+            optimizer.step()
+            request.on_step(number, loss)
+            if request.trace:
+                request.trace(Step(number=number, loss=loss, gradients=gradients, values=trainables.values()))
+    values = trainables.values()
+    updates = trainables.updates(values)
+    for site, update in updates.items():
+        if not update.is_finite():
+            raise NonFiniteError(f"{site}: the trained update contains NaN or Inf")
+    return Training(updates=updates, values=values, losses=losses)
+
+
+def weighted_loss(
+    net: Net, rows: Examples, weights: NDArray[np.float64], place: Place, batch: int | None = None
+) -> Tensor:
+    """`-sum_i w_i log p(y_i | x_i) / b`, the log-likelihood of a completion being the mean over its tokens."""
+    targets = Targets.of(rows)
+    nll = negative_log_likelihood(net.logits(rows), targets.labels, place.master)
+    shares = torch.from_numpy(targets.weights(weights, batch or len(rows)))
+    return torch.dot(nll, shares.to(nll))
+
+
+def _require_finite(loss: float, leaves: Sequence[Tensor], step: int) -> None:
+    if not np.isfinite(loss):
+        raise NonFiniteError(f"step {step}: the loss is {loss}")
+    if not all(bool(torch.isfinite(leaf.grad).all()) for leaf in leaves if leaf.grad is not None):
+        raise NonFiniteError(f"step {step}: a gradient contains NaN or Inf")
+
+
+@contextmanager
+def checkpointed(module: nn.Module, place: Place) -> Generator[None]:
+    """Inside, layers that can be are computed twice rather than kept.
+
+    Hugging Face's layers do so only in training mode; that mode is set on the layers alone, not on what is inside them, so
+    that dropout stays off. Raises `UsageError` for a module that has no such layers.
+    """
+    layers = [layer for layer in module.modules() if hasattr(layer, "gradient_checkpointing")]
+    owner: Any = next((m for m in module.modules() if hasattr(m, "gradient_checkpointing_enable")), None)
+    if owner is None or not layers:
+        raise UsageError(
+            "backend.checkpointing: this model has no layers that can be checkpointed; leave it false"
+        )
+    kind = "activation" if hasattr(owner, "activation_checkpointing_enable") else "gradient"  # its newer name
+    getattr(owner, f"{kind}_checkpointing_enable")(
+        {"use_reentrant": False, "context_fn": lambda: (nullcontext(), place.exact())}
+    )
+    try:
+        for layer in layers:
+            layer.training = True
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
+        getattr(owner, f"{kind}_checkpointing_disable")()

@@ -1,0 +1,111 @@
+"""Weights: the immutable base, memory-mapped from its files, and what base and updates make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ...engine.contracts import DenseUpdate, FactoredUpdate, ModelSource, Update, WeightInfo
+from ...engine.errors import NonFiniteError, UsageError
+
+Ensemble = Sequence[tuple[Mapping[str, Update], float]]
+SiteUpdates = Sequence[tuple[Update, float]]
+
+
+class Base:
+    """The base weights by name, read from their files when asked for; nothing is ever written to them."""
+
+    def __init__(self, source: ModelSource) -> None:
+        self._infos = {info.name: info for info in source.blueprint.weights}
+        self._files = dict[str, Any]()
+        for file in source.files:
+            try:
+                opened = safe_open(file, framework="pt")
+            except (SafetensorError, OSError) as error:
+                raise UsageError(f"{file}: not a readable safetensors file: {error}") from error
+            self._files |= dict.fromkeys(opened.keys(), opened)
+        for info in self._infos.values():
+            self._check(info)
+        self._seen = set[str]()
+
+    def _check(self, info: WeightInfo) -> None:
+        stored = info.stored or info.name
+        if stored not in self._files:
+            raise UsageError(f'the model\'s files have no weight "{stored}"')
+        shape = tuple(self._files[stored].get_slice(stored).get_shape())
+        if shape != info.shape:
+            raise UsageError(f"{info.name}: shape {shape}, expected {info.shape}")
+
+    def stored(self, name: str) -> Tensor:
+        """A weight as the file has it. Raises `NonFiniteError` for NaN or Inf."""
+        info = self._infos[name]
+        stored = info.stored or name
+        found: Tensor = self._files[stored].get_tensor(stored)
+        if name not in self._seen and not bool(torch.isfinite(found).all()):
+            raise NonFiniteError(f"{name}: the base weight contains NaN or Inf")
+        self._seen.add(name)
+        return found
+
+    def matrix(self, name: str) -> Tensor:
+        """A linear weight as `(d_out, d_in)`, in its stored dtype, on the CPU."""
+        found = self.stored(name)
+        return found.T if self._infos[name].transposed else found
+
+    def is_transposed(self, name: str) -> bool:
+        """Whether the module keeps it as `(d_in, d_out)`."""
+        return self._infos[name].transposed
+
+
+def factors(update: FactoredUpdate, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """`L = s U diag(S^a) R` and `M = V diag(S^b)`, so that `s dW = L M^T`; small, hence in float64."""
+    a, b = update.exponents
+    frame = update.frame
+    with np.errstate(over="ignore", invalid="ignore"):  # reported of the sum, with the site
+        return scale * ((frame.U * frame.S**a) @ update.core), frame.V * frame.S**b
+
+
+def merge_into(total: Tensor, updates: SiteUpdates, site: str) -> None:
+    """Add `sum_t s_t dW_t` to `total (d_out, d_in)`, which holds the base in the master dtype. Raises `NonFiniteError`.
+
+    All factored rounds are one product of stacked factors, `[L_1 … L_T] [M_1 … M_T]^T`.
+    """
+    pairs = [factors(u, s) for u, s in updates if isinstance(u, FactoredUpdate)]
+    if pairs:
+        left, right = (torch.from_numpy(np.hstack(side)) for side in zip(*pairs, strict=True))
+        total.addmm_(left.to(total), right.to(total).T)
+    for update, scale in updates:
+        if isinstance(update, DenseUpdate):
+            total.add_(torch.from_numpy(update.delta).to(total), alpha=scale)
+    if updates:
+        require_finite(total, site)
+
+
+def require_finite(weight: Tensor, site: str) -> None:
+    """Raise `NonFiniteError` naming the site. One pass without a copy: the extremes of a tensor with NaN are NaN."""
+    if not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(weight)):
+        raise NonFiniteError(f"{site}: the merged weight contains NaN or Inf")
+
+
+def of_site(ensemble: Ensemble, site: str) -> SiteUpdates:
+    """One site's updates with their scales, in the order of the rounds."""
+    return [(updates[site], scale) for updates, scale in ensemble if site in updates]
+
+
+def same(one: SiteUpdates, two: SiteUpdates) -> bool:
+    """Whether two ensembles of a site are equal number by number; then so are the weights they make."""
+    return len(one) == len(two) and all(
+        s == t and type(u) is type(v) and all(map(np.array_equal, _arrays(u), _arrays(v)))
+        for (u, s), (v, t) in zip(one, two, strict=True)
+    )
+
+
+def _arrays(update: Update) -> list[Any]:
+    if isinstance(update, DenseUpdate):
+        return [update.delta]
+    return [*attrs.astuple(update.frame, recurse=False), update.core, update.exponents]

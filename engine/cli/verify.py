@@ -1,0 +1,232 @@
+"""`boostlora verify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import EXIT_DEPARTED
+from .common import (
+    find_runs,
+    json_option,
+    load_registry,
+    plugin_option,
+    quiet_option,
+    runs_option,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from ..registry import Registry
+    from ..spec import Spec
+    from ..verify.findings import Finding, Row, Verification
+
+WIDE = 150
+at_least_one = click.IntRange(min=1)
+
+
+@click.command("verify")
+@click.argument("what", metavar="SPEC|RUN")
+@click.option(
+    "--backend",
+    metavar="NAME",
+    help="The backend to verify; the spec's own, or torch if that is the reference.",
+)
+@click.option("--rounds", type=at_least_one, metavar="N", help="Play at most N rounds.")
+@click.option(
+    "--examples",
+    type=at_least_one,
+    metavar="N",
+    help="Only N examples of every split, by order of their ids.",
+)
+@click.option(
+    "--layers", type=at_least_one, metavar="N", help="Only the model's first N layers (Hugging Face models)."
+)
+@click.option("--steps", type=at_least_one, metavar="N", help="At most N optimiser steps a round.")
+@set_option
+@plugin_option
+@runs_option
+@json_option
+@quiet_option
+def command(
+    what: str,
+    backend: str | None,
+    rounds: int | None,
+    examples: int | None,
+    layers: int | None,
+    steps: int | None,
+    settings: tuple[str, ...],
+    plugin_files: tuple[Path, ...],
+    runs_folder: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    r"""Hold a backend to the reference: play SPEC, or replay RUN, on both with the same draws, and compare everything.
+
+    Every round starts from one ensemble, trains on the same batches in the same frames, and is compared quantity by quantity,
+    in the order of the computation: singular directions, frames, logits, losses, predictions, chosen examples, gradients and
+    cores of every step, updates, merged weights. The first departure is named. What float32 costs is measured by running the
+    reference in float32 too; float64 is held to tight bounds.
+
+    SPEC is a TOML file or the name of a shipped spec; RUN a run's folder, its name, or the beginning of its hash. A folder
+    with a run in it is a run, and a name that both have is the spec. A run is replayed whole but for --rounds: its recorded
+    updates and answers are compared as well.
+
+    \b
+    boostlora verify quickstart --set backend.dtype=float64
+    boostlora verify quickstart --rounds 2 --json
+    boostlora verify runs/quickstart/ae627b95c526
+
+    Exit codes: 0 passed, 4 departed.
+    """
+    from ..verify.limits import Limits
+    from ..verify.verifying import Recording, verify
+    from ..workplace import Workplace
+    from .display import Live
+
+    registry = load_registry(plugin_files)
+    limits = Limits(rounds=rounds, examples=examples, layers=layers, steps=steps)
+    path = _find_run(what, runs_folder)
+    recording: Recording | None = None
+    if path is not None:
+        _refuse_for_runs(path, settings, examples=examples, layers=layers, steps=steps)
+        recording = _recording(path, registry)
+    spec = _load(str(path / "spec.toml") if path else what, registry, settings, backend)
+    live = None if quiet or as_json else Live()
+    with live.showing() if live else nullcontext() as report:
+        workplace = Workplace(report=report) if report else Workplace()
+        result = verify(spec, registry, workplace, limits, recording)
+    if as_json:
+        click.echo(json.dumps(result.as_json(), indent=2))
+    elif not quiet:
+        _print(result)
+    if not result.passed:
+        if quiet:
+            click.echo(f"error: {_verdict(result)}", err=True)
+        sys.exit(EXIT_DEPARTED)
+
+
+def _find_run(what: str, runs_folder: Path) -> Path | None:
+    """The run that a word stands for; None for a spec's. Raises `UsageError` for neither."""
+    from ..errors import UsageError
+    from ..record.directory import SPEC
+    from ..spec.document import find_spec
+
+    if (Path(what) / SPEC).is_file():
+        return Path(what)
+    try:
+        find_spec(what)
+    except UsageError as no_spec:
+        try:
+            return find_runs(what, runs_folder)[-1]
+        except UsageError as no_run:
+            raise UsageError(f"{no_spec}; and {no_run}") from None
+    return None
+
+
+def _refuse_for_runs(path: Path, settings: Sequence[str], **limits: int | None) -> None:
+    """A replay is of what was run; less of it, or other settings, is another experiment."""
+    from ..errors import UsageError
+    from ..record.directory import SPEC
+    from .common import command_line
+
+    given = [f"--{name}" for name, value in limits.items() if value is not None]
+    given += [f"--set {s}" for s in settings if not s.startswith("backend.")]
+    if given:
+        instead = command_line("boostlora", "verify", path / SPEC)
+        raise UsageError(
+            f"{', '.join(given)}: a run is replayed as it was, but for --rounds, --backend and --set backend.…; to verify "
+            f"a part of it, or something like it, verify its spec: {instead}"
+        )
+
+
+def _recording(path: Path, registry: Registry) -> Any:
+    from ..errors import UsageError
+    from ..record.directory import SPEC, RunDirectory
+    from ..spec.resolve import load_spec
+    from ..verify.criterion import Criterion, dtype_of
+    from ..verify.verifying import Recording
+
+    directory = RunDirectory.open(path)
+    directory.check_spec()
+    directory.check_files()
+    if len(directory.records) < 2:
+        raise UsageError(f"{path}: no finished round yet; there is nothing to replay")
+    made_by = load_spec(path / SPEC, registry)["backend"]
+    return Recording(directory=directory, criterion=Criterion(dtype=dtype_of(made_by)))
+
+
+def _load(name: str, registry: Registry, settings: tuple[str, ...], backend: str | None) -> Spec:
+    """The spec with the candidate as its backend."""
+    from ..spec.document import find_spec, load
+    from ..spec.resolve import load_spec
+    from ..verify.trio import TRUTH
+
+    if backend is None:
+        table = load(find_spec(name), settings).tree.get("backend", {})
+        own = table.get("use", TRUTH) if isinstance(table, dict) else TRUTH
+        backend = "torch" if own == TRUTH else None
+    chosen = () if backend is None else (f"backend.use={backend}",)
+    return load_spec(name, registry, (*settings, *chosen))
+
+
+def _print(result: Verification) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, WIDE)  # a line that wraps is better than one that is cut
+    console.print(f"{result.subject} · {result.candidate} against the reference in float64", markup=False)
+    for line in (*result.criteria, *(f"only {limit}" for limit in result.limits)):
+        console.print(line, style="dim", markup=False)
+    console.print()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("quantity", "ratio", "error", "allowed", "worst at", "verdict"):
+        table.add_column(title, justify="right" if title in {"ratio", "error", "allowed"} else "left")
+    for row in result.rows():
+        table.add_row(*_cells(row, result.rounds), style="red" if row.departed else None)
+    console.print(table)
+    console.print()
+    for note in result.notes:
+        console.print(f"note: {note}", style="yellow", markup=False)
+    console.print(_verdict(result), style="green" if result.passed else "red", markup=False)
+
+
+def _cells(row: Row, rounds: int) -> list[str]:
+    worst = row.worst
+    verdict = f"departed in {len(row.rounds)} of {rounds} rounds" if row.departed else "passed"
+    asides = [
+        f"{count} {word}" for count, word in ((row.excused, "excused"), (row.undefined, "undefined")) if count
+    ]
+    if row.compared == 0:
+        return [row.quantity, "-", "-", "-", "", "; ".join(["not compared", *asides])]
+    numbers = [f"{worst.ratio:.2g}", f"{worst.error:.1e}", f"{worst.allowed:.1e}"]
+    if worst.allowed == 0.0 and worst.note == "":
+        numbers = ["-", f"{worst.error:g}", "0"]
+    return [row.quantity, *numbers, _place(worst), "; ".join([verdict, *asides])]
+
+
+def _place(worst: Finding) -> str:
+    return worst.place if worst.error else ""
+
+
+def _verdict(result: Verification) -> str:
+    """The outcome in a sentence."""
+    first = result.first
+    if first is None:
+        return (
+            f"passed: nothing departs in {result.rounds} rounds"
+            if result.findings
+            else "nothing was compared"
+        )
+    note = f" ({first.note})" if first.note else ""
+    size = f"off by {first.error:.3g}, allowed {first.allowed:.3g}"
+    if first.quantity in {"predictions", "predictions after", "chosen examples", "recorded predictions"}:
+        size = f"{first.error:g} differ that the truth is sure of"
+    return f"departs first in {first.place}: {first.quantity}: {size}{note}"

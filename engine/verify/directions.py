@@ -1,0 +1,177 @@
+"""Compares singular directions as far as the weight defines them: subspaces behind gaps, columns that are isolated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..boosting.views import View
+from ..contracts import BoostedModel, Frame, Site
+from .criterion import Criterion
+from .findings import Finding, worst
+
+Matrix = NDArray[np.float64]
+
+TIE = 1e-6
+"""Entries of a left vector that are this close to its largest one, relatively, decide its sign in its stead."""
+
+
+class WatchedView(View):
+    """A site as a basis sees it, which remembers the singular directions it was asked for."""
+
+    def __init__(self, model: BoostedModel, site: Site, leading: Frame | None) -> None:
+        super().__init__(model, site, leading)
+        self.base, self.merged = list[int](), list[int]()
+        """Indices that were asked for since `forget`: of the base weight, and of the merged one."""
+
+    def forget(self) -> None:
+        """Begin a round."""
+        self.base.clear()
+        self.merged.clear()
+
+    def directions(self, indices: Sequence[int] | range) -> Frame:
+        """Triplets of the base weight."""
+        self.base += indices
+        return super().directions(indices)
+
+    def merged_directions(self, count: int) -> Frame:
+        """Triplets of the merged weight."""
+        self.merged += range(count)
+        return super().merged_directions(count)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Spectrum:
+    """Leading singular values, and one more than are compared where there is one."""
+
+    values: Matrix
+    shape: tuple[int, int]
+
+    @property
+    def leading(self) -> float:
+        """`s_1`."""
+        return float(self.values[0])
+
+    def behind(self, count: int, *, longer: bool) -> float:
+        """The gap behind the `count` leading directions, on the longer or the shorter side; 0 if it is unknown.
+
+        Behind the last direction, the longer side still has the null space, at singular value 0; the shorter side has nothing.
+        """
+        if count < min(self.shape):
+            return float(self.values[count - 1] - self.values[count]) if count < len(self.values) else 0.0
+        return float(self.values[count - 1]) if longer and self.shape[0] != self.shape[1] else math.inf
+
+    def around(self, index: int, *, longer: bool) -> float:
+        """The distance of one singular value from its neighbours."""
+        before = float(self.values[index - 1] - self.values[index]) if index else math.inf
+        return min(before, self.behind(index + 1, longer=longer))
+
+
+def compare_values(truth: Frame, other: Frame, where: Finding, criterion: Criterion) -> Finding:
+    """Singular values, which are always defined."""
+    same = truth.S.shape == other.S.shape
+    error = float(np.max(np.abs(truth.S - other.S), initial=0.0)) if same else math.inf
+    return attrs.evolve(
+        where,
+        quantity="singular values",
+        error=error,
+        allowed=criterion.value(float(truth.S[0]), max(len(truth.U), len(truth.V))),
+        compared=truth.rank,
+        note="" if same else f"{other.rank} of them, expected {truth.rank}",
+    )
+
+
+def compare_blocks(
+    truth: Frame, other: Frame, counts: Sequence[int], where: Finding, criterion: Criterion
+) -> Finding:
+    """Subspaces of the `counts` leading directions, left and right, where there is a gap behind them."""
+    if (wrong := _misshapen(truth, other)) is not None:
+        return attrs.evolve(where, error=math.inf, note=wrong)
+    spectrum = Spectrum(values=truth.S, shape=(truth.U.shape[0], truth.V.shape[0]))
+    found, undefined = list[Finding](), 0
+    for count in counts:
+        for side, ours, theirs in _sides(truth, other):
+            gap = spectrum.behind(count, longer=ours.shape[0] == max(spectrum.shape))
+            bound = criterion.sine(spectrum.leading, gap, max(spectrum.shape))
+            if bound is None:
+                undefined += 1
+                continue
+            error = sine(ours[:, :count], theirs[:, :count])
+            note = f"{side}, {count} leading directions"
+            found.append(attrs.evolve(where, error=error, allowed=bound, note=note))
+    return _summary(where, found, undefined)
+
+
+def sine(ours: Matrix, theirs: Matrix) -> float:
+    """Sine of the largest principal angle between orthonormal columns, `||(I - Y Y^T) X||_2`: exact for small angles."""
+    if not np.isfinite(theirs).all():
+        return math.inf
+    return float(np.linalg.norm(ours - theirs @ (theirs.T @ ours), 2))
+
+
+def compare_frames(
+    truth: Frame, other: Frame, gaps: Sequence[tuple[float, float]], where: Finding, criterion: Criterion
+) -> Finding:
+    """Signed columns. `gaps` has `(s_1, gap)` of every column's direction; an infinite gap: no weight's direction."""
+    if (wrong := _misshapen(truth, other)) is not None:
+        return attrs.evolve(where, error=math.inf, note=wrong)
+    found, undefined = list[Finding](), 0
+    for column, (leading, gap) in enumerate(gaps):
+        bound = criterion.sine(leading, gap, max(len(truth.U), len(truth.V)))
+        if bound is None:
+            undefined += 1
+            continue
+        error = _column_error(truth.take([column]), other.take([column]), bound)
+        found.append(attrs.evolve(where, error=error, allowed=bound, note=f"column {column}"))
+    return _summary(where, found, undefined)
+
+
+def gaps_of(
+    view: WatchedView, rank: int, base: Matrix | None, merged: Matrix | None
+) -> list[tuple[float, float]]:
+    """`(s_1, gap)` for each of a frame's columns, from what the basis asked for to make it."""
+    sides = [
+        (Spectrum(values=values, shape=view.shape), index)
+        for values, asked in ((base, view.base), (merged, view.merged))
+        if values is not None
+        for index in asked
+    ]
+    found = [(s.leading, min(s.around(i, longer=True), s.around(i, longer=False))) for s, i in sides]
+    if len(found) == rank:
+        return found
+    # A basis that mixes directions is as exact as the least isolated of them; one that asks for none is exact.
+    return [min(found, key=lambda pair: pair[1] / pair[0])] * rank if found else [(1.0, math.inf)] * rank
+
+
+def _column_error(truth: Frame, other: Frame, bound: float) -> float:
+    """Largest norm of a difference, left or right; up to sign where two entries of the left vector compete for it."""
+    if not all(np.isfinite(x).all() for x in (other.U, other.V)):
+        return math.inf
+
+    def off(sign: float) -> float:
+        pairs = ((truth.U, other.U), (truth.V, other.V))
+        return max(float(np.linalg.norm(ours - sign * theirs)) for ours, theirs in pairs)
+
+    U = truth.U[:, 0]
+    top = float(np.abs(U).max())
+    competing = U[np.abs(U) >= (1 - TIE) * top - 2 * bound]
+    return min(off(1.0), off(-1.0)) if competing.min() < 0.0 < competing.max() else off(1.0)
+
+
+def _sides(truth: Frame, other: Frame) -> list[tuple[str, Matrix, Matrix]]:
+    return [("left", truth.U, other.U), ("right", truth.V, other.V)]
+
+
+def _misshapen(truth: Frame, other: Frame) -> str | None:
+    ours, theirs = ([x.shape for x in (f.U, f.S, f.V)] for f in (truth, other))
+    return None if ours == theirs else f"shapes of U, S, V are {theirs}, expected {ours}"
+
+
+def _summary(where: Finding, found: list[Finding], undefined: int) -> Finding:
+    if not found:
+        return attrs.evolve(where, compared=0, undefined=undefined)
+    return attrs.evolve(worst(found), compared=len(found), undefined=undefined)

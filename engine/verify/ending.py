@@ -1,0 +1,109 @@
+"""Compares how a round ends: training, the update tried, the update merged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import Frame, Refusal, Selection, Update
+from .bench import Bench, StoppedError, at
+from .findings import distance, magnitude
+from .judging import compare_answers
+from .local import Local
+from .training import Traced, compare_own_updates, compare_steps, train
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Round:
+    """A round's training."""
+
+    traced: Mapping[str, Traced]
+    """By role."""
+    parted: int | None
+    """The step at which rounding alone put the candidate elsewhere; None: it stayed with the truth."""
+    comparable: bool
+    """Whether the end of training is as exact as the criterion says."""
+
+    @property
+    def note(self) -> str:
+        """What is to be said of it."""
+        if self.parted is None:
+            return ""
+        return "rounding alone, within its bounds, took training elsewhere; the steps after that were not compared"
+
+
+def compare_training(bench: Bench, number: int, selection: Selection, frames: Mapping[str, Frame]) -> Round:
+    """The same request to all, and what came of it."""
+    player = bench.trio.truth
+    request = bench.limits.cut_request(player.request(number, player.batches(number, selection), frames))
+    traced = dict[str, Traced]()
+    for role, model in bench.models.items():
+
+        def on_step(step: int, loss: float, role: str = role) -> None:
+            del loss
+            bench.report(f"training the {role}", step, len(request.batches))
+
+        with bench.asking(number, "gradient", "every site", role):
+            traced[role] = train(model, attrs.evolve(request, on_step=on_step))
+    of = (traced["truth"], traced.get("yardstick", traced["truth"]), traced["candidate"])
+    criterion = bench.criterion
+    local = Local(
+        model=bench.models["truth"],
+        ensemble=player.ensemble,
+        request=request,
+        unit=criterion.unit,
+        rng=player.experiment.streams("verify", number),
+    )
+    steps = compare_steps(number, of, criterion, local)
+    own = compare_own_updates(number, request, of[1], of[2], criterion)
+    bench.add([*steps.findings, *own])
+    if any(math.isinf(finding.error) for finding in own):
+        raise StoppedError  # nothing that could be merged
+    comparable = steps.parted is None and not steps.explained
+    return Round(traced=traced, parted=steps.parted, comparable=comparable)
+
+
+def scale_of(bench: Bench, played: Round, recorded: float | None) -> float | None:
+    """The recorded scale, or the one that the merge policy chooses on the truth; None: refused."""
+    if recorded is not None:
+        return recorded or None
+    choice = bench.trio.truth.choose(played.traced["truth"].training)
+    return None if isinstance(choice, Refusal) else choice
+
+
+def compare_merged(bench: Bench, number: int, played: Round, scale: float) -> None:
+    """The candidate's own update, tried and then merged, by every model."""
+    update = played.traced["candidate"].training.updates
+    _compare_trials(bench, number, update, scale)
+    for role, model in bench.models.items():
+        with bench.asking(number, "merged weight", "every site", role):
+            model.assemble([*bench.trio.truth.ensemble, (update, scale)])
+    _compare_weights(bench, number)
+    compare_answers(bench, number, " after")
+
+
+def _compare_trials(bench: Bench, number: int, update: Mapping[str, Update], scale: float) -> None:
+    examples, losses = bench.trio.truth.experiment.encoded.validation, dict[str, NDArray[np.float64]]()
+    for role, model in bench.models.items():
+        with bench.asking(number, "trial loss", "validation", role):
+            losses[role] = model.predict(examples, update, scale).loss
+    t = losses["truth"]
+    yardstick = distance(losses.get("yardstick", t), t)
+    allowed = bench.criterion.allowed("trial loss", yardstick, max(1.0, magnitude(t)))
+    error = distance(losses["candidate"], t)
+    bench.add([at(number, "trial loss", "validation", error=error, allowed=allowed)])
+
+
+def _compare_weights(bench: Bench, number: int) -> None:
+    for site in bench.trio.truth.experiment.sites:
+        t = bench.models["truth"].weight(site.name)
+        yardstick = bench.models.get("yardstick")
+        y = distance(yardstick.weight(site.name), t) if yardstick else 0.0
+        with bench.asking(number, "merged weight", site.name):
+            error = distance(bench.models["candidate"].weight(site.name), t)
+        allowed = bench.criterion.allowed("merged weight", y, magnitude(t))
+        bench.add([at(number, "merged weight", site.name, error=error, allowed=allowed)])

@@ -1,0 +1,147 @@
+"""The truth at one step of training, from where the candidate stood: what no error of earlier steps can excuse.
+
+Errors of one step go into the next, and training may carry them anywhere: a unit of a ReLU network that rounding puts on the
+other side of its kink, a learning rate at the edge of stability. So a step that is off is asked again: what would the truth have
+computed at the candidate's own trained numbers? And since a gradient may jump there too, what would it have computed with
+weights that are off by a few roundings?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import (
+    BoostedModel,
+    DenseDelta,
+    DenseUpdate,
+    FactoredUpdate,
+    Frame,
+    FreeFactors,
+    LinearCore,
+    Parametrisation,
+    Step,
+    TrainingRequest,
+    Update,
+)
+
+Matrix = NDArray[np.float64]
+Values = Mapping[str, Matrix]
+Ensemble = Sequence[tuple[Mapping[str, Update], float]]
+
+DRAWS = 8
+ROUNDINGS = 4.0
+"""Size of the perturbations, in roundings of every weight: what the rounding of a long sum amounts to."""
+
+
+def update_of(site: str, p: Parametrisation, frame: Frame | None, values: Values) -> Update:
+    """What trained numbers make of a site: `U diag(S^a) (sum_i v_i P_i) diag(S^b) V^T`, or `s B A`, or `dW` itself."""
+    match p:
+        case LinearCore():
+            v = values[p.group]
+            core = v.reshape(p.rank, p.rank) if p.projections is None else np.tensordot(v, p.projections, 1)
+            if frame is None:
+                raise ValueError(f"{site}: a linear core needs a frame")
+            return FactoredUpdate(frame=frame, core=core, exponents=p.exponents)
+        case FreeFactors():
+            factors = Frame(U=values[f"{site}:B"], S=np.ones(p.rank), V=values[f"{site}:A"].T)
+            return FactoredUpdate(frame=factors, core=p.scale * np.eye(p.rank), orthonormal=False)
+        case DenseDelta():
+            return DenseUpdate(delta=values[site])
+
+
+def updates_of(request: TrainingRequest, values: Values) -> dict[str, Update]:
+    """What trained numbers make of every site."""
+    return {
+        site: update_of(site, p, request.frames.get(site), values)
+        for site, p in request.parametrisations.items()
+    }
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Local:
+    """The truth, to be asked about single steps of a round that starts from `ensemble`."""
+
+    model: BoostedModel
+    ensemble: Ensemble
+    request: TrainingRequest
+    unit: float
+    """The candidate's unit roundoff."""
+    rng: np.random.Generator
+
+    def step(self, number: int, values: Values | None) -> Step:
+        """Loss and gradients of step `number` at the values before it; None: at the start."""
+        return self._ask(number, values, self.ensemble)
+
+    def spread(self, number: int, values: Values | None, exact: Step) -> dict[str, Matrix | float]:
+        """How far the gradients, and the loss (`loss`), move when every weight is off by a few roundings."""
+        found: dict[str, Matrix | float] = {"loss": 0.0}
+        weights = {site: self._weight(site) for site in self.request.parametrisations}
+        for _ in range(DRAWS):
+            size = ROUNDINGS * self.unit
+            noise: dict[str, Update] = {
+                site: DenseUpdate(delta=size * W * self.rng.standard_normal(W.shape))
+                for site, W in weights.items()
+            }
+            moved = self._ask(number, values, [*self.ensemble, (noise, 1.0)])
+            found["loss"] = max(found["loss"], abs(moved.loss - exact.loss))
+            for name, gradient in moved.gradients.items():
+                off = np.abs(gradient - exact.gradients[name])
+                found[name] = np.maximum(found.get(name, 0.0), off)
+        return found
+
+    def _weight(self, site: str) -> Matrix:
+        self.model.assemble(self.ensemble)
+        return self.model.weight(site)
+
+    def _ask(self, number: int, values: Values | None, ensemble: Ensemble) -> Step:
+        """Cores start at the values; what cannot start anywhere is merged, and its dense gradient pulled back."""
+        request, traced = self.request, list[Step]()
+        cores = all(isinstance(p, LinearCore) for p in request.parametrisations.values())
+        parametrisations = request.parametrisations
+        if values is not None and cores:
+            parametrisations = {
+                site: attrs.evolve(p, init=values[p.group])
+                for site, p in parametrisations.items()
+                if isinstance(p, LinearCore)
+            }
+        elif values is not None:
+            ensemble = [*ensemble, (updates_of(request, values), 1.0)]
+            parametrisations = {site: DenseDelta() for site in parametrisations}
+        one = attrs.evolve(
+            request,
+            parametrisations=parametrisations,
+            batches=[request.batches[number - 1]],
+            learning_rates=np.zeros(1),
+            trace=traced.append,
+        )
+        self.model.assemble(ensemble)
+        try:
+            self.model.train(one)
+        finally:
+            self.model.assemble(self.ensemble)
+        if values is None or cores:
+            return traced[0]
+        return attrs.evolve(traced[0], gradients=_pulled_back(request, values, traced[0].gradients))
+
+
+def _pulled_back(request: TrainingRequest, values: Values, dense: Values) -> dict[str, Matrix]:
+    """Gradients of what is trained from those of the weights: `dv_i = <P_i, L^T G M>`; `dA = s B^T G`, `dB = s G A^T`."""
+    total = dict[str, Matrix]()
+    for site, p in request.parametrisations.items():
+        G = dense[site]
+        match p:
+            case LinearCore():
+                (a, b), frame = p.exponents, request.frames[site]
+                dR = (frame.U * frame.S**a).T @ G @ (frame.V * frame.S**b)
+                own = dR.ravel() if p.projections is None else np.tensordot(p.projections, dR, 2)
+                total[p.group] = total[p.group] + own if p.group in total else own
+            case FreeFactors():
+                total[f"{site}:A"] = p.scale * values[f"{site}:B"].T @ G
+                total[f"{site}:B"] = p.scale * G @ values[f"{site}:A"].T
+            case DenseDelta():
+                total[site] = G
+    return total

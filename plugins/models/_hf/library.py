@@ -1,0 +1,50 @@
+"""Hugging Face's libraries: imported late, kept quiet, their failures told as faults of the user's request."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ....engine.errors import UsageError
+from ....engine.options import shortened
+
+
+def require(model: str) -> None:
+    """Refuse to go on without the libraries. Raises `UsageError` saying what to install."""
+    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"model {model} needs pip install 'boostlora[hf]' ({', '.join(missing)} is missing)")
+    # Its own threads would be left behind, with a warning, by every later fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Without progress bars and reports of loading: what matters of them is checked, and raised."""
+    from transformers.utils import logging  # noqa: PLC0415
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def told(what: str) -> Generator[None]:
+    """Turn a library's complaint about files or names into a `UsageError` of one line that begins with `what`."""
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, ImportError, KeyError, TypeError, RuntimeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else type(error).__name__
+        if "trust_remote_code" in str(error):
+            reason = "it comes with Python code of its own, which is never run"
+        raise UsageError(f"{what}: {shortened(reason, 300)}") from error

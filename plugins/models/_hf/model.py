@@ -1,0 +1,60 @@
+"""What Hugging Face models have in common as plugins: their folder, and their tokenizer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ....engine.options import REQUIRED, ModelPath, option
+from .library import require
+
+if TYPE_CHECKING:
+    from .folder import Folder
+    from .reader import Reader
+
+
+@attrs.frozen(kw_only=True)
+class HfModel:
+    """A folder with a model in Hugging Face's layout, or the id of one on its hub. No code of the model's own is run."""
+
+    NAME: ClassVar[str] = ""
+
+    path: ModelPath = option(REQUIRED, "the model: a folder, or a Hugging Face id such as owner/name")
+    revision: str = option("", "branch, tag or commit of a Hugging Face id; empty: its main branch")
+    gguf: str = option("", "name of the GGUF file in the folder to take the weights from; empty: none")
+    max_length: int = option(0, "tokens at most, more are cut; 0: what the model itself takes", min=0)
+
+    def folder(self, *, weights: bool = False) -> Folder:
+        """The folder, fetched from the hub where it has to be; its weights only if asked for."""
+        require(self.NAME)
+        from .folder import open_folder  # noqa: PLC0415 - below are seconds of imports
+
+        return open_folder(str(self.path), self.revision, self.gguf, weights=weights)
+
+    def decode(self, tokens: NDArray[np.int32]) -> str:
+        """The text of tokens, special ones left out."""
+        return self.reader().decode(tokens)
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokens that end a text, as generation configuration, configuration and tokenizer name them."""
+        return self.reader().end_tokens
+
+    def reader(self) -> Reader:
+        """The tokenizer with the model's limits, read once a process."""
+        require(self.NAME)
+        return _reader(str(self.path), self.revision, self.gguf, self.max_length)
+
+
+@lru_cache(maxsize=4)
+def _reader(path: str, revision: str, gguf: str, max_length: int) -> Reader:
+    from .folder import open_folder  # noqa: PLC0415
+    from .reader import Reader  # noqa: PLC0415
+
+    folder = open_folder(path, revision, gguf, weights=bool(gguf))
+    config: Any = folder.config()
+    return Reader.of(folder, config, max_length)

@@ -1,0 +1,125 @@
+"""The linear probe: a classifier's head, fitted to what the frozen encoder says of the texts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from ....engine.contracts import Blueprint, Examples, Tokens
+from ....engine.errors import UsageError
+from ....engine.record.cache import Cached, arrays_sha256, cached, key_of
+from ....engine.workplace import Report, Workplace
+from .classifier_net import Classifier
+
+BATCH_TOKENS = 4096
+"""Tokens of a batch, padding counted: some 100 MB of activations for a small encoder."""
+
+NEARLY_CONSTANT = 1e-3
+"""Features that vary by less than this share of the others' are scaled as if by this much: dividing by a rounding error would make
+weights without bound."""
+
+
+def probe(
+    build: Callable[[Blueprint, torch.dtype], Classifier],
+    blueprint: Blueprint,
+    data: Examples,
+    *,
+    weights: str,
+    strength: float,
+    workplace: Workplace,
+) -> Cached:
+    """The head for encoded `data`, kept under a key of all that it depends on.
+
+    That is the encoder (`weights` is the hash of its files), tokens, labels, options, versions, and the kind of device: the
+    features come from a GPU where there is one, in float32 everywhere.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    key = key_of(
+        {
+            "blueprint": [blueprint.architecture, blueprint.config],
+            "weights": weights,
+            "data": arrays_sha256({**data.inputs.arrays(), "labels": data.labels}),
+            "strength": strength,
+            "versions": [torch.__version__, transformers.__version__, sklearn.__version__],
+            "device": device.type,
+        }
+    )
+
+    def fit() -> dict[str, NDArray[np.float32]]:
+        rows = features(build(blueprint, torch.float32), data.inputs, device, workplace.report)
+        return fit_head(rows, data.labels, blueprint.config["classes"], strength)
+
+    return cached(workplace.cache / "models", key, fit)
+
+
+def features(net: Classifier, tokens: Tokens, device: torch.device, report: Report) -> NDArray[np.float64]:
+    """Pooled hidden states `(n, d)` in the module's precision, texts of like length computed together."""
+    order = np.argsort(tokens.lengths, kind="stable")[::-1]
+    lengths, found = tokens.lengths[order].tolist(), list[NDArray[np.float64]]()
+    net = net.to(device)
+    start = 0
+    while start < len(order):
+        size = max(1, BATCH_TOKENS // lengths[start])
+        batch = _padded(tokens[order[start : start + size]], device)
+        with torch.inference_mode():
+            found.append(net.features(**batch).double().cpu().numpy())
+        start += size
+        report("features", min(start, len(order)), len(order))
+    rows = np.concatenate(found)
+    return rows[np.argsort(order, kind="stable")]
+
+
+def _padded(tokens: Tokens, device: torch.device) -> dict[str, torch.Tensor]:
+    """Sequences side by side, padding to the right and masked out."""
+    longest = int(tokens.lengths.max())
+    mask = np.arange(longest) < tokens.lengths[:, None]
+
+    def laid(values: NDArray[Any]) -> torch.Tensor:
+        square = np.zeros(mask.shape, dtype=np.int64)
+        square[mask] = values
+        return torch.from_numpy(square).to(device)
+
+    found = {
+        "input_ids": laid(tokens.ids),
+        "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(device),
+    }
+    return found if tokens.types is None else {**found, "token_type_ids": laid(tokens.types)}
+
+
+def fit_head(
+    rows: NDArray[np.float64], labels: NDArray[np.int64], classes: int, strength: float
+) -> dict[str, NDArray[np.float32]]:
+    """`head.weight (classes, d)` and `head.bias (classes,)` of a logistic regression, `strength` being scikit-learn's `C`.
+
+    It is fitted to standardised features, `z = (x - m) / s` (s not below `NEARLY_CONSTANT`), and `W z + b = (W / s) x + (b - W m / s)`. Two classes have
+    one log-odds; logits `(0, odds)` say the same. A class without examples gets the smallest bias of the others, less
+    `log n`: it is rarer than one in n. Raises `UsageError` where there is only one class.
+    """
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - a second to import
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    if len(np.unique(labels)) < 2:
+        raise UsageError("model hf-classifier: the texts that its head is fitted to are all of one class")
+    scaler = StandardScaler().fit(rows)
+    typical = np.sqrt(np.mean(scaler.scale_**2))
+    scaler.scale_ = np.maximum(scaler.scale_, NEARLY_CONSTANT * typical)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a head that boosting starts from, not a result
+        fitted: Any = LogisticRegression(C=strength, max_iter=1000).fit(scaler.transform(rows), labels)
+    W, b = fitted.coef_ / scaler.scale_, fitted.intercept_
+    b = b - W @ scaler.mean_
+    if len(W) == 1:
+        W, b = np.vstack([np.zeros_like(W), W]), np.concatenate([[0.0], b])
+    weight = np.zeros((classes, rows.shape[1]))
+    bias = np.full(classes, b.min() - np.log(len(labels)))
+    weight[fitted.classes_], bias[fitted.classes_] = W, b
+    return {"head.weight": weight.astype(np.float32), "head.bias": bias.astype(np.float32)}

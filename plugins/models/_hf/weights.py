@@ -1,0 +1,120 @@
+"""Where a model's weights lie: in its own safetensors files, or in a copy made of them once."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+from contextlib import nullcontext, redirect_stderr, suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+import transformers
+from safetensors.torch import save_file
+
+from ....engine.contracts import WeightInfo
+from ....engine.errors import UsageError
+from ....engine.options import MODEL_SUFFIXES
+from ....engine.record.atomic import write_text
+from ....engine.record.cache import key_of
+from ....engine.record.hashes import file_sha256_cached, folder_sha256
+from ....engine.workplace import Workplace
+from .folder import Folder
+from .names import stored_names
+from .nets import Kind, empty, loaded, weights
+
+
+@attrs.frozen(kw_only=True)
+class Layout:
+    """The parameters of a folder's model, and whether its files can serve as they are."""
+
+    weights: tuple[WeightInfo, ...]
+    own_files: bool
+
+
+def layout(folder: Folder, config: Any, kind: Kind) -> Layout:
+    """Parameters from the configuration, names and dtypes from the headers of the files; no weight is read.
+
+    Where a parameter is not in the safetensors files as it is (there are none, or transformers puts it together from
+    several), all are named and typed as the copy will have them.
+    """
+    module = empty(config, kind, str(folder))
+    infos, header = weights(module), folder.header()
+    names = stored_names({i.name: i.shape for i in infos}, header, str(module.base_model_prefix))
+    if names is None:
+        dtype = str(_copy_dtype(folder, config)).removeprefix("torch.")
+        return Layout(weights=tuple(attrs.evolve(i, dtype=dtype) for i in infos), own_files=False)
+    told = (
+        attrs.evolve(
+            i, dtype=header[names[i.name]][0], stored=names[i.name] if names[i.name] != i.name else ""
+        )
+        for i in infos
+    )
+    return Layout(weights=tuple(told), own_files=True)
+
+
+def weight_files(
+    folder: Folder, config: Any, kind: Kind, own_files: bool, workplace: Workplace
+) -> tuple[Path, ...]:
+    """The safetensors files to open. Their folder is one that transformers can load the model from, too.
+
+    A copy is kept in the cache under the hash of what it was made from, and made anew where its bytes are not the recorded ones.
+    """
+    if own_files:
+        return folder.shards()
+    key = key_of(
+        {
+            "content": folder_sha256(folder.path, workplace.cache, MODEL_SUFFIXES),
+            "gguf": folder.gguf,
+            "kind": kind,
+            "dtype": str(_copy_dtype(folder, config)),
+            "transformers": transformers.__version__,
+        }
+    )
+    place = workplace.cache / "models" / key
+    file, manifest = place / "model.safetensors", place / "manifest.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads(manifest.read_text())["sha256"] == file_sha256_cached(file, workplace.cache):
+            return (file,)
+    _convert(folder, config, kind, place, workplace)
+    return (file,)
+
+
+def _copy_dtype(folder: Folder, config: Any) -> torch.dtype:
+    """The configuration's own dtype; float32 where it names none, and for GGUF, whose numbers it holds exactly."""
+    told = None if folder.gguf else getattr(config, "dtype", None)
+    told = getattr(torch, told, None) if isinstance(told, str) else told
+    return told if isinstance(told, torch.dtype) else torch.float32
+
+
+def _convert(folder: Folder, config: Any, kind: Kind, place: Path, workplace: Workplace) -> None:
+    """Write the weights under their parameters' names; the folder gets its name when it is whole."""
+    if not folder.gguf and not folder.shards() and not any(folder.path.glob("pytorch_model*.bin")):
+        raise UsageError(f"{folder}: no weights: neither model.safetensors nor pytorch_model.bin")
+    what = "dequantising" if folder.gguf else "converting"
+    workplace.report(what, 0, 0)
+    with (
+        redirect_stderr(io.StringIO()) if folder.gguf else nullcontext()
+    ):  # a progress bar that cannot be switched off
+        module = loaded(folder.path, config, kind, _copy_dtype(folder, config), gguf=folder.gguf)
+    tied = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    tensors = dict(module.named_parameters()) | {
+        n: t for n, t in module.state_dict().items() if n not in tied
+    }
+    place.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(dir=place.parent, prefix=".making-"))
+    try:
+        whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        save_file(whole, making / "model.safetensors", metadata={"format": "pt"})
+        config.to_json_file(making / "config.json")
+        sha256 = file_sha256_cached(making / "model.safetensors", workplace.cache)
+        write_text(making / "manifest.json", json.dumps({"sha256": sha256}) + "\n")
+        shutil.rmtree(place, ignore_errors=True)  # what is there is damaged
+        with suppress(FileExistsError, OSError):  # another process was faster
+            making.rename(place)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    workplace.report(what, 1, 1)

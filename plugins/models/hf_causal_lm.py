@@ -1,0 +1,96 @@
+"""A causal language model of Hugging Face's, to continue texts with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+
+from ...engine.contracts import Blueprint, Examples, ModelSource, Prompts, Splits
+from ...engine.errors import UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.options import option
+from ...engine.record.hashes import files_sha256
+from ...engine.workplace import Workplace
+from ._hf.model import HfModel
+
+
+@attrs.frozen(kw_only=True)
+class HfCausalLm(HfModel):
+    """A causal language model in Hugging Face's layout: safetensors, PyTorch's .bin, or GGUF.
+
+    safetensors are opened as they are; other files are converted once, GGUF to float32. Weights keep their stored precision.
+    Prompt and completion are tokenised apart and an end token follows; tokenizers that open every text with a space do so
+    with the completion.
+    """
+
+    NAME: ClassVar[str] = "hf-causal-lm"
+
+    chat_template: bool = option(
+        False, "wrap every prompt as a user's message, in the tokenizer's chat template"
+    )
+
+    def blueprint(self, splits: Splits) -> Blueprint:
+        """Parameters from the configuration and from the headers of the weight files."""
+        _check_inputs(splits.train)
+        folder = self.folder()
+        from ._hf.nets import as_json, check_kind  # noqa: PLC0415
+        from ._hf.weights import layout  # noqa: PLC0415
+
+        config = folder.config()
+        check_kind(config, "causal", str(folder))
+        return Blueprint(
+            architecture=f"causal-lm/{config.model_type}",
+            config={"hf": as_json(config)},
+            weights=layout(folder, config, "causal").weights,
+        )
+
+    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+        """The weights where they lie, or their converted copy in the cache. Nothing is random."""
+        blueprint, folder = self.blueprint(splits), self.folder(weights=True)
+        from ._hf.weights import layout, weight_files  # noqa: PLC0415
+
+        config = folder.config()
+        own = layout(folder, config, "causal").own_files
+        files = weight_files(folder, config, "causal", own, workplace)
+        return ModelSource(
+            blueprint=blueprint,
+            files=files,
+            sha256=files_sha256(files, workplace.cache),
+            build=Build(folder=files[0].parent, layers=blueprint.config["hf"]["num_hidden_layers"]),
+        )
+
+    def encode(self, examples: Examples) -> Examples:
+        """Prompts and completions as tokens. Raises `UsageError` naming an example whose completion does not fit."""
+        _check_inputs(examples)
+        tokens = self.reader().prompts(examples.inputs, chat=self.chat_template)
+        return attrs.evolve(examples, inputs=tokens)
+
+
+@attrs.frozen(kw_only=True)
+class Build:
+    """Makes the torch module of a blueprint, which may have fewer than the folder's `layers`."""
+
+    folder: Path
+    layers: int | None
+
+    def __call__(self, blueprint: Blueprint, dtype: Any) -> Any:
+        """The module with its weights in `dtype`, in evaluation mode."""
+        from ._hf.nets import loaded, rebuilt  # noqa: PLC0415
+
+        config = rebuilt(blueprint.config["hf"], self.layers)
+        return loaded(self.folder, config, "causal", dtype)
+
+
+def _check_inputs(examples: Examples) -> None:
+    if not isinstance(examples.inputs, Prompts):
+        raise UsageError("model hf-causal-lm takes texts to continue; this task's inputs are something else")
+
+
+@hookimpl
+def register_models(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `hf-causal-lm`."""
+    register("hf-causal-lm", HfCausalLm)

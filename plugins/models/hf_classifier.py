@@ -1,0 +1,130 @@
+"""An encoder of Hugging Face's with a linear head, to classify texts with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import attrs
+import numpy as np
+
+from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, Texts, WeightInfo
+from ...engine.errors import UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.options import option, positive
+from ...engine.record.hashes import files_sha256
+from ...engine.workplace import Workplace
+from ._hf.model import HfModel
+
+
+@attrs.frozen(kw_only=True)
+class HfClassifier(HfModel):
+    """A text encoder in Hugging Face's layout (or a decoder's hidden states), pooled, under a linear head.
+
+    The head is fitted before boosting: a logistic regression on the frozen encoder's vectors of the task's source domain, or
+    of its training split where it has none. Weights are the encoder's, `model.…`, and `head.weight`, `head.bias`.
+    """
+
+    NAME: ClassVar[str] = "hf-classifier"
+
+    pooling: Literal["mean", "cls", "last", "max"] = option(
+        "mean", "one vector of a text: the mean or maximum over its tokens, the first or the last of them"
+    )
+    head_c: float = option(1.0, "inverse strength of the head's L2 penalty (scikit-learn's C)", positive)
+
+    def blueprint(self, splits: Splits) -> Blueprint:
+        """Parameters from the configuration, the headers of the weight files, and the number of classes."""
+        _check_inputs(splits.train)
+        if len(splits.classes) < 2:
+            raise UsageError("model hf-classifier tells classes apart; this task has none")
+        folder = self.folder()
+        from ._hf.nets import as_json, check_kind  # noqa: PLC0415
+        from ._hf.weights import layout  # noqa: PLC0415
+
+        config = folder.config()
+        check_kind(config, "encoder", str(folder))
+        weights = (
+            attrs.evolve(info, name=f"model.{info.name}", stored=info.stored or info.name)
+            for info in layout(folder, config, "encoder").weights
+        )
+        classes = len(splits.classes)
+        head = (
+            WeightInfo(name="head.weight", shape=(classes, config.hidden_size), role="head"),
+            WeightInfo(name="head.bias", shape=(classes,)),
+        )
+        return Blueprint(
+            architecture=f"classifier/{config.model_type}",
+            config={"hf": as_json(config), "pooling": self.pooling, "classes": classes},
+            weights=(*weights, *head),
+        )
+
+    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+        """The encoder's weights where they lie (or converted), and the head's from the cache, fitted if it is not there."""
+        blueprint, folder = self.blueprint(splits), self.folder(weights=True)
+        from ._hf.probe import probe  # noqa: PLC0415
+        from ._hf.weights import layout, weight_files  # noqa: PLC0415
+
+        config = folder.config()
+        own = layout(folder, config, "encoder").own_files
+        files = weight_files(folder, config, "encoder", own, workplace)
+        encoder = Build(folder=files[0].parent, head=None, layers=blueprint.config["hf"]["num_hidden_layers"])
+        head = probe(
+            encoder,
+            blueprint,
+            self.encode(splits.source or splits.train),
+            weights=files_sha256(files, workplace.cache),
+            strength=self.head_c,
+            workplace=workplace,
+        )
+        files = (*files, head.path)
+        return ModelSource(
+            blueprint=blueprint,
+            files=files,
+            sha256=files_sha256(files, workplace.cache),
+            build=attrs.evolve(encoder, head=head.path),
+        )
+
+    def encode(self, examples: Examples) -> Examples:
+        """Texts, or pairs of them, as tokens."""
+        _check_inputs(examples)
+        return attrs.evolve(examples, inputs=self.reader().texts(examples.inputs))
+
+
+@attrs.frozen(kw_only=True)
+class Build:
+    """Makes the torch module of a blueprint, which may have fewer than the folder's `layers`."""
+
+    folder: Path
+    head: Path | None
+    """Its safetensors file; None: a head yet to be fitted."""
+    layers: int | None
+
+    def __call__(self, blueprint: Blueprint, dtype: Any) -> Any:
+        """The module with its weights in `dtype`, in evaluation mode."""
+        from safetensors.torch import load_file  # noqa: PLC0415
+
+        from ._hf.classifier_net import Classifier  # noqa: PLC0415
+        from ._hf.nets import loaded, rebuilt  # noqa: PLC0415
+
+        config = rebuilt(blueprint.config["hf"], self.layers)
+        config.use_cache = False  # a decoder's hidden states are wanted, not its memory
+        encoder = loaded(self.folder, config, "encoder", dtype)
+        net = Classifier(
+            encoder, config.hidden_size, blueprint.config["classes"], blueprint.config["pooling"]
+        )
+        if self.head is not None:
+            net.load_state_dict(load_file(self.head), strict=False)
+        net.head.to(dtype)
+        return net.eval()
+
+
+def _check_inputs(examples: Examples) -> None:
+    if not isinstance(examples.inputs, Texts):
+        raise UsageError("model hf-classifier takes texts to classify; this task's inputs are something else")
+
+
+@hookimpl
+def register_models(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `hf-classifier`."""
+    register("hf-classifier", HfClassifier)

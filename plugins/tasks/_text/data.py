@@ -1,0 +1,177 @@
+"""Where a task of texts has its rows from, and how they are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ....engine.errors import UsageError
+from ....engine.options import DatasetPath, FilePath, option
+from ....engine.splitting import stratified
+from .._frames import row_ids
+from .rows import Row, Rows, read_dataset, read_file
+
+PARTS = ("train", "validation", "test")
+Index = NDArray[np.int64]
+Check = Callable[[Rows, Sequence[Row]], None]
+
+
+@attrs.frozen(eq=False)
+class Gathered:
+    """Rows in the order of their `ids` `(n,)`, and the part that each was given to (`said`); "" where none was."""
+
+    rows: Sequence[Row]
+    said: Sequence[str]
+    ids: Index
+
+    def take(self, indices: Index) -> Gathered:
+        """The rows at `indices`, in that order."""
+        chosen: list[int] = indices.tolist()
+        return Gathered([self.rows[i] for i in chosen], [self.said[i] for i in chosen], self.ids[indices])
+
+
+@attrs.frozen(kw_only=True)
+class TextData:
+    """Files or a Hugging Face data set; validation and test are given, or drawn from the rest.
+
+    A part that is given by a file (or a split of a data set) is taken as it is; shares are drawn only for those that are not.
+    """
+
+    path: FilePath = option("", "the rows: .csv, .tsv, .parquet or .jsonl")
+    validation_path: FilePath = option("", "rows for validation; empty: a share of the others")
+    test_path: FilePath = option("", "rows for the test; empty: a share of the others")
+    dataset: DatasetPath = option("", "instead of path: a data set's folder, or a Hugging Face id")
+    subset: str = option("", "the data set's configuration, where it has several")
+    train_split: str = option("train", "the data set's split to train on")
+    validation_split: str = option("", "the data set's split for validation; empty: a share of train_split")
+    test_split: str = option("", "the data set's split for the test; empty: a share of train_split")
+    split: str = option("", 'a column that says "train", "validation" or "test" row by row; empty: none')
+    validation: float = option(
+        0.2, "share of the rows for validation, where none are given", min=0.01, max=0.49
+    )
+    test: float = option(0.2, "share of the rows for the test, where none are given", min=0.01, max=0.49)
+    limit: int = option(0, "examples at most, of every class its share, drawn at random; 0: all", min=0)
+
+    def __attrs_post_init__(self) -> None:
+        """Exactly one place to read from, and nothing said that belongs to the other."""
+        if bool(self.path) == bool(self.dataset):
+            raise ValueError('needs "path" or "dataset", one of them')
+        of_datasets = {
+            "subset": self.subset,
+            "validation_split": self.validation_split,
+            "test_split": self.test_split,
+        }
+        of_files = {"validation_path": self.validation_path, "test_path": self.test_path}
+        for name, value in (of_datasets if self.path else of_files).items():
+            if value:
+                raise ValueError(f'"{name}" belongs to "{"dataset" if self.path else "path"}"')
+        if self.split and any((*of_files.values(), self.validation_split, self.test_split)):
+            raise ValueError('"split" names a column that divides all rows; give no parts beside it')
+
+    @property
+    def where(self) -> str:
+        """What the rows come from, for messages."""
+        return self.path or self.dataset
+
+    def gather(
+        self, columns: Mapping[str, str], check: Check, keep: Callable[[Row], bool] = lambda _: True
+    ) -> Gathered:
+        """Read the `columns` (each with what it is for), and order the rows that are kept by their ids.
+
+        `check` is shown every file's rows, and raises for what the task cannot take.
+        """
+        rows, said = self._read(columns, check)
+        kept = [i for i, row in enumerate(rows) if keep(row)]
+        # Equal rows get their ids in the order of their parts, not of the file.
+        kept.sort(key=lambda i: said[i])
+        ids = ids_of([rows[i] for i in kept], list(columns))
+        order = np.argsort(ids, kind="stable")
+        return Gathered([rows[kept[i]] for i in order], [said[kept[i]] for i in order], ids[order])
+
+    def divide(
+        self, found: Gathered, stratum: Callable[[Row], str], rng: np.random.Generator
+    ) -> tuple[Gathered, dict[str, Index]]:
+        """Limit the rows, and give the indices of every part, each stratum divided on its own.
+
+        Raises `UsageError` for a part without a row.
+        """
+        names = [(part, stratum(row)) for part, row in zip(found.said, found.rows, strict=True)]
+        if self.limit and self.limit < len(found.ids):
+            chosen = sampled(found.ids, names, self.limit, rng)
+            found, names = found.take(chosen), [names[i] for i in chosen]
+        return found, self._parts(np.array(found.said), found.ids, names, rng)
+
+    def _read(self, columns: Mapping[str, str], check: Check) -> tuple[list[Row], list[str]]:
+        """All rows, and the part that each was given to; "" where none was."""
+        wanted = {**columns, self.split: "split"} if self.split else columns
+        rows, said = list[Row](), list[str]()
+        for part, source in self._sources().items():
+            found = source.of(wanted)
+            check(source, found)
+            for row in found:
+                said.append(row.pop(self.split) if self.split else "" if part == "train" else part)
+            rows += found
+        wrong = sorted(set(said) - {"", *PARTS}) or ([""] if self.split and "" in said else [])
+        if wrong:
+            raise UsageError(
+                f'{self.where}: column "{self.split}" says "{wrong[0]}"; allowed: {", ".join(sorted(PARTS))}'
+            )
+        return rows, said
+
+    def _sources(self) -> dict[str, Rows]:
+        if self.dataset:
+            names = dict(zip(PARTS, (self.train_split, self.validation_split, self.test_split), strict=True))
+            return read_dataset(self.dataset, self.subset, {p: n for p, n in names.items() if n})
+        paths = dict(zip(PARTS, (self.path, self.validation_path, self.test_path), strict=True))
+        return {part: read_file(path) for part, path in paths.items() if path}
+
+    def _parts(
+        self, said: NDArray[np.str_], ids: Index, names: Sequence[tuple[str, str]], rng: np.random.Generator
+    ) -> dict[str, Index]:
+        free = np.flatnonzero(said == "")
+        shares = {"validation": self.validation, "test": self.test}
+        shares = {part: share for part, share in shares.items() if not (said == part).any()}
+        number = {name: i for i, name in enumerate(sorted(set(names)))}
+        labels = np.array([number[name] for name in names], dtype=np.int64)
+        drawn = stratified(ids[free], labels[free], shares, rng) if len(free) else {}
+        parts = {
+            part: np.sort(np.concatenate([np.flatnonzero(said == part), free[drawn.get(part, free[:0])]]))
+            for part in PARTS
+        }
+        for part, index in parts.items():
+            if len(index) == 0:
+                raise UsageError(
+                    f"{self.where}: no row is left for {part}; every class gives its share of rows to it"
+                )
+        return parts
+
+
+def sampled(ids: Index, strata: Sequence[Any], count: int, rng: np.random.Generator) -> Index:
+    """`count` indices, of every stratum its share (largest remainders first), drawn by id: the order does not matter."""
+    names = sorted(set(strata))
+    members = {name: np.flatnonzero([s == name for s in strata]) for name in names}
+    exact = {name: count * len(members[name]) / len(ids) for name in names}
+    sizes = {name: int(share) for name, share in exact.items()}
+    by_remainder = sorted(names, key=lambda name: (sizes[name] - exact[name], name))
+    for name in by_remainder[: count - sum(sizes.values())]:
+        sizes[name] += 1
+    drawn = [
+        rng.permutation(members[name][np.argsort(ids[members[name]], kind="stable")])[: sizes[name]]
+        for name in names
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def ids_of(rows: Sequence[Row], columns: Sequence[str]) -> Index:
+    """Ids from what the rows say; see `_frames.row_ids`."""
+    from pandas import DataFrame  # noqa: PLC0415
+
+    if not rows:
+        return np.empty(0, dtype=np.int64)
+    return row_ids(
+        DataFrame({str(i): [row[name] for row in rows] for i, name in enumerate(columns)}, dtype=object)
+    )

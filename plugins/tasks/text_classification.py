@@ -1,0 +1,119 @@
+"""Texts, or pairs of texts, to be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.contracts import Examples, Outcome, Predictions, Splits, Texts
+from ...engine.errors import UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.judging import judge_labels
+from ...engine.options import FilePath, option
+from ._text.data import TextData, ids_of
+from ._text.rows import Row, Rows, read_file
+from ._text.templates import Template, readable
+
+MOST_CLASSES = 1000
+
+
+@attrs.frozen(kw_only=True)
+class TextClassification(TextData):
+    """Rows of a file or a Hugging Face data set: classify the `label` column from a text, or from a pair of texts.
+
+    An example is known by its texts and its label; the order of the rows changes nothing.
+    """
+
+    text: tuple[str, ...] | str = option("text", "the column with the text, or a list of two for pairs")
+    template: str = option("", "instead of text: one text made of columns, such as {title}: {body}", readable)
+    label: str = option("label", "the column to predict")
+    drop: tuple[str, ...] = option((), "labels whose rows are left out")
+    source: FilePath = option("", "a file of the same columns that the base model's head is fitted to first")
+
+    def __attrs_post_init__(self) -> None:
+        """One text or two, from columns or from a template."""
+        TextData.__attrs_post_init__(self)
+        if self.template and self.text != "text":
+            raise ValueError('give "text" or "template", not both')
+        if self.template and "{" not in self.template:
+            raise ValueError('"template" names no column; write it as {column}, or use "text"')
+        if not isinstance(self.text, str) and not 1 <= len(self.text) <= 2:
+            raise ValueError(f'"text" names one column, or two for pairs, not {len(self.text)}')
+
+    def load(self, rng: np.random.Generator) -> Splits:
+        """Read and split. Raises `UsageError` naming file, column and row at fault."""
+        columns = {**{name: "text" for t in self._templates for name in t.fields}, self.label: "label"}
+        found = self.gather(columns, self._check, lambda row: row[self.label] not in self.drop)
+        source = self._source(columns) if self.source else []
+        classes = self._classes(found.rows, source)
+        found, parts = self.divide(found, lambda row: row[self.label], rng)
+        whole = self._examples(found.rows, found.ids, classes)
+        return Splits(
+            **{part: whole.take(index) for part, index in parts.items()},
+            source=self._examples(source, ids_of(source, list(columns)), classes) if source else None,
+            classes=classes,
+        )
+
+    def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
+        """Right when the class is."""
+        return judge_labels(examples, predictions)
+
+    @property
+    def _templates(self) -> tuple[Template, ...]:
+        if self.template:
+            return (Template.parse(self.template),)
+        names = (self.text,) if isinstance(self.text, str) else self.text
+        return tuple(Template.column(name) for name in names)
+
+    def _check(self, rows: Rows, found: Sequence[Row]) -> None:
+        """Refuse a row without a label or without a text."""
+        for number, row in enumerate(found, 1):
+            if not row[self.label]:
+                raise UsageError(
+                    f'{rows.where}: column "{self.label}" is empty in row {number}; every row needs a label'
+                )
+            for template in self._templates:
+                if not template.fill(row).strip():
+                    names = ", ".join(f'"{name}"' for name in template.fields)
+                    raise UsageError(f"{rows.where}: no text in row {number} (column {names})")
+
+    def _source(self, columns: dict[str, str]) -> list[Row]:
+        rows = read_file(self.source)
+        found = rows.of(columns)
+        self._check(rows, found)
+        found = [row for row in found if row[self.label] not in self.drop]
+        if not found:
+            raise UsageError(f"{self.source}: no row is left")
+        ids = ids_of(found, list(columns))
+        return [found[i] for i in np.argsort(ids, kind="stable")]
+
+    def _classes(self, rows: Sequence[Row], source: Sequence[Row]) -> tuple[str, ...]:
+        found = {row[self.label] for row in (*rows, *source)}
+        if len(found) < 2:
+            raise UsageError(
+                f'{self.where}: column "{self.label}" needs at least 2 different values to tell apart, and has {len(found)}'
+            )
+        if len(found) > MOST_CLASSES:
+            raise UsageError(
+                f'{self.where}: column "{self.label}" has {len(found)} different values; it is no class label'
+            )
+        return tuple(sorted(found))
+
+    def _examples(self, rows: Sequence[Row], ids: NDArray[np.int64], classes: tuple[str, ...]) -> Examples:
+        position = {name: i for i, name in enumerate(classes)}
+        texts = Texts(tuple(tuple(t.fill(row) for t in self._templates) for row in rows))
+        return Examples(
+            ids=ids,
+            inputs=texts,
+            labels=np.array([position[row[self.label]] for row in rows], dtype=np.int64),
+        )
+
+
+@hookimpl
+def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `text-classification`."""
+    register("text-classification", TextClassification)

@@ -1,0 +1,276 @@
+"""The torch backend on Hugging Face modules: feeding, training, merging, writing, and leaving no trace."""
+
+import attrs
+import numpy as np
+import pytest
+from hf_modules import DECODERS, ENCODERS, make, texts, torch, transformers
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from boostlora.backends.torch.backend import Torch
+from boostlora.backends.torch.devices import Exact
+from boostlora.engine.contracts import (
+    Batch,
+    FactoredUpdate,
+    GenerationRequest,
+    LinearCore,
+    TrainingRequest,
+)
+from boostlora.engine.errors import UsageError
+from boostlora.engine.sites import SiteChoice, choose_sites
+from boostlora.engine.testing import assert_close
+from boostlora.engine.testing.requests import GradientDescent
+
+KINDS = [*DECODERS, *ENCODERS]
+DOUBLE = Torch(device="cpu", dtype="float64")
+RANK = 2
+
+
+def opened(kind, folder, backend=DOUBLE, **choice):
+    source = make(kind, folder)
+    sites = choose_sites(SiteChoice(**choice), source.blueprint)
+    return backend.open(source, sites), sites
+
+
+def request_for(model, sites, kind, steps=1, start=0.1):
+    """Cores of three numbers at every site, away from zero, trained by plain descent."""
+    rng = np.random.default_rng(5)
+    parametrisations = {
+        site.name: LinearCore(
+            rank=RANK,
+            group=f"group.{i // 2}",
+            projections=rng.standard_normal((3, RANK, RANK)),
+            init=np.full(3, start),
+            exponents=(0.5, 0.5),
+        )
+        for i, site in enumerate(sites)
+    }
+    batches = [Batch(indices=rng.integers(0, 7, 5), weights=rng.uniform(0.5, 2.0, 5)) for _ in range(steps)]
+    return TrainingRequest(
+        parametrisations=parametrisations,
+        frames={site.name: model.directions(site.name, RANK) for site in sites},
+        examples=texts(kind),
+        batches=batches,
+        learning_rates=np.ones(steps),
+        optimizer=GradientDescent(),
+    )
+
+
+def gradients(model, request):
+    """Of the first batch, at the start."""
+    steps = []
+    model.train(
+        attrs.evolve(request, batches=request.batches[:1], learning_rates=np.zeros(1), trace=steps.append)
+    )
+    return steps[0].gradients
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_of_a_padded_batch_equal_those_of_the_module_one_by_one(kind, tmp_path):
+    model, _ = opened(kind, tmp_path)
+    examples, tokens = texts(kind), texts(kind).inputs
+    rows = []
+    for i in range(len(tokens)):
+        given = {"input_ids": torch.tensor(tokens.sequence(i)[None].astype(np.int64))}
+        given["attention_mask"] = torch.ones_like(given["input_ids"])
+        if tokens.types is not None:
+            types = tokens.types[tokens.offsets[i] : tokens.offsets[i + 1]]
+            given["token_type_ids"] = torch.tensor(types[None].astype(np.int64))
+        with torch.no_grad(), Exact():
+            answer = model.net.module(**given)
+        logits = answer[0] if kind in ENCODERS else answer.logits[0, tokens.starts[i] - 1 : -1]
+        rows.append(np.atleast_2d(logits.numpy()))
+    # float64 sums in another order.
+    assert_close(model.logits(examples), np.concatenate(rows), atol=1e-12, what="logits")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_of_every_core_equals_finite_differences_of_the_merged_model(kind, tmp_path):
+    model, sites = opened(kind, tmp_path)
+    request = request_for(model, sites, kind)
+    batch = request.batches[0]
+    rows = request.examples.take(batch.indices)
+
+    def loss(values):
+        updates = {}
+        for site, p in request.parametrisations.items():
+            core = np.tensordot(values[p.group], p.projections, 1)
+            updates[site] = FactoredUpdate(frame=request.frames[site], core=core, exponents=p.exponents)
+        return float(np.mean(batch.weights * model.predict(rows, updates).loss))
+
+    start = {p.group: p.init for p in request.parametrisations.values()}
+    found = gradients(model, request)
+    assert set(found) == set(start)
+    for group, value in start.items():
+        numeric = np.empty(3)
+        for i in range(3):
+            step = 1e-5 * np.eye(3)[i]
+            up, down = (loss({**start, group: value + sign * step}) for sign in (1, -1))
+            numeric[i] = (up - down) / 2e-5
+        # Central differences: rounding eps * loss / h is 1e-10, curvature h^2 is as small.
+        assert_close(found[group], numeric, atol=1e-8, rtol=1e-6, what=f"{kind}: {group}")
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "bert"])
+@pytest.mark.parametrize(
+    "change",
+    [{"micro_batch": 2}, {"micro_batch": 1}, {"checkpointing": True}],
+    ids=["two", "one", "checkpoints"],
+)
+def test_gradient_does_not_depend_on_how_the_batch_is_computed(kind, change, tmp_path):
+    whole, sites = opened(kind, tmp_path)
+    parts, _ = opened(kind, tmp_path, attrs.evolve(DOUBLE, **change))
+    request = request_for(whole, sites, kind)
+    expected = gradients(whole, request)
+    for group, gradient in gradients(parts, request).items():
+        assert_close(gradient, expected[group], atol=1e-12, rtol=1e-12, what=group)
+    assert not any(module.training for module in parts.net.module.modules())
+
+
+def test_checkpointing_of_a_model_without_layers_that_can_is_refused(tmp_path):
+    from boostlora.engine.testing.requests import make_request
+    from boostlora.engine.testing.strategies import sites_of, tiny_mlp
+
+    source = tiny_mlp(tmp_path)
+    model = Torch(device="cpu", checkpointing=True).open(source, sites_of(source))
+    with pytest.raises(UsageError, match=r"backend\.checkpointing"):
+        model.train(make_request(model, "core", steps=1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_round_leaves_the_module_tree_without_a_trace(kind, tmp_path):
+    model, sites = opened(kind, tmp_path)
+    module = model.net.module
+
+    def state():
+        return (
+            [(name, type(m), sorted(vars(m))) for name, m in module.named_modules()],
+            [(name, p.shape, p.dtype, p.requires_grad) for name, p in module.named_parameters()],
+            [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules()],
+        )
+
+    model.predict(texts(kind))  # some modules keep tables from their first call on
+    before = state()
+    training = model.train(request_for(model, sites, kind, steps=2))
+    model.assemble([(training.updates, 1.0)])
+    model.gradient(sites[0].name, texts(kind), Batch(indices=np.arange(3), weights=np.ones(3)))
+    assert state() == before
+
+
+class Watch(TorchDispatchMode):
+    """Notes the shapes of new tensors."""
+
+    def __init__(self, known):
+        super().__init__()
+        self.known, self.shapes = known, set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        answer = function(*args, **(kwargs or {}))
+        for x in tree_leaves(answer):
+            if isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() not in self.known:
+                self.shapes.add(tuple(x.shape))
+        return answer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_step_makes_nothing_of_the_size_of_a_weight(kind, tmp_path):
+    model, sites = opened(kind, tmp_path)
+    request = request_for(model, sites, kind, steps=2)
+    known = {p.untyped_storage().data_ptr() for p in model.net.module.parameters()}
+    with Watch(known) as seen:
+        model.train(request)
+    weights = {site.shape for site in sites} | {site.shape[::-1] for site in sites}
+    assert seen.shapes, "nothing was watched"
+    assert not seen.shapes & weights
+
+
+def test_sites_by_pattern_layer_and_exclusion(tmp_path):
+    _, sites = opened("qwen2", tmp_path, targets=("*.q_proj", "*.down_proj"), layers=(1,))
+    assert [site.name for site in sites] == [
+        "model.layers.1.self_attn.q_proj.weight",
+        "model.layers.1.mlp.down_proj.weight",
+    ]
+    _, rest = opened("qwen2", tmp_path, exclude=("*.mlp.*",))
+    assert len(rest) == 8
+    with pytest.raises(UsageError, match=r'"\*\.k_porj" matches no linear weight.*k_proj'):
+        opened("qwen2", tmp_path, targets=("*.k_porj",))
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "gpt2"])
+def test_greedy_continuation_equals_that_of_transformers(kind, tmp_path):
+    model, sites = opened(kind, tmp_path)
+    training = model.train(request_for(model, sites, kind))
+    examples = texts(kind)
+    three = GenerationRequest(max_new_tokens=3, end_tokens=())
+    end = int(model.generate(examples, three, training.updates, 1.0)[0][2])
+    request = GenerationRequest(max_new_tokens=6, end_tokens=(end,))
+    tried = model.generate(examples, request, training.updates, 1.0)
+    model.assemble([(training.updates, 1.0)])
+    ended = 0
+    for i, found in enumerate(tried):
+        prompt = examples.inputs.sequence(i)[: examples.inputs.starts[i]].astype(np.int64)
+        ids = torch.tensor(prompt[None])
+        with torch.no_grad():
+            said = model.net.module.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=transformers.GenerationConfig(
+                    max_new_tokens=6, do_sample=False, eos_token_id=end, pad_token_id=0
+                ),
+            )[0, len(prompt) :].tolist()
+        ended += end in said
+        np.testing.assert_array_equal(found, [token for token in said if token != end])
+    assert ended, "no continuation ended early; the test shows less than it should"
+
+
+def test_continuation_stops_where_it_is_told(tmp_path):
+    model, _ = opened("llama", tmp_path)
+    request = GenerationRequest(max_new_tokens=9, end_tokens=(), finished=lambda tokens: len(tokens) == 4)
+    assert [len(x) for x in model.generate(texts("llama"), request)] == [4] * 7
+
+
+def test_small_updates_are_not_lost_in_bfloat16(tmp_path):
+    """A thousand updates a thousandth of the weight: the sum is taken in float32 from factors and cast once."""
+    model, sites = opened("llama", tmp_path, Torch(device="cpu", dtype="bfloat16"))
+    name, rng = sites[0].name, np.random.default_rng(0)
+    base, frame = model.weight(name), model.directions(name, RANK)
+    core = rng.standard_normal((RANK, RANK)) * np.abs(base).max() * 1e-3
+    update = {name: FactoredUpdate(frame=frame, core=core)}
+    model.assemble([(update, 1.0)] * 1000)
+    total = 1000 * frame.U @ core @ frame.V.T
+    lost = np.linalg.norm(model.weight(name) - base - total) / np.linalg.norm(total)
+    assert lost < 0.05  # one rounding to 8 bits of the merged weight, and one of the base
+
+
+def test_ensemble_that_has_not_changed_is_not_written_again(tmp_path):
+    model, sites = opened("qwen2", tmp_path)
+    training = model.train(request_for(model, sites, "qwen2"))
+    parameter = model._layers[sites[0].name].parameter
+    counts = [parameter._version]
+    for _ in range(2):
+        copy = {s: attrs.evolve(u, core=u.core.copy()) for s, u in training.updates.items()}
+        model.assemble([(copy, 1.0)])
+        counts.append(parameter._version)
+    assert counts[1] > counts[0]
+    assert counts[2] == counts[1]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_gradient_in_less_precision_is_that_of_float64_to_its_roundings(dtype, tmp_path):
+    exact, sites = opened("llama", tmp_path)
+    rough, _ = opened("llama", tmp_path, Torch(device="cpu", dtype=dtype))
+    request = request_for(exact, sites, "llama", start=0.0)
+    expected, found = gradients(exact, request), gradients(rough, request)
+    unit = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}[dtype]
+    for group, gradient in expected.items():
+        # Some tens of roundings of random sign on the way through two layers.
+        assert_close(
+            found[group], gradient, atol=32 * unit * np.abs(gradient).max(), what=f"{dtype}: {group}"
+        )
+
+
+def test_device_that_is_not_there_is_refused_before_any_work():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    with pytest.raises(UsageError, match=r'backend\.device = "cuda": there is none here; there are: .*cpu'):
+        Torch(device="cuda").check()

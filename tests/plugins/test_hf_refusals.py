@@ -1,0 +1,159 @@
+"""What Hugging Face models refuse, and how they say so."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="Hugging Face models need torch")
+pytest.importorskip("transformers", reason="Hugging Face models need transformers")
+
+import hf_toys
+from hf_cases import CAUSAL, CLASSES, TEXTS, get, message, splits_of
+from safetensors.torch import load_file, save_file
+
+from boostlora.engine.contracts import Splits
+from boostlora.plugins.models.hf_causal_lm import HfCausalLm
+from boostlora.plugins.models.hf_classifier import HfClassifier
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "model"
+
+
+def test_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
+    bert = hf_toys.encoder(tmp_path / "bert")
+    said = message(lambda: HfCausalLm(path=str(bert)).blueprint(CAUSAL))
+    assert said == f"{bert}: bert is no causal language model; model hf-classifier may take it"
+
+
+@pytest.mark.parametrize(
+    ("model", "splits", "expected"),
+    [
+        (
+            HfCausalLm,
+            CLASSES,
+            "model hf-causal-lm takes texts to continue; this task's inputs are something else",
+        ),
+        (
+            HfClassifier,
+            CAUSAL,
+            "model hf-classifier takes texts to classify; this task's inputs are something else",
+        ),
+        (HfClassifier, splits_of(TEXTS), "model hf-classifier tells classes apart; this task has none"),
+    ],
+)
+def test_model_task_that_does_not_fit_is_refused(
+    tmp_path: Path, model: Any, splits: Splits, expected: str
+) -> None:
+    assert message(lambda: model(path=str(tmp_path)).blueprint(splits)) == expected
+
+
+def test_model_folder_without_a_configuration_is_refused(folder: Path) -> None:
+    folder.mkdir()
+    assert message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL)).startswith(
+        f"{folder}: no model that can be read: "
+    )
+    said = message(lambda: HfCausalLm(path=str(folder), gguf="a.gguf").blueprint(CAUSAL))
+    assert said == f'{folder}: no file "a.gguf" (model.gguf); GGUF files there: none'
+
+
+def test_model_folder_without_weights_is_refused(tmp_path: Path, folder: Path) -> None:
+    (hf_toys.causal(folder) / "model.safetensors").unlink()
+    said = message(lambda: get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path))
+    assert said == f"{folder}: no weights: neither model.safetensors nor pytorch_model.bin"
+
+
+def test_model_weight_that_is_missing_is_named(tmp_path: Path, folder: Path) -> None:
+    hf_toys.causal(folder, "llama")
+    file = folder / "model.safetensors"
+    kept = {n: t for n, t in load_file(file).items() if n != "model.layers.1.mlp.up_proj.weight"}
+    save_file(kept, file, metadata={"format": "pt"})
+    said = message(lambda: get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path))
+    assert said == f'{folder}: no weight "model.layers.1.mlp.up_proj.weight" (1 of 21 are missing)'
+
+
+def test_model_shard_that_is_missing_is_named(tmp_path: Path, folder: Path) -> None:
+    hf_toys.shard(hf_toys.causal(folder, "llama"))
+    gone = sorted(folder.glob("model-*.safetensors"))[1]
+    gone.unlink()
+    said = message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL))
+    assert said == f"{gone}: no such file, though model.safetensors.index.json names it"
+
+
+def test_model_with_damaged_weights_is_refused(folder: Path) -> None:
+    (hf_toys.causal(folder) / "model.safetensors").write_bytes(b"nothing of the kind")
+    said = message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL))
+    assert said.startswith(f"{folder / 'model.safetensors'}: not a readable safetensors file: ")
+
+
+def test_model_with_code_of_its_own_is_refused_and_the_code_not_run(folder: Path, tmp_path: Path) -> None:
+    hf_toys.causal(folder)
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass C: pass\n")
+    hf_toys.config_of(folder, model_type="own", auto_map={"AutoConfig": "own.C"})
+    said = message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL))
+    assert said.endswith("it comes with Python code of its own, which is never run")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_model_with_quantised_weights_is_refused(folder: Path) -> None:
+    hf_toys.config_of(hf_toys.causal(folder), quantization_config={"quant_method": "gptq", "bits": 4})
+    said = message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL))
+    assert said == f"{folder}: its weights are quantised; take the model they were made from"
+
+
+def test_model_tokenizer_of_another_model_is_refused(folder: Path) -> None:
+    model = HfCausalLm(path=str(hf_toys.causal(folder, vocab_size=40)))
+    said = message(lambda: model.encode(CAUSAL.train))
+    assert said.startswith("the tokenizer gives token ")
+    assert said.endswith(", and the model knows 40: they do not belong together")
+
+
+def test_model_hub_id_without_a_network_is_refused_at_once(tmp_path: Path) -> None:
+    """In a process of its own: the library reads `HF_HUB_OFFLINE` when it is imported."""
+    here = str(Path(__file__).parent)
+    code = (
+        f"import sys, time; sys.path.insert(0, {here!r}); from hf_cases import CAUSAL, message;"
+        "from boostlora.plugins.models.hf_causal_lm import HfCausalLm;"
+        "t = time.time(); print(message(lambda: HfCausalLm(path='owner/name').blueprint(CAUSAL)));"
+        "assert time.time() - t < 20"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    expected = 'model.path: no folder "owner/name" here, and not to be had from the Hugging Face hub: '
+    assert done.stdout.startswith(expected), done.stderr
+
+
+def test_model_plugins_register_without_importing_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from boostlora.engine.registry import Registry; r = Registry.load(); assert not r.broken, r.broken;"
+        "assert {'hf-causal-lm', 'hf-classifier'} <= set(r.entries('model'));"
+        "assert not {'torch', 'transformers', 'datasets', 'tokenizers'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_model_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "transformers" else find(name)
+    )
+    expected = "model hf-causal-lm needs pip install 'boostlora[hf]' (transformers is missing)"
+    assert message(lambda: HfCausalLm(path=str(tmp_path)).blueprint(CAUSAL)) == expected

@@ -1,0 +1,100 @@
+"""Boosting and verifying real pretrained models on real data."""
+
+import json
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+pytest.importorskip("transformers", reason="needs transformers")
+
+pytestmark = pytest.mark.slow
+
+PEPTIDES = """
+name = "peptides"
+rounds = {rounds}
+[task]
+use = "text-classification"
+path = "peptides.csv"
+text = "sequence"
+source = "probe.csv"
+validation = 0.3
+test = 0.3
+[model]
+use = "hf-classifier"
+path = "{minilm}"
+[optimizer]
+lr = 0.03
+steps = 15
+batch_size = 32
+over_rounds = "linear"
+[backend]
+use = "torch"
+device = "cpu"
+threads = 1
+"""
+GSM8K = """
+name = "gsm8k"
+rounds = {rounds}
+[task]
+use = "language-modelling"
+path = "gsm8k.jsonl"
+prompt = "Question: {{question}}\\nAnswer:"
+completion = " {{answer}}"
+correct = "loss"
+threshold = 1.2
+validation = 0.3
+test = 0.3
+[model]
+use = "hf-causal-lm"
+path = "{smollm2}"
+gguf = "SmolLM2-135M-Instruct.Q4_1.gguf"
+[optimizer]
+lr = 0.01
+steps = 6
+batch_size = 4
+[backend]
+use = "torch"
+device = "cpu"
+threads = 1
+"""
+
+
+def rounds_of(done):
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    return [event for event in events if event["event"] == "round_finished"]
+
+
+def test_minilm_boosted_on_peptides_gets_better_on_held_out_ones(boostlora, minilm, peptides, tmp_path):
+    (tmp_path / "spec.toml").write_text(PEPTIDES.format(rounds=4, minilm=minilm))
+    rounds = rounds_of(boostlora("run", "spec.toml", "--json", timeout=900))
+    first, last = rounds[0], rounds[-1]
+    assert last["validation"]["loss"] < first["validation"]["loss"]
+    assert last["test"]["loss"] < first["test"]["loss"]
+    assert set(last["rank"].values()) == {16}  # 4 rounds of rank 4, at every one of the 36 sites
+    assert last["overlap"] < 1e-10
+
+
+def test_smollm2_boosted_on_gsm8k_answers_has_a_lower_loss_on_held_out_ones(
+    boostlora, smollm2, gsm8k, tmp_path
+):
+    (tmp_path / "spec.toml").write_text(GSM8K.format(rounds=2, smollm2=smollm2))
+    rounds = rounds_of(boostlora("run", "spec.toml", "--json", timeout=1800))
+    first, last = rounds[0], rounds[-1]
+    assert last["validation"]["loss"] < first["validation"]["loss"]
+    assert last["test"]["loss"] < first["test"]["loss"]
+    assert len(last["rank"]) == 210
+    assert set(last["rank"].values()) == {8}
+
+
+def test_minilm_is_verified_against_the_reference(boostlora, minilm, peptides, tmp_path):
+    (tmp_path / "spec.toml").write_text(PEPTIDES.format(rounds=3, minilm=minilm))
+    done = boostlora("verify", "spec.toml", "--examples", "24", "--steps", "3", timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_smollm2_is_verified_against_the_reference_on_a_few_examples(boostlora, smollm2, gsm8k, tmp_path):
+    (tmp_path / "spec.toml").write_text(GSM8K.format(rounds=2, smollm2=smollm2))
+    slice_ = ("--examples", "4", "--steps", "2", "--set", "optimizer.batch_size=2")
+    done = boostlora("verify", "spec.toml", *slice_, timeout=1800)
+    assert done.returncode == 0, done.stdout + done.stderr

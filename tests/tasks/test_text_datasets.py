@@ -1,0 +1,74 @@
+"""Tasks of texts from Hugging Face data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from text_cases import PARTS, Write, contents, everything, load, message, reviews, sums
+
+from boostlora.plugins.tasks.language_modelling import LanguageModelling
+from boostlora.plugins.tasks.text_classification import TextClassification
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    datasets = pytest.importorskip("datasets", reason="data sets need Hugging Face's library")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
+    )
+    rows = reviews().drop(columns="title")
+    rows["label"] = (rows["label"] == "pos").astype(int)
+    made = {
+        name: datasets.Dataset.from_pandas(part, features=features, preserve_index=False)
+        for name, part in (("train", rows[:40]), ("dev", rows[40:]))
+    }
+    datasets.DatasetDict(made).save_to_disk(str(tmp_path / "saved"))
+    return tmp_path / "saved"
+
+
+def test_text_data_set_that_was_saved_is_read_with_names_of_classes(dataset: Path) -> None:
+    splits = load(TextClassification(dataset=str(dataset), test_split="dev"))
+    assert splits.classes == ("neg", "pos")
+    expected = {((text,), label) for text, label in reviews()[["text", "label"]][40:].itertuples(index=False)}
+    assert set(contents(splits, "test").values()) == expected
+    assert [len(getattr(splits, part)) for part in PARTS] == [32, 8, 20]
+
+
+def test_text_data_set_in_a_folder_of_files_is_read(
+    tmp_path: Path, write: Write, dataset: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    sums(40).to_json(folder / "train.jsonl", orient="records", lines=True)
+    sums(50).tail(10).to_json(folder / "test.jsonl", orient="records", lines=True)
+    splits = load(LanguageModelling(dataset=str(folder), test_split="test"))
+    by_file = load(LanguageModelling(path=write(sums(40)), test_path=write(sums(50).tail(10), "t.csv")))
+    assert everything(splits) == everything(by_file)
+    assert capfd.readouterr().err == ""
+
+
+def test_text_data_set_without_the_split_is_refused(dataset: Path) -> None:
+    said = message(lambda: TextClassification(dataset=str(dataset), test_split="test"))
+    assert said == f'{dataset}: no split "test" (test); there are: train, dev'
+
+
+def test_text_data_set_with_secret_labels_is_refused(tmp_path: Path, dataset: Path) -> None:
+    import datasets
+
+    secret = datasets.load_from_disk(str(dataset))["dev"].map(lambda _: {"label": -1})
+    datasets.DatasetDict({"train": secret}).save_to_disk(str(tmp_path / "secret"))
+    said = message(lambda: TextClassification(dataset=str(tmp_path / "secret")))
+    assert said == f'{tmp_path / "secret"} (train): column "label" is empty in row 1'
+
+
+def test_text_data_set_that_is_not_there_is_refused(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    said = message(lambda: TextClassification(dataset="owner/nowhere"))
+    expected = (
+        'task.dataset: "owner/nowhere" is no data set that can be read, here or on the Hugging Face hub: '
+    )
+    assert said.startswith(expected)

@@ -1,0 +1,128 @@
+"""What excuses a step of training: errors of gradients through the optimiser, and the truth asked again."""
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boostlora.backends.reference.backend import Reference
+from boostlora.backends.reference.optimizers import RULES
+from boostlora.engine.errors import UsageError
+from boostlora.engine.testing import assert_close
+from boostlora.engine.testing.requests import KINDS, make_request
+from boostlora.engine.testing.strategies import sites_of, tiny_mlp
+from boostlora.engine.verify.criterion import FLOOR, MULTIPLE, QUANTITIES, Criterion, dtype_of, order
+from boostlora.engine.verify.local import Local, updates_of
+from boostlora.engine.verify.transfer import transfer_of
+from boostlora.plugins.optimizers.adam import Adam
+from boostlora.plugins.optimizers.sgd import Sgd
+
+OPTIMIZERS = (Adam(lr=0.1), Adam(lr=0.1, beta1=0.5, beta2=0.9), Sgd(lr=0.1), Sgd(lr=0.1, momentum=0.9))
+
+
+def played(optimizer, gradients):
+    """Values after every step, from zero."""
+    value, state, values = np.zeros(gradients.shape[1]), {}, []
+    for step, gradient in enumerate(gradients, start=1):
+        direction, state = RULES[optimizer.rule](optimizer, value, gradient, state, step)
+        value = value - optimizer.lr * direction
+        values.append(value)
+    return values
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(OPTIMIZERS),
+    st.floats(1e-9, 10.0),
+    st.integers(1, 30),
+)
+def test_difference_of_numbers_is_explained_by_the_errors_of_their_gradients(seed, optimizer, size, steps):
+    rng = np.random.default_rng(seed)
+    gradients = rng.standard_normal((steps, 6)) * 10.0 ** rng.uniform(-8, 0, 6)
+    # Errors from far below to far above the gradients themselves, of any sign.
+    errors = size * rng.uniform(-1, 1, gradients.shape) * 10.0 ** rng.uniform(-8, 0, 6)
+    transfer = transfer_of(optimizer)
+    truth, other = played(optimizer, gradients), played(optimizer, gradients + errors)
+    for step in range(1, steps + 1):
+        transfer.add(step, optimizer.lr, gradients[step - 1], np.abs(errors[step - 1]))
+        # 1e-12: the rounding of up to 30 steps of size 0.1.
+        assert (np.abs(truth[step - 1] - other[step - 1]) <= transfer.total + 1e-12).all()
+
+
+def test_wrong_rate_is_not_explained_by_errors_of_gradients():
+    gradients = np.ones((1, 3))
+    transfer = transfer_of(OPTIMIZERS[0])
+    transfer.add(1, 0.1, gradients[0], np.full(3, 1e-12))
+    assert np.max(transfer.total) < 1e-3 * 0.1 * 0.01
+
+
+def test_rule_that_is_not_known_explains_nothing():
+    @attrs.frozen
+    class Lion:
+        rule: str = "lion"
+
+    transfer = transfer_of(Lion())
+    transfer.add(1, 0.1, np.ones(3), np.ones(3))
+    assert transfer.total == 0.0
+
+
+@pytest.fixture
+def model(tmp_path):
+    source = tiny_mlp(tmp_path)
+    return Reference().open(source, sites_of(source))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_step_that_is_asked_again_at_the_truths_own_numbers_is_that_step(model, kind):
+    request = attrs.evolve(make_request(model, kind, steps=4), learning_rates=np.full(4, 0.05))
+    steps = []
+    training = model.train(attrs.evolve(request, trace=steps.append))
+    local = Local(model=model, ensemble=[], request=request, unit=2.0**-53, rng=np.random.default_rng(0))
+    weights = {site: model.weight(site) for site in request.parametrisations}
+    for number in (1, 2, 4):
+        again = local.step(number, steps[number - 2].values if number > 1 else None)
+        # 1e-12: sums of some 20 products in another order, merged or beside the weight.
+        assert_close(again.loss, steps[number - 1].loss, atol=1e-12, what=f"{kind}: loss of step {number}")
+        assert again.gradients.keys() == steps[number - 1].gradients.keys()
+        for name, gradient in steps[number - 1].gradients.items():
+            assert_close(again.gradients[name], gradient, atol=1e-12, rtol=1e-12, what=f"{kind}: {name}")
+        spread = local.spread(number, steps[number - 2].values if number > 1 else None, again)
+        assert all(
+            0.0 < np.max(spread[name]) < 1e-12 or not again.gradients[name].any() for name in again.gradients
+        )
+    for site, update in updates_of(request, training.values).items():
+        (L, M), (K, N) = update.factors(), training.updates[site].factors()
+        assert_close(L @ M.T, K @ N.T, atol=1e-13, what=f"{kind}: update of {site}")
+        np.testing.assert_array_equal(model.weight(site), weights[site])
+
+
+def test_criterion_of_float32_is_the_yardsticks_error_times_the_multiple_and_the_floor():
+    single = Criterion(dtype="float32")
+    assert single.allowed("logits", 1e-6, 2.0) == MULTIPLE * 1e-6 + FLOOR * 2.0**-24 * 2.0
+    half, brain = Criterion(dtype="float16"), Criterion(dtype="bfloat16")
+    assert half.allowed("logits", 1e-6, 2.0) == 2**13 * single.allowed("logits", 1e-6, 2.0)
+    assert brain.allowed("logits", 1e-6, 2.0) == 2**16 * single.allowed("logits", 1e-6, 2.0)
+    assert Criterion(dtype="float64").allowed("logits", 1e-6, 2.0) == QUANTITIES["logits"].tight * 2.0
+
+
+def test_every_quantity_that_float64_bounds_says_why():
+    for quantity in QUANTITIES.values():
+        assert bool(quantity.tight) == bool(quantity.reason), quantity.name
+        assert quantity.what
+
+
+def test_order_of_comparisons_is_that_of_the_computation():
+    assert order("directions", None) < order("frames", None) < order("logits", None)
+    assert order("core", 1) < order("training loss", 2) < order("gradient", 2) < order("core", 2)
+    assert order("core", 40) < order("update", None) < order("merged weight", None)
+
+
+def test_dtype_that_is_not_known_is_refused():
+    @attrs.frozen
+    class Odd:
+        dtype: str = "float8"
+
+    with pytest.raises(UsageError, match=r'dtype "float8" is not known; known: float64, float32'):
+        dtype_of(Odd())
+    assert dtype_of(object()) == "float64"
