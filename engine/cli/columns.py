@@ -57,7 +57,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("train %", "train", "accuracy after the round", lambda r: percent(r.train.accuracy)),
     Column("valid %", "valid", "accuracy on validation", lambda r: percent(r.validation.accuracy)),
     Column("test %", "test", "accuracy on the test split", lambda r: percent(r.test.accuracy)),
-    Column("v. loss", "loss", "mean loss on validation, in nats", lambda r: f"{r.validation.loss:.3f}"),
+    Column("valid loss", "loss", "mean loss on validation, in nats", lambda r: f"{r.validation.loss:.3f}"),
     Column("forgotten", "lost", "training examples right before, wrong now", _trained("forgotten")),
     Column("fixed", "fixed", "training examples wrong before, right now", _trained("fixed")),
     Column("numbers", "nums", "parameters trained in the round", _trained("parameters")),

@@ -66,7 +66,7 @@ def test_run_of_a_shipped_spec_prints_a_line_a_round_and_keeps_the_run(boostlora
     lines = done.stdout.splitlines()
     header = next(i for i, line in enumerate(lines) if line.startswith("round failures"))
     assert [line.split()[0] for line in lines[header + 1 : header + 4]] == ["0", "1", "2"]
-    assert [line.split()[9] for line in lines[header + 1 : header + 4]] == ["0", "2", "4"]  # rank r, 2r
+    assert [line.split()[10] for line in lines[header + 1 : header + 4]] == ["0", "2", "4"]  # rank r, 2r
     assert "completed: all 2 rounds played" in done.stdout
     folder = next((tmp_path / "runs" / "quickstart").iterdir())
     kept = {path.name for path in folder.iterdir()}

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 

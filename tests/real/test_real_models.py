@@ -1,6 +1,8 @@
 """Boosting and verifying real pretrained models on real data."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ pytest.importorskip("transformers", reason="needs transformers")
 
 pytestmark = pytest.mark.slow
 
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 PEPTIDES = """
 name = "peptides"
 rounds = {rounds}
@@ -47,7 +50,7 @@ test = 0.3
 [model]
 use = "hf-causal-lm"
 path = "{smollm2}"
-gguf = "SmolLM2-135M-Instruct.Q4_1.gguf"
+gguf = "{gguf}"
 [optimizer]
 lr = 0.01
 steps = 6
@@ -78,7 +81,7 @@ def test_minilm_boosted_on_peptides_gets_better_on_held_out_ones(boostlora, mini
 def test_smollm2_boosted_on_gsm8k_answers_has_a_lower_loss_on_held_out_ones(
     boostlora, smollm2, gsm8k, tmp_path
 ):
-    (tmp_path / "spec.toml").write_text(GSM8K.format(rounds=2, smollm2=smollm2))
+    (tmp_path / "spec.toml").write_text(GSM8K.format(rounds=2, smollm2=smollm2, gguf=GGUF))
     rounds = rounds_of(boostlora("run", "spec.toml", "--json", timeout=1800))
     first, last = rounds[0], rounds[-1]
     assert last["validation"]["loss"] < first["validation"]["loss"]
@@ -94,7 +97,25 @@ def test_minilm_is_verified_against_the_reference(boostlora, minilm, peptides, t
 
 
 def test_smollm2_is_verified_against_the_reference_on_a_few_examples(boostlora, smollm2, gsm8k, tmp_path):
-    (tmp_path / "spec.toml").write_text(GSM8K.format(rounds=2, smollm2=smollm2))
+    (tmp_path / "spec.toml").write_text(GSM8K.format(rounds=2, smollm2=smollm2, gguf=GGUF))
     slice_ = ("--examples", "4", "--steps", "2", "--set", "optimizer.batch_size=2")
     done = boostlora("verify", "spec.toml", *slice_, timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_readme_specs_for_real_models_are_valid(boostlora, minilm, smollm2, tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    blocks = dict(re.findall(r"```toml\n# file: (\S+)\n(.*?)```", readme, re.DOTALL))
+    (tmp_path / "reviews.csv").write_text("text,label\n" + "".join(f"word {i},{i % 2}\n" for i in range(40)))
+    rows = [json.dumps({"question": f"{i} + 1?", "answer": f"It is {i + 1}"}) for i in range(40)]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows) + "\n")
+    packaged = {
+        "reviews.toml": ("sentence-transformers/all-MiniLM-L6-v2", minilm, ()),
+        "sums.toml": ("Qwen/Qwen2.5-0.5B-Instruct", smollm2, ("--set", f"model.gguf={GGUF}")),
+    }
+    for name, (hub, folder, more) in packaged.items():
+        assert hub in blocks[name]
+        (tmp_path / name).write_text(blocks[name].replace(hub, str(folder)))
+        done = boostlora("check", name, *more, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert "numbers trained" in done.stdout

@@ -110,12 +110,12 @@ def fit_head(
     if len(np.unique(labels)) < 2:
         raise UsageError("model hf-classifier: the texts that its head is fitted to are all of one class")
     scaler = StandardScaler().fit(rows)
-    typical = np.sqrt(np.mean(scaler.scale_**2))
-    scaler.scale_ = np.maximum(scaler.scale_, NEARLY_CONSTANT * typical)
+    spread: NDArray[np.float64] = np.asarray(scaler.scale_)
+    scaler.scale_ = np.maximum(spread, NEARLY_CONSTANT * np.sqrt(np.mean(spread**2)))
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a head that boosting starts from, not a result
         fitted: Any = LogisticRegression(C=strength, max_iter=1000).fit(scaler.transform(rows), labels)
-    W, b = fitted.coef_ / scaler.scale_, fitted.intercept_
+    W, b = fitted.coef_ / np.asarray(scaler.scale_), fitted.intercept_
     b = b - W @ scaler.mean_
     if len(W) == 1:
         W, b = np.vstack([np.zeros_like(W), W]), np.concatenate([[0.0], b])
