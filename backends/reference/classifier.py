@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -28,13 +28,13 @@ class Tape:
     pooled: Matrix
 
 
-def body_of(kind: str, hf: Mapping[str, Any]) -> Body:
-    """The body of a model type."""
+def body_of(kind: str, hf: Mapping[str, Any], stored: Callable[[str], Matrix | None]) -> Body:
+    """The body of a model type; `stored` finds a table in the files by how its name ends."""
     match kind:
         case "bert":
             return Bert(hf)
         case "esm":
-            return Esm(hf)
+            return Esm(hf, stored("rotary_embeddings.inv_freq"))
         case _:
             return Decoder(kind, hf)
 
@@ -44,8 +44,14 @@ class Classifier:
 
     completes = False
 
-    def __init__(self, kind: str, config: Mapping[str, Any], sites: frozenset[str] | None) -> None:
-        self._body, self._sites = body_of(kind, config["hf"]), sites
+    def __init__(
+        self,
+        kind: str,
+        config: Mapping[str, Any],
+        sites: frozenset[str] | None,
+        stored: Callable[[str], Matrix | None] = lambda _: None,
+    ) -> None:
+        self._body, self._sites = body_of(kind, config["hf"], stored), sites
         self._lowest = lowest_block(sites, self._body.layers)
         self._pooling: str = config["pooling"]
         if self._pooling not in POOLINGS:

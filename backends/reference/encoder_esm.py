@@ -49,11 +49,14 @@ class Seen:
 
 
 class Esm:
-    """The body of `esm`; `hf` is the Hugging Face configuration."""
+    """The body of `esm`; `hf` is the Hugging Face configuration.
+
+    `table` are the rotary frequencies that the checkpoint holds: rounded as they were in training, they are part of the model.
+    """
 
     modules = MODULES
 
-    def __init__(self, hf: Mapping[str, Any]) -> None:
+    def __init__(self, hf: Mapping[str, Any], table: Matrix | None = None) -> None:
         kind = require(hf, "position_embedding_type", ("rotary", "absolute"), "absolute")
         require(hf, "is_decoder", (False, None), default=False)
         require(hf, "add_cross_attention", (False, None), default=False)
@@ -65,7 +68,8 @@ class Esm:
         head = size_of_heads(hf)
         if head * self._heads != hf["hidden_size"]:
             raise refuse("head_dim", hf["head_dim"], [hf["hidden_size"] // self._heads])
-        self._frequencies = frequencies(hf, head) if kind == "rotary" else None
+        rotary = frequencies(hf, head) if table is None else table
+        self._frequencies = rotary if kind == "rotary" else None
         self._padding = hf.get("pad_token_id")
         if kind == "absolute" and self._padding is None:
             raise refuse("pad_token_id", None, ["a number, from which absolute positions count"])

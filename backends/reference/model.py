@@ -47,7 +47,9 @@ class ReferenceModel:
         dtype: str = "float64",
         report: Report = silent,
     ) -> None:
-        self._net = make_net(source.blueprint, (site.name for site in sites))
+        self._net = make_net(
+            source.blueprint, (site.name for site in sites), lambda end: w.table(source, end)
+        )
         self._sites = {site.name: site for site in sites}
         self._dtype = np.dtype(dtype)
         self._base = w.load(source, self._net.parameters, self._dtype)

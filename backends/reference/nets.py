@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from ...engine.contracts import Blueprint
@@ -55,7 +55,11 @@ class Net(Protocol):
         ...
 
 
-def make_net(blueprint: Blueprint, sites: Iterable[str]) -> Net:
+Stored = Callable[[str], Matrix | None]
+"""A stored table by how its name ends; None where the files hold none."""
+
+
+def make_net(blueprint: Blueprint, sites: Iterable[str], stored: Stored = lambda _: None) -> Net:
     """The net of a blueprint, whose backward pass is for `sites`.
 
     Raises `UsageError` for an architecture, a setting or a site that it cannot compute; no weight is needed to find out.
@@ -67,7 +71,7 @@ def make_net(blueprint: Blueprint, sites: Iterable[str]) -> Net:
         )
     family, _, kind = name.partition("/")
     try:
-        net = _of(family, kind, blueprint.config, wanted)
+        net = _of(family, kind, blueprint.config, wanted, stored)
     except KeyError as error:
         raise UsageError(f"{name}: the model's configuration has no {error}") from error
     if strange := sorted(wanted - net.linears):
@@ -75,11 +79,11 @@ def make_net(blueprint: Blueprint, sites: Iterable[str]) -> Net:
     return net
 
 
-def _of(family: str, kind: str, config: Mapping[str, Any], sites: frozenset[str]) -> Net:
+def _of(family: str, kind: str, config: Mapping[str, Any], sites: frozenset[str], stored: Stored) -> Net:
     match family:
         case "causal-lm":
             return CausalLM(kind, config, sites)
         case "classifier":
-            return Classifier(kind, config, sites)
+            return Classifier(kind, config, sites, stored)
         case _:
             return Mlp(config)

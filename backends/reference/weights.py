@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,20 @@ Ensemble = Sequence[tuple[Mapping[str, Update], float]]
 
 STORED = ("BF16", "F16", "F32", "F64")
 """Stored types that are read, as safetensors calls them."""
+
+
+def table(source: ModelSource, ending: str) -> Matrix | None:
+    """A stored tensor that is no parameter, by how its name ends (the first of several), in float64; None without one.
+
+    Old checkpoints hold such tables, one a layer and all alike, in the precision that the model was trained with.
+    """
+    with suppress(SafetensorError, OSError):  # `load` says what is wrong with a file
+        for file in source.files:
+            with safe_open(file, framework="np") as tensors:
+                for name in sorted(tensors.keys()):
+                    if name.endswith(ending):
+                        return tensors.get_tensor(name).astype(np.float64)
+    return None
 
 
 def load(source: ModelSource, names: Iterable[str], dtype: Any = np.float64) -> dict[str, Matrix]:

@@ -63,11 +63,15 @@ class Base:
 
 
 def factors(update: FactoredUpdate, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """`L = s U diag(S^a) R` and `M = V diag(S^b)`, so that `s dW = L M^T`; small, hence in float64."""
+    """`L = s U diag(S^a) R` and `M = V diag(S^b)`, so that `s dW = L M^T`; small, hence in float64.
+
+    Laid out anew, row after row: the same numbers in another layout can give a product another last bit, and a resumed run
+    reads from disk what an uninterrupted one has in memory.
+    """
     a, b = update.exponents
-    frame = update.frame
+    U, S, V, core = map(np.ascontiguousarray, (update.frame.U, update.frame.S, update.frame.V, update.core))
     with np.errstate(over="ignore", invalid="ignore"):  # reported of the sum, with the site
-        return scale * ((frame.U * frame.S**a) @ update.core), frame.V * frame.S**b
+        return scale * ((U * S**a) @ core), V * S**b
 
 
 def merge_into(total: Tensor, updates: SiteUpdates, site: str) -> None:
@@ -77,7 +81,8 @@ def merge_into(total: Tensor, updates: SiteUpdates, site: str) -> None:
     """
     pairs = [factors(u, s) for u, s in updates if isinstance(u, FactoredUpdate)]
     if pairs:
-        left, right = (torch.from_numpy(np.hstack(side)) for side in zip(*pairs, strict=True))
+        sides = zip(*pairs, strict=True)
+        left, right = (torch.from_numpy(np.ascontiguousarray(np.hstack(side))) for side in sides)
         total.addmm_(left.to(total), right.to(total).T)
     for update, scale in updates:
         if isinstance(update, DenseUpdate):

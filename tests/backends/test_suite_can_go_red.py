@@ -169,7 +169,7 @@ def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, jud
 
 
 def test_padding_that_is_not_masked_is_caught_by_the_module_itself(tmp_path, monkeypatch):
-    import test_torch_transformers as suite
+    import test_every_backend_transformers as suite
 
     from boostlora.backends.torch.nets import Padded
 
@@ -181,4 +181,6 @@ def test_padding_that_is_not_masked_is_caught_by_the_module_itself(tmp_path, mon
 
     monkeypatch.setattr(Padded, "of", classmethod(unmasked))
     with pytest.raises(AssertionError, match="logits: off by"):
-        suite.test_logits_of_a_padded_batch_equal_those_of_the_module_one_by_one("bert", tmp_path)
+        suite.test_logits_of_a_batch_equal_those_of_the_module_one_by_one(
+            suite.BACKENDS["torch"], "bert", tmp_path
+        )

@@ -1,114 +1,23 @@
-"""The torch backend on Hugging Face modules: feeding, training, merging, writing, and leaving no trace."""
+"""The torch backend on Hugging Face modules: what it makes, what it leaves, and other precisions."""
 
 import attrs
 import numpy as np
 import pytest
-from hf_modules import DECODERS, ENCODERS, make, texts, torch, transformers
+from hf_modules import DECODERS, ENCODERS, texts, torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from training_transformers import RANK, gradients, opened, request_for
 
 from boostlora.backends.torch.backend import Torch
-from boostlora.backends.torch.devices import Exact
 from boostlora.engine.contracts import (
     Batch,
     FactoredUpdate,
-    GenerationRequest,
-    LinearCore,
-    TrainingRequest,
 )
 from boostlora.engine.errors import UsageError
-from boostlora.engine.sites import SiteChoice, choose_sites
 from boostlora.engine.testing import assert_close
-from boostlora.engine.testing.requests import GradientDescent
 
 KINDS = [*DECODERS, *ENCODERS]
 DOUBLE = Torch(device="cpu", dtype="float64")
-RANK = 2
-
-
-def opened(kind, folder, backend=DOUBLE, **choice):
-    source = make(kind, folder)
-    sites = choose_sites(SiteChoice(**choice), source.blueprint)
-    return backend.open(source, sites), sites
-
-
-def request_for(model, sites, kind, steps=1, start=0.1):
-    """Cores of three numbers at every site, away from zero, trained by plain descent."""
-    rng = np.random.default_rng(5)
-    parametrisations = {
-        site.name: LinearCore(
-            rank=RANK,
-            group=f"group.{i // 2}",
-            projections=rng.standard_normal((3, RANK, RANK)),
-            init=np.full(3, start),
-            exponents=(0.5, 0.5),
-        )
-        for i, site in enumerate(sites)
-    }
-    batches = [Batch(indices=rng.integers(0, 7, 5), weights=rng.uniform(0.5, 2.0, 5)) for _ in range(steps)]
-    return TrainingRequest(
-        parametrisations=parametrisations,
-        frames={site.name: model.directions(site.name, RANK) for site in sites},
-        examples=texts(kind),
-        batches=batches,
-        learning_rates=np.ones(steps),
-        optimizer=GradientDescent(),
-    )
-
-
-def gradients(model, request):
-    """Of the first batch, at the start."""
-    steps = []
-    model.train(
-        attrs.evolve(request, batches=request.batches[:1], learning_rates=np.zeros(1), trace=steps.append)
-    )
-    return steps[0].gradients
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_logits_of_a_padded_batch_equal_those_of_the_module_one_by_one(kind, tmp_path):
-    model, _ = opened(kind, tmp_path)
-    examples, tokens = texts(kind), texts(kind).inputs
-    rows = []
-    for i in range(len(tokens)):
-        given = {"input_ids": torch.tensor(tokens.sequence(i)[None].astype(np.int64))}
-        given["attention_mask"] = torch.ones_like(given["input_ids"])
-        if tokens.types is not None:
-            types = tokens.types[tokens.offsets[i] : tokens.offsets[i + 1]]
-            given["token_type_ids"] = torch.tensor(types[None].astype(np.int64))
-        with torch.no_grad(), Exact():
-            answer = model.net.module(**given)
-        logits = answer[0] if kind in ENCODERS else answer.logits[0, tokens.starts[i] - 1 : -1]
-        rows.append(np.atleast_2d(logits.numpy()))
-    # float64 sums in another order.
-    assert_close(model.logits(examples), np.concatenate(rows), atol=1e-12, what="logits")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradient_of_every_core_equals_finite_differences_of_the_merged_model(kind, tmp_path):
-    model, sites = opened(kind, tmp_path)
-    request = request_for(model, sites, kind)
-    batch = request.batches[0]
-    rows = request.examples.take(batch.indices)
-
-    def loss(values):
-        updates = {}
-        for site, p in request.parametrisations.items():
-            core = np.tensordot(values[p.group], p.projections, 1)
-            updates[site] = FactoredUpdate(frame=request.frames[site], core=core, exponents=p.exponents)
-        return float(np.mean(batch.weights * model.predict(rows, updates).loss))
-
-    start = {p.group: p.init for p in request.parametrisations.values()}
-    found = gradients(model, request)
-    assert set(found) == set(start)
-    for group, value in start.items():
-        numeric = np.empty(3)
-        for i in range(3):
-            step = 1e-5 * np.eye(3)[i]
-            up, down = (loss({**start, group: value + sign * step}) for sign in (1, -1))
-            numeric[i] = (up - down) / 2e-5
-        # Central differences: rounding eps * loss / h is 1e-10, curvature h^2 is as small.
-        assert_close(found[group], numeric, atol=1e-8, rtol=1e-6, what=f"{kind}: {group}")
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "bert"])
@@ -118,7 +27,7 @@ def test_gradient_of_every_core_equals_finite_differences_of_the_merged_model(ki
     ids=["two", "one", "checkpoints"],
 )
 def test_gradient_does_not_depend_on_how_the_batch_is_computed(kind, change, tmp_path):
-    whole, sites = opened(kind, tmp_path)
+    whole, sites = opened(kind, tmp_path, DOUBLE)
     parts, _ = opened(kind, tmp_path, attrs.evolve(DOUBLE, **change))
     request = request_for(whole, sites, kind)
     expected = gradients(whole, request)
@@ -139,7 +48,7 @@ def test_checkpointing_of_a_model_without_layers_that_can_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_leaves_the_module_tree_without_a_trace(kind, tmp_path):
-    model, sites = opened(kind, tmp_path)
+    model, sites = opened(kind, tmp_path, DOUBLE)
     module = model.net.module
 
     def state():
@@ -174,7 +83,7 @@ class Watch(TorchDispatchMode):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_step_makes_nothing_of_the_size_of_a_weight(kind, tmp_path):
-    model, sites = opened(kind, tmp_path)
+    model, sites = opened(kind, tmp_path, DOUBLE)
     request = request_for(model, sites, kind, steps=2)
     known = {p.untyped_storage().data_ptr() for p in model.net.module.parameters()}
     with Watch(known) as seen:
@@ -185,48 +94,15 @@ def test_step_makes_nothing_of_the_size_of_a_weight(kind, tmp_path):
 
 
 def test_sites_by_pattern_layer_and_exclusion(tmp_path):
-    _, sites = opened("qwen2", tmp_path, targets=("*.q_proj", "*.down_proj"), layers=(1,))
+    _, sites = opened("qwen2", tmp_path, DOUBLE, targets=("*.q_proj", "*.down_proj"), layers=(1,))
     assert [site.name for site in sites] == [
         "model.layers.1.self_attn.q_proj.weight",
         "model.layers.1.mlp.down_proj.weight",
     ]
-    _, rest = opened("qwen2", tmp_path, exclude=("*.mlp.*",))
+    _, rest = opened("qwen2", tmp_path, DOUBLE, exclude=("*.mlp.*",))
     assert len(rest) == 8
     with pytest.raises(UsageError, match=r'"\*\.k_porj" matches no linear weight.*k_proj'):
-        opened("qwen2", tmp_path, targets=("*.k_porj",))
-
-
-@pytest.mark.parametrize("kind", ["qwen2", "gpt2"])
-def test_greedy_continuation_equals_that_of_transformers(kind, tmp_path):
-    model, sites = opened(kind, tmp_path)
-    training = model.train(request_for(model, sites, kind))
-    examples = texts(kind)
-    three = GenerationRequest(max_new_tokens=3, end_tokens=())
-    end = int(model.generate(examples, three, training.updates, 1.0)[0][2])
-    request = GenerationRequest(max_new_tokens=6, end_tokens=(end,))
-    tried = model.generate(examples, request, training.updates, 1.0)
-    model.assemble([(training.updates, 1.0)])
-    ended = 0
-    for i, found in enumerate(tried):
-        prompt = examples.inputs.sequence(i)[: examples.inputs.starts[i]].astype(np.int64)
-        ids = torch.tensor(prompt[None])
-        with torch.no_grad():
-            said = model.net.module.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                generation_config=transformers.GenerationConfig(
-                    max_new_tokens=6, do_sample=False, eos_token_id=end, pad_token_id=0
-                ),
-            )[0, len(prompt) :].tolist()
-        ended += end in said
-        np.testing.assert_array_equal(found, [token for token in said if token != end])
-    assert ended, "no continuation ended early; the test shows less than it should"
-
-
-def test_continuation_stops_where_it_is_told(tmp_path):
-    model, _ = opened("llama", tmp_path)
-    request = GenerationRequest(max_new_tokens=9, end_tokens=(), finished=lambda tokens: len(tokens) == 4)
-    assert [len(x) for x in model.generate(texts("llama"), request)] == [4] * 7
+        opened("qwen2", tmp_path, DOUBLE, targets=("*.k_porj",))
 
 
 def test_small_updates_are_not_lost_in_bfloat16(tmp_path):
@@ -243,7 +119,7 @@ def test_small_updates_are_not_lost_in_bfloat16(tmp_path):
 
 
 def test_ensemble_that_has_not_changed_is_not_written_again(tmp_path):
-    model, sites = opened("qwen2", tmp_path)
+    model, sites = opened("qwen2", tmp_path, DOUBLE)
     training = model.train(request_for(model, sites, "qwen2"))
     parameter = model._layers[sites[0].name].parameter
     counts = [parameter._version]
@@ -257,7 +133,7 @@ def test_ensemble_that_has_not_changed_is_not_written_again(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_gradient_in_less_precision_is_that_of_float64_to_its_roundings(dtype, tmp_path):
-    exact, sites = opened("llama", tmp_path)
+    exact, sites = opened("llama", tmp_path, DOUBLE)
     rough, _ = opened("llama", tmp_path, Torch(device="cpu", dtype=dtype))
     request = request_for(exact, sites, "llama", start=0.0)
     expected, found = gradients(exact, request), gradients(rough, request)
