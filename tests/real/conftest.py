@@ -48,11 +48,12 @@ def peptides(tmp_path):
 
 @pytest.fixture
 def gsm8k(tmp_path):
-    """The first 60 training questions of GSM8K as JSON lines."""
+    """The 60 shortest of the first 600 training questions of GSM8K, as JSON lines."""
     source = DATA / "gsm8k" / "train.jsonl"
     if not source.is_file():
         pytest.skip("GSM8K's train.jsonl is not beside the checkout (shared/data/gsm8k)")
     path = tmp_path / "gsm8k.jsonl"
-    path.write_text("\n".join(source.read_text().splitlines()[:60]) + "\n")
+    rows = sorted(source.read_text().splitlines()[:600], key=len)[:60]
+    path.write_text("\n".join(rows) + "\n")
     assert {"question", "answer"} <= json.loads(path.read_text().splitlines()[0]).keys()
     return path

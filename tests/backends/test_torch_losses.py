@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from boostlora.engine.testing import assert_close
+from boostlora.engine.testing.strategies import seeds
+
+torch = pytest.importorskip("torch", reason="needs PyTorch")
+
+from boostlora.backends.torch.losses import negative_log_likelihood  # noqa: E402 - needs torch
+
+
+def exact(logits, labels):
+    """In float64, by the definition."""
+    z = logits.double().numpy()
+    top = z.max(axis=1, keepdims=True)
+    return (np.log(np.exp(z - top).sum(axis=1, keepdims=True)) + top)[:, 0] - z[np.arange(len(z)), labels]
+
+
+def test_loss_over_a_wide_vocabulary_is_exact_to_float32_roundings():
+    """One likely token before many unlikely ones, whose small shares are rounded away where they are added one by one."""
+    logits = torch.randn(32, 49152, generator=torch.Generator().manual_seed(0)) - 10.0
+    logits[:, 0] = 8.0
+    labels = np.arange(32)
+    found = negative_log_likelihood(logits, labels, torch.float32).numpy()
+    # Differences of numbers of size 8 to 16: two units in the last place. Added one by one: 4e-5, measured.
+    assert_close(found, exact(logits, labels), atol=2 * 2.0**-20, what="loss")
+
+
+@given(st.integers(1, 6), st.integers(2, 9), seeds)
+@settings(deadline=None)
+def test_loss_and_gradient_equal_those_of_torch_in_float64(rows, classes, seed):
+    rng = np.random.default_rng(seed)
+    values, labels = rng.standard_normal((rows, classes)) * 5, rng.integers(0, classes, rows)
+    weights = torch.from_numpy(rng.standard_normal(rows))
+    ours, theirs = (torch.tensor(values, requires_grad=True) for _ in range(2))
+    loss = negative_log_likelihood(ours, labels, torch.float64)
+    expected = torch.nn.functional.cross_entropy(theirs, torch.from_numpy(labels), reduction="none")
+    torch.dot(loss, weights).backward()
+    torch.dot(expected, weights).backward()
+    assert_close(loss.detach(), expected.detach(), atol=1e-13, what="loss")  # roundings of numbers up to 20
+    assert_close(ours.grad, theirs.grad, atol=1e-14, what="gradient")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_loss_of_half_precision_logits_is_computed_in_float32(dtype):
+    logits = (torch.randn(5, 300, generator=torch.Generator().manual_seed(1)) * 3).to(dtype).requires_grad_()
+    labels = np.arange(5)
+    loss = negative_log_likelihood(logits, labels, torch.float32)
+    assert loss.dtype == torch.float32
+    assert_close(loss.detach(), exact(logits.detach(), labels), atol=1e-5, what="loss")
+    loss.sum().backward()
+    assert logits.grad.dtype == dtype
+
+
+def test_loss_with_huge_logits_stays_finite():
+    logits = torch.tensor([[1e30, 0.0], [0.0, -1e30]])
+    np.testing.assert_array_equal(
+        negative_log_likelihood(logits, np.array([0, 1]), torch.float32).numpy(), np.float32([0.0, 1e30])
+    )
