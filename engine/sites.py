@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -13,6 +15,8 @@ from .errors import UsageError
 from .options import option
 
 ALL_LINEAR = "all-linear"
+MOST_NAMES = 12
+"""Weights that a message names one by one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,10 +42,19 @@ def _matrices(blueprint: Blueprint) -> list[WeightInfo]:
     return [w for w in blueprint.weights if w.role in {"linear", "head"} and len(w.shape) == 2]
 
 
+def collapsed(name: str) -> str:
+    """A weight's path with `*` for every number and without its `.weight`: the same for all layers."""
+    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name.removesuffix(".weight"))
+
+
 def _refuse(pattern: str, available: Sequence[WeightInfo], key: str) -> UsageError:
-    names = [w.name for w in available]
-    close = get_close_matches(pattern, names, n=1)
-    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    names = [w.name.removesuffix(".weight") for w in available]
+    kinds = Counter(names if len(names) <= MOST_NAMES else map(collapsed, names))
+    shown = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in kinds.items())
+    own = {name.rpartition(".")[2]: name for name in [*names, *kinds]}
+    close = get_close_matches(pattern, [*names, *(w.name for w in available)], n=1)
+    if not close and (last := get_close_matches(pattern.rpartition(".")[2], own, n=1)):
+        close = [f"*.{last[0]}"]
     hint = f'; did you mean "{close[0]}"?' if close else ""
     return UsageError(
         f'sites.{key}: the pattern "{pattern}" matches no linear weight. There are: {shown}{hint}'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 
 from .common import json_option, load_registry, plugin_option, quiet_option, set_option
 
+WIDE = 120
 MOST_SITES = 20
 """Sites that are listed one by one."""
 
@@ -54,6 +54,7 @@ def _print_plan(spec: Any, plan: Any) -> None:
     from .display import describe
 
     console = Console(highlight=False)
+    console.width = max(console.width, WIDE)  # a line that wraps is better than a name that is broken
     console.print(f"[bold]{spec.head.name}[/bold] · spec {spec.short_hash}: valid")
     for line in describe(spec, plan):
         console.print(line, soft_wrap=True)
@@ -79,11 +80,14 @@ def _rows(sites: Any) -> list[tuple[str, Any]]:
     """Site by site; where they are many, layers that are alike share a row, `layers.*.mlp.down_proj (30)`."""
     if len(sites) <= MOST_SITES:
         return [(site.site.name, site) for site in sites]
+    from ..sites import collapsed
+
     alike = dict[Any, list[Any]]()
     for site in sites:
-        name = re.sub(r"(?<=\.)\d+(?=\.)", "*", site.site.name)
-        alike.setdefault((name, site.site.shape, site.capacity, site.depth), []).append(site)
-    return [(f"{key[0].removesuffix('.weight')} ({len(found)})", found[0]) for key, found in alike.items()]
+        alike.setdefault((collapsed(site.site.name), site.site.shape, site.capacity, site.depth), []).append(
+            site
+        )
+    return [(f"{key[0]} ({len(found)})", found[0]) for key, found in alike.items()]
 
 
 def _size(count: int) -> str:
