@@ -45,7 +45,7 @@ TORCH = ("backend.use=torch", "backend.device=cpu")
 
 @pytest.mark.parametrize(("adapter", "lr"), [("tinylora", 0.3), ("lora-xs", 0.1), ("lora", 0.01)], ids=str)
 @pytest.mark.parametrize("angle", [90.0, 45.0])
-def test_digits_in_float64_take_the_references_trajectory(adapter, lr, angle, tmp_path):
+def test_digits_in_float64_take_the_references_trajectory(adapter, lr, error, angle, tmp_path):
     settings = (f"task.angle={angle}", f"adapter.use={adapter}", "rounds=8", f"optimizer.lr={lr}")
     truth = play(tmp_path / "reference", *settings)
     found = play(tmp_path / "torch", *settings, *TORCH, "backend.dtype=float64")
@@ -56,13 +56,15 @@ def test_digits_in_float64_take_the_references_trajectory(adapter, lr, angle, tm
         for split, outcome in a.items():
             np.testing.assert_array_equal(outcome.ids, b[split].ids)
             np.testing.assert_array_equal(outcome.prediction, b[split].prediction)
-            # After 320 steps of Adam: measured 1e-12 for cores. Free factors start at a saddle, B = 0, and are steeper.
-            assert_close(b[split].loss, outcome.loss, atol=1e-9, what=f"round {one.round}, {split}: loss")
+            # After 320 steps of Adam, measured: 1e-12 for cores; 3e-10 for free factors, which start at a saddle, B = 0.
+            assert_close(
+                b[split].loss, outcome.loss, atol=10 * error, what=f"round {one.round}, {split}: loss"
+            )
         if one.round:
             for site, update in truth.updates(one.round).items():
                 L, M = update.factors()
                 L2, M2 = found.updates(one.round)[site].factors()
-                assert_close(L2 @ M2.T, L @ M.T, atol=1e-10, what=f"round {one.round}: {site}")
+                assert_close(L2 @ M2.T, L @ M.T, atol=error, what=f"round {one.round}: {site}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
