@@ -43,7 +43,11 @@ def play(path, *settings, stop_after=None):
 TORCH = ("backend.use=torch", "backend.device=cpu")
 
 
-@pytest.mark.parametrize(("adapter", "lr"), [("tinylora", 0.3), ("lora-xs", 0.1), ("lora", 0.01)], ids=str)
+@pytest.mark.parametrize(
+    ("adapter", "lr", "error"),
+    [("tinylora", 0.3, 1e-10), ("lora-xs", 0.1, 1e-10), ("lora", 0.01, 1e-8)],
+    ids=["tinylora", "lora-xs", "lora"],
+)
 @pytest.mark.parametrize("angle", [90.0, 45.0])
 def test_digits_in_float64_take_the_references_trajectory(adapter, lr, error, angle, tmp_path):
     settings = (f"task.angle={angle}", f"adapter.use={adapter}", "rounds=8", f"optimizer.lr={lr}")
