@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -31,26 +29,11 @@ from ..record.provenance import memory_bytes
 from ..record.rounds import RoundRecord
 from ..workplace import Report
 from .checks import check_batches, check_choice, check_frame, check_parametrisation, check_selection
+from .clock import Clock
 from .encoding import SPLITS
 from .experiment import Experiment
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
-
-
-class Clock:
-    """Seconds spent in each part of a round."""
-
-    def __init__(self) -> None:
-        self.seconds = dict[str, float]()
-
-    @contextmanager
-    def __call__(self, part: str) -> Generator[None]:
-        """Add the time inside to a part."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
 
 @attrs.frozen(kw_only=True, eq=False)
