@@ -73,6 +73,16 @@ def register_backends(register: Register) -> None:
     """Offer backends: `architectures`, `rules`, `itemsize`, `check()`, `open(source, sites, report) -> BoostedModel`."""
 
 
+@hookspec
+def register_executors(register: Register) -> None:
+    """Offer executors: `check()`, and `run(jobs)`, or `submit(jobs)`, `poll(study, ids)` and `cancel(study, ids)`."""
+
+
+@hookspec
+def register_trackers(register: Register) -> None:
+    """Offer trackers: `check()`, `follow(run) -> TrackedRun`."""
+
+
 # -- Events of a run, for trackers and displays. Every plugin is told, in the order of registration; return values are
 #    ignored; one that raises is named in a warning, told nothing more in this run, and never fails it.
 

@@ -105,6 +105,9 @@ def prepare(spec: Spec) -> Prepared:
     for split in SPLITS:
         if len(getattr(splits, split)) == 0:
             raise PluginError("task", name, f"the {split} split is empty")
+    for tracker, plugin in spec.trackers.items():
+        with blame("tracker", tracker):
+            plugin.check()
     encoded = encode(spec, splits)
     plan, _ = make_plan(spec, splits, encoded)
     return Prepared(spec=spec, streams=streams, splits=splits, encoded=encoded, plan=plan)

@@ -17,6 +17,7 @@ from .experiment import Experiment, Prepared, open_experiment
 from .rounds import Played, Player
 from .state import End, RunInfo, RunResult
 from .stopping import best_round, reason_to_stop
+from .tracking import following
 
 
 def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workplace: Workplace) -> RunResult:
@@ -31,17 +32,18 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     player = Player(experiment, workplace.report)
     resumed_from = _restore(player, directory)
     run = RunInfo(path=directory.path, spec=prepared.spec, plan=prepared.plan, resumed_from=resumed_from)
-    events = Events(registry.manager)
-    events.tell("run_started", run=run)
-    for record in directory.records:
-        events.tell("round_finished", run=run, record=record)
-    try:
-        status, reason = _play_on(player, directory, run, events)
-    except PluginError as error:
-        _conclude(directory, prepared, "failed", str(error))
-        raise
-    result = _conclude(directory, prepared, status, reason)
-    events.tell("run_finished", run=run, result=result)
+    with following(prepared.spec.trackers, registry.manager):
+        events = Events(registry.manager)
+        events.tell("run_started", run=run)
+        for record in directory.records:
+            events.tell("round_finished", run=run, record=record)
+        try:
+            status, reason = _play_on(player, directory, run, events)
+        except PluginError as error:
+            _conclude(directory, prepared, "failed", str(error))
+            raise
+        result = _conclude(directory, prepared, status, reason)
+        events.tell("run_finished", run=run, result=result)
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .common import json_option, load_registry, plugin_option, quiet_option, set_option
+from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
 
 WIDE = 120
 MOST_SITES = 20
@@ -19,8 +19,10 @@ MOST_SITES = 20
 @click.argument("spec")
 @set_option
 @plugin_option
+@runs_option
 @json_option
 @quiet_option
+@click.option("--cells", "show_cells", is_flag=True, help="List every cell of a study.")
 @click.option(
     "--resolved", is_flag=True, help="Print the whole spec, defaults written out, instead of the plan."
 )
@@ -28,14 +30,26 @@ def command(
     spec: str,
     settings: tuple[str, ...],
     plugin_files: tuple[Path, ...],
+    runs_folder: Path,
     as_json: bool,
     quiet: bool,
+    show_cells: bool,
     resolved: bool,
 ) -> None:
-    """Validate SPEC and print what it would do; nothing is trained and no weight is loaded."""
-    from ..boosting.experiment import prepare
-    from ..spec.resolve import load_spec
+    """Validate SPEC and print what it would do; nothing is trained and no weight is loaded.
 
+    Of a study it prints the arms, the cells, and what they will cost; RUNS tells which are there already.
+    """
+    from ..boosting.experiment import prepare
+    from ..spec.document import find_spec, load
+    from ..spec.resolve import load_spec
+    from .checking import check_study
+
+    if "ablate" in load(find_spec(spec), settings).tree:
+        check_study(
+            spec, settings, plugin_files, runs_folder, as_json=as_json, quiet=quiet, show_cells=show_cells
+        )
+        return
     loaded = load_spec(spec, load_registry(plugin_files), settings)
     prepared = prepare(loaded)
     if resolved:
@@ -69,9 +83,9 @@ def _print_plan(spec: Any, plan: Any) -> None:
     total = plan.parameters * spec.rounds
     console.print(f"numbers trained: {plan.parameters} a round, {total} in {spec.rounds} rounds")
     console.print(
-        f"memory: weights {_size(plan.weight_bytes)}, boosting adds {_size(plan.extra_bytes)} (without activations)"
+        f"memory: weights {size_text(plan.weight_bytes)}, boosting adds {size_text(plan.extra_bytes)} (without activations)"
     )
-    console.print(f"on disk: about {_size(plan.update_bytes)} of updates a round")
+    console.print(f"on disk: about {size_text(plan.update_bytes)} of updates a round")
     for note in plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
@@ -90,7 +104,8 @@ def _rows(sites: Any) -> list[tuple[str, Any]]:
     return [(f"{key[0]} ({len(found)})", found[0]) for key, found in alike.items()]
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """Bytes for people."""
     value = float(count)
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:

@@ -32,6 +32,13 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Override a key of the spec, such as basis.use=random; may be given several times.",
 )
+track_option = click.option(
+    "--track",
+    "tracked",
+    multiple=True,
+    metavar="TRACKER",
+    help="Tell a tracker too, such as mlflow or tensorboard; its options: --set trackers.mlflow.uri=…",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 quiet_option = click.option(
     "--quiet", "-q", is_flag=True, help="Print nothing but errors and the run's folder."
@@ -44,6 +51,11 @@ runs_option = click.option(
     show_default="$BOOSTLORA_RUNS, else runs",
     help="Folder of all runs.",
 )
+
+
+def with_trackers(settings: tuple[str, ...], tracked: tuple[str, ...]) -> tuple[str, ...]:
+    """`--track NAME` as the setting that it is short for."""
+    return (*settings, *(f"trackers.{name}={{}}" for name in tracked))
 
 
 def load_registry(plugin_files: tuple[Path, ...]) -> Any:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
@@ -22,9 +19,9 @@ from ..record.lock import locked
 from ..registry import Registry
 from ..spec import Spec
 from ..workplace import Workplace
-from . import EXIT_INTERRUPTED
 from .common import command_line, is_finished
 from .display import JsonLines, Live, conclusion
+from .interrupts import interruptible
 
 
 def execute(
@@ -37,9 +34,9 @@ def execute(
         registry.manager.register(listener, name="display")
     again = ["boostlora", "resume", str(path), *(w for file in plugin_files for w in ("--plugin", str(file)))]
     go_on = f"every finished round is kept. Go on with: {command_line(*again)}"
-    with _terminable(path, go_on):
+    with interruptible(lambda: go_on if (path / SPEC).is_file() else "nothing was begun"):
         prepared = prepare(spec)  # a spec that cannot run leaves nothing behind
-        with locked(path), _plain_warnings(), live.showing() if live else nullcontext() as report:
+        with locked(path), plain_warnings(), live.showing() if live else nullcontext() as report:
             directory = RunDirectory.create(path, spec)
             workplace = Workplace(report=report) if report else Workplace()
             try:
@@ -87,27 +84,7 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
 
 
 @contextmanager
-def _terminable(path: Path, go_on: str) -> Generator[None]:
-    """Let SIGTERM end a run as Ctrl-C does; either says how to go on, and exits."""
-    main = threading.current_thread() is threading.main_thread()
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt) if main else None
-    try:
-        yield
-    except KeyboardInterrupt:
-        begun = (path / SPEC).is_file()
-        click.echo(f"interrupted; {go_on if begun else 'nothing was begun'}", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _plain_warnings() -> Generator[None]:
+def plain_warnings() -> Generator[None]:
     """Show a warning as one line, without the source line that raised it."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -15,6 +15,8 @@ from .common import (
     quiet_option,
     runs_option,
     set_option,
+    track_option,
+    with_trackers,
 )
 
 
@@ -22,6 +24,7 @@ from .common import (
 @click.argument("spec")
 @set_option
 @plugin_option
+@track_option
 @runs_option
 @click.option(
     "--fresh", is_flag=True, help="Start over; an earlier run of the same spec is set aside, not deleted."
@@ -32,6 +35,7 @@ def command(
     spec: str,
     settings: tuple[str, ...],
     plugin_files: tuple[Path, ...],
+    tracked: tuple[str, ...],
     runs_folder: Path,
     fresh: bool,
     as_json: bool,
@@ -45,7 +49,7 @@ def command(
     from .execution import already_done, execute, show_done
 
     registry = load_registry(plugin_files)
-    loaded = load_spec(spec, registry, settings)
+    loaded = load_spec(spec, registry, with_trackers(settings, tracked))
     path = runs_folder / loaded.head.name / loaded.short_hash
     if fresh and path.exists():
         _set_aside(path)

@@ -8,6 +8,7 @@ from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
 from .frames import Frame, SiteView
 from .generation import Decoding, GenerationRequest
+from .jobs import DetachedExecutor, Ended, Executor, Job, TrackedRun, Tracker
 from .kinds import (
     Adapter,
     Backend,
@@ -38,12 +39,16 @@ __all__ = [
     "Decoding",
     "DenseDelta",
     "DenseUpdate",
+    "DetachedExecutor",
+    "Ended",
     "Examples",
+    "Executor",
     "FactoredUpdate",
     "Frame",
     "FreeFactors",
     "GeneratingTask",
     "GenerationRequest",
+    "Job",
     "LinearCore",
     "MergePolicy",
     "Metrics",
@@ -66,6 +71,8 @@ __all__ = [
     "TextModel",
     "Texts",
     "Tokens",
+    "TrackedRun",
+    "Tracker",
     "Training",
     "TrainingRequest",
     "Trial",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,48 @@ def arrays_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
 def cached(folder: Path, key: str, compute: Callable[[], Arrays]) -> Cached:
     """The result under `key`, from the folder if it is there and whole, else computed and kept.
 
-    A manifest beside the file holds its hash; a file without a matching manifest counts as absent. Two processes may
-    compute the same result at once: each writes atomically, and the last one stays.
+    A manifest beside the file holds its hash; a file without a matching manifest counts as absent. Of several processes
+    that want the same result at once, one computes it and the others wait; where the file system has no locks, each computes
+    it, writes atomically, and the last one stays.
     """
-    path, manifest = folder / f"{key}.safetensors", folder / f"{key}.json"
+    found = _read(folder, key)
+    if found is None:
+        with _turn(folder, key):
+            found = _read(folder, key) or _write(folder, key, compute())
+    return found
+
+
+def _read(folder: Path, key: str) -> Cached | None:
     try:
-        found = Cached(path, json.loads(manifest.read_text())["sha256"])
+        found = Cached(
+            folder / f"{key}.safetensors", json.loads((folder / f"{key}.json").read_text())["sha256"]
+        )
         found.arrays()
     except (OSError, ValueError, KeyError, TypeError, RunError):
-        sha256 = write_arrays(path, compute())
-        write_text(manifest, json.dumps({"sha256": sha256}) + "\n")
-        return Cached(path, sha256)
+        return None
     return found
+
+
+def _write(folder: Path, key: str, arrays: Arrays) -> Cached:
+    path = folder / f"{key}.safetensors"
+    sha256 = write_arrays(path, arrays)
+    write_text(folder / f"{key}.json", json.dumps({"sha256": sha256}) + "\n")
+    return Cached(path, sha256)
+
+
+@contextmanager
+def _turn(folder: Path, key: str) -> Generator[None]:
+    """Hold the key's lock, where locks can be had; the system frees that of a process which ends."""
+    from filelock import FileLock  # noqa: PLC0415 - not needed for --help
+
+    lock = FileLock(folder / f"{key}.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

@@ -16,11 +16,15 @@ from .atomic import write_text
 LOCK, HOLDER = "run.lock", "holder.json"
 
 
+class InUseError(RunError):
+    """Another process is at work in the folder."""
+
+
 @contextmanager
 def locked(folder: Path) -> Generator[None]:
     """Hold the folder's lock; the operating system frees it when the process ends, however it ends.
 
-    Raises `RunError` naming the holder when another process has it.
+    Raises `InUseError` naming the holder when another process has it.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed for --help
 
@@ -29,7 +33,7 @@ def locked(folder: Path) -> Generator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise RunError(
+        raise InUseError(
             f"{folder}: in use by {_holder(folder)}; wait for it, or stop it, then try again"
         ) from error
     except (OSError, NotImplementedError) as error:  # no permission; a file system without locks

@@ -1,4 +1,4 @@
-"""The kinds of plugin: each a slot of the spec, a contract and a hook."""
+"""The kinds of plugin: one for every slot of a spec, and the services that carry and watch runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Kind:
     contract: Any
     default: str | None
     """What a spec uses that does not say; None: a spec must say."""
+    other_contract: Any = None
+    """A second contract that will do as well, where there is one."""
 
     @property
     def hook(self) -> str:
@@ -27,7 +29,16 @@ class Kind:
     @property
     def verbs(self) -> list[str]:
         """What a plugin of this kind must have."""
-        return sorted(name for name in vars(self.contract) if not name.startswith("_"))
+        return _verbs(self.contract)
+
+    def missing(self, has: set[str]) -> list[str]:
+        """What a plugin that has these names lacks, of the contract that it is nearest to."""
+        wanted = [_verbs(c) for c in (self.contract, self.other_contract) if c is not None]
+        return min(([verb for verb in verbs if verb not in has] for verbs in wanted), key=len)
+
+
+def _verbs(contract: Any) -> list[str]:
+    return sorted(name for name in vars(contract) if not name.startswith("_"))
 
 
 KINDS: dict[str, Kind] = {
@@ -44,3 +55,19 @@ KINDS: dict[str, Kind] = {
         Kind(slot="backend", plural="backends", contract=contracts.Backend, default="reference"),
     )
 }
+"""What decides the result of a run: every one is a table of the spec, and part of its hash."""
+
+SERVICES: dict[str, Kind] = {
+    kind.slot: kind
+    for kind in (
+        Kind(
+            slot="executor",
+            plural="executors",
+            contract=contracts.Executor,
+            other_contract=contracts.DetachedExecutor,
+            default="local",
+        ),
+        Kind(slot="tracker", plural="trackers", contract=contracts.Tracker, default=None),
+    )
+}
+"""What carries and watches runs, and changes no result."""

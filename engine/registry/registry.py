@@ -20,12 +20,13 @@ import pluggy
 from .. import hookspecs
 from ..errors import UsageError
 from ..record.atomic import file_sha256
-from .kinds import KINDS, Kind
+from .kinds import KINDS, SERVICES, Kind
 
 BUILT_IN = "boostlora.plugins"
 BACKENDS = "boostlora.backends"
 GROUP = "boostlora"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+ALL = KINDS | SERVICES
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +68,7 @@ class Registry:
         self.broken: list[BrokenPlugin] = []
         self.files: tuple[Path, ...] = ()
         """Plugin files that were asked for by path."""
-        self._entries: dict[str, dict[str, Entry]] = {slot: {} for slot in KINDS}
+        self._entries: dict[str, dict[str, Entry]] = {slot: {} for slot in ALL}
 
     @classmethod
     def load(cls, files: tuple[Path, ...] = ()) -> Registry:
@@ -122,7 +123,7 @@ class Registry:
     def _offered(self, plugin: object, origin: str) -> Iterator[Entry]:
         """What the plugin registers, each offer checked against its kind."""
         code = file_sha256(Path(origin)) if Path(origin) in self.files else ""
-        for kind in KINDS.values():
+        for kind in ALL.values():
             implementation = getattr(plugin, kind.hook, None)
             if implementation is None or self.manager.parse_hookimpl_opts(plugin, kind.hook) is None:
                 continue
@@ -140,8 +141,7 @@ class Registry:
         if not isinstance(cls, type) or not attrs.has(cls):
             raise UsageError(f'{kind.hook}: "{name}" is {cls!r}, not an attrs class')
         fields = {field.name for field in attrs.fields(cls)}
-        missing = [verb for verb in kind.verbs if not hasattr(cls, verb) and verb not in fields]
-        if missing:
+        if missing := kind.missing(set(dir(cls)) | fields):
             raise UsageError(f'{kind.hook}: "{name}" ({cls.__name__}) lacks {", ".join(missing)}')
         if "use" in fields:
             raise UsageError(f'{kind.hook}: "{name}" has an option "use", which names the plugin itself')

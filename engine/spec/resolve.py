@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ..options import shortened
-from ..registry import KINDS, Kind, Registry
+from ..registry import KINDS, SERVICES, Kind, Registry
 from ..sites import SiteChoice
 from .document import Document, find_spec, load
 from .faults import Fault, SpecError, did_you_mean, listed
@@ -23,10 +23,16 @@ MAX_FAULTS = 1000
 def load_spec(name: str | Path, registry: Registry, settings: Sequence[str] = ()) -> Spec:
     """Read a spec by path or shipped name, under `key=value` settings. Raises `SpecError` with every fault."""
     path = find_spec(str(name))
-    return resolve(load(path, settings), registry, default_name=_legal(path.stem))
+    document = load(path, settings)
+    if "ablate" in document.tree:
+        mark = document.mark(("ablate",)).key
+        hint = f"run it with: boostlora ablate {name}"
+        raise SpecError([Fault(message="[ablate] makes this a study of many runs", span=mark, hint=hint)])
+    return resolve(document, registry, default_name=legal_name(path.stem))
 
 
-def _legal(stem: str) -> str:
+def legal_name(stem: str) -> str:
+    """A file's stem as a run's name."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem.lower()).lstrip(
         "._-"
     )
@@ -38,7 +44,7 @@ def resolve(document: Document, registry: Registry, default_name: str = "run") -
     faults = list[Fault]()
     tree = document.tree
     fields = [field.name for field in attrs.fields(Head)]
-    known = [*fields, *KINDS, *TABLES, "extends"]
+    known = [*fields, *KINDS, *TABLES, "trackers", "ablate", "extends"]
     unknown = [key for key in tree if key not in known]
     for key in unknown[:MAX_FAULTS]:
         span = document.mark((key,)).key
@@ -50,9 +56,10 @@ def resolve(document: Document, registry: Registry, default_name: str = "run") -
     head = structure_table(Head, {"name": default_name} | head_keys, (), document, faults)
     tables = {name: _table(cls, name, document, faults) for name, cls in TABLES.items()}
     slots = {slot: _slot(kind, document, registry, faults) for slot, kind in KINDS.items()}
+    trackers = _trackers(document, registry, faults)
     if faults:
         raise SpecError(faults)
-    return Spec(head=head, slots=slots, **tables)  # type: ignore[arg-type] - None only where there are faults
+    return Spec(head=head, slots=slots, trackers=trackers, **tables)  # type: ignore[arg-type] - None only where there are faults
 
 
 def _as_table(name: str, document: Document, faults: list[Fault]) -> dict[str, Any] | None:
@@ -91,6 +98,50 @@ def _slot(kind: Kind, document: Document, registry: Registry, faults: list[Fault
     options = _options(kind, table, use, document, registry)
     plugin = structure_table(entries[use].cls, options, (kind.slot,), document, faults)
     return None if plugin is None else Slot(use=use, plugin=plugin, code=entries[use].code)
+
+
+def _trackers(document: Document, registry: Registry, faults: list[Fault]) -> dict[str, Any]:
+    """The trackers of `[trackers.NAME]`, by name."""
+    found, kind = dict[str, Any](), SERVICES["tracker"]
+    table = _as_table("trackers", document, faults) or {}
+    for name, options in table.items():
+        plugin = service(
+            kind,
+            name,
+            options,
+            path=("trackers", name),
+            document=document,
+            registry=registry,
+            faults=faults,
+        )
+        found |= {} if plugin is None else {name: plugin}
+    return found
+
+
+def service(
+    kind: Kind,
+    name: str,
+    options: Any,
+    *,
+    path: tuple[str, ...],
+    document: Document,
+    registry: Registry,
+    faults: list[Fault],
+) -> Any:
+    """A plugin of a service, from the table of its options; None, with the faults added, where there are any."""
+    entries = registry.entries(kind.slot)
+    if name not in entries:
+        hint = did_you_mean(name, list(entries)) or _broken(registry, name)
+        message = f"unknown {kind.slot} plugin {show(name)}"
+        faults.append(
+            Fault(message=message, span=document.mark(path).key, allowed=listed(entries), hint=hint)
+        )
+        return None
+    if not isinstance(options, dict):
+        message = f"{'.'.join(path)} must be a table, got {show(options)}"
+        faults.append(Fault(message=message, span=document.mark(path).value))
+        return None
+    return structure_table(entries[name].cls, options, path, document, faults)
 
 
 def _broken(registry: Registry, use: str) -> str:

@@ -18,6 +18,8 @@ from ..sites import SiteChoice
 from ..workplace import default_cache
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+SILENT = frozenset({"name", "description", "trackers"})
+"""Keys that change no result, and so no hash."""
 FOLDERS: Mapping[Any, tuple[str, ...]] = {ModelPath: MODEL_SUFFIXES, DatasetPath: ()}
 """Options that name a folder, with the endings of the files in it that count; none: all of them."""
 
@@ -62,6 +64,8 @@ class Spec:
     sites: SiteChoice
     stop: StopRules
     slots: Mapping[str, Slot]
+    trackers: Mapping[str, Any] = attrs.field(factory=dict)
+    """Tracker plugins by name, one for each table `[trackers.NAME]`; they change no result."""
 
     def __getitem__(self, slot: str) -> Any:
         """The plugin in a slot."""
@@ -80,6 +84,8 @@ class Spec:
             tree[slot] = {"use": used.use, **attrs.asdict(used.plugin)}
         tree["sites"] = attrs.asdict(self.sites)
         tree["stop"] = attrs.asdict(self.stop)
+        if self.trackers:
+            tree["trackers"] = {name: attrs.asdict(tracker) for name, tracker in self.trackers.items()}
         return tree
 
     def dump(self) -> str:
@@ -90,12 +96,12 @@ class Spec:
     def sha256(self) -> str:
         """Hash of the canonical dump, by which a run is found again.
 
-        Name and description are left out, since they change no result; files and folders count by their contents, not by
+        Name, description and trackers are left out, since they change no result; files and folders count by their contents, not by
         their paths; what lies on a hub counts by its name.
         """
-        tree = {key: value for key, value in self.as_tree().items() if key not in {"name", "description"}}
+        tree = {key: value for key, value in self.as_tree().items() if key not in SILENT}
         for slot, used in self.slots.items():
-            tree[slot] |= _contents(used.plugin)
+            tree[slot] |= contents_of(used.plugin)
             tree[slot] |= {"code": used.code} if used.code else {}
         return hashlib.sha256(tomli_w.dumps(_lists(tree)).encode()).hexdigest()
 
@@ -105,7 +111,7 @@ class Spec:
         return self.sha256[:12]
 
 
-def _contents(plugin: Any) -> dict[str, str]:
+def contents_of(plugin: Any) -> dict[str, str]:
     """Hashes of the files and folders that a plugin's options name."""
     found, cache = dict[str, str](), default_cache()
     for field in attrs.fields(type(plugin)):

@@ -1,0 +1,91 @@
+"""`boostlora ablate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import (
+    command_line,
+    json_option,
+    load_registry,
+    plugin_option,
+    quiet_option,
+    runs_option,
+    set_option,
+    track_option,
+    with_trackers,
+)
+
+
+@click.command("ablate")
+@click.argument("spec")
+@set_option
+@plugin_option
+@track_option
+@runs_option
+@click.option("--executor", metavar="NAME", help="Run cells here: local, ray, slurm, or a plugin of yours.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Cells at a time, where the executor has workers."
+)
+@click.option("--retry", is_flag=True, help="Try cells again that failed.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="CELLS",
+    help="Take cells out: an arm, a block, seed=N, or the beginning of a hash; they stay out.",
+)
+@click.option("--include", multiple=True, metavar="CELLS", help="Take cells back in.")
+@json_option
+@quiet_option
+def command(
+    spec: str,
+    settings: tuple[str, ...],
+    plugin_files: tuple[Path, ...],
+    tracked: tuple[str, ...],
+    runs_folder: Path,
+    executor: str | None,
+    workers: int | None,
+    retry: bool,
+    exclude: tuple[str, ...],
+    include: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run the study SPEC, a TOML file with an [ablate] table, and compare its arms.
+
+    Every cell is a run in RUNS, named by the hash of its spec: one that is finished, in whatever study, is never run again,
+    and one that was interrupted goes on. See first what it would do with: boostlora check SPEC
+    """
+    from ..study.keeping import keep, known_record, with_exclusions
+    from ..study.loading import load_study
+    from .conducting import Conduct
+
+    if executor is not None:
+        settings = (*settings, f"ablate.executor.use={executor}")
+    if workers is not None:
+        settings = (*settings, f"ablate.executor.workers={workers}")
+    registry = load_registry(plugin_files)
+    study = load_study(spec, registry, runs_folder, with_trackers(settings, tracked))
+    known = known_record(runs_folder, study.record.name)
+    study = with_exclusions(study, known, exclude, include)
+    again = command_line("boostlora", "ablate", spec, *_given(settings, plugin_files, tracked, runs_folder))
+    conduct = Conduct(study=study, runs=runs_folder, again=again, as_json=as_json, quiet=quiet)
+    conduct.run(retry=retry, keep=lambda: keep(study, runs_folder, known))
+
+
+def _given(
+    settings: Sequence[str], plugin_files: Sequence[Path], tracked: Sequence[str], runs_folder: Path
+) -> list[Any]:
+    """The options that another call must repeat to mean the same study."""
+    words = [word for setting in settings for word in ("--set", setting)]
+    words += [str(word) for file in plugin_files for word in ("--plugin", file)]
+    words += [word for name in tracked for word in ("--track", name)]
+    given = click.get_current_context().get_parameter_source("runs_folder")
+    return [
+        *words,
+        *(["--runs", str(runs_folder)] if given is click.core.ParameterSource.COMMANDLINE else []),
+    ]

@@ -1,0 +1,148 @@
+"""What `check` says of a study: its arms, its cells, and their cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from ..boosting.plan import Plan
+from ..study.conducting import plans_of, to_do
+from ..study.cost import Cost, cost_of
+from ..study.keeping import known_record, with_exclusions
+from ..study.loading import Study, load_study
+from .common import load_registry
+
+MOST_CELLS = 24
+"""Cells that are listed unasked."""
+
+
+def check_study(
+    spec: str,
+    settings: tuple[str, ...],
+    plugin_files: tuple[Path, ...],
+    runs: Path,
+    *,
+    as_json: bool,
+    quiet: bool,
+    show_cells: bool,
+) -> None:
+    """Validate a study and print its plan; nothing is run."""
+    study = load_study(spec, load_registry(plugin_files), runs, settings)
+    study = with_exclusions(study, known_record(runs, study.record.name), (), ())
+    plans = plans_of(study, set(study.distinct))
+    todo = to_do(study, runs)
+    cost = cost_of(study, plans, {state.cell.key for state in todo.open}, runs)
+    if as_json:
+        arms = [_arm_json(study, place, plan) for place, plan in plans.items()]
+        cells = [attrs.asdict(cell) for cell in study.record.cells]
+        head = {"name": study.record.name, "study_sha256": study.record.sha256}
+        content = {
+            **head,
+            "arms": arms,
+            "cells": cells,
+            "finished": len(todo.finished),
+            "cost": attrs.asdict(cost),
+        }
+        click.echo(json.dumps({**content, "notes": study.record.notes}, indent=2))
+    elif not quiet:
+        _print(study, plans, cost, finished=len(todo.finished), show_cells=show_cells)
+
+
+def _arm_json(study: Study, place: tuple[str, str], plan: Plan) -> dict[str, Any]:
+    block, arm = place
+    cells = [cell.key for cell in study.record.cells if (cell.block, cell.arm) == place]
+    return {"arm": arm, "block": block, "cells": cells, "parameters": plan.parameters, "rounds": plan.rounds}
+
+
+def _print(
+    study: Study, plans: Mapping[tuple[str, str], Plan], cost: Cost, *, finished: int, show_cells: bool
+) -> None:
+    from rich.console import Console
+
+    record = study.record
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}: valid")
+    if record.description:
+        console.print(record.description, markup=False)
+    count = {"arms": len(record.arms), "blocks": len(record.blocks), "seeds": len(record.seeds)}
+    told = " · ".join(
+        f"{n} {word if n != 1 else word[:-1]}" for word, n in count.items() if word != "blocks" or n > 1
+    )
+    console.print(f"{told} · {len(study.distinct)} cells · executor {record.executor}")
+    against = f"against {record.baseline}, " if record.baseline else ""
+    model = {"last": "after the last round", "best": "at the best round on validation"}[record.at]
+    console.print(
+        f"compares {record.split} {record.metric} {model}, {against}{record.confidence:.0%} intervals",
+        markup=False,
+    )
+    console.print()
+    console.print(_arms(study, plans))
+    if show_cells or len(study.distinct) <= MOST_CELLS:
+        console.print()
+        for key, cell in study.distinct.items():
+            console.print(f"{key}  {cell.record.label}", markup=False)
+    console.print()
+    for line in cost_lines(study, cost, finished):
+        console.print(line, markup=False)
+    for note in (*record.notes, *dict.fromkeys(n for plan in plans.values() for n in plan.notes)):
+        console.print(f"note: {note}", style="yellow", markup=False)
+
+
+def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    blocks = any(block for block, _ in plans)
+    titles = (
+        *(["block"] if blocks else []),
+        "arm",
+        "rounds",
+        "steps a round",
+        "numbers a round",
+        "in all",
+        "cells",
+    )
+    for title in titles:
+        table.add_column(title, justify="left" if title in {"block", "arm"} else "right")
+    for (block, arm), plan in plans.items():
+        cells = [c for c in study.cells if (c.record.block, c.record.arm) == (block, arm)]
+        rounds, steps = cells[0].spec.rounds, cells[0].spec["optimizer"].steps
+        numbers = (str(plan.parameters), str(plan.parameters * rounds))
+        name = f"{arm} (baseline)" if arm == study.record.baseline else arm
+        table.add_row(*([block] if blocks else []), name, str(rounds), str(steps), *numbers, str(len(cells)))
+    return table
+
+
+def cost_lines(study: Study, cost: Cost, finished: int) -> list[str]:
+    """What is left to do, in words."""
+    from .check import size_text
+    from .overview import duration
+
+    if not cost.cells:
+        return [f"all {finished} cells are there already: nothing to run"]
+    lines = [
+        f"to run: {cost.cells} cells ({finished} are there already), {cost.rounds:,} rounds, {cost.steps:,} optimiser steps",
+        f"examples: {cost.trained:,} trained on, {cost.evaluated:,} evaluated",
+        f"memory: {size_text(cost.memory_bytes)} in the largest cell (without activations)",
+        f"disk: about {size_text(cost.disk_bytes)} of updates",
+    ]
+    if cost.seconds is None:
+        lines.append("time: not known yet; no finished run here has the same task, model and backend")
+    else:
+        workers = getattr(study.executor, "workers", 0) or _cores(cost.cells)
+        lines.append(
+            f"time: about {duration(cost.seconds / min(workers, cost.cells))} on {workers} worker{'s' * (workers != 1)}, "
+            f"judged by {cost.judged_by} finished run{'s' * (cost.judged_by != 1)} of the same task, model and backend"
+        )
+    return lines
+
+
+def _cores(cells: int) -> int:
+    from ..machine import accelerators, cores
+
+    return min(len(accelerators()) or cores(), cells)

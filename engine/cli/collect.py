@@ -1,0 +1,52 @@
+"""`boostlora collect`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from .common import json_option, load_registry, plugin_option, quiet_option, runs_option
+
+POLL = 2.0
+"""Seconds between two looks at a queue."""
+
+
+@click.command("collect")
+@click.argument("study")
+@plugin_option
+@runs_option
+@click.option("--wait", is_flag=True, help="Wait until no cell is queued or running any more.")
+@json_option
+@quiet_option
+def command(
+    study: str, plugin_files: tuple[Path, ...], runs_folder: Path, wait: bool, as_json: bool, quiet: bool
+) -> None:
+    """Gather what became of the cells of STUDY that were submitted to a queue, and compare its arms so far."""
+    from ..contracts import DetachedExecutor
+    from ..study.keeping import find_study
+    from ..study.states import states_of, study_folder
+    from ..study.submitting import executor_of, gather
+    from . import EXIT_FAILED
+    from .interrupts import interruptible
+    from .results import show_results
+
+    runs, record = find_study(study, runs_folder)
+    folder = study_folder(runs, record.name)
+    executor = executor_of(record, load_registry(plugin_files or tuple(Path(f) for f in record.plugin_files)))
+    with interruptible(lambda: "nothing is lost: the queue goes on without this command"):
+        while True:
+            queued = 0
+            if isinstance(executor, DetachedExecutor):
+                queued = sum(ended is None for ended in gather(executor, folder).values())
+            running = sum(s.status == "running" for s in states_of(runs, record))
+            if not wait or not (queued or running):
+                break
+            time.sleep(POLL)
+    if queued and not (quiet or as_json):
+        click.echo(f"{queued} cells are queued or running still; wait for them with --wait")
+    show_results(record, runs, as_json=as_json, quiet=quiet)
+    if any(s.status == "failed" for s in states_of(runs, record)):
+        sys.exit(EXIT_FAILED)

@@ -1,0 +1,109 @@
+"""Carries a study from its plan to its table, for `ablate`: what is cached, what is run, what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+import click
+
+from ..contracts import DetachedExecutor
+from ..errors import blame
+from ..record.lock import locked
+from ..study.conducting import ToDo, conduct, jobs_of, plans_of, to_do
+from ..study.loading import Study
+from ..study.record import StudyRecord
+from ..study.states import states_of, study_folder
+from ..study.submitting import submit
+from . import EXIT_FAILED
+from .common import command_line
+from .execution import plain_warnings
+from .interrupts import interruptible
+from .overview import CellLines, Overview, Progress, Silence, say
+from .results import show_results
+
+
+@attrs.frozen(kw_only=True)
+class Conduct:
+    """One call of `boostlora ablate`."""
+
+    study: Study
+    runs: Path
+    again: str
+    """The command that goes on with the study."""
+    as_json: bool
+    quiet: bool
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        return study_folder(self.runs, self.study.record.name)
+
+    def run(self, *, retry: bool, keep: Callable[[], StudyRecord]) -> None:
+        """Run what is missing, print what came out, and exit as the command line promises."""
+        with interruptible(lambda: f"every finished round is kept. Go on with: {self.again}"):
+            todo = to_do(self.study, self.runs, retry=retry)
+            keys = {state.cell.key for state in todo.open}
+            if keys:  # a study that cannot run leaves nothing behind
+                with blame("executor", self.study.record.executor):
+                    self.study.executor.check()
+                plans_of(self.study, keys)
+            with plain_warnings(), locked(self.folder):
+                record = keep()
+                self._head(todo)
+                if isinstance(self.study.executor, DetachedExecutor):
+                    self._submit(keys)
+                    return
+                if keys:
+                    self._conduct(todo, keys)
+                self._conclude(record)
+
+    def _head(self, todo: ToDo) -> None:
+        record, total = self.study.record, len(self.study.distinct)
+        if self.as_json:
+            counts = {"cells": total, "cached": len(todo.finished), "open": len(todo.open)}
+            say("study_started", name=record.name, sha256=record.sha256, folder=str(self.folder), **counts)
+            return
+        if self.quiet:
+            return
+        click.echo(f"{click.style(record.name, bold=True)} · {self.folder}")
+        parts = [f"{len(todo.finished)} of {total} cells cached"]
+        parts += [f"{len(todo.open)} to run"] if todo.open else []
+        parts += [f"{len(todo.failed)} failed before (try them again with --retry)"] if todo.failed else []
+        parts += [f"{len(record.excluded)} excluded"] if record.excluded else []
+        click.echo(" · ".join(parts) + (f" · executor {record.executor}" if todo.open else ""))
+
+    def _conduct(self, todo: ToDo, keys: set[str]) -> None:
+        progress = Progress(self.study, self.runs, todo.open)
+        display = (Silence if self.quiet else CellLines if self.as_json else Overview)(progress)
+        jobs = jobs_of(self.study, self.runs, keys)
+        with display.showing(), closing(conduct(self.study.executor, jobs)) as events:
+            for ended in events:
+                display.tick(ended)
+
+    def _submit(self, keys: set[str]) -> None:
+        jobs = jobs_of(self.study, self.runs, keys)
+        new, queued = submit(self.study.executor, self.folder, jobs)
+        name = self.study.record.name
+        if self.as_json:
+            say("study_submitted", submitted=new, already_queued=queued)
+        elif not self.quiet:
+            click.echo(f"{new} cells submitted" + (f", {queued} were queued already" if queued else ""))
+            click.echo(f"see how far they are: {command_line('boostlora', 'status', name)}")
+            click.echo(f"compare what is there: {command_line('boostlora', 'collect', name)}")
+
+    def _conclude(self, record: StudyRecord) -> None:
+        show_results(record, self.runs, as_json=self.as_json, quiet=self.quiet)
+        states = states_of(self.runs, record)
+        failed = {s.cell.key for s in states if s.status == "failed"}
+        if self.quiet:
+            click.echo(self.folder)
+        if failed:
+            if not self.as_json:
+                cells = f"{len(failed)} cell{'s' * (len(failed) != 1)} failed"
+                why = command_line("boostlora", "status", record.name)
+                click.echo(f"{cells}: why, see {why}; try again with: {self.again} --retry", err=True)
+            sys.exit(EXIT_FAILED)

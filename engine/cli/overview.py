@@ -1,0 +1,235 @@
+"""What a person sees of a study at work: a line an arm with its cells and rounds, time left; in a log, a line a cell."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ..contracts import Ended
+from ..study.loading import Study
+from ..study.record import CellRecord
+from ..study.states import CellState, state_of
+
+BAR = 24
+COLOURS = {"finished": "green", "failed": "red", "running": "cyan", "interrupted": "yellow", "pending": "dim"}
+
+
+class Progress:
+    """How far every distinct cell of a study is, read from the runs' folders."""
+
+    def __init__(self, study: Study, runs: Path, open_cells: Iterable[CellState]) -> None:
+        self.study, self.runs = study, runs
+        self.states = {key: state_of(runs, study.record, cell.record) for key, cell in study.distinct.items()}
+        self.open = {state.cell.key for state in open_cells}
+        self.began, self._first = time.monotonic(), self._done()
+        self.cached = sum(
+            1 for key, s in self.states.items() if s.status == "finished" and key not in self.open
+        )
+
+    def look(self) -> None:
+        """Read what has changed."""
+        for key in self.open:
+            self.states[key] = state_of(self.runs, self.study.record, self.states[key].cell, probe=False)
+
+    def end(self, ended: Ended) -> None:
+        """A cell has ended."""
+        cell = self.states[ended.cell].cell
+        self.states[ended.cell] = state_of(self.runs, self.study.record, cell)
+        if ended.status in {"finished", "failed"}:
+            self.open.discard(ended.cell)
+
+    def _done(self) -> int:
+        return sum(_rounds(s) for s in self.states.values())
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left, at the pace so far; None while nothing has been done."""
+        done = self._done() - self._first
+        rest = sum(1 + self.states[key].cell.rounds - _rounds(self.states[key]) for key in self.open)
+        return rest * (time.monotonic() - self.began) / done if done > 0 else None
+
+    def count(self, status: str) -> int:
+        """Cells in a state."""
+        return sum(1 for s in self.states.values() if s.status == status)
+
+    def rows(self) -> list[tuple[str, str, list[CellState]]]:
+        """Block, arm and the states of its distinct cells."""
+        found = dict[tuple[str, str], dict[str, CellState]]()
+        for cell in self.study.record.included:
+            found.setdefault((cell.block, cell.arm), {})[cell.key] = self.states[cell.key]
+        return [(block, arm, list(states.values())) for (block, arm), states in found.items()]
+
+
+def _rounds(state: CellState) -> int:
+    """Rounds behind a cell, its beginning counted as one; a cell that has ended has none left."""
+    if state.status == "finished":
+        return 1 + state.cell.rounds
+    return state.rounds + (1 if state.rounds else 0)
+
+
+class Overview:
+    """The display of a study on a terminal, or in a log."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.console = Console(highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._drawn = 0.0
+
+    @contextmanager
+    def showing(self) -> Generator[None]:
+        """Show it while inside."""
+        if not self.console.is_terminal:
+            yield
+            return
+        console = Console(highlight=False)
+        with Live(console=console, transient=True, auto_refresh=False) as live:
+            self._live, self.console = live, console
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def tick(self, ended: Ended | None) -> None:
+        """Something may have changed."""
+        if ended is not None:
+            self.progress.end(ended)
+            self._say(ended)
+        if self._live is not None and time.monotonic() - self._drawn > 0.25:
+            self.progress.look()
+            self._live.update(self._picture(), refresh=True)
+            self._drawn = time.monotonic()
+
+    def _say(self, ended: Ended) -> None:
+        """A line for a cell that has ended: all of them in a log, on a terminal only what went wrong."""
+        state = self.progress.states[ended.cell]
+        total, done = len(self.progress.states), self.progress.count("finished")
+        if ended.status == "finished":
+            if self._live is None:
+                text = f"[{done:>{len(str(total))}}/{total}] {state.cell.label}: {outcome(state)}"
+                self.console.print(text, markup=False)
+            return
+        words = {"failed": "failed", "lost": "lost its worker, and will go on", "busy": "waits"}[ended.status]
+        style = "red" if ended.status == "failed" else "yellow"
+        self.console.print(f"{state.cell.label}: {words}: {ended.cause}", style=style, markup=False)
+
+    def _picture(self) -> Group:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for title in ("block", "arm", "", "cells", "rounds", ""):
+            table.add_column(title, justify="right" if title in {"cells", "rounds"} else "left")
+        rows = self.progress.rows()
+        table.columns[0].header = "block" if any(block for block, _, _ in rows) else ""
+        for block, arm, states in rows:
+            done = sum(s.status == "finished" for s in states)
+            played, all_rounds = sum(s.rounds for s in states), sum(s.cell.rounds for s in states)
+            share = sum(_rounds(s) for s in states) / max(1, sum(1 + s.cell.rounds for s in states))
+            table.add_row(
+                block, arm, bar(share), f"{done}/{len(states)}", f"{played}/{all_rounds}", told(states)
+            )
+        return Group(table, Text(self._foot(), style="bold"))
+
+    def _foot(self) -> str:
+        progress = self.progress
+        parts = [
+            f"{progress.count('finished')} of {len(progress.states)} cells",
+            f"{progress.count('running')} running",
+        ]
+        if failed := progress.count("failed"):
+            parts.append(f"{failed} failed")
+        parts.append(f"{duration(time.monotonic() - progress.began)} so far")
+        if progress.left is not None:
+            parts.append(f"about {duration(progress.left)} left")
+        return " · ".join(parts)
+
+
+class CellLines:
+    """A study as one JSON object a line, for scripts."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    @contextmanager
+    def showing(self) -> Generator[None]:
+        """Nothing is drawn."""
+        yield
+
+    def tick(self, ended: Ended | None) -> None:
+        """`{"event": "cell_finished", …}`, and the like."""
+        if ended is not None:
+            self.progress.end(ended)
+            state = self.progress.states[ended.cell]
+            say(
+                f"cell_{ended.status}",
+                **attrs.asdict(state.cell),
+                cause=ended.cause,
+                rounds_played=state.rounds,
+            )
+
+
+class Silence:
+    """For `--quiet`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    @contextmanager
+    def showing(self) -> Generator[None]:
+        """Nothing is drawn."""
+        yield
+
+    def tick(self, ended: Ended | None) -> None:
+        """Only keep count."""
+        if ended is not None:
+            self.progress.end(ended)
+
+
+def say(event: str, **content: Any) -> None:
+    """One event as a line of JSON."""
+    click.echo(json.dumps({"event": event, **content}, default=str))
+
+
+def outcome(state: CellState) -> str:
+    """How a cell ended, in words."""
+    return f"{state.ended} after {state.rounds} round{'s' * (state.rounds != 1)}"
+
+
+def told(states: Iterable[CellState]) -> str:
+    """Counts of what is not simply finished: `2 running, 1 failed`."""
+    counts = Counter(state.status for state in states)
+    return ", ".join(
+        f"{count} {status}" for status, count in counts.items() if status not in {"finished", "pending"}
+    )
+
+
+def bar(share: float) -> Text:
+    """A share as a bar."""
+    full = round(BAR * min(1.0, share))
+    return Text("━" * full, style="green").append("─" * (BAR - full), style="dim")
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `1 min 10 s`, `2 h 5 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s" if whole >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def cell_words(cell: CellRecord) -> str:
+    """A cell's label with its hash."""
+    return f"{cell.label} ({cell.key})"

@@ -1,0 +1,43 @@
+"""A study's table on the terminal, with the words that go with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..study.record import StudyRecord
+from .common import command_line
+from .overview import say
+
+
+def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool) -> None:
+    """Print what the study's finished cells say."""
+    if quiet:
+        return
+    from ..analysis.analysing import analyse
+
+    analysis = analyse(runs, record)
+    if as_json:
+        from ..analysis.summary import summary
+
+        say("study_finished", **summary(analysis))
+        return
+    print_table(analysis)
+    click.echo(f"look closer: {command_line('boostlora', 'report', record.name)}")
+
+
+def print_table(analysis: Any) -> None:
+    """The table of an analysis, and its notes."""
+    from rich.console import Console
+
+    from ..analysis.table import table_lines
+
+    console = Console(highlight=False, soft_wrap=True)
+    width = console.width if console.is_terminal else 1000
+    console.print()
+    for line in table_lines(analysis, width):
+        console.print(line, markup=False)
+    for note in analysis.notes:
+        console.print(f"note: {note}", style="yellow", markup=False)

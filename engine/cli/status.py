@@ -1,0 +1,111 @@
+"""`boostlora status`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from .common import command_line, json_option, runs_option
+
+MOST_CAUSES = 10
+"""Failures that are told one by one."""
+
+
+@click.command("status")
+@click.argument("study", required=False)
+@runs_option
+@click.option("--cells", "show_cells", is_flag=True, help="List every cell.")
+@json_option
+def command(study: str | None, runs_folder: Path, show_cells: bool, as_json: bool) -> None:
+    """Show how far the cells of STUDY are, and why cells failed; without STUDY, of all studies.
+
+    It reads the files alone, so it can be asked from another terminal, or machine, while the study runs.
+    """
+    from ..study.keeping import find_study, study_names
+    from ..study.states import states_of
+
+    names = [study] if study is not None else study_names(runs_folder)
+    if not names:
+        click.echo(f"no studies in {runs_folder} yet; begin with: boostlora ablate ablations/bases")
+        return
+    found = [find_study(name, runs_folder) for name in names]
+    if as_json:
+        content = [_as_json(record, states_of(runs, record)) for runs, record in found]
+        click.echo(json.dumps(content[0] if study is not None else content, indent=2))
+        return
+    for number, (runs, record) in enumerate(found):
+        if number:
+            click.echo()
+        _print(record, states_of(runs, record), show_cells=show_cells)
+
+
+def _as_json(record: Any, states: Sequence[Any]) -> dict[str, Any]:
+    counts = {
+        status: sum(s.status == status for s in states) for status in dict.fromkeys(s.status for s in states)
+    }
+    return {
+        "name": record.name,
+        "sha256": record.sha256,
+        "counts": counts,
+        "cells": [attrs.asdict(s) for s in states],
+    }
+
+
+def _print(record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .overview import COLOURS, bar, told
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}", markup=True)
+    rows = dict[tuple[str, str], dict[str, Any]]()
+    for state in states:
+        if state.status != "excluded":
+            rows.setdefault((state.cell.block, state.cell.arm), {})[state.cell.key] = state
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("block" if any(b for b, _ in rows) else "", "arm", "", "cells", "rounds", ""):
+        table.add_column(title, justify="right" if title in {"cells", "rounds"} else "left")
+    for (block, arm), by_key in rows.items():
+        group = list(by_key.values())
+        done = sum(s.status == "finished" for s in group)
+        played, most = sum(s.rounds for s in group), sum(s.cell.rounds for s in group)
+        table.add_row(
+            block, arm, bar(done / len(group)), f"{done}/{len(group)}", f"{played}/{most}", told(group)
+        )
+    console.print(table)
+    if show_cells:
+        console.print()
+        for state in states:
+            word = f"{state.status:12}"
+            ended = f" · {state.ended}" if state.ended else ""
+            console.print(word, style=COLOURS.get(state.status), end="", markup=False)
+            console.print(
+                f"{state.cell.key}  {state.cell.label} · {state.rounds} rounds{ended}",
+                markup=False,
+                soft_wrap=True,
+            )
+    _print_failures(console, record, states)
+
+
+def _print_failures(console: Any, record: Any, states: Sequence[Any]) -> None:
+    failed = list({s.cell.key: s for s in states if s.status == "failed"}.values())
+    for state in failed[:MOST_CAUSES]:
+        console.print(
+            f"failed: {state.cell.label} ({state.cell.key}): {state.cause}",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
+    if len(failed) > MOST_CAUSES:
+        console.print(f"… and {len(failed) - MOST_CAUSES} more; see --json", style="red")
+    if failed:
+        retry = command_line("boostlora", "ablate", "SPEC", "--retry")
+        console.print(
+            f"logs and tracebacks: {record.name}/study/logs, failures · again with: {retry}", markup=False
+        )

@@ -1,0 +1,100 @@
+"""A study's folder: its record is written when it begins, kept when it changes, and knows what was taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import attrs
+
+from ..errors import UsageError
+from ..record.atomic import write_text
+from ..record.provenance import provenance
+from ..spec.faults import did_you_mean, listed
+from .loading import Study
+from .record import FOLDER, RECORD, SPEC, CellRecord, StudyRecord
+from .states import study_folder
+
+
+def known_record(runs: Path, name: str) -> StudyRecord | None:
+    """The record that the study of this name has on disk; None where there is none."""
+    folder = study_folder(runs, name)
+    return StudyRecord.read(folder) if (folder / RECORD).is_file() else None
+
+
+def with_exclusions(
+    study: Study, known: StudyRecord | None, exclude: Sequence[str], include: Sequence[str]
+) -> Study:
+    """The study with the cells taken out that were before or are now, and those taken back that are asked for."""
+    keys = {cell.key for cell in study.record.cells}
+    excluded = keys & set(known.excluded if known else ())
+    excluded |= chosen(study.record.cells, exclude)
+    excluded -= chosen(study.record.cells, include)
+    record = attrs.evolve(study.record, excluded=tuple(sorted(excluded)))
+    return attrs.evolve(study, record=record)
+
+
+def chosen(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
+    """Keys of the cells that words stand for: an arm, a block, `seed=3`, a cell's label, or the beginning of its hash.
+
+    Raises `UsageError` for a word that stands for none.
+    """
+    cells, found = list(cells), set[str]()
+    for word in words:
+        keys = {
+            cell.key
+            for cell in cells
+            if word in {cell.arm, cell.block, cell.label, f"seed={cell.seed}"}
+            or (len(word) >= 4 and cell.key.startswith(word))
+        }
+        if not word or not keys:
+            arms = list(dict.fromkeys(cell.arm for cell in cells))
+            hint = did_you_mean(word, arms)
+            raise UsageError(
+                f'no cell is meant by "{word}"; say an arm ({listed(arms)}), a block, seed=N, or the beginning of a hash'
+                + (f"; {hint}" if hint else "")
+            )
+        found |= keys
+    return found
+
+
+def keep(study: Study, runs: Path, known: StudyRecord | None) -> StudyRecord:
+    """Write the study's record and spec; a record of other cells under the same name is set aside under its hash."""
+    folder = study_folder(runs, study.record.name)
+    record = study.record
+    if known is not None and known.sha256 == record.sha256:
+        record = attrs.evolve(record, created=known.created, provenance=known.provenance)
+    else:
+        origin = provenance({"study": record.sha256}, record.seeds[0])
+        record = attrs.evolve(record, provenance=origin)
+        if known is not None:
+            write_text(folder / f"study-{known.sha256[:12]}.json", (folder / RECORD).read_text())
+    if record != known:
+        write_text(folder / SPEC, study.toml)
+        record.write(folder)
+    return record
+
+
+def find_study(name: str, runs: Path) -> tuple[Path, StudyRecord]:
+    """The folder of runs and the record of a study, by its name, its folder, or its spec's name.
+
+    Raises `UsageError` saying which studies there are.
+    """
+    for folder in (Path(name), Path(name) / FOLDER, study_folder(runs, name)):
+        if (folder / RECORD).is_file():
+            return folder.resolve().parent.parent, StudyRecord.read(folder)
+    last = Path(name).stem if name else ""
+    if last and (study_folder(runs, last) / RECORD).is_file():
+        return runs, StudyRecord.read(study_folder(runs, last))
+    known = study_names(runs)
+    hint = did_you_mean(name, known)
+    raise UsageError(
+        f'no study "{name}"; in {runs} there are: {listed(known) or "none yet"}'
+        + (f"; {hint}" if hint else "")
+        + "; run one with: boostlora ablate SPEC"
+    )
+
+
+def study_names(runs: Path) -> list[str]:
+    """The studies in a folder of runs."""
+    return sorted(path.parent.parent.name for path in runs.glob(f"*/{FOLDER}/{RECORD}"))

@@ -1,0 +1,208 @@
+"""A study's spec becomes its cells, or every fault there is; nothing is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..errors import UsageError
+from ..record.directory import RESULT
+from ..record.directory import SPEC as RUN_SPEC
+from ..registry import Registry
+from ..spec import Spec
+from ..spec.document import Document, find_spec, load
+from ..spec.faults import Fault, SpecError
+from ..spec.resolve import legal_name, resolve
+from .ablate import MOST_CELLS, Reader
+from .assignments import Assignment
+from .budget import Budgets
+from .expand import Conditions, Placed, blocks_of, drafts_of, find_baseline, tunings
+from .record import Arm, CellRecord, StudyRecord
+from .sourcing import study_toml
+
+COMPARED = ("baseline", "metric", "split", "at", "confidence")
+"""Fields of a study that change no cell, but what is said of them."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Cell:
+    """One run to be made: its place in the study, and its spec."""
+
+    record: CellRecord
+    spec: Spec
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Study:
+    """A study ready to be run."""
+
+    record: StudyRecord
+    cells: tuple[Cell, ...]
+    executor: Any
+    toml: str
+    """The study's own spec, as one text that depends on no other file but the data it names."""
+
+    @property
+    def distinct(self) -> dict[str, Cell]:
+        """Cells that count, by key: two arms may agree in a cell, which is then run once."""
+        keys = {cell.key for cell in self.record.included}
+        return {cell.record.key: cell for cell in self.cells if cell.record.key in keys}
+
+
+def is_study(document: Document) -> bool:
+    """Whether a spec has an `[ablate]` table."""
+    return "ablate" in document.tree
+
+
+def load_study(name: str | Path, registry: Registry, runs: Path, settings: Sequence[str] = ()) -> Study:
+    """Read a study by path or shipped name. Raises `SpecError` with every fault, `UsageError` for a spec that is none."""
+    path = find_spec(str(name))
+    document = load(path, settings)
+    if not is_study(document):
+        raise UsageError(f"{name}: not a study: it has no [ablate] table; run it with: boostlora run {name}")
+    return _Loader(document, registry, runs, legal_name(path.stem)).load()
+
+
+class _Loader:
+    """Holds what the steps from document to study share."""
+
+    def __init__(self, document: Document, registry: Registry, runs: Path, default_name: str) -> None:
+        self.document, self.registry, self.runs = document, registry, runs
+        self.faults = list[Fault]()
+        self.reader = Reader(document, registry, self.faults)
+        tree = {key: value for key, value in document.tree.items() if key != "ablate"}
+        tree.setdefault("name", default_name)
+        self.base = attrs.evolve(document, tree=tree)
+        self.budgets, self.conditions = Budgets(self.reader), Conditions(self.reader)
+
+    def load(self) -> Study:
+        """The study, or every fault at once."""
+        seeds, drafts, blocks = self.reader.seeds(), *self._axes()
+        use, executor = self.reader.executor()
+        self._stop_at_faults()
+        placed = [
+            found
+            for block, setting in blocks
+            for draft in drafts
+            if (found := self.conditions.place(draft, block, setting, self.base)) is not None
+        ]
+        self.conditions.check()
+        baseline = find_baseline(self.reader, placed)
+        self._stop_at_faults()
+        arms, cells = self._cells(placed, baseline, seeds)
+        self._stop_at_faults()
+        record = self._record(
+            arms,
+            cells,
+            blocks=tuple(b for b, _ in blocks),
+            seeds=seeds,
+            baseline=baseline,
+            executor=use,
+            executor_options=attrs.asdict(executor),
+        )
+        toml = study_toml(self.document, self.registry, record.name)
+        return Study(record=record, cells=tuple(cells), executor=executor, toml=toml)
+
+    def _axes(self) -> tuple[Any, Any]:
+        return drafts_of(self.reader, str(self.base.tree["name"])), blocks_of(self.reader)
+
+    def _stop_at_faults(self) -> None:
+        """Raise what has been found so far, each once: many cells share a fault."""
+        if self.faults:
+            raise SpecError({(f.position(), f.message): f for f in self.faults}.values())
+
+    def _cells(
+        self, placed: Sequence[Placed], baseline: str | None, seeds: Sequence[int]
+    ) -> tuple[list[Arm], list[Cell]]:
+        arms, cells = dict[str, Arm](), list[Cell]()
+        first = {p.block.label: p for p in placed if p.arm.label == baseline}
+        for found in placed:
+            document, solved = self.budgets.solve(found, first.get(found.block.label))
+            values = dict(found.arm.sets.values)
+            arms.setdefault(found.arm.label, Arm(label=found.arm.label, values=values, solved=solved))
+            for tuning in tunings(found.tune):
+                cells += self._seeded(found, document, tuning, seeds)
+                if len(cells) > MOST_CELLS:
+                    self.reader.fault(("ablate",), f"more than {MOST_CELLS:,} cells", at_key=True)
+                    return [], []
+        known = _known_runs(self.runs, {c.record.key for c in cells}, str(self.base.tree["name"]))
+        located = [attrs.evolve(c, record=attrs.evolve(c.record, folder=known[c.record.key])) for c in cells]
+        return list(arms.values()), located
+
+    def _seeded(
+        self, found: Placed, document: Document, tuning: Assignment, seeds: Iterable[int]
+    ) -> list[Cell]:
+        """One cell for each seed; none, with the faults taken down, where the spec is wrong."""
+        try:
+            spec = resolve(tuning.applied(document), self.registry)
+        except SpecError as error:
+            self.faults.extend(error.faults)
+            return []
+        place = partial(
+            CellRecord, arm=found.arm.label, block=found.block.label, tuning=dict(tuning.values), folder=""
+        )
+        cells = list[Cell]()
+        for seed in seeds:
+            seeded = attrs.evolve(spec, head=attrs.evolve(spec.head, seed=seed))
+            record = place(key=seeded.short_hash, seed=seed, rounds=spec.rounds)
+            cells.append(Cell(record=record, spec=seeded))
+        return cells
+
+    def _record(self, arms: Sequence[Arm], cells: Sequence[Cell], **more: Any) -> StudyRecord:
+        ablate, head = self.reader.ablate, cells[0].spec.head
+        compared = {key: getattr(ablate, key) for key in COMPARED if key != "baseline"}
+        record = StudyRecord(
+            name=head.name,
+            description=head.description,
+            sha256="",
+            arms=tuple(arms),
+            cells=tuple(cell.record for cell in cells),
+            **compared,
+            **more,
+            notes=tuple(self._notes(arms, cells, more["baseline"])),
+            plugin_files=tuple(str(file.resolve()) for file in self.registry.files),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return attrs.evolve(record, sha256=_sha256(record))
+
+    def _notes(self, arms: Sequence[Arm], cells: Sequence[Cell], baseline: str | None) -> list[str]:
+        notes = list(self.budgets.notes)
+        notes += [f"{label}: dropped by a condition" for label in self.conditions.dropped]
+        if baseline is None and len(arms) > 1:
+            notes.append("no baseline: arms are shown, not compared; name one with ablate.baseline")
+        alike = dict[frozenset[str], list[str]]()
+        for arm in arms:
+            keys = frozenset(c.record.key for c in cells if c.record.arm == arm.label)
+            alike.setdefault(keys, []).append(arm.label)
+        notes += [
+            f"{' and '.join(labels)} are the same experiment" for labels in alike.values() if len(labels) > 1
+        ]
+        return notes
+
+
+def _sha256(record: StudyRecord) -> str:
+    """Hash of the cells and of how they are compared; where they lie and how they are run does not count."""
+    cells = [{k: v for k, v in attrs.asdict(c).items() if k != "folder"} for c in record.cells]
+    content = {"cells": cells} | {key: getattr(record, key) for key in COMPARED}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _known_runs(runs: Path, keys: set[str], name: str) -> Mapping[str, str]:
+    """The folder of every cell: one that is there already, in whatever study or run, a finished one first, else a new one."""
+    found = {key: f"{name}/{key}" for key in keys}
+    for spec in sorted(runs.glob(f"*/*/{RUN_SPEC}")):
+        folder = spec.parent
+        key = folder.name
+        if key not in keys or folder.parent.name == name:
+            continue
+        begun_here = (runs / name / key / RUN_SPEC).is_file()
+        if not begun_here or ((folder / RESULT).is_file() and not (runs / name / key / RESULT).is_file()):
+            found[key] = f"{folder.parent.name}/{key}"
+    return found
