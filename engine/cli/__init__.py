@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "Write a study's report: HTML, Markdown, LaTeX, CSV, figures.",
     "verify": "Hold a backend to the reference, round by round.",
     "show": "Show a run's rounds, or compare several runs.",
+    "index": "Answer questions about all runs, in SQL.",
     "plugins": "List every plugin with its options.",
     "specs": "List the specs that come with the package.",
 }

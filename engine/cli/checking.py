@@ -17,6 +17,7 @@ from ..study.keeping import known_record, with_exclusions
 from ..study.loading import Study, load_study
 from .common import load_registry
 
+WIDE = 120
 MOST_CELLS = 24
 """Cells that are listed unasked."""
 
@@ -66,6 +67,7 @@ def _print(
 
     record = study.record
     console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, WIDE)  # a line that wraps is better than a name that is broken
     console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}: valid")
     if record.description:
         console.print(record.description, markup=False)

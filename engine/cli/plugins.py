@@ -13,6 +13,9 @@ import click
 from ..errors import UsageError
 from .common import json_option, plugin_option
 
+TITLES = {"executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
+"""Tables of a spec that are not called as the kind is."""
+
 
 @click.command("plugins")
 @click.argument("name", required=False)
@@ -20,14 +23,14 @@ from .common import json_option, plugin_option
 @json_option
 def command(name: str | None, plugin_files: tuple[Path, ...], as_json: bool) -> None:
     """List every plugin with its options; with NAME, one kind (such as basis) or one plugin (such as rotate)."""
-    from ..registry import KINDS, Registry
+    from ..registry import KINDS, SERVICES, Registry
 
     registry = Registry.load(plugin_files)
-    entries = [e for slot in KINDS for e in registry.entries(slot).values()]
+    entries = [e for slot in (*KINDS, *SERVICES) for e in registry.entries(slot).values()]
     if name is not None:
         entries = [e for e in entries if name in {e.kind.slot, e.kind.plural, e.name}]
         if not entries:
-            raise UsageError(f'no plugin and no kind "{name}"; kinds: {", ".join(KINDS)}')
+            raise UsageError(f'no plugin and no kind "{name}"; kinds: {", ".join((*KINDS, *SERVICES))}')
     if as_json:
         broken = [attrs.asdict(b) for b in registry.broken]
         click.echo(json.dumps({"plugins": [_entry(e) for e in entries], "broken": broken}, indent=2))
@@ -37,7 +40,7 @@ def command(name: str | None, plugin_files: tuple[Path, ...], as_json: bool) -> 
         if entry.kind.slot != slot:
             slot = entry.kind.slot
             default = f" (default: {entry.kind.default})" if entry.kind.default else ""
-            click.secho(f"\n[{slot}]{default}", bold=True)
+            click.secho(f"\n{TITLES.get(slot, f'[{slot}]')}{default}", bold=True)
         _print_entry(entry)
     for broken in registry.broken:
         click.secho(f"\nbroken: {broken.origin}: {broken.reason}", fg="red")

@@ -27,13 +27,13 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
 
     RUN is a run's folder, its name, or the beginning of its hash. Without RUN: all runs.
     """
-    from ..record.directory import RunDirectory
+    from ..record.directory import SPEC, RunDirectory
     from .columns import legend as column_legend
 
     if legend:
         click.echo("\n".join(column_legend()))
         return
-    names = runs or tuple(sorted(p.name for p in runs_folder.glob("*") if p.is_dir()))
+    names = runs or tuple(sorted({p.parent.parent.name for p in runs_folder.glob(f"*/*/{SPEC}")}))
     if not names:
         click.echo(f"no runs in {runs_folder} yet; begin with: boostlora run quickstart")
         return

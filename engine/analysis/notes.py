@@ -1,0 +1,156 @@
+"""Honest words on a whole study: what is missing, what was corrected for, what its seeds cannot tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..statistics.bootstrap import NARROW
+from ..statistics.permutation import pairs_needed
+from ..study.record import StudyRecord
+from ..study.states import Status
+from .choosing import Choice
+from .model import Comparison
+from .reading import Reading
+from .wording import count_text, p_text
+
+MOST = 5
+"""Cells and causes that are named; the others are counted."""
+
+
+def notes_of(
+    study: StudyRecord,
+    readings: Sequence[Reading],
+    choices: Sequence[Choice],
+    comparisons: Mapping[tuple[str, str], Comparison],
+) -> tuple[str, ...]:
+    """All notes, the gravest first."""
+    return tuple(
+        note
+        for note in (
+            *_failed(readings),
+            *_unfinished(readings),
+            *_excluded(readings),
+            *_empty(study, choices),
+            *_choosing(study, choices),
+            *_stopped(readings),
+            *_split(study),
+            *_tests(study, comparisons),
+            *_narrow(choices),
+        )
+        if note
+    )
+
+
+def _failed(readings: Sequence[Reading]) -> Iterable[str]:
+    """How many failed, and for each cause which."""
+    failed = [reading for reading in readings if reading.state.status == "failed"]
+    if not failed:
+        return
+    yield f"{len(failed)} of {count_text(len(readings), 'cell')} failed, and count nowhere"
+    causes: dict[str, list[str]] = {}
+    for reading in failed:
+        causes.setdefault(reading.state.cause or "no cause recorded", []).append(reading.cell.label)
+    for cause, labels in list(causes.items())[:MOST]:
+        yield f"failed: {_named(labels)}: {cause}"
+    if len(causes) > MOST:
+        yield f"failed for {count_text(len(causes) - MOST, 'other cause')}: see the cells"
+
+
+def _unfinished(readings: Sequence[Reading]) -> Iterable[str]:
+    statuses: tuple[Status, ...] = ("running", "interrupted", "pending")
+    found = Counter(reading.state.status for reading in readings)
+    parts = [f"{found[status]} {status}" for status in statuses if found[status]]
+    if parts:
+        total = sum(found[status] for status in statuses)
+        verb = "is" if total == 1 else "are"
+        yield (
+            f"{total} of {count_text(len(readings), 'cell')} {verb} not finished ({', '.join(parts)}): "
+            "what is said rests on the others, and may change"
+        )
+
+
+def _excluded(readings: Sequence[Reading]) -> Iterable[str]:
+    labels = [reading.cell.label for reading in readings if reading.state.status == "excluded"]
+    if labels:
+        yield f"{count_text(len(labels), 'cell')} excluded by hand: {_named(labels)}"
+
+
+def _empty(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
+    """Arms without a finished seed, and pairs that are impossible for want of one."""
+    labels = [_place(choice) for choice in choices if not choice.seeds]
+    if labels:
+        yield f"without any finished seed: {_named(labels)}"
+    theirs = {choice.block: set(choice.seeds) for choice in choices if choice.arm == study.baseline}
+    for choice in choices:
+        seeds, shared = set(choice.seeds), theirs.get(choice.block, set())
+        if choice.arm == study.baseline or not seeds or not shared or seeds == shared:
+            continue
+        both = seeds & shared
+        if both:
+            yield f"{_place(choice)}: compared in {count_text(len(both), 'seed')} that it shares with the baseline"
+        else:
+            yield f"{_place(choice)}: not compared, since it shares no finished seed with the baseline"
+
+
+def _choosing(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
+    keys = sorted({key.rpartition(".")[2] for cell in study.cells for key in cell.tuning})
+    if keys:
+        yield (
+            f"{', '.join(keys)} of each arm chosen by mean validation {study.metric}; "
+            "nothing but validation had a say in it"
+        )
+    for choice in choices:
+        if choice.note:
+            yield f"{_place(choice)}: {choice.note}"
+
+
+def _stopped(readings: Sequence[Reading]) -> Iterable[str]:
+    early = [r for r in readings if r.finished and len(r.records) - 1 < r.cell.rounds]
+    if early:
+        runs = count_text(len(early), "run")
+        yield f"{runs} stopped before the last round: curves carry the last value of such a run forward"
+
+
+def _split(study: StudyRecord) -> Iterable[str]:
+    if study.at == "best":
+        yield "every run counts with the round that is best on validation"
+    if study.split == "train":
+        yield "compared on the training examples: this says how well arms fit, not how well they generalise"
+    elif study.split == "validation" and (study.at == "best" or any(cell.tuning for cell in study.cells)):
+        yield "compared on validation, which was chosen by as well: the numbers are too good"
+
+
+def _tests(study: StudyRecord, comparisons: Mapping[tuple[str, str], Comparison]) -> Iterable[str]:
+    tested = [c for c in comparisons.values() if c.p is not None]
+    if not tested:
+        return
+    if len(tested) > 1:
+        yield f"p-values are corrected (Holm) for {len(tested)} comparisons"
+    few = [c for c in tested if c.verdict == "too few seeds"]
+    if few:
+        least = p_text(max(c.smallest_p or 0.0 for c in few))
+        seeds = count_text(min(len(c.seeds) for c in few), "seed")
+        needed = pairs_needed(1.0 - study.confidence, len(tested))
+        yield (
+            f"{seeds} cannot bring p below {least} for {count_text(len(tested), 'comparison')}, "
+            f"however large the differences; {needed} seeds could bring it to {1.0 - study.confidence:.2g} or less"
+        )
+
+
+def _narrow(choices: Sequence[Choice]) -> Iterable[str]:
+    counts = [len(choice.seeds) for choice in choices if len(choice.seeds) > 1]
+    if counts and min(counts) < NARROW:
+        yield (
+            f"bootstrap intervals over fewer than {NARROW} seeds are too narrow: over 5 seeds a nominal 95 % interval "
+            "covers about 84 %; the p-values do not depend on them"
+        )
+
+
+def _place(choice: Choice) -> str:
+    return f"{choice.arm} · {choice.block}" if choice.block else choice.arm
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = len(labels) - MOST
+    return ", ".join(labels[:MOST]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,104 @@
+"""The table's rows: for every arm and block the metrics of the model that counts, over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..record.rounds import RoundRecord
+from ..statistics.bootstrap import bca_many
+from ..study.record import Arm, StudyRecord
+from .choosing import Choice
+from .model import Comparison, Estimate, Row
+from .quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of
+from .reading import Reading
+
+
+def row_of(study: StudyRecord, choice: Choice, comparison: Comparison | None) -> Row:
+    """The row of a choice; one without finished seeds has no metrics."""
+    arm = next(arm for arm in study.arms if arm.label == choice.arm)
+    return Row(
+        arm=choice.arm,
+        block=choice.block,
+        is_baseline=choice.arm == study.baseline,
+        values=_values(arm, choice.readings),
+        tuned=choice.tuning,
+        seeds=choice.seeds,
+        missing=tuple(seed for seed in study.seeds if seed not in choice.seeds),
+        cells=tuple(reading.cell.key for reading in choice.readings),
+        metrics=estimates([cell_metrics(reading) for reading in choice.readings], study.confidence),
+        comparison=comparison,
+    )
+
+
+def estimates(cells: Sequence[Mapping[str, float]], confidence: float) -> dict[str, Estimate]:
+    """Mean and interval of every metric that all cells have.
+
+    One that some cell lacks is left out: a mean over other seeds than the row's would stand beside those of its seeds.
+    """
+    if not cells:
+        return {}
+    names = [name for name in cells[0] if all(name in cell for cell in cells)]
+    columns = [tuple(float(cell[name]) for cell in cells) for name in names]
+    intervals = bca_many(np.array(columns, dtype=np.float64).reshape(len(names), len(cells)), confidence)
+    return {
+        name: Estimate(
+            mean=float(np.mean(values)),
+            low=None if interval is None else interval[0],
+            high=None if interval is None else interval[1],
+            values=values,
+        )
+        for name, values, interval in zip(names, columns, intervals, strict=True)
+    }
+
+
+def cell_metrics(reading: Reading) -> dict[str, float]:
+    """A finished cell's metrics by name.
+
+    Those of the splits, `rank`, `parameters`, `rounds`, `steps`, `forgotten` and `fixed` are of the model that counts, with
+    the rounds up to it; `seconds` and `memory_bytes` are what the whole run took. `fixed` is the share of the wrong
+    training examples that a round puts right, mean over rounds, as `forgotten` is that of the right ones.
+    """
+    base, record, played = reading.records[0], reading.record, reading.records[: reading.counted + 1]
+    found = metrics_of_splits(record)
+    found |= {f"base.{name}": value for name, value in metrics_of_splits(base).items()}
+    found |= shape_of(record)
+    found |= {"parameters": float(parameters(played)), "rounds": float(reading.counted)}
+    found |= _steps(reading)
+    found |= _mean_share("forgotten", [broken(r) for r in played])
+    found |= _mean_share("fixed", [mended(r) for r in played])
+    found["seconds"] = sum(seconds(r) for r in reading.records)
+    return found | _memory(reading.records)
+
+
+def _mean_share(name: str, shares: Sequence[float | None]) -> dict[str, float]:
+    known = [share for share in shares if share is not None]
+    return {name: sum(known) / len(known)} if known else {}
+
+
+def _steps(reading: Reading) -> dict[str, float]:
+    """Optimiser steps: as many a round as the spec says."""
+    steps = lookup(reading.spec, "optimizer.steps")
+    return {"steps": float(steps * reading.counted)} if isinstance(steps, int) else {}
+
+
+def _memory(records: Sequence[RoundRecord]) -> dict[str, float]:
+    peak = max(record.memory_bytes for record in records)
+    return {"memory_bytes": float(peak)} if peak else {}
+
+
+def _values(arm: Arm, readings: Sequence[Reading]) -> dict[str, Any]:
+    """The arm's keys; solved ones as the block's own cells have them, since another block may need another value."""
+    spec = readings[0].spec if readings else {}
+    solved = {key: lookup(spec, key) for key in arm.solved}
+    return arm.values | {key: arm.solved[key] if value is None else value for key, value in solved.items()}
+
+
+def lookup(tree: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key in a spec's tree; None where it has none."""
+    value: Any = tree
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

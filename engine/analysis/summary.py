@@ -1,0 +1,75 @@
+"""An analysis as JSON, for scripts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from .model import Analysis, CellView, Row
+
+
+def summary(analysis: Analysis) -> dict[str, Any]:
+    """The analysis as an object whose keys stay what they are; curves and rounds are left to the report's data.
+
+    `study`: `name`, `description`, `sha256`, `baseline`, `metric`, `split`, `at`, `confidence`, `seeds`, `arms`, `blocks`,
+    `notes`.
+
+    `rows`: one a block and arm, with `arm`, `block`, `is_baseline`, `values`, `tuned`, `seeds`, `missing`, `cells`;
+    `metrics` by name, each `{mean, low, high, values}`; and `comparison`, null or with `seeds`, `difference` `{mean, low, high,
+    values}`, `relative`, `wins`, `p`, `p_holm`, `smallest_p`, `verdict`, `words` and `examples`: null or `{only_arm,
+    only_baseline, both, neither, p, test, low, high}`.
+
+    `cells`: one a cell, with `key`, `arm`, `block`, `seed`, `tuning`, `folder`, `status`, `rounds`, `ended`, `cause`,
+    `selected`.
+
+    `notes`: sentences. Accuracies are shares, losses nats, times seconds; a number that is not finite is null.
+    """
+    study = analysis.study
+    head = (
+        "name",
+        "description",
+        "sha256",
+        "baseline",
+        "metric",
+        "split",
+        "at",
+        "confidence",
+        "seeds",
+        "notes",
+    )
+    content = {
+        "study": {
+            **{key: getattr(study, key) for key in head},
+            "arms": [arm.label for arm in study.arms],
+            "blocks": [block.label for block in study.blocks],
+        },
+        "rows": [_row(row) for row in analysis.rows],
+        "cells": [_cell(cell) for cell in analysis.cells],
+        "notes": analysis.notes,
+    }
+    return _plain(content)
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return attrs.asdict(row)
+
+
+def _cell(view: CellView) -> dict[str, Any]:
+    cell, state = view.state.cell, view.state
+    place = {"key": cell.key, "arm": cell.arm, "block": cell.block, "seed": cell.seed, "tuning": cell.tuning}
+    ended = {"status": state.status, "rounds": state.rounds, "ended": state.ended, "cause": state.cause}
+    return {**place, "folder": cell.folder, **ended, "selected": view.selected}
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, and null for what JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,129 @@
+"""An analysis as a table of text: a heading a block, a line an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from ..study.labels import text
+from .model import Analysis, Row
+from .wording import NOTHING, is_loss, metric_text, p_text, relative_text, signed_text, unit_of
+from .wording import interval_text as interval
+
+DROPPED = ("rounds", "relative", "seeds", "p (Holm)", "tuned")
+"""Columns that give way on a narrow terminal, the first first."""
+
+LEFT = ("arm", "tuned", "verdict")
+"""Columns that are aligned to the left."""
+
+
+@attrs.frozen(kw_only=True)
+class Block:
+    """The lines of one block: cells in the order of the columns."""
+
+    heading: str
+    """Empty where the study has a single block."""
+    rows: tuple[tuple[str, ...], ...]
+
+
+@attrs.frozen(kw_only=True)
+class Table:
+    """Titles and blocks."""
+
+    columns: tuple[str, ...]
+    blocks: tuple[Block, ...]
+
+    def without(self, column: str) -> Table:
+        """The table less a column; itself where it has none such."""
+        if column not in self.columns:
+            return self
+        index = self.columns.index(column)
+        blocks = tuple(
+            attrs.evolve(block, rows=tuple(row[:index] + row[index + 1 :] for row in block.rows))
+            for block in self.blocks
+        )
+        return Table(columns=self.columns[:index] + self.columns[index + 1 :], blocks=blocks)
+
+
+def table(analysis: Analysis) -> Table:
+    """The table of an analysis; columns that would be empty in every line are left out."""
+    study = analysis.study
+    unit = "nats" if is_loss(study.metric) else "points"
+    columns = (
+        "arm",
+        "tuned",
+        "seeds",
+        "rounds",
+        f"{study.split} {study.metric} ({unit_of(study.metric)})",
+        f"difference ({unit})",
+        "relative",
+        "p (Holm)",
+        "verdict",
+    )
+    blocks = tuple(
+        Block(
+            heading=block.label,
+            rows=tuple(_cells(row, analysis) for row in analysis.rows if row.block == block.label),
+        )
+        for block in study.blocks
+    )
+    found = Table(columns=columns, blocks=blocks)
+    for index, column in enumerate(columns):
+        if column != "arm" and all(row[index] in {"", NOTHING} for block in blocks for row in block.rows):
+            found = found.without(column)
+    return found
+
+
+def table_lines(analysis: Analysis, width: int) -> list[str]:
+    """The table as lines of text, with as many columns as `width` characters hold; the most important always stay."""
+    found = table(analysis)
+    for column in DROPPED:
+        if max(map(len, _lines(found))) <= width:
+            break
+        found = found.without(column)
+    return _lines(found)
+
+
+def _lines(found: Table) -> list[str]:
+    rows = [found.columns, *(row for block in found.blocks for row in block.rows)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(found.columns))]
+    lines = [_line(found, found.columns, widths)]
+    for block in found.blocks:
+        lines += [block.heading] if block.heading else []
+        lines += [_line(found, row, widths) for row in block.rows]
+    return lines
+
+
+def _line(found: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
+    parts = [
+        cell.ljust(width) if column in LEFT else cell.rjust(width)
+        for column, cell, width in zip(found.columns, cells, widths, strict=True)
+    ]
+    return "  ".join(parts).rstrip()
+
+
+def _cells(row: Row, analysis: Analysis) -> tuple[str, ...]:
+    study, comparison = analysis.study, row.comparison
+    metric = study.metric
+    difference = comparison.difference if comparison else None
+    rounds = row.metrics.get("rounds")
+    return (
+        row.arm,
+        " ".join(f"{key.rpartition('.')[2]}={text(value)}" for key, value in row.tuned.items()),
+        str(len(row.seeds)) + (f" of {len(row.seeds) + len(row.missing)}" if row.missing else ""),
+        metric_text(rounds, "rounds").partition(" ")[0],
+        metric_text(row.metrics.get(f"{study.split}.{metric}"), metric),
+        NOTHING
+        if difference is None
+        else f"{signed_text(difference.mean, metric)} {interval(difference.low, difference.high, metric)}".strip(),
+        relative_text(comparison.relative) if comparison else NOTHING,
+        p_text(comparison.p_holm) if comparison else NOTHING,
+        _verdict(row),
+    )
+
+
+def _verdict(row: Row) -> str:
+    if row.is_baseline:
+        return "baseline"
+    return row.comparison.verdict if row.comparison else NOTHING

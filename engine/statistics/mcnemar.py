@@ -1,0 +1,27 @@
+"""McNemar's test of two classifiers on the same examples."""
+
+from __future__ import annotations
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided p of the counts of examples that only one of two models gets right.
+
+    If the models were equally good, each such example would be either's with probability 1/2, so that
+    `only_first ~ Binomial(only_first + only_second, 1/2)`; examples that both or neither gets right say nothing. 1 where
+    there are none. Of the tests in Dietterich's comparison it is the one for models that were trained once.
+
+    Raises:
+        ValueError: for a negative count.
+
+    References:
+        McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika 12 (1947);
+        Dietterich, "Approximate statistical tests for comparing supervised classification learning algorithms", Neural
+        Computation 10 (1998).
+    """
+    from scipy.stats import binomtest  # noqa: PLC0415 - the command line starts without it
+
+    if only_first < 0 or only_second < 0:
+        raise ValueError(f"counts must not be negative: {only_first}, {only_second}")
+    if only_first + only_second == 0:
+        return 1.0
+    return float(binomtest(only_first, only_first + only_second).pvalue)

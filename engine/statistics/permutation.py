@@ -1,0 +1,86 @@
+"""The sign-flip test: could differences between pairs have come out this large by chance?"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..streams import Streams
+
+RESAMPLES = 2**16
+"""Sign patterns that are tried; all of them where there are no more, so up to 16 pairs are tested exactly."""
+
+TIE = 1e-9
+"""Sums this close to the observed one, relative to the largest possible, count as equal: they differ by rounding."""
+
+
+@attrs.frozen(kw_only=True)
+class SignFlip:
+    """What the test found."""
+
+    p: float
+    """Two-sided."""
+    exact: bool
+    """Whether all sign patterns were tried."""
+
+
+def sign_flip(
+    differences: ArrayLike, *, resamples: int = RESAMPLES, rng: np.random.Generator | None = None
+) -> SignFlip | None:
+    """Two-sided paired permutation test of `differences` `(n,)` between two arms, one a seed.
+
+    If the arms were exchangeable, each difference would be as likely with the other sign. With `T(s) = |sum_i s_i d_i|`
+    for signs `s`, `p = #{s : T(s) >= T(1)} / 2^n` over all patterns; where these are more than `resamples`,
+    `p = (1 + #{T(s_j) >= T(1)}) / (1 + resamples)` over random ones, which is valid though it is an estimate.
+
+    Returns:
+        None where there are no pairs or one is not finite.
+
+    References:
+        Fisher, The Design of Experiments (1935), section 21; Phipson and Smyth, "Permutation p-values should never be
+        zero", Stat. Appl. Genet. Mol. Biol. 9 (2010), for the correction by 1.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if len(values) == 0 or not np.all(np.isfinite(values)):
+        return None
+    largest = float(np.abs(values).max())
+    if largest == 0.0:
+        return SignFlip(p=1.0, exact=True)
+    values = values / largest
+    observed = abs(float(values.sum())) - TIE * float(np.abs(values).sum())
+    if 2 ** len(values) <= resamples:
+        # The pattern with all signs turned has the same sum but for its own sign: half of the patterns will do.
+        return SignFlip(p=float(np.mean(np.abs(_all_sums(values)) >= observed)), exact=True)
+    draws = Streams(0)("sign-flip") if rng is None else rng
+    signs = draws.integers(0, 2, size=(resamples, len(values)), dtype=np.int8)
+    sums = (2.0 * signs - 1.0) @ values
+    return SignFlip(p=float((1 + np.sum(np.abs(sums) >= observed)) / (1 + resamples)), exact=False)
+
+
+def _all_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`sum_i s_i d_i` for all `2^(n-1)` patterns with `s_1 = 1`."""
+    sums = values[:1]
+    for value in values[1:]:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
+
+
+def smallest_p(pairs: int) -> float:
+    """The smallest two-sided p that the exact test of so many pairs can reach: `2 / 2^n`, all differences of one sign."""
+    return min(1.0, 2.0 ** (1 - pairs))
+
+
+def pairs_needed(alpha: float, tests: int = 1) -> int:
+    """Pairs with which the smallest p, after correction for so many `tests`, is at most `alpha`: `ceil(log2(2 m / alpha))`.
+
+    Raises ValueError for an `alpha` outside (0, 1) or less than one test.
+    """
+    if not 0.0 < alpha < 1.0 or tests < 1:
+        raise ValueError(f"alpha {alpha} must lie in (0, 1), tests {tests} must be at least 1")
+    pairs = math.ceil(math.log2(2 * tests / alpha))
+    while tests * smallest_p(pairs) > alpha:  # the logarithm may have been rounded down
+        pairs += 1
+    return max(1, pairs)
