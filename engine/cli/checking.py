@@ -96,6 +96,7 @@ def _print(
 
 
 def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Any:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -116,7 +117,14 @@ def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Any:
         rounds, steps = cells[0].spec.rounds, cells[0].spec["optimizer"].steps
         numbers = (str(plan.parameters), str(plan.parameters * rounds))
         name = f"{arm} (baseline)" if arm == study.record.baseline else arm
-        table.add_row(*([block] if blocks else []), name, str(rounds), str(steps), *numbers, str(len(cells)))
+        table.add_row(
+            *([escape(block)] if blocks else []),
+            escape(name),
+            str(rounds),
+            str(steps),
+            *numbers,
+            str(len(cells)),
+        )
     return table
 
 

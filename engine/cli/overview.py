@@ -14,6 +14,7 @@ import attrs
 import click
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -136,7 +137,12 @@ class Overview:
             played, all_rounds = sum(s.rounds for s in states), sum(s.cell.rounds for s in states)
             share = sum(_rounds(s) for s in states) / max(1, sum(1 + s.cell.rounds for s in states))
             table.add_row(
-                block, arm, bar(share), f"{done}/{len(states)}", f"{played}/{all_rounds}", told(states)
+                escape(block),
+                escape(arm),
+                bar(share),
+                f"{done}/{len(states)}",
+                f"{played}/{all_rounds}",
+                told(states),
             )
         return Group(table, Text(self._foot(), style="bold"))
 

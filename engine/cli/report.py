@@ -10,6 +10,7 @@ import click
 from .common import json_option, quiet_option, runs_option
 
 FORMATS = ("html", "md", "tex", "csv", "parquet", "png", "svg", "pdf")
+"""As in `report.FORMATS`, which is not imported for --help."""
 DEFAULT = ("html", "md", "csv")
 
 

@@ -58,6 +58,7 @@ def _as_json(record: Any, states: Sequence[Any]) -> dict[str, Any]:
 
 def _print(record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from .overview import COLOURS, bar, told
@@ -76,7 +77,12 @@ def _print(record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
         done = sum(s.status == "finished" for s in group)
         played, most = sum(s.rounds for s in group), sum(s.cell.rounds for s in group)
         table.add_row(
-            block, arm, bar(done / len(group)), f"{done}/{len(group)}", f"{played}/{most}", told(group)
+            escape(block),
+            escape(arm),
+            bar(done / len(group)),
+            f"{done}/{len(group)}",
+            f"{played}/{most}",
+            told(group),
         )
     console.print(table)
     if show_cells:

@@ -39,6 +39,8 @@ def describe(kind: Any) -> str:
     """What a type allows, in words."""
     if kind in PLAIN:
         return PLAIN[kind]
+    if kind is Any:
+        return "a table"
     arguments = get_args(kind)
     if get_origin(kind) is Literal:
         return "one of " + listed(f'"{a}"' if isinstance(a, str) else str(a) for a in arguments)

@@ -12,6 +12,7 @@ from ..spec.document import Document, overlay
 from ..spec.resolve import TABLES
 from ..spec.spans import Mark, Path
 from ..spec.spec import Head
+from .labels import text
 
 MISSING = object()
 """A key that a spec does not have."""
@@ -48,8 +49,11 @@ class Assignment:
             written, below = document.mark(self.places[key]), tree
             for length in range(1, len(parts) + 1):
                 marks[parts[:length]] = written
+            marks |= _inner_marks(value, parts, self.places[key], document)
             for part in parts[:-1]:
-                below = below.setdefault(part, {})
+                if not isinstance(below.get(part), dict):
+                    below[part] = {}
+                below = below[part]
             below[parts[-1]] = value
         return overlay(document, Document(tree, marks, document.source))
 
@@ -64,15 +68,13 @@ class Assignment:
         return ", ".join(parts)
 
 
-def text(value: Any) -> str:
-    """A value as TOML writes it, without quotes."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return "[" + ", ".join(text(v) for v in value) + "]"
-    return str(value)
+def _inner_marks(value: Any, parts: Path, place: Path, document: Document) -> dict[Path, Mark]:
+    """The marks of a list's items, which a fault may be in."""
+    found = dict[Path, Mark]()
+    for number, item in enumerate(value if isinstance(value, list) else ()):
+        found[*parts, number] = document.mark((*place, number))
+        found |= _inner_marks(item, (*parts, number), (*place, number), document)
+    return found
 
 
 def leaves(table: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any, Path]]:
@@ -85,6 +87,14 @@ def leaves(table: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any, Pat
             yield key, value, (*path, key)
 
 
+def overlapping(key: str, others: Iterable[str]) -> str:
+    """The first of other keys that is this one, lies below it, or above it; empty: none."""
+    for other in others:
+        if key == other or key.startswith(f"{other}.") or other.startswith(f"{key}."):
+            return other
+    return ""
+
+
 def lookup(document: Document, key: str, registry: Registry) -> Any:
     """A key's value in a spec, the default where the text does not say; `MISSING` where there is no such key."""
     head, _, option = key.partition(".")
@@ -94,14 +104,16 @@ def lookup(document: Document, key: str, registry: Registry) -> Any:
     table = document.tree.get(head, {})
     if not isinstance(table, dict):
         return MISSING
-    if option in table:
-        return table[option]
     if head in KINDS and option == "use":
-        return KINDS[head].default
+        return table.get(option, KINDS[head].default)
     entry = registry.entries(head).get(str(table.get("use", KINDS[head].default))) if head in KINDS else None
     cls = entry.cls if entry else TABLES.get(head)
     defaults = {field.name: field.default for field in attrs.fields(cls)} if cls else {}
-    value = defaults.get(option, MISSING)
+    if option not in defaults:  # it may stand there for a plugin that another has replaced
+        return MISSING
+    value = table.get(option, defaults[option])
+    if value is attrs.NOTHING or isinstance(value, attrs.Factory):  # type: ignore[arg-type] - a class, whatever its stub says
+        return MISSING
     return list(value) if isinstance(value, tuple) else value
 
 

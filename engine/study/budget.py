@@ -6,132 +6,180 @@ from collections.abc import Callable
 
 import attrs
 
-from ..boosting.experiment import prepare
 from ..errors import BoostLoraError, ExhaustedError
 from ..spec.document import Document
 from ..spec.faults import SpecError
-from ..spec.resolve import resolve
 from ..spec.spans import Path
-from ..spec.spec import Spec
-from .ablate import QUANTITIES, Budget, Quantity, Reader
-from .assignments import MISSING, Assignment, lookup, matches
-from .expand import Placed
+from .ablate import QUANTITIES, Budget
+from .assignments import MISSING, Assignment, lookup, matches, overlapping
+from .conditions import Placed
+from .expand import tunings, tunings_count
+from .measuring import Measures
+from .reading import Reader
 
 LARGEST = 2**40
 """No key is solved beyond this."""
+BEYOND = 2**80
+"""Stands for the quantity where the key's value is larger than what is legal."""
 
 
-def measure(spec: Spec, quantity: Quantity) -> int:
-    """A quantity of a spec: `parameters`, `parameters * rounds`, `steps * rounds`, or `batch_size * steps * rounds`.
+@attrs.frozen(kw_only=True)
+class _Place:
+    """A budget in an arm, a block and a tuning."""
 
-    The number of parameters comes from the plan, so tying and every site count; directions need not suffice for it.
-    """
-    optimizer, rounds = spec["optimizer"], spec.rounds
-    match quantity:
-        case "steps":
-            return optimizer.steps * rounds
-        case "examples":
-            return optimizer.batch_size * optimizer.steps * rounds
-        case "parameters":
-            return _parameters(spec)
-        case "total_parameters":
-            return _parameters(spec) * rounds
+    budget: Budget
+    path: Path
+    placed: Placed
+    tuning: Assignment
+    document: Document
 
+    def setting(self, value: int) -> Document:
+        """The document with the dependent key set."""
+        return Assignment().adding(self.budget.by, value, (*self.path, "by")).applied(self.document)
 
-def _parameters(spec: Spec) -> int:
-    # One round needs the fewest directions: what many rounds need is held against the plan later, with all keys solved.
-    return prepare(attrs.evolve(spec, head=attrs.evolve(spec.head, rounds=1))).plan.parameters
+    @property
+    def where(self) -> str:
+        """The place for people."""
+        return " · ".join(part for part in (self.placed.where, self.tuning.label()) if part)
 
 
 class Budgets:
-    """The `[[ablate.budget]]` tables."""
+    """The `[[ablate.budget]]` tables, solved one after another in every arm, block and tuning."""
 
     def __init__(self, reader: Reader) -> None:
-        self._reader, self._registry = reader, reader.registry
+        self._reader, self._measures = reader, Measures(reader.registry)
         self._budgets = [
             (budget, path, reader.assignment(budget.match, (*path, "match")))
             for budget, path in reader.budgets()
         ]
-        self.notes = list[str]()
-        """What was solved, in words."""
+        self._targets = dict[tuple[int, str], int]()
+        self._told = dict[tuple[str, str], list[_Place]]()
 
-    def solve(self, placed: Placed, baseline: Placed | None) -> tuple[Document, dict[str, int]]:
-        """The arm's document with the dependent keys set, and their values; faults are taken down."""
-        document, solved = placed.document, dict[str, int]()
-        for budget, path, condition in self._budgets:
-            if not matches(document, condition, self._registry) or not self._is_free(budget, path, placed):
+    @property
+    def notes(self) -> list[str]:
+        """What was solved, in words; once for all tunings of an arm, where they agree."""
+        found = list[str]()
+        for (where, told), places in self._told.items():
+            every = len(places) == tunings_count(places[0].placed.tune)
+            found += [
+                f"{where if every else place.where}: {told}" for place in places[: 1 if every else None]
+            ]
+        return found
+
+    def solve(
+        self, placed: Placed, tuning: Assignment, baseline: Placed | None
+    ) -> tuple[Document, dict[str, int]]:
+        """The arm's document under a tuning with the dependent keys set, and their values; faults are taken down."""
+        return self._solved(placed, tuning, baseline, len(self._budgets))
+
+    def _solved(
+        self, placed: Placed, tuning: Assignment, baseline: Placed | None, count: int
+    ) -> tuple[Document, dict[str, int]]:
+        """The same under the first budgets alone."""
+        document, solved = tuning.applied(placed.document), dict[str, int]()
+        if count and not self._measures.is_sound(document):
+            return document, solved  # its faults are told when the arm is read
+        for number, (budget, path, condition) in enumerate(self._budgets[:count]):
+            if not matches(document, condition, self._reader.registry):
                 continue
-            target = budget.at or self._target(budget, path, baseline)
-            value = target and self._value(budget, path, placed, document, target)
-            if value:
-                document = Assignment().adding(budget.by, value, (*path, "by")).applied(document)
-                solved[budget.by] = value
+            place = _Place(budget=budget, path=path, placed=placed, tuning=tuning, document=document)
+            own = baseline is not None and placed.arm.label == baseline.arm.label and not budget.at
+            if own and lookup(document, budget.by, self._reader.registry) is MISSING:
+                continue  # the others are held to it by a key that it need not have
+            now = self._present(place)
+            if now is None or not (own or self._is_free(place)):
+                continue
+            if not own:
+                target = budget.at or self._target(number, placed, baseline)
+                now = self._value(place, now, target) if target else None
+            if now is not None:
+                document, solved[budget.by] = place.setting(now), now
         return document, solved
 
-    def _is_free(self, budget: Budget, path: Path, placed: Placed) -> bool:
-        """Whether the arm leaves the dependent key to the budget, and the spec has such a key."""
-        if budget.by in placed.arm.sets.values or budget.by in placed.block.values:
-            message = f'"{budget.by}" is solved for, but the arm "{placed.arm.label}" sets it too'
-            self._reader.fault((*path, "by"), message, hint="leave it out there, or match other arms here")
-            return False
-        value = lookup(placed.document, budget.by, self._registry)
-        if value is MISSING or isinstance(value, bool) or not isinstance(value, int):
-            message = f'"{budget.by}" is not a key of the arm "{placed.arm.label}" that takes a whole number'
-            self._reader.fault(
-                (*path, "by"), message, allowed="such as rounds, optimizer.steps, adapter.rank"
-            )
-            return False
-        return True
-
-    def _target(self, budget: Budget, path: Path, baseline: Placed | None) -> int:
-        if baseline is None:
-            message = "without a baseline, a budget needs a number to hold"
-            self._reader.fault(path, message, at_key=True, hint="at = …, or ablate.baseline = …")
-            return 0
-        return self._measured(budget, path, baseline.document) or 0
-
-    def _measured(self, budget: Budget, path: Path, document: Document) -> int | None:
-        try:
-            return measure(resolve(document, self._registry), budget.hold)
-        except SpecError as error:
-            self._reader.faults.extend(error.faults)
-        except ExhaustedError:  # more directions than there are: too large, whatever is wanted
-            return 2 * LARGEST
-        except BoostLoraError as error:
-            self._reader.fault(path, f"{budget.hold} cannot be told: {error}", at_key=True)
+    def _present(self, place: _Place) -> int | None:
+        """The dependent key's value so far; None, with a fault, where the spec has no such key."""
+        key = place.budget.by
+        value = lookup(place.document, key, self._reader.registry)
+        if value is not MISSING and isinstance(value, int) and not isinstance(value, bool) and key != "seed":
+            return value
+        message = f'"{key}" is not a key of the arm "{place.placed.arm.label}" that takes a whole number'
+        allowed = "such as rounds, optimizer.steps, adapter.rank"
+        self._reader.fault_once((*place.path, "by"), message, at_key=False, allowed=allowed)
         return None
 
-    def _value(
-        self, budget: Budget, path: Path, placed: Placed, document: Document, target: int
-    ) -> int | None:
-        """The whole number that brings the quantity nearest to its target."""
+    def _is_free(self, place: _Place) -> bool:
+        """Whether the arm leaves the dependent key to the budget."""
+        key, placed = place.budget.by, place.placed
+        if other := overlapping(key, placed.setters):
+            message = f'"{key}" is solved for, but {placed.setters[other]} sets it too'
+        elif overlapping(key, placed.tune):
+            message = f'"{key}" is solved for, but it is tuned in the arm "{placed.arm.label}"'
+        else:
+            return True
+        hint = "leave it out there, or match other arms here"
+        self._reader.fault_once((*place.path, "by"), message, at_key=False, hint=hint)
+        return False
 
-        def quantity(value: int) -> int | None:
-            setting = Assignment().adding(budget.by, value, (*path, "by"))
-            return self._measured(budget, path, setting.applied(document))
+    def _target(self, number: int, placed: Placed, baseline: Placed | None) -> int:
+        """What the baseline of the block has, under the budgets before; 0, with a fault, where that cannot be told."""
+        budget, path, _ = self._budgets[number]
+        if baseline is None:
+            block = f' in the block "{placed.block.label}"' if placed.block.label else ""
+            message = f"without a baseline{block}, a budget needs a number to hold"
+            self._reader.fault_once(path, message, hint="at = …, or ablate.baseline = …")
+            return 0
+        place = (number, placed.block.label)
+        if place not in self._targets:
+            documents = [self._solved(baseline, t, baseline, number)[0] for t in tunings(baseline.tune)]
+            found = {self._measured(budget, path, document) for document in documents}
+            if len(found) > 1:
+                told = ", ".join(str(quantity) for quantity in sorted(found))
+                message = f"{budget.hold} of the baseline depend on what is tuned in it: {told}"
+                self._reader.fault_once(path, message, hint="say which with at = …")
+            self._targets[place] = found.pop() if len(found) == 1 else 0
+        return self._targets[place]
 
-        faults = len(self._reader.faults)
+    def _measured(self, budget: Budget, path: Path, document: Document) -> int:
+        """The quantity of a document; 0, with the faults taken down, where it cannot be told."""
+        try:
+            return self._measures.of(document, budget.hold)
+        except SpecError as error:
+            self._reader.faults.extend(error.faults)
+        except ExhaustedError:
+            return BEYOND
+        except BoostLoraError as error:
+            self._reader.fault_once(path, f"{budget.hold} cannot be told: {error}")
+        return 0
+
+    def _value(self, place: _Place, now: int, target: int) -> int | None:
+        """The whole number that brings the quantity nearest to its target: the present one, where none is nearer."""
+        budget, arm = place.budget, place.placed.arm.label
+        reached = self._measured(budget, place.path, place.document)
+        if reached in {0, target}:
+            return now if reached else None
+
+        def quantity(value: int) -> int:
+            found = self._measures.on_trial(place.setting(value), budget.hold)
+            return found if found is not None else BEYOND if value > now else 0
+
+        what, path = QUANTITIES[budget.hold], (*place.path, "by")
+        if quantity(1) > reached:
+            message = f"{what} do not grow with {budget.by}: it cannot be solved for"
+            self._reader.fault_once(path, message, at_key=False)
+            return None
         found = nearest(quantity, target)
-        if found is None:
-            if len(self._reader.faults) == faults:
-                message = (
-                    f'no {budget.by} brings {QUANTITIES[budget.hold]} of "{placed.arm.label}" to {target}'
-                )
-                self._reader.fault((*path, "by"), message)
+        if found is None or abs(found[1] - target) >= abs(reached - target):
+            found = (now, reached)
+        value, at_value = found
+        if abs(at_value - target) > budget.tolerance * target:
+            near = f"the nearest is {at_value}, with {budget.by} = {value}"
+            message = f'"{arm}": {what} cannot be {target}; {near if at_value < BEYOND else "none will do"}'
+            hint = "allow it with tolerance = …, or hold another number"
+            self._reader.fault(path, message, hint=hint)
             return None
-        value, reached = found
-        if abs(reached - target) > budget.tolerance * target:
-            message = (
-                f'"{placed.arm.label}": {QUANTITIES[budget.hold]} cannot be {target}; the nearest is {reached}, with '
-                f"{budget.by} = {value}"
-            )
-            self._reader.fault(
-                (*path, "by"), message, hint="allow it with tolerance = …, or hold another number"
-            )
-            return None
-        where = " · ".join(part for part in (placed.arm.label, placed.block.label) if part)
-        told = f"{where}: {budget.by} = {value}, so that {QUANTITIES[budget.hold]} are {reached}"
-        self.notes.append(told if reached == target else f"{told} (wanted: {target})")
+        told = f"{budget.by} = {value}, so that {what} are {at_value}"
+        told += "" if at_value == target else f" (wanted: {target})"
+        self._told.setdefault((place.placed.where, told), []).append(place)
         return value
 
 

@@ -1,41 +1,20 @@
-"""From the `[ablate]` table to arms: grid, zip and cases, repeated across blocks, dropped and adjusted by conditions."""
+"""From the `[ablate]` table to arms: grid, zip and cases, repeated across blocks."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from math import prod
 
-import attrs
-
-from ..spec.document import Document
 from ..spec.faults import did_you_mean, listed
 from ..spec.spans import Path
-from .ablate import Case, Reader, When
-from .assignments import Assignment, matches, text
+from ..spec.structure import show
+from .ablate import MOST_CELLS, Case
+from .assignments import Assignment, matches, overlapping
+from .conditions import Candidates, Draft, Placed
+from .reading import Reader, key_place
 from .record import Block
-
-Candidates = Mapping[str, list[Assignment]]
-
-
-@attrs.frozen(kw_only=True)
-class Draft:
-    """An arm before it is brought into a block: what it sets, and what is tuned in it."""
-
-    label: str
-    sets: Assignment
-    tune: Candidates
-    place: Path
-    """Where it is written, for faults that concern the whole arm."""
-
-
-@attrs.frozen(kw_only=True)
-class Placed:
-    """An arm in a block, conditions applied."""
-
-    arm: Draft
-    block: Block
-    document: Document
-    tune: Candidates
 
 
 def drafts_of(reader: Reader, base: str) -> list[Draft]:
@@ -43,80 +22,95 @@ def drafts_of(reader: Reader, base: str) -> list[Draft]:
     grid = reader.lists(reader.ablate.grid, ("ablate", "grid"))
     axes = [*grid.values(), *reader.zips()]
     tune = reader.lists(reader.ablate.tune, ("ablate", "tune"))
+    apart = _check_axes(reader, [*axes, *tune.values()])
+    combined = _combined(reader, axes, tune)
+    cases = [_case(case, path, tune, reader) for case, path in reader.cases()]
+    _check_labels([*combined, *cases] if apart else cases, reader)
+    return [*combined, *cases] or [Draft(label=base, sets=Assignment(), tune=tune, place=("ablate",))]
+
+
+def _combined(reader: Reader, axes: Sequence[Sequence[Assignment]], tune: Candidates) -> list[Draft]:
+    """An arm for every combination; none, with a fault, where they are more than any study has cells."""
+    count = prod(len(axis) for axis in axes)
+    if count > MOST_CELLS:
+        reader.fault(("ablate",), f"{count:,} arms; a study has at most {MOST_CELLS:,} cells", at_key=True)
+    if not axes or count > MOST_CELLS:
+        return []
     keys = list(dict.fromkeys(key for axis in axes for row in axis for key in row.values))
-    found = list[Draft]()
-    for row in product(*axes) if axes else []:
-        sets = Assignment.joined(row)
-        found.append(Draft(label=sets.label(keys), sets=sets, tune=tune, place=("ablate", "grid")))
-    found += [_case(case, path, tune, reader) for case, path in reader.cases()]
-    if not found:
-        found = [Draft(label=base, sets=Assignment(), tune=tune, place=("ablate",))]
-    _check_labels(found, reader)
-    return found
+    place: Path = ("ablate", "grid" if reader.ablate.grid else "zip")
+    joined = (Assignment.joined(row) for row in product(*axes))
+    return [Draft(label=sets.label(keys), sets=sets, tune=tune, place=place) for sets in joined]
 
 
 def _case(case: Case, path: Path, tune: Candidates, reader: Reader) -> Draft:
+    """A case; what it sets is not tuned in it, unless it brings candidates of its own."""
     own = reader.lists(case.tune, (*path, "tune"))
     sets = reader.assignment(case.set, (*path, "set"))
-    return Draft(label=case.name, sets=sets, tune={**tune, **own}, place=(*path, "name"))
+    for key, rows in own.items():
+        if overlapping(key, sets.values):
+            place = key_place(rows[0].places[next(iter(rows[0].places))])
+            reader.fault(place, f'"{key}" is set by this case already', at_key=True)
+    left = {key: rows for key, rows in tune.items() if not overlapping(key, [*sets.values, *own])}
+    return Draft(label=case.name, sets=sets, tune={**left, **own}, place=(*path, "name"))
+
+
+def _check_axes(reader: Reader, axes: Iterable[Sequence[Assignment]]) -> bool:
+    """Take down keys that vary in two places: what wins would be anybody's guess. True: there are none."""
+    seen, apart = dict[str, str](), True
+    for axis in axes:
+        new = dict[str, str]()
+        for key, place in ((key, place) for row in axis for key, place in row.places.items()):
+            if other := overlapping(key, seen):
+                message = f'"{key}" is in {_word(seen[other], other, key)} already'
+                reader.fault_once(key_place(place), message, hint="a key varies in one place alone")
+                apart = False
+            new[key] = str(place[1])
+        seen |= new
+    return apart
+
+
+def _word(table: str, other: str, key: str) -> str:
+    return f"ablate.{table}" if other == key else f'ablate.{table} as "{other}"'
 
 
 def _check_labels(found: Sequence[Draft], reader: Reader) -> None:
     seen = set[str]()
     for draft in found:
-        if draft.label in seen or not draft.label.strip():
-            reader.fault(
-                draft.place,
-                f'two arms are called "{draft.label}"' if draft.label else "an arm without a name",
-            )
+        if draft.label in seen:
+            named = draft.place[1] == "case"
+            hint = "" if named else "arms of [[ablate.case]] have names of their own"
+            reader.fault(draft.place, f'two arms are called "{draft.label}"', at_key=not named, hint=hint)
         seen.add(draft.label)
 
 
-def blocks_of(reader: Reader) -> list[tuple[Block, Assignment]]:
+def blocks_of(reader: Reader, drafts: Iterable[Draft]) -> list[tuple[Block, Assignment]]:
     """Every combination of `across`, with what it sets; one block without a name where there is none."""
     lists = reader.lists(reader.ablate.across, ("ablate", "across"))
+    if (count := prod(len(rows) for rows in lists.values())) > MOST_CELLS:
+        message = f"{count:,} blocks; a study has at most {MOST_CELLS:,} cells"
+        reader.fault(("ablate", "across"), message, at_key=True)
+        return []
     rows = [Assignment.joined(row) for row in product(*lists.values())]
-    return [(Block(label=row.label(list(lists)), values=dict(row.values)), row) for row in rows]
+    _check_axes(reader, lists.values())
+    _check_blocks(reader, [row for column in lists.values() for row in column], drafts)
+    keys = list(dict.fromkeys(key for row in rows for key in row.values))
+    found = [(Block(label=row.label(keys), values=dict(row.values)), row) for row in rows]
+    for label, count in Counter(block.label for block, _ in found).items():
+        if count > 1:
+            reader.fault(("ablate", "across"), f'{count} blocks are called "{label}"', at_key=True)
+    return found
 
 
-class Conditions:
-    """The `[[ablate.when]]` tables, applied in their order; one that never matches is a fault."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._conditions = [
-            (when, path, reader.assignment(when.match, (*path, "match")))
-            for when, path in reader.conditions()
-        ]
-        self._matched = set[Path]()
-        self.dropped = list[str]()
-
-    def place(self, arm: Draft, block: Block, setting: Assignment, base: Document) -> Placed | None:
-        """An arm in a block; None where a condition drops it."""
-        document, tune = Assignment.joined([setting, arm.sets]).applied(base), arm.tune
-        for when, path, condition in self._conditions:
-            if not matches(document, condition, self._reader.registry):
-                continue
-            self._matched.add(path)
-            if when.drop:
-                self.dropped.append(" · ".join(part for part in (arm.label, block.label) if part))
-                return None
-            document, tune = self._adjusted(when, path, document, tune)
-        return Placed(arm=arm, block=block, document=document, tune=tune)
-
-    def _adjusted(
-        self, when: When, path: Path, document: Document, tune: Candidates
-    ) -> tuple[Document, Candidates]:
-        if when.set:
-            document = self._reader.assignment(when.set, (*path, "set")).applied(document)
-        return document, {**tune, **self._reader.lists(when.tune, (*path, "tune"))}
-
-    def check(self) -> None:
-        """Take down conditions that matched no arm: they are misspelt, or of no use."""
-        for _, path, condition in self._conditions:
-            if path not in self._matched and condition.values:
-                wanted = ", ".join(f"{key} = {text(value)}" for key, value in condition.values.items())
-                self._reader.fault((*path, "match"), f"matches no arm: {wanted}", at_key=True)
+def _check_blocks(reader: Reader, rows: Iterable[Assignment], drafts: Iterable[Draft]) -> None:
+    """Take down keys that vary across blocks, and are set or tuned by an arm as well."""
+    places = {key: place for row in rows for key, place in row.places.items()}
+    for draft in drafts if places else ():
+        for key in [*draft.sets.values, *draft.tune]:
+            if other := overlapping(key, places):
+                does = "tunes" if key in draft.tune else "sets"
+                message = f'"{other}" varies across blocks, but the arm "{draft.label}" {does} it'
+                hint = "a key varies in one place alone"
+                reader.fault_once(key_place(places[other]), message, hint=hint)
 
 
 def tunings(candidates: Candidates) -> list[Assignment]:
@@ -124,16 +118,24 @@ def tunings(candidates: Candidates) -> list[Assignment]:
     return [Assignment.joined(row) for row in product(*candidates.values())]
 
 
+def tunings_count(candidates: Candidates) -> int:
+    """How many combinations there are."""
+    return prod(len(rows) for rows in candidates.values())
+
+
 def find_baseline(reader: Reader, placed: Iterable[Placed]) -> str | None:
     """The label of the arm that `baseline` names or describes; None, with a fault, where that is not exactly one."""
     given, path = reader.ablate.baseline, ("ablate", "baseline")
-    first = {p.arm.label: p for p in reversed(list(placed))}
+    first: Mapping[str, Placed] = {p.arm.label: p for p in reversed(list(placed))}
     labels = list(reversed(first))
     if isinstance(given, str):
         if given and given not in first:
             allowed, hint = listed(labels), did_you_mean(given, labels)
             reader.fault(path, f'no arm is called "{given}"', allowed=allowed, hint=hint)
         return given or None
+    if not isinstance(given, dict):
+        reader.fault(path, f"ablate.baseline: expected an arm's label or a table of keys, got {show(given)}")
+        return None
     wanted = reader.assignment(given, path)
     if not wanted.values:
         return None
@@ -142,4 +144,7 @@ def find_baseline(reader: Reader, placed: Iterable[Placed]) -> str | None:
         problem = f"describes {len(found)} arms, not one" + (f": {', '.join(found)}" if found else "")
         reader.fault(path, problem, at_key=True, allowed=", ".join(labels))
         return None
+    for key in wanted.values:
+        if overlapping(key, first[found[0]].tune):
+            reader.fault(wanted.places[key], f'"{key}" is tuned, so it tells no arm', at_key=True)
     return found[0]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import tomli
@@ -14,9 +15,9 @@ import tomli_w
 
 from ..contracts import Job
 from ..errors import RunError
-from ..record.hashes import file_sha256_cached
+from ..record.hashes import file_sha256_cached, folder_sha256
 from ..spec import Spec
-from ..spec.spec import contents_of
+from ..spec.spec import FOLDERS, contents_of
 
 STORE = "inputs"
 """Folder beside the runs that holds inputs by their hash, for workers on other machines."""
@@ -32,25 +33,43 @@ def inputs_of(spec: Spec, plugin_files: Iterable[Path], cache: Path) -> dict[str
 
 
 def stage(inputs: Mapping[str, str], store: Path) -> None:
-    """Put inputs into the store, each under its hash, unless it is there; each appears whole or not at all."""
+    """Put inputs into the store, each under its hash, unless it is there; each appears whole or not at all.
+
+    Raises `RunError` for what cannot be copied, and for what is no longer what was hashed.
+    """
     for name, sha256 in inputs.items():
         source, place = Path(name), store / sha256 / Path(name).name
-        if place.exists():
-            continue
-        temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            copy = shutil.copytree if source.is_dir() else shutil.copy2
-            copy(source, temporary)
-            with suppress(FileExistsError):
-                temporary.rename(place)
-        except OSError as error:
-            raise RunError(f"{name}: cannot be copied to {place} ({error.strerror or error})") from error
-        finally:
-            if source.is_dir():
-                shutil.rmtree(temporary, ignore_errors=True)
-            else:
-                temporary.unlink(missing_ok=True)
+        if not place.exists():
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with TemporaryDirectory(prefix=".", dir=place.parent, ignore_cleanup_errors=True) as folder:
+                    _copy(source, Path(folder) / place.name, sha256)
+                    _rename(Path(folder) / place.name, place)
+            except OSError as error:
+                raise RunError(f"{name}: cannot be copied to {place} ({error.strerror or error})") from error
+
+
+def _copy(source: Path, copy: Path, sha256: str) -> None:
+    """Copy a file or a folder; what is copied is held to the hash, since it may have changed after it was hashed."""
+    (shutil.copytree if source.is_dir() else shutil.copy2)(source, copy)
+    if not _holds(copy, sha256, copy.parent):
+        raise RunError(f"{source} ({sha256[:12]}…): has changed meanwhile; run the study again")
+
+
+def _rename(copy: Path, place: Path) -> None:
+    """Move a copy to its place, unless another process was first."""
+    try:
+        copy.rename(place)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+
+
+def _holds(path: Path, sha256: str, cache: Path) -> bool:
+    """Whether a file, or a folder by any of the ways in which a folder's contents count, has this hash."""
+    if path.is_dir():
+        return any(folder_sha256(path, cache, suffixes) == sha256 for suffixes in FOLDERS.values())
+    return path.is_file() and file_sha256_cached(path, cache) == sha256
 
 
 def localised(job: Job) -> tuple[str, tuple[Path, ...]]:
@@ -63,14 +82,12 @@ def localised(job: Job) -> tuple[str, tuple[Path, ...]]:
 
 
 def _found(name: str, sha256: str, job: Job) -> str:
-    path = Path(name)
-    with suppress(OSError):
-        if path.is_dir() or (path.is_file() and file_sha256_cached(path, Path(job.cache)) == sha256):
-            return name
-    stored = Path(job.store) / sha256 / path.name
-    if job.store and stored.exists():
-        return str(stored)
-    where = f"neither there nor in {job.store}" if job.store else "not there, or no longer what it was"
+    stored = Path(job.store) / sha256 / Path(name).name
+    for place in (Path(name), *([stored] if job.store else [])):
+        with suppress(OSError):
+            if _holds(place, sha256, Path(job.cache)):
+                return str(place)
+    where = "not there, or no longer what it was" + (f", and neither in {job.store}" if job.store else "")
     raise RunError(f"{name} ({sha256[:12]}…): {where}; run the study again from the machine that has it")
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from ..errors import UsageError
+from ..errors import BoostLoraError, UsageError
+from ..options import shortened
 from ..record.atomic import write_text
 from ..record.provenance import provenance
+from ..spec.document import find_spec, load
 from ..spec.faults import did_you_mean, listed
+from ..spec.resolve import legal_name
+from ..spec.spec import NAME
 from .loading import Study
 from .record import FOLDER, RECORD, SPEC, CellRecord, StudyRecord
 from .states import study_folder
@@ -68,7 +73,8 @@ def keep(study: Study, runs: Path, known: StudyRecord | None) -> StudyRecord:
         origin = provenance({"study": record.sha256}, record.seeds[0])
         record = attrs.evolve(record, provenance=origin)
         if known is not None:
-            write_text(folder / f"study-{known.sha256[:12]}.json", (folder / RECORD).read_text())
+            old = (folder / RECORD).read_text(encoding="utf-8")
+            write_text(folder / f"study-{known.sha256[:12]}.json", old)
     if record != known:
         write_text(folder / SPEC, study.toml)
         record.write(folder)
@@ -76,23 +82,41 @@ def keep(study: Study, runs: Path, known: StudyRecord | None) -> StudyRecord:
 
 
 def find_study(name: str, runs: Path) -> tuple[Path, StudyRecord]:
-    """The folder of runs and the record of a study, by its name, its folder, or its spec's name.
+    """The folder of runs and the record of a study, by its name, its folder, a file in it, or its spec.
 
     Raises `UsageError` saying which studies there are.
     """
-    for folder in (Path(name), Path(name) / FOLDER, study_folder(runs, name)):
-        if (folder / RECORD).is_file():
+    path = Path(name)
+    folders = [path, path / FOLDER, path.parent] if path.name in {RECORD, SPEC} else [path, path / FOLDER]
+    for folder in (*folders, *([study_folder(runs, name)] if name else [])):
+        if _has_record(folder):
             return folder.resolve().parent.parent, StudyRecord.read(folder)
-    last = Path(name).stem if name else ""
-    if last and (study_folder(runs, last) / RECORD).is_file():
-        return runs, StudyRecord.read(study_folder(runs, last))
+    for word in _names_in_spec(name) if name else ():
+        if _has_record(study_folder(runs, word)):
+            return runs, StudyRecord.read(study_folder(runs, word))
     known = study_names(runs)
     hint = did_you_mean(name, known)
     raise UsageError(
-        f'no study "{name}"; in {runs} there are: {listed(known) or "none yet"}'
+        f'no study "{shortened(name)}"; in {runs} there are: {listed(known) or "none yet"}'
         + (f"; {hint}" if hint else "")
         + "; run one with: boostlora ablate SPEC"
     )
+
+
+def _has_record(folder: Path) -> bool:
+    try:
+        return (folder / RECORD).is_file()
+    except (OSError, ValueError):  # no path at all: too long, or NUL in it
+        return False
+
+
+def _names_in_spec(name: str) -> Iterator[str]:
+    """What a study may be called whose spec is this: by its own word, else after the file."""
+    with suppress(BoostLoraError):
+        named = load(find_spec(name)).tree.get("name")
+        if isinstance(named, str) and NAME.fullmatch(named):
+            yield named
+    yield legal_name(Path(name).stem)
 
 
 def study_names(runs: Path) -> list[str]:

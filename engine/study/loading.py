@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,18 +13,19 @@ from typing import Any
 import attrs
 
 from ..errors import UsageError
-from ..record.directory import RESULT
-from ..record.directory import SPEC as RUN_SPEC
 from ..registry import Registry
 from ..spec import Spec
 from ..spec.document import Document, find_spec, load
 from ..spec.faults import Fault, SpecError
 from ..spec.resolve import legal_name, resolve
-from .ablate import MOST_CELLS, Reader
+from .ablate import MOST_CELLS
 from .assignments import Assignment
 from .budget import Budgets
-from .expand import Conditions, Placed, blocks_of, drafts_of, find_baseline, tunings
-from .record import Arm, CellRecord, StudyRecord
+from .conditions import Conditions, Draft, Placed
+from .expand import blocks_of, drafts_of, find_baseline, tunings, tunings_count
+from .folders import known_runs
+from .reading import Reader
+from .record import Arm, Block, CellRecord, StudyRecord
 from .sourcing import study_toml
 
 COMPARED = ("baseline", "metric", "split", "at", "confidence")
@@ -84,24 +85,25 @@ class _Loader:
 
     def load(self) -> Study:
         """The study, or every fault at once."""
-        seeds, drafts, blocks = self.reader.seeds(), *self._axes()
+        seeds, drafts = self.reader.seeds(), drafts_of(self.reader, str(self.base.tree["name"]))
+        blocks = blocks_of(self.reader, drafts)
         use, executor = self.reader.executor()
-        self._stop_at_faults()
-        placed = [
-            found
-            for block, setting in blocks
-            for draft in drafts
-            if (found := self.conditions.place(draft, block, setting, self.base)) is not None
-        ]
-        self.conditions.check()
-        baseline = find_baseline(self.reader, placed)
-        self._stop_at_faults()
+        times = len(blocks) * len(seeds)
+        self._check_size(times * sum(tunings_count(draft.tune) for draft in drafts))
+        placed = self._placed(drafts, blocks)
+        baseline = None
+        if not self.faults:  # arms that are not what was meant would only bring faults that are none
+            self.conditions.check()
+            baseline = find_baseline(self.reader, placed)
+        if not (placed or self.faults):
+            self.reader.fault(("ablate",), "every arm is dropped by a condition", at_key=True)
         arms, cells = self._cells(placed, baseline, seeds)
         self._stop_at_faults()
+        filled = {cell.record.block for cell in cells}
         record = self._record(
             arms,
             cells,
-            blocks=tuple(b for b, _ in blocks),
+            blocks=tuple(block for block, _ in blocks if block.label in filled),
             seeds=seeds,
             baseline=baseline,
             executor=use,
@@ -110,8 +112,21 @@ class _Loader:
         toml = study_toml(self.document, self.registry, record.name)
         return Study(record=record, cells=tuple(cells), executor=executor, toml=toml)
 
-    def _axes(self) -> tuple[Any, Any]:
-        return drafts_of(self.reader, str(self.base.tree["name"])), blocks_of(self.reader)
+    def _placed(self, drafts: Sequence[Draft], blocks: Sequence[tuple[Block, Assignment]]) -> list[Placed]:
+        """Every arm in every block, but for those that a condition drops."""
+        found = (
+            self.conditions.place(draft, block, setting, self.base)
+            for block, setting in blocks
+            for draft in drafts
+        )
+        return [placed for placed in found if placed is not None]
+
+    def _check_size(self, cells: int) -> None:
+        """Refuse what would take hours to write down; raises at once."""
+        if cells > MOST_CELLS:
+            message = f"{cells:,} cells; a study has at most {MOST_CELLS:,}"
+            self.reader.fault(("ablate",), message, at_key=True)
+            self._stop_at_faults()
 
     def _stop_at_faults(self) -> None:
         """Raise what has been found so far, each once: many cells share a fault."""
@@ -121,18 +136,18 @@ class _Loader:
     def _cells(
         self, placed: Sequence[Placed], baseline: str | None, seeds: Sequence[int]
     ) -> tuple[list[Arm], list[Cell]]:
-        arms, cells = dict[str, Arm](), list[Cell]()
+        arms, cells, sound = dict[str, Arm](), list[Cell](), not self.faults
         first = {p.block.label: p for p in placed if p.arm.label == baseline}
+        self._check_size(len(seeds) * sum(tunings_count(found.tune) for found in placed))
         for found in placed:
-            document, solved = self.budgets.solve(found, first.get(found.block.label))
-            values = dict(found.arm.sets.values)
-            arms.setdefault(found.arm.label, Arm(label=found.arm.label, values=values, solved=solved))
             for tuning in tunings(found.tune):
+                document, solved = tuning.applied(found.document), dict[str, Any]()
+                if sound:
+                    document, solved = self.budgets.solve(found, tuning, first.get(found.block.label))
+                values = dict(found.arm.sets.values)
+                arms.setdefault(found.arm.label, Arm(label=found.arm.label, values=values, solved=solved))
                 cells += self._seeded(found, document, tuning, seeds)
-                if len(cells) > MOST_CELLS:
-                    self.reader.fault(("ablate",), f"more than {MOST_CELLS:,} cells", at_key=True)
-                    return [], []
-        known = _known_runs(self.runs, {c.record.key for c in cells}, str(self.base.tree["name"]))
+        known = known_runs(self.runs, {c.record.key for c in cells}, str(self.base.tree["name"]))
         located = [attrs.evolve(c, record=attrs.evolve(c.record, folder=known[c.record.key])) for c in cells]
         return list(arms.values()), located
 
@@ -141,7 +156,7 @@ class _Loader:
     ) -> list[Cell]:
         """One cell for each seed; none, with the faults taken down, where the spec is wrong."""
         try:
-            spec = resolve(tuning.applied(document), self.registry)
+            spec = resolve(document, self.registry)
         except SpecError as error:
             self.faults.extend(error.faults)
             return []
@@ -192,17 +207,3 @@ def _sha256(record: StudyRecord) -> str:
     cells = [{k: v for k, v in attrs.asdict(c).items() if k != "folder"} for c in record.cells]
     content = {"cells": cells} | {key: getattr(record, key) for key in COMPARED}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _known_runs(runs: Path, keys: set[str], name: str) -> Mapping[str, str]:
-    """The folder of every cell: one that is there already, in whatever study or run, a finished one first, else a new one."""
-    found = {key: f"{name}/{key}" for key in keys}
-    for spec in sorted(runs.glob(f"*/*/{RUN_SPEC}")):
-        folder = spec.parent
-        key = folder.name
-        if key not in keys or folder.parent.name == name:
-            continue
-        begun_here = (runs / name / key / RUN_SPEC).is_file()
-        if not begun_here or ((folder / RESULT).is_file() and not (runs / name / key / RESULT).is_file()):
-            found[key] = f"{folder.parent.name}/{key}"
-    return found

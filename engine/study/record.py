@@ -11,6 +11,7 @@ import cattrs
 
 from ..errors import RunError, UsageError
 from ..record.atomic import write_text
+from .labels import text
 
 FOLDER, RECORD, SPEC = "study", "study.json", "study.toml"
 FAILURES, LOGS, SUBMITTED = "failures", "logs", "submitted.json"
@@ -57,7 +58,7 @@ class CellRecord:
     @property
     def label(self) -> str:
         """The cell for people."""
-        tuned = [f"{key.rpartition('.')[2]}={value}" for key, value in self.tuning.items()]
+        tuned = [f"{key.rpartition('.')[2]}={text(value)}" for key, value in self.tuning.items()]
         return " · ".join(part for part in (self.arm, self.block, *tuned, f"seed {self.seed}") if part)
 
 
@@ -107,7 +108,7 @@ class StudyRecord:
             raise UsageError(f"{folder}: not a study (it has no {RECORD})")
         try:
             return cattrs.structure(json.loads(path.read_text(encoding="utf-8")), cls)
-        except (OSError, ValueError, cattrs.BaseValidationError, TypeError) as error:
+        except (OSError, ValueError, cattrs.BaseValidationError, TypeError, AttributeError) as error:
             raise RunError(
-                f"{path}: damaged: {error}; run the study's spec again to write it anew"
+                f"{path}: damaged: {error}; remove it, and run the study's spec again to write it anew"
             ) from error

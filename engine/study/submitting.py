@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
+import cattrs
 
 from ..contracts import DetachedExecutor, Ended, Job
 from ..errors import RunError, UsageError, blame
 from ..record.atomic import write_text
 from ..registry import Registry
+from ..spec.structure import converter
 from .playing import record_failure
 from .record import SUBMITTED, StudyRecord
+from .states import failure_path
 
 
 def submitted(folder: Path) -> dict[str, str]:
@@ -34,7 +37,8 @@ def submit(executor: DetachedExecutor, folder: Path, jobs: Sequence[Job]) -> tup
     wanted = {job.cell for job in jobs}
     waiting = waiting_of(executor, folder, {c: i for c, i in known.items() if c in wanted})
     new = [job for job in jobs if job.cell not in waiting]
-    ids = executor.submit(new) if new else {}
+    with blame("executor", type(executor).__name__):
+        ids = dict(executor.submit(new)) if new else {}
     write_text(folder / SUBMITTED, json.dumps({**known, **ids}, indent=2) + "\n")
     return len(ids), len(waiting)
 
@@ -48,10 +52,14 @@ def waiting_of(executor: DetachedExecutor, folder: Path, ids: Mapping[str, str])
 
 
 def gather(executor: DetachedExecutor, folder: Path) -> dict[str, Ended | None]:
-    """What became of everything that was submitted; a cell that was lost is written down as failed."""
-    found = dict(executor.poll(str(folder), submitted(folder)))
+    """What became of everything that was submitted; a cell that was lost is written down as failed, once."""
+    ids = submitted(folder)
+    if not ids:
+        return {}
+    with blame("executor", type(executor).__name__):
+        found = dict(executor.poll(str(folder), ids))
     for cell, ended in found.items():
-        if ended is not None and ended.status == "lost":
+        if ended is not None and ended.status == "lost" and not failure_path(folder, cell).is_file():
             record_failure(folder, cell, ended.cause)
     return found
 
@@ -61,5 +69,14 @@ def executor_of(record: StudyRecord, registry: Registry) -> object:
     entry = registry.entries("executor").get(record.executor)
     if entry is None:
         raise UsageError(f'the study was run with executor "{record.executor}", which is not installed here')
-    names = {field.name for field in attrs.fields(entry.cls)}
-    return entry.cls(**{k: v for k, v in record.executor_options.items() if k in names})
+    known = {
+        field.name: field for field in attrs.fields(entry.cls)
+    }  # their types were resolved by the registry
+    given = {name: value for name, value in record.executor_options.items() if name in known}
+    try:
+        return entry.cls(**{n: converter.structure(v, known[n].type or object) for n, v in given.items()})
+    except (ValueError, TypeError, cattrs.BaseValidationError) as error:
+        raise RunError(
+            f"study {record.name}: the options of executor {record.executor} in its record are not legal here: {error}; "
+            "run the study's spec again"
+        ) from error

@@ -15,19 +15,24 @@ from .backends import BackendContract
 from .bases import BasisContract
 from .batches import ObjectiveContract, OptimizerContract
 from .data import ModelContract, TaskContract
+from .executors import DetachedExecutorContract, ExecutorContract
 from .merges import MergeContract
 from .samplers import SamplerContract
+from .trackers import TrackerContract
 
 __all__ = [
     "AdapterContract",
     "BackendContract",
     "BasisContract",
+    "DetachedExecutorContract",
+    "ExecutorContract",
     "MergeContract",
     "ModelContract",
     "ObjectiveContract",
     "OptimizerContract",
     "SamplerContract",
     "TaskContract",
+    "TrackerContract",
     "assert_close",
     "assert_same_subspace",
 ]

@@ -1,0 +1,97 @@
+"""The report as Markdown, for a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..analysis.model import Analysis
+from . import words
+from .table import MARKS, TableCell, main_table
+
+SPECIAL = str.maketrans(
+    {character: f"\\{character}" for character in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+
+
+def escaped(text: str) -> str:
+    """A text on one line that Markdown takes literally, also within a table."""
+    return " ".join(text.split()).translate(SPECIAL)
+
+
+def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:
+    """The whole report; `figures` are files beside it that it shows."""
+    found = words.answer(analysis)
+    study = analysis.study
+    parts = [
+        f"# {escaped(study.name)}",
+        escaped(study.description),
+        escaped(found.lead),
+        _listed(f"**{escaped(place)}**: {escaped(said)}" for place, said in found.sentences),
+        "## Results",
+        _table(analysis),
+        "\n".join(f"![{alt}]({name})" for name, alt in _shown(figures)),
+        _listed(escaped(note) for note in found.notes),
+        "## How this was computed",
+        escaped(" ".join(words.methods(analysis))),
+        _listed(f"**{escaped(arm)}**: {_code(values)}" for arm, values in words.arms(analysis) if values),
+        "To have it again, in the folder that holds the spec:",
+        _fenced(words.reproduce(analysis)),
+        _listed(f"{escaped(name)}: {_code(text)}" for name, text in words.origin(analysis)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _shown(figures: Sequence[str]) -> list[tuple[str, str]]:
+    """One picture of each kind, and none in a format that browsers do not show."""
+    shown = dict[str, tuple[str, str]]()
+    for name in figures:
+        stem, _, suffix = name.rpartition(".")
+        if suffix in {"svg", "png"}:
+            alt = (
+                "Differences with their intervals"
+                if stem == "differences"
+                else "Round by round, with intervals"
+            )
+            shown.setdefault(stem, (name, alt))
+    return list(shown.values())
+
+
+def _table(analysis: Analysis) -> str:
+    table = main_table(analysis)
+    lines = [
+        [escaped(column.title) for column in table.columns],
+        ["--:" if column.numeric else ":--" for column in table.columns],
+        *([_cell(cell) for cell in row] for row in table.rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(cell: TableCell) -> str:
+    mark = f"{MARKS[cell.mark]} " if cell.mark else ""
+    return f"{mark}{escaped(cell.text)}" + (f" {escaped(cell.aside)}" if cell.detail else "")
+
+
+def _longest_run(text: str) -> int:
+    """Length of the longest run of backticks."""
+    longest = run = 0
+    for character in text:
+        run = run + 1 if character == "`" else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _code(text: str) -> str:
+    """A text as code, between more backticks than it contains."""
+    line = " ".join(text.split())
+    fence = "`" * (_longest_run(line) + 1)
+    pad = " " if "`" in line else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def _fenced(text: str) -> str:
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}bash\n{text}\n{fence}"

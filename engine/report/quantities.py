@@ -1,0 +1,91 @@
+"""What the numbers of a report are: their titles, what they mean, and how they are set in type."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..analysis import wording
+from ..analysis.model import Axis
+
+MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+
+@attrs.frozen
+class Quantity:
+    """A quantity that a report tables or draws."""
+
+    title: str
+    meaning: str
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "test.accuracy": Quantity("Test accuracy", "share of the test examples that are right"),
+    "test.loss": Quantity("Test loss", "mean loss on the test split"),
+    "validation.accuracy": Quantity("Validation accuracy", "share of the validation examples that are right"),
+    "validation.loss": Quantity("Validation loss", "mean loss on the validation split"),
+    "train.accuracy": Quantity("Training accuracy", "share of the training examples that are right"),
+    "train.loss": Quantity("Training loss", "mean loss on the training split"),
+    "rank": Quantity("Rank", "numerical rank of everything merged so far"),
+    "effective_rank": Quantity("Effective rank", "entropy effective rank of everything merged so far"),
+    "overlap": Quantity("Overlap", "largest cosine between the directions of any two rounds so far"),
+    "forgotten": Quantity("Forgotten", "share of the right training examples that a round breaks"),
+    "fixed": Quantity("Fixed", "share of the wrong training examples that a round puts right"),
+    "failures": Quantity("Failures", "training examples that are wrong before a round"),
+    "parameters": Quantity("Numbers trained", "parameters trained, over all merged rounds"),
+    "rounds": Quantity("Rounds", "rounds that were played"),
+    "steps": Quantity("Steps", "optimiser steps"),
+    "seconds": Quantity("Time", "time that the rounds took"),
+    "memory_bytes": Quantity("Peak memory", "largest memory of the process"),
+}
+
+AXES: dict[Axis, str] = {
+    "round": "Round",
+    "rank": "Cumulative rank",
+    "parameters": "Numbers trained so far",
+    "seconds": "Seconds so far",
+}
+
+
+def quantity(name: str) -> Quantity:
+    """What is known of a quantity; one that is not known goes by its own name."""
+    known = QUANTITIES.get(name.removeprefix("base."))
+    if known is None:
+        return Quantity(name.replace("_", " ").replace(".", " ").capitalize(), name)
+    if name.startswith("base."):
+        return Quantity(f"{known.title} before", f"{known.meaning}, before boosting")
+    return known
+
+
+def titled(name: str) -> str:
+    """The title with its unit, which stays with the last word: `Test accuracy, %`."""
+    unit = wording.unit_of(name)
+    return f"{quantity(name).title},\N{NO-BREAK SPACE}{unit}" if unit else quantity(name).title
+
+
+def set_in_type(text: str) -> str:
+    """A number of `wording` as a page prints it: a real minus, and a dash where there is no number."""
+    return NOTHING if text == wording.NOTHING else text.replace("-", MINUS)
+
+
+def written(name: str, value: float | None) -> str:
+    """A value of a quantity, its unit left to the title."""
+    return set_in_type(wording.number_text(value, name))
+
+
+def with_unit(name: str, value: float | None) -> str:
+    """A value with its unit, for sentences and where there is no title: `74.4 %`, `0.808 nats`."""
+    text = written(name, value)
+    return f"{text} {wording.unit_of(name)}".rstrip() if text != NOTHING else text
+
+
+def signed(name: str, value: float) -> str:
+    """A difference with its sign, in points for shares."""
+    return set_in_type(wording.signed_text(value, name))
+
+
+def interval(name: str, low: float | None, high: float | None, *, sign: bool = False) -> str:
+    """`[low, high]`; empty where there is no interval, or none that is wider than what is shown."""
+    if low is None or high is None:
+        return ""
+    ends = [signed(name, end) if sign else written(name, end) for end in (low, high)]
+    return "" if ends[0] == ends[1] or NOTHING in ends else f"[{ends[0]}, {ends[1]}]"

@@ -1,0 +1,4 @@
+// Everything that the page does.
+setUpSorting();
+setUpCurves();
+setUpCells();

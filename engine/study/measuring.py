@@ -1,0 +1,76 @@
+"""Quantities that budgets hold: what a spec will train, before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from ..boosting.experiment import prepare
+from ..errors import ExhaustedError
+from ..registry import Registry
+from ..spec.document import Document
+from ..spec.faults import SpecError
+from ..spec.resolve import resolve
+from ..spec.spec import Spec
+from .ablate import Quantity
+
+DECIDE = ("task", "model", "adapter", "basis", "backend")
+"""Slots on which the number of parameters may depend."""
+
+
+def measure(spec: Spec, quantity: Quantity) -> int:
+    """A quantity of a spec: `parameters`, `parameters * rounds`, `steps * rounds`, or `batch_size * steps * rounds`.
+
+    The number of parameters comes from the plan, so tying and every site count; directions need not suffice for all rounds.
+    Runs that end early have less.
+    """
+    optimizer, rounds = spec["optimizer"], spec.rounds
+    match quantity:
+        case "steps":
+            return optimizer.steps * rounds
+        case "examples":
+            return optimizer.batch_size * optimizer.steps * rounds
+        case "parameters":
+            return _parameters(spec)
+        case "total_parameters":
+            return _parameters(spec) * rounds
+
+
+def _parameters(spec: Spec) -> int:
+    # One round needs the fewest directions: what many rounds need is held against the plan later, with all keys solved.
+    return prepare(attrs.evolve(spec, head=attrs.evolve(spec.head, rounds=1), trackers={})).plan.parameters
+
+
+@attrs.frozen
+class Measures:
+    """Measures documents, and remembers numbers of parameters, since a plan may need all the data."""
+
+    registry: Registry
+    _known: dict[str, int] = attrs.field(factory=dict)
+
+    def of(self, document: Document, quantity: Quantity) -> int:
+        """The quantity. Raises `SpecError` for a spec that is wrong, and what making a plan raises."""
+        spec = resolve(document, self.registry)
+        if quantity in {"steps", "examples"}:
+            return measure(spec, quantity)
+        content: list[Any] = [(spec.slots[slot].use, attrs.asdict(spec[slot])) for slot in DECIDE]
+        key = str((content, attrs.asdict(spec.sites), spec.head.seed))
+        if key not in self._known:
+            self._known[key] = measure(spec, "parameters")
+        return self._known[key] * (spec.rounds if quantity == "total_parameters" else 1)
+
+    def is_sound(self, document: Document) -> bool:
+        """Whether a document is a spec."""
+        try:
+            resolve(document, self.registry)
+        except SpecError:
+            return False
+        return True
+
+    def on_trial(self, document: Document, quantity: Quantity) -> int | None:
+        """The quantity; None where the value on trial is not legal, or the directions do not suffice for one round."""
+        try:
+            return self.of(document, quantity)
+        except (SpecError, ExhaustedError):
+            return None

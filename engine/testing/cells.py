@@ -1,0 +1,128 @@
+"""Small cells that really run, and what can be seen of them from outside: what the suites of executors and trackers work with."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from ..contracts import Job
+from ..record.directory import RunDirectory
+from ..record.lock import HOLDER
+from ..registry import Registry
+from ..spec import Spec
+from ..spec.document import parse
+from ..spec.faults import Source
+from ..spec.resolve import resolve
+from ..study.inputs import inputs_of
+
+PLUGIN = Path(__file__).with_name("cell_plugin.py")
+ROUNDS = 2
+PATIENCE = 60.0
+"""Seconds after which a suite gives up; a worker that starts on a busy machine takes several."""
+TEXT = """\
+name = "cells"
+seed = {seed}
+rounds = {rounds}
+task.use = "cell-clouds"
+task.fails = {fails}
+model.use = "mlp"
+model.hidden = [8]
+model.epochs = 1
+adapter.rank = 2
+adapter.directions = 2
+optimizer.steps = 2
+optimizer.batch_size = 16
+sampler.use = "cell-gated"
+sampler.gate = "{gate}"
+"""
+
+
+@attrs.frozen
+class Cells:
+    """A folder with a study in it."""
+
+    folder: Path
+    registry: Registry = attrs.field(factory=lambda: Registry.load((PLUGIN,)))
+
+    @property
+    def gate(self) -> Path:
+        """The file that gated cells wait for in their last round."""
+        return self.folder / "gate"
+
+    @property
+    def study(self) -> Path:
+        """The study's folder."""
+        return self.folder / "runs" / "cells" / "study"
+
+    def spec(self, seed: int, *, fails: bool = False, gated: bool = False) -> Spec:
+        """The spec of a cell."""
+        gate = self.gate.absolute() if gated else ""
+        text = TEXT.format(seed=seed, rounds=ROUNDS, fails=str(fails).lower(), gate=gate)
+        return resolve(parse(Source("cell", text, self.folder)), self.registry)
+
+    def job(self, seed: int, *, fails: bool = False, gated: bool = False) -> Job:
+        """A cell of two rounds; gated, it stops before the second until `gate` is there."""
+        spec, cache = self.spec(seed, fails=fails, gated=gated), self.folder / "cache"
+        return Job(
+            cell=spec.short_hash,
+            label=f"seed {seed}",
+            spec=spec.dump(),
+            folder=str((self.folder / "runs" / "cells" / spec.short_hash).absolute()),
+            study=str(self.study.absolute()),
+            cache=str(cache.absolute()),
+            plugin_files=(str(PLUGIN),),
+            inputs=inputs_of(spec, (PLUGIN,), cache),
+        )
+
+
+def rounds_of(job: Job) -> int:
+    """Lines of the cell's record: rounds, and one for the base."""
+    try:
+        return (Path(job.folder) / "rounds.jsonl").read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def digest_of(job: Job) -> str:
+    """Digest of the cell's run; the files are held to it."""
+    directory = RunDirectory.open(Path(job.folder))
+    directory.check_files()
+    return directory.digest
+
+
+def worker_of(job: Job) -> int | None:
+    """Process that plays the cell now; None while none does."""
+    try:
+        return int(json.loads((Path(job.folder) / HOLDER).read_text())["pid"])
+    except (OSError, ValueError):
+        return None
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is such a process; one that has ended, and nobody has asked for, does not count."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()
+
+
+def is_waiting(job: Job) -> bool:
+    """Whether a gated cell has got to its gate."""
+    return rounds_of(job) == ROUNDS and worker_of(job) is not None
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something to happen. Raises AssertionError naming it when it does not."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"waited {PATIENCE:g} s, and still not: {what}"
+        time.sleep(0.05)

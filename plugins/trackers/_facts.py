@@ -1,0 +1,70 @@
+"""What trackers are told of a run, as flat names with plain values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...engine.record.directory import PROVENANCE
+from ...engine.record.rounds import RoundRecord
+from ...engine.spec import Spec
+from ...engine.spec.spec import SILENT
+
+Plain = bool | int | float | str
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
+    """A tree as dotted keys; lists are JSON, since the tools have no lists. None is left out."""
+    found = dict[str, Plain]()
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{name}.")
+        elif isinstance(value, Plain):
+            found[name] = value
+        elif value is not None:
+            found[name] = json.dumps(value)
+    return found
+
+
+def settings_of(spec: Spec) -> dict[str, Plain]:
+    """Everything that decides a run's result, as dotted keys of its spec."""
+    tree = {key: value for key, value in spec.as_tree().items() if key not in SILENT}
+    return flat(tree)
+
+
+def provenance_of(run: Path) -> dict[str, Plain]:
+    """Where a run comes from: hashes, commit, versions, machine. Empty where the run has not recorded it."""
+    path = run / PROVENANCE
+    return flat(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def metrics_of(record: RoundRecord) -> dict[str, float]:
+    """A round's numbers: accuracies in [0, 1], losses in nats, seconds by what they were spent on."""
+    found = dict[str, float]()
+    for split in ("train", "validation", "test"):
+        metrics = getattr(record, split)
+        found |= {f"{split}/accuracy": metrics.accuracy, f"{split}/loss": metrics.loss}
+    if record.rank:
+        found |= {"rank/min": min(record.rank.values()), "rank/max": max(record.rank.values())}
+    if record.effective_rank:
+        found["rank/effective"] = sum(record.effective_rank.values()) / len(record.effective_rank)
+    optional = {
+        "overlap": record.overlap,
+        "batch_loss/first": record.loss_first,
+        "batch_loss/last": record.loss_last,
+    }
+    found |= {name: value for name, value in optional.items() if value is not None}
+    found |= {
+        "failures": record.failures,
+        "trained_on": record.trained_on,
+        "forgotten": record.forgotten,
+        "fixed": record.fixed,
+        "parameters": record.parameters,
+        "scale": record.scale,
+        "memory_bytes": record.memory_bytes,
+    }
+    found |= {f"seconds/{what}": seconds for what, seconds in record.seconds.items()}
+    return {name: float(value) for name, value in found.items()}

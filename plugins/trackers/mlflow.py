@@ -1,0 +1,202 @@
+"""Tell runs to MLflow: a folder of files unless told otherwise, and no network."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ...engine.boosting.state import RunInfo, RunResult
+from ...engine.errors import UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.options import option
+from ...engine.record.rounds import RoundRecord
+from ._facts import metrics_of, provenance_of, settings_of
+
+STORE = "mlruns"
+"""Folder of the default store, beside the runs."""
+PREFIX = "boostlora."
+"""What every tag begins with."""
+LONGEST = {"param": 6000, "tag": 5000}
+"""Characters that MLflow stores of a value."""
+BATCH = 100
+"""Parameters, and tags, that MLflow takes at a time."""
+
+
+@attrs.frozen(kw_only=True)
+class Mlflow:
+    """One MLflow run for each run: its settings, every round's numbers, where it comes from, and how it ended.
+
+    The default store is a folder of files, which `mlflow-skinny` needs nothing else for. MLflow 3 wants to be told that this is
+    meant: look at it with `MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri runs/mlruns`.
+    """
+
+    uri: str = option(
+        "",
+        "a folder, sqlite:///FILE (needs all of mlflow), or a server's URL; default: mlruns in the folder of all runs",
+    )
+    experiment: str = option("", "name of the MLflow experiment; default: the run's name")
+    tags: tuple[str, ...] = option((), "tags of the MLflow run, each KEY=VALUE")
+
+    def __attrs_post_init__(self) -> None:
+        """Tags have a name."""
+        for tag in self.tags:
+            if not tag.partition("=")[0].strip() or "=" not in tag:
+                raise ValueError(f'"tags" must be KEY=VALUE, not {tag!r}')
+
+    def check(self) -> None:
+        """MLflow is there, with what the store needs."""
+        if find_spec("mlflow") is None:
+            raise UsageError("tracker mlflow: MLflow is not installed; pip install 'boostlora[mlflow]'")
+        if (
+            self.uri.startswith(("sqlite:", "postgresql", "mysql", "mssql"))
+            and find_spec("sqlalchemy") is None
+        ):
+            raise UsageError(
+                f'tracker mlflow: uri = "{self.uri}" needs all of MLflow, and only mlflow-skinny is here; '
+                "pip install mlflow, or name a folder"
+            )
+
+    def follow(self, run: RunInfo) -> MlflowRun:
+        """Begin an MLflow run, or go on with the one that was begun for the same run."""
+        folder = self._folder(run)
+        if folder is not None:
+            os.environ["MLFLOW_ALLOW_FILE_STORE"] = (
+                "true"  # else it refuses the store that it opens by default
+            )
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when it is imported
+        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - two seconds to import
+
+        with _alone(folder):
+            client = MlflowClient(tracking_uri=self.uri if folder is None else folder.as_uri())
+            experiment = self._experiment(client, run)
+            found = _found(client, experiment, run)
+            if found is None:
+                made = client.create_run(experiment, tags=self._tags(run), run_name=_run_name(run))
+                found = made.info.run_id
+            else:
+                client.update_run(found, status="RUNNING")
+        followed = MlflowRun(client, found)
+        followed.log_settings(run)
+        return followed
+
+    def _folder(self, run: RunInfo) -> Path | None:
+        """The store's folder; None where it is a database or a server."""
+        if not self.uri:
+            return (run.path.absolute().parent.parent / STORE).resolve()
+        scheme, colon, rest = self.uri.partition(":")
+        if scheme == "file" and colon:
+            return Path("/" + rest.lstrip("/"))
+        return None if colon and len(scheme) > 1 else Path(self.uri).expanduser().resolve()
+
+    def _experiment(self, client: Any, run: RunInfo) -> str:
+        name = self.experiment or run.spec.head.name
+        found = client.get_experiment_by_name(name)
+        return client.create_experiment(name) if found is None else found.experiment_id
+
+    def _tags(self, run: RunInfo) -> dict[str, str]:
+        tags = dict(tag.split("=", 1) for tag in self.tags)
+        return {**tags, **_identity(run)}
+
+
+class MlflowRun:
+    """One run, followed. Numbers of a round that the MLflow run has already are not told again."""
+
+    def __init__(self, client: Any, run_id: str) -> None:
+        self._client, self._id = client, run_id
+        self._ended = False
+        self._told = {
+            (name, metric.step)
+            for name in client.get_run(run_id).data.metrics
+            for metric in client.get_metric_history(run_id, name)
+        }
+
+    def log_settings(self, run: RunInfo) -> None:
+        """The spec as parameters, where the run comes from as tags."""
+        from mlflow.entities import Param, RunTag  # noqa: PLC0415
+
+        had = self._client.get_run(self._id).data.params
+        settings = settings_of(run.spec)
+        params = [
+            Param(key, str(value)[: LONGEST["param"]]) for key, value in settings.items() if key not in had
+        ]
+        facts = provenance_of(run.path) | {"spec_toml": run.spec.dump()}
+        tags = [RunTag(_key(key), str(value)[: LONGEST["tag"]]) for key, value in facts.items()]
+        for first in range(0, max(len(params), len(tags)), BATCH):
+            some = slice(first, first + BATCH)
+            self._client.log_batch(self._id, params=params[some], tags=tags[some])
+
+    def round_finished(self, record: RoundRecord) -> None:
+        """Every number of the round, at the round as its step."""
+        from mlflow.entities import Metric  # noqa: PLC0415
+
+        now = int(1000 * time.time())
+        new = {k: v for k, v in metrics_of(record).items() if (k, record.round) not in self._told}
+        self._client.log_batch(
+            self._id, metrics=[Metric(name, value, now, record.round) for name, value in new.items()]
+        )
+        self._told |= {(name, record.round) for name in new}
+
+    def run_finished(self, result: RunResult) -> None:
+        """How it ended, as tags, and as the MLflow run's own status."""
+        for key, value in result.as_json().items():
+            self._client.set_tag(self._id, _key(f"result.{key}"), str(value)[: LONGEST["tag"]])
+        self._client.set_terminated(self._id, "FAILED" if result.failed else "FINISHED")
+        self._ended = True
+
+    def close(self) -> None:
+        """A run that was interrupted is `KILLED`, until it goes on."""
+        if not self._ended:
+            self._client.set_terminated(self._id, "KILLED")
+
+
+def _identity(run: RunInfo) -> dict[str, str]:
+    """Tags by which a run is found again: a run that was started over in the same folder is another one."""
+    created = str(provenance_of(run.path).get("created", ""))
+    facts = {"spec_sha256": run.spec.sha256, "path": str(run.path.absolute()), "created": created}
+    return {_key(key): value for key, value in facts.items()}
+
+
+def _found(client: Any, experiment: str, run: RunInfo) -> str | None:
+    """The MLflow run that was begun for this run."""
+    identity = _identity(run)
+    query = (
+        f"tags.`{_key('spec_sha256')}` = '{run.spec.sha256}'"  # a path may hold quotes: it is compared here
+    )
+    for found in client.search_runs([experiment], filter_string=query):
+        if identity.items() <= found.data.tags.items():
+            return str(found.info.run_id)
+    return None
+
+
+def _run_name(run: RunInfo) -> str:
+    return f"{run.spec.head.name}/{run.path.name}"
+
+
+def _key(name: str) -> str:
+    return PREFIX + name
+
+
+@contextmanager
+def _alone(folder: Path | None) -> Generator[None]:
+    """Keep cells that begin at the same time from making the same experiment twice in a folder; servers see to it themselves."""
+    if folder is None:
+        yield
+        return
+    from filelock import FileLock  # noqa: PLC0415
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        yield
+
+
+@hookimpl
+def register_trackers(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `mlflow`."""
+    register("mlflow", Mlflow)

@@ -1,0 +1,113 @@
+"""Tell runs to TensorBoard, through tensorboardX: neither PyTorch nor TensorFlow is needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ...engine.boosting.state import RunInfo, RunResult
+from ...engine.errors import UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.options import option
+from ...engine.record.rounds import RoundRecord
+from ._facts import flat, metrics_of, provenance_of, settings_of
+
+FOLDER = "tensorboard"
+"""Folder of the events within a run's own."""
+SUFFIX = ".boostlora"
+"""What the names of our event files end with: those are replaced, and no others."""
+GOALS = ("test/accuracy", "test/loss", "validation/accuracy", "validation/loss")
+"""What the page of hyperparameters compares runs by."""
+
+
+@attrs.frozen(kw_only=True)
+class Tensorboard:
+    """A curve for every number of a round, the settings for comparison, the whole spec as text.
+
+    A resumed run is told from its first round, and replaces the events of its beginning: nothing is there twice. Look with
+    `tensorboard --logdir runs`.
+    """
+
+    folder: str = option(
+        "", "where runs are kept, each in FOLDER/NAME/HASH; default: tensorboard in each run's own folder"
+    )
+
+    def check(self) -> None:
+        """The library is there."""
+        if find_spec("tensorboardX") is None:
+            raise UsageError(
+                "tracker tensorboard: tensorboardX is not installed; pip install 'boostlora[tensorboard]'"
+            )
+
+    def follow(self, run: RunInfo) -> TensorboardRun:
+        """Begin the run's events."""
+        path = run.path.absolute()
+        if self.folder:
+            folder = Path(self.folder).expanduser() / path.parent.name / path.name
+        else:
+            folder = path / FOLDER
+        return TensorboardRun(folder, run)
+
+
+class TensorboardRun:
+    """One run, followed. Events are written as they come, in this thread, so that a full disk is an error here and now."""
+
+    def __init__(self, folder: Path, run: RunInfo) -> None:
+        from tensorboardX import summary  # noqa: PLC0415 - not every run has a tracker
+        from tensorboardX.event_file_writer import EventsWriter  # noqa: PLC0415
+        from tensorboardX.proto import event_pb2  # noqa: PLC0415
+
+        proto: Any = event_pb2  # made at run time: no checker can see into it
+        self._summary, self._event = summary, proto.Event
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"*{SUFFIX}"):
+            old.unlink()
+        self._writer = EventsWriter(str(folder / "events"), SUFFIX)
+        # A TensorBoard that is open has read the old file: the start of a session makes it forget all steps from 0 on.
+        self._write(0, session_log=proto.SessionLog(status=proto.SessionLog.START))
+        self._told = set[int]()
+        self._begin(run)
+
+    def _begin(self, run: RunInfo) -> None:
+        """Settings, spec and origin."""
+        for part in self._summary.hparams(settings_of(run.spec), dict.fromkeys(GOALS, 0.0)):
+            self._write(0, summary=part)
+        # As Markdown: four spaces make a block that is shown as it is.
+        spec = "\n".join(f"    {line}" for line in run.spec.dump().splitlines())
+        origin = "\n".join(f"- {key}: `{value}`" for key, value in provenance_of(run.path).items())
+        for name, text in (("spec", spec), ("provenance", origin)):
+            self._write(0, summary=self._summary.text(name, text))
+        self._writer.flush()
+
+    def round_finished(self, record: RoundRecord) -> None:
+        """Every number of the round, at the round as its step."""
+        if record.round in self._told:
+            return
+        for name, value in metrics_of(record).items():
+            self._write(record.round, summary=self._summary.scalar(name, value))
+        self._writer.flush()
+        self._told.add(record.round)
+
+    def run_finished(self, result: RunResult) -> None:
+        """How it ended, as text."""
+        text = "\n".join(f"- {key}: `{value}`" for key, value in flat(result.as_json()).items())
+        self._write(result.rounds, summary=self._summary.text("result", text))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), step=step, **content))
+
+
+@hookimpl
+def register_trackers(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `tensorboard`."""
+    register("tensorboard", Tensorboard)

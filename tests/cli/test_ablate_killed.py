@@ -1,0 +1,109 @@
+"""A study that is killed, stopped or run twice at once loses nothing, and ends with the identical table."""
+
+import os
+import signal
+import time
+
+import pytest
+from tiny_study import TINY, digests, processes_of, rounds_on_disk, start, wait_for_rounds, write
+
+WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
+SLOW = WHOLE.replace("steps = 5", "steps = 2000")
+LINES = 6 * 7
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, shared_cache):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write(folder, WHOLE)
+    os.environ["BOOSTLORA_CACHE"] = str(shared_cache)
+    done = start("ablate", "tiny.toml", cwd=folder).communicate(timeout=120)[0]
+    return digests(folder / "runs"), _table(done)
+
+
+def _table(printed):
+    return printed[printed.index("\narm") :]
+
+
+def test_study_killed_again_and_again_ends_with_the_identical_table(tmp_path, undisturbed):
+    write(tmp_path, WHOLE)
+    runs = tmp_path / "runs"
+    for count in (1, 9, 20, 33):
+        process = start("ablate", "tiny.toml", cwd=tmp_path)
+        wait_for_rounds(runs, count, process)
+        process.kill()
+        process.communicate()
+    finished = {path.parent for path in runs.glob("*/*/result.json")}
+    stamps = {path: (path / "rounds.jsonl").stat().st_mtime_ns for path in finished}
+    process = start("ablate", "tiny.toml", cwd=tmp_path)
+    printed = process.communicate(timeout=120)[0]
+    assert process.returncode == 0
+    assert (digests(runs), _table(printed)) == undisturbed
+    assert finished, "nothing had been finished before the last kill"
+    assert {path: (path / "rounds.jsonl").stat().st_mtime_ns for path in finished} == stamps
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number, undisturbed):
+    write(tmp_path, WHOLE)
+    process = start("ablate", "tiny.toml", cwd=tmp_path)
+    wait_for_rounds(tmp_path / "runs", 5, process)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert error.endswith("every finished round is kept. Go on with: boostlora ablate tiny.toml\n")
+    assert processes_of(tmp_path) == []
+    again = start("ablate", "tiny.toml", cwd=tmp_path)
+    assert _table(again.communicate(timeout=120)[0]) == undisturbed[1]
+
+
+def test_workers_end_when_their_master_is_killed(tmp_path):
+    write(tmp_path, SLOW)
+    process = start("ablate", "tiny.toml", cwd=tmp_path)
+    wait_for_rounds(tmp_path / "runs", 1, process)
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 10
+    while processes_of(tmp_path):
+        assert time.monotonic() < until, "workers outlive their master"
+        time.sleep(0.05)
+
+
+def test_killed_worker_loses_its_round_and_nothing_else(tmp_path, undisturbed):
+    write(tmp_path, WHOLE)
+    process = start("ablate", "tiny.toml", cwd=tmp_path)
+    wait_for_rounds(tmp_path / "runs", 4, process)
+    worker = next(pid for pid in processes_of(tmp_path) if pid != process.pid)
+    os.kill(worker, signal.SIGKILL)
+    printed = process.communicate(timeout=120)[0]
+    assert process.returncode == 0
+    assert "lost its worker, and will go on: its worker was killed by signal 9" in printed
+    assert _table(printed) == undisturbed[1]
+
+
+def test_second_process_on_the_study_is_told_who_has_it(tmp_path, boostlora):
+    write(tmp_path, SLOW)
+    process = start("ablate", "tiny.toml", cwd=tmp_path)
+    try:
+        wait_for_rounds(tmp_path / "runs", 1, process)
+        done = boostlora("ablate", "tiny.toml")
+        assert done.returncode == 3
+        assert f"in use by process {process.pid} on" in done.stderr
+        assert "running" in boostlora("status", "tiny").stdout
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def test_two_studies_that_share_cells_run_each_once(tmp_path):
+    write(tmp_path, WHOLE)
+    write(tmp_path, WHOLE.replace('name = "tiny"', 'name = "twin"'), "twin.toml")
+    first = start("ablate", "tiny.toml", cwd=tmp_path)
+    wait_for_rounds(tmp_path / "runs", 2, first)
+    second = start("ablate", "twin.toml", cwd=tmp_path)
+    outputs = [_table(p.communicate(timeout=120)[0]) for p in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0]
+    assert outputs[0] == outputs[1].replace("twin", "tiny")
+    assert (
+        rounds_on_disk(tmp_path / "runs") <= LINES + 2 * 7
+    )  # at most one cell a worker was begun in both places

@@ -1,0 +1,48 @@
+"""A small study of two arms and two seeds, without anything being run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from boostlora.engine.registry import Registry
+from boostlora.engine.study.keeping import keep, known_record, with_exclusions
+from boostlora.engine.study.loading import Study, load_study
+from boostlora.engine.study.record import StudyRecord
+
+TEXT = """\
+name = "two"
+rounds = 2
+task.use = "digits"
+model.use = "mlp"
+[ablate]
+seeds = 2
+grid."basis.use" = ["rotate", "fixed"]
+"""
+
+
+@attrs.frozen
+class Kept:
+    """Loads the study from a folder and keeps its record there, as `ablate` does."""
+
+    folder: Path
+    registry: Registry
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def record(self) -> Path:
+        return self.runs / "two" / "study" / "study.json"
+
+    def load(self, text: str = TEXT) -> Study:
+        (self.folder / "file.toml").write_text(text)
+        return load_study(self.folder / "file.toml", self.registry, self.runs)
+
+    def keep(
+        self, text: str = TEXT, exclude: tuple[str, ...] = (), include: tuple[str, ...] = ()
+    ) -> StudyRecord:
+        study, known = self.load(text), known_record(self.runs, "two")
+        return keep(with_exclusions(study, known, exclude, include), self.runs, known)

@@ -1,0 +1,168 @@
+"""A study's folder: what is taken out stays out, a record that changes is set aside, a study is found by every name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kept_study import TEXT, Kept
+
+from boostlora.engine.errors import RunError, UsageError
+from boostlora.engine.registry import Registry
+from boostlora.engine.study.keeping import chosen, find_study, known_record, study_names
+from boostlora.engine.study.record import CellRecord, StudyRecord
+
+
+@pytest.fixture
+def kept(tmp_path: Path, registry: Registry) -> Kept:
+    return Kept(tmp_path, registry)
+
+
+CELLS = [
+    CellRecord(key=key, arm=arm, block=block, seed=seed, tuning=tuning, folder="", rounds=1)
+    for key, arm, block, seed, tuning in (
+        ("aaaa11111111", "rotate", "angle=45", 0, {}),
+        ("aaaa22222222", "rotate", "angle=90", 3, {}),
+        ("bbbb33333333", "fixed", "angle=45", 0, {"optimizer.lr": 0.1}),
+        ("cccc44444444", "seed=3", "angle=90", 1, {}),
+    )
+]
+WORDS = {
+    "an arm": (["rotate"], {0, 1}),
+    "a block": (["angle=45"], {0, 2}),
+    "a seed and an arm so called": (["seed=3"], {1, 3}),
+    "a hash": (["bbbb33333333"], {2}),
+    "the beginning of a hash": (["aaaa"], {0, 1}),
+    "a label": (["fixed · angle=45 · lr=0.1 · seed 0"], {2}),
+    "several": (["fixed", "seed=1"], {2, 3}),
+    "none": ([], set[int]()),
+}
+
+
+@pytest.mark.parametrize("situation", WORDS)
+def test_chosen_words_stand_for_cells(situation: str) -> None:
+    words, numbers = WORDS[situation]
+    assert chosen(CELLS, words) == {CELLS[number].key for number in numbers}
+
+
+@pytest.mark.parametrize("word", ["", "rotat", "aaa", "seed=9", "dddd", "0"])
+def test_chosen_word_that_stands_for_none_is_told(word: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        chosen(CELLS, [word])
+    told = f'no cell is meant by "{word}"; say an arm (rotate, fixed, seed=3), a block, seed=N, or the beginning of a hash'
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith('did you mean "rotate"?') == (word == "rotat")
+
+
+def test_exclusions_stay_until_cells_are_taken_back(kept: Kept) -> None:
+    assert kept.keep().excluded == ()
+    out = kept.keep(exclude=("fixed",))
+    assert {cell.arm for cell in out.included} == {"rotate"}
+    assert kept.keep().excluded == out.excluded
+    back = kept.keep(include=("seed=1",))
+    assert sorted((cell.arm, cell.seed) for cell in back.included) == [
+        ("fixed", 1),
+        ("rotate", 0),
+        ("rotate", 1),
+    ]
+    assert kept.keep(include=("fixed",)).excluded == ()
+
+
+def test_exclusions_outlive_a_change_of_the_study(kept: Kept) -> None:
+    out = kept.keep(exclude=("fixed",)).excluded
+    assert kept.keep(TEXT.replace("seeds = 2", "seeds = 3")).excluded == out
+    assert kept.keep(TEXT.replace('"fixed"', '"random"')).excluded == ()
+
+
+def test_record_of_the_same_study_is_left_as_it_is(kept: Kept) -> None:
+    first = kept.keep()
+    before = kept.record.stat().st_mtime_ns
+    assert kept.keep() == first
+    assert kept.record.stat().st_mtime_ns == before
+
+
+def test_record_of_another_study_is_set_aside_under_its_hash(kept: Kept) -> None:
+    first = kept.keep()
+    second = kept.keep(TEXT + 'baseline = "fixed"\n')
+    aside = kept.record.with_name(f"study-{first.sha256[:12]}.json")
+    assert first.sha256 != second.sha256
+    assert known_record(kept.runs, "two") == second
+    aside.rename(kept.record)
+    assert known_record(kept.runs, "two") == first
+
+
+def test_record_read_back_is_equal(kept: Kept) -> None:
+    record = kept.keep(TEXT + 'tune."model.hidden" = [[8], [4, 4]]\n', exclude=("seed=1",))
+    assert StudyRecord.read(kept.record.parent) == record
+
+
+DAMAGED = {
+    "empty": "",
+    "cut": '{"name": "two"',
+    "a list": "[1]",
+    "a word": '"x"',
+    "none": "null",
+    "keys": "{}",
+}
+
+
+@pytest.mark.parametrize("content", [*DAMAGED.values(), "\ud800"], ids=[*DAMAGED, "bytes"])
+def test_damaged_record_says_what_to_do_and_that_helps(kept: Kept, content: str) -> None:
+    kept.keep()
+    kept.record.write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(
+        RunError, match=r"study\.json: damaged: .*; remove it, and run the study's spec again"
+    ):
+        kept.keep()
+    kept.record.unlink()
+    assert kept.keep().name == "two"
+
+
+def names(kept: Kept) -> dict[str, str]:
+    return {
+        "name": "two",
+        "folder": str(kept.runs / "two"),
+        "study's folder": str(kept.record.parent),
+        "record": str(kept.record),
+        "its own spec": str(kept.record.with_name("study.toml")),
+        "spec of another file name": str(kept.folder / "file.toml"),
+        "spec that is gone": str(kept.folder / "two.toml"),
+    }
+
+
+@pytest.mark.parametrize("form", ["name", "folder", "study's folder", "record", "its own spec"])
+def test_find_study_by_every_name(kept: Kept, form: str) -> None:
+    record = kept.keep()
+    runs, found = find_study(names(kept)[form], kept.runs)
+    assert (runs.resolve(), found) == (kept.runs.resolve(), record)
+
+
+@pytest.mark.parametrize("form", ["spec of another file name", "spec that is gone"])
+def test_find_study_by_its_spec(kept: Kept, form: str) -> None:
+    record = kept.keep()
+    assert find_study(names(kept)[form], kept.runs) == (kept.runs, record)
+
+
+def test_find_study_by_a_shipped_name(kept: Kept) -> None:
+    record = kept.keep(TEXT.replace('"two"', '"bases"'))
+    assert find_study("ablations/bases", kept.runs) == (kept.runs, record)
+
+
+@pytest.mark.parametrize("word", ["tow", "", "x" * 5000, "a\0b", "."])
+def test_find_study_of_no_name_lists_what_there_is(
+    kept: Kept, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.keep()
+    (kept.folder / "empty").mkdir()
+    monkeypatch.chdir(kept.folder / "empty")
+    with pytest.raises(UsageError, match=r"in .*runs there are: two") as caught:
+        find_study(word, kept.runs)
+    assert len(str(caught.value)) < 500 + len(str(kept.runs))
+    assert ('did you mean "two"?' in str(caught.value)) == (word == "tow")
+
+
+def test_study_names_are_those_that_have_a_record(kept: Kept) -> None:
+    assert study_names(kept.runs) == []
+    kept.keep()
+    (kept.runs / "plain" / "0123456789ab").mkdir(parents=True)
+    assert study_names(kept.runs) == ["two"]

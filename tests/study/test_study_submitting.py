@@ -1,0 +1,181 @@
+"""Cells in a queue, with a queue that a test commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+
+from boostlora.engine.contracts import DetachedExecutor, Ended, Job
+from boostlora.engine.errors import PluginError, RunError, UsageError
+from boostlora.engine.registry import Registry
+from boostlora.engine.study.record import StudyRecord
+from boostlora.engine.study.states import failure_path
+from boostlora.engine.study.submitting import executor_of, gather, submit, submitted
+
+
+@attrs.define
+class Queue:
+    """Numbers what is submitted; what became of a number is what the test says, else it waits."""
+
+    taken: list[str] = attrs.field(factory=list)
+    ended: dict[str, str] = attrs.field(factory=dict)
+    asked: list[dict[str, str]] = attrs.field(factory=list)
+    broken: bool = False
+
+    def check(self) -> None:
+        """It works everywhere."""
+
+    def submit(self, jobs: Sequence[Job]) -> Mapping[str, str]:
+        if self.broken:
+            raise OSError("the queue is down")
+        first = len(self.taken)
+        self.taken += [job.cell for job in jobs]
+        return {job.cell: str(first + number) for number, job in enumerate(jobs)}
+
+    def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, Ended | None]:
+        if self.broken:
+            raise OSError("the queue is down")
+        self.asked.append(dict(ids))
+        return {
+            cell: Ended(cell=cell, status=self.ended[number], cause=f"job {number}")
+            if number in self.ended
+            else None  # type: ignore[arg-type]
+            for cell, number in ids.items()
+        }
+
+    def cancel(self, study: str, ids: Mapping[str, str]) -> None:
+        """Nothing is asked of it here."""
+
+
+def jobs(*cells: str) -> list[Job]:
+    return [Job(cell=cell, label=cell, spec="", folder="", study="", cache="") for cell in cells]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "s" / "study"
+
+
+def test_queue_of_the_test_is_an_executor() -> None:
+    assert isinstance(Queue(), DetachedExecutor)
+
+
+def test_submit_queues_each_cell_once_while_it_waits(study: Path) -> None:
+    queue = Queue()
+    assert submit(queue, study, jobs("a", "b")) == (2, 0)
+    assert submit(queue, study, jobs("a", "b", "c")) == (1, 2)
+    assert queue.taken == ["a", "b", "c"]
+    assert submitted(study) == {"a": "0", "b": "1", "c": "2"}
+
+
+@pytest.mark.parametrize("status", ["lost", "failed", "finished", "busy"])
+def test_submit_queues_again_what_the_queue_has_no_more(study: Path, status: str) -> None:
+    queue = Queue()
+    submit(queue, study, jobs("a", "b"))
+    queue.ended["0"] = status
+    assert submit(queue, study, jobs("a", "b")) == (1, 1)
+    assert submitted(study) == {"a": "2", "b": "1"}
+
+
+def test_submit_asks_for_the_cells_in_question_alone(study: Path) -> None:
+    queue = Queue()
+    submit(queue, study, jobs("a", "b"))
+    submit(queue, study, jobs("b"))
+    assert queue.asked == [{"b": "1"}]
+
+
+def test_submit_of_nothing_leaves_the_queue_alone(study: Path) -> None:
+    queue = Queue()
+    assert submit(queue, study, []) == (0, 0)
+    assert (queue.taken, queue.asked, submitted(study)) == ([], [], {})
+
+
+def test_gather_maps_what_became_of_every_cell(study: Path) -> None:
+    queue = Queue(ended={"0": "finished", "1": "failed"})
+    submit(queue, study, jobs("a", "b", "c"))
+    found = gather(queue, study)
+    assert {cell: ended and ended.status for cell, ended in found.items()} == {
+        "a": "finished",
+        "b": "failed",
+        "c": None,
+    }
+
+
+def test_gather_of_a_lost_cell_writes_its_failure_once(study: Path) -> None:
+    queue = Queue(ended={"0": "lost"})
+    submit(queue, study, jobs("a", "b"))
+    gather(queue, study)
+    path = failure_path(study, "a")
+    before = path.read_bytes()
+    assert json.loads(before)["cause"] == "job 0"
+    assert not failure_path(study, "b").exists()
+    gather(queue, study)
+    assert path.read_bytes() == before
+
+
+def test_gather_of_a_lost_cell_keeps_the_cause_that_the_cell_gave(study: Path) -> None:
+    queue = Queue(ended={"0": "lost"})
+    submit(queue, study, jobs("a"))
+    failure_path(study, "a").parent.mkdir(parents=True)
+    failure_path(study, "a").write_text('{"cause": "its own"}')
+    gather(queue, study)
+    assert json.loads(failure_path(study, "a").read_text()) == {"cause": "its own"}
+
+
+def test_gather_before_anything_was_submitted_asks_nothing(study: Path) -> None:
+    queue = Queue(broken=True)
+    assert gather(queue, study) == {}
+
+
+def test_queue_that_is_down_is_blamed_and_nothing_is_noted(study: Path) -> None:
+    queue = Queue(broken=True)
+    with pytest.raises(PluginError, match='executor plugin "Queue": raised OSError: the queue is down'):
+        submit(queue, study, jobs("a"))
+    assert submitted(study) == {}
+    queue.broken = False
+    submit(queue, study, jobs("a"))
+    queue.broken = True
+    with pytest.raises(PluginError, match="the queue is down"):
+        gather(queue, study)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '"a"'])
+def test_submitted_that_is_damaged_says_what_to_do(study: Path, content: str) -> None:
+    study.mkdir(parents=True)
+    (study / "submitted.json").write_text(content)
+    with pytest.raises(
+        RunError, match=r"submitted\.json: damaged: .*; remove it, and submit the study again"
+    ):
+        submitted(study)
+
+
+def record(executor: str, **options: object) -> StudyRecord:
+    return StudyRecord(
+        name="s",
+        sha256="",
+        arms=(),
+        blocks=(),
+        seeds=(),
+        cells=(),
+        baseline=None,
+        executor=executor,
+        executor_options=options,
+    )
+
+
+def test_executor_of_a_record_is_the_one_it_was_run_with(registry: Registry, tmp_path: Path) -> None:
+    made = registry.entries("executor")["slurm"].cls(minutes=5, setup=("module load cuda",))
+    record("slurm", **attrs.asdict(made)).write(tmp_path)
+    assert executor_of(StudyRecord.read(tmp_path), registry) == made
+
+
+def test_executor_of_a_record_from_elsewhere_is_told(registry: Registry) -> None:
+    with pytest.raises(UsageError, match='run with executor "mine", which is not installed here'):
+        executor_of(record("mine"), registry)
+    with pytest.raises(RunError, match="options of executor local in its record are not legal here"):
+        executor_of(record("local", workers="many"), registry)
+    assert executor_of(record("local", workers=2, gone=1), registry).workers == 2  # type: ignore[attr-defined]
