@@ -16,8 +16,8 @@ from .reading import Reading, read_cells
 from .rows import row_of
 
 
-def analyse(runs: Path, study: StudyRecord) -> Analysis:
-    """Analyse a study from the folder of all runs, whatever became of its cells.
+def analyse(runs: Path, study: StudyRecord, *, curves: bool = True) -> Analysis:
+    """Analyse a study from the folder of all runs, whatever became of its cells; `curves` are for pictures, and take time.
 
     A cell that is damaged counts as failed, with its cause. The same folders always give the same analysis.
     """
@@ -28,7 +28,7 @@ def analyse(runs: Path, study: StudyRecord) -> Analysis:
     return Analysis(
         study=study,
         rows=tuple(row_of(study, choice, comparisons.get((choice.block, choice.arm))) for choice in choices),
-        curves=tuple(curve for choice in choices for curve in curves_of(study, choice)),
+        curves=tuple(curve for choice in choices if curves for curve in curves_of(study, choice)),
         cells=tuple(
             reading.view(selected=reading.cell.tuning == tunings.get((reading.cell.block, reading.cell.arm)))
             for reading in readings

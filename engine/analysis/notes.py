@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..statistics.bootstrap import NARROW
 from ..statistics.permutation import pairs_needed
+from ..study.labels import text
 from ..study.record import StudyRecord
 from ..study.states import Status
 from .choosing import Choice
@@ -33,6 +34,7 @@ def notes_of(
             *_excluded(readings),
             *_empty(study, choices),
             *_choosing(study, choices),
+            *_edges(study, choices),
             *_stopped(readings),
             *_split(study),
             *_tests(study, comparisons),
@@ -103,6 +105,24 @@ def _choosing(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
     for choice in choices:
         if choice.note:
             yield f"{_place(choice)}: {choice.note}"
+
+
+def _edges(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
+    """Chosen numbers beyond which there was none to choose."""
+    for choice in choices:
+        for key, value in choice.tuning.items():
+            tried = {
+                cell.tuning[key]
+                for cell in study.cells
+                if (cell.arm, cell.block) == (choice.arm, choice.block) and key in cell.tuning
+            }
+            numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in tried)
+            if numbers and len(tried) > 1 and value in {min(tried), max(tried)}:
+                end = "smallest" if value == min(tried) else "largest"
+                yield (
+                    f"{_place(choice)}: {key.rpartition('.')[2]}={text(value)} is the {end} that was tried; "
+                    "beyond it may be better"
+                )
 
 
 def _stopped(readings: Sequence[Reading]) -> Iterable[str]:

@@ -18,7 +18,7 @@ def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool)
         return
     from ..analysis.analysing import analyse
 
-    analysis = analyse(runs, record)
+    analysis = analyse(runs, record, curves=False)
     if as_json:
         from ..analysis.summary import summary
 

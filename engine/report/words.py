@@ -64,7 +64,7 @@ def _lead(analysis: Analysis) -> str:
     what = f"comparisons with {base} in {blocks} blocks" if blocks > 1 else f"arms compared with {base}"
     verdicts: Counter[Verdict] = Counter(row.comparison.verdict for row in compared if row.comparison)
     if len(verdicts) == 1:
-        return f"By {title}, all {len(compared)} {what} {PLURAL[next(iter(verdicts))][1]}."
+        return f"By {title}, {'both' if len(compared) == 2 else f'all {len(compared)}'} {what} {PLURAL[next(iter(verdicts))][1]}."
     parts = [f"{n} {PLURAL[v][n > 1]}" for v in PLURAL if (n := verdicts[v])]
     return f"By {title}, of {len(compared)} {what} {', '.join(parts[:-1])} and {parts[-1]}."
 

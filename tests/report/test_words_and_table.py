@@ -22,9 +22,9 @@ def cells_of(analysis: Analysis, key: str) -> list[TableCell]:
 @pytest.mark.parametrize(
     ("situation", "lead"),
     [
-        ("plain", "By test accuracy, all 2 arms compared with “fixed” are better."),
-        ("one seed", "By test accuracy, all 2 arms compared with “fixed” rest on one seed."),
-        ("loss", "By test loss, all 2 arms compared with “fixed” are better."),
+        ("plain", "By test accuracy, both arms compared with “fixed” are better."),
+        ("one seed", "By test accuracy, both arms compared with “fixed” rest on one seed."),
+        ("loss", "By test loss, both arms compared with “fixed” are better."),
         ("ten blocks", "By test accuracy, all 20 comparisons with “fixed” in 10 blocks are better."),
         ("nothing finished", "No cell has finished yet, so there is no answer yet."),
         ("no baseline", "The study names no baseline: its arms stand side by side by test accuracy, and none is compared."),

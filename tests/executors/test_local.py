@@ -1,0 +1,78 @@
+"""The local executor meets the contract, keeps its workers to their share, and leaves nothing behind."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from boostlora.engine import machine
+from boostlora.engine.contracts import Job
+from boostlora.engine.testing import ExecutorContract
+from boostlora.plugins.executors import local
+from boostlora.plugins.executors.local import Local
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+class TestLocal(ExecutorContract):
+    def make(self):
+        return Local(workers=2)
+
+
+def _started(workers):
+    """Environments of the workers that a run of so many idle jobs starts."""
+    nothing = {"spec": "", "folder": "/nowhere", "study": "/nowhere", "cache": ""}
+    found = []
+    running = Local(workers=workers).run([Job(cell=str(n), label="", **nothing) for n in range(4)])
+    before = set(_workers())
+    next(running)
+    until = time.monotonic() + 10
+    while len(found := sorted(set(_workers()) - before)) < workers:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    environments = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in found]
+    running.close()
+    assert not set(_workers()) - before
+    return [dict(v.decode().split("=", 1) for v in e if b"=" in v) for e in environments]
+
+
+def _workers():
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"boostlora.engine.study.worker" in (entry / "cmdline").read_bytes():
+                yield int(entry.name)
+        except OSError:
+            continue
+
+
+def test_workers_share_the_cores(monkeypatch):
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    monkeypatch.setattr(local, "accelerators", list)
+    environments = _started(2)
+    assert [{e[name] for name in machine.THREADS} for e in environments] == [{"4"}, {"4"}]
+
+
+def test_workers_get_one_accelerator_each_in_turn(monkeypatch):
+    monkeypatch.setattr(local, "accelerators", lambda: ["0", "3"])
+    assert sorted(e["CUDA_VISIBLE_DEVICES"] for e in _started(3)) == ["0", "0", "3"]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [("0,2", ["0", "2"]), ("", []), ("-1", []), ("GPU-1a, MIG-2b", ["GPU-1a", "MIG-2b"])],
+)
+def test_accelerators_are_those_that_the_process_may_see(monkeypatch, given, found):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert machine.accelerators() == found
+
+
+def test_accelerators_are_asked_of_the_driver(monkeypatch, tmp_path):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.accelerators() == ["0", "1"]
+    tool.write_text("#!/bin/sh\nexit 9\n")
+    assert machine.accelerators() == []
