@@ -47,7 +47,7 @@ def shipped_specs() -> dict[str, Path]:
     return {
         str(p.relative_to(root).with_suffix("")): p
         for root in roots
-        for p in sorted(root.rglob("*" + SUFFIX))
+        for p in sorted(root.rglob("*" + SUFFIX), key=lambda p: (len(p.parts), p))
     }
 
 

@@ -72,6 +72,7 @@ class _Worker:
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
+            self._close()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "boostlora.engine.study.worker"],
                 stdin=subprocess.PIPE,
@@ -107,9 +108,12 @@ class _Worker:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        self._close()
+
+    def _close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout) if self._process else ():
             if pipe is not None:
-                with suppress(OSError):
+                with suppress(OSError):  # what was still to be written finds nobody
                     pipe.close()
 
 

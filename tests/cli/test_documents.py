@@ -74,11 +74,14 @@ def test_readme_shows_the_quickstart_as_it_runs(tmp_path):
 
 
 def test_readme_lists_every_built_in_plugin():
-    from boostlora.engine.registry import KINDS, Registry
+    from boostlora.engine.registry import KINDS, SERVICES, Registry
 
     registry, text = Registry.load(), (ROOT / "README.md").read_text()
-    for slot in KINDS:
-        row = re.search(rf"^\| `\[{slot}\]` \|(.*)\|$", text, re.MULTILINE)[1]
+    tables = {slot: f"[{slot}]" for slot in KINDS}
+    tables |= {"executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
+    assert tables.keys() == KINDS.keys() | SERVICES.keys()
+    for slot, title in tables.items():
+        row = re.search(rf"^\| `{re.escape(title)}` \|([^|]*)\|$", text, re.MULTILINE)[1]
         assert set(re.findall(r"`([a-z0-9-]+)`", row)) == set(registry.entries(slot))
 
 
@@ -87,3 +90,9 @@ def test_hook_table_has_every_hook_with_its_signature():
     for name, hook in inspect.getmembers(hookspecs, inspect.isfunction):
         if name.startswith(("register_", "run_", "round_")):
             assert f"| `{name}({', '.join(inspect.signature(hook).parameters)})` |" in text
+
+
+def test_answers_cover_every_shipped_study():
+    text = (ROOT / "docs" / "ablations.md").read_text()
+    for path in (ROOT / "specs" / "ablations").glob("*.toml"):
+        assert f"`{path.stem}`" in text

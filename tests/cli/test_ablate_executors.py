@@ -1,0 +1,97 @@
+"""The same study through Ray and through a queue, workers killed on the way: the identical table."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from tiny_study import TINY, digests, start, wait_for_rounds, write
+
+WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
+
+
+def _table(printed):
+    return printed[printed.index("\narm") :]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory, shared_cache):
+    """The study on this machine's own processes."""
+    folder = tmp_path_factory.mktemp("local")
+    write(folder, WHOLE)
+    os.environ["BOOSTLORA_CACHE"] = str(shared_cache)
+    os.environ["COLUMNS"] = "200"
+    process = start("ablate", "tiny.toml", cwd=folder)
+    printed = process.communicate(timeout=120)[0]
+    assert process.returncode == 0
+    return digests(folder / "runs"), _table(printed)
+
+
+def _holder(runs, timeout=60):
+    """A process that is at work on a cell which has rounds already."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        for note in runs.glob("*/*/holder.json"):
+            try:
+                if (note.parent / "rounds.jsonl").is_file():
+                    return json.loads(note.read_text())["pid"]
+            except (OSError, ValueError):
+                continue
+        time.sleep(0.005)
+    raise AssertionError("nobody works on a cell")
+
+
+@pytest.mark.slow
+def test_study_through_ray_with_a_killed_worker_gives_the_identical_table(tmp_path, local):
+    pytest.importorskip("ray", reason="ray is not installed")
+    write(tmp_path, WHOLE)
+    process = start("ablate", "tiny.toml", "--executor", "ray", cwd=tmp_path)
+    wait_for_rounds(tmp_path / "runs", 1, process)
+    os.kill(_holder(tmp_path / "runs"), signal.SIGKILL)
+    printed, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
+    assert "lost its worker, and will go on" in printed
+    assert (digests(tmp_path / "runs"), _table(printed)) == local
+
+
+@pytest.mark.slow
+def test_study_through_ray_stopped_leaves_nothing_and_goes_on(tmp_path, local):
+    pytest.importorskip("ray", reason="ray is not installed")
+    write(tmp_path, WHOLE)
+    process = start("ablate", "tiny.toml", "--executor", "ray", cwd=tmp_path)
+    wait_for_rounds(tmp_path / "runs", 3, process)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "every finished round is kept" in error
+    again = start("ablate", "tiny.toml", cwd=tmp_path)
+    assert _table(again.communicate(timeout=120)[0]) == local[1]
+
+
+def test_study_through_a_queue_is_submitted_watched_and_collected(tmp_path, boostlora, local):
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    write(tmp_path, WHOLE + '\n[ablate.executor]\nuse = "slurm"\ncluster = "local"\n')
+    done = boostlora("ablate", "tiny.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "6 cells submitted" in done.stdout
+    assert "boostlora collect tiny" in done.stdout
+    again = boostlora("ablate", "tiny.toml")
+    assert "submitted" in again.stdout
+    told = json.loads(boostlora("status", "tiny", "--json").stdout)
+    assert sum(told["counts"].values()) == 6
+    collected = boostlora("collect", "tiny", "--wait")
+    assert collected.returncode == 0, collected.stderr
+    assert (digests(tmp_path / "runs"), _table(collected.stdout)) == local
+
+
+def test_queued_cell_that_fails_is_collected_with_its_cause(tmp_path, boostlora):
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    broken = '\n[optimizer]\nlr = 1e300\nsteps = 5\n\n[ablate.executor]\nuse = "slurm"\ncluster = "local"\n'
+    text = TINY.replace("[optimizer]\nsteps = 5\n", "").replace("seeds = 2", "seeds = 1")
+    write(tmp_path, text + broken)
+    assert "3 cells submitted" in boostlora("ablate", "tiny.toml").stdout
+    collected = boostlora("collect", "tiny", "--wait")
+    assert collected.returncode == 3
+    assert "3 of 3 cells failed" in collected.stdout
+    assert "was refused" in boostlora("status", "tiny").stdout
