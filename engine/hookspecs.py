@@ -75,7 +75,7 @@ def register_backends(register: Register) -> None:
 
 @hookspec
 def register_executors(register: Register) -> None:
-    """Offer executors: `check()`, and `run(jobs)`, or `submit(jobs)`, `poll(study, ids)` and `cancel(study, ids)`."""
+    """Offer executors: `remote`, `check()`, and `run(jobs)`, or `submit(jobs)`, `poll(study, ids)` and `cancel(study, ids)`."""
 
 
 @hookspec

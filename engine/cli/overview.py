@@ -24,6 +24,8 @@ from ..study.record import CellRecord
 from ..study.states import CellState, state_of
 
 BAR = 24
+FEW = 8
+"""Rounds from which on a pace is told: the first of all pay for the workers' start."""
 COLOURS = {"finished": "green", "failed": "red", "running": "cyan", "interrupted": "yellow", "pending": "dim"}
 
 
@@ -56,10 +58,11 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds left, at the pace so far; None while nothing has been done."""
+        """Seconds left, at the pace so far; None while too little has been done to tell."""
         done = self._done() - self._first
         rest = sum(1 + self.states[key].cell.rounds - _rounds(self.states[key]) for key in self.open)
-        return rest * (time.monotonic() - self.began) / done if done > 0 else None
+        known = done >= max(FEW, 0.03 * (done + rest))
+        return rest * (time.monotonic() - self.began) / done if known else None
 
     def count(self, status: str) -> int:
         """Cells in a state."""
@@ -155,8 +158,8 @@ class Overview:
         if failed := progress.count("failed"):
             parts.append(f"{failed} failed")
         parts.append(f"{duration(time.monotonic() - progress.began)} so far")
-        if progress.left is not None:
-            parts.append(f"about {duration(progress.left)} left")
+        if progress.left:
+            parts.append(f"about {duration(max(1.0, progress.left))} left")
         return " · ".join(parts)
 
 
@@ -229,7 +232,7 @@ def duration(seconds: float) -> str:
     """`8 s`, `1 min 10 s`, `2 h 5 min`."""
     whole = max(0, round(seconds))
     if whole < 60:
-        return f"{whole} s" if whole >= 10 else f"{seconds:.1f} s"
+        return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"

@@ -49,6 +49,11 @@ class Ended:
 class Executor(Protocol):
     """Runs the cells of a study. Every job is played by `boostlora.engine.study.playing.play(job)` on some machine."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether cells may run on other machines: then what they read is put on shared storage under its hash first."""
+        ...
+
     def check(self) -> None:
         """Called before any work. Raises `UsageError` where it cannot work here, saying what is missing."""
         ...
@@ -65,6 +70,11 @@ class Executor(Protocol):
 @runtime_checkable
 class DetachedExecutor(Protocol):
     """Hands cells to a queue that outlives the command: `submit` returns at once, `poll` is asked later."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether cells may run on other machines: then what they read is put on shared storage under its hash first."""
+        ...
 
     def check(self) -> None:
         """Called before any work. Raises `UsageError` where it cannot work here, saying what is missing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -53,18 +53,12 @@ class Budgets:
             for budget, path in reader.budgets()
         ]
         self._targets = dict[tuple[int, str], int]()
-        self._told = dict[tuple[str, str], list[_Place]]()
+        self._told = dict[str, dict[tuple[str, int], list[_Place]]]()
 
     @property
     def notes(self) -> list[str]:
-        """What was solved, in words; once for all tunings of an arm, where they agree."""
-        found = list[str]()
-        for (where, told), places in self._told.items():
-            every = len(places) == tunings_count(places[0].placed.tune)
-            found += [
-                f"{where if every else place.where}: {told}" for place in places[: 1 if every else None]
-            ]
-        return found
+        """What was solved, in words: a line a budget, with an arm once for all its tunings where they agree."""
+        return [f"{told}: {', '.join(_values(arms))}" for told, arms in self._told.items()]
 
     def solve(
         self, placed: Placed, tuning: Assignment, baseline: Placed | None
@@ -177,10 +171,19 @@ class Budgets:
             hint = "allow it with tolerance = …, or hold another number"
             self._reader.fault(path, message, hint=hint)
             return None
-        told = f"{budget.by} = {value}, so that {what} are {at_value}"
+        told = f"{budget.by} solved so that {what} are {at_value}"
         told += "" if at_value == target else f" (wanted: {target})"
-        self._told.setdefault((place.placed.where, told), []).append(place)
+        self._told.setdefault(told, {}).setdefault((place.placed.where, value), []).append(place)
         return value
+
+
+def _values(arms: Mapping[tuple[str, int], Sequence[_Place]]) -> Iterator[str]:
+    """`32 (rank=2)`: a key's value, and the arm or, where its tunings differ, the tunings that have it."""
+    for (where, value), places in arms.items():
+        every = len(places) == tunings_count(places[0].placed.tune)
+        yield from (
+            f"{value} ({where if every else place.where})" for place in places[: 1 if every else None]
+        )
 
 
 def nearest(quantity: Callable[[int], int | None], target: int) -> tuple[int, int] | None:

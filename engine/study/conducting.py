@@ -70,7 +70,7 @@ def jobs_of(study: Study, runs: Path, keys: Collection[str]) -> list[Job]:
 
     For an executor whose workers may be elsewhere, what the cells read is put under its hash beside the runs first.
     """
-    remote = bool(getattr(study.executor, "remote", False))
+    remote = study.executor.remote
     store, cache = (runs / STORE).resolve(), default_cache().resolve()
     files = tuple(Path(file) for file in study.record.plugin_files)
     jobs, staged = list[Job](), set[str]()

@@ -189,7 +189,8 @@ class _Loader:
 
     def _notes(self, arms: Sequence[Arm], cells: Sequence[Cell], baseline: str | None) -> list[str]:
         notes = list(self.budgets.notes)
-        notes += [f"{label}: dropped by a condition" for label in self.conditions.dropped]
+        if self.conditions.dropped:
+            notes.append(f"dropped by a condition: {'; '.join(self.conditions.dropped)}")
         if baseline is None and len(arms) > 1:
             notes.append("no baseline: arms are shown, not compared; name one with ablate.baseline")
         alike = dict[frozenset[str], list[str]]()

@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
+from typing import ClassVar
 
 import attrs
 
@@ -26,6 +27,8 @@ TICK = 0.2
 @attrs.frozen(kw_only=True)
 class Local:
     """Worker processes on this machine: threads pinned, one accelerator each where there are some."""
+
+    remote: ClassVar[bool] = False
 
     workers: int = option(0, "cells at a time; 0: one for each accelerator, else one for each core", min=0)
     threads: int = option(0, "threads of a worker; 0: the cores, shared out evenly", min=0)

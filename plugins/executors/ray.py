@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -36,6 +36,8 @@ class Ray:
     rounds on disk. A worker that only seems dead still holds the lock of the cell's folder, so no cell is ever played twice
     at a time. Resources are those of the cluster as it stands: one that would grow for a large cell is not waited for.
     """
+
+    remote: ClassVar[bool] = True
 
     address: str = option(
         "",

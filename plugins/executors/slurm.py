@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 
@@ -40,6 +40,8 @@ class Slurm:
 
     Tested with submitit's local executor, and with stand-ins for Slurm's commands: never yet on a real cluster.
     """
+
+    remote: ClassVar[bool] = True
 
     cluster: Literal["slurm", "local", "debug"] = option(
         "slurm",

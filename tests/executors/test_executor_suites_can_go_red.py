@@ -12,6 +12,8 @@ from boostlora.engine.testing.executors import DetachedExecutorContract, Executo
 class Honest:
     """Plays one after another in this process."""
 
+    remote = False
+
     def check(self):
         """Nothing is needed."""
 
@@ -92,6 +94,8 @@ def test_suite_catches_an_executor_that_breaks_its_word(tmp_path, executor, test
 
 class Blocking:
     """Submits only when all is done, and tells nothing but good."""
+
+    remote = False
 
     def check(self):
         """Nothing is needed."""

@@ -98,7 +98,10 @@ def test_budget_key_is_solved_for_and_noted(read_study: Read, situation: str) ->
     table, _, option = by.partition(".")
     tree = study.cells[1].spec.as_tree()
     assert (tree[table][option] if option else tree[table]) == value
-    assert any(note.startswith(f"b: {by} = {value}, so that ") for note in study.record.notes)
+    assert any(
+        note.startswith(f"{by} solved so that ") and note.endswith(f": {value} (b)")
+        for note in study.record.notes
+    )
 
 
 def test_budget_leaves_what_the_baseline_sets(read_study: Read) -> None:
@@ -133,8 +136,7 @@ def test_budget_is_held_in_every_tuning(read_study: Read) -> None:
     study = read_study(text)
     assert [(c.spec["optimizer"].steps, c.spec.rounds) for c in study.cells] == [(10, 8), (20, 4)]
     assert study.record.notes == (
-        "s · steps=10: rounds = 8, so that optimiser steps in all rounds are 80",
-        "s · steps=20: rounds = 4, so that optimiser steps in all rounds are 80",
+        "rounds solved so that optimiser steps in all rounds are 80: 8 (s · steps=10), 4 (s · steps=20)",
     )
 
 
@@ -144,7 +146,9 @@ def test_budget_that_tuning_does_not_touch_is_noted_once(read_study: Read) -> No
         + BUDGET.format(hold="steps", by="rounds")
         + "at = 40\n"
     )
-    assert read_study(text).record.notes == ("s: rounds = 1, so that optimiser steps in all rounds are 40",)
+    assert read_study(text).record.notes == (
+        "rounds solved so that optimiser steps in all rounds are 40: 1 (s)",
+    )
 
 
 def test_budgets_are_solved_one_after_another(read_study: Read) -> None:
@@ -158,5 +162,5 @@ def test_budget_within_tolerance_is_noted_with_what_was_wanted(read_study: Read)
     text = TWO.format(a="set.rounds = 4\n", b='set."optimizer.steps" = 17\n')
     study = read_study(text + BUDGET.format(hold="steps", by="rounds") + "tolerance = 0.05\n")
     assert study.record.notes == (
-        "b: rounds = 9, so that optimiser steps in all rounds are 153 (wanted: 160)",
+        "rounds solved so that optimiser steps in all rounds are 153 (wanted: 160): 9 (b)",
     )

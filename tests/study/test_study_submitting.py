@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -20,6 +21,8 @@ from boostlora.engine.study.submitting import executor_of, gather, submit, submi
 @attrs.define
 class Queue:
     """Numbers what is submitted; what became of a number is what the test says, else it waits."""
+
+    remote: ClassVar[bool] = False
 
     taken: list[str] = attrs.field(factory=list)
     ended: dict[str, str] = attrs.field(factory=dict)
