@@ -146,7 +146,7 @@ def cost_lines(study: Study, cost: Cost, finished: int) -> list[str]:
     else:
         workers = getattr(study.executor, "workers", 0) or _cores(cost.cells)
         lines.append(
-            f"time: about {duration(cost.seconds / min(workers, cost.cells))} on {workers} worker{'s' * (workers != 1)}, "
+            f"time: about {duration(max(1.0, cost.seconds / min(workers, cost.cells)))} on {workers} worker{'s' * (workers != 1)}, "
             f"judged by {cost.judged_by} finished run{'s' * (cost.judged_by != 1)} of the same task, model and backend"
         )
     return lines

@@ -1,0 +1,85 @@
+"""The display of a study: what it says of progress and time, from the files alone."""
+
+from pathlib import Path
+
+import pytest
+
+from boostlora.engine.cli import overview
+from boostlora.engine.cli.overview import Overview, Progress, duration
+from boostlora.engine.contracts import Ended
+from boostlora.engine.registry import Registry
+from boostlora.engine.study.conducting import to_do
+from boostlora.engine.study.loading import load_study
+
+STUDY = """
+extends = "quickstart"
+name = "seen"
+rounds = 9
+[ablate]
+grid."basis.use" = ["rotate", "fixed"]
+seeds = 2
+"""
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> Progress:
+    (tmp_path / "seen.toml").write_text(STUDY)
+    study = load_study(tmp_path / "seen.toml", Registry.load(), tmp_path / "runs")
+    return Progress(study, tmp_path / "runs", to_do(study, tmp_path / "runs").open)
+
+
+def _play(progress: Progress, index: int, rounds: int, *, finished: bool = False) -> str:
+    """Leave the files that a cell has after so many rounds."""
+    key = list(progress.states)[index]
+    folder = progress.runs / progress.states[key].cell.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rounds.jsonl").write_text("{}\n" * (rounds + 1))
+    (folder / "holder.json").write_text("{}")
+    if finished:
+        (folder / "holder.json").unlink()
+        (folder / "result.json").write_text('{"status": "completed"}')
+    return key
+
+
+def test_time_left_is_told_at_the_pace_so_far_once_it_is_known(progress, monkeypatch):
+    monkeypatch.setattr(overview.time, "monotonic", lambda: progress.began + 10.0)
+    assert progress.left is None
+    _play(progress, 0, 3)
+    progress.look()
+    assert progress.left is None, "four rounds of forty do not make a pace"
+    _play(progress, 1, 9, finished=True)
+    progress.look()
+    done, rest = 4 + 10, 6 + 0 + 10 + 10
+    assert progress.left == pytest.approx(rest * 10.0 / done)
+
+
+def test_cells_are_counted_by_what_their_files_say(progress):
+    _play(progress, 0, 9, finished=True)
+    _play(progress, 1, 2)
+    progress.look()
+    assert [progress.count(status) for status in ("finished", "running", "pending")] == [1, 1, 2]
+    (_, arm, states), (_, other, others) = progress.rows()
+    assert (arm, [s.rounds for s in states]) == ("rotate", [9, 2])
+    assert (other, [s.status for s in others]) == ("fixed", ["pending", "pending"])
+
+
+def test_log_has_a_line_for_every_cell_that_ended(progress, capsys):
+    shown = Overview(progress)
+    with shown.showing():
+        shown.tick(None)
+        shown.tick(Ended(cell=_play(progress, 0, 9, finished=True), status="finished"))
+        shown.tick(Ended(cell=list(progress.states)[1], status="lost", cause="its worker was killed"))
+        shown.tick(Ended(cell=list(progress.states)[2], status="failed", cause="no luck"))
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/4] rotate · seed 0: completed after 9 rounds",
+        "rotate · seed 1: lost its worker, and will go on: its worker was killed",
+        "fixed · seed 0: failed: no luck",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")],
+)
+def test_durations_are_told_in_words(seconds, text):
+    assert duration(seconds) == text
