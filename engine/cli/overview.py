@@ -163,8 +163,8 @@ class Overview:
         return " · ".join(parts)
 
 
-class CellLines:
-    """A study as one JSON object a line, for scripts."""
+class Silence:
+    """For `--quiet`: it only keeps count."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -173,35 +173,23 @@ class CellLines:
     def showing(self) -> Generator[None]:
         """Nothing is drawn."""
         yield
+
+    def tick(self, ended: Ended | None) -> None:
+        """Something may have changed."""
+        if ended is not None:
+            self.progress.end(ended)
+
+
+class CellLines(Silence):
+    """A study as one JSON object a line, for scripts."""
 
     def tick(self, ended: Ended | None) -> None:
         """`{"event": "cell_finished", …}`, and the like."""
+        super().tick(ended)
         if ended is not None:
-            self.progress.end(ended)
             state = self.progress.states[ended.cell]
-            say(
-                f"cell_{ended.status}",
-                **attrs.asdict(state.cell),
-                cause=ended.cause,
-                rounds_played=state.rounds,
-            )
-
-
-class Silence:
-    """For `--quiet`."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    @contextmanager
-    def showing(self) -> Generator[None]:
-        """Nothing is drawn."""
-        yield
-
-    def tick(self, ended: Ended | None) -> None:
-        """Only keep count."""
-        if ended is not None:
-            self.progress.end(ended)
+            more = {"cause": ended.cause, "rounds_played": state.rounds}
+            say(f"cell_{ended.status}", **attrs.asdict(state.cell), **more)
 
 
 def say(event: str, **content: Any) -> None:

@@ -4,90 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from analysis_samples import SITUATIONS, sample
 
-from boostlora.engine.report import write_report
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="neither chromium nor google-chrome is installed")
-
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PHONE, DESK = (375, 740), (1280, 900)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=PROGRAM, args=list(ARGUMENTS))
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The page of a situation, written once."""
-    written: dict[str, Path] = {}
-
-    def page(name: str) -> Path:
-        if name not in written:
-            folder = tmp_path_factory.mktemp("report")
-            written[name] = write_report(sample(**SITUATIONS[name]), folder, ["html"])["report.html"]
-        return written[name]
-
-    return page
-
-
 Opener = Callable[..., Any]
-
-
-@pytest.fixture
-def opened(browser: Any, reports: Callable[[str], Path]) -> Iterator[Opener]:
-    """Opens a situation's page; afterwards nothing may have been complained of or asked from a network."""
-    complaints: list[str] = []
-    requests: list[str] = []
-    contexts: list[Any] = []
-
-    def start(
-        name: str = "plain",
-        size: tuple[int, int] = DESK,
-        anchor: str = "",
-        scheme: str = "light",
-        scripts: bool = True,
-    ) -> Any:
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, java_script_enabled=scripts
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(reports(name).as_uri() + anchor)
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert {url.partition("#")[0].rpartition(".")[2] for url in requests if not url.startswith("data:")} == {
-        "html"
-    }
-    assert all(url.startswith(("file:", "data:")) for url in requests)
+PHONE, DESK = (375, 740), (1280, 900)
 
 
 def column(page: Any, title: str) -> list[str]:
@@ -221,56 +145,6 @@ def test_legend_pressed_hides_an_arm(opened: Opener) -> None:
     assert len(drawn(page)) == 2
     button.click()
     assert len(drawn(page)) == 3
-
-
-def test_cell_opened_by_keyboard_closes_by_escape_and_gives_focus_back(opened: Opener) -> None:
-    page = opened()
-    link = page.locator("#main-table a[href='#cell/abcdef000006']")
-    link.press("Enter")
-    heading = page.locator("#cell h1")
-    assert heading.inner_text() == "random · seed 1"
-    assert heading.evaluate("node => node === document.activeElement")
-    assert not page.locator("#study").is_visible()
-    page.keyboard.press("Escape")
-    page.wait_for_selector("#study", state="visible")
-    assert link.evaluate("node => node === document.activeElement")
-
-
-def test_cell_closes_by_back_button_also_after_steps_to_its_neighbours(opened: Opener) -> None:
-    page = opened()
-    page.locator("#cells a[href='#cell/abcdef000006']").click()
-    page.locator("#cell .steps a").last.click()
-    assert page.locator("#cell h1").inner_text() == "random · seed 2"
-    page.go_back()
-    page.wait_for_selector("#study", state="visible")
-    page.go_forward()
-    page.wait_for_selector("#cell h1")
-
-
-def test_cell_view_shows_spec_provenance_and_rounds(opened: Opener) -> None:
-    page = opened("tuned", anchor="#cell/abcdef000000")
-    view = page.locator("#cell")
-    pairs = dict(zip(view.locator("dt").all_inner_texts(), view.locator("dd").all_inner_texts(), strict=True))
-    assert pairs["optimizer.lr"] == "0.01"
-    assert pairs["basis.use"] == "fixed"
-    assert pairs["folder"] == "runs/bases/abcdef000000"
-    assert pairs["versions.numpy"] == "2.1.0"
-    assert "a tuning that was not chosen" in view.inner_text()
-    assert view.locator("tbody tr").count() == 17
-    view.locator(".back").click()
-    page.wait_for_selector("#study", state="visible")
-
-
-def test_failed_cell_tells_its_cause(opened: Opener) -> None:
-    page = opened("failed cells", anchor="#cell/abcdef000001")
-    assert page.locator("#cell .status").inner_text() == "failed"
-    assert page.locator("#cell .cause").inner_text() == "round 3: loss is not finite at fixed"
-
-
-def test_pending_cell_has_nothing_to_show(opened: Opener) -> None:
-    page = opened("failed cells", anchor="#cell/abcdef000004")
-    assert "No round has finished." in page.locator("#cell").inner_text()
-    assert "Not written yet." in page.locator("#cell").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
