@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ from .common import (
     "--exclude",
     multiple=True,
     metavar="CELLS",
-    help="Take cells out: an arm, a block, seed=N, or the beginning of a hash; they stay out.",
+    help="Take cells out: an arm's or a block's whole label, seed=N, or the beginning of a hash; they stay out.",
 )
-@click.option("--include", multiple=True, metavar="CELLS", help="Take cells back in.")
+@click.option("--include", multiple=True, metavar="CELLS", help="Take cells back in, whatever took them out.")
 @json_option
 @quiet_option
 def command(
@@ -60,7 +61,7 @@ def command(
     Every cell is a run in RUNS, named by the hash of its spec: one that is finished, in whatever study, is never run again,
     and one that was interrupted goes on. See first what it would do with: boostlora check SPEC
     """
-    from ..study.keeping import keep, known_record, with_exclusions
+    from ..study.keeping import keep, known_record, replaces, with_exclusions
     from ..study.loading import load_study
     from .conducting import Conduct
 
@@ -72,9 +73,14 @@ def command(
     study = load_study(spec, registry, runs_folder, with_trackers(settings, tracked))
     known = known_record(runs_folder, study.record.name)
     study = with_exclusions(study, known, exclude, include)
+    if replaces(study, known):
+        told = f'warning: another study was called "{study.record.name}"; its cells stay, and its record is kept in'
+        click.echo(
+            f"{told} {runs_folder / study.record.name / 'study'}. Give this one a name of its own", err=True
+        )
     again = command_line("boostlora", "ablate", spec, *_given(settings, plugin_files, tracked, runs_folder))
     conduct = Conduct(study=study, runs=runs_folder, again=again, as_json=as_json, quiet=quiet)
-    conduct.run(retry=retry, keep=lambda: keep(study, runs_folder, known))
+    conduct.run(retry=retry, keep=partial(keep, study, runs_folder, known, again))
 
 
 def _given(

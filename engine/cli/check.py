@@ -47,7 +47,14 @@ def command(
 
     if "ablate" in load(find_spec(spec), settings).tree:
         check_study(
-            spec, settings, plugin_files, runs_folder, as_json=as_json, quiet=quiet, show_cells=show_cells
+            spec,
+            settings,
+            plugin_files,
+            runs_folder,
+            as_json=as_json,
+            quiet=quiet,
+            show_cells=show_cells,
+            resolved=resolved,
         )
         return
     loaded = load_spec(spec, load_registry(plugin_files), settings)

@@ -31,11 +31,15 @@ def check_study(
     as_json: bool,
     quiet: bool,
     show_cells: bool,
+    resolved: bool,
 ) -> None:
-    """Validate a study and print its plan; nothing is run."""
+    """Validate a study and print its plan, or its whole spec; nothing is run."""
     study = load_study(spec, load_registry(plugin_files), runs, settings)
     study = with_exclusions(study, known_record(runs, study.record.name), (), ())
     plans = plans_of(study, set(study.distinct))
+    if resolved:
+        click.echo(study.toml, nl=False)
+        return
     todo = to_do(study, runs)
     cost = cost_of(study, plans, {state.cell.key for state in todo.open}, runs)
     if as_json:
@@ -71,11 +75,12 @@ def _print(
     console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}: valid")
     if record.description:
         console.print(record.description, markup=False)
+    excluded = f" ({len(record.excluded)} excluded)" if record.excluded else ""
     count = {"arms": len(record.arms), "blocks": len(record.blocks), "seeds": len(record.seeds)}
     told = " · ".join(
         f"{n} {word if n != 1 else word[:-1]}" for word, n in count.items() if word != "blocks" or n > 1
     )
-    console.print(f"{told} · {len(study.distinct)} cells · executor {record.executor}")
+    console.print(f"{told} · {len(study.distinct)} cells{excluded} · executor {record.executor}")
     against = f"against {record.baseline}, " if record.baseline else ""
     model = {"last": "after the last round", "best": "at the best round on validation"}[record.at]
     console.print(
@@ -113,7 +118,12 @@ def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Any:
     for title in titles:
         table.add_column(title, justify="left" if title in {"block", "arm"} else "right")
     for (block, arm), plan in plans.items():
-        cells = [c for c in study.cells if (c.record.block, c.record.arm) == (block, arm)]
+        included = set(study.distinct)
+        cells = [
+            c
+            for c in study.cells
+            if (c.record.block, c.record.arm) == (block, arm) and c.record.key in included
+        ]
         rounds, steps = cells[0].spec.rounds, cells[0].spec["optimizer"].steps
         numbers = (str(plan.parameters), str(plan.parameters * rounds))
         name = f"{arm} (baseline)" if arm == study.record.baseline else arm

@@ -8,8 +8,8 @@ import attrs
 
 from ..record.rounds import RoundRecord
 
-WIDE = 100
-"""From this many characters on, column titles are written out."""
+DISPENSABLE = ("eff. rank", "seconds", "fixed", "trained on", "overlap")
+"""Columns that a narrow terminal does without, the most dispensable first."""
 
 
 @attrs.frozen
@@ -77,12 +77,12 @@ COLUMNS: tuple[Column, ...] = (
 
 def header(width: int) -> str:
     """The title line."""
-    return " ".join(title.rjust(_width(column, width)) for column, title in _titles(width))
+    return " ".join(title.rjust(size) for _, title, size in _fitting(width))
 
 
 def row(record: RoundRecord, width: int) -> str:
     """A round's line; a refused update is explained at its end."""
-    cells = " ".join(column.cell(record).rjust(_width(column, width)) for column in COLUMNS)
+    cells = " ".join(column.cell(record).rjust(size) for column, _, size in _fitting(width))
     note = "" if record.status in {"base", "merged"} else f"  {record.status}: {record.reason}"
     return cells + note
 
@@ -92,9 +92,17 @@ def legend() -> list[str]:
     return [f"{column.long:>10}  {column.meaning}" for column in COLUMNS]
 
 
-def _titles(width: int) -> list[tuple[Column, str]]:
-    return [(column, column.long if width >= WIDE else column.short) for column in COLUMNS]
+def _fitting(width: int) -> list[tuple[Column, str, int]]:
+    """Columns with titles and widths: titles written out where there is room, else short, else fewer columns."""
+    for title in ("long", "short"):
+        found = [(column, getattr(column, title)) for column in COLUMNS]
+        if _total(found) <= width:
+            break
+    for name in DISPENSABLE:
+        if _total(found) > width:
+            found = [(column, title) for column, title in found if column.long != name]
+    return [(column, title, max(5, len(title))) for column, title in found]
 
 
-def _width(column: Column, width: int) -> int:
-    return max(5, len(column.long if width >= WIDE else column.short))
+def _total(columns: Sequence[tuple[Column, str]]) -> int:
+    return sum(max(5, len(title)) + 1 for _, title in columns) - 1

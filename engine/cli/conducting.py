@@ -22,7 +22,8 @@ from . import EXIT_FAILED
 from .common import command_line
 from .execution import plain_warnings
 from .interrupts import interruptible
-from .overview import CellLines, Overview, Progress, Silence, say
+from .overview import CellLines, Overview, Silence, say
+from .progress import Progress
 from .results import show_results
 
 
@@ -42,7 +43,7 @@ class Conduct:
         """The study's folder."""
         return study_folder(self.runs, self.study.record.name)
 
-    def run(self, *, retry: bool, keep: Callable[[], StudyRecord]) -> None:
+    def run(self, *, retry: bool, keep: Callable[..., StudyRecord]) -> None:
         """Run what is missing, print what came out, and exit as the command line promises."""
         with interruptible(lambda: f"every finished round is kept. Go on with: {self.again}"):
             todo = to_do(self.study, self.runs, retry=retry)
@@ -52,9 +53,9 @@ class Conduct:
                     self.study.executor.check()
                 plans_of(self.study, keys)
             with plain_warnings(), locked(self.folder):
-                record = keep()
+                record = keep(runs_cells=bool(keys))
                 self._head(todo)
-                if isinstance(self.study.executor, DetachedExecutor):
+                if keys and isinstance(self.study.executor, DetachedExecutor):
                     self._submit(keys)
                     return
                 if keys:

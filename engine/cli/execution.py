@@ -49,7 +49,8 @@ def execute(
     if quiet:
         click.echo(path)
     if result.failed:
-        raise RunError(f"{result.reason}. The rounds before it are kept in {path}")
+        hint = 'It would fail there again: try a lower optimizer.lr, or stop.on_nonfinite = "skip"'
+        raise RunError(f"{result.reason}. The rounds before it are kept in {path}. {hint}")
 
 
 def already_done(path: Path) -> RunDirectory | None:

@@ -17,7 +17,7 @@ from .common import json_option, runs_option
 @click.option("--rebuild", is_flag=True, help="Throw the index away first, and read every run again.")
 @json_option
 def command(sql: str | None, runs_folder: Path, rebuild: bool, as_json: bool) -> None:
-    r"""Bring RUNS/index.sqlite up to date with the runs' files, and answer a question in SQL.
+    """Bring RUNS/index.sqlite up to date with the runs' files, and answer a question in SQL.
 
     \b
     Tables: runs    path, name, hash, status, reason, seed, rounds, planned, best_round, test_accuracy, test_loss,
@@ -31,7 +31,7 @@ def command(sql: str | None, runs_folder: Path, rebuild: bool, as_json: bool) ->
                      WHERE key = 'basis.use' GROUP BY value"
 
     The files are the truth: the index can be removed at any time.
-    """
+    """  # noqa: D301 - click reads the backspace
     from ..record.index import Index
 
     index = Index(runs_folder)

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -19,68 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contracts import Ended
-from ..study.loading import Study
-from ..study.record import CellRecord
-from ..study.states import CellState, state_of
+from ..study.states import CellState
+from .progress import Progress, fitting, rounds_behind
 
 BAR = 24
-FEW = 8
-"""Rounds from which on a pace is told: the first of all pay for the workers' start."""
+ROWS_AROUND = 5
+"""Lines that the display needs beside its arms."""
 COLOURS = {"finished": "green", "failed": "red", "running": "cyan", "interrupted": "yellow", "pending": "dim"}
-
-
-class Progress:
-    """How far every distinct cell of a study is, read from the runs' folders."""
-
-    def __init__(self, study: Study, runs: Path, open_cells: Iterable[CellState]) -> None:
-        self.study, self.runs = study, runs
-        self.states = {key: state_of(runs, study.record, cell.record) for key, cell in study.distinct.items()}
-        self.open = {state.cell.key for state in open_cells}
-        self.began, self._first = time.monotonic(), self._done()
-        self.cached = sum(
-            1 for key, s in self.states.items() if s.status == "finished" and key not in self.open
-        )
-
-    def look(self) -> None:
-        """Read what has changed."""
-        for key in self.open:
-            self.states[key] = state_of(self.runs, self.study.record, self.states[key].cell, probe=False)
-
-    def end(self, ended: Ended) -> None:
-        """A cell has ended."""
-        cell = self.states[ended.cell].cell
-        self.states[ended.cell] = state_of(self.runs, self.study.record, cell)
-        if ended.status in {"finished", "failed"}:
-            self.open.discard(ended.cell)
-
-    def _done(self) -> int:
-        return sum(_rounds(s) for s in self.states.values())
-
-    @property
-    def left(self) -> float | None:
-        """Seconds left, at the pace so far; None while too little has been done to tell."""
-        done = self._done() - self._first
-        rest = sum(1 + self.states[key].cell.rounds - _rounds(self.states[key]) for key in self.open)
-        known = done >= max(FEW, 0.03 * (done + rest))
-        return rest * (time.monotonic() - self.began) / done if known else None
-
-    def count(self, status: str) -> int:
-        """Cells in a state."""
-        return sum(1 for s in self.states.values() if s.status == status)
-
-    def rows(self) -> list[tuple[str, str, list[CellState]]]:
-        """Block, arm and the states of its distinct cells."""
-        found = dict[tuple[str, str], dict[str, CellState]]()
-        for cell in self.study.record.included:
-            found.setdefault((cell.block, cell.arm), {})[cell.key] = self.states[cell.key]
-        return [(block, arm, list(states.values())) for (block, arm), states in found.items()]
-
-
-def _rounds(state: CellState) -> int:
-    """Rounds behind a cell, its beginning counted as one; a cell that has ended has none left."""
-    if state.status == "finished":
-        return 1 + state.cell.rounds
-    return state.rounds + (1 if state.rounds else 0)
 
 
 class Overview:
@@ -135,10 +79,11 @@ class Overview:
             table.add_column(title, justify="right" if title in {"cells", "rounds"} else "left")
         rows = self.progress.rows()
         table.columns[0].header = "block" if any(block for block, _, _ in rows) else ""
-        for block, arm, states in rows:
+        shown = fitting(rows, self.console.height - ROWS_AROUND)
+        for block, arm, states in shown:
             done = sum(s.status == "finished" for s in states)
             played, all_rounds = sum(s.rounds for s in states), sum(s.cell.rounds for s in states)
-            share = sum(_rounds(s) for s in states) / max(1, sum(1 + s.cell.rounds for s in states))
+            share = sum(rounds_behind(s) for s in states) / max(1, sum(1 + s.cell.rounds for s in states))
             table.add_row(
                 escape(block),
                 escape(arm),
@@ -147,7 +92,8 @@ class Overview:
                 f"{played}/{all_rounds}",
                 told(states),
             )
-        return Group(table, Text(self._foot(), style="bold"))
+        more = [Text(f"  … and {len(rows) - len(shown)} more", style="dim")] if shown != rows else []
+        return Group(table, *more, Text(self._foot(), style="bold"))
 
     def _foot(self) -> str:
         progress = self.progress
@@ -225,8 +171,3 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def cell_words(cell: CellRecord) -> str:
-    """A cell's label with its hash."""
-    return f"{cell.label} ({cell.key})"

@@ -45,6 +45,7 @@ def command(
 
     The run is kept in RUNS/NAME/HASH. A run that is there already is not run again, and one that was interrupted goes on.
     """
+    from ..boosting.experiment import prepare
     from ..spec.resolve import load_spec
     from .execution import already_done, execute, show_done
 
@@ -52,6 +53,7 @@ def command(
     loaded = load_spec(spec, registry, with_trackers(settings, tracked))
     path = runs_folder / loaded.head.name / loaded.short_hash
     if fresh and path.exists():
+        prepare(loaded)  # what cannot run must not cost what is there
         _set_aside(path)
     if (done := already_done(path)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)

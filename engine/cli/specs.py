@@ -27,6 +27,7 @@ def command(name: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{"name": key, "description": text} for key, text in found.items()], indent=2))
         return
+    width = max(map(len, found), default=0)
     for key, text in found.items():
-        click.secho(f"{key:24}", fg="cyan", nl=False)
+        click.secho(f"{key:{width}}  ", fg="cyan", nl=False)
         click.echo(text)

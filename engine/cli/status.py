@@ -12,8 +12,8 @@ import click
 
 from .common import command_line, json_option, runs_option
 
-MOST_CAUSES = 10
-"""Failures that are told one by one."""
+MOST_CAUSES, MOST_CELLS = 10, 3
+"""Causes that are told, and cells that are named for each."""
 
 
 @click.command("status")
@@ -27,7 +27,7 @@ def command(study: str | None, runs_folder: Path, show_cells: bool, as_json: boo
     It reads the files alone, so it can be asked from another terminal, or machine, while the study runs.
     """
     from ..study.keeping import find_study, study_names
-    from ..study.states import states_of
+    from ..study.states import states_of, study_folder
 
     names = [study] if study is not None else study_names(runs_folder)
     if not names:
@@ -41,7 +41,14 @@ def command(study: str | None, runs_folder: Path, show_cells: bool, as_json: boo
     for number, (runs, record) in enumerate(found):
         if number:
             click.echo()
-        _print(record, states_of(runs, record), show_cells=show_cells)
+        _print(
+            study_folder(_short(runs), record.name), record, states_of(runs, record), show_cells=show_cells
+        )
+
+
+def _short(path: Path) -> Path:
+    """A path as a person would type it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _as_json(record: Any, states: Sequence[Any]) -> dict[str, Any]:
@@ -56,7 +63,7 @@ def _as_json(record: Any, states: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _print(record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
+def _print(folder: Path, record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -85,6 +92,10 @@ def _print(record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
             told(group),
         )
     console.print(table)
+    if excluded := sum(s.status == "excluded" for s in states):
+        console.print(
+            f"{excluded} cells are excluded; take them back with: boostlora ablate SPEC --include …"
+        )
     if show_cells:
         console.print()
         for state in states:
@@ -96,22 +107,29 @@ def _print(record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
                 markup=False,
                 soft_wrap=True,
             )
-    _print_failures(console, record, states)
+    _print_failures(console, folder, states)
 
 
-def _print_failures(console: Any, record: Any, states: Sequence[Any]) -> None:
-    failed = list({s.cell.key: s for s in states if s.status == "failed"}.values())
-    for state in failed[:MOST_CAUSES]:
-        console.print(
-            f"failed: {state.cell.label} ({state.cell.key}): {state.cause}",
-            style="red",
-            markup=False,
-            soft_wrap=True,
+def _print_failures(console: Any, folder: Path, states: Sequence[Any]) -> None:
+    """Every cause once, with the cells that it stopped, and how to go on."""
+    causes = dict[str, dict[str, str]]()
+    for state in states:
+        if state.status == "failed":
+            causes.setdefault(state.cause, {})[state.cell.key] = f"{state.cell.label} ({state.cell.key})"
+    if not causes:
+        return
+    for cause, cells in list(causes.items())[:MOST_CAUSES]:
+        named = list(cells.values())
+        told = "; ".join(named[:MOST_CELLS]) + (
+            f"; and {len(named) - MOST_CELLS} more" if named[MOST_CELLS:] else ""
         )
-    if len(failed) > MOST_CAUSES:
-        console.print(f"… and {len(failed) - MOST_CAUSES} more; see --json", style="red")
-    if failed:
-        retry = command_line("boostlora", "ablate", "SPEC", "--retry")
-        console.print(
-            f"logs and tracebacks: {record.name}/study/logs, failures · again with: {retry}", markup=False
-        )
+        console.print(f"failed: {' '.join(cause.split())}", style="red", markup=False, soft_wrap=True)
+        console.print(f"        {told}", style="red", markup=False, soft_wrap=True)
+    if len(causes) > MOST_CAUSES:
+        console.print(f"… and {len(causes) - MOST_CAUSES} more causes; see --json", style="red")
+    retry = command_line("boostlora", "ablate", folder / "study.toml", "--retry")
+    console.print(
+        f"logs and tracebacks: {folder}/logs, {folder}/failures · again: {retry}",
+        markup=False,
+        soft_wrap=True,
+    )

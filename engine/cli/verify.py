@@ -67,7 +67,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Hold a backend to the reference: play SPEC, or replay RUN, on both with the same draws, and compare everything.
+    """Hold a backend to the reference: play SPEC, or replay RUN, on both with the same draws, and compare everything.
 
     Every round starts from one ensemble, trains on the same batches in the same frames, and is compared quantity by quantity,
     in the order of the computation: singular directions, frames, logits, losses, predictions, chosen examples, gradients and
@@ -84,7 +84,7 @@ def command(
     boostlora verify runs/quickstart/ae627b95c526
 
     Exit codes: 0 passed, 4 departed.
-    """
+    """  # noqa: D301 - click reads the backspace
     from ..verify.limits import Limits
     from ..verify.verifying import Recording, verify
     from ..workplace import Workplace

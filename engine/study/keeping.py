@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +40,11 @@ def with_exclusions(
     return attrs.evolve(study, record=record)
 
 
+def replaces(study: Study, known: StudyRecord | None) -> bool:
+    """Whether another study had the name so far: one that has no cell in common with this."""
+    return known is not None and not {c.key for c in known.cells} & {c.key for c in study.record.cells}
+
+
 def chosen(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
     """Keys of the cells that words stand for: an arm, a block, `seed=3`, a cell's label, or the beginning of its hash.
 
@@ -54,23 +60,28 @@ def chosen(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
         }
         if not word or not keys:
             arms = list(dict.fromkeys(cell.arm for cell in cells))
-            hint = did_you_mean(word, arms)
+            hint, quoted = did_you_mean(word, arms), listed(f'"{arm}"' for arm in arms)
             raise UsageError(
-                f'no cell is meant by "{word}"; say an arm ({listed(arms)}), a block, seed=N, or the beginning of a hash'
+                f'no cell is meant by "{word}"; say an arm ({quoted}), a block, seed=N, or the beginning of a hash'
                 + (f"; {hint}" if hint else "")
             )
         found |= keys
     return found
 
 
-def keep(study: Study, runs: Path, known: StudyRecord | None) -> StudyRecord:
-    """Write the study's record and spec; a record of other cells under the same name is set aside under its hash."""
+def keep(study: Study, runs: Path, known: StudyRecord | None, again: str, *, runs_cells: bool) -> StudyRecord:
+    """Write the study's record and spec; a record of other cells under the same name is set aside under its hash.
+
+    `again` is the command that gives the same study; where no cell is run, the executor of those that were stays recorded.
+    """
     folder = study_folder(runs, study.record.name)
     record = study.record
+    if known is not None and not runs_cells:
+        record = attrs.evolve(record, executor=known.executor, executor_options=known.executor_options)
     if known is not None and known.sha256 == record.sha256:
         record = attrs.evolve(record, created=known.created, provenance=known.provenance)
     else:
-        origin = provenance({"study": record.sha256}, record.seeds[0])
+        origin = provenance({"study": record.sha256}, record.seeds[0]) | {"command": shlex.split(again)}
         record = attrs.evolve(record, provenance=origin)
         if known is not None:
             old = (folder / RECORD).read_text(encoding="utf-8")

@@ -68,7 +68,17 @@ def load_study(name: str | Path, registry: Registry, runs: Path, settings: Seque
     document = load(path, settings)
     if not is_study(document):
         raise UsageError(f"{name}: not a study: it has no [ablate] table; run it with: boostlora run {name}")
-    return _Loader(document, registry, runs, legal_name(path.stem)).load()
+    return _Loader(_of_its_own(document), registry, runs, legal_name(path.stem)).load()
+
+
+def _of_its_own(document: Document) -> Document:
+    """The document without the description of a spec that the study merely extends."""
+    study = min(
+        (m.layer for path, m in document.marks.items() if path[0] == "ablate" and path[1:]), default=0
+    )
+    if document.mark(("description",)).layer >= study:
+        return document
+    return attrs.evolve(document, tree={k: v for k, v in document.tree.items() if k != "description"})
 
 
 class _Loader:

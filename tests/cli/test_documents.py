@@ -36,7 +36,7 @@ def _run(line, folder):
     )
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/studies.md", "docs/ablations.md"])
 def test_document_commands_run_and_files_are_good(document, tmp_path):
     ran = 0
     for kind, text in _blocks(document):
@@ -51,7 +51,7 @@ def test_document_commands_run_and_files_are_good(document, tmp_path):
             done = _run(line, tmp_path)
             assert done.returncode == (int(said[1]) if said else 0), f"{line}\n{done.stdout}\n{done.stderr}"
             ran += 1
-    assert ran >= 4
+    assert ran >= (1 if document.startswith("docs/") else 4)
 
 
 def test_readme_shows_the_faults_as_they_are_printed(tmp_path):

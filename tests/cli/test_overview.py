@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.cli import overview
-from boostlora.engine.cli.overview import Overview, Progress, duration
+from boostlora.engine.cli import progress as progress_of
+from boostlora.engine.cli.overview import Overview, duration
+from boostlora.engine.cli.progress import Progress
 from boostlora.engine.contracts import Ended
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.conducting import to_do
@@ -42,7 +43,7 @@ def _play(progress: Progress, index: int, rounds: int, *, finished: bool = False
 
 
 def test_time_left_is_told_at_the_pace_so_far_once_it_is_known(progress, monkeypatch):
-    monkeypatch.setattr(overview.time, "monotonic", lambda: progress.began + 10.0)
+    monkeypatch.setattr(progress_of.time, "monotonic", lambda: progress.began + 10.0)
     assert progress.left is None
     _play(progress, 0, 3)
     progress.look()
@@ -83,3 +84,30 @@ def test_log_has_a_line_for_every_cell_that_ended(progress, capsys):
 )
 def test_durations_are_told_in_words(seconds, text):
     assert duration(seconds) == text
+
+
+def _row(arm, status):
+    from boostlora.engine.study.record import CellRecord
+    from boostlora.engine.study.states import CellState
+
+    cell = CellRecord(key="0" * 12, arm=arm, block="", seed=0, folder="x/0", rounds=1)
+    return "", arm, [CellState(cell=cell, status=status)]
+
+
+def test_rows_that_matter_stay_where_there_is_too_little_room():
+    statuses = ("finished", "pending", "finished", "running", "pending", "failed", "finished")
+    rows = [_row(f"arm {n}", status) for n, status in enumerate(statuses)]
+    assert progress_of.fitting(rows, 7) == rows
+    assert [arm for _, arm, _ in progress_of.fitting(rows, 4)] == ["arm 1", "arm 3", "arm 4", "arm 5"]
+    assert [arm for _, arm, _ in progress_of.fitting(rows, 2)] == ["arm 3", "arm 5"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 90, 100, 110, 120, 1000])
+def test_table_of_rounds_fits_the_terminal(width):
+    from boostlora.engine.cli.columns import COLUMNS, header
+
+    title = header(width)
+    assert len(title) <= width
+    assert title.split()[0] == "round"
+    if width >= 120:
+        assert all(column.long in title for column in COLUMNS)

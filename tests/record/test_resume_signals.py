@@ -31,6 +31,20 @@ def kill_at(arguments: list[str], folder: Path, delay: float) -> bool:
     return process.returncode != 0
 
 
+def kill_in_its_rounds(home: Path, whole: list[str]) -> int:
+    """Kill a run as soon as it has rounds on disk; how many it had."""
+    write_spec(home)
+    process = start(run_arguments(home, *LONG), home)
+    until = time.monotonic() + 60
+    while sum(p.read_bytes().count(b"\n") for p in home.glob("runs/*/*/rounds.jsonl")) < 2:
+        assert process.poll() is None, "it had ended before"
+        assert time.monotonic() < until, "no progress"
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    return check_valid(only_run(home), whole)
+
+
 def check_kills(folder: Path, kills: int) -> None:
     """Kill runs at moments spread over a run's life, one in each stretch of it, until there were enough."""
     reference = folder / "reference"
@@ -60,7 +74,9 @@ def check_kills(folder: Path, kills: int) -> None:
         answer = call(run_arguments(home, *LONG), home)
         assert answer.returncode == 0, answer.stderr
         assert sealed(only_run(home)) == whole
-    assert most > 1  # some kills hit a run that had rounds
+    if most <= 1:  # on a machine that got busier meanwhile, no moment was late enough
+        most = kill_in_its_rounds(folder / "rounds", whole)
+    assert most > 1  # some kill hit a run that had rounds
 
 
 def test_run_killed_at_random_moments_ends_as_the_uninterrupted_one(tmp_path):

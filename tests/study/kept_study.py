@@ -45,4 +45,10 @@ class Kept:
         self, text: str = TEXT, exclude: tuple[str, ...] = (), include: tuple[str, ...] = ()
     ) -> StudyRecord:
         study, known = self.load(text), known_record(self.runs, "two")
-        return keep(with_exclusions(study, known, exclude, include), self.runs, known)
+        return keep(
+            with_exclusions(study, known, exclude, include),
+            self.runs,
+            known,
+            "boostlora ablate s",
+            runs_cells=True,
+        )

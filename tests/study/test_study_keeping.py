@@ -49,7 +49,7 @@ def test_chosen_words_stand_for_cells(situation: str) -> None:
 def test_chosen_word_that_stands_for_none_is_told(word: str) -> None:
     with pytest.raises(UsageError) as caught:
         chosen(CELLS, [word])
-    told = f'no cell is meant by "{word}"; say an arm (rotate, fixed, seed=3), a block, seed=N, or the beginning of a hash'
+    told = f'no cell is meant by "{word}"; say an arm ("rotate", "fixed", "seed=3"), a block, seed=N, or the beginning of a hash'
     assert str(caught.value).startswith(told)
     assert str(caught.value).endswith('did you mean "rotate"?') == (word == "rotat")
 
