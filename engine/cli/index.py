@@ -25,14 +25,15 @@ def command(sql: str | None, runs_folder: Path, rebuild: bool, as_json: bool) ->
             rounds  path, round, status, scale, failures, forgotten, fixed, parameters, SPLIT_accuracy, SPLIT_loss,
                     rank, effective_rank, overlap, seconds
             options path, key (such as basis.use), value (JSON)
+            cells   study, arm, block, seed, tuning (JSON), excluded, path
 
     \b
-    boostlora index "SELECT value, AVG(test_accuracy) FROM runs JOIN options USING (path)
-                     WHERE key = 'basis.use' GROUP BY value"
+    boostlora index "SELECT arm, AVG(test_accuracy) FROM cells JOIN runs USING (path)
+                     WHERE study = 'bases' GROUP BY arm"
 
     The files are the truth: the index can be removed at any time.
     """  # noqa: D301 - click reads the backspace
-    from ..record.index import Index
+    from ..study.index import Index
 
     index = Index(runs_folder)
     found = index.refresh(rebuild=rebuild)

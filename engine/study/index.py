@@ -1,4 +1,4 @@
-"""An SQLite index of all runs, for questions over thousands of them; it is made from the files, and can be thrown away."""
+"""An SQLite index of all runs and studies, for questions over thousands; made from the files, it can be thrown away."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from typing import Any
 import attrs
 
 from ..errors import BoostLoraError, RunError, UsageError
-from .directory import RESULT, ROUNDS, SPEC, RunDirectory
-from .rounds import RoundRecord
+from ..record.directory import RESULT, ROUNDS, SPEC, RunDirectory
+from ..record.rounds import RoundRecord
+from .record import FOLDER, RECORD, StudyRecord
 
 FILE = "index.sqlite"
-VERSION = 1
+VERSION = 2
 """Of the tables; an index of another version is made anew."""
 SPLITS = ("train", "validation", "test")
 
 TABLES = """
 CREATE TABLE runs (path TEXT PRIMARY KEY, name TEXT, hash TEXT, status TEXT, reason TEXT, seed INTEGER, rounds INTEGER,
   planned INTEGER, best_round INTEGER, test_accuracy REAL, test_loss REAL, validation_accuracy REAL, validation_loss REAL,
-  parameters INTEGER, rank INTEGER, seconds REAL, created TEXT, digest TEXT, stamp TEXT);
+  parameters INTEGER, rank INTEGER, seconds REAL, created TEXT, digest TEXT);
+CREATE TABLE stamps (path TEXT PRIMARY KEY, stamp TEXT);
 CREATE TABLE rounds (path TEXT, round INTEGER, status TEXT, scale REAL, failures INTEGER, forgotten INTEGER, fixed INTEGER,
   parameters INTEGER, train_accuracy REAL, train_loss REAL, validation_accuracy REAL, validation_loss REAL,
   test_accuracy REAL, test_loss REAL, rank INTEGER, effective_rank REAL, overlap REAL, seconds REAL,
   PRIMARY KEY (path, round));
 CREATE TABLE options (path TEXT, key TEXT, value TEXT, PRIMARY KEY (path, key));
 CREATE INDEX options_by_key ON options (key, value);
+CREATE TABLE cells (study TEXT, arm TEXT, block TEXT, seed INTEGER, tuning TEXT, excluded INTEGER, path TEXT);
 """
 
 
@@ -50,7 +53,7 @@ class Index:
     """The index of a folder of runs, in `index.sqlite` there.
 
     Tables: `runs` (a line a run), `rounds` (a line a round), `options` (a line a key of a run's spec, `optimizer.lr`, its
-    value as JSON); `path` is `NAME/HASH` in all of them. Ranks are the largest over sites, effective ranks the mean.
+    value as JSON), `cells` (a line a cell of a study, its tuning as JSON); `path` is `NAME/HASH` in all of them. Ranks are the largest over sites, effective ranks the mean.
     """
 
     runs: Path
@@ -86,7 +89,7 @@ class Index:
         return False
 
     def _refresh(self, database: sqlite3.Connection) -> Refreshed:
-        known = dict(database.execute("SELECT path, stamp FROM runs"))
+        known = dict(database.execute("SELECT path, stamp FROM stamps"))
         found = {f"{s.parent.parent.name}/{s.parent.name}": s.parent for s in self.runs.glob(f"*/*/{SPEC}")}
         read, unreadable = 0, list[str]()
         for path, folder in found.items():
@@ -102,8 +105,12 @@ class Index:
         gone = known.keys() - found.keys()
         for path in gone:
             _forget(database, path)
+        unreadable += _read_studies(database, self.runs)
         return Refreshed(
-            runs=len(found) - len(unreadable), read=read, removed=len(gone), unreadable=tuple(unreadable)
+            runs=database.execute("SELECT COUNT(*) FROM runs").fetchone()[0],
+            read=read,
+            removed=len(gone),
+            unreadable=tuple(unreadable),
         )
 
     def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -115,7 +122,7 @@ class Index:
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except sqlite3.Error as error:
             raise UsageError(
-                f"{error}; tables: runs, rounds, options (see them with .schema, or --help)"
+                f"{error}; tables: runs, rounds, options, cells; their columns: boostlora index --help"
             ) from error
 
 
@@ -130,7 +137,7 @@ def _stamp(folder: Path) -> str:
 
 
 def _forget(database: sqlite3.Connection, path: str) -> None:
-    for table in ("runs", "rounds", "options"):
+    for table in ("runs", "rounds", "options", "stamps"):
         database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608 - names of our own
 
 
@@ -144,13 +151,30 @@ def _insert(database: sqlite3.Connection, path: str, stamp: str, directory: RunD
         *((last.test.accuracy, last.test.loss) if last else (None, None)),
         *((last.validation.accuracy, last.validation.loss) if last else (None, None)),
         *(sum(r.parameters for r in records if r.scale), _rank(last), sum(_seconds(r) for r in records)),
-        *((directory.provenance() or {}).get("created"), directory.digest, stamp),
+        *((directory.provenance() or {}).get("created"), directory.digest),
     )
     _put(database, "runs", row)
+    _put(database, "stamps", (path, stamp))
     for record in records:
         _put(database, "rounds", _round(path, record))
     for key, value in _options(tree):
         _put(database, "options", (path, key, json.dumps(value)))
+
+
+def _read_studies(database: sqlite3.Connection, runs: Path) -> list[str]:
+    """Every study's cells, read anew each time: they are few files; those that cannot be read, with what is wrong."""
+    database.execute("DELETE FROM cells")
+    unreadable = list[str]()
+    for path in sorted(runs.glob(f"*/{FOLDER}/{RECORD}")):
+        try:
+            study = StudyRecord.read(path.parent)
+        except BoostLoraError as error:
+            unreadable.append(str(error))
+            continue
+        for cell in study.cells:
+            place = (study.name, cell.arm, cell.block, cell.seed, json.dumps(cell.tuning))
+            _put(database, "cells", (*place, int(cell.key in study.excluded), cell.folder))
+    return unreadable
 
 
 def _round(path: str, record: RoundRecord) -> tuple[Any, ...]:

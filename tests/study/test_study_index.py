@@ -8,8 +8,19 @@ import pytest
 
 from boostlora.engine.errors import UsageError
 from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.index import FILE, Index
+from boostlora.engine.study.index import FILE, Index
 
+STUDY = """
+extends = "quickstart"
+name = "few"
+rounds = 1
+model = { hidden = [16, 12], epochs = 5 }
+adapter = { rank = 2 }
+optimizer.steps = 5
+[ablate]
+grid."basis.use" = ["rotate", "fixed"]
+seeds = 2
+"""
 TINY = ("rounds=2", "model.hidden=[16, 12]", "model.epochs=5", "adapter.rank=2", "optimizer.steps=5")
 
 
@@ -117,3 +128,16 @@ def test_index_command_answers(runs, boostlora):
     assert (wrong.returncode, wrong.stderr.startswith("error: ")) == (2, True)
     nowhere = boostlora("index", "--runs", "nowhere")
     assert (nowhere.returncode, "no such folder" in nowhere.stderr) == (2, True)
+
+
+def test_index_knows_the_cells_of_studies(tmp_path, boostlora):
+    (tmp_path / "few.toml").write_text(STUDY)
+    assert boostlora("ablate", "few.toml", "--exclude", "seed=1").returncode == 0
+    places = "SELECT arm, cells.seed, excluded, status FROM cells LEFT JOIN runs USING (path)"
+    told = json.loads(boostlora("index", f"{places} ORDER BY arm, cells.seed", "--json").stdout)
+    assert [list(row.values()) for row in told] == [
+        ["fixed", 0, 0, "completed"],
+        ["fixed", 1, 1, None],
+        ["rotate", 0, 0, "completed"],
+        ["rotate", 1, 1, None],
+    ]

@@ -1,0 +1,97 @@
+"""What a study keeps, replaces and refuses: its record, its exclusions, its name."""
+
+import json
+import re
+
+import pytest
+from tiny_study import TINY, write
+
+ABSENT = """
+import attrs
+from boostlora.engine.errors import UsageError
+from boostlora.engine.hookspecs import hookimpl
+
+
+@attrs.frozen
+class Absent:
+    def check(self):
+        raise UsageError("its library is missing")
+
+    def follow(self, run):
+        raise NotImplementedError
+
+
+@hookimpl
+def register_trackers(register):
+    register("absent", Absent)
+"""
+
+
+@pytest.fixture
+def small(tmp_path, boostlora):
+    """A finished study of three cells, in the test's folder."""
+    write(tmp_path, TINY.replace("seeds = 2", "seeds = 1").replace("rounds = 3", "rounds = 1"))
+    assert boostlora("ablate", "tiny.toml").returncode == 0
+    return tmp_path
+
+
+def test_fresh_run_that_is_refused_costs_nothing_that_is_there(small, boostlora):
+    (small / "plain.toml").write_text((small / "tiny.toml").read_text().partition("[ablate]")[0])
+    (small / "absent.py").write_text(ABSENT)
+    options = ("--plugin", "absent.py", "--set", "sampler.use=all")
+    assert boostlora("run", "plain.toml", *options).returncode == 0
+    before = sorted(path.name for path in (small / "runs/tiny").iterdir())
+    done = boostlora("run", "plain.toml", *options, "--fresh", "--track", "absent")
+    assert (done.returncode, done.stderr) == (2, "error: its library is missing\n")
+    assert sorted(path.name for path in (small / "runs/tiny").iterdir()) == before
+
+
+def test_exclusions_are_told_by_check_and_status(small, boostlora):
+    assert boostlora("ablate", "tiny.toml", "--exclude", "random", "--quiet").returncode == 0
+    assert "3 arms · 1 seed · 2 cells (1 excluded)" in boostlora("check", "tiny.toml").stdout
+    assert "1 cells are excluded" in boostlora("status", "tiny").stdout
+
+
+def test_resolved_study_is_one_text_that_gives_the_same_cells(small, boostlora):
+    (small / "whole.toml").write_text(boostlora("check", "tiny.toml", "--resolved").stdout)
+    assert "extends" not in (small / "whole.toml").read_text()
+    assert "3 of 3 cells cached" in boostlora("ablate", "whole.toml").stdout
+
+
+def test_other_study_of_the_same_name_is_warned_of(small, boostlora):
+    text = (small / "tiny.toml").read_text().replace("steps = 5", "steps = 6")
+    done = boostlora("ablate", write(small, text, "other.toml"))
+    assert 'warning: another study was called "tiny"' in done.stderr
+    assert len(list((small / "runs/tiny/study").glob("study-*.json"))) == 1
+    more = boostlora("ablate", "other.toml", "--set", "ablate.seeds=2")
+    assert "warning" not in more.stderr
+
+
+def test_executor_of_cells_that_are_all_there_stays_recorded(small, boostlora):
+    done = boostlora("ablate", "tiny.toml", "--executor", "slurm")
+    assert re.search(r"^rotate ", done.stdout, re.MULTILINE)
+    assert json.loads((small / "runs/tiny/study/study.json").read_text())["executor"] == "local"
+
+
+def test_report_says_the_command_without_what_was_excluded_once(small, boostlora):
+    boostlora("ablate", "tiny.toml", "--set", "ablate.seeds=2", "--exclude", "random")
+    assert boostlora("report", "tiny", "--format", "md").returncode == 0
+    told = (small / "runs/tiny/report/report.md").read_text()
+    assert "boostlora ablate tiny.toml --set ablate.seeds=2\n" in told
+
+
+def test_description_is_of_the_study_itself(small, boostlora):
+    assert "boosted in fresh directions" not in boostlora("check", "tiny.toml").stdout
+    own = TINY.replace("rounds = 3", 'rounds = 3\ndescription = "my question"')
+    write(small, own, "own.toml")
+    assert "my question" in boostlora("check", "own.toml", "--set", "ablate.seeds=1").stdout
+
+
+def test_failures_are_told_once_for_each_cause(small, boostlora):
+    text = (small / "tiny.toml").read_text().replace("steps = 5", "steps = 5\nlr = 1e300")
+    write(small, text, "hot.toml")
+    done = boostlora("ablate", "hot.toml", "--set", "name=hot")
+    assert done.returncode == 3
+    told = boostlora("status", "hot").stdout
+    assert 1 <= told.count("failed: round 1 was refused") <= 3
+    assert "again: boostlora ablate runs/hot/study/study.toml --retry" in told
