@@ -34,6 +34,7 @@ def analyse(runs: Path, study: StudyRecord, *, curves: bool = True) -> Analysis:
             for reading in readings
         ),
         notes=notes_of(study, readings, choices, comparisons),
+        candidates=tuple(candidate for choice in choices for candidate in choice.candidates),
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import attrs
 
 from ..judging import badness
-from ..study.record import StudyRecord
+from ..study.record import CellRecord, StudyRecord
+from .estimating import estimates
+from .model import Candidate
 from .reading import Reading
 from .wording import count_text
 
@@ -26,6 +29,8 @@ class Choice:
     """Its finished cells, in the order of the study's seeds."""
     note: str = ""
     """What is to be said of the choice."""
+    candidates: tuple[Candidate, ...] = ()
+    """All tunings among which it was chosen, in the study's order; empty where nothing is tuned."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -59,15 +64,53 @@ def _choice(study: StudyRecord, arm: str, block: str, tunings: Sequence[Sequence
     finished = [kept for kept in (_finished(study, tuning) for tuning in tunings) if kept]
     if not finished:
         only = dict(tunings[0][0].cell.tuning) if len(tunings) == 1 else {}
-        return Choice(arm=arm, block=block, tuning=only, readings=())
+        candidates = _candidates(study, tunings, frozenset(), only)
+        return Choice(arm=arm, block=block, tuning=only, readings=(), candidates=candidates)
     shared = set.intersection(*({r.cell.seed for r in tuning} for tuning in finished))
-    # Where the tunings share no seed, each is judged by its own: a worse comparison, but the only one there is.
-    scores = [
-        _score(study, [r for r in tuning if not shared or r.cell.seed in shared]) for tuning in finished
-    ]
+    scores = [_score(study, _judged(tuning, shared)) for tuning in finished]
     best = finished[scores.index(min(scores))]
-    note = "" if len(tunings) == 1 else _note(study, len(tunings), len(finished), len(shared))
-    return Choice(arm=arm, block=block, tuning=dict(best[0].cell.tuning), readings=tuple(best), note=note)
+    chosen = dict(best[0].cell.tuning)
+    return Choice(
+        arm=arm,
+        block=block,
+        tuning=chosen,
+        readings=tuple(best),
+        note="" if len(tunings) == 1 else _note(study, len(tunings), len(finished), len(shared)),
+        candidates=_candidates(study, tunings, shared, chosen),
+    )
+
+
+def _candidates(
+    study: StudyRecord, tunings: Sequence[Sequence[Reading]], shared: AbstractSet[int], chosen: dict[str, Any]
+) -> tuple[Candidate, ...]:
+    """Every tuning with what it was judged by; none where nothing is tuned."""
+    return tuple(
+        _candidate(study, tuning[0].cell, _judged(_finished(study, tuning), shared), chosen)
+        for tuning in tunings
+        if tuning[0].cell.tuning
+    )
+
+
+def _candidate(
+    study: StudyRecord, cell: CellRecord, judged: Sequence[Reading], chosen: dict[str, Any]
+) -> Candidate:
+    metrics = [{study.metric: getattr(reading.record.validation, study.metric)} for reading in judged]
+    return Candidate(
+        arm=cell.arm,
+        block=cell.block,
+        tuning=dict(cell.tuning),
+        validation=estimates(metrics, study.confidence).get(study.metric),
+        seeds=tuple(reading.cell.seed for reading in judged),
+        chosen=cell.tuning == chosen,
+    )
+
+
+def _judged(finished: Sequence[Reading], shared: AbstractSet[int]) -> list[Reading]:
+    """The cells by which a tuning is judged: those of the seeds that all tunings have finished.
+
+    Where the tunings share no seed, each is judged by its own: a worse comparison, but the only one there is.
+    """
+    return [reading for reading in finished if not shared or reading.cell.seed in shared]
 
 
 def _finished(study: StudyRecord, tuning: Iterable[Reading]) -> list[Reading]:

@@ -14,6 +14,7 @@ from .choosing import Choice
 from .model import Axis, Curve
 from .quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of
 from .reading import Reading
+from .rows import lookup
 
 RESAMPLES = 1999
 """Bootstrap samples of a band: fewer than a table's intervals have, since there are so many bands. The ends of a curve may
@@ -35,7 +36,7 @@ def curves_of(study: StudyRecord, choice: Choice) -> list[Curve]:
     if not choice.readings:
         return []
     length = max(len(reading.records) for reading in choice.readings)
-    axes = _stack([_axes(reading.records) for reading in choice.readings], length)
+    axes = _stack([_axes(reading) for reading in choice.readings], length)
     tables = _stack([_quantities(reading) for reading in choice.readings], length)
     x = _on_axes(axes)
     names = list(tables)
@@ -59,17 +60,20 @@ def _on_axes(axes: Mapping[str, NDArray[np.float64]]) -> dict[Axis, tuple[float,
     """Means over seeds by axis; the axis of rounds is the same for all."""
     length = axes["seconds"].shape[1]
     x: dict[Axis, tuple[float, ...]] = {"round": tuple(float(number) for number in range(length))}
-    names: tuple[Axis, ...] = ("rank", "parameters", "seconds")
+    names: tuple[Axis, ...] = ("rank", "parameters", "steps", "seconds")
     x.update({name: _floats(axes[name].mean(axis=0)) for name in names if name in axes})
     return x
 
 
-def _axes(records: Sequence[RoundRecord]) -> Course:
-    """Rank, numbers trained and time, from the beginning to the end of every round."""
+def _axes(reading: Reading) -> Course:
+    """Rank, numbers trained, optimiser steps and time, from the beginning to the end of every round."""
+    records = reading.records
     trained = np.cumsum([parameters([record]) for record in records], dtype=np.float64)
     time = np.cumsum([seconds(record) for record in records], dtype=np.float64)
     rank = _complete("rank", [shape_of(record).get("rank") for record in records])
-    return {"parameters": trained, "seconds": time, **rank}
+    each = lookup(reading.spec, "optimizer.steps")
+    steps = {"steps": each * np.arange(len(records), dtype=np.float64)} if isinstance(each, int) else {}
+    return {"parameters": trained, "seconds": time, **rank, **steps}
 
 
 def _quantities(reading: Reading) -> Course:

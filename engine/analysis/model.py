@@ -10,7 +10,7 @@ from ..record.rounds import RoundRecord
 from ..study.record import StudyRecord
 from ..study.states import CellState
 
-Axis = Literal["round", "rank", "parameters", "seconds"]
+Axis = Literal["round", "rank", "parameters", "steps", "seconds"]
 Verdict = Literal["better", "worse", "unclear", "too few seeds", "one seed"]
 
 
@@ -94,6 +94,23 @@ class Row:
 
 
 @attrs.frozen(kw_only=True)
+class Candidate:
+    """An arm in a block at one tuning, as it was judged: on validation, and by nothing else."""
+
+    arm: str
+    block: str
+    tuning: dict[str, Any]
+    """The values of the tuned keys."""
+    validation: Estimate | None
+    """The study's metric on validation at the counted round, over `seeds`; None where none has finished. There is no number
+    of the test split here, so that nobody chooses by it."""
+    seeds: tuple[int, ...]
+    """The seeds by which it was judged: finished at every tuning of the arm that finished any, else its own."""
+    chosen: bool
+    """Whether its arm is reported at it."""
+
+
+@attrs.frozen(kw_only=True)
 class Curve:
     """A quantity after every round, mean over the seeds of a row with a bootstrap band."""
 
@@ -103,7 +120,8 @@ class Curve:
     """`test.accuracy`, `test.loss`, `validation.accuracy`, `validation.loss`, `train.accuracy`, `rank`, `effective_rank`,
     `overlap`, `forgotten`, `failures`, …"""
     x: dict[Axis, tuple[float, ...]]
-    """Mean over seeds at every round: the round itself, cumulative rank, parameters trained so far, seconds so far."""
+    """Mean over seeds at every round: the round itself, cumulative rank, parameters trained so far, optimiser steps so
+    far (rounds played times the spec's `optimizer.steps`; absent where a spec names none), seconds so far."""
     mean: tuple[float, ...]
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
@@ -133,3 +151,5 @@ class Analysis:
     cells: tuple[CellView, ...]
     notes: tuple[str, ...]
     """Honest words on the whole: failed and missing cells, too few seeds, how many comparisons were corrected for."""
+    candidates: tuple[Candidate, ...] = ()
+    """What every arm was tuned over, block by block, in the study's order; empty where nothing is tuned."""

@@ -162,8 +162,8 @@ def _narrow(choices: Sequence[Choice]) -> Iterable[str]:
     counts = [len(choice.seeds) for choice in choices if len(choice.seeds) > 1]
     if counts and min(counts) < NARROW:
         yield (
-            f"bootstrap intervals over fewer than {NARROW} seeds are too narrow: over 5 seeds a nominal 95 % interval "
-            "covers about 84 %; the p-values do not depend on them"
+            f"bootstrap intervals over fewer than {NARROW} seeds are too narrow (with 5 seeds, for example, a nominal "
+            "95 % interval covers about 84 %); the p-values do not depend on them"
         )
 
 

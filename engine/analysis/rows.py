@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..record.rounds import RoundRecord
-from ..statistics.bootstrap import bca_many
 from ..study.record import Arm, StudyRecord
 from .choosing import Choice
-from .model import Comparison, Estimate, Row
+from .estimating import estimates
+from .model import Comparison, Row
 from .quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of
 from .reading import Reading
 
@@ -31,27 +29,6 @@ def row_of(study: StudyRecord, choice: Choice, comparison: Comparison | None) ->
         metrics=estimates([cell_metrics(reading) for reading in choice.readings], study.confidence),
         comparison=comparison,
     )
-
-
-def estimates(cells: Sequence[Mapping[str, float]], confidence: float) -> dict[str, Estimate]:
-    """Mean and interval of every metric that all cells have.
-
-    One that some cell lacks is left out: a mean over other seeds than the row's would stand beside those of its seeds.
-    """
-    if not cells:
-        return {}
-    names = [name for name in cells[0] if all(name in cell for cell in cells)]
-    columns = [tuple(float(cell[name]) for cell in cells) for name in names]
-    intervals = bca_many(np.array(columns, dtype=np.float64).reshape(len(names), len(cells)), confidence)
-    return {
-        name: Estimate(
-            mean=float(np.mean(values)),
-            low=None if interval is None else interval[0],
-            high=None if interval is None else interval[1],
-            values=values,
-        )
-        for name, values, interval in zip(names, columns, intervals, strict=True)
-    }
 
 
 def cell_metrics(reading: Reading) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from .model import Analysis, CellView, Row
+from .model import Analysis, CellView
 
 
 def summary(analysis: Analysis) -> dict[str, Any]:
@@ -21,6 +21,10 @@ def summary(analysis: Analysis) -> dict[str, Any]:
     `metrics` by name, each `{mean, low, high, values}`; and `comparison`, null or with `seeds`, `difference` `{mean, low, high,
     values}`, `relative`, `wins`, `p`, `p_holm`, `smallest_p`, `verdict`, `words` and `examples`: null or `{only_arm,
     only_baseline, both, neither, p, test, low, high}`.
+
+    `candidates`: one a block, arm and tuning that was tried, with `arm`, `block`, `tuning`, `seeds` (by which it was judged),
+    `validation` (the study's metric on validation, null or `{mean, low, high, values}`) and `chosen`; empty where nothing is
+    tuned. It has nothing of the test split, which has no say in the choice.
 
     `cells`: one a cell, with `key`, `arm`, `block`, `seed`, `tuning`, `folder`, `status`, `rounds`, `ended`, `cause`,
     `selected`.
@@ -46,15 +50,12 @@ def summary(analysis: Analysis) -> dict[str, Any]:
             "arms": [arm.label for arm in study.arms],
             "blocks": [block.label for block in study.blocks],
         },
-        "rows": [_row(row) for row in analysis.rows],
+        "rows": [attrs.asdict(row) for row in analysis.rows],
+        "candidates": [attrs.asdict(candidate) for candidate in analysis.candidates],
         "cells": [_cell(cell) for cell in analysis.cells],
         "notes": analysis.notes,
     }
     return _plain(content)
-
-
-def _row(row: Row) -> dict[str, Any]:
-    return attrs.asdict(row)
 
 
 def _cell(view: CellView) -> dict[str, Any]:

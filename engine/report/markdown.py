@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from ..analysis.model import Analysis
 from . import words
-from .table import MARKS, TableCell, main_table
+from .table import LEGEND, MARKS, MainTable, TableCell, main_table
+from .tuning import tuning_table
 
 SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -21,16 +22,18 @@ def escaped(text: str) -> str:
 def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:
     """The whole report; `figures` are files beside it that it shows."""
     found = words.answer(analysis)
-    study = analysis.study
+    study, tuning = analysis.study, tuning_table(analysis)
     parts = [
         f"# {escaped(study.name)}",
         escaped(study.description),
         escaped(found.lead),
         _listed(f"**{escaped(place)}**: {escaped(said)}" for place, said in found.sentences),
         "## Results",
-        _table(analysis),
+        _table(main_table(analysis)),
+        f"{LEGEND}." if any(row.comparison for row in analysis.rows) else "",
         "\n".join(f"![{alt}]({name})" for name, alt in _shown(figures)),
         _listed(escaped(note) for note in found.notes),
+        *(("## Tuning", escaped(words.tuning(analysis)), _table(tuning)) if tuning else ()),
         "## How this was computed",
         escaped(" ".join(words.methods(analysis))),
         _listed(f"**{escaped(arm)}**: {_code(values)}" for arm, values in words.arms(analysis) if values),
@@ -60,8 +63,7 @@ def _shown(figures: Sequence[str]) -> list[tuple[str, str]]:
     return list(shown.values())
 
 
-def _table(analysis: Analysis) -> str:
-    table = main_table(analysis)
+def _table(table: MainTable) -> str:
     lines = [
         [escaped(column.title) for column in table.columns],
         ["--:" if column.numeric else ":--" for column in table.columns],

@@ -10,9 +10,10 @@ from ..analysis.quantities import metrics_of_splits
 from . import words
 from .payload import island
 from .pictures import every_seed, forest
-from .quantities import with_unit
+from .quantities import together, with_unit
 from .sheets import counted
-from .table import MARKS, main_table, metric_name, settings
+from .table import LEGEND, MARKS, main_table, metric_name, settings
+from .tuning import tuning_table
 
 PACKAGE = __name__.rpartition(".")[0]
 SCRIPTS = ("dom.js", "formats.js", "scales.js", "chart.js", "curves.js", "sorting.js", "cells.js", "start.js")
@@ -30,6 +31,7 @@ def html(analysis: Analysis) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["together"] = together
     return environment.get_template("page.html").render(_content(analysis))
 
 
@@ -48,6 +50,9 @@ def _content(analysis: Analysis) -> dict[str, Any]:
         "table": main_table(analysis),
         "rows": analysis.rows,
         "marks": MARKS,
+        "legend": LEGEND,
+        "tuning": tuning_table(analysis),
+        "about_tuning": words.tuning(analysis),
         "forest": forest(analysis),
         "seeds": every_seed(analysis),
         "curves": bool(analysis.curves),

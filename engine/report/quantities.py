@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 
 from ..analysis import wording
 from ..analysis.model import Axis
 
 MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+APART = re.compile(
+    r"(?<=\d) (?=(?:%|points?|nats?|MiB|s)(?![\w%]))|(?<=\bp) (?=[=<≤] ?\d)|(?<=\bp [=<≤]) (?=\d)"
+)
+"""The spaces of `95 %`, `200 points` and `p = 0.03`."""
 
 
 @attrs.frozen
@@ -42,6 +49,7 @@ AXES: dict[Axis, str] = {
     "round": "Round",
     "rank": "Cumulative rank",
     "parameters": "Numbers trained so far",
+    "steps": "Optimiser steps",
     "seconds": "Seconds so far",
 }
 
@@ -60,6 +68,11 @@ def titled(name: str) -> str:
     """The title with its unit, which stays with the last word: `Test accuracy, %`."""
     unit = wording.unit_of(name)
     return f"{quantity(name).title},\N{NO-BREAK SPACE}{unit}" if unit else quantity(name).title
+
+
+def together(text: str) -> str:
+    """A text whose numbers stay on one line with their units."""
+    return APART.sub("\N{NO-BREAK SPACE}", text)
 
 
 def set_in_type(text: str) -> str:

@@ -14,6 +14,9 @@ from .quantities import NOTHING, interval, quantity, set_in_type, signed, titled
 MARKS = {"better": "▲", "worse": "▼", "unclear": "○", "too few seeds": "○", "one seed": "○"}
 """Beside a difference, so that a verdict can be told without colour."""
 
+LEGEND = "▲ better, ▼ worse, ○ not told apart: unclear, or too few seeds (or only one) to tell"
+"""What the marks mean."""
+
 
 @attrs.frozen(kw_only=True)
 class TableCell:

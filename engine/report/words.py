@@ -87,7 +87,7 @@ PLURAL: dict[Verdict, tuple[str, str]] = {
 
 
 def methods(analysis: Analysis) -> tuple[str, ...]:
-    """The statistics, in three sentences or four."""
+    """The statistics, in a few sentences."""
     study = analysis.study
     name = quantity(metric_name(study)).title.lower()
     model = "after the last round" if study.at == "last" else "of the round that is best on validation"
@@ -111,9 +111,36 @@ def methods(analysis: Analysis) -> tuple[str, ...]:
             "their p is exact McNemar's with one seed, and with several that of a permutation test that keeps all seeds "
             "of an example together."
         )
+    said += _uncorrected(analysis)
     if any(row.tuned for row in analysis.rows):
         said.append("Tuned values are chosen for every arm on validation, never on the test split.")
     return tuple(said)
+
+
+def _uncorrected(analysis: Analysis) -> list[str]:
+    """What is shown several times over, and not corrected for that."""
+    name = metric_name(analysis.study)
+    intervals = sum(name in row.metrics and row.metrics[name].low is not None for row in analysis.rows)
+    tests = sum(row.comparison is not None and row.comparison.examples is not None for row in analysis.rows)
+    if intervals > 1 and tests > 1:
+        return [
+            "Neither the intervals nor the p of fixed and broken are corrected for the number of comparisons."
+        ]
+    if intervals > 1:
+        return ["The intervals are not corrected for the number of comparisons."]
+    return ["The p of fixed and broken is not corrected for the number of comparisons."] if tests > 1 else []
+
+
+def tuning(analysis: Analysis) -> str:
+    """What the table of candidates shows."""
+    metric = quantity(f"validation.{analysis.study.metric}").title.lower()
+    model = (
+        "after the last round" if analysis.study.at == "last" else "of the round that is best on validation"
+    )
+    return (
+        f"Every candidate with its {metric} {model}: mean and {100 * analysis.study.confidence:g} % interval over the seeds "
+        "by which it was judged. Each arm is reported at the candidate that is best here; the test split had no say in it."
+    )
 
 
 def tested(analysis: Analysis) -> int:

@@ -1,5 +1,5 @@
 import pytest
-from synthetic_study import BASE, NUMBERS, RANK, make_study
+from synthetic_study import BASE, NUMBERS, RANK, STEPS, make_study
 
 from boostlora.engine.analysis.analysing import analyse
 
@@ -33,7 +33,29 @@ def test_a_curve_has_all_axes(tmp_path):
     assert curve.x["round"] == (0, 1, 2, 3, 4)
     assert curve.x["rank"] == curve.mean == tuple(RANK * n for n in range(5))
     assert curve.x["parameters"] == tuple(NUMBERS * n for n in range(5))
+    assert curve.x["steps"] == tuple(STEPS * n for n in range(5))
     assert curve.x["seconds"] == pytest.approx([0.1 + 0.6 * n for n in range(5)])
+
+
+def test_steps_are_of_each_cells_own_spec_and_stop_where_its_run_stops(tmp_path):
+    study = make_study(tmp_path, arms={"a": 0.7}, seeds=2, examples=20, stops={("a", 1): 2})
+    spec = tmp_path / study.cells[1].folder / "spec.toml"
+    spec.write_text(spec.read_text().replace(f"steps = {STEPS}", "steps = 100"))
+    curve = analyse(tmp_path, study).curves[0]
+    assert curve.x["steps"] == (
+        0,
+        (STEPS + 100) / 2,
+        (2 * STEPS + 200) / 2,
+        (3 * STEPS + 200) / 2,
+        (4 * STEPS + 200) / 2,
+    )
+
+
+def test_a_curve_of_specs_without_steps_has_no_such_axis(tmp_path):
+    study = make_study(tmp_path, arms={"a": 0.7}, seeds=1, examples=20)
+    spec = tmp_path / study.cells[0].folder / "spec.toml"
+    spec.write_text(spec.read_text().replace(f"steps = {STEPS}\n", ""))
+    assert "steps" not in analyse(tmp_path, study).curves[0].x
 
 
 def test_a_curve_of_one_seed_has_no_band(tmp_path):

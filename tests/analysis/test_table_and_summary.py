@@ -68,7 +68,7 @@ def test_table_lines_drop_columns_until_they_fit(analysis, width):
 def test_summary_is_json_and_has_the_keys_it_promises(analysis):
     content = summary(analysis)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert set(content) == {"study", "rows", "cells", "notes"}
+    assert set(content) == {"study", "rows", "candidates", "cells", "notes"}
     assert content["study"]["seeds"] == [0, 1, 2]
     assert content["study"]["arms"] == ["a", "b"]
     row = content["rows"][1]
@@ -83,6 +83,8 @@ def test_summary_is_json_and_has_the_keys_it_promises(analysis):
         "only_arm", "only_baseline", "both", "neither", "p", "test", "low", "high",
     }  # fmt: skip
     assert content["rows"][0]["comparison"] is None
+    assert set(content["candidates"][0]) == {"arm", "block", "tuning", "validation", "seeds", "chosen"}
+    assert set(content["candidates"][0]["validation"]) == {"mean", "low", "high", "values"}
     failed = [cell for cell in content["cells"] if cell["status"] == "failed"]
     assert len(failed) == 4
     assert failed[0]["cause"] == "round 1 was refused: loss is not finite"
@@ -119,7 +121,10 @@ def test_notes_tell_of_cells_that_are_not_finished(tmp_path):
         ({"at": "best"}, "best on validation"),
         ({"seeds": 3}, "3 seeds cannot bring p below 0.25 for 1 comparison"),
         ({"seeds": 3}, "6 seeds could bring it to 0.05 or less"),
-        ({"seeds": 3}, "bootstrap intervals over fewer than 10 seeds are too narrow"),
+        (
+            {"seeds": 3},
+            "intervals over fewer than 10 seeds are too narrow (with 5 seeds, for example, a nominal 95 % interval covers",
+        ),
     ],
 )
 def test_notes_warn_of_what_the_study_cannot_tell(tmp_path, options, words):

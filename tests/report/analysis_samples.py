@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from sample_records import METRICS, estimate, record, value
+from sample_records import METRICS, candidates_of, comparison_of, estimate, record, value
 
 from boostlora.engine.analysis.model import (
     Analysis,
     CellView,
-    Comparison,
     Curve,
-    ExampleComparison,
     Row,
 )
 from boostlora.engine.study.record import Arm, Block, CellRecord, StudyRecord
@@ -84,7 +82,14 @@ class Sample:
             },
         )
         rows = self._rows(cells)
-        return Analysis(study=study, rows=rows, curves=self._curves(cells), cells=cells, notes=self.notes)
+        return Analysis(
+            study=study,
+            rows=rows,
+            curves=self._curves(cells),
+            cells=cells,
+            notes=self.notes,
+            candidates=candidates_of(cells, self.tuned, self.metric),
+        )
 
     def _cells(self) -> tuple[CellView, ...]:
         views = list[CellView]()
@@ -165,7 +170,7 @@ class Sample:
         others = {v.state.cell.seed: v for v in self._finished(cells, self.arms[0], block)}
         paired = [(view, others[s]) for s, view in zip(seeds, views, strict=True) if s in others]
         if base is not None and arm != base and paired:
-            comparison = self._comparison(paired)
+            comparison = comparison_of(paired, self.metric)
         return Row(
             arm=arm,
             block=block,
@@ -177,41 +182,6 @@ class Sample:
             cells=tuple(view.state.cell.key for view in views),
             metrics=metrics,
             comparison=comparison,
-        )
-
-    def _comparison(self, paired: list[tuple[CellView, CellView]]) -> Comparison:
-        name = f"test.{self.metric}"
-        differences = [value(v.records, name) - value(o.records, name) for v, o in paired]
-        difference = estimate(differences)
-        sign = -1 if self.metric == "loss" else 1
-        many = len(paired) > 1
-        verdict = (
-            "better"
-            if sign * difference.mean > 0.05
-            else "worse"
-            if sign * difference.mean < -0.05
-            else "unclear"
-        )
-        return Comparison(
-            seeds=tuple(v.state.cell.seed for v, _ in paired),
-            difference=difference,
-            relative=difference.mean / 0.5,
-            wins=sum(sign * d > 0 for d in differences),
-            p=0.0625 if many else None,
-            p_holm=0.125 if many else None,
-            smallest_p=0.0625 if many else None,
-            examples=ExampleComparison(
-                only_arm=134,
-                only_baseline=27,
-                both=310,
-                neither=69,
-                p=1.3e-5,
-                test="permutation" if many else "mcnemar",
-                low=0.11,
-                high=0.28,
-            ),
-            verdict=verdict if many else "one seed",
-            words=f"{100 * difference.mean:+.1f} points, p = 0.12 after correction for 2 comparisons",
         )
 
     def _curves(self, cells: tuple[CellView, ...]) -> tuple[Curve, ...]:
@@ -235,6 +205,7 @@ class Sample:
                 "round": steps,
                 "rank": tuple(max(views[0].records[int(r)].rank.values()) for r in steps),
                 "parameters": tuple(16 * r for r in steps),
+                "steps": tuple(40 * r for r in steps),
                 "seconds": tuple(0.0312 * r for r in steps),
             },
             mean=tuple(p.mean for p in points),
@@ -262,5 +233,9 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     },
     "ten blocks": {"blocks": tuple(f"angle {10 * i}°" for i in range(1, 11)), "rounds": 5, "seeds": (0, 1, 2)},
     "tuned": {"tuned": (0.01, 0.1), "seeds": (0, 1, 2)},
+    "tuned in blocks": {
+        "tuned": (0.003, 0.01, 0.03), "blocks": ("45°", "90°"), "seeds": tuple(range(8)),
+        "arms": ("fixed", "random", "rotate", "d", "e", "f", "g", "h"), "pending": frozenset(range(8)), "rounds": 5,
+    },
     "loss": {"metric": "loss"},
 }  # fmt: skip

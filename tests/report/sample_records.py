@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from boostlora.engine.analysis.model import Estimate
+from boostlora.engine.analysis.model import Candidate, CellView, Comparison, Estimate, ExampleComparison
 from boostlora.engine.contracts import Metrics
 from boostlora.engine.record.rounds import RoundRecord
 
@@ -73,3 +73,67 @@ def estimate(values: list[float]) -> Estimate:
     spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
     half = 2 * spread / math.sqrt(len(values))
     return Estimate(mean=mean, low=mean - half, high=mean + half, values=tuple(values))
+
+
+def comparison_of(paired: list[tuple[CellView, CellView]], metric: str) -> Comparison:
+    """A comparison of cells with those of the baseline, in plausible words."""
+    name = f"test.{metric}"
+    differences = [value(v.records, name) - value(o.records, name) for v, o in paired]
+    difference = estimate(differences)
+    sign = -1 if metric == "loss" else 1
+    many = len(paired) > 1
+    verdict = (
+        "better"
+        if sign * difference.mean > 0.05
+        else "worse"
+        if sign * difference.mean < -0.05
+        else "unclear"
+    )
+    return Comparison(
+        seeds=tuple(v.state.cell.seed for v, _ in paired),
+        difference=difference,
+        relative=difference.mean / 0.5,
+        wins=sum(sign * d > 0 for d in differences),
+        p=0.0625 if many else None,
+        p_holm=0.125 if many else None,
+        smallest_p=0.0625 if many else None,
+        examples=ExampleComparison(
+            only_arm=134,
+            only_baseline=27,
+            both=310,
+            neither=69,
+            p=1.3e-5,
+            test="permutation" if many else "mcnemar",
+            low=0.11,
+            high=0.28,
+        ),
+        verdict=verdict if many else "one seed",
+        words=f"{100 * difference.mean:+.1f} points, p = 0.12 after correction for 2 comparisons",
+    )
+
+
+def candidates_of(
+    cells: tuple[CellView, ...], tuned: tuple[float, ...], metric: str
+) -> tuple[Candidate, ...]:
+    """Every tuning; what is not the chosen one is a little worse on validation."""
+    groups = dict[tuple[str, str, float], list[CellView]]()
+    for view in cells if tuned else ():
+        cell = view.state.cell
+        groups.setdefault((cell.block, cell.arm, cell.tuning["optimizer.lr"]), []).append(view)
+    found = list[Candidate]()
+    for (block, arm, lr), views in groups.items():
+        there = [view for view in views if view.state.status == "finished"]
+        sign = -1 if metric == "loss" else 1
+        worse = 0.0 if lr == tuned[-1] else 0.05 * sign
+        values = [value(v.records, f"validation.{metric}") - worse for v in there]
+        found.append(
+            Candidate(
+                arm=arm,
+                block=block,
+                tuning={"optimizer.lr": lr},
+                validation=estimate(values) if values else None,
+                seeds=tuple(view.state.cell.seed for view in there),
+                chosen=lr == tuned[-1],
+            )
+        )
+    return tuple(found)

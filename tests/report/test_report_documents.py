@@ -25,9 +25,15 @@ def table_lines(text: str) -> list[str]:
 @pytest.mark.parametrize("name", sorted(SITUATIONS))
 def test_markdown_table_in_every_situation_has_equal_rows(name: str) -> None:
     analysis = sample(**SITUATIONS[name])
-    lines = table_lines(markdown(analysis))
+    results, _, tuning = markdown(analysis).partition("## Tuning")
+    lines = table_lines(results)
     assert len(lines) == 2 + len(analysis.rows)
     assert len({len(UNESCAPED_PIPE.findall(line)) for line in lines}) == 1
+    assert bool(tuning) == bool(analysis.candidates)
+    if tuning:
+        lines = table_lines(tuning)
+        assert len(lines) == 2 + len(analysis.candidates)
+        assert len({len(UNESCAPED_PIPE.findall(line)) for line in lines}) == 1
 
 
 def test_markdown_says_answer_table_and_command() -> None:
@@ -38,6 +44,18 @@ def test_markdown_says_answer_table_and_command() -> None:
     assert "- **random**: +10.8 points, p = 0.12 after correction for 2 comparisons" in text
     assert "| rotate | 5 | 64.5 \\[63.8, 65.3\\] | ▲ +17.3 \\[+16.8, +17.7\\] |" in text
     assert "```bash\nboostlora ablate bases.toml\n```" in text
+
+
+def test_markdown_tables_the_candidates_with_the_chosen_one_marked() -> None:
+    text = markdown(sample(tuned=(0.01, 0.1)))
+    assert "| fixed | lr = 0.01 | 5 | 42.3 \\[41.5, 43.0\\] |  |" in text
+    assert "| fixed | lr = 0.1 | 5 | 47.3 \\[46.5, 48.0\\] | ✓ chosen |" in text
+    assert "the test split had no say in it" in text
+
+
+def test_markdown_says_what_is_not_corrected_for() -> None:
+    said = "Neither the intervals nor the p of fixed and broken are corrected for the number of comparisons."
+    assert said in markdown(sample())
 
 
 def test_markdown_shows_each_figure_once() -> None:

@@ -107,9 +107,26 @@ def test_settings_are_written_as_in_a_spec() -> None:
 
 
 def test_methods_speak_of_tuning_only_where_there_is_some() -> None:
-    assert len(words.methods(sample())) == 3
-    assert len(words.methods(sample(baseline=False))) == 1
+    assert not any("Tuned" in said for said in words.methods(sample()))
     assert words.methods(sample(tuned=(0.1,)))[-1].startswith("Tuned values are chosen")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {},
+            "Neither the intervals nor the p of fixed and broken are corrected for the number of comparisons.",
+        ),
+        ({"baseline": False}, "The intervals are not corrected for the number of comparisons."),
+        ({"seeds": (0,)}, "The p of fixed and broken is not corrected for the number of comparisons."),
+        ({"arms": ("a",)}, None),
+        ({"seeds": (0,), "baseline": False}, None),
+    ],
+)
+def test_methods_say_what_is_shown_uncorrected(options: dict[str, Any], said: str | None) -> None:
+    found = [sentence for sentence in words.methods(sample(**options)) if "number of comparisons" in sentence]
+    assert found == ([] if said is None else [said])
 
 
 def test_methods_speak_only_of_tests_that_were_made() -> None:

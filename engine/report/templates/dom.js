@@ -17,7 +17,8 @@ const svg = (tag, attributes = {}, ...children) =>
 // An arm is told by colour, mark and dash together; the baseline is neutral.
 const MARKS = [
   "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0-5 0Z", "M-4.5-4.5H4.5V4.5H-4.5Z", "M0-6L5.6 4.4H-5.6Z", "M0-6.2L6.2 0 0 6.2-6.2 0Z",
-  "M0 6L5.6-4.4H-5.6Z", "M-1.7-5.5H1.7V-1.7H5.5V1.7H1.7V5.5H-1.7V1.7H-5.5V-1.7H-1.7Z", "M-6 0L-3-5.2H3L6 0 3 5.2H-3Z",
+  "M0 6L5.6-4.4H-5.6Z", "M0 -6.2L1.7 -1.9L6.3 -1.6L2.8 1.3L3.9 5.7L0 3.3L-3.9 5.7L-2.8 1.3L-6.3 -1.6L-1.7 -1.9Z",
+  "M-1.7-5.5H1.7V-1.7H5.5V1.7H1.7V5.5H-1.7V1.7H-5.5V-1.7H-1.7Z",
 ];
 const DASHES = [null, "7 4", "2 4", "9 3 2 3", "14 4"];
 const BASE = -1;
