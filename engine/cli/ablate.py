@@ -37,7 +37,7 @@ from .common import (
     "--exclude",
     multiple=True,
     metavar="CELLS",
-    help="Take cells out: an arm's or a block's whole label, seed=N, or the beginning of a hash; they stay out.",
+    help="Take cells out: an arm's or a block's whole label, seed=N, a tuned value (lr=0.1), or the beginning of a hash.",
 )
 @click.option("--include", multiple=True, metavar="CELLS", help="Take cells back in, whatever took them out.")
 @json_option

@@ -45,7 +45,7 @@ class Conduct:
 
     def run(self, *, retry: bool, keep: Callable[..., StudyRecord]) -> None:
         """Run what is missing, print what came out, and exit as the command line promises."""
-        with interruptible(lambda: f"every finished round is kept. Go on with: {self.again}"):
+        with interruptible(self._go_on):
             todo = to_do(self.study, self.runs, retry=retry)
             keys = {state.cell.key for state in todo.open}
             if keys:  # a study that cannot run leaves nothing behind
@@ -61,6 +61,10 @@ class Conduct:
                 if keys:
                     self._conduct(todo, keys)
                 self._conclude(record)
+
+    def _go_on(self) -> str:
+        done, total = len(to_do(self.study, self.runs).finished), len(self.study.distinct)
+        return f"{done} of {total} cells are finished; every finished round is kept. Go on with: {self.again}"
 
     def _head(self, todo: ToDo) -> None:
         record, total = self.study.record, len(self.study.distinct)

@@ -14,6 +14,7 @@ from ..boosting.experiment import prepare
 from ..boosting.plan import Plan
 from ..contracts import Ended, Executor, Job
 from ..errors import BoostLoraError, UsageError
+from ..record.lock import HOLDER
 from ..workplace import default_cache
 from .inputs import STORE, inputs_of, stage
 from .loading import Cell, Study
@@ -116,7 +117,11 @@ def conduct(executor: Executor, jobs: Sequence[Job]) -> Generator[Ended | None]:
                     yield None
                     continue
                 job = waiting[ended.cell]
-                deaths[ended.cell] += ended.status == "lost"
+                if ended.status == "lost":
+                    deaths[ended.cell] += 1
+                    (Path(job.folder) / HOLDER).unlink(
+                        missing_ok=True
+                    )  # the note of who is dead; the lock went with it
                 if ended.status == "busy" or (ended.status == "lost" and deaths[ended.cell] < ATTEMPTS):
                     again[ended.cell] = job
                 yield _settled(ended, job) if ended.cell not in again else ended

@@ -17,6 +17,7 @@ from ..spec.document import find_spec, load
 from ..spec.faults import did_you_mean, listed
 from ..spec.resolve import legal_name
 from ..spec.spec import NAME
+from .labels import text
 from .loading import Study
 from .record import FOLDER, RECORD, SPEC, CellRecord, StudyRecord
 from .states import study_folder
@@ -46,7 +47,9 @@ def replaces(study: Study, known: StudyRecord | None) -> bool:
 
 
 def chosen(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
-    """Keys of the cells that words stand for: an arm, a block, `seed=3`, a cell's label, or the beginning of its hash.
+    """Keys of the cells that words stand for.
+
+    A word is an arm, a block, `seed=3`, a candidate such as `lr=0.1`, a cell's label, or the beginning of its hash.
 
     Raises `UsageError` for a word that stands for none.
     """
@@ -55,18 +58,23 @@ def chosen(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
         keys = {
             cell.key
             for cell in cells
-            if word in {cell.arm, cell.block, cell.label, f"seed={cell.seed}"}
+            if word in {cell.arm, cell.block, cell.label, f"seed={cell.seed}", *_tuned(cell)}
             or (len(word) >= 4 and cell.key.startswith(word))
         }
         if not word or not keys:
             arms = list(dict.fromkeys(cell.arm for cell in cells))
             hint, quoted = did_you_mean(word, arms), listed(f'"{arm}"' for arm in arms)
             raise UsageError(
-                f'no cell is meant by "{word}"; say an arm ({quoted}), a block, seed=N, or the beginning of a hash'
+                f'no cell is meant by "{word}"; say an arm ({quoted}), a block, seed=N, a tuned value such as lr=0.1, or the beginning of a hash'
                 + (f"; {hint}" if hint else "")
             )
         found |= keys
     return found
+
+
+def _tuned(cell: CellRecord) -> set[str]:
+    """Words for the values of a cell's tuning: `lr=0.1`, `optimizer.lr=0.1`."""
+    return {f"{name}={text(v)}" for key, v in cell.tuning.items() for name in (key, key.rpartition(".")[2])}
 
 
 def keep(study: Study, runs: Path, known: StudyRecord | None, again: str, *, runs_cells: bool) -> StudyRecord:

@@ -49,7 +49,7 @@ def test_chosen_words_stand_for_cells(situation: str) -> None:
 def test_chosen_word_that_stands_for_none_is_told(word: str) -> None:
     with pytest.raises(UsageError) as caught:
         chosen(CELLS, [word])
-    told = f'no cell is meant by "{word}"; say an arm ("rotate", "fixed", "seed=3"), a block, seed=N, or the beginning of a hash'
+    told = f'no cell is meant by "{word}"; say an arm ("rotate", "fixed", "seed=3"), a block, seed=N, a tuned value such as lr=0.1, or the beginning of a hash'
     assert str(caught.value).startswith(told)
     assert str(caught.value).endswith('did you mean "rotate"?') == (word == "rotat")
 
@@ -166,3 +166,11 @@ def test_study_names_are_those_that_have_a_record(kept: Kept) -> None:
     kept.keep()
     (kept.runs / "plain" / "0123456789ab").mkdir(parents=True)
     assert study_names(kept.runs) == ["two"]
+
+
+def test_words_may_be_candidates_of_what_is_tuned() -> None:
+    cells = [
+        CellRecord(key=f"{n:012d}", arm="a", block="", seed=0, tuning=tuning, folder="x", rounds=1)
+        for n, tuning in enumerate([{"optimizer.lr": 0.1}, {"optimizer.lr": 1e300}])
+    ]
+    assert chosen(cells, ["lr=1e+300"]) == chosen(cells, ["optimizer.lr=1e+300"]) == {f"{1:012d}"}
