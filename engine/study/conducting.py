@@ -51,15 +51,19 @@ def to_do(study: Study, runs: Path, *, retry: bool = False) -> ToDo:
 def plans_of(study: Study, keys: Collection[str]) -> dict[tuple[str, str], Plan]:
     """The plan of every arm in every block that has one of these cells, by its first seed: what cannot run is refused here.
 
-    Raises `UsageError` naming the arm, with what is wrong.
+    Tuned values are planned too, but for the optimiser's, which no plan depends on. Raises `UsageError` naming the arm, with
+    what is wrong.
     """
-    found = dict[tuple[str, str], Plan]()
+    found, planned = dict[tuple[str, str], Plan](), set[str]()
     for cell in study.cells:
         place = (cell.record.block, cell.record.arm)
-        if place in found or cell.record.key not in keys:
+        tuned = {k: v for k, v in cell.record.tuning.items() if not k.startswith("optimizer.")}
+        if cell.record.key not in keys or (case := repr((place, tuned))) in planned:
             continue
+        planned.add(case)
         try:
-            found[place] = prepare(cell.spec).plan
+            plan = prepare(cell.spec).plan
+            found.setdefault(place, plan)
         except BoostLoraError as error:
             where = " · ".join(part for part in reversed(place) if part)
             raise UsageError(f'arm "{where}" cannot be run: {error}') from error
@@ -119,9 +123,8 @@ def conduct(executor: Executor, jobs: Sequence[Job]) -> Generator[Ended | None]:
                 job = waiting[ended.cell]
                 if ended.status == "lost":
                     deaths[ended.cell] += 1
-                    (Path(job.folder) / HOLDER).unlink(
-                        missing_ok=True
-                    )  # the note of who is dead; the lock went with it
+                    # The note tells of a process that is dead; its lock went with it.
+                    (Path(job.folder) / HOLDER).unlink(missing_ok=True)
                 if ended.status == "busy" or (ended.status == "lost" and deaths[ended.cell] < ATTEMPTS):
                     again[ended.cell] = job
                 yield _settled(ended, job) if ended.cell not in again else ended

@@ -137,6 +137,13 @@ def test_study_that_cannot_run_is_refused_before_anything_is_written(tmp_path, b
     assert not (tmp_path / "runs").exists()
 
 
+def test_tuned_value_that_cannot_run_is_refused_before_anything_is_written(tmp_path, boostlora):
+    write(tmp_path, TINY + "tune.rounds = [2, 9]\n")
+    done = boostlora("ablate", "tiny.toml")
+    assert (done.returncode, 'arm "rotate" cannot be run' in done.stderr) == (2, True)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_run_and_ablate_refuse_each_others_specs(study, boostlora):
     wrong = boostlora("run", "tiny.toml")
     assert wrong.returncode == 2
