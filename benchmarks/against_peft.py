@@ -31,9 +31,18 @@ from boostlora.backends.torch.deltas import Layer
 from boostlora.backends.torch.model import TorchModel
 from boostlora.backends.torch.nets import CausalNet
 from boostlora.backends.torch.trainables import Trainables
-from boostlora.backends.torch.training import Round, weighted_loss
+from boostlora.backends.torch.training import Round, loss_of
 from boostlora.engine.boosting.views import DirectionCache, View
-from boostlora.engine.contracts import Examples, ModelSource, Prompts, Site, Splits, Tokens, TrainingRequest
+from boostlora.engine.contracts import (
+    Batch,
+    Examples,
+    ModelSource,
+    Prompts,
+    Site,
+    Splits,
+    Tokens,
+    TrainingRequest,
+)
 from boostlora.engine.sites import SiteChoice, choose_sites
 from boostlora.engine.workplace import Workplace
 from boostlora.plugins.adapters.tinylora import TinyLora
@@ -95,7 +104,7 @@ class Ours:
 
     def step(self, rows: Examples) -> Callable[[], None]:
         """One optimiser step."""
-        trainables, weights = self.trainables(0), np.ones(len(rows))
+        trainables, batch = self.trainables(0), everything(rows)
         place = self.model._place  # noqa: SLF001
         state = Round(
             net=self.model.net, layers=self.layers, trainables=trainables, place=place, micro_batch=0
@@ -104,7 +113,7 @@ class Ours:
 
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
-            state.accumulate(rows, weights)
+            state.accumulate(batch, rows)
             optimizer.step()
 
         return step
@@ -137,27 +146,32 @@ class Peft:
 
     def step(self, wrapped: Any, place: Any, rows: Examples) -> Callable[[], None]:
         """One optimiser step."""
-        net, weights = CausalNet(wrapped.base_model.model, place), np.ones(len(rows))
+        net, batch = CausalNet(wrapped.base_model.model, place), everything(rows)
         optimizer = torch.optim.AdamW(
             [p for p in wrapped.parameters() if p.requires_grad], lr=1e-3, weight_decay=0.0
         )
 
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
-            weighted_loss(net, rows, weights, place).backward()
+            loss_of(net, batch, rows, place, whole=len(batch)).backward()
             optimizer.step()
 
         return step
 
 
+def everything(rows: Examples) -> Batch:
+    """All rows as one batch, each with weight 1."""
+    return Batch(indices=np.arange(len(rows)), weights=np.ones(len(rows)))
+
+
 def floor_step(model: TorchModel, rows: Examples) -> Callable[[], None]:
     """Forward, and backward through activations alone."""
-    net, weights = model.net, np.ones(len(rows))
+    net, batch = model.net, everything(rows)
     embedding: Any = net.module.get_input_embeddings()  # type: ignore[operator]
 
     def step() -> None:
         handle = embedding.register_forward_hook(lambda *a: a[-1].requires_grad_())
-        weighted_loss(net, rows, weights, model._place).backward()  # noqa: SLF001
+        loss_of(net, batch, rows, model._place, whole=len(batch)).backward()  # noqa: SLF001
         handle.remove()
 
     return step

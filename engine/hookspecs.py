@@ -55,7 +55,11 @@ def register_samplers(register: Register) -> None:
 
 @hookspec
 def register_objectives(register: Register) -> None:
-    """Offer objectives: `batches(selection, steps, batch_size, rng) -> [Batch]`."""
+    """Offer objectives: `batches(selection, steps, batch_size, rng) -> [Batch]`.
+
+    Or those that learn from rewards: `group_size`, `iterations`, `sampling`, `max_new_tokens`, `remembers`, `keeps`,
+    `prompts(selection, count, batch_size, rng)`, `batch(answers) -> Batch`.
+    """
 
 
 @hookspec
@@ -71,6 +75,11 @@ def register_merges(register: Register) -> None:
 @hookspec
 def register_backends(register: Register) -> None:
     """Offer backends: `architectures`, `rules`, `itemsize`, `check()`, `open(source, sites, report) -> BoostedModel`."""
+
+
+@hookspec
+def register_generators(register: Register) -> None:
+    """Offer engines of generation: `check()`, `open(source, sites) -> Writer`."""
 
 
 @hookspec

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import comb
 from typing import Literal
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,6 +85,51 @@ def judge_texts(examples: Examples, predictions: Predictions, answer: Callable[[
     )
 
 
+@attrs.frozen
+class Judged:
+    """What a task says of one text: right or wrong, the answer it found (None: none), and a word where it has more to say."""
+
+    right: bool
+    answer: str | None = None
+    verdict: str = ""
+
+
+def judge_written(
+    examples: Examples, predictions: Predictions, judged: Sequence[Judged], required: int = 1
+) -> Outcome:
+    """Examples by what was written, k texts each: correct where at least `required` of them are right (all k, where k is less).
+
+    `judged` has an entry for every text, in their order. The reward is the share of texts right; the prediction names the first text's
+    answer. `pass_at_k` and whoever wants to count the right ones again find `c = k reward`.
+    """
+    texts = predictions.texts or ()
+    if len(judged) != len(texts) or not len(examples) or len(texts) % len(examples):
+        raise RunError(f"{len(judged)} judgements of {len(texts)} texts for {len(examples)} examples")
+    k = len(texts) // len(examples)
+    right = np.array([j.right for j in judged], dtype=np.bool_).reshape(-1, k)
+    first = [j.answer for j in judged[::k]]
+    verdicts = tuple(j.verdict for j in judged)
+    return Outcome(
+        ids=examples.ids,
+        prediction=np.array([0 if a is None else text_number(a) for a in first], dtype=np.int64),
+        loss=predictions.loss,
+        correct=right.sum(axis=1) >= min(required, k),
+        reward=right.mean(axis=1),
+        texts=texts,
+        verdicts=verdicts if any(verdicts) else None,
+    )
+
+
+def pass_at_k(right: NDArray[np.int64], samples: int, k: int) -> float:
+    """Mean over examples of `1 - C(n - c, k) / C(n, k)`, for c `right` of n `samples` (Chen et al., 2021, Eq. 1).
+
+    Raises ValueError for `k` above n, of which n samples say nothing.
+    """
+    if not 1 <= k <= samples:
+        raise ValueError(f"pass@{k} needs at least {k} samples, not {samples}")
+    return float(np.mean([1.0 - comb(samples - c, k) / comb(samples, k) for c in right.tolist()]))
+
+
 def text_number(text: str) -> int:
     """A number for a text, the same in every process: the first 8 bytes of the SHA-256 of its UTF-8, as int64."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -97,4 +144,9 @@ def _targets(predictions: Predictions) -> NDArray[np.int64]:
 
 def metrics_of(outcome: Outcome) -> Metrics:
     """A split's metrics."""
-    return Metrics(accuracy=outcome.accuracy, loss=outcome.mean_loss, count=len(outcome))
+    return Metrics(
+        accuracy=outcome.accuracy,
+        loss=outcome.mean_loss,
+        count=len(outcome),
+        measures=dict(outcome.measures),
+    )

@@ -1,4 +1,4 @@
-"""Greedy continuation: the whole sequence is computed anew for every token."""
+"""Continuation token by token: the whole sequence is computed anew for every one."""
 
 from __future__ import annotations
 
@@ -7,22 +7,44 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import GenerationRequest, Tokens
+from ...engine.contracts import GenerationRequest, Sampling, Tokens, Written
 from .arrays import Matrix
+from .losses import log_softmax
+
+Logits = Callable[[Tokens], Matrix]
 
 
-def continued(
-    prompt: NDArray[np.int32], request: GenerationRequest, logits: Callable[[Tokens], Matrix]
-) -> NDArray[np.int32]:
-    """Tokens that follow a prompt, each the likeliest (the first, on a tie); the end token is left out."""
+def continued(prompt: NDArray[np.int32], request: GenerationRequest, logits: Logits) -> Written:
+    """What follows a prompt: the likeliest token again and again (the first, on a tie), or tokens drawn by `request.draws (1, …)`."""
     found = list[int]()
-    while len(found) < request.max_new_tokens:
+    for step in range(request.max_new_tokens):
         # A last token of any kind stands for the one to be predicted; nothing before it can see it.
         sequence = [*prompt.tolist(), *found, 0]
-        token = int(np.argmax(logits(Tokens.join([sequence], [len(sequence) - 1]))[0]))
+        z = logits(Tokens.join([sequence], [len(sequence) - 1]))[0]
+        if request.sampling is None:
+            token = int(np.argmax(z))
+        elif request.draws is None:
+            raise ValueError("sampling needs draws")
+        else:
+            token = drawn(z, request.sampling, float(request.draws[0, step]))
         if token in request.end_tokens:
-            break
+            return Written(np.array(found, dtype=np.int32), token)
         found.append(token)
         if request.finished is not None and request.finished(np.array(found, dtype=np.int32)):
             break
-    return np.array(found, dtype=np.int32)
+    return Written(np.array(found, dtype=np.int32))
+
+
+def drawn(z: Matrix, sampling: Sampling, draw: float) -> int:
+    """The first token at which the cumulated `softmax(z / temperature)`, cut to its nucleus, exceeds `draw` of its total.
+
+    The nucleus takes tokens by falling probability (the first, on a tie) while those before them add up to less than `top_p`.
+    """
+    p = np.exp(log_softmax(z.astype(np.float64)[None] / sampling.temperature))[0]
+    if sampling.top_p < 1.0:
+        order = np.argsort(-p, kind="stable")
+        before = np.cumsum(p[order]) - p[order]
+        p[order[before >= sampling.enough]] = 0.0
+    edges = np.cumsum(p)
+    place = int(np.searchsorted(edges, draw * edges[-1], side="right"))
+    return min(place, int(np.flatnonzero(p)[-1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...engine.contracts import Rollouts
 from .arrays import Index, Matrix
 
 
@@ -30,3 +31,35 @@ def weighted_loss(logits: Matrix, targets: Index, weights: Matrix, examples: int
     gradient = np.exp(log_p)
     gradient[rows, targets] -= 1.0
     return loss, gradient * (weights / examples)[:, None]
+
+
+def surrogate_loss(
+    logits: Matrix, targets: Index, advantages: Matrix, rollouts: Rollouts
+) -> tuple[float, Matrix]:
+    """The loss of `Rollouts` and its gradient by the logits, for a row of `logits` and an entry of `advantages` a token.
+
+    With `l = log p(target)` of `softmax(z / T)`, `rho = exp(l - l_old)` and `u = l_start - l`, a token adds
+    `s [beta (exp(u) - u - 1) - min(rho A, clip(rho) A)]`, whose derivative by l is `s [beta (1 - exp(u)) - rho A m]`: m is 1 where the first
+    term is the smaller one, else 0, since the clipped ratio is constant there. `dl/dz = (onehot(target) - p) / T`.
+    """
+    rows, A, s = (
+        np.arange(len(targets)),
+        advantages.astype(logits.dtype),
+        rollouts.shares.astype(logits.dtype),
+    )
+    log_p = log_softmax(logits / logits.dtype.type(rollouts.temperature))
+    chosen = log_p[rows, targets]
+    old = chosen if rollouts.old is None else rollouts.old.astype(logits.dtype)
+    low, high = rollouts.clip
+    ratio = np.exp(chosen - old)
+    plain, clipped = ratio * A, np.clip(ratio, 1.0 - low, 1.0 + high) * A
+    loss, slope = -np.minimum(plain, clipped), -np.where(plain <= clipped, ratio * A, 0.0)
+    if rollouts.beta and rollouts.start is not None:
+        u = rollouts.start.astype(logits.dtype) - chosen
+        loss = loss + rollouts.beta * (np.exp(u) - u - 1.0)
+        slope = slope + rollouts.beta * (1.0 - np.exp(u))
+    gradient = -np.exp(log_p)
+    gradient[rows, targets] += 1.0
+    return float(np.sum(s * loss)), gradient * (s * slope / rollouts.temperature)[:, None].astype(
+        logits.dtype
+    )

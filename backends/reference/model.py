@@ -22,6 +22,7 @@ from ...engine.contracts import (
     Training,
     TrainingRequest,
     Update,
+    Written,
 )
 from ...engine.errors import NonFiniteError, UsageError
 from ...engine.workplace import Report, silent
@@ -30,9 +31,10 @@ from .arrays import Matrix
 from .evaluation import answers, chunks, joined, targets_of
 from .factorise import leading_triplets
 from .generation import continued
-from .losses import weighted_loss
+from .losses import negative_log_likelihood, surrogate_loss, weighted_loss
 from .nets import make_net
 from .optimizers import RULES, State, clipped
+from .policy import ReferencePolicy
 from .trainables import Trainable, bind
 
 
@@ -86,8 +88,8 @@ class ReferenceModel:
         request: GenerationRequest,
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
-    ) -> list[NDArray[np.int32]]:
-        """Greedy continuations of every prompt (the tokens before `starts`), the end token left out."""
+    ) -> list[Written]:
+        """Continuations of every prompt (the tokens before `starts`)."""
         tokens, weights = examples.inputs, self._tried(trial, scale)
         if not (self._net.completes and isinstance(tokens, Tokens)):
             raise UsageError(
@@ -95,9 +97,22 @@ class ReferenceModel:
             )
         with self._limited(), np.errstate(over="ignore", invalid="ignore"):
             return [
-                continued(tokens.sequence(i)[:start], request, lambda t: self._logits(weights, t))
+                continued(
+                    tokens.sequence(i)[:start],
+                    request.take(np.array([i])),
+                    lambda t: self._logits(weights, t),
+                )
                 for i, start in enumerate(tokens.starts.tolist())
             ]
+
+    def _log_probabilities(
+        self, trial: Mapping[str, Update] | None, examples: Examples, temperature: float
+    ) -> Matrix:
+        weights, found = self._tried(trial, 1.0), list[Matrix]()
+        for chunk in chunks(examples):
+            logits = self._logits(weights, chunk.inputs) / self._dtype.type(temperature)
+            found.append(-negative_log_likelihood(logits, targets_of(chunk, completes=True).ids))
+        return np.concatenate(found)
 
     def _tried(self, trial: Mapping[str, Update] | None, scale: float) -> Mapping[str, Matrix]:
         if trial is None or scale == 0.0:
@@ -131,10 +146,13 @@ class ReferenceModel:
     def _loss_and_pairs(
         self, examples: Examples, batch: Batch, deltas: Mapping[str, Any]
     ) -> tuple[float, dict[str, tuple[Matrix, Matrix]]]:
-        rows = examples.take(batch.indices)
+        rows, rollouts = batch.rows(examples), batch.rollouts
         targets = targets_of(rows, completes=self._net.completes)
         logits, tape = self._net.forward(self._weights, rows.inputs, deltas)
-        loss, G = weighted_loss(logits, targets.ids, targets.spread(batch.weights), len(rows))
+        if rollouts is None:
+            loss, G = weighted_loss(logits, targets.ids, targets.spread(batch.weights), len(rows))
+        else:
+            loss, G = surrogate_loss(logits, targets.ids, np.repeat(batch.weights, targets.counts), rollouts)
         return loss, self._net.backward(self._weights, tape, G, deltas)
 
     def loss_and_gradients(
@@ -169,18 +187,27 @@ class ReferenceModel:
             for name, value in t.initial().items()
         }
         options: Any = request.optimizer
-        rule, states = RULES[options.rule], dict[str, State]()
-        losses = np.empty(len(request.batches))
-        steps = zip(request.batches, request.learning_rates.tolist(), strict=True)
+        rule, states, trained = RULES[options.rule], dict[str, State](), 0
+        losses = np.zeros(request.steps)
+        policy = ReferencePolicy(
+            updates=lambda: {site: trainable.update(values) for site, trainable in trainables.items()},
+            ask=lambda trial, examples, asked: self.generate(examples, asked, trial, 1.0),
+            log_p=self._log_probabilities,
+            start_weight=self.weight,
+        )
+        steps = zip(request.drawn(policy), request.learning_rates.tolist(), strict=True)
         with self._limited(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for step, (batch, rate) in enumerate(steps, start=1):
-                loss, gradients = self.loss_and_gradients(trainables, values, request.examples, batch)
-                _require_finite(loss, gradients, step)
+                loss, gradients = 0.0, {name: np.zeros_like(value) for name, value in values.items()}
+                if len(batch):
+                    trained += 1
+                    loss, gradients = self.loss_and_gradients(trainables, values, request.examples, batch)
+                    _require_finite(loss, gradients, step)
+                    for name, gradient in clipped(gradients, options.clip).items():
+                        state = states.get(name, {})
+                        direction, states[name] = rule(options, values[name], gradient, state, trained)
+                        values[name] = values[name] - rate * direction
                 losses[step - 1] = loss
-                for name, gradient in clipped(gradients, options.clip).items():
-                    state = states.get(name, {})
-                    direction, states[name] = rule(options, values[name], gradient, state, step)
-                    values[name] = values[name] - rate * direction
                 request.on_step(step, loss)
                 if request.trace is not None:
                     told = Step(number=step, loss=loss, gradients=_out(gradients), values=_out(values))

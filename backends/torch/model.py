@@ -18,23 +18,22 @@ from ...engine.contracts import (
     ModelSource,
     Predictions,
     Site,
-    Tokens,
     Training,
     TrainingRequest,
     Update,
+    Written,
 )
-from ...engine.errors import UsageError
 from ...engine.workplace import Report, silent
 from . import weights as w
 from .batching import by_budget, lengths_of
 from .deltas import Layer
 from .devices import repeatable, resolve
 from .factorise import leading_triplets
-from .generation import greedy
+from .generation import continuations
 from .losses import Targets, negative_log_likelihood, require_finite
 from .nets import CausalNet, open_net
 from .trainables import to_array
-from .training import train, weighted_loss
+from .training import loss_of, train
 
 if TYPE_CHECKING:
     from .backend import Torch
@@ -123,18 +122,17 @@ class TorchModel:
         request: GenerationRequest,
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
-    ) -> list[NDArray[np.int32]]:
-        """Greedy continuations of the prompts."""
-        if not isinstance(examples.inputs, Tokens) or not isinstance(self.net, CausalNet):
-            raise UsageError("only a causal language model can write")
-        written: list[NDArray[np.int32]] = [np.empty(0, dtype=np.int32)] * len(examples)
-        lengths = examples.inputs.starts + request.max_new_tokens
+    ) -> list[Written]:
+        """Continuations of the prompts."""
         with self._evaluating(trial, scale):
-            for group in self._groups("writing", lengths):
-                found = greedy(self.net.module, examples.inputs[group], request, self._place.device)
-                for index, tokens in zip(group.tolist(), found, strict=True):
-                    written[index] = tokens
-        return written
+            return continuations(
+                self.net,
+                examples,
+                request,
+                place=self._place,
+                budget=self._options.eval_tokens,
+                told=lambda done, total: self._report("writing", done, total),
+            )
 
     # -- Directions and gradients
 
@@ -155,7 +153,7 @@ class TorchModel:
         with self._running():
             parameter.requires_grad = True
             try:
-                loss = weighted_loss(self.net, examples.take(batch.indices), batch.weights, self._place)
+                loss = loss_of(self.net, batch, examples, self._place, whole=len(batch))
                 (found,) = torch.autograd.grad(loss, parameter)
             finally:
                 parameter.requires_grad = False
@@ -166,7 +164,14 @@ class TorchModel:
     def train(self, request: TrainingRequest) -> Training:
         """Follow the optimiser's rule over the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
         with self._running():
-            return train(self.net, self._layers, request, self._place, self._options)
+            return train(
+                self.net,
+                self._layers,
+                request,
+                place=self._place,
+                options=self._options,
+                report=self._report,
+            )
 
     def assemble(self, ensemble: w.Ensemble) -> None:
         """Rebuild every site whose updates have changed, each from the base: all of them, or none on an error."""

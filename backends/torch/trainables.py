@@ -145,10 +145,11 @@ class Trainables:
         return self.cores.split(self.cores.v) | {name: to_array(x) for name, x in self._free.items()}
 
     def gradients(self) -> dict[str, Array]:
-        """The gradients, under the same names."""
-        v = self.cores.v.grad
-        found = {} if v is None else self.cores.split(v)
-        return found | {name: to_array(x.grad) for name, x in self._free.items() if x.grad is not None}
+        """The gradients, under the same names; zero where nothing was asked."""
+        v = self.cores.v
+        found = self.cores.split(torch.zeros_like(v) if v.grad is None else v.grad)
+        grads = {name: torch.zeros_like(x) if x.grad is None else x.grad for name, x in self._free.items()}
+        return found | {name: to_array(grad) for name, grad in grads.items()}
 
     def updates(self, values: Mapping[str, Array]) -> dict[str, Update]:
         """What the round adds to every site."""

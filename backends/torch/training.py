@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...engine.contracts import Examples, Step, Training, TrainingRequest
+from ...engine.contracts import Batch, Examples, Step, Training, TrainingRequest
 from ...engine.errors import NonFiniteError, UsageError
+from ...engine.workplace import Report, silent
 from .batching import by_count, lengths_of
 from .deltas import Layer, computing
 from .devices import Place
-from .losses import Targets, negative_log_likelihood
+from .losses import Targets, negative_log_likelihood, surrogate
 from .nets import Net
 from .optimizers import RULES, clip, set_rate
+from .policy import TorchPolicy
 from .trainables import Trainables
 
 if TYPE_CHECKING:
@@ -36,17 +37,18 @@ class Round:
     place: Place
     micro_batch: int
 
-    def accumulate(self, rows: Examples, weights: NDArray[np.float64]) -> float:
+    def accumulate(self, batch: Batch, examples: Examples) -> float:
         """The loss of a batch, its gradients left in the leaves; micro-batches add up.
 
         Cores are leaves of their own while micro-batches run, so that the way from `v` to the cores is differentiated once.
         """
+        lengths = lengths_of(batch.rows(examples))
         cores, scale = self.trainables.cores.assemble(), self.place.loss_scale
         leaves = {site: core.detach().requires_grad_() for site, core in cores.items()}
         total = 0.0
         with computing(self.layers, self.trainables.forwards(leaves)):
-            for part in by_count(lengths_of(rows), self.micro_batch):
-                loss = weighted_loss(self.net, rows.take(part), weights[part], self.place, batch=len(rows))
+            for part in by_count(lengths, self.micro_batch):
+                loss = loss_of(self.net, batch.take(part), examples, self.place, whole=len(batch))
                 (scale * loss).backward()
                 total += float(loss.detach())
         if cores:
@@ -58,7 +60,13 @@ class Round:
 
 
 def train(
-    net: Net, layers: Mapping[str, Layer], request: TrainingRequest, place: Place, options: Torch
+    net: Net,
+    layers: Mapping[str, Layer],
+    request: TrainingRequest,
+    *,
+    place: Place,
+    options: Torch,
+    report: Report = silent,
 ) -> Training:
     """Follow the optimiser's rule. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""
     trainables = Trainables(request, layers, place)
@@ -66,18 +74,20 @@ def train(
     state = Round(net=net, layers=layers, trainables=trainables, place=place, micro_batch=options.micro_batch)
     rules: Any = request.optimizer
     optimizer = RULES[rules.rule](leaves, rules)
-    losses = np.empty(len(request.batches))
-    steps = zip(request.batches, request.learning_rates.tolist(), strict=True)
+    losses = np.zeros(request.steps)
+    policy = TorchPolicy(state=state, budget=options.eval_tokens, report=report)
+    steps = zip(request.drawn(policy), request.learning_rates.tolist(), strict=True)
     with checkpointed(net.module, place) if options.checkpointing else nullcontext():
         for number, (batch, rate) in enumerate(steps, start=1):
             optimizer.zero_grad(set_to_none=True)
-            loss = state.accumulate(request.examples.take(batch.indices), batch.weights)
+            loss = state.accumulate(batch, request.examples) if len(batch) else 0.0
             losses[number - 1] = loss
             _require_finite(loss, leaves, number)
             gradients = trainables.gradients() if request.trace else {}
-            clip(leaves, rules.clip)
-            set_rate(optimizer, rate)
-            optimizer.step()
+            if len(batch):
+                clip(leaves, rules.clip)
+                set_rate(optimizer, rate)
+                optimizer.step()
             request.on_step(number, loss)
             if request.trace:
                 request.trace(Step(number=number, loss=loss, gradients=gradients, values=trainables.values()))
@@ -89,13 +99,15 @@ def train(
     return Training(updates=updates, values=values, losses=losses)
 
 
-def weighted_loss(
-    net: Net, rows: Examples, weights: NDArray[np.float64], place: Place, batch: int | None = None
-) -> Tensor:
-    """`-sum_i w_i log p(y_i | x_i) / b`, the log-likelihood of a completion being the mean over its tokens."""
-    targets = Targets.of(rows)
-    nll = negative_log_likelihood(net.logits(rows), targets.labels, place.master)
-    shares = torch.from_numpy(targets.weights(weights, batch or len(rows)))
+def loss_of(net: Net, batch: Batch, examples: Examples, place: Place, whole: int) -> Tensor:
+    """A batch's loss, or its part of the loss of a batch of `whole` examples; see `Batch` and `Rollouts`."""
+    rows = batch.rows(examples)
+    targets, rollouts = Targets.of(rows), batch.rollouts
+    temperature = 1.0 if rollouts is None else rollouts.temperature
+    nll = negative_log_likelihood(net.logits(rows), targets.labels, place.master, temperature)
+    if rollouts is not None:
+        return surrogate(-nll, batch.weights, rollouts)
+    shares = torch.from_numpy(targets.weights(batch.weights, whole))
     return torch.dot(nll, shares.to(nll))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..contracts import Batch, Frame, Parametrisation, Refusal, Selection, Site
+from ..contracts import Batch, Frame, Parametrisation, Refusal, Selection, Site, Written
 from ..errors import PluginError
 
 TOLERANCE = 1e-5
@@ -62,6 +64,46 @@ def check_batches(batches: Sequence[Batch], steps: int, objective: str) -> Seque
     if len(batches) != steps:
         raise PluginError("objective", objective, f"gave {len(batches)} batches for {steps} steps")
     return batches
+
+
+def check_prompts(prompts: object, count: int, examples: int, objective: str) -> Sequence[NDArray[np.int64]]:
+    """As many groups of prompts as are to be asked, none empty. Raises `PluginError` for anything else."""
+    given = list(cast("Sequence[NDArray[np.int64]]", prompts)) if isinstance(prompts, Sequence) else []
+    if len(given) != count:
+        raise PluginError("objective", objective, f"prompts() gave {len(given)} groups for {count}")
+    for indices in given:
+        if indices.ndim != 1 or not len(indices) or indices.min() < 0 or indices.max() >= examples:
+            raise PluginError("objective", objective, f"prompts() gave indices outside [0, {examples})")
+    return given
+
+
+def check_rollouts(batch: object, objective: str) -> Batch:
+    """A batch whose arrays fit each other, with a share for every token. Raises `PluginError` for anything else."""
+    if not isinstance(batch, Batch):
+        raise PluginError("objective", objective, f"batch() returned {type(batch).__name__}, not Batch")
+    rollouts = batch.rollouts
+    if len(batch) == 0:
+        return batch
+    if rollouts is None or len(rollouts.tokens) != len(batch) or len(batch.weights) != len(batch):
+        raise PluginError("objective", objective, "batch() must give a sequence and a weight for each index")
+    targets = int(rollouts.tokens.targets.sum())
+    arrays = (rollouts.shares, rollouts.old, rollouts.start)
+    if any(a is not None and (a.shape != (targets,) or not np.isfinite(a).all()) for a in arrays):
+        problem = f"batch(): shares and log-probabilities must be {targets} finite numbers, one a token"
+        raise PluginError("objective", objective, problem)
+    if rollouts.beta and rollouts.start is None:
+        raise PluginError("objective", objective, "batch(): beta needs log-probabilities of the start")
+    return batch
+
+
+def check_written(written: object, count: int, generator: str) -> list[Written]:
+    """A continuation of every prompt. Raises `PluginError` for anything else."""
+    if not isinstance(written, list) or len(cast("list[object]", written)) != count:
+        raise PluginError("generator", generator, f"write() must return a list of {count} continuations")
+    for one in cast("list[object]", written):
+        if not isinstance(one, Written):
+            raise PluginError("generator", generator, f"write() returned {type(one).__name__}, not Written")
+    return cast("list[Written]", written)
 
 
 def check_choice(choice: object, policy: str) -> float | Refusal:

@@ -10,15 +10,20 @@ from numpy.typing import NDArray
 
 from ..contracts import (
     BoostedModel,
+    Examples,
+    GenerationRequest,
     Metrics,
     ModelSource,
     Outcome,
     Predictions,
     Prompts,
     Site,
+    Speaker,
     Splits,
     Texts,
     Update,
+    Writer,
+    Written,
 )
 from ..errors import PluginError, blame
 from ..judging import metrics_of
@@ -26,9 +31,11 @@ from ..record.cache import arrays_sha256
 from ..spec import Spec
 from ..streams import Streams
 from ..workplace import Workplace
-from .encoding import SPLITS, encode, write
+from .checks import check_written
+from .encoding import SPLITS, encode
 from .plan import Plan, make_plan
 from .views import DirectionCache, View
+from .writing import Tried, decoding_of, repeated, request_for, texts_of
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -49,6 +56,7 @@ class Experiment(Prepared):
     """A prepared run with its model opened."""
 
     model: BoostedModel
+    writer: Writer
     views: Mapping[str, View]
     hashes: Mapping[str, str]
     """SHA-256 of data and weights."""
@@ -73,12 +81,32 @@ class Experiment(Prepared):
         encoded = getattr(self.encoded, split)
         with blame("backend", self.name_of("backend")):
             predictions = self.model.predict(encoded, trial, scale)
-            texts = write(self.spec, self.model, encoded, trial, scale)
-        return predictions if texts is None else attrs.evolve(predictions, texts=texts)
+        return attrs.evolve(predictions, texts=self._texts(split, Tried(self.model, trial, scale)))
+
+    def _texts(self, split: str, speaker: Speaker) -> tuple[str, ...] | None:
+        """What the model writes to every prompt of a split; None where the task asks for nothing.
+
+        Draws are the same in every round, so that rounds are compared on the same luck.
+        """
+        decoding = decoding_of(self.spec)
+        if decoding is None:
+            return None
+        rows = repeated(getattr(self.encoded, split), decoding.samples)
+        request = request_for(self.spec, decoding, len(rows), self.streams("answers", 0, split))
+        return texts_of(self.spec, decoding, self.write(speaker, rows, request))
+
+    def write(self, speaker: Speaker, rows: Examples, request: GenerationRequest) -> list[Written]:
+        """Ask the generator, and hold it to its contract."""
+        with blame("generator", self.name_of("generator")):
+            written: object = self.writer.write(speaker, rows, request)
+        return check_written(written, len(rows), self.name_of("generator"))
 
     def judge(self, split: str, predictions: Predictions) -> Outcome:
         """What the task says of answers to one split. Raises `PluginError` for a judgement that does not fit it."""
-        examples = getattr(self.splits, split)
+        return self.judge_examples(getattr(self.splits, split), predictions)
+
+    def judge_examples(self, examples: Examples, predictions: Predictions) -> Outcome:
+        """What the task says of answers to examples. Raises `PluginError` for a judgement that does not fit them."""
         with blame("task", self.name_of("task")):
             outcome: object = self.spec["task"].judge(examples, predictions)
         if not isinstance(outcome, Outcome) or len(outcome) != len(examples):
@@ -134,9 +162,11 @@ def open_experiment(prepared: Prepared, workplace: Workplace) -> Experiment:
             workplace.report("factorising", done, len(sites))
             leading = cache.leading(plan.site, plan.depth) if plan.depth else None
             views[plan.site.name] = View(model, plan.site, leading)
+    with blame("generator", spec.slots["generator"].use):
+        writer = spec["generator"].open(source, sites)
     hashes = {"data": data_sha256(prepared.splits), "weights": source.sha256}
     fields = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
-    return Experiment(**fields, model=model, views=views, hashes=hashes)
+    return Experiment(**fields, model=model, writer=writer, views=views, hashes=hashes)
 
 
 def data_sha256(splits: Splits) -> str:

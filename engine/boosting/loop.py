@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from ..errors import PluginError, RunError, UsageError
+from ..contracts import WitnessedTask
+from ..errors import PluginError, RunError, UsageError, blame
 from ..record.directory import PROVENANCE, RESULT, SPEC, RunDirectory
 from ..record.provenance import provenance, versions
 from ..record.rounds import RoundRecord
@@ -86,7 +87,7 @@ def _commit(player: Player, directory: RunDirectory, played: Played) -> RoundRec
 
     A resumed run has nothing else, and the same numbers in another memory layout can give sums another last bit.
     """
-    record = directory.commit(played.record, played.outcomes, played.training)
+    record = directory.commit(played.record, played.outcomes, played.training, played.rollouts)
     played = attrs.evolve(played, outcomes=directory.outcomes(record.round))
     if record.scale != 0.0 and played.training is not None:
         training = attrs.evolve(played.training, updates=directory.updates(record.round))
@@ -121,8 +122,11 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
                 f"{directory.path / PROVENANCE}: missing, so that nobody can tell whether data and weights are still "
                 f"those the run began with. Put it back, or start over with: boostlora run --fresh {directory.path / SPEC}"
             )
-        origin = provenance(hashes, spec.head.seed)
-        directory.write_json(PROVENANCE, {**origin, "plugin_files": plugin_files})
+        origin = {**provenance(hashes, spec.head.seed), "plugin_files": plugin_files}
+        if isinstance(spec["task"], WitnessedTask):
+            with blame("task", spec.slots["task"].use):
+                origin["task"] = dict(spec["task"].origin())
+        directory.write_json(PROVENANCE, origin)
         return
     changed = _changes(recorded["hashes"], hashes)
     if changed:

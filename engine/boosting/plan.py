@@ -8,12 +8,22 @@ from typing import Any
 
 import attrs
 
-from ..contracts import Blueprint, FreeFactors, LinearCore, Parametrisation, Site, Splits, Tokens
+from ..contracts import (
+    Blueprint,
+    FreeFactors,
+    LinearCore,
+    Parametrisation,
+    PolicyObjective,
+    Site,
+    Splits,
+    Tokens,
+)
 from ..errors import ExhaustedError, UsageError, blame
 from ..sites import choose_sites
 from ..spec import Spec
 from ..streams import Streams
 from .encoding import SPLITS
+from .writing import decoding_of
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +77,7 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     with blame("model", spec.slots["model"].use):
         blueprint = spec["model"].blueprint(splits)
     _check_backend(spec, blueprint)
+    _check_writing(spec)
     sites = choose_sites(spec.sites, blueprint)
     site_plans = tuple(_plan_site(spec, site) for site in sites)
     parametrisations = _parametrise(spec, sites)
@@ -96,6 +107,17 @@ def _check_backend(spec: Spec, blueprint: Blueprint) -> None:
             raise UsageError(
                 f'backend {name} does not know {what} "{wanted}"; it knows: {", ".join(sorted(known))}'
             )
+
+
+def _check_writing(spec: Spec) -> None:
+    """Refuse a generator that cannot work here, and rewards where nothing is written."""
+    with blame("generator", spec.slots["generator"].use):
+        spec["generator"].check()
+    if isinstance(spec["objective"], PolicyObjective) and decoding_of(spec) is None:
+        raise UsageError(
+            f"objective {spec.slots['objective'].use} learns from what the model writes, and task {spec.slots['task'].use} lets "
+            "it write nothing here; use a task that judges answers, such as gsm8k or arithmetic"
+        )
 
 
 def _plan_site(spec: Spec, site: Site) -> SitePlan:

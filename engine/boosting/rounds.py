@@ -10,12 +10,14 @@ import numpy as np
 
 from ..contracts import (
     Batch,
+    Batches,
     FactoredUpdate,
     Frame,
     LinearCore,
     Metrics,
     Outcome,
     Parametrisation,
+    PolicyObjective,
     Refusal,
     Selection,
     Training,
@@ -32,6 +34,7 @@ from .checks import check_batches, check_choice, check_frame, check_parametrisat
 from .clock import Clock
 from .encoding import SPLITS
 from .experiment import Experiment
+from .rollouts import Rollout, rollout_of
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 
@@ -43,6 +46,8 @@ class Played:
     record: RoundRecord
     outcomes: Mapping[str, Outcome]
     training: Training | None
+    rollouts: Sequence[Batch] | None = None
+    """The batches of answers it trained on, where they are to be kept."""
 
 
 @attrs.define(eq=False)
@@ -79,11 +84,11 @@ class Player:
         facts: dict[str, Any] = {
             "failures": int(np.sum(~self.history[-1].correct)),
             "selected": len(selection),
-            "trained_on": len(np.unique(np.concatenate([b.indices for b in batches]))) if batches else 0,
             "overlap": previous.overlap,
         }
         try:
             training = self._train(number, batches, clock)
+            facts |= _trained_on(batches)
             with clock("merge"):
                 choice = self.choose(training)
                 if not isinstance(choice, Refusal):
@@ -91,8 +96,10 @@ class Player:
             facts |= {"parameters": training.parameters, **_loss_ends(training)}
             if isinstance(choice, Refusal):
                 record = self._record(number, "refused", self.outcomes, clock, reason=choice.reason, **facts)
-                return Played(record=record, outcomes=self.outcomes, training=training)
-            return self._merged(number, training, choice, clock, facts)
+                played = Played(record=record, outcomes=self.outcomes, training=training)
+            else:
+                played = self._merged(number, training, choice, clock, facts)
+            return attrs.evolve(played, rollouts=self._kept(batches))
         except NonFiniteError as error:
             self.experiment.model.assemble(self.ensemble)
             record = self._record(number, "nonfinite", self.outcomes, clock, reason=str(error), **facts)
@@ -112,16 +119,22 @@ class Player:
             if isinstance(update, FactoredUpdate) and update.orthonormal:
                 self.experiment.views[site].remember(update.frame)
 
-    def batches(self, number: int, selection: Selection) -> Sequence[Batch]:
-        """Ask the objective for round `number`'s batches, and hold it to its contract."""
+    def batches(self, number: int, selection: Selection) -> Sequence[Batch] | Rollout:
+        """Ask the objective for round `number`'s batches, or for its prompts, and hold it to its contract."""
         spec, name = self.experiment.spec, self.experiment.name_of("objective")
+        if isinstance(spec["objective"], PolicyObjective):
+            return rollout_of(self.experiment, number, selection, self.report)
         optimizer, rng = spec["optimizer"], self.experiment.streams("batches", number)
         with blame("objective", name):
             batches = spec["objective"].batches(selection, optimizer.steps, optimizer.batch_size, rng)
         return check_batches(batches, optimizer.steps, name)
 
+    def _kept(self, batches: Sequence[Batch] | Rollout) -> Sequence[Batch] | None:
+        keeps = isinstance(batches, Rollout) and self.experiment.spec["objective"].keeps
+        return batches.batches if isinstance(batches, Rollout) and keeps else None
+
     def request(
-        self, number: int, batches: Sequence[Batch], frames: Mapping[str, Frame] | None = None
+        self, number: int, batches: Batches, frames: Mapping[str, Frame] | None = None
     ) -> TrainingRequest:
         """What a backend is asked to train in round `number`; without `frames`, in those of the run's basis."""
         experiment, spec = self.experiment, self.experiment.spec
@@ -132,10 +145,10 @@ class Player:
             batches=batches,
             learning_rates=spec["optimizer"].rates(number - 1, spec.rounds),
             optimizer=spec["optimizer"],
-            on_step=lambda step, _: self.report("training", step, len(batches)),
+            on_step=lambda step, _: self.report("training", step, spec["optimizer"].steps),
         )
 
-    def _train(self, number: int, batches: Sequence[Batch], clock: Clock) -> Training:
+    def _train(self, number: int, batches: Batches, clock: Clock) -> Training:
         with clock("factorise"):
             request = self.request(number, batches)
         with clock("train"), blame("backend", self.experiment.name_of("backend")):
@@ -244,6 +257,14 @@ def _share_starts(parametrisations: dict[str, Parametrisation]) -> None:
     for site, p in parametrisations.items():
         if isinstance(p, LinearCore):
             parametrisations[site] = attrs.evolve(p, init=first.setdefault(p.group, p).init)
+
+
+def _trained_on(batches: Sequence[Batch] | Rollout) -> dict[str, Any]:
+    """How many different examples were drawn, and what was answered to them."""
+    drawn = batches.batches if isinstance(batches, Rollout) else batches
+    indices = [batch.indices for batch in drawn if len(batch)]
+    facts = {"rollouts": batches.facts} if isinstance(batches, Rollout) else {}
+    return {"trained_on": len(np.unique(np.concatenate(indices))) if indices else 0, **facts}
 
 
 def _loss_ends(training: Training) -> dict[str, float | None]:

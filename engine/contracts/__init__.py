@@ -7,7 +7,7 @@ stay inside the backend.
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
 from .frames import Frame, SiteView
-from .generation import Decoding, GenerationRequest
+from .generation import Decoding, GenerationRequest, Sampling, Written
 from .jobs import DetachedExecutor, Ended, Executor, Job, TrackedRun, Tracker
 from .kinds import (
     Adapter,
@@ -15,25 +15,42 @@ from .kinds import (
     Basis,
     BoostedModel,
     GeneratingTask,
+    Generator,
     MergePolicy,
     Model,
     Objective,
     Optimizer,
+    PolicyObjective,
     Sampler,
+    Speaker,
     Task,
     TextModel,
+    WitnessedTask,
+    Writer,
 )
 from .merging import Metrics, Refusal, Trial
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
-from .training import Batch, Selection, Step, Training, TrainingRequest
+from .training import (
+    Answers,
+    Batch,
+    Batches,
+    Policy,
+    Rollouts,
+    Selection,
+    Step,
+    Training,
+    TrainingRequest,
+)
 from .updates import DenseUpdate, FactoredUpdate, Update
 
 __all__ = [
     "Adapter",
+    "Answers",
     "Backend",
     "Basis",
     "Batch",
+    "Batches",
     "Blueprint",
     "BoostedModel",
     "Decoding",
@@ -48,6 +65,7 @@ __all__ = [
     "FreeFactors",
     "GeneratingTask",
     "GenerationRequest",
+    "Generator",
     "Job",
     "LinearCore",
     "MergePolicy",
@@ -58,13 +76,18 @@ __all__ = [
     "Optimizer",
     "Outcome",
     "Parametrisation",
+    "Policy",
+    "PolicyObjective",
     "Predictions",
     "Prompts",
     "Refusal",
+    "Rollouts",
     "Sampler",
+    "Sampling",
     "Selection",
     "Site",
     "SiteView",
+    "Speaker",
     "Splits",
     "Step",
     "Task",
@@ -78,4 +101,7 @@ __all__ = [
     "Trial",
     "Update",
     "WeightInfo",
+    "WitnessedTask",
+    "Writer",
+    "Written",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -27,7 +28,7 @@ class Examples:
         return len(self.ids)
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
-        """The examples at `indices` `(m,)`, in that order."""
+        """The examples at `indices` `(m,)`, in that order; an index may come again."""
         return Examples(ids=self.ids[indices], inputs=self.inputs[indices], labels=self.labels[indices])
 
 
@@ -57,7 +58,7 @@ class Predictions:
     loss: NDArray[np.float64]
     targets: NDArray[np.int64] | None = None
     texts: tuple[str, ...] | None = None
-    """What the model wrote, where the task asked for it."""
+    """What the model wrote, where the task asked for it: k texts an example, those of an example one after the other."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -73,7 +74,11 @@ class Outcome:
     correct: NDArray[np.bool_]
     reward: NDArray[np.float64]
     texts: tuple[str, ...] | None = None
-    """What the model wrote, where it was asked to."""
+    """What the model wrote, where it was asked to: k texts an example, those of an example one after the other."""
+    verdicts: tuple[str, ...] | None = None
+    """A word on every text, such as `timed-out`, where a task has more to say than right or wrong."""
+    measures: Mapping[str, float] = attrs.field(factory=dict)
+    """What else the task measures on the whole split, such as `auroc`, by name (letters, digits and `_`)."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from ..workplace import Report, Workplace, silent
 from .cores import Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
 from .frames import Frame, SiteView
-from .generation import Decoding, GenerationRequest
+from .generation import Decoding, GenerationRequest, Sampling, Written
 from .merging import Refusal, Trial
 from .sites import Blueprint, ModelSource, Site
-from .training import Batch, Selection, Training, TrainingRequest
+from .training import Answers, Batch, Selection, Training, TrainingRequest
 from .updates import Update
 
 
@@ -84,6 +84,51 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class PolicyObjective(Protocol):
+    """Learning from rewards: chooses prompts, and makes batches of what the policy answered."""
+
+    @property
+    def group_size(self) -> int:
+        """Answers a prompt, K."""
+        ...
+
+    @property
+    def iterations(self) -> int:
+        """Optimiser steps on the same answers."""
+        ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """How answers are drawn."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens of an answer at most; 0: what the task allows."""
+        ...
+
+    @property
+    def remembers(self) -> tuple[bool, bool]:
+        """Whether `batch` wants log-probabilities under the policy that answered, and under the round's starting model."""
+        ...
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the answers are kept in the run's folder; `verify` replays them."""
+        ...
+
+    def prompts(
+        self, selection: Selection, count: int, batch_size: int, rng: np.random.Generator
+    ) -> Sequence[NDArray[np.int64]]:
+        """Called once per round: `count` times `batch_size` examples, whose prompts are asked together."""
+        ...
+
+    def batch(self, answers: Answers) -> Batch:
+        """Called when prompts were answered and judged; an empty batch where the rewards say nothing."""
+        ...
+
+
+@runtime_checkable
 class Optimizer(Protocol):
     """Names an update rule that backends implement, with its constants and its learning rates."""
 
@@ -140,6 +185,15 @@ class GeneratingTask(Task, Protocol):
 
 
 @runtime_checkable
+class WitnessedTask(Task, Protocol):
+    """A task whose judgement depends on the machine: it says on what."""
+
+    def origin(self) -> Mapping[str, Any]:
+        """Called when a run begins; what is to be recorded beside versions and hashes, in JSON's types."""
+        ...
+
+
+@runtime_checkable
 class Model(Protocol):
     """Brings the base model."""
 
@@ -189,8 +243,8 @@ class BoostedModel(Protocol):
         request: GenerationRequest,
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
-    ) -> list[NDArray[np.int32]]:
-        """Greedy continuations of every prompt (the tokens before `starts`), the end token left out."""
+    ) -> list[Written]:
+        """Continuations of every prompt (the tokens before `starts`)."""
         ...
 
     def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
@@ -202,7 +256,7 @@ class BoostedModel(Protocol):
         ...
 
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
-        """`dL/dW (d_out, d_in)` of a batch's loss at the current weights."""
+        """`dL/dW (d_out, d_in)` of a batch's loss at the current weights; a batch without an example has none."""
         ...
 
     def train(self, request: TrainingRequest) -> Training:
@@ -243,4 +297,37 @@ class Backend(Protocol):
 
     def open(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> BoostedModel:
         """Called once per run, after the plan was accepted; `report` is told of work that takes long."""
+        ...
+
+
+class Speaker(Protocol):
+    """A model to be made to write: it can itself, and it gives its weights to whoever does it for it."""
+
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+        """Its own continuations."""
+        ...
+
+    def weight(self, site: str) -> NDArray[np.float64]:
+        """An adapted weight `(d_out, d_in)` as it is now; all others are the base's."""
+        ...
+
+
+class Writer(Protocol):
+    """Writes for one run's model."""
+
+    def write(self, speaker: Speaker, examples: Examples, request: GenerationRequest) -> list[Written]:
+        """Called for every evaluation that generates, and for every batch of rollouts."""
+        ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """An engine of generation: the backend's own, or a server beside it."""
+
+    def check(self) -> None:
+        """Raise `UsageError` where it cannot work here. Called before any work."""
+        ...
+
+    def open(self, source: ModelSource, sites: Sequence[Site]) -> Writer:
+        """Called once per run, before anything is written."""
         ...

@@ -9,11 +9,13 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Metrics:
-    """A model on a split: `accuracy` in [0, 1], mean `loss` in nats, over `count` examples."""
+    """A model on a split: `accuracy` in [0, 1], mean `loss` in nats, over `count` examples; and what else its task measures."""
 
     accuracy: float
     loss: float
     count: int
+    measures: dict[str, float] = attrs.field(factory=dict)
+    """By name, such as `auroc` or `timed_out`."""
 
 
 @attrs.frozen

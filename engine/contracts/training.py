@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Protocol
 
 import attrs
 import numpy as np
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 from .cores import Parametrisation
 from .examples import Examples
 from .frames import Frame
+from .generation import GenerationRequest, Written
+from .sequences import Tokens
 from .updates import Update
 
 
@@ -40,15 +44,111 @@ class Selection:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Batch:
-    """One optimiser step: `indices` `(b,)` into the training split and `weights` `(b,)` of their log-likelihoods.
+class Rollouts:
+    """What a policy wrote: sequences `tokens` (b of them), whose completions are to be made likelier or less likely.
 
-    The loss is `-sum_i w_i log p(y_i | x_i) / b`; weights are 1 for supervised learning, advantages for policies. The
-    log-likelihood of a completion is the mean over its tokens, so that every example counts the same.
+    With the ratio `rho_t = p(y_t) / p_old(y_t)` of a completion's token t, the advantage `A` of its sequence (the batch's weight) and the
+    token's `share` in the loss, `L = sum_t share_t [beta k_t - min(rho_t A, clip(rho_t, 1 - low, 1 + high) A)]` (Schulman et al.,
+    2017), where `k_t = q - log q - 1` with `q = p_start(y_t) / p(y_t)` estimates the divergence from the round's starting model (Shao et
+    al., 2024). Probabilities are those of `softmax(z / temperature)`. Arrays have an entry for every token to be predicted.
+    """
+
+    tokens: Tokens
+    shares: NDArray[np.float64]
+    temperature: float = 1.0
+    old: NDArray[np.float64] | None = None
+    """Log-probabilities under the policy that wrote them; None: that is the current one, whose ratio is 1."""
+    start: NDArray[np.float64] | None = None
+    """Log-probabilities under the round's starting model; needed where `beta` is not 0."""
+    clip: tuple[float, float] = (0.2, 0.2)
+    """How far the ratio may fall below 1, and rise above it, and still count."""
+    beta: float = 0.0
+
+    def take(self, indices: NDArray[np.int64]) -> Rollouts:
+        """The sequences at `indices`, with what belongs to their tokens."""
+        counts: list[int] = self.tokens.targets.tolist()
+        ends = list(accumulate(counts))
+        places = [np.arange(ends[i] - counts[i], ends[i], dtype=np.int64) for i in indices.tolist()]
+        flat = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+
+        def at(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+            return None if values is None else values[flat]
+
+        return attrs.evolve(
+            self,
+            tokens=self.tokens[indices],
+            shares=self.shares[flat],
+            old=at(self.old),
+            start=at(self.start),
+        )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Batch:
+    """One optimiser step: `indices` `(b,)` into the training split and `weights` `(b,)`.
+
+    Supervised, the loss is `-sum_i w_i log p(y_i | x_i) / b`, the log-likelihood of a completion being the mean over its tokens, so
+    that every example counts the same. With `rollouts`, a sequence for each index, weights are advantages, and the loss is theirs.
+    A batch without an example has nothing to say: its loss is 0, and the step changes nothing.
     """
 
     indices: NDArray[np.int64]
     weights: NDArray[np.float64]
+    rollouts: Rollouts | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, indices: NDArray[np.int64]) -> Batch:
+        """A part of the batch; its loss is that part of the loss only if it keeps the whole batch's size in mind."""
+        rollouts = None if self.rollouts is None else self.rollouts.take(indices)
+        return Batch(indices=self.indices[indices], weights=self.weights[indices], rollouts=rollouts)
+
+    def rows(self, examples: Examples) -> Examples:
+        """The batch's examples; with rollouts, as the policy continued them."""
+        rows = examples.take(self.indices)
+        return rows if self.rollouts is None else attrs.evolve(rows, inputs=self.rollouts.tokens)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Answers:
+    """What a policy answered to b prompts, K times each, and how it was judged; an answer's place is `(prompt, sample)`.
+
+    `indices` `(b,)` into the training split; `tokens`: b K sequences, those of a prompt one after the other; `rewards` `(b, K)`;
+    `ended` `(b, K)`: whether the answer came to its end, and was not cut off at the limit.
+    """
+
+    indices: NDArray[np.int64]
+    tokens: Tokens
+    rewards: NDArray[np.float64]
+    ended: NDArray[np.bool_]
+    longest: int
+    """Tokens that an answer may have, its end token among them."""
+    old: NDArray[np.float64] | None = None
+    start: NDArray[np.float64] | None = None
+    """Log-probabilities of every answered token, where the objective wants them; see `Rollouts`."""
+
+
+class Policy(Protocol):
+    """The model in the middle of a round, with what is being trained as it is now: what rollouts are sampled from."""
+
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+        """Continuations of every prompt (the tokens before `starts`)."""
+        ...
+
+    def log_probabilities(
+        self, examples: Examples, temperature: float, *, start: bool = False
+    ) -> NDArray[np.float64]:
+        """Of every token to be predicted `(targets,)`, in nats; with `start`, under the model that the round began with."""
+        ...
+
+    def weight(self, site: str) -> NDArray[np.float64]:
+        """A site's weight `(d_out, d_in)`, with what is being trained merged into it."""
+        ...
+
+
+Batches = Sequence[Batch] | Callable[[Policy], Iterator[Batch]]
+"""Batches that are known beforehand, or that are made from what the policy does; the next one is asked for after each step."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -70,7 +170,7 @@ class TrainingRequest:
     frames: Mapping[str, Frame]
     """Frames by site name, for the sites whose parametrisation is a `LinearCore`."""
     examples: Examples
-    batches: Sequence[Batch]
+    batches: Batches
     learning_rates: NDArray[np.float64]
     """One rate per batch."""
     optimizer: object
@@ -78,6 +178,22 @@ class TrainingRequest:
     on_step: Callable[[int, float], None] = lambda step, loss: None
     trace: Callable[[Step], None] | None = None
     """Is told every step in full, for verification; it costs copies, and on an accelerator waiting."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are."""
+        return len(self.learning_rates)
+
+    @property
+    def known(self) -> Sequence[Batch]:
+        """The batches, where they are known beforehand. Raises TypeError where they are not."""
+        if callable(self.batches):
+            raise TypeError("these batches are made while training goes on")
+        return self.batches
+
+    def drawn(self, policy: Policy) -> Iterator[Batch]:
+        """The batches one by one."""
+        return self.batches(policy) if callable(self.batches) else iter(self.batches)
 
 
 @attrs.frozen(kw_only=True, eq=False)

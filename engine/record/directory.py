@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import attrs
 import tomli
 
-from ..contracts import Outcome, Training, Update
+from ..contracts import Batch, Outcome, Training, Update
 from ..errors import RunError, UsageError
 from ..spec import Spec
 from .atomic import check_file, sweep, write_text
 from .rounds import RoundRecord
-from .updates import read_outcomes, read_updates, write_outcomes, write_training
+from .updates import (
+    read_outcomes,
+    read_rollouts,
+    read_updates,
+    write_outcomes,
+    write_rollouts,
+    write_training,
+)
 
 SPEC, ORIGINAL, PROVENANCE, ROUNDS, RESULT = (
     "spec.toml",
@@ -105,10 +112,17 @@ class RunDirectory:
         return self.records[-1].digest if self.records else ""
 
     def commit(
-        self, record: RoundRecord, outcomes: Mapping[str, Outcome], training: Training | None = None
+        self,
+        record: RoundRecord,
+        outcomes: Mapping[str, Outcome],
+        training: Training | None = None,
+        rollouts: Sequence[Batch] | None = None,
     ) -> RoundRecord:
         """Write a round: its files first, then its line. Returns the record with file hashes and digest."""
         files = dict[str, str]()
+        if rollouts is not None:
+            name = f"rollouts/{record.round:04d}.safetensors"
+            files[name] = write_rollouts(self.path / name, rollouts)
         if training is not None:
             name = f"updates/{record.round:04d}.safetensors"
             files[name] = write_training(self.path / name, training)
@@ -128,6 +142,12 @@ class RunDirectory:
         """Per-example outcomes after a round."""
         name = f"outcomes/{round:04d}.safetensors"
         return read_outcomes(self.path / name, self.records[round].files[name])
+
+    def rollouts(self, round: int) -> list[Batch] | None:  # noqa: A002
+        """The batches of answers a round trained on; None where none were kept."""
+        name = f"rollouts/{round:04d}.safetensors"
+        sha256 = self.records[round].files.get(name)
+        return None if sha256 is None else read_rollouts(self.path / name, sha256)
 
     def ensemble(self) -> list[tuple[dict[str, Update], float]]:
         """What was merged, with its scales, in the order of the rounds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import cattrs
@@ -15,6 +15,30 @@ Status = Literal["base", "merged", "refused", "nonfinite"]
 
 UNSEALED = ("seconds", "memory_bytes", "digest")
 """Fields that differ between two runs of the same experiment; the digest leaves them out."""
+
+
+OPTIONAL = ("rollouts",)
+"""Fields that are left out of the digest where they hold nothing: rounds of other objectives have the digest they always had."""
+
+
+@attrs.frozen(kw_only=True)
+class RolloutFacts:
+    """What a round's policy answered, and what its rewards were."""
+
+    answers: int
+    tokens: int
+    reward: float
+    """Mean reward of all answers."""
+    reward_first: float
+    """Mean reward of the first batch, answered by the round's starting model."""
+    reward_last: float
+    groups: int
+    silent: int
+    """Groups whose answers were all rewarded alike: they say nothing, and were dropped."""
+    skipped: int = 0
+    """Steps in which every group was silent, so that nothing was trained."""
+    unended: int = 0
+    """Answers that were cut off at the limit."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +69,8 @@ class RoundRecord:
     loss_first: float | None = None
     """Training loss of the first and the last batch, in nats."""
     loss_last: float | None = None
+    rollouts: RolloutFacts | None = None
+    """What was answered, where the objective learns from rewards."""
     rank: dict[str, int] = attrs.field(factory=dict)
     """Numerical rank of all that was merged so far, by site."""
     effective_rank: dict[str, float] = attrs.field(factory=dict)
@@ -67,7 +93,13 @@ class RoundRecord:
         return self.digest == self._digest(previous)
 
     def _digest(self, previous: str) -> str:
-        content = {key: value for key, value in attrs.asdict(self).items() if key not in UNSEALED}
+        content: dict[str, Any] = {
+            key: value
+            for key, value in attrs.asdict(self).items()
+            if key not in UNSEALED and not (value is None and key in OPTIONAL)
+        }
+        for split in ("train", "validation", "test"):
+            content[split] = {key: value for key, value in content[split].items() if value != {}}
         return hashlib.sha256((previous + json.dumps(content, sort_keys=True)).encode()).hexdigest()
 
     def to_line(self) -> str:

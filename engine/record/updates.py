@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import DenseUpdate, FactoredUpdate, Frame, Outcome, Training, Update
+from ..contracts import (
+    Batch,
+    DenseUpdate,
+    FactoredUpdate,
+    Frame,
+    Outcome,
+    Rollouts,
+    Tokens,
+    Training,
+    Update,
+)
 from ..contracts.sequences import pack_texts, unpack_texts
 from .atomic import read_arrays, write_arrays
 
@@ -59,8 +70,11 @@ def write_outcomes(path: Path, outcomes: Mapping[str, Outcome]) -> str:
     for split, outcome in outcomes.items():
         for field in ("ids", "prediction", "loss", "correct", "reward"):
             arrays[f"{split}/{field}"] = getattr(outcome, field)
-        if outcome.texts is not None:
-            arrays |= {f"{split}/{field}": array for field, array in pack_texts(outcome.texts).items()}
+        for prefix, texts in (("", outcome.texts), ("verdicts/", outcome.verdicts)):
+            if texts is not None:
+                arrays |= {f"{split}/{prefix}{part}": array for part, array in pack_texts(texts).items()}
+        for name, value in outcome.measures.items():
+            arrays[f"{split}/measures/{name}"] = np.array([value], dtype=np.float64)
     return write_arrays(path, arrays)
 
 
@@ -74,5 +88,72 @@ def read_outcomes(path: Path, sha256: str) -> dict[str, Outcome]:
 
 
 def _outcome(fields: Arrays) -> Outcome:
-    texts = unpack_texts(fields) if "utf8" in fields else None
-    return Outcome(**{f: a for f, a in fields.items() if f not in {"utf8", "ends"}}, texts=texts)
+    def packed(prefix: str) -> tuple[str, ...] | None:
+        parts = {part: fields.pop(prefix + part) for part in ("utf8", "ends") if prefix + part in fields}
+        return unpack_texts(parts) if parts else None
+
+    texts, verdicts = packed(""), packed("verdicts/")
+    measured = {name: float(value[0]) for name, value in fields.items() if name.startswith("measures/")}
+    return Outcome(
+        **{name: value for name, value in fields.items() if name not in measured},
+        texts=texts,
+        verdicts=verdicts,
+        measures={name.removeprefix("measures/"): value for name, value in measured.items()},
+    )
+
+
+def write_rollouts(path: Path, batches: Sequence[Batch]) -> str:
+    """What a round's policy answered, batch by batch, as it was trained on; returns the file's SHA-256.
+
+    A batch that serves several steps in a row is written once.
+    """
+    arrays: Arrays = {}
+    for number, (_, same) in enumerate(groupby(batches, key=id)):
+        steps = list(same)
+        batch = steps[0]
+        content: Arrays = {
+            "indices": batch.indices,
+            "weights": batch.weights,
+            "steps": np.array([len(steps)]),
+        }
+        if (rollouts := batch.rollouts) is not None:
+            settings = [rollouts.temperature, *rollouts.clip, rollouts.beta]
+            given = {"shares": rollouts.shares, "old": rollouts.old, "start": rollouts.start}
+            content |= {name: values for name, values in given.items() if values is not None}
+            content |= {"settings": np.array(settings), **rollouts.tokens.arrays()}
+        arrays |= {f"{number:06d}/{name}": value for name, value in content.items()}
+    return write_arrays(path, arrays, {"format": json.dumps({"boostlora-rollouts": 1})})
+
+
+def read_rollouts(path: Path, sha256: str) -> list[Batch]:
+    """The batches that were written."""
+    found: dict[str, Arrays] = {}
+    for name, value in read_arrays(path, sha256).items():
+        number, _, field = name.partition("/")
+        found.setdefault(number, {})[field] = value
+    batches = list[Batch]()
+    for number in sorted(found):
+        batches += [_batch(found[number])] * int(found[number]["steps"][0])
+    return batches
+
+
+def _batch(fields: Arrays) -> Batch:
+    if "settings" not in fields:
+        return Batch(indices=fields["indices"], weights=fields["weights"])
+    temperature, low, high, beta = fields["settings"].tolist()
+    tokens = Tokens(
+        ids=fields["ids"],
+        offsets=fields["offsets"],
+        starts=fields["starts"],
+        cut=np.zeros(len(fields["starts"]), dtype=np.bool_),
+    )
+    rollouts = Rollouts(
+        tokens=tokens,
+        shares=fields["shares"],
+        temperature=temperature,
+        old=fields.get("old"),
+        start=fields.get("start"),
+        clip=(low, high),
+        beta=beta,
+    )
+    return Batch(indices=fields["indices"], weights=fields["weights"], rollouts=rollouts)

@@ -49,10 +49,17 @@ KINDS: dict[str, Kind] = {
         Kind(slot="adapter", plural="adapters", contract=contracts.Adapter, default="tinylora"),
         Kind(slot="basis", plural="bases", contract=contracts.Basis, default="rotate"),
         Kind(slot="sampler", plural="samplers", contract=contracts.Sampler, default="failures"),
-        Kind(slot="objective", plural="objectives", contract=contracts.Objective, default="cross-entropy"),
+        Kind(
+            slot="objective",
+            plural="objectives",
+            contract=contracts.Objective,
+            other_contract=contracts.PolicyObjective,
+            default="cross-entropy",
+        ),
         Kind(slot="optimizer", plural="optimizers", contract=contracts.Optimizer, default="adam"),
         Kind(slot="merge", plural="merges", contract=contracts.MergePolicy, default="full"),
         Kind(slot="backend", plural="backends", contract=contracts.Backend, default="reference"),
+        Kind(slot="generator", plural="generators", contract=contracts.Generator, default="native"),
     )
 }
 """What decides the result of a run: every one is a table of the spec, and part of its hash."""

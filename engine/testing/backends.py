@@ -99,7 +99,7 @@ class BackendContract:
         self, model: BoostedModel, precision: float
     ) -> None:
         request = make_request(model, "dense", steps=1)
-        gradient = model.gradient(SITE, request.examples, request.batches[0])
+        gradient = model.gradient(SITE, request.examples, request.known[0])
         trained = model.train(request)
         atol = GRADIENT_ROUNDINGS * precision
         assert_close(-trained.values[SITE], gradient, atol=atol, what="dL/dW against one step of descent")
@@ -130,7 +130,7 @@ class BackendContract:
     @pytest.mark.parametrize("kind", KINDS)
     def test_training_lowers_the_loss_and_repeats_bit_for_bit(self, model: BoostedModel, kind: str) -> None:
         once = make_request(model, kind, steps=1)
-        request = attrs.evolve(once, batches=[*once.batches] * 30, learning_rates=np.full(30, 0.05))
+        request = attrs.evolve(once, batches=[*once.known] * 30, learning_rates=np.full(30, 0.05))
         one, two = model.train(request), model.train(request)
         assert one.losses[-1] < one.losses[0]
         for name, value in one.values.items():
@@ -192,12 +192,12 @@ class BackendContract:
         again = model.train(
             attrs.evolve(
                 request,
-                batches=[*request.batches, request.batches[0]],
+                batches=[*request.known, request.known[0]],
                 learning_rates=np.r_[request.learning_rates, 0.0],
             )
         )
         model.assemble([(training.updates, 1.0)])
-        rows = request.examples.take(request.batches[0].indices)
+        rows = request.examples.take(request.known[0].indices)
         merged = float(np.mean(model.predict(rows).loss))
         assert_close(
             again.losses[-1],

@@ -88,7 +88,7 @@ def finite_differences(
 ) -> NDArray[np.float64]:
     """`(L(x + h e_i) - L(x - h e_i)) / 2h` for every entry of one value, by the judge's arithmetic and not the backend's."""
     value = start.values[name]
-    rows = request.examples.take(request.batches[0].indices)
+    rows = request.examples.take(request.known[0].indices)
 
     def loss(shifted: NDArray[np.float64]) -> float:
         updates = {

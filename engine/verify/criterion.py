@@ -88,6 +88,16 @@ QUANTITIES: Mapping[str, Quantity] = {
         Quantity(name="predictions", what="before the round"),
         Quantity(name="chosen examples", what="what the sampler makes of the candidate's own answers"),
         Quantity(
+            name="answers",
+            what="tokens of the round's first rollouts, each where its draw falls in the truth's probabilities",
+        ),
+        Quantity(
+            name="answer log-probabilities",
+            what="of the round's first rollouts, under the policy that it begins with",
+            tight=4e-14,
+            reason="as the logits they are made of",
+        ),
+        Quantity(
             name="training loss",
             what="of every step's batch",
             tight=1e-13,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Frame, Refusal, Selection, Update
+from ..boosting.rollouts import Rollout
+from ..contracts import Batch, Frame, Refusal, Selection, TrainingRequest, Update
+from ..errors import RunError
 from .bench import Bench, StoppedError, at
 from .findings import distance, magnitude
 from .judging import compare_answers
 from .local import Local
+from .rollouts import compare_recorded_answers, let_answer
 from .training import Traced, compare_own_updates, compare_steps, train
 
 
@@ -36,19 +39,29 @@ class Round:
         return "rounding alone, within its bounds, took training elsewhere; the steps after that were not compared"
 
 
-def compare_training(bench: Bench, number: int, selection: Selection, frames: Mapping[str, Frame]) -> Round:
-    """The same request to all, and what came of it."""
+def compare_training(
+    bench: Bench,
+    number: int,
+    selection: Selection,
+    frames: Mapping[str, Frame],
+    recorded: Sequence[Batch] | None = None,
+) -> Round:
+    """The same request to all, and what came of it; with `recorded`, on the answers that a run's policy gave."""
     player = bench.trio.truth
-    request = bench.limits.cut_request(player.request(number, player.batches(number, selection), frames))
+    drawn = player.batches(number, selection)
+    request = bench.limits.cut_request(player.request(number, drawn, frames))
     traced = dict[str, Traced]()
-    for role, model in bench.models.items():
-
-        def on_step(step: int, loss: float, role: str = role) -> None:
-            del loss
-            bench.report(f"training the {role}", step, len(request.batches))
-
-        with bench.asking(number, "gradient", "every site", role):
-            traced[role] = train(model, attrs.evolve(request, on_step=on_step))
+    if isinstance(drawn, Rollout) and recorded is None:
+        own = bench.trio.candidate.batches(number, selection)
+        if not isinstance(own, Rollout):
+            raise RunError("an objective that gives rollouts to one model and none to another")
+        answered = let_answer(bench, number, request, own)
+        traced["candidate"] = answered.traced
+        request = attrs.evolve(request, batches=answered.batches)
+    elif recorded is not None:
+        request = attrs.evolve(request, batches=list(recorded)[: request.steps])
+        compare_recorded_answers(bench, number, request)
+    traced |= _train_others(bench, number, request, traced)
     of = (traced["truth"], traced.get("yardstick", traced["truth"]), traced["candidate"])
     criterion = bench.criterion
     local = Local(
@@ -65,6 +78,24 @@ def compare_training(bench: Bench, number: int, selection: Selection, frames: Ma
         raise StoppedError  # nothing that could be merged
     comparable = steps.parted is None and not steps.explained
     return Round(traced=traced, parted=steps.parted, comparable=comparable)
+
+
+def _train_others(
+    bench: Bench, number: int, request: TrainingRequest, done: Mapping[str, Traced]
+) -> dict[str, Traced]:
+    """Every model that has not trained yet, on the same batches."""
+    traced = dict[str, Traced]()
+    for role, model in bench.models.items():
+        if role in done:
+            continue
+
+        def on_step(step: int, loss: float, role: str = role) -> None:
+            del loss
+            bench.report(f"training the {role}", step, request.steps)
+
+        with bench.asking(number, "gradient", "every site", role):
+            traced[role] = train(model, attrs.evolve(request, on_step=on_step))
+    return traced
 
 
 def scale_of(bench: Bench, played: Round, recorded: float | None) -> float | None:

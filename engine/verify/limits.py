@@ -41,9 +41,10 @@ class Limits:
 
     def cut_request(self, request: TrainingRequest) -> TrainingRequest:
         """The first steps of a round; their batches and rates are those of the whole round."""
+        batches = request.batches  # made while training goes on, they end with the rates
         return attrs.evolve(
             request,
-            batches=request.batches[: self.steps],
+            batches=batches if callable(batches) else batches[: self.steps],
             learning_rates=request.learning_rates[: self.steps],
         )
 

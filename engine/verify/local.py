@@ -114,7 +114,7 @@ class Local:
         one = attrs.evolve(
             request,
             parametrisations=parametrisations,
-            batches=[request.batches[number - 1]],
+            batches=[request.known[number - 1]],
             learning_rates=np.zeros(1),
             trace=traced.append,
         )

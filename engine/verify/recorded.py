@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ..contracts import FactoredUpdate, Frame, Outcome, Update
+from ..contracts import Batch, FactoredUpdate, Frame, Outcome, Update
 from ..record.directory import RunDirectory
 from ..record.rounds import RoundRecord
 
@@ -20,6 +20,8 @@ class RecordedRound:
     """None for a round that met NaN or Inf."""
     outcomes: Mapping[str, Outcome]
     """After the round, by split."""
+    rollouts: Sequence[Batch] | None = None
+    """The answers it trained on; None where there were none, or none were kept."""
 
     @property
     def frames(self) -> dict[str, Frame] | None:
@@ -38,4 +40,5 @@ def read_round(directory: RunDirectory, number: int) -> RecordedRound:
         record=record,
         updates=directory.updates(number) if trained else None,
         outcomes=directory.outcomes(number),
+        rollouts=directory.rollouts(number),
     )

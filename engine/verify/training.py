@@ -36,8 +36,8 @@ def train(model: BoostedModel, request: TrainingRequest) -> Traced:
     """Train, and keep every step. Raises `RunError` for a model that does not tell them all."""
     steps = list[Step]()
     training = model.train(attrs.evolve(request, trace=steps.append))
-    if len(steps) != len(request.batches):
-        raise RunError(f"traced {len(steps)} of {len(request.batches)} steps (TrainingRequest.trace)")
+    if len(steps) != request.steps:
+        raise RunError(f"traced {len(steps)} of {request.steps} steps (TrainingRequest.trace)")
     return Traced(training, steps)
 
 
@@ -81,7 +81,7 @@ def compare_steps(
                 parted |= h.compare(step, (t, y, c), lambda h=h, again=again: again(h.quantity, h.name))
         departed = any(h.found and h.found[-1].departed for h in held)
         if parted or departed:  # what follows from here is no longer the truth's training
-            left = len(request.batches) - step
+            left = request.steps - step
             return Steps([h.finding(left) for h in held if h.found], None if departed else step, explained)
     return Steps([h.finding(0) for h in held if h.found], None, explained)
 

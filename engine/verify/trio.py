@@ -92,4 +92,6 @@ def _open(
             spectra[plan.site.name] = found
             views[plan.site.name] = WatchedView(model, plan.site, leading)
     fields: dict[str, Any] = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
-    return Experiment(**fields, model=model, views=views, hashes={}), spectra
+    with blame("generator", prepared.spec.slots["generator"].use):
+        writer = prepared.spec["generator"].open(source, sites)
+    return Experiment(**fields, model=model, writer=writer, views=views, hashes={}), spectra

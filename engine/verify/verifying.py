@@ -8,7 +8,7 @@ import attrs
 
 from ..boosting.encoding import SPLITS
 from ..boosting.experiment import data_sha256
-from ..contracts import Update
+from ..contracts import PolicyObjective, Update
 from ..errors import UsageError
 from ..record.directory import RunDirectory
 from ..registry import Registry
@@ -162,10 +162,12 @@ def _replay_round(
     if now.updates is None:
         return f"recorded as {now.record.status}; its training left nothing to compare"
     selection = compare_chosen(bench, number, answers["train"], theirs["train"])
+    if isinstance(bench.trio.truth.experiment.spec["objective"], PolicyObjective) and now.rollouts is None:
+        return "its answers were not kept (objective.keeps), so its training cannot be replayed"
     frames = now.frames if bench.trio.truth.experiment.spec["adapter"].framed else {}
     if frames:
         bench.add(match_frames(bench, number, "recorded frames", right, frames, criterion=criterion))
-    played = compare_training(bench, number, selection, frames or {})
+    played = compare_training(bench, number, selection, frames or {}, now.rollouts)
     bench.add(_recorded_updates(bench, number, played, now.updates, criterion))
     scale = scale_of(bench, played, now.record.scale)
     if scale is None:

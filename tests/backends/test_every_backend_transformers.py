@@ -133,7 +133,7 @@ def test_greedy_continuation_equals_that_of_transformers(backend, kind, tmp_path
     training = model.train(request_for(model, sites, kind))
     examples, module = texts(kind), module_of(kind, tmp_path)
     three = GenerationRequest(max_new_tokens=3, end_tokens=())
-    end = int(model.generate(examples, three, training.updates, 1.0)[0][2])
+    end = int(model.generate(examples, three, training.updates, 1.0)[0].tokens[2])
     request = GenerationRequest(max_new_tokens=6, end_tokens=(end,))
     tried = model.generate(examples, request, training.updates, 1.0)
     model.assemble([(training.updates, 1.0)])
@@ -157,7 +157,8 @@ def test_greedy_continuation_equals_that_of_transformers(backend, kind, tmp_path
                 ),
             )[0, len(prompt) :].tolist()
         ended += end in said
-        np.testing.assert_array_equal(found, [token for token in said if token != end])
+        np.testing.assert_array_equal(found.tokens, [token for token in said if token != end])
+        assert found.end == (end if end in said else None)
     assert ended, "no continuation ended early; the test shows less than it should"
 
 
@@ -165,4 +166,4 @@ def test_greedy_continuation_equals_that_of_transformers(backend, kind, tmp_path
 def test_continuation_stops_where_it_is_told(backend, kind, tmp_path):
     model, _ = opened(kind, tmp_path, backend)
     request = GenerationRequest(max_new_tokens=9, end_tokens=(), finished=lambda tokens: len(tokens) == 4)
-    assert [len(x) for x in model.generate(texts(kind), request)] == [4] * 7
+    assert [len(x.tokens) for x in model.generate(texts(kind), request)] == [4] * 7

@@ -100,23 +100,26 @@ def test_trial_and_merged_model_write_and_score_the_same(tmp_path):
     tried, loss = model.generate(examples, request, update, 0.7), model.predict(examples, update, 0.7).loss
     model.assemble([(update, 0.7)])
     merged = model.generate(examples, request)
-    assert [t.tolist() for t in tried] == [t.tolist() for t in merged] != [t.tolist() for t in base]
+    assert [t.trained for t in tried] == [t.trained for t in merged] != [t.trained for t in base]
     np.testing.assert_array_equal(model.predict(examples).loss, loss)
 
 
 def test_generation_is_greedy_and_ends_where_it_is_told(tmp_path):
     model, examples = open_net(tmp_path, "llama"), examples_for("llama", n=4)
-    whole = model.generate(examples, GenerationRequest(max_new_tokens=5, end_tokens=()))
+    written = model.generate(examples, GenerationRequest(max_new_tokens=5, end_tokens=()))
+    whole = [one.tokens for one in written]
+    assert all(one.end is None for one in written)
     assert [len(answer) for answer in whole] == [5] * 4
     prompt = examples.inputs.sequence(1)[: examples.inputs.starts[1]].tolist()
-    written = Tokens.join([[*prompt, *whole[1].tolist()]], [len(prompt)])
-    one = Examples(ids=np.zeros(1, np.int64), inputs=written, labels=np.zeros(1, np.int64))
+    answered = Tokens.join([[*prompt, *whole[1].tolist()]], [len(prompt)])
+    one = Examples(ids=np.zeros(1, np.int64), inputs=answered, labels=np.zeros(1, np.int64))
     assert model.predict(one).output[0] == 5, "what it wrote is what it finds likeliest"
 
     end = int(whole[1][3])
     first = whole[1].tolist().index(end)
     cut = model.generate(examples, GenerationRequest(max_new_tokens=5, end_tokens=(end,)))
-    assert cut[1].tolist() == whole[1][:first].tolist()
+    assert cut[1].tokens.tolist() == whole[1][:first].tolist()
+    assert cut[1].end == end
     seen = list[list[int]]()
 
     def finished(tokens):
@@ -124,10 +127,10 @@ def test_generation_is_greedy_and_ends_where_it_is_told(tmp_path):
         return len(tokens) == 2
 
     short = model.generate(examples, GenerationRequest(max_new_tokens=5, end_tokens=(), finished=finished))
-    assert [answer.tolist() for answer in short] == [answer[:2].tolist() for answer in whole]
+    assert [answer.tokens.tolist() for answer in short] == [answer[:2].tolist() for answer in whole]
     assert seen[:2] == [whole[0][:1].tolist(), whole[0][:2].tolist()]
     none = model.generate(examples, GenerationRequest(max_new_tokens=0, end_tokens=()))
-    assert [answer.tolist() for answer in none] == [[]] * 4
+    assert [answer.tokens.tolist() for answer in none] == [[]] * 4
 
 
 def test_base_that_overflows_is_reported_by_its_logits(tmp_path):

@@ -180,8 +180,9 @@ def test_generation_equals_hugging_face_greedy_generation(kind, tmp_path):
             0, prompt.shape[1] :
         ].tolist()
         stopped += end in new
-        assert answer.tolist() == (new[: new.index(end)] if end in new else new)
-        assert answer.dtype == np.int32
+        assert answer.tokens.tolist() == (new[: new.index(end)] if end in new else new)
+        assert answer.end == (end if end in new else None)
+        assert answer.tokens.dtype == np.int32
     assert 0 < stopped < len(answers), "both kinds of ending must occur"
 
 

@@ -13,7 +13,7 @@ from hf_modules import make, texts, torch
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.devices import resolve
 from boostlora.backends.torch.nets import CausalNet
-from boostlora.backends.torch.training import weighted_loss
+from boostlora.backends.torch.training import loss_of
 from boostlora.engine.contracts import Batch, LinearCore, TrainingRequest
 from boostlora.engine.sites import SiteChoice, choose_sites
 from boostlora.engine.testing import assert_close
@@ -90,7 +90,9 @@ def test_loss_and_gradient_of_every_vector_equal_pefts(pair):
     steps = []
     pair.ours.train(attrs.evolve(pair.request, trace=steps.append))
     net = CausalNet(pair.theirs.base_model.model, resolve("cpu", "float32"))
-    loss = weighted_loss(net, pair.request.examples, np.ones(len(pair.request.examples)), net.place)
+    count = len(pair.request.examples)
+    whole = Batch(indices=np.arange(count), weights=np.ones(count))
+    loss = loss_of(net, whole, pair.request.examples, net.place, whole=count)
     loss.backward()
     assert pair.rounding < 1e-4, "a pair of singular values is too close to compare vectors"
     assert_close(steps[0].loss, loss.item(), atol=pair.rounding * loss.item(), what="loss")

@@ -1,0 +1,89 @@
+"""The model in the middle of a round, as a policy: it answers prompts, and says how likely answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ...engine.contracts import Examples, GenerationRequest, Written
+from .batching import by_budget, lengths_of
+from .deltas import computing
+from .generation import continuations
+from .losses import Targets, negative_log_likelihood, require_finite
+from .trainables import to_array
+
+if TYPE_CHECKING:
+    from .training import Round
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class TorchPolicy:
+    """What is being trained as it is now; asked between two steps."""
+
+    state: Round
+    budget: int
+    """Tokens computed at once, padding counted."""
+    report: Callable[[str, int, int], None]
+
+    @contextmanager
+    def _acting(self, *, start: bool = False) -> Generator[None]:
+        """No gradients, and every site with its adapter; with `start`, the model as the round found it."""
+        trainables = self.state.trainables
+        with torch.no_grad(), resting(self.state.net.module):
+            forwards = {} if start else trainables.forwards(trainables.cores.assemble())
+            with computing(self.state.layers, forwards):
+                yield
+
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+        """Continuations of every prompt."""
+        with self._acting():
+            return continuations(
+                self.state.net,
+                examples,
+                request,
+                place=self.state.place,
+                budget=self.budget,
+                told=lambda done, total: self.report("answering", done, total),
+            )
+
+    def log_probabilities(
+        self, examples: Examples, temperature: float, *, start: bool = False
+    ) -> NDArray[np.float64]:
+        """Of every token to be predicted, in the order of the examples, in nats."""
+        found: list[NDArray[np.float64]] = [np.empty(0)] * len(examples)
+        place = self.state.place
+        with self._acting(start=start):
+            for group in by_budget(lengths_of(examples), self.budget):
+                part = examples.take(group)
+                targets, logits = Targets.of(part), require_finite(self.state.net.logits(part))
+                nll = to_array(negative_log_likelihood(logits, targets.labels, place.master, temperature))
+                blocks = np.split(-nll, np.cumsum(targets.counts)[:-1])
+                for index, block in zip(group.tolist(), blocks, strict=True):
+                    found[index] = block
+        return np.concatenate(found)
+
+    def weight(self, site: str) -> NDArray[np.float64]:
+        """A site's weight with what is being trained merged into it."""
+        trainables, layer = self.state.trainables, self.state.layers[site]
+        L, M = trainables.updates(trainables.values())[site].factors()
+        return to_array(layer.weight) + L @ M.T
+
+
+@contextmanager
+def resting(module: nn.Module) -> Generator[None]:
+    """Inside, no layer is in training mode, in which a checkpointed one refuses the key-value cache."""
+    layers = [layer for layer in module.modules() if layer.training]
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True

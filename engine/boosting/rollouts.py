@@ -1,0 +1,166 @@
+"""Rollouts: prompts are answered by the policy as it is, judged, and made into batches, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import (
+    Answers,
+    Batch,
+    Decoding,
+    Examples,
+    GenerationRequest,
+    Policy,
+    PolicyObjective,
+    Predictions,
+    Selection,
+    Tokens,
+    Written,
+)
+from ..errors import RunError, blame
+from ..record.rounds import RolloutFacts
+from ..workplace import Report
+from .checks import check_prompts, check_rollouts
+from .experiment import Experiment
+from .writing import decoding_of, repeated, request_for, texts_of
+
+Index = NDArray[np.int64]
+
+
+@attrs.define(eq=False)
+class Rollout:
+    """One round's rollouts: called with the policy, it gives a batch for every step, and remembers what was answered."""
+
+    experiment: Experiment
+    number: int
+    prompts: Sequence[Index]
+    steps: int
+    report: Report
+    batches: list[Batch] = attrs.field(factory=list)
+    """A batch for every step so far; `iterations` of them in a row are the same."""
+    answers: list[Answers] = attrs.field(factory=list)
+    request: GenerationRequest | None = None
+    """What was asked for first: its draws say which tokens had to come."""
+
+    def __call__(self, policy: Policy) -> Iterator[Batch]:
+        """Every batch is made when it is asked for: from the policy that the step before has left."""
+        iterations = self._objective.iterations
+        self.batches.clear()
+        self.answers.clear()
+        self.request = None
+        while len(self.batches) < self.steps:
+            batch = self._batch(policy)
+            for _ in range(min(iterations, self.steps - len(self.batches))):
+                self.batches.append(batch)
+                yield batch
+
+    @property
+    def facts(self) -> RolloutFacts | None:
+        """What is recorded of the round's answers; None where there were none."""
+        if not self.answers:
+            return None
+        rewards = [answers.rewards for answers in self.answers]
+        alike = [np.ptp(r, axis=1) == 0.0 for r in rewards]
+        return RolloutFacts(
+            answers=sum(r.size for r in rewards),
+            tokens=sum(int(answers.tokens.targets.sum()) for answers in self.answers),
+            reward=float(np.mean(np.concatenate(rewards))),
+            reward_first=float(rewards[0].mean()),
+            reward_last=float(rewards[-1].mean()),
+            groups=sum(len(a) for a in alike),
+            silent=sum(int(a.sum()) for a in alike),
+            skipped=sum(len(batch) == 0 for batch in self.batches),
+            unended=sum(int((~answers.ended).sum()) for answers in self.answers),
+        )
+
+    @property
+    def temperature(self) -> float:
+        """At which answers are drawn."""
+        return self._objective.sampling.temperature
+
+    @property
+    def _objective(self) -> PolicyObjective:
+        return self.experiment.spec["objective"]
+
+    def _batch(self, policy: Policy) -> Batch:
+        name = self.experiment.name_of("objective")
+        answers = self._answers(policy, self.prompts[len(self.answers)])
+        self.answers.append(answers)
+        with blame("objective", name):
+            batch = self._objective.batch(answers)
+        return check_rollouts(batch, name)
+
+    def _answers(self, policy: Policy, indices: Index) -> Answers:
+        """Ask the prompts at `indices`, and judge what comes."""
+        experiment, objective, done = self.experiment, self._objective, len(self.answers)
+        self.report("answering", done, len(self.prompts))
+        task = decoding_of(experiment.spec)
+        if task is None:
+            raise RunError("the task lets the model write nothing")
+        decoding = attrs.evolve(task, samples=objective.group_size, sampling=objective.sampling)
+        rows = repeated(experiment.encoded.train.take(indices), decoding.samples)
+        rng = experiment.streams("rollouts", self.number, str(done))
+        request = request_for(experiment.spec, decoding, len(rows), rng, most=objective.max_new_tokens)
+        self.request = self.request or request
+        written = experiment.write(policy, rows, request)
+        tokens = continued(rows.inputs, written)
+        shape = (len(indices), decoding.samples)
+        old, start = objective.remembers
+        temperature, answered = objective.sampling.temperature, attrs.evolve(rows, inputs=tokens)
+        return Answers(
+            indices=indices,
+            tokens=tokens,
+            rewards=self._rewards(indices, texts_of(experiment.spec, decoding, written)).reshape(shape),
+            ended=self._ended(written, decoding, request.max_new_tokens).reshape(shape),
+            longest=request.max_new_tokens,
+            old=policy.log_probabilities(answered, temperature) if old else None,
+            start=policy.log_probabilities(answered, temperature, start=True) if start else None,
+        )
+
+    def _rewards(self, indices: Index, texts: tuple[str, ...]) -> NDArray[np.float64]:
+        """What the task thinks of every answer."""
+        count = len(texts)
+        examples: Examples = self.experiment.splits.train.take(np.repeat(indices, count // len(indices)))
+        predictions = Predictions(output=np.zeros(count, dtype=np.int64), loss=np.zeros(count), texts=texts)
+        return self.experiment.judge_examples(examples, predictions).reward.astype(np.float64)
+
+    def _ended(self, written: Sequence[Written], decoding: Decoding, most: int) -> NDArray[np.bool_]:
+        """Whether answers came to their end: by an end token, or by a stop string."""
+        reader = self.experiment.spec["model"]
+        return np.array(
+            [
+                w.end is not None
+                or len(w.tokens) < most
+                or any(stop in reader.decode(w.tokens) for stop in decoding.stop)
+                for w in written
+            ],
+            dtype=np.bool_,
+        )
+
+
+def rollout_of(experiment: Experiment, number: int, selection: Selection, report: Report) -> Rollout:
+    """Ask the objective for round `number`'s prompts, and hold it to its contract."""
+    spec, name = experiment.spec, experiment.name_of("objective")
+    objective, optimizer = spec["objective"], spec["optimizer"]
+    count = -(-optimizer.steps // objective.iterations)
+    with blame("objective", name):
+        rng = experiment.streams("batches", number)
+        prompts = objective.prompts(selection, count, optimizer.batch_size, rng)
+    return Rollout(
+        experiment=experiment,
+        number=number,
+        prompts=check_prompts(prompts, count, len(experiment.splits.train), name),
+        steps=optimizer.steps,
+        report=report,
+    )
+
+
+def continued(prompts: Tokens, written: Sequence[Written]) -> Tokens:
+    """Every prompt (the tokens before `starts`) with what was written after it, the end token included."""
+    starts = prompts.starts.tolist()
+    asked = [prompts.sequence(i)[:start].tolist() for i, start in enumerate(starts)]
+    return Tokens.join([[*a, *w.trained] for a, w in zip(asked, written, strict=True)], starts)

@@ -1,0 +1,1 @@
+"""Generators: who writes for a model, in evaluations and rollouts."""
