@@ -23,6 +23,7 @@ from ..sites import choose_sites
 from ..spec import Spec
 from ..streams import Streams
 from .encoding import SPLITS
+from .workload import Workload, workload_of
 from .writing import decoding_of
 
 
@@ -52,6 +53,8 @@ class Plan:
     """Frames, trained values, their gradients and the optimiser's state: what boosting adds to the model."""
     update_bytes: int
     """Size on disk of one round's updates."""
+    workload: Workload | None = None
+    """Tokens and operations of a language model's run."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -66,7 +69,9 @@ class Plan:
             {"name": s.site.name, "shape": list(s.site.shape), "capacity": s.capacity, "directions": s.depth}
             for s in self.sites
         ]
-        content = attrs.asdict(self, filter=lambda a, _: a.name != "sites")
+        content = attrs.asdict(
+            self, filter=lambda a, v: a.name != "sites" and not (a.name == "workload" and v is None)
+        )
         return {**content, "capacity": self.capacity, "sites": sites}
 
 
@@ -91,6 +96,7 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
         weight_bytes=spec["backend"].itemsize * sum(w.size for w in blueprint.weights),
         extra_bytes=8 * (4 * sum(values.values()) + _frame_values(spec, site_plans)),
         update_bytes=8 * sum(_update_values(s, p) for s, p in zip(sites, parametrisations, strict=True)),
+        workload=workload_of(spec, blueprint, encoded, parametrisations, spec.rounds),
         notes=(*_notes(spec), *_cut(encoded)),
     )
     _check_capacity(spec, plan)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
+from .workloads import gpu_option, seconds_by_class, workload_lines
 
 WIDE = 120
 MOST_SITES = 20
@@ -22,6 +23,7 @@ MOST_SITES = 20
 @runs_option
 @json_option
 @quiet_option
+@gpu_option
 @click.option("--cells", "show_cells", is_flag=True, help="List every cell of a study.")
 @click.option(
     "--resolved", is_flag=True, help="Print the whole spec, defaults written out, instead of the plan."
@@ -33,6 +35,7 @@ def command(
     runs_folder: Path,
     as_json: bool,
     quiet: bool,
+    gpu: str,
     show_cells: bool,
     resolved: bool,
 ) -> None:
@@ -53,6 +56,7 @@ def command(
             runs_folder,
             as_json=as_json,
             quiet=quiet,
+            gpu=gpu,
             show_cells=show_cells,
             resolved=resolved,
         )
@@ -63,12 +67,14 @@ def command(
         click.echo(loaded.dump(), nl=False)
     elif as_json:
         content = {"name": loaded.head.name, "spec_sha256": loaded.sha256, "plan": prepared.plan.as_json()}
+        if prepared.plan.workload is not None:
+            content["seconds"] = seconds_by_class(prepared.plan.workload)
         click.echo(json.dumps(content, indent=2))
     elif not quiet:
-        _print_plan(loaded, prepared.plan)
+        _print_plan(loaded, prepared.plan, gpu)
 
 
-def _print_plan(spec: Any, plan: Any) -> None:
+def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -92,6 +98,8 @@ def _print_plan(spec: Any, plan: Any) -> None:
     console.print(
         f"memory: weights {size_text(plan.weight_bytes)}, boosting adds {size_text(plan.extra_bytes)} (without activations)"
     )
+    for line in workload_lines(plan.workload, plan.weight_bytes + plan.extra_bytes, gpu):
+        console.print(line, soft_wrap=True)
     console.print(f"on disk: about {size_text(plan.update_bytes)} of updates a round")
     for note in plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)

@@ -30,6 +30,7 @@ def check_study(
     *,
     as_json: bool,
     quiet: bool,
+    gpu: str,
     show_cells: bool,
     resolved: bool,
 ) -> None:
@@ -55,7 +56,7 @@ def check_study(
         }
         click.echo(json.dumps({**content, "notes": study.record.notes}, indent=2))
     elif not quiet:
-        _print(study, plans, cost, finished=len(todo.finished), show_cells=show_cells)
+        _print(study, plans, cost, finished=len(todo.finished), show_cells=show_cells, gpu=gpu)
 
 
 def _arm_json(study: Study, place: tuple[str, str], plan: Plan) -> dict[str, Any]:
@@ -65,7 +66,13 @@ def _arm_json(study: Study, place: tuple[str, str], plan: Plan) -> dict[str, Any
 
 
 def _print(
-    study: Study, plans: Mapping[tuple[str, str], Plan], cost: Cost, *, finished: int, show_cells: bool
+    study: Study,
+    plans: Mapping[tuple[str, str], Plan],
+    cost: Cost,
+    *,
+    finished: int,
+    show_cells: bool,
+    gpu: str,
 ) -> None:
     from rich.console import Console
 
@@ -94,7 +101,7 @@ def _print(
         for key, cell in study.distinct.items():
             console.print(f"{key}  {cell.record.label}", markup=False)
     console.print()
-    for line in cost_lines(study, cost, finished):
+    for line in (*cost_lines(study, cost, finished), *_gpu_line(cost, gpu)):
         console.print(line, markup=False)
     for note in (*record.notes, *dict.fromkeys(n for plan in plans.values() for n in plan.notes)):
         console.print(f"note: {note}", style="yellow", markup=False)
@@ -160,6 +167,14 @@ def cost_lines(study: Study, cost: Cost, finished: int) -> list[str]:
             f"judged by {cost.judged_by} finished run{'s' * (cost.judged_by != 1)} of the same task, model and backend"
         )
     return lines
+
+
+def _gpu_line(cost: Cost, gpu: str) -> list[str]:
+    from .workloads import LEAST_SECONDS, time_line
+
+    if cost.gpu_seconds is None or cost.gpu_seconds[gpu] < LEAST_SECONDS:
+        return []
+    return [f"all cells one after the other: {time_line(cost.gpu_seconds[gpu], gpu)}"]
 
 
 def _cores(cells: int) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from ..boosting.plan import Plan
+from ..boosting.workload import ACCELERATORS, Workload
 from ..errors import BoostLoraError
 from ..record.directory import RESULT, RunDirectory
 from ..spec import Spec
@@ -40,12 +41,14 @@ class Cost:
     """One worker's time; None where no earlier run has the same task, model and backend."""
     judged_by: int
     """Earlier runs that the time is judged by."""
+    gpu_seconds: Mapping[str, float] | None = None
+    """One accelerator's time, by its class; None where a cell is no language model's run."""
 
 
 def cost_of(study: Study, plans: Mapping[tuple[str, str], Plan], keys: Collection[str], runs: Path) -> Cost:
     """The cost of these cells, from the plans of their arms."""
     rounds = steps = trained = evaluated = disk = memory = 0
-    kinds = dict[tuple[str, ...], int]()
+    kinds, works = dict[tuple[str, ...], int](), list[Workload | None]()
     for key, cell in study.distinct.items():
         if key not in keys:
             continue
@@ -57,6 +60,7 @@ def cost_of(study: Study, plans: Mapping[tuple[str, str], Plan], keys: Collectio
         trained, evaluated = trained + seen, evaluated + looked_at
         disk += played * plan.update_bytes
         memory = max(memory, plan.weight_bytes + plan.extra_bytes)
+        works.append(plan.workload)
         kind = kind_of(cell.spec)
         kinds[kind] = kinds.get(kind, 0) + (1 + BACKWARD) * seen + looked_at
     rates, judged_by = _rates(runs, set(kinds))
@@ -71,7 +75,15 @@ def cost_of(study: Study, plans: Mapping[tuple[str, str], Plan], keys: Collectio
         memory_bytes=memory,
         seconds=sum(rates[kind] * work for kind, work in kinds.items()) if known else None,
         judged_by=judged_by,
+        gpu_seconds=_gpu_seconds(works),
     )
+
+
+def _gpu_seconds(works: Sequence[Workload | None]) -> dict[str, float] | None:
+    known = [work for work in works if work is not None]
+    if not works or len(known) < len(works):
+        return None
+    return {gpu: sum(work.seconds_of(gpu) for work in known) for gpu in ACCELERATORS}
 
 
 def kind_of(spec: Spec) -> tuple[str, ...]:
