@@ -9,10 +9,11 @@ from typing import Any
 
 import attrs
 
-from ..judging import badness
+from ..measures import badness_of
 from ..study.record import CellRecord, StudyRecord
 from .estimating import estimates
 from .model import Candidate
+from .quantities import metrics_of_splits
 from .reading import Reading
 from .wording import count_text
 
@@ -94,12 +95,14 @@ def _candidates(
 def _candidate(
     study: StudyRecord, cell: CellRecord, judged: Sequence[Reading], chosen: dict[str, Any]
 ) -> Candidate:
-    metrics = [{study.metric: getattr(reading.record.validation, study.metric)} for reading in judged]
+    found = [metrics_of_splits(reading.record) for reading in judged]
+    name = f"validation.{study.metric}"
+    metrics = [{name: split[name]} if name in split else dict[str, float]() for split in found]
     return Candidate(
         arm=cell.arm,
         block=cell.block,
         tuning=dict(cell.tuning),
-        validation=estimates(metrics, study.confidence).get(study.metric),
+        validation=estimates(metrics, study.confidence).get(name),
         seeds=tuple(reading.cell.seed for reading in judged),
         chosen=cell.tuning == chosen,
     )
@@ -120,7 +123,7 @@ def _finished(study: StudyRecord, tuning: Iterable[Reading]) -> list[Reading]:
 
 def _score(study: StudyRecord, readings: Sequence[Reading]) -> float:
     """Mean badness on validation; infinite where it is not a number, so that such a tuning is never chosen for that."""
-    mean = sum(badness(r.record.validation, study.metric) for r in readings) / len(readings)
+    mean = sum(badness_of(r.record.validation, study.metric) for r in readings) / len(readings)
     return mean if mean == mean else float("inf")  # noqa: PLR0124 - NaN is what does not equal itself
 
 

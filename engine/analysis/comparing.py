@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from ..measures import lower_is_better
+from ..measures import value_of as metric_of
 from ..statistics.bootstrap import bca
 from ..statistics.examples import Answers, compare_examples
 from ..statistics.holm import holm
@@ -40,8 +42,8 @@ class Pair:
 
 
 def value_of(study: StudyRecord, reading: Reading) -> float:
-    """A finished cell's compared number: accuracy as a share, or loss in nats, at the counted round."""
-    return float(getattr(getattr(reading.record, study.split), study.metric))
+    """A finished cell's compared number: accuracy as a share, loss in nats, or a measure, at the counted round; NaN where there is none."""
+    return metric_of(getattr(reading.record, study.split), study.metric)
 
 
 def pairs_of(study: StudyRecord, choices: Sequence[Choice]) -> list[Pair]:
@@ -80,7 +82,7 @@ def compare(
             seeds=pair.seeds,
             difference=_estimate(differences[index], study.confidence),
             relative=_relative(study, pair, differences[index]),
-            wins=sum(d > 0 if study.metric == "accuracy" else d < 0 for d in differences[index]),
+            wins=sum(d < 0 if lower_is_better(study.metric) else d > 0 for d in differences[index]),
             p=raw[index],
             p_holm=adjusted[index],
             smallest_p=smallest[index],
@@ -139,7 +141,7 @@ def _verdict(study: StudyRecord, comparison: Comparison) -> Verdict:
         return "too few seeds"
     if not at_most(comparison.p_holm, alpha):
         return "unclear"
-    return "better" if (comparison.difference.mean > 0) == (study.metric == "accuracy") else "worse"
+    return "worse" if (comparison.difference.mean > 0) == lower_is_better(study.metric) else "better"
 
 
 def at_most(p: float, alpha: float) -> bool:

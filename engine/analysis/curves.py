@@ -81,7 +81,8 @@ def _quantities(reading: Reading) -> Course:
     records = reading.records
     splits = [metrics_of_splits(record) for record in records]
     shapes = [shape_of(record) for record in records]
-    course = {name: np.array([metrics[name] for metrics in splits]) for name in splits[0]}
+    names = [name for name in splits[0] if all(name in metrics for metrics in splits)]
+    course = {name: np.array([metrics[name] for metrics in splits]) for name in names}
     for name in ("rank", "effective_rank", "overlap"):
         course.update(_complete(name, [shape.get(name) for shape in shapes]))
     shares: dict[str, Callable[[RoundRecord], float | None]] = {"forgotten": broken, "fixed": mended}

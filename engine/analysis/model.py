@@ -50,11 +50,11 @@ class Comparison:
     seeds: tuple[int, ...]
     """Seeds that both have finished."""
     difference: Estimate
-    """Arm minus baseline in the study's metric, by seed: a share for accuracy, nats for the loss."""
+    """Arm minus baseline in the study's metric, by seed: a share for accuracy, nats for the loss, a measure as it is."""
     relative: float | None
     """The mean difference divided by the baseline's mean; None where that is 0."""
     wins: int
-    """Seeds in which the arm is better (a higher accuracy, a lower loss)."""
+    """Seeds in which the arm is better (a higher accuracy or measure, a lower loss)."""
     p: float | None
     """Two-sided paired permutation test over seeds; None with one seed."""
     p_holm: float | None
@@ -86,7 +86,8 @@ class Row:
     cells: tuple[str, ...]
     """Keys of the cells it is made of, in the order of `seeds`."""
     metrics: dict[str, Estimate]
-    """`test.accuracy`, `test.loss`, `validation.accuracy`, …, `base.test.accuracy`, `rank`, `effective_rank`, `overlap`,
+    """`test.accuracy`, `test.loss`, `validation.accuracy`, …, what the task measures itself (`test.auroc`, …), all of them of the base
+    (`base.test.accuracy`, …), `rank`, `effective_rank`, `overlap`,
     `parameters` (trained in all merged rounds), `rounds`, `steps`, `forgotten` (share of the right examples that a round
     breaks, mean over rounds), `fixed`, `seconds`, `memory_bytes`. Metrics that no cell has are absent."""
     comparison: Comparison | None
@@ -117,8 +118,8 @@ class Curve:
     arm: str
     block: str
     quantity: str
-    """`test.accuracy`, `test.loss`, `validation.accuracy`, `validation.loss`, `train.accuracy`, `rank`, `effective_rank`,
-    `overlap`, `forgotten`, `failures`, …"""
+    """`test.accuracy`, `test.loss`, `validation.accuracy`, `validation.loss`, `train.accuracy`, …, measures of the
+    task (`test.auroc`, …), `rank`, `effective_rank`, `overlap`, `forgotten`, `failures`, …"""
     x: dict[Axis, tuple[float, ...]]
     """Mean over seeds at every round: the round itself, cumulative rank, parameters trained so far, optimiser steps so
     far (rounds played times the spec's `optimizer.steps`; absent where a spec names none), seconds so far."""

@@ -12,6 +12,7 @@ from ..study.record import StudyRecord
 from ..study.states import Status
 from .choosing import Choice
 from .model import Comparison
+from .quantities import metrics_of_splits
 from .reading import Reading
 from .wording import count_text, p_text
 
@@ -33,6 +34,7 @@ def notes_of(
             *_unfinished(readings),
             *_excluded(readings),
             *_empty(study, choices),
+            *_unmeasured(study, readings),
             *_choosing(study, choices),
             *_edges(study, choices),
             *_stopped(readings),
@@ -93,6 +95,20 @@ def _empty(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
             yield f"{_place(choice)}: compared in {count_text(len(both), 'seed')} that it shares with the baseline"
         else:
             yield f"{_place(choice)}: not compared, since it shares no finished seed with the baseline"
+
+
+def _unmeasured(study: StudyRecord, readings: Sequence[Reading]) -> Iterable[str]:
+    """Cells that do not have what the study compares by."""
+    finished = [reading for reading in readings if reading.finished]
+    known = [metrics_of_splits(reading.record) for reading in finished]
+    name = f"{study.split}.{study.metric}"
+    without = [r.cell.label for r, metrics in zip(finished, known, strict=True) if name not in metrics]
+    if without:
+        there = [n.removeprefix(f"{study.split}.") for n in dict.fromkeys(n for m in known for n in m)]
+        yield (
+            f"no {study.metric} of the {study.split} split in {count_text(len(without), 'cell')} ({_named(without)}); "
+            f"metrics are: {', '.join(n for n in there if '.' not in n)}"
+        )
 
 
 def _choosing(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from ..measures import PLAIN
 from ..record.rounds import RoundRecord
 
 SPLITS = ("test", "validation", "train")
 
 
 def metrics_of_splits(record: RoundRecord) -> dict[str, float]:
-    """`test.accuracy`, `test.loss`, …: a share, and nats."""
+    """`test.accuracy`, `test.loss`, …: a share, and nats; and what else the task measures, such as `test.auroc`."""
     found = dict[str, float]()
     for split in SPLITS:
         metrics = getattr(record, split)
         found |= {f"{split}.accuracy": metrics.accuracy, f"{split}.loss": metrics.loss}
+        found |= {f"{split}.{name}": value for name, value in metrics.measures.items()}
     return found
+
+
+def measured(names: Iterable[str], split: str) -> list[str]:
+    """The task's own measures of a split among names of metrics, without the split, in their order."""
+    found = (name.removeprefix(f"{split}.") for name in names if name.startswith(f"{split}."))
+    return [name for name in dict.fromkeys(found) if name not in PLAIN]
 
 
 def shape_of(record: RoundRecord) -> dict[str, float]:

@@ -8,7 +8,17 @@ import attrs
 
 from ..study.labels import text
 from .model import Analysis, Row
-from .wording import NOTHING, is_loss, metric_text, p_text, relative_text, signed_text, unit_of
+from .quantities import measured
+from .wording import (
+    NOTHING,
+    difference_unit,
+    metric_text,
+    number_text,
+    p_text,
+    relative_text,
+    signed_text,
+    unit_of,
+)
 from .wording import interval_text as interval
 
 DROPPED = ("rounds", "relative", "seeds", "p (Holm)", "tuned")
@@ -49,14 +59,15 @@ class Table:
 def table(analysis: Analysis) -> Table:
     """The table of an analysis; columns that would be empty in every line are left out."""
     study = analysis.study
-    unit = "nats" if is_loss(study.metric) else "points"
+    extras = extra_metrics(analysis)
     columns = (
         "arm",
         "tuned",
         "seeds",
         "rounds",
-        f"{study.split} {study.metric} ({unit_of(study.metric)})",
-        f"difference ({unit})",
+        _titled(f"{study.split} {study.metric}", unit_of(study.metric)),
+        *(_titled(name, unit_of(name)) for name in extras),
+        _titled("difference", difference_unit(study.metric)),
         "relative",
         "p (Holm)",
         "verdict",
@@ -64,7 +75,7 @@ def table(analysis: Analysis) -> Table:
     blocks = tuple(
         Block(
             heading=block.label,
-            rows=tuple(_cells(row, analysis) for row in analysis.rows if row.block == block.label),
+            rows=tuple(_cells(row, analysis, extras) for row in analysis.rows if row.block == block.label),
         )
         for block in study.blocks
     )
@@ -78,7 +89,8 @@ def table(analysis: Analysis) -> Table:
 def table_lines(analysis: Analysis, width: int) -> list[str]:
     """The table as lines of text, with as many columns as `width` characters hold; the most important always stay."""
     found = table(analysis)
-    for column in DROPPED:
+    extras = [_titled(name, unit_of(name)) for name in extra_metrics(analysis)]
+    for column in (*reversed(extras), *DROPPED):
         if max(map(len, _lines(found))) <= width:
             break
         found = found.without(column)
@@ -103,7 +115,21 @@ def _line(found: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(parts).rstrip()
 
 
-def _cells(row: Row, analysis: Analysis) -> tuple[str, ...]:
+def extra_metrics(analysis: Analysis) -> list[str]:
+    """What a table shows beside the study's metric: the other measures of the compared split, with accuracy where it is not compared.
+
+    Nothing where the task has no measures of its own.
+    """
+    study = analysis.study
+    found = measured((name for row in analysis.rows for name in row.metrics), study.split)
+    return [name for name in ("accuracy", *found) if name != study.metric] if found else []
+
+
+def _titled(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit else name
+
+
+def _cells(row: Row, analysis: Analysis, extras: Sequence[str]) -> tuple[str, ...]:
     study, comparison = analysis.study, row.comparison
     metric = study.metric
     difference = comparison.difference if comparison else None
@@ -114,6 +140,7 @@ def _cells(row: Row, analysis: Analysis) -> tuple[str, ...]:
         str(len(row.seeds)) + (f" of {len(row.seeds) + len(row.missing)}" if row.missing else ""),
         metric_text(rounds, "rounds").partition(" ")[0],
         metric_text(row.metrics.get(f"{study.split}.{metric}"), metric),
+        *(_mean(row, f"{study.split}.{name}") for name in extras),
         NOTHING
         if difference is None
         else f"{signed_text(difference.mean, metric)} {interval(difference.low, difference.high, metric)}".strip(),
@@ -121,6 +148,11 @@ def _cells(row: Row, analysis: Analysis) -> tuple[str, ...]:
         p_text(comparison.p_holm) if comparison else NOTHING,
         _verdict(row),
     )
+
+
+def _mean(row: Row, name: str) -> str:
+    found = row.metrics.get(name)
+    return NOTHING if found is None else number_text(found.mean, name)
 
 
 def _verdict(row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..measures import PLAIN
 from ..statistics.permutation import pairs_needed
 from ..study.record import StudyRecord
 from .model import Comparison
@@ -15,7 +16,7 @@ def words_of(comparison: Comparison, study: StudyRecord, tests: int) -> str:
     seeds = len(comparison.seeds)
     seen = difference_text(comparison.difference, study.metric)
     if not math.isfinite(comparison.difference.mean):
-        return f"cannot be compared: the {study.metric} of some seed is not finite"
+        return f"cannot be compared: the {study.metric} of some seed is {'not finite' if study.metric in PLAIN else 'not known'}"
     if comparison.verdict == "one seed":
         return _one_seed(comparison, study, seen)
     corrected = p_sentence(comparison.p_holm) + _correction(tests)

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import math
 
+from ..measures import FAULTS, lower_is_better
 from .model import Estimate, ExampleComparison
 
 NOTHING = "-"
 """What stands where a number is not known."""
 
-PERCENT = ("accuracy", "forgotten", "fixed")
-"""Quantities that are shares, by the last part of their names; they are shown in percent."""
+PERCENT = frozenset({"accuracy", "balanced_accuracy", "forgotten", "fixed", *FAULTS})
+"""Quantities that are shares, by the last part of their names, beside `pass_k`; they are shown in percent."""
+
+COUNTS = frozenset({"rank", "effective_rank", "failures", "parameters", "rounds", "steps", "memory_bytes"})
+"""Quantities that are counts, or means of counts."""
 
 
 def is_share(metric: str) -> bool:
     """Whether a metric is a share in [0, 1], shown in percent, such as `test.accuracy`."""
-    return metric.rpartition(".")[2] in PERCENT
+    name = metric.rpartition(".")[2]
+    return name in PERCENT or name.startswith("pass_")
 
 
 def is_loss(metric: str) -> bool:
     """Whether a metric is a loss in nats, such as `validation.loss`: lower is better."""
     return metric.rpartition(".")[2] == "loss"
+
+
+def is_lower_better(metric: str) -> bool:
+    """Whether a metric is to be made small, such as `validation.loss`."""
+    return lower_is_better(metric.rpartition(".")[2])
+
+
+def difference_unit(metric: str) -> str:
+    """The unit of a difference: `points` of percent, `nats`, or nothing."""
+    return "points" if is_share(metric) else "nats" if is_loss(metric) else ""
 
 
 def unit_of(metric: str) -> str:
@@ -31,7 +46,7 @@ def unit_of(metric: str) -> str:
 
 
 def number_text(value: float | None, metric: str) -> str:
-    """A value of a metric: shares in percent with one decimal, losses in nats with three, counts as they are.
+    """A value of a metric: shares in percent with one decimal, losses in nats and other measures with three, counts as they are.
 
     Memory is in MiB. `-` for None and for what is not finite.
     """
@@ -46,11 +61,13 @@ def number_text(value: float | None, metric: str) -> str:
 
 def _digits(value: float, metric: str) -> int:
     """Decimals of a metric."""
-    if is_loss(metric) or metric == "overlap":
-        return 3
     if metric == "seconds":
         return 2
-    return 0 if float(value).is_integer() and not is_share(metric) else 1
+    if is_share(metric):
+        return 1
+    if metric in COUNTS:
+        return 0 if float(value).is_integer() else 1
+    return 3
 
 
 def interval_text(low: float | None, high: float | None, metric: str) -> str:
@@ -84,9 +101,10 @@ def difference_text(estimate: Estimate | None, metric: str) -> str:
 
 def change_text(mean: float, low: float | None, high: float | None, metric: str) -> str:
     """The same from its three numbers."""
-    unit = " points" if is_share(metric) else " nats" if is_loss(metric) else ""
     interval = interval_text(low, high, metric)
-    return f"{signed_text(mean, metric)}{unit}" + (f" {interval}" if interval else "")
+    return f"{signed_text(mean, metric)} {difference_unit(metric)}".rstrip() + (
+        f" {interval}" if interval else ""
+    )
 
 
 def p_text(p: float | None) -> str:

@@ -19,12 +19,16 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from ..analysis.wording import number_text, unit_of
 from ..boosting.state import RunInfo, RunResult
 from ..hookspecs import hookimpl
 from ..record.rounds import RoundRecord
 from ..spec import Spec
 from ..workplace import Report
 from .columns import header, percent, row, span
+
+MEASURED = ("validation", "test")
+"""Splits whose measures are shown."""
 
 
 def describe(spec: Spec, plan: Any) -> list[str]:
@@ -120,7 +124,28 @@ def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
     if best != last.round:
         test = percent(records[best].test.accuracy)
         lines.append(f"best on validation: round {best} (test accuracy {test} %)")
-    return lines
+    return lines + measure_lines(first, last)
+
+
+def measure_lines(first: RoundRecord, last: RoundRecord) -> list[str]:
+    """What the task measures beside accuracy and loss, from the base to the last round; nothing where it measures nothing."""
+    names = dict.fromkeys(name for split in MEASURED for name in getattr(last, split).measures)
+    if not names:
+        return []
+    rows = [("measure", *MEASURED)]
+    rows += [(name, *(_change(first, last, split, name) for split in MEASURED)) for name in names]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+
+
+def _change(first: RoundRecord, last: RoundRecord, split: str, name: str) -> str:
+    values = [getattr(record, split).measures.get(name) for record in (first, last)]
+    return " -> ".join(number_text(value, f"{split}.{name}") for value in values) + _unit(name)
+
+
+def _unit(name: str) -> str:
+    unit = unit_of(name)
+    return f" {unit}" if unit else ""
 
 
 class JsonLines:

@@ -14,6 +14,8 @@ from .common import find_runs, is_finished, json_option, resume_command, runs_op
 BARS = "▁▂▃▄▅▆▇█"
 MOST_KEYS = 6
 """Differing keys that are shown when runs are compared."""
+MOST_MEASURES = 3
+"""Measures of tasks that are shown when runs are compared; all are in `--json`."""
 WIDE = 160
 
 
@@ -105,6 +107,7 @@ def _show_many(directories: list[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ..analysis.wording import number_text
     from .columns import percent, span
 
     trees = [_flat(directory.spec_tree()) for directory in directories]
@@ -113,7 +116,8 @@ def _show_many(directories: list[Any]) -> None:
     table.add_column("run")
     for title in differing[:MOST_KEYS]:
         table.add_column(title)
-    for title in ("played", "valid %", "test %", "rank", "numbers", "ended"):
+    measures = _test_measures(directories)
+    for title in ("played", "valid %", "test %", *measures, "rank", "numbers", "ended"):
         table.add_column(title, justify="left" if title == "ended" else "right")
     for directory, tree in zip(directories, trees, strict=True):
         records = directory.records
@@ -124,6 +128,10 @@ def _show_many(directories: list[Any]) -> None:
             str(len(records) - 1) if last else "-",
             percent(last.validation.accuracy) if last else "-",
             percent(last.test.accuracy) if last else "-",
+            *(
+                number_text(last.test.measures.get(name) if last else None, name)
+                for name in measures.values()
+            ),
             span(list(last.rank.values())) if last else "-",
             str(sum(record.parameters for record in records)),
             (directory.result() or {"status": "unfinished"})["status"],
@@ -133,6 +141,15 @@ def _show_many(directories: list[Any]) -> None:
     console.print(table)
     if len(differing) > MOST_KEYS:
         console.print(f"they also differ in: {', '.join(differing[MOST_KEYS:])}", soft_wrap=True)
+
+
+def _test_measures(directories: list[Any]) -> dict[str, str]:
+    """Titles and names of what tasks measure on the test split, for as many as there is room for."""
+    from ..analysis.wording import unit_of
+
+    last = [directory.records[-1] for directory in directories if directory.records]
+    names = list(dict.fromkeys(name for record in last for name in record.test.measures))[:MOST_MEASURES]
+    return {f"test {name}" + (f" {unit_of(name)}" if unit_of(name) else ""): name for name in names}
 
 
 def _differing(trees: list[dict[str, Any]]) -> list[str]:

@@ -185,6 +185,16 @@ class GeneratingTask(Task, Protocol):
 
 
 @runtime_checkable
+class MeasuringTask(Task, Protocol):
+    """A task that measures more than accuracy and loss, in `Outcome.measures`."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Their names, which a study may compare by."""
+        ...
+
+
+@runtime_checkable
 class WitnessedTask(Task, Protocol):
     """A task whose judgement depends on the machine: it says on what."""
 

@@ -12,8 +12,8 @@ from typing import Any
 from ..analysis.model import Analysis, Curve, Row
 from ..analysis.wording import is_share
 from ..errors import UsageError
-from .quantities import quantity, titled
-from .table import metric_name
+from .quantities import in_sentence, titled
+from .table import difference_title, metric_name
 
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Colours that colour-blind people can tell: Okabe and Ito (2008), Color Universal Design."""
@@ -170,7 +170,7 @@ def _curve(panel: Any, analysis: Analysis, curve: Curve, factor: float) -> Any:
 def _differences(analysis: Analysis, rows: list[Row]) -> Any:
     """A forest plot: an arm a line, in groups by block."""
     study = analysis.study
-    factor = 100 if study.metric == "accuracy" else 1
+    factor = 100 if is_share(study.metric) else 1
     several = len({row.block for row in rows}) > 1
     lines = list[tuple[str, Row | None]]()
     for i, row in enumerate(rows):
@@ -191,9 +191,9 @@ def _differences(analysis: Analysis, rows: list[Row]) -> Any:
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")
     panel.spines["left"].set_visible(False)
-    unit = "points" if study.metric == "accuracy" else "nats"
-    metric = quantity(metric_name(study)).title.lower()
-    panel.set_xlabel(f"Difference in {metric} from {_short(study.baseline or '')}, {unit}")
+    name = metric_name(study)
+    title = f"Difference in {in_sentence(name)} from {_short(study.baseline or '')}"
+    panel.set_xlabel(difference_title(title, name))
     return figure
 
 

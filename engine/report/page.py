@@ -7,10 +7,11 @@ from typing import Any
 
 from ..analysis.model import Analysis, CellView
 from ..analysis.quantities import metrics_of_splits
+from ..analysis.wording import is_lower_better
 from . import words
 from .payload import island
 from .pictures import every_seed, forest
-from .quantities import together, with_unit
+from .quantities import quantity, together, with_unit
 from .sheets import counted
 from .table import LEGEND, MARKS, main_table, metric_name, settings
 from .tuning import tuning_table
@@ -57,6 +58,8 @@ def _content(analysis: Analysis) -> dict[str, Any]:
         "seeds": every_seed(analysis),
         "curves": bool(analysis.curves),
         "cells": [_listed(analysis, view) for view in analysis.cells],
+        "lower": is_lower_better(study.metric),
+        "metric": quantity(metric_name(study)).title,
         "several_blocks": len(study.blocks) > 1,
         "tuned": any(view.state.cell.tuning for view in analysis.cells),
         "style": Markup("\n".join(_asset(name) for name in STYLES)),  # noqa: S704 - our own files
@@ -69,7 +72,7 @@ def _listed(analysis: Analysis, view: CellView) -> dict[str, Any]:
     """A cell's line in the list of all cells."""
     name = metric_name(analysis.study)
     last = counted(view, analysis.study.at)
-    value = None if last is None else metrics_of_splits(view.records[last])[name]
+    value = None if last is None else metrics_of_splits(view.records[last]).get(name)
     return {
         "key": view.state.cell.key,
         "cell": view.state.cell,

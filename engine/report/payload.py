@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
 
 from ..analysis.model import Analysis, CellView, Curve
+from ..analysis.quantities import SPLITS, measured, metrics_of_splits
 from ..analysis.wording import is_loss, is_share, unit_of
 from ..record.rounds import RoundRecord
-from .quantities import AXES, quantity
+from .quantities import AXES, quantity, titled
 from .table import metric_name, shown
 
 DIGITS = 5
@@ -34,6 +35,7 @@ def payload(analysis: Analysis) -> dict[str, Any]:
     specs = [flat(view.spec) for view in analysis.cells]
     origins = [flat(view.provenance) for view in analysis.cells]
     common_spec, common_origin = _common(specs), _common(origins)
+    columns = columns_of(analysis)
     names = dict.fromkeys([*(curve.quantity for curve in analysis.curves), *CELL_QUANTITIES])
     return {
         "study": {
@@ -47,10 +49,10 @@ def payload(analysis: Analysis) -> dict[str, Any]:
         "quantities": {name: _quantity(name) for name in names},
         "x": axes,
         "curves": curves,
-        "columns": [{"key": c.key, "title": c.title, "form": c.form} for c in COLUMNS],
+        "columns": [{"key": c.key, "title": c.title, "form": c.form} for c in columns],
         "common": {"spec": common_spec, "provenance": common_origin},
         "cells": [
-            _cell(view, arms, blocks)
+            _cell(view, arms, blocks, columns)
             | {"spec": _beyond(spec, common_spec), "provenance": _beyond(origin, common_origin)}
             for view, spec, origin in zip(analysis.cells, specs, origins, strict=True)
         ],
@@ -58,7 +60,7 @@ def payload(analysis: Analysis) -> dict[str, Any]:
 
 
 def _quantity(name: str) -> dict[str, str]:
-    form = "share" if is_share(name) else "loss" if is_loss(name) else name
+    form = "share" if is_share(name) else "loss" if is_loss(name) else "measure" if "." in name else name
     return {
         "title": quantity(name).title,
         "meaning": quantity(name).meaning,
@@ -102,7 +104,9 @@ def _drawn(curve: Curve, values: tuple[float | None, ...]) -> list[float | int |
     return [None, *points[1:]] if curve.quantity in {"forgotten", "fixed", "overlap"} else points
 
 
-def _cell(view: CellView, arms: dict[str, int], blocks: dict[str, int]) -> dict[str, Any]:
+def _cell(
+    view: CellView, arms: dict[str, int], blocks: dict[str, int], columns: Sequence[RoundColumn]
+) -> dict[str, Any]:
     cell, state = view.state.cell, view.state
     result = view.result or {}
     return {
@@ -120,7 +124,7 @@ def _cell(view: CellView, arms: dict[str, int], blocks: dict[str, int]) -> dict[
         or state.ended,
         "best": result.get("best_round"),
         "planned": cell.rounds,
-        "rounds": [[column.value(record) for record in view.records] for column in COLUMNS],
+        "rounds": [[column.value(record) for record in view.records] for column in columns],
     }
 
 
@@ -169,6 +173,31 @@ COLUMNS = (
     ),
 )
 """Columns of a cell's rounds, in the order of the page's table; ranks are means over sites."""
+
+LAST_OF_SPLITS = "test.loss"
+
+
+def columns_of(analysis: Analysis) -> tuple[RoundColumn, ...]:
+    """The columns of this study: measures of its tasks stand after accuracies and losses."""
+    records = [record for view in analysis.cells for record in view.records]
+    names = dict.fromkeys(name for record in records for name in metrics_of_splits(record))
+    place = next(i for i, column in enumerate(COLUMNS) if column.key == LAST_OF_SPLITS) + 1
+    measures = (
+        RoundColumn(
+            f"{split}.{name}",
+            titled(f"{split}.{name}"),
+            _quantity(f"{split}.{name}")["form"],
+            _measure(f"{split}.{name}"),
+        )
+        for split in reversed(SPLITS)
+        for name in measured(names, split)
+    )
+    return (*COLUMNS[:place], *measures, *COLUMNS[place:])
+
+
+def _measure(name: str) -> Callable[[RoundRecord], float | None]:
+    return lambda record: rounded(metrics_of_splits(record).get(name))
+
 
 CELL_QUANTITIES = (
     "test.accuracy",

@@ -9,9 +9,9 @@ import attrs
 
 from ..analysis.model import Analysis, Estimate, Row
 from ..study.record import StudyRecord
-from .quantities import interval, quantity, signed, titled, with_unit, written
+from .quantities import in_sentence, interval, signed, titled, with_unit, written
 from .scales import Scale, scale_of
-from .table import metric_name
+from .table import difference_title, metric_name
 
 
 @attrs.frozen(kw_only=True)
@@ -58,12 +58,11 @@ def forest(analysis: Analysis) -> Picture | None:
     if not found:
         return None
     scale = _scale(found, zero=True)
-    unit = "points" if study.metric == "accuracy" else "nats"
     return Picture(
         groups=_groups(study, found, scale, difference=True),
         ticks=_ticks(scale, lambda value: signed(name, value)),
         zero=scale.at(0.0),
-        title=f"Difference in {quantity(name).title.lower()} from {study.baseline}, {unit}",
+        title=difference_title(f"Difference in {in_sentence(name)} from {study.baseline}", name),
     )
 
 

@@ -54,14 +54,44 @@ AXES: dict[Axis, str] = {
 }
 
 
+MEASURES: dict[str, Quantity] = {
+    "auroc": Quantity("AUROC", "area under the receiver operating characteristic"),
+    "auprc": Quantity("AUPRC", "average precision: the area under precision against recall"),
+    "mcc": Quantity("MCC", "Matthews' correlation of predictions and labels"),
+    "balanced_accuracy": Quantity("balanced accuracy", "mean over classes of the share that is right"),
+    "f1": Quantity("F1", "harmonic mean of precision and recall of the second class"),
+    "macro_f1": Quantity("macro F1", "mean over classes of the harmonic mean of precision and recall"),
+}
+"""What tasks measure beside accuracy and loss, without the split."""
+
+SPLIT_TITLES = {"test": "Test", "validation": "Validation", "train": "Training"}
+
+
 def quantity(name: str) -> Quantity:
     """What is known of a quantity; one that is not known goes by its own name."""
-    known = QUANTITIES.get(name.removeprefix("base."))
+    known = QUANTITIES.get(name.removeprefix("base.")) or _measure(name.removeprefix("base."))
     if known is None:
         return Quantity(name.replace("_", " ").replace(".", " ").capitalize(), name)
     if name.startswith("base."):
         return Quantity(f"{known.title} before", f"{known.meaning}, before boosting")
     return known
+
+
+def in_sentence(name: str) -> str:
+    """The title within a sentence: `test accuracy`, `test AUROC`."""
+    title = quantity(name).title
+    return title[:1].lower() + title[1:]
+
+
+def _measure(name: str) -> Quantity | None:
+    """A measure of a split: `test.auroc`, `test.pass_4`, `test.timed_out`; None for any other name."""
+    split, _, measure = name.rpartition(".")
+    if split not in SPLIT_TITLES:
+        return None
+    plain = measure.replace("pass_", "pass@").replace("_", " ")
+    known = MEASURES.get(measure, Quantity(plain, plain))
+    on = "training" if split == "train" else split
+    return Quantity(f"{SPLIT_TITLES[split]} {known.title}", f"{known.meaning}, on the {on} split")
 
 
 def titled(name: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from ..analysis.model import Analysis, Comparison, Row
-from ..analysis.wording import p_sentence, p_text, relative_text
+from ..analysis.table import extra_metrics
+from ..analysis.wording import difference_unit, p_sentence, p_text, relative_text
 from ..study.record import StudyRecord
 from .quantities import NOTHING, interval, quantity, set_in_type, signed, titled, written
 
@@ -63,6 +64,12 @@ def metric_name(study: StudyRecord) -> str:
     return f"{study.split}.{study.metric}"
 
 
+def difference_title(title: str, metric: str) -> str:
+    """The title of differences in a metric, with their unit where they have one."""
+    unit = difference_unit(metric)
+    return f"{title}, {unit}" if unit else title
+
+
 def shown(value: object) -> str:
     """A value of a spec on one line; a list by its items."""
     if value is None:
@@ -96,10 +103,10 @@ def main_table(analysis: Analysis) -> MainTable:
 def _columns(analysis: Analysis) -> Sequence[tuple[Column, Callable[[Row], TableCell]]]:
     study = analysis.study
     name = metric_name(study)
-    share = "points" if study.metric == "accuracy" else "nats"
     against = (
         f"compared with {study.baseline}" if study.baseline is not None else "compared with the baseline"
     )
+    extras = [f"{study.split}.{extra}" for extra in extra_metrics(analysis)]
     corrected = sum(row.comparison is not None and row.comparison.p is not None for row in analysis.rows)
     return [
         (Column(key="block", title="Block", meaning="comparisons stay within a block", numeric=False), _block),
@@ -118,7 +125,7 @@ def _columns(analysis: Analysis) -> Sequence[tuple[Column, Callable[[Row], Table
             lambda row: _estimate(row, name),
         ),
         (
-            Column(key="difference", title=f"Difference, {share}", meaning=f"{against}, paired by seed"),
+            Column(key="difference", title=difference_title("Difference", name), meaning=f"{against}, paired by seed"),
             lambda row: _difference(row.comparison, name),
         ),
         (Column(key="relative", title="Relative", meaning="the difference as a share of the baseline"), _relative),
@@ -134,7 +141,7 @@ def _columns(analysis: Analysis) -> Sequence[tuple[Column, Callable[[Row], Table
             ),
             _examples,
         ),
-        *((_column(key), _mean(key)) for key in ("parameters", "rank", "forgotten", "seconds")),
+        *((_column(key), _mean(key)) for key in (*extras, "parameters", "rank", "forgotten", "seconds")),
     ]  # fmt: skip
 
 

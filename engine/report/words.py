@@ -9,7 +9,7 @@ from collections import Counter
 import attrs
 
 from ..analysis.model import Analysis, Verdict
-from .quantities import MINUS, quantity
+from .quantities import MINUS, in_sentence, quantity
 from .table import metric_name, settings
 
 LESS = re.compile(r"(?<!\w)-(?=\d)")
@@ -48,7 +48,7 @@ def answer(analysis: Analysis) -> Answer:
 
 def _lead(analysis: Analysis) -> str:
     study = analysis.study
-    title = quantity(metric_name(study)).title.lower()
+    title = in_sentence(metric_name(study))
     if not any(row.seeds for row in analysis.rows):
         return "No cell has finished yet, so there is no answer yet."
     if study.baseline is None:
@@ -89,7 +89,7 @@ PLURAL: dict[Verdict, tuple[str, str]] = {
 def methods(analysis: Analysis) -> tuple[str, ...]:
     """The statistics, in a few sentences."""
     study = analysis.study
-    name = quantity(metric_name(study)).title.lower()
+    name = in_sentence(metric_name(study))
     model = "after the last round" if study.at == "last" else "of the round that is best on validation"
     said = [
         (
@@ -133,7 +133,7 @@ def _uncorrected(analysis: Analysis) -> list[str]:
 
 def tuning(analysis: Analysis) -> str:
     """What the table of candidates shows."""
-    metric = quantity(f"validation.{analysis.study.metric}").title.lower()
+    metric = in_sentence(f"validation.{analysis.study.metric}")
     model = (
         "after the last round" if analysis.study.at == "last" else "of the round that is best on validation"
     )

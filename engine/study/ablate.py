@@ -73,7 +73,7 @@ class Ablate:
     )
     seeds: int | tuple[int, ...] = option(5, "how many seeds, counted from the spec's own, or which")
     baseline: Any = option("", "the arm that others are compared with: its label, or keys that pick it out")
-    metric: Literal["accuracy", "loss"] = option("accuracy", "what is compared")
+    metric: str = option("accuracy", "what is compared: accuracy, loss, or a measure of the task")
     split: Literal["test", "validation"] = option("test", "on which split")
     at: Literal["last", "best"] = option("last", "after the last round, or at the best round on validation")
     confidence: float = option(0.95, "of every interval", inside)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from ..measures import PLAIN
 from ..registry import SERVICES, Registry
 from ..spec.document import Document
-from ..spec.faults import Fault, listed
+from ..spec.faults import Fault, did_you_mean, listed
 from ..spec.resolve import service
 from ..spec.spans import Path
 from ..spec.structure import show, structure_table
@@ -64,6 +65,19 @@ class Reader:
             self.fault(path, told)
             return ()
         return given
+
+    def check_metric(self, tasks: Sequence[object]) -> None:
+        """Take a metric down that not every one of the tasks measures; where none could be read, only what looks like a slip."""
+        metric, names = self.ablate.metric, [*PLAIN]
+        if tasks:
+            measured = (set(getattr(task, "measures", ())) for task in tasks)
+            names += sorted(set.intersection(*measured))
+        hint = did_you_mean(metric, names)
+        if metric not in names and (tasks or hint):
+            told = (
+                f"ablate.metric: expected one of {listed(show(name) for name in names)}, got {show(metric)}"
+            )
+            self.fault(("ablate", "metric"), told + (f"; {hint}" if hint else ""))
 
     def assignment(self, table: Any, path: Path) -> Assignment:
         """Keys with one value each."""

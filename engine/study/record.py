@@ -76,7 +76,8 @@ class StudyRecord:
     cells: tuple[CellRecord, ...]
     baseline: str | None
     """Label of the arm that the others are compared with; None: there is none."""
-    metric: Literal["accuracy", "loss"] = "accuracy"
+    metric: str = "accuracy"
+    """`accuracy`, `loss`, or a measure of the task, such as `auroc`."""
     split: Literal["test", "validation", "train"] = "test"
     at: Literal["last", "best"] = "last"
     """Which model of a run counts: that of the last round, or the best on validation."""

@@ -23,7 +23,7 @@ class HfCausalLm(HfModel):
     """A causal language model in Hugging Face's layout: safetensors, PyTorch's .bin, or GGUF.
 
     safetensors are opened as they are; other files are converted once, GGUF to float32. Weights keep their stored precision.
-    Prompt and completion are tokenised apart and an end token follows; tokenizers that open every text with a space do so
+    Prompt and completion are tokenised apart, and an end token follows unless told otherwise; tokenizers that open every text with a space do so
     with the completion.
     """
 
@@ -31,6 +31,9 @@ class HfCausalLm(HfModel):
 
     chat_template: bool = option(
         False, "wrap every prompt as a user's message, in the tokenizer's chat template"
+    )
+    end_token: bool = option(
+        True, "let an end token follow every completion; few-shot prompts, which go on, may want none"
     )
 
     def blueprint(self, splits: Splits) -> Blueprint:
@@ -66,7 +69,7 @@ class HfCausalLm(HfModel):
     def encode(self, examples: Examples) -> Examples:
         """Prompts and completions as tokens. Raises `UsageError` naming an example whose completion does not fit."""
         _check_inputs(examples)
-        tokens = self.reader().prompts(examples.inputs, chat=self.chat_template)
+        tokens = self.reader().prompts(examples.inputs, chat=self.chat_template, end=self.end_token)
         return attrs.evolve(examples, inputs=tokens)
 
 

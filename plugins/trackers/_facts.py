@@ -42,11 +42,12 @@ def provenance_of(run: Path) -> dict[str, Plain]:
 
 
 def metrics_of(record: RoundRecord) -> dict[str, float]:
-    """A round's numbers: accuracies in [0, 1], losses in nats, seconds by what they were spent on."""
+    """A round's numbers: accuracies in [0, 1], losses in nats, what the task measures, seconds by what they were spent on."""
     found = dict[str, float]()
     for split in ("train", "validation", "test"):
         metrics = getattr(record, split)
         found |= {f"{split}/accuracy": metrics.accuracy, f"{split}/loss": metrics.loss}
+        found |= {f"{split}/{name}": value for name, value in metrics.measures.items()}
     if record.rank:
         found |= {"rank/min": min(record.rank.values()), "rank/max": max(record.rank.values())}
     if record.effective_rank:

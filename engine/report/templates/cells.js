@@ -52,10 +52,18 @@ function roundsOf(cell) {
 
 const SPLITS = ["test", "validation", "train"], SPLIT_TITLES = ["Test", "Validation", "Training"];
 
+// The study's metric, where it is neither the accuracy nor the loss.
+function comparedMeasure() {
+  const metric = data.study.metric.split(".").at(-1), found = data.columns.find(({ key }) => key === data.study.metric);
+  if (!found || metric === "accuracy" || metric === "loss") return [];
+  const title = found.title.split(/\s/).slice(1).join(" ");
+  return [[metric, title.charAt(0).toUpperCase() + title.slice(1), found.form]];
+}
+
 function drawCell(cell) {
   const host = document.querySelector(".own-charts");
   const column = (key) => cell.rounds[data.columns.findIndex((found) => found.key === key)];
-  for (const [metric, title, form] of [["accuracy", "Accuracy, %", "share"], ["loss", "Loss, nats", "loss"]]) {
+  for (const [metric, title, form] of [["accuracy", "Accuracy, %", "share"], ["loss", "Loss, nats", "loss"], ...comparedMeasure()]) {
     const place = html("div", { class: "chart" });
     host?.append(place);
     if (host) {

@@ -10,7 +10,7 @@ function fixed(value, digits) {
 function written(form, value) {
   if (value === null || value === undefined) return NOTHING;
   if (form === "share") return fixed(100 * value, 1);
-  if (form === "loss") return fixed(value, 3);
+  if (form === "loss" || form === "measure") return fixed(value, 3);
   if (form === "seconds") return fixed(value, 2);
   if (form === "memory_bytes") return fixed(value / 2 ** 20, 0);
   if (form === "overlap") {

@@ -84,8 +84,8 @@ class Reader:
         cut = np.isin(np.arange(len(ids)), long).tolist()
         return Tokens.join(ids, cut=cut, types=types if self.takes_types and len(columns) == 2 else None)
 
-    def prompts(self, prompts: Prompts, *, chat: bool) -> Tokens:
-        """Prompt, completion, end token. Prompt and completion are tokenised apart, so that no token spans their border.
+    def prompts(self, prompts: Prompts, *, chat: bool, end: bool = True) -> Tokens:
+        """Prompt, completion, and where wanted an end token. Prompt and completion are tokenised apart, so that no token spans their border.
 
         A prompt that is too long is cut from the left, behind its opening token. Raises `UsageError` naming the example for
         a completion that is empty, or does not fit.
@@ -96,13 +96,13 @@ class Reader:
         openings = [] if chat else self._opening()
         heads = self._tokenise(asked, add_special_tokens=False)["input_ids"]
         tails = self._tokenise(list(prompts.completions), add_special_tokens=False)["input_ids"]
-        end = self._end()
+        last = self._end() if end else []
         sequences, starts, cut = list[list[int]](), list[int](), list[bool]()
         for i, (head, tail) in enumerate(zip(heads, tails, strict=True)):
             if not tail:
                 raise UsageError(f"{_example(i, prompts.prompts[i])}: its completion is empty")
             opening = openings or ([] if head else self._first())
-            answer = [*tail, *end]
+            answer = [*tail, *last]
             room = len(head) if self.limit is None else self.limit - len(opening) - len(answer)
             if room < min(1, len(head)):
                 raise UsageError(

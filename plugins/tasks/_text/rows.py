@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import warnings
+import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
@@ -16,6 +19,8 @@ from ....engine.options import shortened
 from .._frames import json_lines
 
 Row = dict[str, str]
+
+JSON_LINES = frozenset({".jsonl", ".ndjson"})
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +56,7 @@ class Rows:
 
 
 def read_file(path: str) -> Rows:
-    """A CSV, TSV, Parquet or JSON lines file; in the first two, everything is text ("NA" and "007" too)."""
+    """A CSV, TSV, Parquet or JSON lines file (these gzipped, too); in the first two, everything is text ("NA" and "007" too)."""
     import pandas as pd  # noqa: PLC0415 - half a second to import
 
     suffix = Path(path).suffix.lower()
@@ -63,8 +68,8 @@ def read_file(path: str) -> Rows:
                 frame = pd.read_csv(path, sep=separator, dtype=str, na_filter=False, index_col=False)
         elif suffix in {".parquet", ".pq"}:
             frame = pd.read_parquet(path)
-        elif suffix in {".jsonl", ".ndjson"}:
-            records = json_lines(path)
+        elif suffix in JSON_LINES or Path(path.lower().removesuffix(".gz")).suffix in JSON_LINES:
+            records = json_lines(path) if suffix in JSON_LINES else _unpacked(path)
             names = list(dict.fromkeys(name for record in records for name in record))
             return Rows(where=path, columns={n: [record.get(n) for record in records] for n in names})
         else:
@@ -76,6 +81,20 @@ def read_file(path: str) -> Rows:
     except (ValueError, OSError) as error:
         raise UsageError(f"{path}: not a readable table: {error}") from error
     return Rows(where=path, columns=_columns(frame))
+
+
+def _unpacked(path: str) -> list[dict[str, Any]]:
+    """JSON lines that are gzipped."""
+    with TemporaryDirectory() as folder:
+        plain = Path(folder) / "rows.jsonl"
+        try:
+            plain.write_bytes(gzip.decompress(Path(path).read_bytes()))
+        except (EOFError, zlib.error) as error:
+            raise UsageError(f"{path}: not a readable table: {error}") from error
+        try:
+            return json_lines(str(plain))
+        except UsageError as error:
+            raise UsageError(str(error).replace(str(plain), path)) from error
 
 
 def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str, Rows]:

@@ -37,6 +37,16 @@ class WrittenAnswers:
         if self.top_p < 1.0 and self.temperature == 0.0:
             raise ValueError('"top_p" has a meaning only with a "temperature"')
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What is measured beside accuracy and loss."""
+        return self.pass_measures
+
+    @property
+    def pass_measures(self) -> tuple[str, ...]:
+        """`pass_1` and `pass_K`, where there are several answers."""
+        return ("pass_1", f"pass_{self.samples}") if self.samples > 1 else ()
+
     def decoding_with(self, stop: tuple[str, ...]) -> Decoding:
         """How the model is to write."""
         drawn = Sampling(temperature=self.temperature, top_p=self.top_p) if self.temperature else None
@@ -51,9 +61,10 @@ class WrittenAnswers:
         if texts == 1:
             return found
         right = (found.reward * texts).round().astype(int)
-        wanted = sorted({1, texts, *([k] if 0 < k <= texts else [])})
+        wanted: set[int] = {1, texts} | ({k} if 0 < k <= texts else set())
         return attrs.evolve(
-            found, measures={**found.measures, **{f"pass_{n}": pass_at_k(right, texts, n) for n in wanted}}
+            found,
+            measures={**found.measures, **{f"pass_{n}": pass_at_k(right, texts, n) for n in sorted(wanted)}},
         )
 
 

@@ -1,0 +1,87 @@
+"""Complexes of two sides, each of one chain or several, and how tightly they bind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ....engine.errors import UsageError
+from ....engine.options import shortened
+from .._text.data import PARTS, ids_of
+
+BREAK = "|"
+"""Stands between the chains of one side."""
+
+
+@attrs.frozen(kw_only=True, order=True)
+class Complex:
+    """One measured pair; its order is that of its content, whatever file it came from."""
+
+    said: str
+    """The part that it was given to; empty where it is to be drawn."""
+    ligand: str
+    receptor: str
+    pkd: float
+    """`-log10` of the dissociation constant in molar."""
+    group: str = ""
+    mutations: str = ""
+
+    @property
+    def chains(self) -> tuple[str, ...]:
+        """All chains of both sides."""
+        return (*self.ligand.split(BREAK), *self.receptor.split(BREAK))
+
+
+def side(where: str, column: str, number: int, text: str) -> str:
+    """One side's chains as capital letters; the space around them is left out. Raises `UsageError` for what is no sequence."""
+    chains = [chain.strip().upper() for chain in text.split(BREAK)]
+    for chain in chains:
+        if not chain.isascii() or not chain.isalpha():
+            what = f'"{shortened(chain)}"' if chain else "an empty chain"
+            raise UsageError(
+                f'{where}: column "{column}" holds {what} in row {number}; '
+                f"a chain is letters, one a residue, and chains are joined by {BREAK}"
+            )
+    return BREAK.join(chains)
+
+
+def pkd(where: str, column: str, number: int, text: str, scale: str) -> float:
+    """An affinity as `-log10 KD`. Raises `UsageError` for what is no finite number, or no concentration."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(
+            f'{where}: column "{column}" holds "{shortened(text)}" in row {number}; an affinity is a number'
+        )
+    if scale == "pkd":
+        return value
+    if value <= 0.0:
+        raise UsageError(
+            f'{where}: column "{column}" holds {value:g} in row {number}; a dissociation constant in molar is more than 0'
+        )
+    return -math.log10(value)
+
+
+def averaged(complexes: Sequence[Complex]) -> list[Complex]:
+    """Every pair of sequences once in each part, with the mean of its affinities: the geometric mean of the constants."""
+    found = list[Complex]()
+    for _, same in groupby(sorted(complexes), key=lambda c: (c.said, c.ligand, c.receptor)):
+        several = list(same)
+        mean = math.fsum(c.pkd for c in several) / len(several)
+        found.append(attrs.evolve(several[0], pkd=mean))
+    return found
+
+
+def named(complexes: Sequence[Complex]) -> tuple[list[Complex], NDArray[np.int64]]:
+    """Complexes in the order of their ids `(n,)`, which follow from the two sides alone; measurements of one pair are counted."""
+    order = sorted(complexes, key=lambda c: (PARTS.index(c.said) if c.said else -1, c))
+    ids = ids_of([{"ligand": c.ligand, "receptor": c.receptor} for c in order], ("ligand", "receptor"))
+    places = np.argsort(ids, kind="stable")
+    return [order[i] for i in places.tolist()], ids[places]

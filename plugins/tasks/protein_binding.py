@@ -1,0 +1,190 @@
+"""Two proteins, and whether they bind each other tightly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.contracts import Examples, Outcome, Predictions, Splits, Texts
+from ...engine.errors import UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.judging import judge_labels
+from ...engine.measures import class_measures, log_odds, ranking_measures
+from ...engine.options import Limit, option
+from ._protein.complexes import BREAK, Complex, averaged, named, pkd, side
+from ._protein.grouping import connected, group_split
+from ._protein.windows import windows
+from ._text.data import PARTS, TextData, sampled
+from ._text.rows import Row, Rows
+
+CLASSES = ("weak", "tight")
+MEASURES = ("auroc", "auprc", "mcc", "balanced_accuracy", "f1")
+GLYCINES = "G" * 25
+"""What ESMFold lays between chains (`chain_linker`; Lin et al., 2023): a flexible stretch that folds into nothing."""
+
+letters = Limit("letters, or one of . and -", lambda text: text in {".", "-"} or text.isalpha())
+
+
+@attrs.frozen(kw_only=True)
+class ProteinBinding(TextData):
+    """Pairs of proteins from a file or a Hugging Face data set: does a pair bind tightly, by its measured affinity?
+
+    Parts are drawn by whole groups: rows that share a group or a chain, directly or through others, lie in one part. A pair is known by
+    its sequences; the order of the rows changes nothing. Parts that are given (by files, or by a column) are taken as they are.
+    """
+
+    ligand: str = option("ligand_seq", "the column with one side's chains, joined by |")
+    receptor: str = option("receptor_seq", "the column with the other side's")
+    affinity: str = option("pkd", "the column with the affinity")
+    scale: Literal["pkd", "molar"] = option(
+        "pkd", "the affinity's: -log10 of the dissociation constant, or the constant in molar"
+    )
+    group: str = option(
+        "group", "a column of groups that must not be torn apart; empty: shared chains alone say"
+    )
+    mutations: str = option("mutations", "a column that is empty for wild types; empty: there is none")
+    variants: Literal["all", "wild-types", "mutants"] = option("all", "which rows are taken, by mutations")
+    threshold: float = option(8.0, "-log10 KD from which a pair is tight (8: 10 nM); 0: the median", min=0.0)
+    gap: float = option(0.0, "pairs closer than this to the threshold are left out", min=0.0)
+    duplicates: Literal["mean", "keep"] = option(
+        "mean", "measurements of one pair: one example with their mean -log10 KD, or one each"
+    )
+    per_group: int = option(0, "pairs of a group at most, drawn at random; 0: all", min=0)
+    max_residues: int = option(0, "residues of a side at most, where its variants differ most; 0: all", min=0)
+    linker: str = option(
+        GLYCINES, "what stands between the chains of one text; 25 glycines, as in ESMFold", letters
+    )
+    layout: Literal["pair", "joined"] = option("pair", "two texts, or one with the linker between them")
+
+    def __attrs_post_init__(self) -> None:
+        """Options that need a column."""
+        TextData.__attrs_post_init__(self)
+        if self.variants != "all" and not self.mutations:
+            raise ValueError(f'"variants" = "{self.variants}" needs the column of "mutations"')
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What `judge` measures of a split that has both classes, beside accuracy and loss."""
+        return MEASURES
+
+    def load(self, rng: np.random.Generator) -> Splits:
+        """Read and split. Raises `UsageError` naming file, column and row at fault, and where parts cannot have both classes."""
+        complexes = self._complexes()
+        pairs, ids = named(averaged(complexes) if self.duplicates == "mean" else complexes)
+        if not pairs:
+            raise UsageError(f'{self.where}: no row is left of "variants" = "{self.variants}"')
+        affinities = np.array([pair.pkd for pair in pairs])
+        threshold = self.threshold or float(np.median(affinities))
+        labels = (affinities >= threshold).astype(np.int64)
+        groups = connected([self._keys(pair) for pair in pairs])
+        whole = Examples(ids=ids, inputs=self._texts(pairs, groups.tolist()), labels=labels)
+        kept = np.flatnonzero(np.abs(affinities - threshold) >= self.gap)
+        kept = self._limited(kept, whole, groups, rng)
+        if len(np.unique(labels[kept])) < 2:
+            raise UsageError(
+                f"{self.where}: {len(kept)} pairs, all of one class at threshold {threshold:g}, gap {self.gap:g}; "
+                f"affinities lie between {affinities.min():g} and {affinities.max():g}"
+            )
+        said = np.array([pairs[i].said for i in kept.tolist()])
+        parts = self._drawn(said, labels[kept], groups[kept], rng)
+        return Splits(**{part: whole.take(kept[index]) for part, index in parts.items()}, classes=CLASSES)
+
+    def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
+        """Right when the class is; of the split `auroc`, `auprc`, `mcc`, `balanced_accuracy` and `f1` of the tight class."""
+        odds = log_odds(examples.labels, predictions.loss)
+        measures = {
+            **ranking_measures(examples.labels, odds),
+            **class_measures(examples.labels, predictions.output),
+        }
+        return attrs.evolve(judge_labels(examples, predictions), measures=measures)
+
+    def _complexes(self) -> list[Complex]:
+        """The rows as complexes, those of the wanted variants."""
+        columns = {self.ligand: "ligand", self.receptor: "receptor", self.affinity: "affinity"}
+        columns |= {
+            name: what for name, what in ((self.group, "group"), (self.mutations, "mutations")) if name
+        }
+        rows, said = self._read(columns, self._check)
+        found = [self._complex(self.where, 0, row, part) for row, part in zip(rows, said, strict=True)]
+        if self.variants == "all":
+            return found
+        return [c for c in found if (c.mutations == "") == (self.variants == "wild-types")]
+
+    def _check(self, rows: Rows, found: Sequence[Row]) -> None:
+        """Refuse what is no complex, by its row."""
+        for number, row in enumerate(found, 1):
+            self._complex(rows.where, number, row, "")
+
+    def _complex(self, where: str, number: int, row: Row, said: str) -> Complex:
+        return Complex(
+            said=said,
+            ligand=side(where, self.ligand, number, row[self.ligand]),
+            receptor=side(where, self.receptor, number, row[self.receptor]),
+            pkd=pkd(where, self.affinity, number, row[self.affinity], self.scale),
+            group=row[self.group].strip() if self.group else "",
+            mutations=row[self.mutations].strip() if self.mutations else "",
+        )
+
+    def _keys(self, pair: Complex) -> tuple[str, ...]:
+        """What a pair must not share with another part."""
+        group = (f"group {pair.group}",) if pair.group else ()
+        return (*group, *pair.chains)
+
+    def _texts(self, pairs: Sequence[Complex], groups: Sequence[int]) -> Texts:
+        sides = [[pair.ligand for pair in pairs], [pair.receptor for pair in pairs]]
+        if self.max_residues:
+            sides = [windows(texts, groups, self.max_residues) for texts in sides]
+        rows = [[text.replace(BREAK, self.linker) for text in row] for row in zip(*sides, strict=True)]
+        if self.layout == "joined":
+            rows = [[self.linker.join(row)] for row in rows]
+        return Texts(tuple(tuple(row) for row in rows))
+
+    def _limited(
+        self, kept: NDArray[np.int64], whole: Examples, groups: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """At most `per_group` of each group and `limit` of all, in the order of their ids."""
+        if self.per_group:
+            drawn = rng.permutation(kept)
+            order = drawn[np.argsort(groups[drawn], kind="stable")]
+            _, starts, sizes = np.unique(groups[order], return_index=True, return_counts=True)
+            rank = np.arange(len(order)) - np.repeat(starts, sizes)
+            kept = np.sort(order[rank < self.per_group])
+        if self.limit and self.limit < len(kept):
+            kept = kept[sampled(whole.ids[kept], whole.labels[kept].tolist(), self.limit, rng)]
+        return kept
+
+    def _drawn(
+        self,
+        said: NDArray[np.str_],
+        labels: NDArray[np.int64],
+        groups: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> dict[str, NDArray[np.int64]]:
+        """The parts as they were given, and those that were not, drawn from the rest."""
+        given = {part: np.flatnonzero(said == part) for part in PARTS}
+        free = np.flatnonzero(said == "")
+        shares = {
+            p: s for p, s in (("validation", self.validation), ("test", self.test)) if not len(given[p])
+        }
+        drawn = dict[str, NDArray[np.int64]]()
+        if len(free):
+            drawn = group_split(labels[free], groups[free], shares, rng, where=self.where)
+        nothing = free[:0]
+        parts = {
+            part: np.sort(np.concatenate([given[part], free[drawn[part]] if part in drawn else nothing]))
+            for part in PARTS
+        }
+        for part, index in parts.items():
+            if not len(index):
+                raise UsageError(f"{self.where}: no row is left for {part}")
+        return parts
+
+
+@hookimpl
+def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `protein-binding`."""
+    register("protein-binding", ProteinBinding)

@@ -1,0 +1,210 @@
+"""The worker processes of `math500`: hostile answers, kills, limits, and their end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from boostlora.engine.errors import RunError
+from boostlora.plugins.tasks._math import pool
+from boostlora.plugins.tasks._math.pool import Verdict, Verifiers, Worker
+
+pytest.importorskip("math_verify", reason="the workers run math-verify")
+
+HOSTILE = (
+    "$10^{10^{10}}$",
+    "\\boxed{100000000!}",
+    "\\boxed{\\sum_{k=1}^{10^{12}} \\frac{1}{k^{7}}}",
+    "\\boxed{" + "(" * 20_000 + "1" + ")" * 20_000 + "}",
+    "\\boxed{" * 5_000 + "1" + "}" * 5_000,
+    "x" * 1_000_000,
+    "1 " * 500_000,
+    "\\frac{" * 20_000,
+    "\\boxed{" + "9" * 500_000 + "}",
+)
+SLOW = ("\\boxed{7}", HOSTILE[0])
+LIMIT = 3.0
+SLACK = 10.0
+"""Seconds that killing, starting anew and a busy machine may take."""
+
+
+@pytest.fixture
+def verifiers() -> Iterator[Verifiers]:
+    found = Verifiers(most=2)
+    yield found
+    found.close()
+    assert found.processes == []
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def ended(process: int) -> bool:
+    """Whether a process is gone, or goes within a few seconds."""
+    until = time.monotonic() + SLACK
+    while alive(process) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not alive(process)
+
+
+def test_workers_give_every_answer_its_verdict_in_order(verifiers: Verifiers) -> None:
+    pairs = [("\\boxed{7}", f"It is {i}.") for i in (7, 8, 7)] + [("\\boxed{7}", "no")]
+    found = verifiers.judge(pairs, 5.0)
+    assert [v.right for v in found] == [True, False, True, False]
+    assert [v.answer for v in found] == ["7", "8", "7", None]
+    assert len(verifiers.processes) == 1  # four answers are not worth a second one
+    verifiers.judge([("\\boxed{7}", str(i)) for i in range(40)], 5.0)
+    assert len(verifiers.processes) == 2
+    assert verifiers.judge([], 5.0) == []
+
+
+def test_workers_end_hostile_answers_within_the_limit(verifiers: Verifiers) -> None:
+    verifiers.judge([("\\boxed{7}", "7")], 5.0)
+    start = time.monotonic()
+    found = verifiers.judge([("\\boxed{7}", text) for text in HOSTILE], 0.5)
+    assert time.monotonic() - start < len(HOSTILE) * (0.5 + SLACK)
+    assert not any(verdict.right for verdict in found)
+    assert {verdict.failure for verdict in found} == {"", "timed-out"}
+    assert verifiers.judge([("\\boxed{7}", "$7$")], 5.0)[0].right
+
+
+def test_workers_judge_the_others_while_one_answer_hangs(verifiers: Verifiers) -> None:
+    pairs = [("\\boxed{7}", f"${i}$") for i in range(40)]
+    found = verifiers.judge([pairs[0], SLOW, *pairs[1:], SLOW], LIMIT)
+    assert [i for i, verdict in enumerate(found) if verdict.right] == [8]
+    assert [i for i, verdict in enumerate(found) if verdict.failure] == [1, 41]
+    assert found[1] == Verdict(right=False, failure="timed-out")
+
+
+def test_workers_take_no_more_memory_than_they_may(verifiers: Verifiers) -> None:
+    verifiers.judge([("\\boxed{7}", "7")], 5.0)
+    limits = Path(f"/proc/{verifiers.processes[0]}/limits").read_text().splitlines()
+    assert next(line for line in limits if line.startswith("Max address space")).split()[3] == str(
+        pool.MEMORY
+    )
+    assert next(line for line in limits if line.startswith("Max core file size")).split()[4] == "0"
+
+
+def test_workers_that_were_killed_while_idle_are_replaced(verifiers: Verifiers) -> None:
+    verifiers.judge([("\\boxed{7}", "7")], 5.0)
+    (old,) = verifiers.processes
+    os.kill(old, signal.SIGKILL)
+    time.sleep(0.2)
+    assert verifiers.judge([("\\boxed{7}", "7"), ("\\boxed{7}", "8")], 5.0)[0].right
+    assert old not in verifiers.processes
+
+
+DYING = """
+import json, os, sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+line, deaths = Connection(int(sys.argv[1])), Path({deaths!r})
+line.send_bytes(b'{{"ready": true}}')
+while True:
+    line.recv_bytes()
+    seen = len(deaths.read_text())
+    if seen < {times}:
+        deaths.write_text("x" * (seen + 1))
+        os.kill(os.getpid(), 9)
+    line.send_bytes(b'{{"right": true, "answer": "7"}}')
+"""
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict"),
+    [(1, Verdict(right=True, answer="7")), (2, Verdict(right=False, failure="crashed"))],
+)
+def test_workers_that_die_over_an_answer_try_it_once_more(
+    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int, verdict: Verdict
+) -> None:
+    program, deaths = tmp_path / "dying.py", tmp_path / "deaths"
+    program.write_text(DYING.format(deaths=str(deaths), times=times))
+    deaths.write_text("")
+    monkeypatch.setattr(pool, "WORKER", program)
+    assert verifiers.judge([("7", "7")], 5.0) == [verdict]
+    assert verifiers.judge([("7", "8")], 5.0)[0].right  # the next one is none the worse
+    assert len(deaths.read_text()) == times
+
+
+def test_workers_that_never_start_are_reported(
+    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(pool, "WORKER", broken)
+    with pytest.raises(RunError) as caught:
+        verifiers.judge([("\\boxed{7}", "7")], 5.0)
+    assert str(caught.value) == "5 worker processes for math-verify ended at once (the last with code 3)"
+
+
+def test_workers_without_math_verify_say_so(
+    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "math_verify.py").write_text("raise ImportError('no such thing')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(
+        RunError, match=r"^math-verify cannot be loaded by a worker process: ImportError: no such"
+    ):
+        verifiers.judge([("\\boxed{7}", "7")], 5.0)
+
+
+def test_workers_are_not_left_behind_by_an_interrupt(verifiers: Verifiers) -> None:
+    verifiers.judge([("\\boxed{7}", "7")], 5.0)
+    (busy,) = verifiers.processes
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        verifiers.judge([SLOW], 30.0)
+    assert ended(busy)
+    assert verifiers.judge([("\\boxed{7}", "7")], 5.0)[0].right  # no stale reply
+
+
+PROGRAM = """
+import os, sys, time
+from boostlora.plugins.tasks._math.pool import Verifiers
+verifiers = Verifiers(most=1)
+verifiers.judge([("7", "7")], 5.0)
+print(*verifiers.processes, flush=True)
+if sys.argv[1] == "dies":
+    os.kill(os.getpid(), 9)
+if sys.argv[1] == "forks":
+    child = os.fork()
+    if not child:
+        sys.exit(0)
+    os.waitpid(child, 0)
+    assert verifiers.judge([("7", "$7$")], 5.0)[0].right
+    assert len(verifiers.processes) == 1
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "dies", "forks"])
+def test_workers_end_with_their_program(how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, how], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.returncode == (-signal.SIGKILL if how == "dies" else 0)
+    assert ended(int(done.stdout))
+
+
+def test_workers_at_work_end_themselves_where_their_master_is_gone() -> None:
+    worker = Worker.start(pool.MEMORY)
+    worker.line.recv_bytes()  # ready
+    worker.line.send_bytes(b'{"gold": "7", "text": "$10^{10^{10}}$", "seconds": 0.5}')
+    assert ended(worker.process.pid)
+    assert worker.process.wait() == -signal.SIGALRM
+    worker.end()
