@@ -76,7 +76,7 @@ def test_markdown_escape_leaves_nothing_that_is_markup(text: str) -> None:
 @given(text=st.text(max_size=40) | st.sampled_from(HOSTILE))
 def test_latex_escape_leaves_nothing_that_is_markup(text: str) -> None:
     safe = latex_escaped(text)
-    bare = re.sub(r"\$\\?[-a-z^\\]+\$", "", safe)
+    bare = re.sub(r"(?<!\\)\$\\?[-a-z^\\]+\$", "", safe)
     bare = re.sub(r"\\[a-z]+\{\}|\\[&%$#_{}]", "", bare)
     assert not set(bare) & set('\\&%$#_{}^\n"<>|')
 

@@ -1,0 +1,76 @@
+"""Folders in the cache that are there whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ....engine.errors import RunError
+from ....engine.record.atomic import write_text
+from ....engine.record.hashes import file_sha256_cached, folder_files
+
+MANIFEST = "manifest.json"
+
+
+def kept_folder(place: Path, cache: Path, make: Callable[[Path], None]) -> Path:
+    """The folder `place` of the cache; where it is missing or damaged, `make(folder)` fills a new one that takes its name.
+
+    A manifest in it holds the hashes of its files. Of several processes that want it at once, one makes it and the others
+    wait; where the file system has no locks, each makes it and the first one stays. Raises `RunError` where it cannot be written.
+    """
+    if not _whole(place, cache):
+        with _turn(place):
+            if not _whole(place, cache):
+                _make(place, cache, make)
+    return place
+
+
+def _whole(place: Path, cache: Path) -> bool:
+    try:
+        recorded = json.loads((place / MANIFEST).read_text())["files"]
+        return bool(recorded) and recorded == _hashes(place, cache)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _hashes(folder: Path, cache: Path) -> dict[str, str]:
+    return {n: file_sha256_cached(p, cache) for n, p in folder_files(folder).items() if n != MANIFEST}
+
+
+def _make(place: Path, cache: Path, make: Callable[[Path], None]) -> None:
+    try:
+        making = Path(tempfile.mkdtemp(dir=place.parent, prefix=".making-"))
+    except OSError as error:
+        raise RunError(f"{place.parent}: cannot be written ({error.strerror or error})") from error
+    try:
+        make(making)
+        write_text(making / MANIFEST, json.dumps({"files": _hashes(making, cache)}, indent=1) + "\n")
+        shutil.rmtree(place, ignore_errors=True)  # what is there is damaged
+        with suppress(OSError):  # another process was faster
+            making.rename(place)
+        if not _whole(place, cache):
+            raise RunError(f"{place}: cannot be written; is the disk full, or the folder another user's?")
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+@contextmanager
+def _turn(place: Path) -> Generator[None]:
+    """Hold the folder's lock, where locks can be had; the system frees that of a process which ends."""
+    from filelock import FileLock  # noqa: PLC0415 - not needed for --help
+
+    lock = FileLock(place.with_name(f"{place.name}.lock"))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,26 @@
+"""ESM-2's alphabet of amino acids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ....engine.errors import UsageError
+from ....engine.options import shortened
+
+RESIDUES = "LAGVSERTIDPKQNFYMHWCXBUZO.-"
+"""Its letters in the order of its vocabulary: amino acids, X for any, B, U, Z and O; `.` and `-` are gaps."""
+
+VOCABULARY = ("<cls>", "<pad>", "<eos>", "<unk>", *RESIDUES, "<null_1>", "<mask>")
+"""Its tokens by id (Lin et al., 2023)."""
+
+
+def check_residues(texts: Iterable[str]) -> None:
+    """Refuse a text with a character that is no residue. Raises `UsageError` naming the first one."""
+    known = frozenset(RESIDUES)
+    for text in texts:
+        unknown = next((character for character in text if character not in known), None)
+        if unknown is not None:
+            raise UsageError(
+                f'the text "{shortened(text)}" has the character {unknown!a}, which is not in ESM-2\'s alphabet: capital letters '
+                'without J, . and -; join the chains of a complex by . or by a linker of G\'s, or set model.family = "bert"'
+            )

@@ -1,0 +1,37 @@
+"""Exercises: prompts and solutions, with the tests that a program must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ....engine.contracts import Prompts
+from ....engine.contracts.sequences import pack_texts
+
+
+@attrs.frozen(eq=False)
+class Exercises(Prompts):
+    """Prompts and solutions; what stands before a program (`openings`), and how it is tested."""
+
+    openings: tuple[str, ...]
+    """Code that a prompt gives, such as a function's head; empty where it gives none."""
+    tests: tuple[str, ...]
+    setups: tuple[str, ...]
+    """Trusted definitions that the tests use."""
+    entry_points: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[tuple[str, ...], ...]:
+        """All that is told of them, each a text an exercise."""
+        return (self.prompts, self.completions, self.openings, self.tests, self.setups, self.entry_points)
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> Exercises:
+        return Exercises(*(tuple(column[i] for i in indices) for column in self.columns))
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The content as arrays, for hashing."""
+        return pack_texts([text for column in self.columns for text in column])
