@@ -39,7 +39,10 @@ class Document:
 
 
 def shipped_specs() -> dict[str, Path]:
-    """The specs that come with the package, by the name that stands for them (`quickstart`, `ablations/bases`)."""
+    """The specs that come with the package, by the name that stands for them (`quickstart`, `ablations/bases`).
+
+    Files whose names begin with `_` are what others have in common, and no specs of their own.
+    """
     # importlib.resources cannot read a package without __init__.py in an editable install; its path can be.
     roots = [
         Path(path) for path in importlib.import_module("boostlora.specs").__path__ if Path(path).is_dir()
@@ -48,6 +51,7 @@ def shipped_specs() -> dict[str, Path]:
         str(p.relative_to(root).with_suffix("")): p
         for root in roots
         for p in sorted(root.rglob("*" + SUFFIX), key=lambda p: (len(p.parts), p))
+        if not p.name.startswith("_")
     }
 
 
