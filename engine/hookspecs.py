@@ -1,7 +1,7 @@
 """The hooks: every place where a plugin can take part, in the order of a run's life.
 
 Write a function of the same name, mark it with `@hookimpl`, and name the arguments you want (all of them, or fewer).
-Built-in plugins use these hooks and no others. Signatures that plugins implement are in `contracts/kinds.py`.
+Built-in plugins use these hooks and no others. Signatures that plugins implement are in `contracts/`.
 """
 
 from __future__ import annotations

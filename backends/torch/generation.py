@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...engine.contracts import Examples, GenerationRequest, Sampling, Tokens, Written
@@ -52,15 +53,13 @@ class _Row:
 class _Conversation:
     """Prompts side by side, padded to the left so that all continue in the same column.
 
-    A sequence ends with an end token, when `finished` says so, or after `max_new_tokens`. Once most rows have ended, the others
-    go on without them.
+    A sequence ends with an end token, when `finished` says so, or after `max_new_tokens`. Equal prompts that follow one another are read
+    once. Once most rows have ended, the others go on without them.
     """
 
     def __init__(self, module: Any, prompts: Tokens, request: GenerationRequest, place: Place) -> None:
         self._module, self._request, self._place = module, request, place
-        padded = Padded.of(prompts, prompts.starts, place.device, left=True)
-        self._ids, self._mask = padded.ids, padded.mask
-        self._positions = (padded.mask.cumsum(1) - 1).clamp(min=0)
+        self._prompts = prompts
         self._cache: Any = None
         self._rows = [_Row(i) for i in range(len(prompts))]
         self._open = list(self._rows)
@@ -70,16 +69,36 @@ class _Conversation:
     def finish(self) -> list[Written]:
         """Go on until all have ended."""
         for step in range(self._request.max_new_tokens):
-            chosen = self._choose(self._logits(), step)
+            chosen = self._choose(self._read() if step == 0 else self._logits(), step)
             self._note(chosen)
             if not self._open:
                 break
             self._advance(chosen)
         return [Written(np.array(row.tokens, dtype=np.int32), row.end) for row in self._rows]
 
+    def _read(self) -> Tensor:
+        """Read the prompts, equal neighbours once, and give the logits of every row's first token."""
+        first, copies = _distinct(self._prompts)
+        self._begin(self._prompts[first])
+        logits = self._logits()
+        if len(first) == len(copies):
+            return logits
+        if not hasattr(self._cache, "batch_select_indices"):
+            self._begin(self._prompts)
+            return self._logits()
+        index = torch.from_numpy(copies).to(self._place.device)
+        self._cache.batch_select_indices(index)
+        self._ids, self._positions, self._mask = self._ids[index], self._positions[index], self._mask[index]
+        return logits[index]
+
+    def _begin(self, prompts: Tokens) -> None:
+        padded = Padded.of(prompts, prompts.starts, self._place.device, left=True)
+        self._ids, self._mask, self._cache = padded.ids, padded.mask, None
+        self._positions = (padded.mask.cumsum(1) - 1).clamp(min=0)
+
     def _logits(self) -> Tensor:
         """Of the next token, `(rows, vocabulary)`."""
-        rows = torch.arange(len(self._active), device=self._place.device)
+        rows = torch.arange(len(self._ids), device=self._place.device)
         with speaking(self._module, (rows, torch.full_like(rows, self._ids.shape[1] - 1))):
             answer = self._module(
                 input_ids=self._ids,
@@ -125,6 +144,13 @@ class _Conversation:
         self._cache.batch_select_indices(index)
         self._ids, self._positions, self._mask = self._ids[index], self._positions[index], self._mask[index]
         self._active = [self._active[place] for place in kept]
+
+
+def _distinct(prompts: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first of every run of equal prompts, and for every prompt which of them it is."""
+    asked = [prompts.sequence(i)[:start].tobytes() for i, start in enumerate(prompts.starts.tolist())]
+    new = np.array([i == 0 or asked[i] != asked[i - 1] for i in range(len(asked))], dtype=np.bool_)
+    return np.flatnonzero(new), np.cumsum(new, dtype=np.int64) - 1
 
 
 def sampled(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:

@@ -13,10 +13,8 @@ from ..contracts import (
     Batches,
     FactoredUpdate,
     Frame,
-    LinearCore,
     Metrics,
     Outcome,
-    Parametrisation,
     PolicyObjective,
     Refusal,
     Selection,
@@ -30,7 +28,8 @@ from ..rank import overlap, rank_of
 from ..record.provenance import memory_bytes
 from ..record.rounds import RoundRecord
 from ..workplace import Report
-from .checks import check_batches, check_choice, check_frame, check_parametrisation, check_selection
+from .asking import frames_of, parametrise
+from .checks import check_batches, check_choice, check_selection
 from .clock import Clock
 from .encoding import SPLITS
 from .experiment import Experiment
@@ -139,7 +138,7 @@ class Player:
         """What a backend is asked to train in round `number`; without `frames`, in those of the run's basis."""
         experiment, spec = self.experiment, self.experiment.spec
         return TrainingRequest(
-            parametrisations=self._parametrise(number),
+            parametrisations=parametrise(experiment, number),
             frames=self.frames(number) if frames is None else frames,
             examples=experiment.encoded.train,
             batches=batches,
@@ -154,30 +153,9 @@ class Player:
         with clock("train"), blame("backend", self.experiment.name_of("backend")):
             return self.experiment.model.train(request)
 
-    def _parametrise(self, number: int) -> dict[str, Parametrisation]:
-        experiment, sites = self.experiment, self.experiment.sites
-        found = dict[str, Parametrisation]()
-        for site in sites:
-            rng = experiment.streams("adapter", number, site.name)
-            with blame("adapter", experiment.name_of("adapter")):
-                answer: object = experiment.spec["adapter"].parametrise(site, sites, rng)
-            found[site.name] = check_parametrisation(answer, site, experiment.name_of("adapter"))
-        _share_starts(found)
-        return found
-
     def frames(self, number: int) -> dict[str, Frame]:
-        """Ask the basis for round `number`'s frame at every site; none where the adapter finds its own directions."""
-        experiment = self.experiment
-        if not experiment.spec["adapter"].framed:
-            return {}
-        name, rank = experiment.name_of("basis"), experiment.spec["adapter"].rank
-        frames = dict[str, Frame]()
-        for site in experiment.sites:
-            rng = experiment.streams("basis", number, site.name)
-            with blame("basis", name):
-                frame = experiment.spec["basis"].frame(experiment.views[site.name], number - 1, rank, rng)
-            frames[site.name] = check_frame(frame, site, rank, name)
-        return frames
+        """Round `number`'s frame at every site; none where the adapter finds its own directions."""
+        return frames_of(self.experiment, number)
 
     def choose(self, training: Training) -> float | Refusal:
         """Ask the merge policy for the scale of what was trained, and hold it to its contract."""
@@ -249,14 +227,6 @@ class Player:
             memory_bytes=memory_bytes(),
             **facts,
         )
-
-
-def _share_starts(parametrisations: dict[str, Parametrisation]) -> None:
-    """Let tied sites start where the first of their group does: a group has one vector."""
-    first = dict[str, LinearCore]()
-    for site, p in parametrisations.items():
-        if isinstance(p, LinearCore):
-            parametrisations[site] = attrs.evolve(p, init=first.setdefault(p.group, p).init)
 
 
 def _trained_on(batches: Sequence[Batch] | Rollout) -> dict[str, Any]:

@@ -8,30 +8,15 @@ from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
 from .frames import Frame, SiteView
 from .generation import Decoding, GenerationRequest, Sampling, Written
+from .generators import Generator, Speaker, Writer
 from .jobs import DetachedExecutor, Ended, Executor, Job, TrackedRun, Tracker
-from .kinds import (
-    Adapter,
-    Backend,
-    Basis,
-    BoostedModel,
-    GeneratingTask,
-    Generator,
-    MeasuringTask,
-    MergePolicy,
-    Model,
-    Objective,
-    Optimizer,
-    PolicyObjective,
-    Sampler,
-    Speaker,
-    Task,
-    TextModel,
-    WitnessedTask,
-    Writer,
-)
+from .kinds import Adapter, Basis, MergePolicy, Optimizer, Sampler
 from .merging import Metrics, Refusal, Trial
+from .models import Backend, BoostedModel, Model, TextModel
+from .objectives import Objective, PolicyObjective
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
+from .tasks import GeneratingTask, MeasuringTask, Task, WitnessedTask
 from .training import (
     Answers,
     Batch,

@@ -29,8 +29,12 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write_training(path: Path, training: Training) -> str:
-    """Every site's update, and the numbers that were trained (`values/…`); returns the file's SHA-256."""
-    arrays: Arrays = {f"values/{name}": value for name, value in training.values.items()}
+    """Every site's update, and the numbers that were trained (`values/…`); returns the file's SHA-256.
+
+    A dense update is what was trained, and is written once.
+    """
+    dense = {site for site, update in training.updates.items() if isinstance(update, DenseUpdate)}
+    arrays: Arrays = {f"values/{name}": value for name, value in training.values.items() if name not in dense}
     for site, update in training.updates.items():
         match update:
             case DenseUpdate():

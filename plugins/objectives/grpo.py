@@ -88,7 +88,7 @@ class Grpo:
         if found.rollouts is None:
             raise AssertionError("a part of rollouts is rollouts")
         shares = self.shares(found.rollouts.tokens, answers.longest)
-        return attrs.evolve(found, rollouts=attrs.evolve(found.rollouts, shares=shares))
+        return joined(attrs.evolve(found, rollouts=attrs.evolve(found.rollouts, shares=shares)))
 
     def advantages(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
         """`A (b, K)` of rewards `(b, K)`, each row a group."""
@@ -112,6 +112,30 @@ class Grpo:
                 return np.full(int(lengths.sum()), 1.0 / lengths.sum())
             case "length":
                 return np.full(int(lengths.sum()), 1.0 / (len(lengths) * longest))
+
+
+def joined(batch: Batch) -> Batch:
+    """Equal answers to a prompt with equal advantages as one, whose shares are added up: the same loss, computed once.
+
+    Short answers are often equal: sixteen samples of one digit are ten different ones at most.
+    """
+    rollouts = batch.rollouts
+    if rollouts is None:
+        return batch
+    tokens, first, owner = rollouts.tokens, dict[tuple[bytes, int, float], int](), list[int]()
+    for i, weight in enumerate(batch.weights.tolist()):
+        key = (tokens.sequence(i).tobytes(), int(tokens.starts[i]), weight)
+        owner.append(first.setdefault(key, i))
+    if len(first) == len(batch):
+        return batch
+    ends = np.cumsum(tokens.targets)
+    shares = rollouts.shares.copy()
+    for i, kept in enumerate(owner):
+        if kept != i:
+            count = int(tokens.targets[i])
+            shares[ends[kept] - count : ends[kept]] += shares[ends[i] - count : ends[i]]
+    kept = np.array(sorted(first.values()), dtype=np.int64)
+    return attrs.evolve(batch, rollouts=attrs.evolve(rollouts, shares=shares)).take(kept)
 
 
 @hookimpl

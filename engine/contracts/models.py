@@ -1,0 +1,124 @@
+"""Models, and the backends that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..workplace import Report, Workplace, silent
+from .examples import Examples, Predictions, Splits
+from .frames import Frame
+from .generation import GenerationRequest, Written
+from .sites import Blueprint, ModelSource, Site
+from .training import Batch, Training, TrainingRequest
+from .updates import Update
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Brings the base model."""
+
+    def blueprint(self, splits: Splits) -> Blueprint:
+        """What the model will be, without loading or training it; `boostlora check` plans from it."""
+        ...
+
+    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+        """The weights, loaded or pretrained; results that can be reused belong into `workplace.cache`."""
+        ...
+
+
+@runtime_checkable
+class TextModel(Model, Protocol):
+    """A model that takes texts: it has the tokenizer."""
+
+    def encode(self, examples: Examples) -> Examples:
+        """`Texts` or `Prompts` as `Tokens`; called once per split, before the model is opened."""
+        ...
+
+    def decode(self, tokens: NDArray[np.int32]) -> str:
+        """The text of generated tokens."""
+        ...
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Tokens that end a text."""
+        ...
+
+
+class BoostedModel(Protocol):
+    """A base model and its ensemble of updates, opened by a backend."""
+
+    def predict(
+        self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
+    ) -> Predictions:
+        """The current model's answers; with `trial`, those of the model with `scale` times that update added."""
+        ...
+
+    def logits(self, examples: Examples) -> NDArray[np.float64]:
+        """The current model's logits, `(n, classes)`; of completions, a row for every token to be predicted, in order."""
+        ...
+
+    def generate(
+        self,
+        examples: Examples,
+        request: GenerationRequest,
+        trial: Mapping[str, Update] | None = None,
+        scale: float = 1.0,
+    ) -> list[Written]:
+        """Continuations of every prompt (the tokens before `starts`)."""
+        ...
+
+    def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
+        """The `count` leading singular triplets, canonical signs, of the base weight, or of the merged one."""
+        ...
+
+    def rms_singular_value(self, site: str) -> float:
+        """`||W||_F / sqrt(min(d_out, d_in))` of the base weight."""
+        ...
+
+    def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
+        """`dL/dW (d_out, d_in)` of a batch's loss at the current weights; a batch without an example has none."""
+        ...
+
+    def train(self, request: TrainingRequest) -> Training:
+        """Train one round's parametrisations; the model itself stays as it is."""
+        ...
+
+    def assemble(self, ensemble: Sequence[tuple[Mapping[str, Update], float]]) -> None:
+        """Make the model `W = W_0 + sum_t scale_t dW_t`, rebuilt from the base: all sites, or none on error."""
+        ...
+
+    def weight(self, site: str) -> NDArray[np.float64]:
+        """The current weight `(d_out, d_in)`."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Computes models."""
+
+    @property
+    def architectures(self) -> frozenset[str]:
+        """Names of the architectures it can compute, or patterns of names as of `fnmatch`."""
+        ...
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """Names of the optimiser rules it implements."""
+        ...
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes that one number of a weight takes in memory."""
+        ...
+
+    def check(self) -> None:
+        """Raise `UsageError` where it cannot compute here: a library or a device is missing. Called before any work."""
+        ...
+
+    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> BoostedModel:
+        """Called once per run, after the plan was accepted; `report` is told of work that takes long."""
+        ...
