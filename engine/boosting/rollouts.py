@@ -21,7 +21,7 @@ from ..contracts import (
     Tokens,
     Written,
 )
-from ..errors import RunError, blame
+from ..errors import PluginError, RunError, blame
 from ..record.rounds import RolloutFacts
 from ..workplace import Report
 from .checks import check_prompts, check_rollouts
@@ -43,18 +43,17 @@ class Rollout:
     batches: list[Batch] = attrs.field(factory=list)
     """A batch for every step so far; `iterations` of them in a row are the same."""
     answers: list[Answers] = attrs.field(factory=list)
-    request: GenerationRequest | None = None
-    """What was asked for first: its draws say which tokens had to come."""
+    requests: list[GenerationRequest] = attrs.field(factory=list)
+    """What was asked for each time: the draws say which tokens had to come."""
 
     def __call__(self, policy: Policy) -> Iterator[Batch]:
         """Every batch is made when it is asked for: from the policy that the step before has left."""
-        iterations = self._objective.iterations
         self.batches.clear()
         self.answers.clear()
-        self.request = None
+        self.requests.clear()
         while len(self.batches) < self.steps:
             batch = self._batch(policy)
-            for _ in range(min(iterations, self.steps - len(self.batches))):
+            for _ in range(min(self.iterations, self.steps - len(self.batches))):
                 self.batches.append(batch)
                 yield batch
 
@@ -83,6 +82,11 @@ class Rollout:
         return self._objective.sampling.temperature
 
     @property
+    def iterations(self) -> int:
+        """Steps on the same answers."""
+        return self._objective.iterations
+
+    @property
     def _objective(self) -> PolicyObjective:
         return self.experiment.spec["objective"]
 
@@ -105,7 +109,7 @@ class Rollout:
         rows = repeated(experiment.encoded.train.take(indices), decoding.samples)
         rng = experiment.streams("rollouts", self.number, str(done))
         request = request_for(experiment.spec, decoding, len(rows), rng, most=objective.max_new_tokens)
-        self.request = self.request or request
+        self.requests.append(request)
         written = experiment.write(policy, rows, request)
         tokens = continued(rows.inputs, written)
         shape = (len(indices), decoding.samples)
@@ -126,7 +130,12 @@ class Rollout:
         count = len(texts)
         examples: Examples = self.experiment.splits.train.take(np.repeat(indices, count // len(indices)))
         predictions = Predictions(output=np.zeros(count, dtype=np.int64), loss=np.zeros(count), texts=texts)
-        return self.experiment.judge_examples(examples, predictions).reward.astype(np.float64)
+        rewards = self.experiment.judge_examples(examples, predictions).reward.astype(np.float64)
+        if not np.isfinite(rewards).all():  # they would pass for a group that is silent
+            raise PluginError(
+                "task", self.experiment.name_of("task"), "judge() gave a reward that is NaN or Inf"
+            )
+        return rewards
 
     def _ended(self, written: Sequence[Written], decoding: Decoding, most: int) -> NDArray[np.bool_]:
         """Whether answers came to their end: by an end token, or by a stop string."""

@@ -54,6 +54,8 @@ class GenerationRequest:
     max_new_tokens: int
     end_tokens: tuple[int, ...]
     finished: Callable[[NDArray[np.int32]], bool] | None = None
+    stop: tuple[str, ...] = ()
+    """The strings for which `finished` looks, for engines that can look themselves; `finished` decides."""
     sampling: Sampling | None = None
     draws: NDArray[np.float64] | None = None
 

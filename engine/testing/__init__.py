@@ -16,7 +16,9 @@ from .bases import BasisContract
 from .batches import ObjectiveContract, OptimizerContract
 from .data import ModelContract, TaskContract
 from .executors import DetachedExecutorContract, ExecutorContract
+from .generators import GeneratorContract
 from .merges import MergeContract
+from .policies import PolicyObjectiveContract
 from .samplers import SamplerContract
 from .trackers import TrackerContract
 
@@ -26,10 +28,12 @@ __all__ = [
     "BasisContract",
     "DetachedExecutorContract",
     "ExecutorContract",
+    "GeneratorContract",
     "MergeContract",
     "ModelContract",
     "ObjectiveContract",
     "OptimizerContract",
+    "PolicyObjectiveContract",
     "SamplerContract",
     "TaskContract",
     "TrackerContract",

@@ -89,11 +89,11 @@ QUANTITIES: Mapping[str, Quantity] = {
         Quantity(name="chosen examples", what="what the sampler makes of the candidate's own answers"),
         Quantity(
             name="answers",
-            what="tokens of the round's first rollouts, each where its draw falls in the truth's probabilities",
+            what="tokens of the round's first and last rollouts, each where its draw falls in the truth's probabilities",
         ),
         Quantity(
             name="answer log-probabilities",
-            what="of the round's first rollouts, under the policy that it begins with",
+            what="of the round's first and last rollouts, under the policy that gave them, and where it began",
             tight=4e-14,
             reason="as the logits they are made of",
         ),

@@ -62,7 +62,7 @@ def compare_steps(
     themselves. Where the truth had to be asked again, the candidate is right, but training goes on from another place.
     """
     request = local.request
-    held = [_Held(number, *key, criterion) for key in _keys(traced[0])]
+    held = [_Held(number, *key, criterion, terms_of(request)) for key in _keys(traced[0])]
     transfers = {h.name: transfer_of(request.optimizer) for h in held if h.quantity == "core"}
     explained = False
     for step, rate in enumerate(request.learning_rates.tolist(), start=1):
@@ -108,10 +108,10 @@ class _Again:
 class _Held:
     """One quantity of one name, step after step."""
 
-    def __init__(self, number: int, quantity: str, name: str, criterion: Criterion) -> None:
+    def __init__(self, number: int, quantity: str, name: str, criterion: Criterion, terms: float) -> None:
         self.quantity, self.name, self._criterion = quantity, name, criterion
         self._where = Finding(round=number, quantity=quantity, where=name, error=0.0, allowed=0.0)
-        self._scale = self._yard = 0.0
+        self._scale, self._yard = terms if quantity == "training loss" else 0.0, 0.0
         self.found = list[Finding]()
 
     def compare(self, step: int, triple: tuple[Matrix, Matrix, Matrix], again: Again) -> bool:
@@ -138,6 +138,21 @@ class _Held:
     def finding(self, undefined: int) -> Finding:
         """All steps in one."""
         return attrs.evolve(worst(self.found), compared=len(self.found), undefined=undefined)
+
+
+def terms_of(request: TrainingRequest) -> float:
+    """How large the terms are that cancel in a loss of rollouts, `sum_t share_t |A_t|` of the largest batch; 0 without rollouts.
+
+    Advantages of a group add up to 0, and so does the loss at a ratio of 1: what its rounding is relative to are its terms.
+    """
+    return max(
+        (
+            float(np.sum(r.shares * np.abs(np.repeat(batch.weights, r.tokens.targets))))
+            for batch in request.known
+            if (r := batch.rollouts) is not None
+        ),
+        default=0.0,
+    )
 
 
 def _keys(truth: Traced) -> list[tuple[str, str]]:

@@ -1,0 +1,105 @@
+"""What cannot be learnt from is refused, and who breaks the contract of rollouts is named."""
+
+import attrs
+import numpy as np
+import pytest
+from rollout_toys import Writer, opened, trained, with_plugin, write_folder
+
+from boostlora.engine.boosting.experiment import prepare
+from boostlora.engine.boosting.rollouts import rollout_of
+from boostlora.engine.contracts import Selection
+from boostlora.engine.errors import PluginError, UsageError
+from boostlora.engine.workplace import silent
+from boostlora.plugins.objectives.grpo import Grpo
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rollouts")
+    write_folder(path)
+    return path
+
+
+@attrs.frozen
+class Unsure:
+    """A task whose rewards are not numbers."""
+
+    right: object
+
+    def __getattr__(self, name):
+        return getattr(self.right, name)
+
+    def judge(self, examples, predictions):
+        outcome = self.right.judge(examples, predictions)
+        return attrs.evolve(outcome, reward=np.where(np.arange(len(outcome)) == 1, np.nan, outcome.reward))
+
+
+def test_reward_that_is_not_a_number_is_the_tasks_fault(folder):
+    experiment = opened(folder)
+    broken = with_plugin(experiment, "task", Unsure(experiment.spec["task"]))
+    with pytest.raises(PluginError, match=r'task plugin "language-modelling": .*reward that is NaN'):
+        trained(broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda o: attrs.evolve(o, indices=o.indices[:-1]), "a sequence and a weight for each index"),
+        (lambda o: attrs.evolve(o, rollouts=None), "a sequence and a weight for each index"),
+        (
+            lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, shares=o.rollouts.shares[1:])),
+            "finite numbers, one a token",
+        ),
+        (
+            lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, start=None)),
+            "beta needs log-probabilities of the start",
+        ),
+        (lambda o: "no batch", "returned str, not Batch"),
+    ],
+)
+def test_batch_that_breaks_the_contract_is_the_objectives_fault(folder, change, problem):
+    @attrs.frozen(kw_only=True)
+    class Broken(Grpo):
+        def batch(self, answers):
+            batch = super().batch(answers)
+            return change(batch) if len(batch) else batch
+
+    experiment = opened(folder, "optimizer.batch_size=16")
+    objective = Broken(**attrs.asdict(experiment.spec["objective"]))
+    broken = with_plugin(experiment, "objective", objective)
+    with pytest.raises(PluginError, match=f'objective plugin "grpo": .*{problem}'):
+        trained(broken)
+
+
+def test_prompts_that_are_too_few_are_the_objectives_fault(folder):
+    @attrs.frozen(kw_only=True)
+    class Lazy(Grpo):
+        def prompts(self, selection, count, batch_size, rng):
+            return super().prompts(selection, count, batch_size, rng)[1:]
+
+    experiment = opened(folder)
+    broken = with_plugin(experiment, "objective", Lazy())
+    with pytest.raises(PluginError, match="gave 4 groups for 5"):
+        rollout_of(broken, 1, Selection.equal(np.arange(4)), silent)
+
+
+@pytest.mark.parametrize(
+    "settings", [("task.correct=forced", "task.extract="), ("task.correct=loss", "task.extract=")]
+)
+def test_task_that_writes_nothing_is_refused_before_any_work(folder, settings):
+    with pytest.raises(UsageError) as caught:
+        prepare(Writer.make(folder, *settings).spec)
+    assert str(caught.value) == (
+        "objective grpo learns from what the model writes, and task language-modelling lets it write nothing here; use a task "
+        "that judges answers, such as gsm8k or arithmetic"
+    )
+
+
+def test_command_runs_it_and_refuses_what_cannot_be_learnt_from(boostlora, tmp_path):
+    write_folder(tmp_path)
+    done = boostlora("run", "rollouts.toml", "--set", "rounds=1")
+    assert done.returncode == 0, done.stderr
+    refused = boostlora("run", "quickstart", "--set", "objective.use=grpo")
+    assert refused.returncode == 2
+    assert "learns from what the model writes, and task digits lets it write nothing here" in refused.stderr
+    assert not list((tmp_path / "runs").glob("quickstart*/*")), "something was begun"

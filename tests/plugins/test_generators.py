@@ -1,0 +1,107 @@
+"""Generators keep their contract, and the suite catches those that do not."""
+
+import attrs
+import numpy as np
+import pytest
+
+from boostlora.engine.contracts import Written
+from boostlora.engine.testing import GeneratorContract
+from boostlora.plugins.generators.native import Native
+
+
+class TestNative(GeneratorContract):
+    def make(self):
+        return Native()
+
+
+class Faulty:
+    """A generator whose writer changes what the speaker says."""
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def check(self):
+        """Nothing is needed."""
+
+    def open(self, source, sites):
+        return self
+
+    def write(self, speaker, examples, request):
+        return self.fault(speaker, examples, request)
+
+
+def swallows_the_end(speaker, examples, request):
+    return [Written(w.tokens) for w in speaker.generate(examples, request)]
+
+
+def keeps_the_end_among_the_tokens(speaker, examples, request):
+    return [Written(np.array(w.trained, dtype=np.int32), w.end) for w in speaker.generate(examples, request)]
+
+
+def sorts_prompts_by_length(speaker, examples, request):
+    order = np.argsort(examples.inputs.starts, kind="stable")
+    return speaker.generate(examples.take(order), request.take(order))
+
+
+def ignores_draws(speaker, examples, request):
+    draws = None if request.draws is None else np.full_like(request.draws, 0.5)
+    return speaker.generate(examples, attrs.evolve(request, draws=draws))
+
+
+def ignores_stops(speaker, examples, request):
+    return speaker.generate(examples, attrs.evolve(request, finished=None))
+
+
+def never_synchronises():
+    first = []
+
+    def write(speaker, examples, request):
+        first.append(speaker)
+        return first[0].generate(examples, request)
+
+    return write
+
+
+def writes_too_much(speaker, examples, request):
+    more = {} if request.draws is None else {"draws": np.hstack([request.draws] * 2)}
+    return speaker.generate(
+        examples, attrs.evolve(request, max_new_tokens=request.max_new_tokens + 1, **more)
+    )
+
+
+def stops_early(speaker, examples, request):
+    return [Written(w.tokens[:-1], w.end) for w in speaker.generate(examples, request)]
+
+
+def draws_by_itself():
+    rng = np.random.default_rng()
+
+    def write(speaker, examples, request):
+        draws = None if request.draws is None else rng.random(request.draws.shape)
+        return speaker.generate(examples, attrs.evolve(request, draws=draws))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        (swallows_the_end, "the_end_token_that_closed_a_text_is_told"),
+        (keeps_the_end_among_the_tokens, "every_prompt_is_continued_within_the_limits"),
+        (sorts_prompts_by_length, "prompts_are_answered_in_their_order"),
+        (ignores_draws, "draws_decide_what_is_drawn"),
+        (ignores_stops, "every_prompt_is_continued_within_the_limits"),
+        (never_synchronises(), "greedy_texts_are_those_of_the_speaker_as_it_is_now"),
+        (writes_too_much, "every_prompt_is_continued_within_the_limits"),
+        (stops_early, "every_prompt_is_continued_within_the_limits"),
+        (draws_by_itself(), "same_request_gives_the_same_texts"),
+    ],
+)
+def test_suite_catches_a_generator_that_breaks_the_contract(fault, test, tmp_path):
+    class Suite(GeneratorContract):
+        def make(self):
+            return Faulty(fault)
+
+    suite = Suite()
+    with pytest.raises(AssertionError):
+        getattr(suite, f"test_{test}")(suite.surroundings(tmp_path))
