@@ -37,6 +37,10 @@ class PluginError(RunError):
         self.kind, self.name, self.problem = kind, name, problem
         super().__init__(f'{kind} plugin "{name}": {problem}')
 
+    def __reduce__(self) -> tuple[type[PluginError], tuple[str, str, str]]:
+        """Let it be sent to another process."""
+        return type(self), (self.kind, self.name, self.problem)
+
 
 @contextmanager
 def blame(kind: str, name: str) -> Generator[None]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import attrs
 
+from .crew import Alone, Team
+
 Report = Callable[[str, int, int], None]
 """`report(what, done, total)`: progress of one piece of work; `total` 0 means unknown."""
 
@@ -31,3 +33,5 @@ class Workplace:
     cache: Path = attrs.field(factory=default_cache)
     """Pretrained models, singular directions: everything under it can be deleted at any time."""
     report: Report = silent
+    team: Team = attrs.field(factory=Alone)
+    """The processes that compute the run together."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from ...engine.contracts import BoostedModel, ModelSource, Site
+from ...engine.crew import Team
 from ...engine.errors import UsageError
 from ...engine.hookspecs import hookimpl
 from ...engine.options import Limit, option
@@ -56,11 +57,23 @@ class Torch:
 
     def check(self) -> None:
         """Refuse a missing library, an absent device, and a precision that the device does not have."""
-        if importlib.util.find_spec("torch") is None:
-            raise UsageError("backend torch needs PyTorch: pip install 'boostlora[torch]'")
+        _require_torch()
         from .devices import resolve  # noqa: PLC0415 - seconds to import
 
         resolve(self.device, self.dtype)
+
+    def join(self) -> Team:
+        """Meet the other processes that torchrun has started: what is heavy is then shared out, one GPU a process.
+
+        Called before anything else. Raises `UsageError` in all of them where one has no device.
+        """
+        _require_torch()
+        from .crew import join  # noqa: PLC0415
+        from .devices import resolve  # noqa: PLC0415
+
+        team = join(self.device)
+        team.collected(lambda: resolve(self.device, self.dtype) and None)
+        return team
 
     def open(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> BoostedModel:
         """Load the module onto the device."""
@@ -68,6 +81,11 @@ class Torch:
         from .model import TorchModel  # noqa: PLC0415
 
         return TorchModel(source, sites, self, report)
+
+
+def _require_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("backend torch needs PyTorch: pip install 'boostlora[torch]'")
 
 
 @hookimpl

@@ -12,7 +12,9 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 from torch.overrides import TorchFunctionMode
 
+from ...engine.crew import crew
 from ...engine.errors import UsageError
+from .crew import current
 
 DTYPES = {
     "float64": torch.float64,
@@ -46,18 +48,40 @@ class Place:
 
 
 def resolve(device: str, dtype: str) -> Place:
-    """The place that a spec's `device` and `dtype` name. Raises `UsageError` where this machine has no such place."""
-    there = ["cpu"]
+    """The place that a spec's `device` and `dtype` name. Raises `UsageError` where this machine has no such place.
+
+    Of processes that share a run, each has the GPU of its number on its machine.
+    """
+    there, own = ["cpu"], _own_gpu(device)
     if torch.cuda.is_available():
         there = [f"cuda:{i}" for i in range(torch.cuda.device_count())] + there
     elif torch.backends.mps.is_available():
         there = ["mps", *there]
-    wanted = there[0] if device == "auto" else "cuda:0" if device == "cuda" else device
+    wanted = {"cuda": own, "auto": own if len(there) > 1 and there[0] != "mps" else there[0]}.get(
+        device, device
+    )
     if wanted not in there:
         raise UsageError(f'backend.device = "{device}": there is none here; there are: {", ".join(there)}')
     if wanted == "mps" and dtype == "float64":
         raise UsageError('backend.dtype = "float64": MPS has no such numbers; set backend.device = "cpu"')
     return Place(device=torch.device(wanted), compute=DTYPES[dtype])
+
+
+def _own_gpu(device: str) -> str:
+    """The GPU of this process: the first, or, of several processes on the machine, one for each."""
+    if current().size == 1:
+        return "cuda:0"
+    me, count = crew(), torch.cuda.device_count()
+    if device.startswith("cuda:") and me.local_size > 1:
+        raise UsageError(
+            f'backend.device = "{device}" puts {me.local_size} processes on one GPU; "cuda" gives each its own'
+        )
+    if 0 < count <= me.local_rank and device in {"auto", "cuda"}:
+        raise UsageError(
+            f"rank {me.rank} has no GPU of its own: {me.local_size} processes, {count} GPUs on its machine; start at most "
+            f'{count} (--nproc-per-node {count}), or set backend.device = "cpu"'
+        )
+    return f"cuda:{me.local_rank}"
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ...engine.contracts import Examples, GenerationRequest, Sampling, Tokens, Written
 from ...engine.errors import UsageError
-from .batching import by_budget
+from .batching import Index, by_budget
+from .crew import ALONE, Team
 from .devices import Place
 from .losses import require_finite
 from .nets import CausalNet, Net, Padded, speaking
@@ -22,22 +23,31 @@ Told = Callable[[int, int], None]
 
 
 def continuations(
-    net: Net, examples: Examples, request: GenerationRequest, *, place: Place, budget: int, told: Told
+    net: Net,
+    examples: Examples,
+    request: GenerationRequest,
+    *,
+    place: Place,
+    budget: int,
+    told: Told,
+    team: Team = ALONE,
 ) -> list[Written]:
     """What follows every prompt (the tokens before `starts`); those of like length are computed together.
 
-    `budget` bounds the tokens of a group, `told(done, total)` hears how far it has come. Raises `UsageError` for a model that cannot write.
+    `budget` bounds the tokens of a group, `told(done, total)` hears how far it has come; `team` shares the groups out. Raises `UsageError` for a model that cannot write.
     """
     if not isinstance(examples.inputs, Tokens) or not isinstance(net, CausalNet):
         raise UsageError("only a causal language model can write")
+    prompts, module = examples.inputs, net.module
+    groups = list(by_budget(prompts.starts + request.max_new_tokens, budget))
+
+    def write(group: Index) -> list[Written]:
+        return _Conversation(module, prompts[group], request.take(group), place).finish()
+
     found = [Written(np.empty(0, dtype=np.int32))] * len(examples)
-    done = 0
-    for group in by_budget(examples.inputs.starts + request.max_new_tokens, budget):
-        told(done, len(examples))
-        said = _Conversation(net.module, examples.inputs[group], request.take(group), place).finish()
+    for group, said in team.over(groups, write, told):
         for index, one in zip(group.tolist(), said, strict=True):
             found[index] = one
-        done += len(group)
     return found
 
 

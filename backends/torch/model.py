@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ...engine.contracts import (
     Batch,
@@ -25,7 +26,8 @@ from ...engine.contracts import (
 )
 from ...engine.workplace import Report, silent
 from . import weights as w
-from .batching import by_budget, lengths_of
+from .batching import Index, by_budget, lengths_of
+from .crew import current
 from .deltas import Layer
 from .devices import repeatable, resolve
 from .factorise import leading_triplets
@@ -38,6 +40,8 @@ from .training import loss_of, train
 if TYPE_CHECKING:
     from .backend import Torch
 
+T = TypeVar("T")
+
 
 class TorchModel:
     """A module on its device and the ensemble of updates assembled into its weights."""
@@ -45,7 +49,7 @@ class TorchModel:
     def __init__(
         self, source: ModelSource, sites: Sequence[Site], options: Torch, report: Report = silent
     ) -> None:
-        self._options, self._report = options, report
+        self._options, self._report, self._team = options, report, current()
         self._place = resolve(options.device, options.dtype)
         self._base = w.Base(source)
         with self._running():
@@ -76,13 +80,14 @@ class TorchModel:
             finally:
                 self.assemble(before)
 
-    def _groups(self, what: str, lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Examples that are computed at once, with word of how far it has come."""
-        done = 0
-        for group in by_budget(lengths, self._options.eval_tokens):
-            self._report(what, done, len(lengths))
-            yield group
-            done += len(group)
+    def _by_group(self, examples: Examples, compute: Callable[[Examples], T]) -> list[tuple[Index, T]]:
+        """Groups of examples that are computed at once, each in one process, with what came of them."""
+        groups = list(by_budget(lengths_of(examples), self._options.eval_tokens))
+
+        def told(done: int, total: int) -> None:
+            self._report("evaluating", done, total)
+
+        return self._team.over(groups, lambda group: compute(examples.take(group)), told)
 
     # -- Answers
 
@@ -92,29 +97,33 @@ class TorchModel:
         """Class of the largest logit (the first, on a tie), or how many tokens of the completion are; and the loss."""
         output = np.empty(len(examples), dtype=np.int64)
         loss, counts = np.empty(len(examples)), np.empty(len(examples), dtype=np.int64)
-        completions = isinstance(self.net, CausalNet)
         with self._evaluating(trial, scale):
-            for group in self._groups("evaluating", lengths_of(examples)):
-                part = examples.take(group)
-                targets, logits = Targets.of(part), require_finite(self.net.logits(part))
-                nll = negative_log_likelihood(logits, targets.labels, self._place.master)
-                chosen = logits.argmax(dim=-1).cpu().numpy()
-                loss[group] = targets.per_example(to_array(nll)) / np.maximum(targets.counts, 1)
-                counts[group] = targets.counts
-                right = targets.per_example((chosen == targets.labels).astype(np.float64)).astype(np.int64)
-                output[group] = right if completions else chosen
-        return Predictions(output=output, loss=loss, targets=counts if completions else None)
+            for group, found in self._by_group(examples, self._answers):
+                output[group], loss[group], counts[group] = found
+        return Predictions(
+            output=output, loss=loss, targets=counts if isinstance(self.net, CausalNet) else None
+        )
+
+    def _answers(self, part: Examples) -> tuple[Index, NDArray[np.float64], Index]:
+        """Output, loss and number of targets of examples that are computed at once."""
+        targets, logits = Targets.of(part), require_finite(self.net.logits(part))
+        nll = negative_log_likelihood(logits, targets.labels, self._place.master)
+        chosen = logits.argmax(dim=-1).cpu().numpy()
+        loss = targets.per_example(to_array(nll)) / np.maximum(targets.counts, 1)
+        right = targets.per_example((chosen == targets.labels).astype(np.float64)).astype(np.int64)
+        return right if isinstance(self.net, CausalNet) else chosen, loss, targets.counts
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
         """Rows of logits, in the order of the examples."""
         rows: list[NDArray[np.float64]] = [np.empty((0, 0))] * len(examples)
         with self._evaluating():
-            for group in self._groups("evaluating", lengths_of(examples)):
-                part = examples.take(group)
-                found = np.split(to_array(self.net.logits(part)), np.cumsum(Targets.of(part).counts)[:-1])
+            for group, found in self._by_group(examples, self._logits):
                 for index, block in zip(group.tolist(), found, strict=True):
                     rows[index] = block
         return np.concatenate(rows)
+
+    def _logits(self, part: Examples) -> list[NDArray[np.float64]]:
+        return np.split(to_array(self.net.logits(part)), np.cumsum(Targets.of(part).counts)[:-1])
 
     def generate(
         self,
@@ -132,6 +141,7 @@ class TorchModel:
                 place=self._place,
                 budget=self._options.eval_tokens,
                 told=lambda done, total: self._report("writing", done, total),
+                team=self._team,
             )
 
     # -- Directions and gradients
@@ -150,11 +160,18 @@ class TorchModel:
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
         """`dL/dW (d_out, d_in)`."""
         parameter = self._layers[site].parameter
+        mine = batch.take(self._team.rows(lengths_of(batch.rows(examples))))
+
+        def slope() -> list[Tensor]:
+            if not len(mine):
+                return [torch.zeros_like(parameter)]
+            loss = loss_of(self.net, mine, examples, self._place, whole=len(batch))
+            return list(torch.autograd.grad(loss, parameter))
+
         with self._running():
             parameter.requires_grad = True
             try:
-                loss = loss_of(self.net, batch, examples, self._place, whole=len(batch))
-                (found,) = torch.autograd.grad(loss, parameter)
+                (found,) = self._team.summed(slope, [parameter])
             finally:
                 parameter.requires_grad = False
         return to_array(found.T if self._layers[site].transposed else found)
@@ -171,6 +188,7 @@ class TorchModel:
                 place=self._place,
                 options=self._options,
                 report=self._report,
+                team=self._team,
             )
 
     def assemble(self, ensemble: w.Ensemble) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ...engine.contracts import Examples, GenerationRequest, Written
-from .batching import by_budget, lengths_of
+from .batching import Index, by_budget, lengths_of
 from .deltas import computing
 from .generation import continuations
 from .losses import Targets, negative_log_likelihood, require_finite
@@ -51,20 +51,25 @@ class TorchPolicy:
                 place=self.state.place,
                 budget=self.budget,
                 told=lambda done, total: self.report("answering", done, total),
+                team=self.state.team,
             )
 
     def log_probabilities(
         self, examples: Examples, temperature: float, *, start: bool = False
     ) -> NDArray[np.float64]:
         """Of every token to be predicted, in the order of the examples, in nats."""
-        found: list[NDArray[np.float64]] = [np.empty(0)] * len(examples)
         place = self.state.place
+
+        def of_group(group: Index) -> list[NDArray[np.float64]]:
+            part = examples.take(group)
+            targets, logits = Targets.of(part), require_finite(self.state.net.logits(part))
+            nll = to_array(negative_log_likelihood(logits, targets.labels, place.master, temperature))
+            return np.split(-nll, np.cumsum(targets.counts)[:-1])
+
+        found: list[NDArray[np.float64]] = [np.empty(0)] * len(examples)
+        groups = list(by_budget(lengths_of(examples), self.budget))
         with self._acting(start=start):
-            for group in by_budget(lengths_of(examples), self.budget):
-                part = examples.take(group)
-                targets, logits = Targets.of(part), require_finite(self.state.net.logits(part))
-                nll = to_array(negative_log_likelihood(logits, targets.labels, place.master, temperature))
-                blocks = np.split(-nll, np.cumsum(targets.counts)[:-1])
+            for group, blocks in self.state.team.over(groups, of_group):
                 for index, block in zip(group.tolist(), blocks, strict=True):
                     found[index] = block
         return np.concatenate(found)

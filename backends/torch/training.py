@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...engine.contracts import Batch, Examples, Step, Training, TrainingRequest
 from ...engine.errors import NonFiniteError, UsageError
 from ...engine.workplace import Report, silent
 from .batching import by_count, lengths_of
+from .crew import ALONE, Team
 from .deltas import Layer, computing
 from .devices import Place
 from .losses import Targets, negative_log_likelihood, surrogate
@@ -36,9 +38,29 @@ class Round:
     trainables: Trainables
     place: Place
     micro_batch: int
+    team: Team = ALONE
+    """The processes among which a batch is shared out."""
 
     def accumulate(self, batch: Batch, examples: Examples) -> float:
-        """The loss of a batch, its gradients left in the leaves; micro-batches add up.
+        """The loss of a batch, its gradients left in the leaves; processes and micro-batches add up."""
+        if self.team.size == 1:
+            return self._backward(batch, examples, whole=len(batch))
+        leaves = self.trainables.leaves
+        mine = batch.take(self.team.rows(lengths_of(batch.rows(examples))))
+
+        def part() -> list[Tensor]:
+            loss = self._backward(mine, examples, whole=len(batch)) if len(mine) else 0.0
+            grads = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
+            return [torch.tensor(loss, dtype=torch.float64), *grads]
+
+        like = [torch.tensor(0.0, dtype=torch.float64), *(leaf.detach() for leaf in leaves)]
+        loss, *gradients = self.team.summed(part, like)
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = gradient
+        return float(loss)
+
+    def _backward(self, batch: Batch, examples: Examples, whole: int) -> float:
+        """The part of the loss of a batch of `whole` examples that is this one's, and its gradients.
 
         Cores are leaves of their own while micro-batches run, so that the way from `v` to the cores is differentiated once.
         """
@@ -48,7 +70,7 @@ class Round:
         total = 0.0
         with computing(self.layers, self.trainables.forwards(leaves)):
             for part in by_count(lengths, self.micro_batch):
-                loss = loss_of(self.net, batch.take(part), examples, self.place, whole=len(batch))
+                loss = loss_of(self.net, batch.take(part), examples, self.place, whole=whole)
                 (scale * loss).backward()
                 total += float(loss.detach())
         if cores:
@@ -67,36 +89,50 @@ def train(
     place: Place,
     options: Torch,
     report: Report = silent,
+    team: Team = ALONE,
 ) -> Training:
     """Follow the optimiser's rule. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""
     trainables = Trainables(request, layers, place)
-    leaves = trainables.leaves
-    state = Round(net=net, layers=layers, trainables=trainables, place=place, micro_batch=options.micro_batch)
-    rules: Any = request.optimizer
-    optimizer = RULES[rules.rule](leaves, rules)
-    losses = np.zeros(request.steps)
+    state = Round(
+        net=net,
+        layers=layers,
+        trainables=trainables,
+        place=place,
+        micro_batch=options.micro_batch,
+        team=team,
+    )
     policy = TorchPolicy(state=state, budget=options.eval_tokens, report=report)
-    steps = zip(request.drawn(policy), request.learning_rates.tolist(), strict=True)
     with checkpointed(net.module, place) if options.checkpointing else nullcontext():
-        for number, (batch, rate) in enumerate(steps, start=1):
-            optimizer.zero_grad(set_to_none=True)
-            loss = state.accumulate(batch, request.examples) if len(batch) else 0.0
-            losses[number - 1] = loss
-            _require_finite(loss, leaves, number)
-            gradients = trainables.gradients() if request.trace else {}
-            if len(batch):
-                clip(leaves, rules.clip)
-                set_rate(optimizer, rate)
-                optimizer.step()
-            request.on_step(number, loss)
-            if request.trace:
-                request.trace(Step(number=number, loss=loss, gradients=gradients, values=trainables.values()))
+        losses = _descend(state, request, policy)
     values = trainables.values()
     updates = trainables.updates(values)
     for site, update in updates.items():
         if not update.is_finite():
             raise NonFiniteError(f"{site}: the trained update contains NaN or Inf")
     return Training(updates=updates, values=values, losses=losses)
+
+
+def _descend(state: Round, request: TrainingRequest, policy: TorchPolicy) -> NDArray[np.float64]:
+    """Take every step of a round; the loss before each `(steps,)`."""
+    trainables, leaves = state.trainables, state.trainables.leaves
+    rules: Any = request.optimizer
+    optimizer = RULES[rules.rule](leaves, rules)
+    losses = np.zeros(request.steps)
+    steps = zip(request.drawn(policy), request.learning_rates.tolist(), strict=True)
+    for number, (batch, rate) in enumerate(steps, start=1):
+        optimizer.zero_grad(set_to_none=True)
+        loss = state.accumulate(batch, request.examples) if len(batch) else 0.0
+        losses[number - 1] = loss
+        _require_finite(loss, leaves, number)
+        gradients = trainables.gradients() if request.trace else {}
+        if len(batch):
+            clip(leaves, rules.clip)
+            set_rate(optimizer, rate)
+            optimizer.step()
+        request.on_step(number, loss)
+        if request.trace:
+            request.trace(Step(number=number, loss=loss, gradients=gradients, values=trainables.values()))
+    return losses
 
 
 def loss_of(net: Net, batch: Batch, examples: Examples, place: Place, whole: int) -> Tensor:

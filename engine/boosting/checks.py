@@ -103,6 +103,8 @@ def check_written(written: object, count: int, generator: str) -> list[Written]:
     for one in cast("list[object]", written):
         if not isinstance(one, Written):
             raise PluginError("generator", generator, f"write() returned {type(one).__name__}, not Written")
+        if not one.trained:
+            raise PluginError("generator", generator, "write() gave a continuation of no token and no end")
     return cast("list[Written]", written)
 
 

@@ -25,6 +25,7 @@ from ..contracts import (
     Writer,
     Written,
 )
+from ..crew import Alone, Team
 from ..errors import PluginError, blame
 from ..judging import metrics_of
 from ..record.cache import arrays_sha256
@@ -60,6 +61,8 @@ class Experiment(Prepared):
     views: Mapping[str, View]
     hashes: Mapping[str, str]
     """SHA-256 of data and weights."""
+    team: Team = attrs.field(factory=Alone)
+    """The processes that compute the run together."""
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -106,7 +109,13 @@ class Experiment(Prepared):
         return self.judge_examples(getattr(self.splits, split), predictions)
 
     def judge_examples(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """What the task says of answers to examples. Raises `PluginError` for a judgement that does not fit them."""
+        """What the task says of answers to examples. Raises `PluginError` for a judgement that does not fit them.
+
+        Of several processes the leader judges for all: a verdict may depend on the machine, and on what else it is doing.
+        """
+        return self.team.agree(lambda: self._judged(examples, predictions))
+
+    def _judged(self, examples: Examples, predictions: Predictions) -> Outcome:
         with blame("task", self.name_of("task")):
             outcome: object = self.spec["task"].judge(examples, predictions)
         if not isinstance(outcome, Outcome) or len(outcome) != len(examples):
@@ -166,7 +175,7 @@ def open_experiment(prepared: Prepared, workplace: Workplace) -> Experiment:
         writer = spec["generator"].open(source, sites)
     hashes = {"data": data_sha256(prepared.splits), "weights": source.sha256}
     fields = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
-    return Experiment(**fields, model=model, writer=writer, views=views, hashes=hashes)
+    return Experiment(**fields, model=model, writer=writer, views=views, hashes=hashes, team=workplace.team)
 
 
 def data_sha256(splits: Splits) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import attrs
 
@@ -18,6 +19,7 @@ from .experiment import Experiment, Prepared, open_experiment
 from .rounds import Played, Player
 from .state import End, RunInfo, RunResult
 from .stopping import best_round, reason_to_stop
+from .together import hand_over, require_alike, require_one_way
 from .tracking import following
 
 
@@ -28,8 +30,11 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     goes on, to the bit-identical result on the same machine and versions.
     """
     (directory.path / RESULT).unlink(missing_ok=True)  # of a run that failed, and is now tried again
-    experiment = open_experiment(prepared, workplace)
-    _check_origin(directory, experiment, [str(file.resolve()) for file in registry.files])
+    experiment, team = open_experiment(prepared, workplace), workplace.team
+    require_alike(team, {"spec": prepared.spec.sha256, **experiment.hashes})
+    files = [str(file.resolve()) for file in registry.files]
+    team.agree(lambda: _check_origin(directory, experiment, files))
+    hand_over(team, directory)
     player = Player(experiment, workplace.report)
     resumed_from = _restore(player, directory)
     run = RunInfo(path=directory.path, spec=prepared.spec, plan=prepared.plan, resumed_from=resumed_from)
@@ -87,7 +92,8 @@ def _commit(player: Player, directory: RunDirectory, played: Played) -> RoundRec
 
     A resumed run has nothing else, and the same numbers in another memory layout can give sums another last bit.
     """
-    record = directory.commit(played.record, played.outcomes, played.training, played.rollouts)
+    confirm = partial(require_one_way, player.experiment.team)
+    record = directory.commit(played.record, played.outcomes, played.training, played.rollouts, confirm)
     played = attrs.evolve(played, outcomes=directory.outcomes(record.round))
     if record.scale != 0.0 and played.training is not None:
         training = attrs.evolve(played.training, updates=directory.updates(record.round))
@@ -122,7 +128,8 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
                 f"{directory.path / PROVENANCE}: missing, so that nobody can tell whether data and weights are still "
                 f"those the run began with. Put it back, or start over with: boostlora run --fresh {directory.path / SPEC}"
             )
-        origin = {**provenance(hashes, spec.head.seed), "plugin_files": plugin_files}
+        made = provenance(hashes, spec.head.seed, experiment.team.size)
+        origin = {**made, "plugin_files": plugin_files}
         if isinstance(spec["task"], WitnessedTask):
             with blame("task", spec.slots["task"].use):
                 origin["task"] = dict(spec["task"].origin())
@@ -135,9 +142,13 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
             f"{directory.path}: cannot go on: since the run began, {changed} changed{covers}. Put the old ones back, "
             f"or start over with: boostlora run --fresh {directory.path / SPEC}"
         )
-    differing = _changes(recorded["versions"], versions())
-    if differing and directory.records:
-        directory.write_json(PROVENANCE, {**recorded, "resumed_with": versions()})
+    now = dict[str, object]()
+    if _changes(recorded["versions"], versions()):
+        now["resumed_with"] = versions()
+    if recorded.get("processes", 1) != experiment.team.size:
+        now["resumed_with_processes"] = experiment.team.size
+    if now and directory.records:
+        directory.write_json(PROVENANCE, {**recorded, **now})
 
 
 def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> str:

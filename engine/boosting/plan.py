@@ -97,7 +97,7 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
         extra_bytes=8 * (4 * sum(values.values()) + _frame_values(spec, site_plans)),
         update_bytes=8 * sum(_update_values(s, p) for s, p in zip(sites, parametrisations, strict=True)),
         workload=workload_of(spec, blueprint, encoded, parametrisations, spec.rounds),
-        notes=(*_notes(spec), *_cut(encoded)),
+        notes=(*_notes(spec), *_cut(encoded), *_too_long(spec, blueprint, encoded)),
     )
     _check_capacity(spec, plan)
     return plan, blueprint
@@ -215,3 +215,19 @@ def _cut(encoded: Splits) -> Iterator[str]:
                 f"{int(tokens.cut.sum())} of {len(tokens)} texts of the {split} split are cut to {tokens.lengths.max()} "
                 "tokens (model.max_length)"
             )
+
+
+def _too_long(spec: Spec, blueprint: Blueprint, encoded: Splits) -> Iterator[str]:
+    """Answers that may go on beyond the positions that the model was made for."""
+    decoding, limit = decoding_of(spec), blueprint.config.get("hf", {}).get("max_position_embeddings")
+    if decoding is None or not limit:
+        return
+    own = getattr(spec["objective"], "max_new_tokens", 0)
+    length = max(decoding.max_new_tokens, own)
+    prompts = [getattr(encoded, split).inputs for split in SPLITS]
+    longest = max(int(tokens.starts.max(initial=0)) for tokens in prompts if isinstance(tokens, Tokens))
+    if longest + length > limit:
+        yield (
+            f"a prompt has {longest} tokens, and {length} may be written after it: more than the model's {limit} positions; "
+            "lower max_new_tokens, or model.max_length"
+        )

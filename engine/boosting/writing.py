@@ -68,6 +68,7 @@ def request_for(
         max_new_tokens=length,
         end_tokens=reader.end_tokens,
         finished=finished if decoding.stop else None,
+        stop=decoding.stop,
         sampling=decoding.sampling,
         draws=None if decoding.sampling is None else rng.random((count, length)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import click
 
@@ -70,13 +70,20 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
-def group() -> None:
+@click.pass_context
+def group(ctx: click.Context) -> None:
     """Fine-tune by boosting: find what a model gets wrong, train a tiny adapter on it, merge, repeat.
 
     Start with:  boostlora run quickstart
 
     Exit codes: 0 ok, 2 bad spec or usage, 3 run failed, 4 verification failed, 130 interrupted.
     """
+    from ..crew import crew
+
+    if crew().shared:
+        from .crewing import admit
+
+        admit(ctx.invoked_subcommand)
 
 
 def main() -> None:
@@ -91,13 +98,13 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
-        error.show()
+        _say(error.format_message(), error.show)
         sys.exit(error.exit_code)
     except BoostLoraError as error:
-        click.echo(f"error: {error}", err=True)
+        _say(f"error: {error}")
         sys.exit(error.exit_code)
     except MemoryError as error:
-        click.echo(f"error: out of memory: {error}", err=True)
+        _say(f"error: out of memory: {error}")
         sys.exit(EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
@@ -105,3 +112,17 @@ def main() -> None:
     except BrokenPipeError:  # `boostlora show … | head`
         sys.stderr.close()
         sys.exit(0)
+
+
+def _say(message: str, show: Callable[[], None] | None = None) -> None:
+    """Tell an error, in its own way where it has one; of several processes that meet the same one, only the leader."""
+    from ..crew import crew
+
+    if not crew().leads:
+        from .crewing import say_last
+
+        say_last(message)
+    elif show is not None:
+        show()
+    else:
+        click.echo(message, err=True)

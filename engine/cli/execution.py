@@ -8,10 +8,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
-from ..boosting.experiment import prepare
+from ..boosting.experiment import Prepared, prepare
 from ..boosting.loop import boost
+from ..crew import Alone, CrewError, Team
 from ..errors import RunError
 from ..record.atomic import WriteError
 from ..record.directory import SPEC, RunDirectory
@@ -20,14 +22,29 @@ from ..registry import Registry
 from ..spec import Spec
 from ..workplace import Workplace
 from .common import command_line, is_finished
+from .crewing import follow
 from .display import JsonLines, Live, conclusion
 from .interrupts import interruptible
 
+MANY = 1 << 21
+"""Trained numbers (16 MiB) from which their exchange between processes is worth a word."""
+
 
 def execute(
-    spec: Spec, path: Path, registry: Registry, plugin_files: tuple[Path, ...], *, as_json: bool, quiet: bool
+    spec: Spec,
+    path: Path,
+    registry: Registry,
+    plugin_files: tuple[Path, ...],
+    *,
+    as_json: bool,
+    quiet: bool,
+    team: Team | None = None,
 ) -> None:
     """Run what is missing of a run, and exit as the command line promises."""
+    team = team or Alone()
+    if team.rank:
+        follow(spec, team)
+        return
     live = None if quiet or as_json else Live()
     listener = live or (JsonLines() if as_json else None)
     if listener is not None:
@@ -35,13 +52,13 @@ def execute(
     again = ["boostlora", "resume", str(path), *(w for file in plugin_files for w in ("--plugin", str(file)))]
     go_on = f"every finished round is kept. Go on with: {command_line(*again)}"
     with interruptible(lambda: go_on if (path / SPEC).is_file() else "nothing was begun"):
-        prepared = prepare(spec)  # a spec that cannot run leaves nothing behind
+        prepared = _noted(prepare(spec), team)  # a spec that cannot run leaves nothing behind
         with locked(path), plain_warnings(), live.showing() if live else nullcontext() as report:
             directory = RunDirectory.create(path, spec)
-            workplace = Workplace(report=report) if report else Workplace()
+            workplace = Workplace(report=report, team=team) if report else Workplace(team=team)
             try:
                 result = boost(prepared, directory, registry, workplace)
-            except WriteError as error:
+            except (WriteError, CrewError) as error:
                 raise RunError(f"{error}; {go_on}") from error
     if live:
         live.conclude(directory.records, result.as_json())
@@ -51,6 +68,19 @@ def execute(
     if result.failed:
         hint = 'It would fail there again: try a lower optimizer.lr, or stop.on_nonfinite = "skip"'
         raise RunError(f"{result.reason}. The rounds before it are kept in {path}. {hint}")
+
+
+def _noted(prepared: Prepared, team: Team) -> Prepared:
+    """The plan, with a word on processes that share the run."""
+    if team.size == 1:
+        return prepared
+    notes = [f"{team.size} processes share this run"]
+    if prepared.plan.parameters >= MANY:
+        size = 8 * prepared.plan.parameters // 2**20
+        notes.append(
+            f"every process sends {size} MiB of gradients a step; adapters that train fewer numbers scale better"
+        )
+    return attrs.evolve(prepared, plan=attrs.evolve(prepared.plan, notes=(*prepared.plan.notes, *notes)))
 
 
 def already_done(path: Path) -> RunDirectory | None:

@@ -35,16 +35,23 @@ def command(
     Of several runs of that name, the newest unfinished one goes on. The result is bit-identical to that of a run which was
     never interrupted, on the same machine and versions.
     """
+    from ..crew import crew
     from ..record.directory import SPEC, RunDirectory
     from ..spec.resolve import load_spec
+    from .crewing import meet
     from .execution import already_done, execute, show_done
 
     paths = find_runs(run, runs_folder)
     unfinished = [path for path in paths if not is_finished(RunDirectory(path))]
     path = (unfinished or paths)[-1]
-    if (done := already_done(path)) is not None:
+    if not crew().shared and (done := already_done(path)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
     RunDirectory(path).check_spec()
     registry = load_registry(plugin_files)
-    execute(load_spec(path / SPEC, registry), path, registry, plugin_files, as_json=as_json, quiet=quiet)
+    loaded = load_spec(path / SPEC, registry)
+    team = meet(loaded)
+    if (done := team.agree(lambda: already_done(path))) is not None:
+        show_done(done, as_json=as_json, quiet=quiet)
+        return
+    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, team=team)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,18 +48,24 @@ def command(
     """
     from ..boosting.experiment import prepare
     from ..spec.resolve import load_spec
+    from .crewing import meet
     from .execution import already_done, execute, show_done
 
     registry = load_registry(plugin_files)
     loaded = load_spec(spec, registry, with_trackers(settings, tracked))
     path = runs_folder / loaded.head.name / loaded.short_hash
-    if fresh and path.exists():
-        prepare(loaded)  # what cannot run must not cost what is there
-        _set_aside(path)
-    if (done := already_done(path)) is not None:
+    team = meet(loaded)
+
+    def look() -> Any:
+        if fresh and path.exists():
+            prepare(loaded)  # what cannot run must not cost what is there
+            _set_aside(path)
+        return already_done(path)
+
+    if (done := team.agree(look)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
-    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet)
+    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, team=team)
 
 
 def _set_aside(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -117,8 +117,9 @@ class RunDirectory:
         outcomes: Mapping[str, Outcome],
         training: Training | None = None,
         rollouts: Sequence[Batch] | None = None,
+        confirm: Callable[[RoundRecord], None] = lambda record: None,
     ) -> RoundRecord:
-        """Write a round: its files first, then its line. Returns the record with file hashes and digest."""
+        """Write a round: its files first, then, unless `confirm` raises, its line. Returns the record with file hashes and digest."""
         files = dict[str, str]()
         if rollouts is not None:
             name = f"rollouts/{record.round:04d}.safetensors"
@@ -129,6 +130,7 @@ class RunDirectory:
         name = f"outcomes/{record.round:04d}.safetensors"
         files[name] = write_outcomes(self.path / name, outcomes)
         record = attrs.evolve(record, files=files).sealed(self.digest)
+        confirm(record)
         write_text(self.path / ROUNDS, "".join(r.to_line() for r in (*self.records, record)))
         self.records.append(record)
         return record

@@ -78,11 +78,15 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()  # noqa: S603
 
 
-def provenance(hashes: dict[str, str], seed: int) -> dict[str, Any]:
-    """Everything a reader needs to run the same thing again; `hashes` are of the spec, the data and the weights."""
+def provenance(hashes: dict[str, str], seed: int, processes: int = 1) -> dict[str, Any]:
+    """Everything a reader needs to run the same thing again; `hashes` are of the spec, the data and the weights.
+
+    `processes` is how many computed it together: with another number, sums are added up in another order.
+    """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
+        "processes": processes,
         "hashes": hashes,
         "versions": versions(),
         "hardware": hardware(),

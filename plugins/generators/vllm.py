@@ -1,0 +1,233 @@
+"""vLLM writes: a second copy of the model in an engine made for generation, kept in step with what is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.contracts import (
+    Examples,
+    GenerationRequest,
+    ModelSource,
+    Site,
+    Speaker,
+    Tokens,
+    Writer,
+    Written,
+)
+from ...engine.crew import crew
+from ...engine.errors import RunError, UsageError
+from ...engine.hookspecs import hookimpl
+from ...engine.options import Limit, option, whole
+from ...engine.record.atomic import write_arrays
+from ...engine.record.cache import arrays_sha256
+
+OLDEST = (0, 9)
+"""The first version with all that is used here: V1's `collective_rpc` by name, and `worker_extension_cls`."""
+EXTENSION = "boostlora.plugins.generators._vllm_worker.BoostloraWeights"
+part = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
+
+
+@attrs.frozen(kw_only=True)
+class Vllm:
+    """vLLM beside the trainer, on the same GPU or GPUs. Written to its documented interface, and not yet tried on a GPU.
+
+    It holds the base model once more. Before it writes, it is given the adapted weights that have changed since it last wrote; the
+    base is never touched. Greedy text is the model's as vLLM's kernels compute it, and may part from the backend's where two tokens all
+    but tie. Sampled text is from the same distribution, but not the engine's draws: vLLM draws by itself, from a seed
+    a sequence that is made from them. So a run is reproducible as far as vLLM is (its batching can change last bits), other tokens are drawn than
+    `native` would, and `verify` cannot replay them. Temperatures below 0.01 are 0.01 to it. Objectives that compare with the policy
+    that answered ask the backend for its log-probabilities, as ever.
+    """
+
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = option(
+        "auto", "precision of its copy; that of backend.dtype is best. auto: the model's own"
+    )
+    memory: float = option(
+        0.3, "share of a GPU's memory that it takes for weights and cache; the rest trains", part
+    )
+    gpus: int = option(1, "GPUs it is spread over (tensor parallel)", whole)
+    max_length: int = option(0, "tokens of prompt and answer at most; 0: what the model takes", min=0)
+    prefix_caching: bool = option(True, "compute the common beginning of prompts once, until weights change")
+    eager: bool = option(False, "no CUDA graphs: starts sooner and needs less memory, writes more slowly")
+
+    def check(self) -> None:
+        """Refuse where there is no vLLM, an old one, no GPU, or more than one process at the run."""
+        if crew().shared:
+            raise UsageError(
+                "generator vllm writes from one process, and torchrun has started several; use generator.use = "
+                '"native", which they share, or start boostlora without torchrun and set generator.gpus'
+            )
+        if importlib.util.find_spec("vllm") is None:
+            raise UsageError("generator vllm needs vLLM: pip install vllm")
+        vllm, platforms = importlib.import_module("vllm"), importlib.import_module("vllm.platforms")
+        found = re.match(r"(\d+)\.(\d+)", str(getattr(vllm, "__version__", "")))
+        if found is not None and (int(found[1]), int(found[2])) < OLDEST:
+            raise UsageError(
+                f"generator vllm needs vLLM {OLDEST[0]}.{OLDEST[1]} or newer, and this is {vllm.__version__}: pip install -U vllm"
+            )
+        if not platforms.current_platform.is_cuda_alike():
+            raise UsageError('generator vllm needs a GPU; generator.use = "native" writes anywhere')
+
+    def open(self, source: ModelSource, sites: Sequence[Site]) -> Writer:
+        """Start the engine with the base model. Raises `UsageError` for a model that it could not keep in step."""
+        folder, stored = _folder(source), _stored(source, sites)
+        vllm: Any = importlib.import_module("vllm")
+        more: dict[str, Any] = {"max_model_len": self.max_length} if self.max_length else {}
+        llm = vllm.LLM(
+            model=str(folder),
+            dtype=self.dtype,
+            seed=0,
+            tensor_parallel_size=self.gpus,
+            gpu_memory_utilization=self.memory,
+            enable_prefix_caching=self.prefix_caching,
+            enforce_eager=self.eager,
+            worker_extension_cls=EXTENSION,
+            **more,
+        )
+        return VllmWriter(llm=llm, params=vllm.SamplingParams, stored=stored)
+
+
+@attrs.frozen
+class Stored:
+    """How a checkpoint has a site's weight: its name there, and whether it lies as `(d_in, d_out)`."""
+
+    name: str
+    transposed: bool
+
+
+@attrs.define(kw_only=True, eq=False)
+class VllmWriter:
+    """One run's engine, and what it was last told of the weights."""
+
+    llm: Any
+    params: Callable[..., Any]
+    """`vllm.SamplingParams`."""
+    stored: Mapping[str, Stored]
+    known: dict[str, str] = attrs.field(factory=dict)
+    """Hashes of the weights it has, by site; of none before it has written."""
+
+    def write(self, speaker: Speaker, examples: Examples, request: GenerationRequest) -> list[Written]:
+        """Continuations by the speaker's weights, in the order of the examples."""
+        tokens = examples.inputs
+        if not isinstance(tokens, Tokens):
+            raise UsageError(
+                "generator vllm continues token sequences; this task's inputs are something else"
+            )
+        if not len(tokens) or not request.max_new_tokens:  # vLLM writes one token at least
+            return [Written(np.empty(0, dtype=np.int32))] * len(tokens)
+        self._push(speaker)
+        starts = tokens.starts.tolist()
+        prompts = [{"prompt_token_ids": tokens.sequence(i)[:n].tolist()} for i, n in enumerate(starts)]
+        asked = [self.params(**_parameters(request, i)) for i in range(len(prompts))]
+        answers = self.llm.generate(prompts, asked, use_tqdm=False)
+        if len(answers) != len(prompts):
+            raise RunError(f"vLLM gave {len(answers)} answers to {len(prompts)} prompts")
+        return [_written(answer.outputs[0], request) for answer in answers]
+
+    def _push(self, speaker: Speaker) -> None:
+        """Give the engine the weights that have changed, as a file: no other way is open in all versions without pickles."""
+        changed, hashes = dict[str, NDArray[np.float32]](), dict[str, str]()
+        for site, there in self.stored.items():
+            weight = speaker.weight(site).astype(np.float32)
+            sha256 = arrays_sha256({"W": weight})
+            if self.known.get(site) != sha256:
+                changed[there.name] = weight.T if there.transposed else weight
+                hashes[site] = sha256
+        if not changed:
+            return
+        for site in hashes:  # until all is well, nothing is known of them
+            self.known.pop(site, None)
+        with TemporaryDirectory(prefix="boostlora-vllm-") as folder:
+            file = Path(folder, "weights.safetensors")
+            write_arrays(file, changed)
+            counts = self.llm.collective_rpc("boostlora_load", args=(str(file),))
+        if not counts or not all(counts):
+            raise RunError(
+                f"vLLM took none of the weights it was given ({', '.join(list(changed)[:3])}, …); use generator native"
+            )
+        self.llm.reset_prefix_cache()  # what it remembers of prompts is the old model's
+        self.known |= hashes
+
+
+def _parameters(request: GenerationRequest, index: int) -> dict[str, Any]:
+    """The request for one sequence in vLLM's words. Only the request's own tokens end a text, not the model's configuration."""
+    common: dict[str, Any] = {
+        "max_tokens": request.max_new_tokens,
+        "ignore_eos": True,
+        "stop_token_ids": list(request.end_tokens),
+        "stop": list(request.stop) or None,
+        "detokenize": bool(request.stop),
+        "skip_special_tokens": True,
+    }
+    if request.sampling is None:
+        return {**common, "temperature": 0.0}
+    if request.draws is None:
+        raise ValueError("sampling needs draws")
+    sampling, seed = request.sampling, _seed(request.draws[index])
+    return {**common, "temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed}
+
+
+def _seed(draws: NDArray[np.float64]) -> int:
+    """A seed `[0, 2^62)` that is another for other draws."""
+    digest = hashlib.sha256(np.ascontiguousarray(draws, dtype=np.float64).tobytes()).digest()
+    return int.from_bytes(digest[:8], "little") >> 2
+
+
+def _written(output: Any, request: GenerationRequest) -> Written:
+    """The answer, ended where the request says: at an end token, or where it is finished."""
+    tokens = list[int]()
+    for token in output.token_ids:
+        if token in request.end_tokens:
+            return Written(np.array(tokens, dtype=np.int32), int(token))
+        tokens.append(int(token))
+        if request.finished is not None and request.finished(np.array(tokens, dtype=np.int32)):
+            return Written(np.array(tokens, dtype=np.int32))
+    reason = getattr(output, "stop_reason", None)  # an end token that was left out of the tokens
+    end = reason if isinstance(reason, int) and reason in request.end_tokens else None
+    return Written(np.array(tokens, dtype=np.int32), end)
+
+
+def _folder(source: ModelSource) -> Path:
+    """The model's folder in Hugging Face's layout, which vLLM reads by itself."""
+    if not source.blueprint.architecture.startswith("causal-lm/"):
+        raise UsageError(
+            f"generator vllm writes with causal language models, not {source.blueprint.architecture}"
+        )
+    folder = source.files[0].parent
+    if not (folder / "config.json").is_file():
+        raise UsageError(
+            f"{folder}: no config.json beside the weights, as of a model that was converted (GGUF, .bin); generator vllm "
+            "needs a folder of safetensors in Hugging Face's layout"
+        )
+    return folder
+
+
+def _stored(source: ModelSource, sites: Sequence[Site]) -> dict[str, Stored]:
+    """How the model's files have every site. Raises `UsageError` for an output layer that is the embedding."""
+    infos = {info.name: info for info in source.blueprint.weights}
+    hf: Mapping[str, Any] = source.blueprint.config.get("hf", {})
+    for site in sites:
+        if infos[site.name].role == "head" and hf.get("tie_word_embeddings"):
+            raise UsageError(
+                f"{site.name} is the embedding too, and vLLM would change both: leave it out (sites.exclude), or use generator native"
+            )
+    return {
+        site.name: Stored(infos[site.name].stored or site.name, infos[site.name].transposed) for site in sites
+    }
+
+
+@hookimpl
+def register_generators(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `vllm`."""
+    register("vllm", Vllm)

@@ -1,0 +1,303 @@
+"""One run in several processes: what they exchange, that they come to the single process's numbers, and how they fail."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boostlora.engine.boosting.experiment import prepare
+from boostlora.engine.boosting.loop import boost
+from boostlora.engine.crew import Crew, crew
+from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.registry import Registry
+from boostlora.engine.spec.resolve import load_spec
+from boostlora.engine.testing import assert_close
+from boostlora.engine.workplace import Workplace
+
+pytest.importorskip("torch", reason="the torch backend needs PyTorch")
+pytest.importorskip("transformers", reason="the model is Hugging Face's")
+
+HERE = Path(__file__).parent
+PLUGIN, MEETING = HERE / "crew_plugin.py", HERE / "crew_meeting.py"
+BOOSTLORA = Path(sys.executable).with_name("boostlora")
+
+SPEC = """
+name = "sums"
+rounds = 2
+
+[task]
+use = "weighed"
+train = 40
+validation = 20
+test = 20
+source = 200
+max_new_tokens = 5
+
+[model]
+use = "scratch-causal-lm"
+layers = 1
+hidden = 16
+heads = 2
+intermediate = 32
+max_length = 64
+pretrain_steps = 60
+
+[adapter]
+rank = 2
+directions = 4
+
+[optimizer]
+steps = 3
+batch_size = 5
+lr = 0.1
+
+[backend]
+use = "torch"
+device = "cpu"
+dtype = "float64"
+threads = 1
+eval_tokens = 128
+"""
+GRPO = ("objective.use=grpo", "objective.group_size=4", "objective.iterations=2", "objective.kl=0.1")
+IDLE = ("optimizer.batch_size=1", "backend.micro_batch=1")
+
+
+def arguments(settings):
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def together(count, command, folder, **more):
+    """Start a command as torchrun does, in processes that are a session of their own."""
+    environment = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE", "LOCAL_RANK"}}
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count), *map(str, command)],
+        cwd=folder,
+        env=environment | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder)} | more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_together(folder, *settings, verb=None, count=2, **more):
+    """The outcome of `boostlora run` in several processes: exit code, what was printed, what was told."""
+    (folder / "sums.toml").write_text(SPEC)
+    words = verb or ["run", "sums.toml", "--runs", "runs"]
+    command = ["--no-python", BOOSTLORA, *words, "--plugin", PLUGIN, *arguments(settings)]
+    process = together(count, command, folder, **more)
+    try:
+        out, err = process.communicate(timeout=110)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, err
+
+
+def run_alone(folder, *settings):
+    (folder / "alone.toml").write_text(SPEC)
+    registry = Registry.load((PLUGIN,))
+    spec = load_spec(str(folder / "alone.toml"), registry, settings)
+    directory = RunDirectory.create(folder / "alone", spec)
+    boost(prepare(spec), directory, registry, Workplace())
+    return directory
+
+
+def only_run(folder):
+    (path,) = (p.parent for p in folder.glob("*/*/spec.toml"))
+    return RunDirectory.open(path)
+
+
+def assert_same_way(one, two):
+    """The same choices and texts, and numbers that differ by roundings of float64 alone."""
+    assert len(one.records) == len(two.records) == 3
+    for a, b in zip(one.records, two.records, strict=True):
+        for field in ("status", "selected", "trained_on", "failures", "forgotten", "fixed", "parameters"):
+            assert getattr(a, field) == getattr(b, field), field
+        assert a.rollouts == b.rollouts
+        left, right = one.outcomes(a.round), two.outcomes(b.round)
+        for split, outcome in left.items():
+            np.testing.assert_array_equal(right[split].correct, outcome.correct)
+            np.testing.assert_array_equal(right[split].reward, outcome.reward)
+            assert right[split].texts == outcome.texts
+            assert_close(right[split].loss, outcome.loss, atol=1e-12, what=f"round {a.round}, {split}: loss")
+        if a.round:
+            assert a.loss_last == pytest.approx(b.loss_last, abs=1e-12)
+            for site, update in one.updates(a.round).items():
+                core = two.updates(b.round)[site].core
+                assert_close(core, update.core, atol=1e-11, what=f"round {a.round}: {site}")
+
+
+def test_crew_is_read_from_torchruns_environment_and_nothing_else():
+    torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    assert crew(torchrun) == Crew(rank=3, size=4, local_rank=1, local_size=2)
+    assert crew({"RANK": "3"}) == crew({**torchrun, "RANK": "first"}) == crew({}) == Crew()
+    assert crew({}).leads
+    assert not crew({}).shared
+
+
+def test_three_processes_agree_add_up_in_order_and_fail_as_one(tmp_path):
+    process = together(3, [MEETING, tmp_path], tmp_path)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
+    assert [one.pop("rank") for one in found] == [0, 1, 2]
+    assert [one.pop("rows") for one in found] == [[1], [0], []], "a process may have nothing to do"
+    for rank, name in ((1, "summed fails"), (2, "collected fails"), (0, "agree fails"), (1, "usage")):
+        assert [one[name].pop() for one in found] == [r == rank for r in range(3)], name
+    own = [one.pop("collected fails") for one in found]
+    assert own[2] == ["RuntimeError", "odd"]
+    assert own[0] == own[1] == ["RunError", "rank 2: RuntimeError: odd"]
+    assert found[0] == found[1] == found[2]
+    expected = [(1e16 + 1.0) - 1e16, (1.0 + 1e-3) + 7.0]
+    assert found[0]["sum"] == [x.hex() for x in expected]
+    assert found[0]["half"] == [[[0.75, 0.75]], "torch.float32"]
+    assert found[0]["gathered"] == [0, 1, 2]
+    assert found[0]["agreed"] == "by 0"
+    assert found[0]["over"] == [[[0, 1], 0], [[2, 3], 1], [[4, 5], 2], [[6, 7], 0]]
+    assert found[0]["none"] == []
+    assert found[0]["summed fails"] == ["NonFiniteError", "NaN in 1"]
+    assert found[0]["agree fails"] == ["PluginError", 'task plugin "t": no']
+    assert found[0]["after"] == ["still here"] * 3
+
+
+def test_grpo_in_two_processes_is_the_single_processs_run_and_the_leader_alone_judges(tmp_path):
+    alone = run_alone(tmp_path, *GRPO)
+    log, scratch = tmp_path / "judges", tmp_path / "scratch"
+    scratch.mkdir()
+    code, out, err = run_together(tmp_path, *GRPO, CREW_LOG=str(log), TMPDIR=str(scratch))
+    assert code == 0, err
+    found = only_run(tmp_path / "runs")
+    assert_same_way(alone, found)
+    rounds = [r.rollouts for r in found.records[1:]]
+    assert all(r.silent < r.groups for r in rounds), "rewards that say nothing train nothing"
+    assert set(log.read_text().split()) == {"0"}
+    assert out.count("completed: all 2 rounds played") == 1
+    assert out.count("2 processes share this run") == 1
+    assert "warning" not in err
+    assert found.provenance()["processes"] == 2
+    assert alone.provenance()["processes"] == 1
+    assert not [p for p in scratch.iterdir() if p.name.startswith("boostlora-")], "left behind"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [(), IDLE, ("backend.micro_batch=2", "merge.use=line-search")])
+def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_path):
+    alone = run_alone(tmp_path, *settings)
+    code, _, err = run_together(tmp_path, *settings)
+    assert code == 0, err
+    assert_same_way(alone, only_run(tmp_path / "runs"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", [("adapter.use=lora", "adapter.rank=2"), ("adapter.use=full",)])
+def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
+    text = SPEC.replace("rank = 2\ndirections = 4\n", "")
+    (tmp_path / "alone.toml").write_text(text)
+    settings = (*adapter, "optimizer.lr=0.01")
+    registry = Registry.load((PLUGIN,))
+    spec = load_spec(str(tmp_path / "alone.toml"), registry, settings)
+    alone = RunDirectory.create(tmp_path / "alone", spec)
+    boost(prepare(spec), alone, registry, Workplace())
+    code, _, err = run_together(tmp_path, verb=["run", "alone.toml", "--runs", "runs", *arguments(settings)])
+    assert code == 0, err
+    found = only_run(tmp_path / "runs")
+    for record in alone.records[1:]:
+        for site, update in alone.updates(record.round).items():
+            other = found.updates(record.round)[site]
+            if adapter[0].endswith("full"):
+                assert_close(other.delta, update.delta, atol=1e-10, what=site)
+            else:  # a saddle at the start, B = 0, makes roundings grow
+                (L, M), (L2, M2) = update.factors(), other.factors()
+                assert_close(L2 @ M2.T, L @ M.T, atol=1e-8, what=site)
+
+
+@pytest.mark.slow
+def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption(tmp_path):
+    for name in ("whole", "half"):
+        (tmp_path / name).mkdir()
+    assert run_together(tmp_path / "whole", *GRPO)[0] == 0
+    whole = only_run(tmp_path / "whole" / "runs")
+    half = tmp_path / "half"
+    (half / "sums.toml").write_text(SPEC)
+    words = ["--no-python", BOOSTLORA, "run", "sums.toml", "--runs", "runs", "--plugin", PLUGIN, "-q"]
+    process = together(2, [*words, *arguments(GRPO)], half, CREW_FAULT="pause")
+    assert process.stdout.readline() == "paused\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (
+        err.count("interrupted; every finished round is kept. Go on with: boostlora resume runs/sums/") == 1
+    )
+    path = only_run(half / "runs").path
+    assert len(only_run(half / "runs").records) == 2
+    code, _, err = run_together(half, verb=["resume", path.relative_to(half)])
+    assert code == 0, err
+    assert only_run(half / "runs").digest == whole.digest
+    code, out, err = run_together(half, *GRPO)
+    assert (code, out.count("nothing to do")) == (0, 1), err
+    code, _, err = run_together(half, *GRPO, verb=["run", "sums.toml", "--runs", "runs", "--fresh"])
+    assert code == 0, err
+    assert len(list((half / "runs" / "sums").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path):
+    code, _, err = run_together(tmp_path, "sampler.use=wayward", CREW_FAULT="wayward")
+    assert code == 1
+    assert err.count("error: rank 1 went another way in round 2: selected is 9 there and 8 in rank 0") == 1
+    assert "exitcode  : 3" in err
+    assert "Go on with: boostlora resume" in err
+    assert len(only_run(tmp_path / "runs").records) == 2
+
+
+@pytest.mark.slow
+def test_what_breaks_in_one_process_ends_all_and_is_told_once(tmp_path):
+    for fault, message in (
+        ("judge", 'error: task plugin "weighed": raised ZeroDivisionError: no verdict'),
+        ("frail", 'rank 1: error: objective plugin "frail": raised OSError: my disk is gone'),
+    ):
+        (tmp_path / fault).mkdir()
+        code, _, err = run_together(tmp_path / fault, "objective.use=frail", CREW_FAULT=fault)
+        assert (code, err.count(message)) == (1, 1), err
+        assert "exitcode  : 3" in err
+        assert err.count("Traceback") == 1, "torchrun's own"
+
+
+@pytest.mark.slow
+def test_killed_process_is_noticed_and_how_to_go_on_is_said(tmp_path):
+    (tmp_path / "sums.toml").write_text(SPEC)
+    words = ["--no-python", BOOSTLORA, "run", "sums.toml", "--runs", "runs", "--plugin", PLUGIN, "-q"]
+    process = together(2, words, tmp_path, CREW_FAULT="pause")
+    assert process.stdout.readline() == "paused\n"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ranks = {
+        child: dict(
+            x.split(b"=", 1) for x in Path(f"/proc/{child}/environ").read_bytes().split(b"\0") if b"=" in x
+        )
+        for child in children
+    }
+    (second,) = (int(child) for child, env in ranks.items() if env.get(b"RANK") == b"1")
+    os.kill(second, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "every finished round is kept. Go on with: boostlora resume" in err
+
+
+@pytest.mark.slow
+def test_what_many_processes_cannot_share_is_refused_or_left_to_the_leader(tmp_path):
+    for settings, verb, message in (
+        (("backend.use=reference",), None, "backend reference computes in one"),
+        ((), ["ablate", "sums.toml"], "boostlora ablate is not for torchrun"),
+        ((), ["verify", "sums.toml"], "boostlora verify is not for torchrun"),
+        (("rounds=none",), None, "expected a whole number"),
+    ):
+        code, _, err = run_together(tmp_path, *settings, verb=verb)
+        assert (code, err.count(message)) == (1, 1), err
+        assert "exitcode  : 2" in err
+    code, out, err = run_together(tmp_path, verb=["check", "sums.toml"])
+    assert (code, out.count(": valid\n")) == (0, 1), err
