@@ -89,7 +89,7 @@ class Player:
             training = self._train(number, batches, clock)
             facts |= _trained_on(batches)
             with clock("merge"):
-                choice = self.choose(training)
+                choice = _without_signal(batches) or self.choose(training)
                 if not isinstance(choice, Refusal):
                     self.experiment.model.assemble([*self.ensemble, (training.updates, choice)])
             facts |= {"parameters": training.parameters, **_loss_ends(training)}
@@ -235,6 +235,13 @@ def _trained_on(batches: Sequence[Batch] | Rollout) -> dict[str, Any]:
     indices = [batch.indices for batch in drawn if len(batch)]
     facts = {"rollouts": batches.facts} if isinstance(batches, Rollout) else {}
     return {"trained_on": len(np.unique(np.concatenate(indices))) if indices else 0, **facts}
+
+
+def _without_signal(batches: Sequence[Batch] | Rollout) -> Refusal | None:
+    """A round in which no answer was better than another has trained nothing."""
+    if not isinstance(batches, Rollout) or any(len(batch) for batch in batches.batches):
+        return None
+    return Refusal("all answers to a prompt were rewarded alike, in every step: nothing could be learned")
 
 
 def _loss_ends(training: Training) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ import attrs
 
 from ..record.rounds import RoundRecord
 
-DISPENSABLE = ("eff. rank", "seconds", "fixed", "trained on", "overlap")
+DISPENSABLE = ("eff. rank", "seconds", "fixed", "trained on", "overlap", "silent")
 """Columns that a narrow terminal does without, the most dispensable first."""
 
 
@@ -75,27 +75,45 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def header(width: int) -> str:
+REWARDS: tuple[Column, ...] = (
+    Column(
+        "reward",
+        "rewrd",
+        "mean reward of the round's answers (objectives that learn from rewards)",
+        lambda r: "-" if r.rollouts is None else f"{r.rollouts.reward:.3f}",
+    ),
+    Column(
+        "silent",
+        "mute",
+        "groups of answers that were all rewarded alike, and dropped",
+        lambda r: "-" if r.rollouts is None else f"{r.rollouts.silent}/{r.rollouts.groups}",
+    ),
+)
+"""Columns of runs that learn from rewards, behind the examples trained on."""
+
+
+def header(width: int, *, rewards: bool = False) -> str:
     """The title line."""
-    return " ".join(title.rjust(size) for _, title, size in _fitting(width))
+    return " ".join(title.rjust(size) for _, title, size in _fitting(width, rewards))
 
 
-def row(record: RoundRecord, width: int) -> str:
+def row(record: RoundRecord, width: int, *, rewards: bool = False) -> str:
     """A round's line; a refused update is explained at its end."""
-    cells = " ".join(column.cell(record).rjust(size) for column, _, size in _fitting(width))
+    cells = " ".join(column.cell(record).rjust(size) for column, _, size in _fitting(width, rewards))
     note = "" if record.status in {"base", "merged"} else f"  {record.status}: {record.reason}"
     return cells + note
 
 
 def legend() -> list[str]:
     """What the columns mean."""
-    return [f"{column.long:>10}  {column.meaning}" for column in COLUMNS]
+    return [f"{column.long:>10}  {column.meaning}" for column in (*COLUMNS, *REWARDS)]
 
 
-def _fitting(width: int) -> list[tuple[Column, str, int]]:
+def _fitting(width: int, rewards: bool) -> list[tuple[Column, str, int]]:
     """Columns with titles and widths: titles written out where there is room, else short, else fewer columns."""
+    columns = (*COLUMNS[:3], *REWARDS, *COLUMNS[3:]) if rewards else COLUMNS
     for title in ("long", "short"):
-        found = [(column, getattr(column, title)) for column in COLUMNS]
+        found = [(column, getattr(column, title)) for column in columns]
         if _total(found) <= width:
             break
     for name in DISPENSABLE:

@@ -21,6 +21,7 @@ from rich.progress import (
 
 from ..analysis.wording import number_text, unit_of
 from ..boosting.state import RunInfo, RunResult
+from ..contracts import PolicyObjective
 from ..hookspecs import hookimpl
 from ..record.rounds import RoundRecord
 from ..spec import Spec
@@ -60,6 +61,7 @@ class Live:
         )
         self._task = self._progress.add_task("starting", total=None)
         self._round: int | None = None
+        self._rewards = False
 
     @property
     def width(self) -> int:
@@ -86,14 +88,15 @@ class Live:
         if run.resumed_from:
             self.console.print(f"going on after round {run.resumed_from}")
         self.console.print()
-        self.console.print(header(self.width), style="bold")
+        self._rewards = isinstance(run.spec["objective"], PolicyObjective)
+        self.console.print(header(self.width, rewards=self._rewards), style="bold")
 
     @hookimpl
     def round_finished(self, record: RoundRecord) -> None:
         """One line."""
         self._round = record.round
         style = None if record.status in {"base", "merged"} else "yellow"
-        self.console.print(row(record, self.width), style=style, markup=False)
+        self.console.print(row(record, self.width, rewards=self._rewards), style=style, markup=False)
 
     @hookimpl
     def run_finished(self, run: RunInfo, result: RunResult) -> None:

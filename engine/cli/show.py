@@ -70,9 +70,10 @@ def _show_one(directory: Any) -> None:
     width = console.width if console.is_terminal else 1000
     console.print(f"{directory.path} · {_status(directory)}", markup=False)
     console.print()
-    console.print(header(width), style="bold")
+    rewards = any(record.rollouts is not None for record in directory.records)
+    console.print(header(width, rewards=rewards), style="bold")
     for record in directory.records:
-        console.print(row(record, width), markup=False)
+        console.print(row(record, width, rewards=rewards), markup=False)
     if len(directory.records) > 1:
         console.print()
         for name, values in _curves(directory.records).items():

@@ -36,7 +36,19 @@ def _run(line, folder):
     )
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/studies.md", "docs/ablations.md"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/studies.md",
+        "docs/ablations.md",
+        "docs/rewards.md",
+        "docs/paper.md",
+        "docs/parallel.md",
+        "plugins/README.md",
+    ],
+)
 def test_document_commands_run_and_files_are_good(document, tmp_path):
     ran = 0
     for kind, text in _blocks(document):
@@ -51,7 +63,9 @@ def test_document_commands_run_and_files_are_good(document, tmp_path):
             done = _run(line, tmp_path)
             assert done.returncode == (int(said[1]) if said else 0), f"{line}\n{done.stdout}\n{done.stderr}"
             ran += 1
-    assert ran >= (1 if document.startswith("docs/") else 4)
+    assert ran >= {"README.md": 4, "CONTRIBUTING.md": 4, "plugins/README.md": 3, "docs/paper.md": 0}.get(
+        document, 1
+    )
 
 
 def test_readme_shows_the_faults_as_they_are_printed(tmp_path):

@@ -1,28 +1,164 @@
 """The specs that come with the package: listed, printed, and valid."""
 
+from __future__ import annotations
+
 import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
+
+from in_process import called
+from stand_ins import PAPER, model_of, real_data, settings, write_data, write_model
+
+from boostlora.engine.boosting.workload import ACCELERATORS, Workload
+from boostlora.engine.cli.workloads import CLASSES, seconds_by_class
+from boostlora.engine.registry import Registry
+from boostlora.engine.study.conducting import plans_of
+from boostlora.engine.study.loading import load_study
+
+Hollow = Mapping[str, "Path | None"]
+Check = Callable[..., tuple[int, str, str]]
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROOT = Path(__file__).parents[2] / "specs"
 SHIPPED = [
     str(p.relative_to(ROOT).with_suffix(""))
     for p in (*sorted(ROOT.glob("*.toml")), *sorted(ROOT.glob("*/*.toml")))
+    if not p.name.startswith("_")
 ]
+ALONE = [spec for spec in SHIPPED if spec not in PAPER]
+ARMS = (
+    "boosted",
+    "TinyLoRA, one shot, a round's numbers",
+    "TinyLoRA, one shot, as many numbers in all",
+    "LoRA-XS, one shot",
+    "LoRA of rank 16, one shot",
+    "full fine-tuning",
+    "chain of LoRA",
+    "ReLoRA",
+)
+"""What every experiment of the paper compares, beside the untrained model."""
+QWEN_NUMBERS = 3_085_938_688
+"""Numbers in Qwen2.5-3B-Instruct, as its model card has them: 3.09 billion."""
 
 
-@pytest.mark.parametrize("spec", SHIPPED)
-def test_every_shipped_spec_passes_check(boostlora, spec):
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up data in the real files' form."""
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def hollow(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Hollow:
+    """Models of the real shapes without a number in them, by kind."""
+    pytest.importorskip("torch", reason="needs PyTorch")
+    pytest.importorskip("transformers", reason="needs transformers")
+    folder = tmp_path_factory.mktemp("models")
+    return {kind: write_model(kind, folder / kind, shared_cache) for kind in ("qwen", "smol", "esm")} | {
+        "": None
+    }
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Check:
+    """`boostlora check …` in an empty folder, without a process of its own."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: called(["check", *arguments], monkeypatch, capfd)
+
+
+@pytest.mark.parametrize("spec", ALONE)
+def test_every_shipped_spec_passes_check(boostlora: Command, spec: str) -> None:
     done = boostlora("check", spec)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_specs_in_json_are_all_that_are_shipped(boostlora):
+@pytest.mark.parametrize("spec", PAPER)
+def test_every_spec_of_the_paper_passes_check(check: Check, tiny: Path, hollow: Hollow, spec: str) -> None:
+    given = settings(spec, tiny, hollow[model_of(spec)])
+    code, out, err = check(spec, *given)
+    assert (code, err) == (0, "")
+    assert f"{spec.replace('/', '-')} · study" in out
+    assert all(arm in out for arm in (*ARMS, "linear probe" if "protein" in spec else "zero-shot"))
+    assert "9 arms" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", PAPER)
+def test_every_spec_of_the_paper_passes_check_with_the_real_data(
+    check: Check, hollow: Hollow, tmp_path: Path, spec: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    data = real_data(tmp_path / "data")
+    if data is None:
+        pytest.skip("the paper's data are not beside the checkout (shared/data)")
+    given = settings(spec, data, hollow[model_of(spec)])
+    code, _, err = check(spec, *given)
+    assert (code, err) == (0, "")
+
+
+def test_gsm8k_of_the_paper_trains_twelve_numbers_a_round_at_all_252_matrices(
+    check: Check, tiny: Path, hollow: Hollow, tmp_path: Path
+) -> None:
+    given = settings("paper/gsm8k", tiny, hollow["qwen"])
+    study = load_study("paper/gsm8k", Registry.load(), tmp_path, given[1::2])
+    boosted = next(cell.record.key for cell in study.cells if cell.record.arm == "boosted")
+    ((place, plan),) = plans_of(study, {boosted}).items()
+    assert place == ("", "boosted")
+    assert (len(plan.sites), plan.parameters, plan.rounds) == (252, 12, 16)
+    assert plan.weight_bytes == 2 * QWEN_NUMBERS
+    assert plan.workload is not None
+    assert plan.workload.trained > plan.workload.written > 0
+    code, out, err = check("paper/gsm8k", "--json", *given)
+    assert (code, err) == (0, "")
+    content = json.loads(out)
+    numbers = {arm["arm"]: (arm["parameters"], arm["rounds"]) for arm in content["arms"]}
+    assert numbers["boosted"] == (12, 16)
+    assert numbers["zero-shot"] == (12, 0)
+    assert numbers["TinyLoRA, one shot, as many numbers in all"] == (12 * 16, 1)
+    seconds = content["cost"]["gpu_seconds"]
+    assert set(seconds) == set(ACCELERATORS)
+    assert min(seconds.values()) == seconds["h100"] > plan.workload.seconds_of("h100") > 0.0
+
+
+def test_protein_binding_of_the_paper_adapts_every_matrix_of_the_encoder(
+    tiny: Path, hollow: Hollow, tmp_path: Path
+) -> None:
+    given = settings("paper/protein-binding", tiny, hollow["esm"])
+    study = load_study("paper/protein-binding", Registry.load(), tmp_path, given[1::2])
+    boosted = next(cell.record.key for cell in study.cells if cell.record.arm == "boosted")
+    (plan,) = plans_of(study, {boosted}).values()
+    assert (len(plan.sites), plan.parameters) == (33 * 6, 33 * 6 * 4)
+    assert plan.workload is not None
+    assert plan.workload.written == 0
+
+
+def test_seconds_in_json_are_by_the_class_of_accelerator() -> None:
+    work = Workload(read=1, written=1, trained=1, operations=1e15, moved_bytes=1e12, activation_bytes=1)
+    assert tuple(ACCELERATORS) == CLASSES
+    assert seconds_by_class(work) == {gpu: work.seconds_of(gpu) for gpu in ACCELERATORS}
+
+
+def test_shipped_specs_that_name_a_hub_are_all_known_to_these_tests() -> None:
+    """A spec that names an `owner/name` needs settings here, else no test can check it without a network."""
+    hub = re.compile(r'^(path|dataset) = "[\w.-]+/[\w.-]+"', re.MULTILINE)
+    named = {spec for spec in SHIPPED if hub.search((ROOT / f"{spec}.toml").read_text())}
+    assert {"paper/mbpp", "paper/protein-binding"} <= named  # the search finds what it should
+    assert named <= set(PAPER) <= set(SHIPPED)
+
+
+def test_specs_in_json_are_all_that_are_shipped(boostlora: Command) -> None:
     assert [spec["name"] for spec in json.loads(boostlora("specs", "--json").stdout)] == SHIPPED
 
 
-def test_specs_lists_and_prints_what_is_shipped(boostlora):
-    assert boostlora("specs").stdout.startswith("quickstart ")
+def test_specs_lists_and_prints_what_is_shipped(boostlora: Command) -> None:
+    lines = boostlora("specs").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == SHIPPED
+    assert all(len(line.split()) > 1 for line in lines)  # each says what it is
     assert 'use = "rotate"' in boostlora("specs", "quickstart").stdout
-    assert json.loads(boostlora("specs", "--json").stdout)[0]["name"] == "quickstart"

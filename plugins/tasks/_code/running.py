@@ -39,7 +39,7 @@ class WrittenPrograms(WrittenAnswers):
     )
     pass_k: int = option(0, "with several samples, measure pass@k for this k too", min=0)
     seconds: float = option(
-        3.0, "CPU time of one program, and of its tests; by the clock it is five times that", positive
+        3.0, "CPU time of one program, and of its tests; by the clock five times that, and 5 s", positive
     )
     memory_mb: int = option(
         512, "address space of one program, in MiB", Limit("at least 64", lambda x: x >= 64)
@@ -54,6 +54,12 @@ class WrittenPrograms(WrittenAnswers):
         self.check_written()
         if self.pass_k > self.samples:
             raise ValueError(f'"pass_k" = {self.pass_k} of "samples" = {self.samples} answers')
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Shares of all texts, and pass@k where there are several."""
+        chosen = (f"pass_{self.pass_k}",) if self.pass_k else ()
+        return tuple(dict.fromkeys((*self.pass_measures, *chosen, *MEASURED.values())))
 
     @property
     def sandbox(self) -> Sandbox:
