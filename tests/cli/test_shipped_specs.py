@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
 
 from in_process import called
-from stand_ins import PAPER, model_of, real_data, settings, write_data, write_model
+from stand_ins import HUB, PAPER, model_of, real_data, settings, write_data, write_model
 
 from boostlora.engine.boosting.workload import ACCELERATORS, Workload
 from boostlora.engine.cli.workloads import CLASSES, seconds_by_class
@@ -33,7 +33,7 @@ SHIPPED = [
     for p in (*sorted(ROOT.glob("*.toml")), *sorted(ROOT.glob("*/*.toml")))
     if not p.name.startswith("_")
 ]
-ALONE = [spec for spec in SHIPPED if spec not in PAPER]
+ALONE = [spec for spec in SHIPPED if spec not in HUB]
 ARMS = (
     "boosted",
     "TinyLoRA, one shot, a round's numbers",
@@ -87,6 +87,12 @@ def test_every_spec_of_the_paper_passes_check(check: Check, tiny: Path, hollow: 
     assert f"{spec.replace('/', '-')} · study" in out
     assert all(arm in out for arm in (*ARMS, "linear probe" if "protein" in spec else "zero-shot"))
     assert "9 arms" in out
+
+
+def test_spec_of_smollm2_passes_check(check: Check, tiny: Path, hollow: Hollow) -> None:
+    code, out, err = check("smollm2", *settings("smollm2", tiny, hollow[model_of("smollm2")]))
+    assert (code, err) == (0, "")
+    assert "70 sites" in out
 
 
 @pytest.mark.slow
@@ -150,7 +156,7 @@ def test_shipped_specs_that_name_a_hub_are_all_known_to_these_tests() -> None:
     hub = re.compile(r'^(path|dataset) = "[\w.-]+/[\w.-]+"', re.MULTILINE)
     named = {spec for spec in SHIPPED if hub.search((ROOT / f"{spec}.toml").read_text())}
     assert {"paper/mbpp", "paper/protein-binding"} <= named  # the search finds what it should
-    assert named <= set(PAPER) <= set(SHIPPED)
+    assert named <= set(HUB) <= set(SHIPPED)
 
 
 def test_specs_in_json_are_all_that_are_shipped(boostlora: Command) -> None:

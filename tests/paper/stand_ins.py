@@ -84,7 +84,9 @@ _FILES = {
 }
 _MODELS = {"protein-binding": "esm", "protein-binding-small": ""}
 PAPER = tuple(f"paper/{task}{size}" for task in _FILES for size in ("", "-small"))
-"""The specs that name a model or data of a hub."""
+"""The paper's experiments and their small twins."""
+HUB = (*PAPER, "smollm2")
+"""The specs that name a model or data of a hub, or a file of the user's."""
 
 
 def settings(spec: str, data: Path, model: Path | None) -> list[str]:
