@@ -54,7 +54,7 @@ def cached(folder: Path, key: str, compute: Callable[[], Arrays]) -> Cached:
     """
     found = _read(folder, key)
     if found is None:
-        with _turn(folder, key):
+        with turn(folder / key):
             found = _read(folder, key) or _write(folder, key, compute())
     return found
 
@@ -78,13 +78,13 @@ def _write(folder: Path, key: str, arrays: Arrays) -> Cached:
 
 
 @contextmanager
-def _turn(folder: Path, key: str) -> Generator[None]:
-    """Hold the key's lock, where locks can be had; the system frees that of a process which ends."""
+def turn(place: Path) -> Generator[None]:
+    """Hold the lock of a place in the cache, where locks can be had; the system frees that of a process which ends."""
     from filelock import FileLock  # noqa: PLC0415 - not needed for --help
 
-    lock = FileLock(folder / f"{key}.lock")
+    lock = FileLock(place.with_name(f"{place.name}.lock"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except (OSError, NotImplementedError):
         yield

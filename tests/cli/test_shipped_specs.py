@@ -14,7 +14,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
 
 from in_process import called
-from stand_ins import HUB, PAPER, model_of, real_data, settings, write_data, write_model
+from real_files import real_data
+from stand_ins import HUB, PAPER, model_of, settings, write_data, write_model
 
 from boostlora.engine.boosting.workload import ACCELERATORS, Workload
 from boostlora.engine.cli.workloads import CLASSES, seconds_by_class

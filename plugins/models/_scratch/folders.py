@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ....engine.errors import RunError
 from ....engine.record.atomic import write_text
+from ....engine.record.cache import turn
 from ....engine.record.hashes import file_sha256_cached, folder_files
 
 MANIFEST = "manifest.json"
@@ -23,7 +24,7 @@ def kept_folder(place: Path, cache: Path, make: Callable[[Path], None]) -> Path:
     wait; where the file system has no locks, each makes it and the first one stays. Raises `RunError` where it cannot be written.
     """
     if not _whole(place, cache):
-        with _turn(place):
+        with turn(place):
             if not _whole(place, cache):
                 _make(place, cache, make)
     return place
@@ -56,21 +57,3 @@ def _make(place: Path, cache: Path, make: Callable[[Path], None]) -> None:
             raise RunError(f"{place}: cannot be written; is the disk full, or the folder another user's?")
     finally:
         shutil.rmtree(making, ignore_errors=True)
-
-
-@contextmanager
-def _turn(place: Path) -> Generator[None]:
-    """Hold the folder's lock, where locks can be had; the system frees that of a process which ends."""
-    from filelock import FileLock  # noqa: PLC0415 - not needed for --help
-
-    lock = FileLock(place.with_name(f"{place.name}.lock"))
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, NotImplementedError):
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
