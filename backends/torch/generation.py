@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import attrs
@@ -71,6 +72,8 @@ class _Conversation:
         self._module, self._request, self._place = module, request, place
         self._prompts = prompts
         self._cache: Any = None
+        # transformers from 5.24 on calls it `cache`, and warns of its older name.
+        self._cache_name = "cache" if "cache" in signature(module.forward).parameters else "past_key_values"
         self._rows = [_Row(i) for i in range(len(prompts))]
         self._open = list(self._rows)
         self._active = list(self._rows)
@@ -114,10 +117,10 @@ class _Conversation:
                 input_ids=self._ids,
                 attention_mask=self._mask,
                 position_ids=self._positions,
-                past_key_values=self._cache,
                 use_cache=True,
+                **{self._cache_name: self._cache},
             )
-        self._cache = answer.past_key_values
+        self._cache = getattr(answer, self._cache_name)
         return require_finite(answer.logits)
 
     def _choose(self, logits: Tensor, step: int) -> Tensor:

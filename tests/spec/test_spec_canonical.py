@@ -112,6 +112,11 @@ ON_A_HUB: dict[str, Tree] = {
     "hf-classifier": {"path": "owner/name"},
     "language-modelling": {"dataset": "owner/name"},
     "text-classification": {"dataset": "owner/name"},
+    "gsm8k": {"dataset": "owner/name"},
+    "humaneval": {"dataset": "owner/name"},
+    "math500": {"dataset": "owner/name"},
+    "mbpp": {"dataset": "owner/name"},
+    "protein-binding": {"dataset": "owner/name"},
 }
 """What plugins cannot do without."""
 

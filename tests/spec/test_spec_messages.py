@@ -57,9 +57,14 @@ def test_spec_empty_text_lacks_task_and_model(read: Read) -> None:
         (
             "s.toml:1:1",
             'missing table "[task]"',
-            'use = "digits" | "language-modelling" | "table" | "text-classification"',
+            'use = "arithmetic" | "digits" | "gsm8k" | "humaneval" | "language-modelling" | "math500" | "mbpp" | '
+            '"protein-binding" | "table" | "text-classification"',
         ),
-        ("s.toml:1:1", 'missing table "[model]"', 'use = "hf-causal-lm" | "hf-classifier" | "mlp"'),
+        (
+            "s.toml:1:1",
+            'missing table "[model]"',
+            'use = "hf-causal-lm" | "hf-classifier" | "mlp" | "scratch-causal-lm" | "scratch-classifier"',
+        ),
     ]
 
 
