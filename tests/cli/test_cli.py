@@ -121,7 +121,7 @@ def test_run_of_nothing_there_is_refused_with_what_there_is(boostlora):
     done = boostlora("run", "quikstart")
     assert done.returncode == 2
     assert re.fullmatch(
-        r'error: no spec "quikstart": neither a file nor one of quickstart, ablations/adapters, .*; '
+        r'error: no spec "quikstart": neither a file nor one of arithmetic, quickstart, .*; '
         r'did you mean "quickstart"\?\n',
         done.stderr,
     )

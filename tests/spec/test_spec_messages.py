@@ -57,8 +57,10 @@ def test_spec_empty_text_lacks_task_and_model(read: Read) -> None:
         (
             "s.toml:1:1",
             'missing table "[task]"',
-            'use = "arithmetic" | "digits" | "gsm8k" | "humaneval" | "language-modelling" | "math500" | "mbpp" | '
-            '"protein-binding" | "table" | "text-classification"',
+            (
+                'use = "arithmetic" | "digits" | "gsm8k" | "humaneval" | "language-modelling" | "math500" | "mbpp" | '
+                '"protein-binding" | "table" | "text-classification"'
+            ),
         ),
         (
             "s.toml:1:1",
