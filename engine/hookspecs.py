@@ -92,6 +92,11 @@ def register_trackers(register: Register) -> None:
     """Offer trackers: `check()`, `follow(run) -> TrackedRun`."""
 
 
+@hookspec
+def register_exporters(register: Register) -> None:
+    """Offer exporters: `check(ensemble)`, `precision(ensemble)`, `write(ensemble, folder)`, `reload(ensemble, folder)`, `usage(…)`."""
+
+
 # -- Events of a run, for trackers and displays. Every plugin is told, in the order of registration; return values are
 #    ignored; one that raises is named in a warning, told nothing more in this run, and never fails it.
 

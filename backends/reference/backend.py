@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-from ...engine.contracts import BoostedModel, ModelSource, Site
+from ...engine.contracts import BoostedModel, ModelSource, Site, WeightStore
 from ...engine.hookspecs import hookimpl
 from ...engine.options import option, whole
 from ...engine.workplace import Report, silent
@@ -49,6 +49,13 @@ class Reference:
         from .model import ReferenceModel  # noqa: PLC0415
 
         return ReferenceModel(source, sites, self.threads, self.dtype, report)
+
+    def store(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> WeightStore:
+        """The weights alone, for merges that no model is needed for."""
+        from .store import ReferenceStore  # noqa: PLC0415
+
+        del report
+        return ReferenceStore(source, sites, self.threads, self.dtype)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from ...engine.contracts import BoostedModel, ModelSource, Site
+from ...engine.contracts import BoostedModel, ModelSource, Site, WeightStore
 from ...engine.crew import Team
 from ...engine.errors import UsageError
 from ...engine.hookspecs import hookimpl
@@ -81,6 +81,14 @@ class Torch:
         from .model import TorchModel  # noqa: PLC0415
 
         return TorchModel(source, sites, self, report)
+
+    def store(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> WeightStore:
+        """The weights alone, for merges that no model is needed for."""
+        del report
+        self.check()
+        from .store import TorchStore  # noqa: PLC0415
+
+        return TorchStore(source, sites, self)
 
 
 def _require_torch() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...engine.contracts import (
     Batch,
@@ -154,8 +155,7 @@ class TorchModel:
 
     def rms_singular_value(self, site: str) -> float:
         """`||W||_F / sqrt(min(d_out, d_in))` of the base weight."""
-        W = self._base.matrix(site).to(torch.float64)
-        return float(torch.linalg.matrix_norm(W) / np.sqrt(min(W.shape)))
+        return w.rms_singular_value(self._base.matrix(site))
 
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
         """`dL/dW (d_out, d_in)`."""
@@ -218,6 +218,10 @@ class TorchModel:
             weight.copy_(total)
             if updates:
                 w.require_finite(weight, site)  # a finite float32 can be an infinite float16
+
+    def module(self) -> nn.Module:
+        """A copy of the module as it is: the base's classes, names and shapes, the merged weights in them."""
+        return deepcopy(self.net.module)
 
     def weight(self, site: str) -> NDArray[np.float64]:
         """The current weight `(d_out, d_in)`; a copy."""

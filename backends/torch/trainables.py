@@ -17,6 +17,7 @@ from ...engine.contracts import (
     Frame,
     FreeFactors,
     LinearCore,
+    Parametrisation,
     TrainingRequest,
     Update,
 )
@@ -94,12 +95,7 @@ class Cores:
 
     def updates(self, values: Mapping[str, Array]) -> dict[str, Update]:
         """The frames, with the trained cores inside; `R` is summed in float64 from the values that are recorded."""
-        found = dict[str, Update]()
-        for site, spec in self.specs.items():
-            v, r = values[spec.group], spec.rank
-            core = v.reshape(r, r) if spec.projections is None else np.tensordot(v, spec.projections, 1)
-            found[site] = FactoredUpdate(frame=self.frames[site], core=core.copy(), exponents=spec.exponents)
-        return found
+        return {site: update_of(site, spec, self.frames[site], values) for site, spec in self.specs.items()}
 
 
 class Trainables:
@@ -107,7 +103,7 @@ class Trainables:
 
     def __init__(self, request: TrainingRequest, layers: Mapping[str, Layer], place: Place) -> None:
         self.cores = Cores(request, place)
-        self._layers = layers
+        self._layers, self._specs = layers, request.parametrisations
         self._free = dict[str, Tensor]()
         self._scales = dict[str, float]()
         for site, spec in request.parametrisations.items():
@@ -153,12 +149,25 @@ class Trainables:
 
     def updates(self, values: Mapping[str, Array]) -> dict[str, Update]:
         """What the round adds to every site."""
-        found = self.cores.updates(values)
-        for site, scale in self._scales.items():
+        free = {site: spec for site, spec in self._specs.items() if not isinstance(spec, LinearCore)}
+        return self.cores.updates(values) | {s: update_of(s, spec, None, values) for s, spec in free.items()}
+
+
+def update_of(site: str, spec: Parametrisation, frame: Frame | None, values: Mapping[str, Array]) -> Update:
+    """What trained values add to a site; a core `R = sum_i v_i P_i` is summed in float64."""
+    match spec:
+        case LinearCore():
+            if frame is None:
+                raise ValueError(f"{site}: a linear core needs a frame")
+            v, r = values[spec.group], spec.rank
+            core = v.reshape(r, r) if spec.projections is None else np.tensordot(v, spec.projections, 1)
+            return FactoredUpdate(frame=frame, core=core.copy(), exponents=spec.exponents)
+        case FreeFactors():
             A, B = values[f"{site}:A"], values[f"{site}:B"]
-            frame = Frame(U=B, S=np.ones(len(A)), V=A.T)
-            found[site] = FactoredUpdate(frame=frame, core=scale * np.eye(len(A)), orthonormal=False)
-        return found | {site: DenseUpdate(delta=values[site]) for site in self._free if site in self._layers}
+            free = Frame(U=B, S=np.ones(len(A)), V=A.T)
+            return FactoredUpdate(frame=free, core=spec.scale * np.eye(len(A)), orthonormal=False)
+        case DenseDelta():
+            return DenseUpdate(delta=values[site])
 
 
 def to_array(x: Tensor) -> Array:

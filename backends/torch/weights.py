@@ -97,6 +97,12 @@ def require_finite(weight: Tensor, site: str) -> None:
         raise NonFiniteError(f"{site}: the merged weight contains NaN or Inf")
 
 
+def rms_singular_value(weight: Tensor) -> float:
+    """`||W||_F / sqrt(min(d_out, d_in))`."""
+    W = weight.to(torch.float64)
+    return float(torch.linalg.matrix_norm(W) / np.sqrt(min(W.shape)))
+
+
 def of_site(ensemble: Ensemble, site: str) -> SiteUpdates:
     """One site's updates with their scales, in the order of the rounds."""
     return [(updates[site], scale) for updates, scale in ensemble if site in updates]

@@ -13,7 +13,7 @@ import click
 from ..errors import UsageError
 from .common import json_option, plugin_option
 
-TITLES = {"executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
+TITLES = {"exporter": "boostlora export --to", "executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
 """Tables of a spec that are not called as the kind is."""
 
 

@@ -6,6 +6,7 @@ stay inside the backend.
 
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
+from .exporting import Exportable, Exporter, MergedRound
 from .frames import Frame, SiteView
 from .generation import Decoding, GenerationRequest, Sampling, Written
 from .generators import Generator, Speaker, Writer
@@ -16,6 +17,7 @@ from .models import Backend, BoostedModel, Model, TextModel
 from .objectives import Objective, PolicyObjective
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
+from .stores import ModularModel, SiteUpdates, StoringBackend, WeightStore
 from .tasks import GeneratingTask, MeasuringTask, Task, WitnessedTask
 from .training import (
     Answers,
@@ -46,6 +48,8 @@ __all__ = [
     "Ended",
     "Examples",
     "Executor",
+    "Exportable",
+    "Exporter",
     "FactoredUpdate",
     "Frame",
     "FreeFactors",
@@ -56,9 +60,11 @@ __all__ = [
     "LinearCore",
     "MeasuringTask",
     "MergePolicy",
+    "MergedRound",
     "Metrics",
     "Model",
     "ModelSource",
+    "ModularModel",
     "Objective",
     "Optimizer",
     "Outcome",
@@ -73,10 +79,12 @@ __all__ = [
     "Sampling",
     "Selection",
     "Site",
+    "SiteUpdates",
     "SiteView",
     "Speaker",
     "Splits",
     "Step",
+    "StoringBackend",
     "Task",
     "TextModel",
     "Texts",
@@ -88,6 +96,7 @@ __all__ = [
     "Trial",
     "Update",
     "WeightInfo",
+    "WeightStore",
     "WitnessedTask",
     "Writer",
     "Written",

@@ -75,6 +75,7 @@ SERVICES: dict[str, Kind] = {
             default="local",
         ),
         Kind(slot="tracker", plural="trackers", contract=contracts.Tracker, default=None),
+        Kind(slot="exporter", plural="exporters", contract=contracts.Exporter, default=None),
     )
 }
-"""What carries and watches runs, and changes no result."""
+"""What carries, watches and hands on runs, and changes no result."""

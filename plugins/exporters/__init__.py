@@ -1,0 +1,1 @@
+"""Exporters: an ensemble in the forms of other libraries."""
