@@ -26,6 +26,12 @@ class NonFiniteError(RunError):
     """A loss, a gradient, a weight or an update contains NaN or Inf."""
 
 
+class DepartedError(RunError):
+    """What was made does not compute what it was made from."""
+
+    exit_code = 4
+
+
 class ExhaustedError(UsageError):
     """A basis has fewer unused directions than the spec's rounds need."""
 

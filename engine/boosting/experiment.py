@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -34,8 +34,8 @@ from ..streams import Streams
 from ..workplace import Workplace
 from .checks import check_written
 from .encoding import SPLITS, encode
-from .plan import Plan, make_plan
-from .views import DirectionCache, View
+from .plan import Plan, SitePlan, make_plan
+from .views import DirectionCache, View, Weights
 from .writing import Tried, decoding_of, repeated, request_for, texts_of
 
 
@@ -56,6 +56,8 @@ class Prepared:
 class Experiment(Prepared):
     """A prepared run with its model opened."""
 
+    source: ModelSource
+    """The base weights."""
     model: BoostedModel
     writer: Writer
     views: Mapping[str, View]
@@ -157,25 +159,42 @@ def source_of(prepared: Prepared, workplace: Workplace) -> ModelSource:
         return spec["model"].source(prepared.splits, workplace, prepared.streams("pretrain"))
 
 
-def open_experiment(prepared: Prepared, workplace: Workplace) -> Experiment:
-    """Get the base weights, open the model, and factorise what the basis will ask for."""
+def open_experiment(prepared: Prepared, workplace: Workplace, *, factorise: bool = True) -> Experiment:
+    """Get the base weights, open the model, and factorise what the basis will ask for, unless no round is to be played."""
     spec, source = prepared.spec, source_of(prepared, workplace)
     backend = spec.slots["backend"].use
     sites = [plan.site for plan in prepared.plan.sites]
     with blame("backend", backend):
         model = spec["backend"].open(source, sites, workplace.report)
-        # The options count too: another dtype gives other directions of the same weight.
-        cache = DirectionCache(model, f"{backend} {attrs.asdict(spec['backend'])}", workplace.cache)
-        views = dict[str, View]()
-        for done, plan in enumerate(prepared.plan.sites):
-            workplace.report("factorising", done, len(sites))
-            leading = cache.leading(plan.site, plan.depth) if plan.depth else None
-            views[plan.site.name] = View(model, plan.site, leading)
+        views = views_of(spec, prepared.plan.sites, model, workplace) if factorise else {}
     with blame("generator", spec.slots["generator"].use):
         writer = spec["generator"].open(source, sites)
     hashes = {"data": data_sha256(prepared.splits), "weights": source.sha256}
     fields = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
-    return Experiment(**fields, model=model, writer=writer, views=views, hashes=hashes, team=workplace.team)
+    return Experiment(
+        **fields,
+        source=source,
+        model=model,
+        writer=writer,
+        views=views,
+        hashes=hashes,
+        team=workplace.team,
+    )
+
+
+def views_of(
+    spec: Spec, plans: Sequence[SitePlan], weights: Weights, workplace: Workplace
+) -> dict[str, View]:
+    """Every site as the spec's basis will see it, with the directions that it will ask for."""
+    # The options count too: another dtype gives other directions of the same weight.
+    backend = f"{spec.slots['backend'].use} {attrs.asdict(spec['backend'])}"
+    cache = DirectionCache(weights, backend, workplace.cache)
+    views = dict[str, View]()
+    for done, plan in enumerate(plans):
+        workplace.report("factorising", done, len(plans))
+        leading = cache.leading(plan.site, plan.depth) if plan.depth else None
+        views[plan.site.name] = View(weights, plan.site, leading)
+    return views
 
 
 def data_sha256(splits: Splits) -> str:

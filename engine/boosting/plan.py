@@ -84,7 +84,7 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     _check_backend(spec, blueprint)
     _check_writing(spec)
     sites = choose_sites(spec.sites, blueprint)
-    site_plans = tuple(_plan_site(spec, site) for site in sites)
+    site_plans = tuple(plan_site(spec, site) for site in sites)
     parametrisations = _parametrise(spec, sites)
     values = _values(sites, parametrisations)
     plan = Plan(
@@ -126,7 +126,8 @@ def _check_writing(spec: Spec) -> None:
         )
 
 
-def _plan_site(spec: Spec, site: Site) -> SitePlan:
+def plan_site(spec: Spec, site: Site) -> SitePlan:
+    """How many rounds a site can serve, and how many singular directions they take."""
     adapter, basis = spec["adapter"], spec["basis"]
     if not adapter.framed:
         return SitePlan(site=site, capacity=None, depth=0)

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..contracts import BoostedModel, Frame, Site
+from ..contracts import Frame, Site
 from ..record.cache import arrays_sha256, cached, key_of
 from ..record.provenance import versions
+
+
+class Weights(Protocol):
+    """What a view and its cache ask of weights: a boosted model has it, and so has a store of weights alone."""
+
+    def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
+        """Leading singular triplets of the base weight, or of the merged one."""
+        ...
+
+    def rms_singular_value(self, site: str) -> float:
+        """`||W||_F / sqrt(min(d_out, d_in))` of the base weight."""
+        ...
+
+    def weight(self, site: str) -> NDArray[np.float64]:
+        """The current weight."""
+        ...
 
 
 class DirectionCache:
     """Leading singular directions of base weights: computed once per weight and depth, for all runs that ask."""
 
-    def __init__(self, model: BoostedModel, backend: str, folder: Path) -> None:
+    def __init__(self, model: Weights, backend: str, folder: Path) -> None:
         self._model, self._backend, self._folder = model, backend, folder
         found = versions()
         self._versions = {
@@ -44,7 +62,7 @@ class DirectionCache:
 class View:
     """What a basis may ask of one site."""
 
-    def __init__(self, model: BoostedModel, site: Site, leading: Frame | None) -> None:
+    def __init__(self, model: Weights, site: Site, leading: Frame | None) -> None:
         self._model, self._site, self._leading = model, site, leading
         self._used = list[Frame]()
 

@@ -13,7 +13,7 @@ from .generators import Generator, Speaker, Writer
 from .jobs import DetachedExecutor, Ended, Executor, Job, TrackedRun, Tracker
 from .kinds import Adapter, Basis, MergePolicy, Optimizer, Sampler
 from .merging import Metrics, Refusal, Trial
-from .models import Backend, BoostedModel, Model, TextModel
+from .models import Backend, BoostedModel, Model, PortableModel, TextModel
 from .objectives import Objective, PolicyObjective
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
@@ -71,6 +71,7 @@ __all__ = [
     "Parametrisation",
     "Policy",
     "PolicyObjective",
+    "PortableModel",
     "Predictions",
     "Prompts",
     "Refusal",

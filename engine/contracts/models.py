@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -45,6 +46,17 @@ class TextModel(Model, Protocol):
     @property
     def end_tokens(self) -> tuple[int, ...]:
         """Tokens that end a text."""
+        ...
+
+
+@runtime_checkable
+class PortableModel(Model, Protocol):
+    """A model that can find its weights at another place, without the task's data."""
+
+    def source_at(
+        self, place: str, blueprint: Blueprint, fitted: Path | None, workplace: Workplace
+    ) -> ModelSource:
+        """The source of a blueprint whose base lies at `place`; what was fitted to the run's data is in the file `fitted`."""
         ...
 
 

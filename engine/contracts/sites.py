@@ -61,6 +61,8 @@ class ModelSource:
     files: tuple[Path, ...]
     sha256: str
     """Hash of the weight files' bytes, in order."""
+    fitted: tuple[str, ...] = ()
+    """Weights that do not come with the base: they were fitted to the run's own data, as a classifier's head is."""
     build: Callable[[Blueprint, Any], Any] | None = None
     """`build(blueprint, dtype)` makes the torch module, its weights loaded, for architectures a backend does not know by
     itself. Its parameters have the blueprint's names, and its configuration is the blueprint's, which may have been cut to

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import attrs
 import tomli
+from numpy.typing import NDArray
 
 from ..contracts import Batch, Outcome, Training, Update
 from ..errors import RunError, UsageError
@@ -20,6 +21,7 @@ from .updates import (
     read_outcomes,
     read_rollouts,
     read_updates,
+    read_values,
     write_outcomes,
     write_rollouts,
     write_training,
@@ -139,6 +141,11 @@ class RunDirectory:
         """The updates a round trained."""
         name = f"updates/{round:04d}.safetensors"
         return read_updates(self.path / name, self.records[round].files[name])
+
+    def values(self, round: int) -> dict[str, NDArray[Any]]:  # noqa: A002
+        """The numbers a round trained."""
+        name = f"updates/{round:04d}.safetensors"
+        return read_values(self.path / name, self.records[round].files[name])
 
     def outcomes(self, round: int) -> dict[str, Outcome]:  # noqa: A002
         """Per-example outcomes after a round."""

@@ -58,6 +58,12 @@ def read_updates(path: Path, sha256: str) -> dict[str, Update]:
     return {site: _update(parts) for site, parts in sites.items()}
 
 
+def read_values(path: Path, sha256: str) -> Arrays:
+    """The numbers that a round trained, by group of tied sites, or by site and factor; those of dense updates are the updates."""
+    found = read_arrays(path, sha256).items()
+    return {name.removeprefix("values/"): value for name, value in found if name.startswith("values/")}
+
+
 def _update(parts: Mapping[str, NDArray[Any]]) -> Update:
     if "delta" in parts:
         return DenseUpdate(delta=parts["delta"])

@@ -156,6 +156,14 @@ def load(path: Path, settings: Sequence[str] = ()) -> Document:
     return document
 
 
+def from_settings(settings: Sequence[str]) -> Document:
+    """`key=value` settings by themselves, such as those of an exporter on the command line."""
+    document = Document({}, {}, Source("--set", "", Path.cwd()))
+    for setting in settings:
+        document = overlay(document, _setting(setting))
+    return document
+
+
 def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
     document = parse(Source(_short(path), read_text(path), path.resolve().parent))
     extends = document.tree.pop("extends", None)

@@ -53,7 +53,17 @@ class HfCausalLm(HfModel):
 
     def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
         """The weights where they lie, or their converted copy in the cache. Nothing is random."""
-        blueprint, folder = self.blueprint(splits), self.folder(weights=True)
+        return self._source(self.blueprint(splits), workplace)
+
+    def source_at(
+        self, place: str, blueprint: Blueprint, fitted: Path | None, workplace: Workplace
+    ) -> ModelSource:
+        """The weights in another folder, in a GGUF file, or on the hub."""
+        del fitted
+        return self.moved(place)._source(blueprint, workplace)  # noqa: SLF001 - another of the same class
+
+    def _source(self, blueprint: Blueprint, workplace: Workplace) -> ModelSource:
+        folder = self.folder(weights=True)
         from ._hf.weights import layout, weight_files  # noqa: PLC0415
 
         config = folder.config()

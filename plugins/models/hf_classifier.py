@@ -17,6 +17,8 @@ from ...engine.record.hashes import files_sha256
 from ...engine.workplace import Workplace
 from ._hf.model import HfModel
 
+HEAD = ("head.weight", "head.bias")
+
 
 @attrs.frozen(kw_only=True)
 class HfClassifier(HfModel):
@@ -61,14 +63,10 @@ class HfClassifier(HfModel):
 
     def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
         """The encoder's weights where they lie (or converted), and the head's from the cache, fitted if it is not there."""
-        blueprint, folder = self.blueprint(splits), self.folder(weights=True)
+        blueprint = self.blueprint(splits)
         from ._hf.probe import probe  # noqa: PLC0415
-        from ._hf.weights import layout, weight_files  # noqa: PLC0415
 
-        config = folder.config()
-        own = layout(folder, config, "encoder").own_files
-        files = weight_files(folder, config, "encoder", own, workplace)
-        encoder = Build(folder=files[0].parent, head=None, layers=blueprint.config["hf"]["num_hidden_layers"])
+        files, encoder = self._encoder(blueprint, workplace)
         head = probe(
             encoder,
             blueprint,
@@ -77,18 +75,43 @@ class HfClassifier(HfModel):
             strength=self.head_c,
             workplace=workplace,
         )
-        files = (*files, head.path)
-        return ModelSource(
-            blueprint=blueprint,
-            files=files,
-            sha256=files_sha256(files, workplace.cache),
-            build=attrs.evolve(encoder, head=head.path),
-        )
+        return _with_head(blueprint, files, encoder, head.path, workplace)
+
+    def source_at(
+        self, place: str, blueprint: Blueprint, fitted: Path | None, workplace: Workplace
+    ) -> ModelSource:
+        """The encoder's weights in another folder or on the hub, under a head that was fitted before."""
+        if fitted is None:
+            raise UsageError("model hf-classifier: the head that was fitted to the run's data is missing")
+        files, encoder = self.moved(place)._encoder(blueprint, workplace)  # noqa: SLF001 - another of the same class
+        return _with_head(blueprint, files, encoder, fitted, workplace)
+
+    def _encoder(self, blueprint: Blueprint, workplace: Workplace) -> tuple[tuple[Path, ...], Build]:
+        folder = self.folder(weights=True)
+        from ._hf.weights import layout, weight_files  # noqa: PLC0415
+
+        config = folder.config()
+        own = layout(folder, config, "encoder").own_files
+        files = weight_files(folder, config, "encoder", own, workplace)
+        layers = blueprint.config["hf"]["num_hidden_layers"]
+        return files, Build(folder=files[0].parent, head=None, layers=layers)
 
     def encode(self, examples: Examples) -> Examples:
         """Texts, or pairs of them, as tokens."""
         _check_inputs(examples)
         return attrs.evolve(examples, inputs=self.reader().texts(examples.inputs))
+
+
+def _with_head(
+    blueprint: Blueprint, files: tuple[Path, ...], encoder: Build, head: Path, workplace: Workplace
+) -> ModelSource:
+    return ModelSource(
+        blueprint=blueprint,
+        files=(*files, head),
+        sha256=files_sha256((*files, head), workplace.cache),
+        fitted=HEAD,
+        build=attrs.evolve(encoder, head=head),
+    )
 
 
 @attrs.frozen(kw_only=True)

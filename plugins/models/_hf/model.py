@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 import numpy as np
@@ -34,6 +35,15 @@ class HfModel:
         from .folder import open_folder  # noqa: PLC0415 - below are seconds of imports
 
         return open_folder(str(self.path), self.revision, self.gguf, weights=weights)
+
+    def moved(self, place: str) -> Self:
+        """The same model at another place: a folder, a GGUF file, or a Hugging Face id."""
+        path = Path(place).expanduser()
+        if path.is_file() and path.suffix == ".gguf":
+            return attrs.evolve(self, path=ModelPath(str(path.resolve().parent)), gguf=path.name, revision="")
+        if path.is_dir():
+            return attrs.evolve(self, path=ModelPath(str(path.resolve())), revision="")
+        return attrs.evolve(self, path=ModelPath(place))
 
     def decode(self, tokens: NDArray[np.int32]) -> str:
         """The text of tokens, special ones left out."""

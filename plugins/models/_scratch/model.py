@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ....engine.contracts import Tokens
+from ....engine.contracts import Blueprint, ModelSource, PortableModel, Tokens
 from ....engine.options import option, positive, whole
 from ....engine.record.atomic import write_arrays, write_text
 from ....engine.record.cache import arrays_sha256, key_of
@@ -70,6 +70,13 @@ class ScratchModel:
     def end_tokens(self) -> tuple[int, ...]:
         """The tokens that end a text."""
         return self.at(self.skeleton()).end_tokens
+
+    def source_at(
+        self, place: str, blueprint: Blueprint, fitted: Path | None, workplace: Workplace
+    ) -> ModelSource:
+        """The weights in a folder, such as an export of no rounds."""
+        found: PortableModel = self.at(Path(place))  # pyright: ignore[reportAssignmentType] - both kinds are
+        return found.source_at(place, blueprint, fitted, workplace)
 
     def skeleton(self) -> Path:
         """The folder without weights: enough for a blueprint and for tokens."""

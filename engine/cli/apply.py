@@ -1,0 +1,127 @@
+"""`boostlora apply`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from .common import json_option, plugin_option, quiet_option
+from .ensembles import choice_of, choice_options, progress, size_text
+
+
+@click.command("apply")
+@click.argument("base")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where to; default: NAME-merged here. Never overwritten."
+)
+@choice_options
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the form that is written, such as dtype=float32.",
+)
+@click.option("--backend", metavar="NAME", help="Compute with another backend than the run's.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0.0),
+    default=1e-3,
+    show_default=True,
+    help="How far rebuilt updates may depart from the run's, as a share of their norm.",
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Made-up inputs whose logits are compared with what was written; 0: none.",
+)
+@plugin_option
+@json_option
+@quiet_option
+def command(
+    base: str,
+    file: Path,
+    out: Path | None,
+    rounds: str,
+    drop: tuple[str, ...],
+    weights: tuple[str, ...],
+    settings: tuple[str, ...],
+    backend: str | None,
+    tolerance: float,
+    examples: int,
+    plugin_files: tuple[Path, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Rebuild the merged model of a boost FILE on its BASE: a folder, a safetensors or GGUF file, or a Hugging Face id.
+
+    The base is held to the hash in the file, and rebuilt updates to the run's. On the machine and versions of the run the
+    merged weights are the run's bit for bit; elsewhere within the tolerance. Without options, the rounds are those that the file
+    was made for.
+
+    Exit codes: 0 written, 2 another base, 3 a damaged file, 4 the rounds come out otherwise here; then nothing is written.
+    """
+    from ..ensemble.applying import FileOrigin
+    from ..ensemble.ensemble import Ensemble
+    from ..ensemble.exporting import export
+    from ..ensemble.packing import merged_sha256
+    from ..spec.document import from_settings
+    from ..workplace import Workplace
+    from .common import load_registry
+    from .execution import plain_warnings
+    from .interrupts import interruptible
+
+    registry = load_registry(plugin_files)
+    with (
+        interruptible(lambda: "nothing was written"),
+        plain_warnings(),
+        progress(shown=not (quiet or as_json)) as report,
+    ):
+        origin = FileOrigin.of(
+            file,
+            base,
+            registry,
+            Workplace(report=report),
+            backend={"use": backend} if backend else None,
+            tolerance=tolerance,
+        )
+        ensemble, given = Ensemble(origin), origin.file.merged.weights
+        own = rounds == "all" and not drop and not weights
+        choice = ensemble.choose(dict(given)) if own else choice_of(ensemble, rounds, drop, weights)
+        exportable = ensemble.exportable(choice)
+        exact = dict(choice.weights) == dict(given) and merged_sha256(exportable) == origin.file.merged.sha256
+        form = "hf" if origin.source.blueprint.architecture.partition("/")[2] else "safetensors"
+        shown = examples if origin.can_open else 0
+        place = out or Path(f"{origin.file.name}-merged")
+        done = export(ensemble, form, place, choice, from_settings(settings), examples=shown)
+    facts: dict[str, Any] = {**attrs.asdict(done), "path": str(done.path), "bit_identical": exact}
+    facts |= {"departure": origin.rebuilt.departure, "allowed": origin.rebuilt.allowed}
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    elif quiet:
+        click.echo(done.path)
+    else:
+        _tell(done, exact=exact, own=own, departure=origin.rebuilt.departure)
+
+
+def _tell(done: Any, *, exact: bool, own: bool, departure: float) -> None:
+    from .export import compared_text
+
+    click.echo(f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}")
+    if exact:
+        click.echo("bit for bit the merged weights of the run")
+    elif own:
+        click.echo(f"not bit for bit the run's: rebuilt updates depart by {departure:.2g} of their norm")
+    else:
+        click.echo(f"the updates of the run, up to {departure:.2g} of their norm")
+    click.echo(compared_text(done.compared))
+    click.echo("")
+    click.echo(done.usage.rstrip())

@@ -1,0 +1,104 @@
+"""What commands about ensembles share: which rounds, of which run or boost file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..ensemble.choice import Choice
+    from ..ensemble.ensemble import Ensemble
+    from ..workplace import Report
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ROUNDS = "Which rounds: 7 (the first seven), 1..7, 3.., 1..3,5, all, best (on validation), 0 (the base)."
+
+
+def choice_options(function: F) -> F:
+    """`--rounds`, `--drop` and `--weight`."""
+    options = (
+        click.option("--rounds", default="all", show_default=True, metavar="ROUNDS", help=ROUNDS),
+        click.option(
+            "--drop", multiple=True, metavar="N[,N]", help="Leave rounds out; may be given several times."
+        ),
+        click.option(
+            "--weight",
+            "weights",
+            multiple=True,
+            metavar="N=FACTOR",
+            help="Merge round N with FACTOR times its scale; may be given several times.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def choice_of(ensemble: Ensemble, rounds: str, drop: tuple[str, ...], weights: tuple[str, ...]) -> Choice:
+    """The rounds that the options describe. Raises `UsageError` for what describes none."""
+    left_out = [_whole(part, "--drop") for text in drop for part in text.split(",")]
+    return ensemble.choose(rounds, drop=left_out, weights=dict(_weight(text) for text in weights))
+
+
+def _whole(text: str, option: str) -> int:
+    if not text.strip().isdecimal():
+        raise UsageError(f'{option}: "{text}" is no number of a round')
+    return int(text)
+
+
+def _weight(text: str) -> tuple[int, float]:
+    number, _, factor = text.partition("=")
+    try:
+        return int(number), float(factor)
+    except ValueError:
+        raise UsageError(f'--weight: "{text}" is not of the form N=FACTOR, such as 5=0.5') from None
+
+
+@contextmanager
+def progress(*, shown: bool) -> Generator[Report]:
+    """A line of progress while inside, where somebody looks."""
+    from ..workplace import silent
+    from .display import Live
+
+    if not shown:
+        yield silent
+        return
+    with Live().showing() as report:
+        yield report
+
+
+def open_ensemble(
+    what: str, runs_folder: Path, base: str | None, plugin_files: tuple[Path, ...], report: Report
+) -> Ensemble:
+    """A run by folder, name or hash; with `base`, a boost file. Raises `UsageError` where neither is meant."""
+    from ..ensemble.ensemble import Ensemble
+    from ..workplace import Workplace
+    from .places import one_run
+
+    workplace = Workplace(report=report)
+    if Path(what).is_file():
+        if base is None:
+            raise UsageError(
+                f"{what}: a boost file needs its base: --base FOLDER, a file, or a Hugging Face id"
+            )
+        return Ensemble.load(what, base, plugins=plugin_files, workplace=workplace)
+    if base is not None:
+        raise UsageError("--base is for boost files; a run knows its base")
+    return Ensemble.open(one_run(what, runs_folder), plugins=plugin_files, workplace=workplace)
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them."""
+    value = float(size)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.3g} {unit}"
+        value /= 1000
+    raise AssertionError

@@ -1,0 +1,164 @@
+"""`boostlora export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from ..errors import UsageError
+from .common import json_option, plugin_option, quiet_option, runs_option
+from .ensembles import choice_of, choice_options, open_ensemble, progress, size_text
+
+if TYPE_CHECKING:
+    from ..ensemble.exporting import Compared, Exported
+    from ..ensemble.packing import Packed
+
+BOOST = "boost"
+
+
+@click.command("export")
+@click.argument("what", metavar="RUN|FILE")
+@click.option(
+    "--to",
+    required=True,
+    metavar="FORM",
+    help="hf, safetensors, peft-lora, peft-tinylora, gguf, or boost; see: boostlora plugins exporter",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where to; default: NAME-FORM here. Never overwritten."
+)
+@choice_options
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the form, such as dtype=float32.",
+)
+@click.option(
+    "--with-factors",
+    is_flag=True,
+    help="boost: keep the updates too, so that no SVD is needed to apply them.",
+)
+@click.option(
+    "--base",
+    metavar="PLACE",
+    help="The base, where a boost file is exported: a folder, a file, a Hugging Face id.",
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(min=0),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Test examples whose logits are compared; 0: none.",
+)
+@plugin_option
+@runs_option
+@json_option
+@quiet_option
+def command(
+    what: str,
+    to: str,
+    out: Path | None,
+    rounds: str,
+    drop: tuple[str, ...],
+    weights: tuple[str, ...],
+    settings: tuple[str, ...],
+    with_factors: bool,
+    base: str | None,
+    examples: int,
+    plugin_files: tuple[Path, ...],
+    runs_folder: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write the model of RUN for other libraries, with a model card; read it back as they do, and compare.
+
+    RUN is a run's folder, its name, or the beginning of its hash; or a boost FILE, with --base. An export gets its name only after
+    its logits were found to be those of the evaluated model.
+
+    \b
+    boostlora export quickstart --to safetensors
+    boostlora export reviews --to hf --rounds best
+    boostlora export sums --to peft-lora --set per_round=true
+    boostlora export sums --to boost --out sums.boost.safetensors
+
+    Exit codes: 0 written, 2 this form cannot hold it, 4 what was written computes something else, and was not kept.
+    """  # noqa: D301 - click reads the backspace
+    from .execution import plain_warnings
+    from .interrupts import interruptible
+
+    if with_factors and to != BOOST:
+        raise UsageError("--with-factors is for --to boost; other forms hold the updates anyway")
+    with (
+        interruptible(lambda: "nothing was kept"),
+        plain_warnings(),
+        progress(shown=not (quiet or as_json)) as report,
+    ):
+        ensemble = open_ensemble(what, runs_folder, base, plugin_files, report)
+        choice = choice_of(ensemble, rounds, drop, weights)
+        if to == BOOST:
+            _refuse_options(settings)
+            from ..ensemble.boost_file import SUFFIX
+            from ..ensemble.packing import pack
+
+            place = out or Path(f"{ensemble.spec.head.name}{SUFFIX}")
+            done: Packed | Exported = pack(ensemble, place, choice, with_factors=with_factors)
+        else:
+            from ..ensemble.exporting import export
+            from ..spec.document import from_settings
+
+            place = out or Path(f"{ensemble.spec.head.name}-{to}")
+            done = export(ensemble, to, place, choice, from_settings(settings), examples=examples)
+    if as_json:
+        click.echo(json.dumps(_as_json(done), indent=2))
+    elif quiet:
+        click.echo(done.path)
+    else:
+        for line in _told(done):
+            click.echo(line)
+
+
+def _refuse_options(settings: tuple[str, ...]) -> None:
+    if settings:
+        raise UsageError(f"--set {settings[0]}: the form boost has no options; see --with-factors")
+
+
+def _as_json(done: Packed | Exported) -> dict[str, Any]:
+    return {**attrs.asdict(done), "path": str(done.path)}
+
+
+def _told(done: Any) -> list[str]:
+    """What was written, for people."""
+    from ..ensemble.packing import Packed
+
+    if isinstance(done, Packed):
+        what = f"rounds {done.rounds}, {done.numbers:,} trained numbers"
+        lines = [
+            f"{done.path}: {size_text(done.size)}; {what}; a merged model has {size_text(done.merged_size)}"
+        ]
+        reasons = dict.fromkeys(done.factors.values())
+        lines += [
+            f"with the factors of rounds {', '.join(str(n) for n, r in done.factors.items() if r == reason)}: {reason}"
+            for reason in reasons
+        ]
+        return [*lines, f"merge it with: boostlora apply BASE {done.path}"]
+    lines = [f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}"]
+    lines.append(compared_text(done.compared))
+    return [*lines, "", *done.usage.rstrip().splitlines()]
+
+
+def compared_text(compared: Compared | None) -> str:
+    """How an export was compared, in a line."""
+    if compared is None:
+        return "not compared with the evaluated model (--examples 0)"
+    return (
+        f"read back and compared: {compared.rows} logits of {compared.examples} examples, largest departure "
+        f"{compared.largest:.2g} of {compared.allowed:.2g} allowed ({compared.precision}); "
+        f"{100 * compared.agreement:.3g} % of the likeliest answers the same"
+    )

@@ -1,0 +1,245 @@
+"""The ensemble for notebooks and services: predict, evaluate and export with any selection of rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import (
+    BoostedModel,
+    Exportable,
+    GenerationRequest,
+    Metrics,
+    ModularModel,
+    Outcome,
+    Predictions,
+    Sampling,
+    Update,
+)
+from ..errors import UsageError, blame
+from ..judging import metrics_of
+from ..record.rounds import RoundRecord
+from ..registry import Registry
+from ..spec import Spec
+from ..workplace import Workplace
+from .choice import Choice, Rounds, choose
+from .inputs import Inputs, as_examples, prompts_of
+from .opening import Origin, RunOrigin
+
+if TYPE_CHECKING:
+    from .exporting import Exported
+
+SPLITS = ("train", "validation", "test")
+
+
+class Ensemble:
+    """A base model and the rounds that boosted it. Any selection of rounds is a model.
+
+    ```python
+    ensemble = Ensemble.open("runs/quickstart/4d8bf4a2608e")
+    ensemble.evaluate("test", rounds=7)  # after seven rounds: what is on disk
+    ensemble.predict(rows, rounds="1..7,9")  # without the eighth
+    ensemble.model(rounds="best")  # a plain torch module, merged
+    ```
+
+    `rounds` is a number (the first so many; 0: the base), a string such as `"1..7,9"`, `"all"`, `"best"`, numbers of
+    rounds, or a mapping of rounds to factors of their scales; see `choice.Rounds`. Nothing is loaded before it is needed.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._assembled: Choice | None = None
+
+    @classmethod
+    def open(
+        cls,
+        run: str | Path,
+        *,
+        plugins: Sequence[str | Path] = (),
+        workplace: Workplace | None = None,
+    ) -> Ensemble:
+        """The ensemble of a run's folder. Raises `UsageError` for a folder that is none, `RunError` for a damaged one."""
+        registry = Registry.load(tuple(Path(file) for file in plugins))
+        return cls(RunOrigin(Path(run), registry, workplace or Workplace()))
+
+    @classmethod
+    def load(
+        cls,
+        file: str | Path,
+        base: str | Path,
+        *,
+        plugins: Sequence[str | Path] = (),
+        workplace: Workplace | None = None,
+    ) -> Ensemble:
+        """The ensemble of a boost file on its base: a folder, a file, or a Hugging Face id. Raises `UsageError` for another base."""
+        from .applying import FileOrigin  # noqa: PLC0415 - not needed for runs
+
+        registry = Registry.load(tuple(Path(f) for f in plugins))
+        return cls(FileOrigin.of(Path(file), str(base), registry, workplace or Workplace()))
+
+    # -- What it is
+
+    @property
+    def spec(self) -> Spec:
+        """The run's spec."""
+        return self._origin.spec
+
+    @property
+    def records(self) -> Sequence[RoundRecord]:
+        """What every round did, the base first."""
+        return self._origin.records
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+        return self._origin
+
+    def __len__(self) -> int:
+        """Rounds, the base not counted."""
+        return max(0, len(self.records) - 1)
+
+    @property
+    def best(self) -> int:
+        """The round that is best on validation, by the metric of the spec's `[stop]`."""
+        return self._origin.best
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty where the answer is a text."""
+        return self._origin.classes
+
+    def choose(
+        self, rounds: Rounds = None, *, drop: Sequence[int] = (), weights: Mapping[int, float] | None = None
+    ) -> Choice:
+        """The rounds that a user describes. Raises `UsageError` for rounds that there are not."""
+        return choose(rounds, len(self), best=self.best, drop=drop, weights=weights)
+
+    # -- Answers
+
+    def predict(self, inputs: Inputs, rounds: Rounds | Choice = None) -> Predictions:
+        """Class and loss of every example; of inputs without labels the loss says nothing."""
+        return self._at(rounds).predict(self._examples(inputs))
+
+    def logits(self, inputs: Inputs, rounds: Rounds | Choice = None) -> NDArray[np.float64]:
+        """Logits `(n, classes)`; of completions, a row for every token to be predicted, in order."""
+        return self._at(rounds).logits(self._examples(inputs))
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        rounds: Rounds | Choice = None,
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """What the model writes after every prompt; at temperature 0 the likeliest token each time."""
+        reader, model = self.spec["model"], self._at(rounds)
+        draws = np.random.default_rng(seed).random((len(prompts), max_new_tokens)) if temperature else None
+        request = GenerationRequest(
+            max_new_tokens=max_new_tokens,
+            end_tokens=reader.end_tokens,
+            sampling=Sampling(temperature=temperature) if temperature else None,
+            draws=draws,
+        )
+        return [reader.decode(w.tokens) for w in model.generate(prompts_of(prompts, self.spec), request)]
+
+    def model(self, rounds: Rounds | Choice = None) -> Any:
+        """The plain torch module with the rounds merged: the base's classes, names and shapes. Raises `UsageError` without torch."""
+        model = self._at(rounds)
+        if not isinstance(model, ModularModel):
+            raise UsageError(
+                f"backend {self.spec.slots['backend'].use} has no torch module to give; open a run of the torch backend, or "
+                "export it"
+            )
+        return model.module()
+
+    # -- Metrics
+
+    def outcome(
+        self, split: str = "test", rounds: Rounds | Choice = None, *, recompute: bool = False
+    ) -> Outcome:
+        """Per-example outcomes on one of the run's splits: from disk where the run had that very model, else computed."""
+        choice = self._choice(rounds)
+        _check_split(split)
+        if choice.prefix is not None and not recompute and isinstance(self._origin, RunOrigin):
+            return self._origin.directory.outcomes(self._recorded(choice.prefix))[split]
+        self._at(choice)
+        return self._origin.experiment.evaluate(split)
+
+    def evaluate(
+        self, split: str = "test", rounds: Rounds | Choice = None, *, recompute: bool = False
+    ) -> Metrics:
+        """Accuracy, loss and the task's own measures on one of the run's splits."""
+        return metrics_of(self.outcome(split, rounds, recompute=recompute))
+
+    def staged(self, split: str = "test") -> list[Metrics]:
+        """Metrics after 0, 1, 2, … rounds, as they are on disk."""
+        return [getattr(record, split) for record in self.records]
+
+    # -- Files
+
+    def exportable(self, rounds: Rounds | Choice = None) -> Exportable:
+        """What exporters are given."""
+        choice, origin = self._choice(rounds), self._origin
+        kept = [r for n, r in origin.merged.items() if n in choice.weights]
+        return Exportable(
+            name=self.spec.head.name,
+            model=self.spec["model"],
+            source=origin.source,
+            sites=origin.sites,
+            rounds=tuple(attrs.evolve(r, scale=r.scale * choice.weights[r.number]) for r in kept),
+            store=origin.store,
+            workplace=origin.workplace,
+        )
+
+    def export(self, to: str, place: str | Path, rounds: Rounds | Choice = None, **options: Any) -> Exported:
+        """Write it in another library's form, read it back as that library does, and compare. See `exporting.export`."""
+        from .exporting import export  # noqa: PLC0415
+
+        return export(self, to, Path(place), self._choice(rounds), options)
+
+    def save(self, file: str | Path, rounds: Rounds | Choice = None, *, with_factors: bool = False) -> Path:
+        """Write a boost file: the numbers trained and how to make updates of them. See `packing.pack`."""
+        from .packing import pack  # noqa: PLC0415
+
+        return pack(self, Path(file), self._choice(rounds), with_factors=with_factors).path
+
+    # -- Inside
+
+    def _choice(self, rounds: Rounds | Choice) -> Choice:
+        return rounds if isinstance(rounds, Choice) else self.choose(rounds)
+
+    def _recorded(self, prefix: int) -> int:
+        return self.records[prefix].round
+
+    def _examples(self, inputs: Inputs) -> Any:
+        return as_examples(inputs, self.spec, self._origin.source.blueprint.architecture)
+
+    def _at(self, rounds: Rounds | Choice) -> BoostedModel:
+        """The model with these rounds in it."""
+        choice, model = self._choice(rounds), self._model
+        if choice != self._assembled:
+            with blame("backend", self.spec.slots["backend"].use):
+                model.assemble(self._chosen(choice))
+            self._assembled = choice
+        return model
+
+    def _chosen(self, choice: Choice) -> list[tuple[Mapping[str, Update], float]]:
+        merged = self._origin.merged
+        return [(r.updates, r.scale * choice.weights[n]) for n, r in merged.items() if n in choice.weights]
+
+    @cached_property
+    def _model(self) -> BoostedModel:
+        return self._origin.open()
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise UsageError(f'no split "{split}"; there are: {", ".join(SPLITS)}')

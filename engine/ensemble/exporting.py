@@ -1,0 +1,208 @@
+"""Exports: written beside their place, read back as another library reads them, compared, and only then given their name."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import Examples, Exportable, Exporter, ModelSource
+from ..errors import BoostLoraError, DepartedError, RunError, UsageError, blame
+from ..record.hashes import folder_files
+from ..registry import SERVICES, Registry
+from ..spec.document import Document, from_settings
+from ..spec.faults import Fault, SpecError, did_you_mean, listed
+from ..spec.resolve import service
+from .choice import Choice
+from .opening import Origin
+from .probing import probes
+
+if TYPE_CHECKING:
+    from .ensemble import Ensemble
+
+UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""Unit roundoff: the largest relative error of rounding a number to the dtype."""
+ROUNDINGS = 64
+"""Unit roundoffs of the largest logit by which an export's logits may depart. Weights are rounded once where they are written, and the
+errors of as many layers add up; adapters add their product in another order than a merge does."""
+EXAMPLES = 16
+README = "README.md"
+
+
+@attrs.frozen(kw_only=True)
+class Compared:
+    """Logits of an export, as its own library loads it, against those of the evaluated model."""
+
+    examples: int
+    rows: int
+    """Rows of logits: one an example, or one a token to be predicted."""
+    largest: float
+    """`max |c - y|`."""
+    allowed: float
+    """`ROUNDINGS u max |y|`, u being that of the coarser dtype: the export's, or the backend's."""
+    precision: str
+    agreement: float
+    """Share of rows with the same largest logit."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it computes what was evaluated."""
+        return self.largest <= self.allowed
+
+
+@attrs.frozen(kw_only=True)
+class Exported:
+    """A finished export."""
+
+    to: str
+    path: Path
+    rounds: str
+    size: int
+    """Bytes of all files."""
+    compared: Compared | None
+    """None where nothing was compared, as nobody wished it."""
+    usage: str
+
+
+def export(
+    ensemble: Ensemble,
+    to: str,
+    place: Path,
+    choice: Choice,
+    options: Mapping[str, Any] | Document,
+    *,
+    examples: int = EXAMPLES,
+) -> Exported:
+    """Export an ensemble into the new folder `place`.
+
+    `examples` of the test split are compared; 0: none, which is for models that are too large to be opened here. Raises `UsageError` before any work where the form cannot hold it or the place is taken, and `DepartedError` where what was
+    written does not compute what was evaluated.
+    """
+    exporter = make_exporter(to, options, ensemble.origin.registry)
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise UsageError(f"{place}: is there already, and is not overwritten; choose another place (--out)")
+    exportable = ensemble.exportable(choice)
+    with blame("exporter", to):
+        exporter.check(exportable)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.making-"))
+    try:
+        with blame("exporter", to):
+            exporter.write(exportable, making)
+        asked = _examples(ensemble, examples) if examples else None
+        compared = (
+            None
+            if asked is None
+            else compare(
+                ensemble, exporter, to, exportable=exportable, folder=making, choice=choice, asked=asked
+            )
+        )
+        usage = exporter.usage(exportable, place.name)
+        from .card import write_card  # noqa: PLC0415 - needs jinja2
+
+        write_card(ensemble, choice, making / README, to=to, place=place.name, usage=usage, compared=compared)
+        making.chmod(0o755)  # mkdtemp makes folders for their owner alone
+        if place.exists():
+            place.rmdir()  # it is empty
+        making.rename(place)
+    except OSError as error:
+        raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    size = sum(path.stat().st_size for path in folder_files(place).values())
+    return Exported(to=to, path=place, rounds=choice.describe(), size=size, compared=compared, usage=usage)
+
+
+def make_exporter(to: str, options: Mapping[str, Any] | Document, registry: Registry) -> Exporter:
+    """The exporter of a name, with its options read strictly. Raises `UsageError` or `SpecError`."""
+    entries = registry.entries("exporter")
+    if to not in entries:
+        hint = did_you_mean(to, list(entries))
+        raise UsageError(f'no exporter "{to}"; there are: {listed(entries)}' + (f"; {hint}" if hint else ""))
+    document = (
+        options if isinstance(options, Document) else attrs.evolve(from_settings(()), tree=dict(options))
+    )
+    faults = list[Fault]()
+    kind = SERVICES["exporter"]
+    made = service(kind, to, document.tree, path=(), document=document, registry=registry, faults=faults)
+    if faults:
+        raise SpecError(faults)
+    return made
+
+
+def compare(
+    ensemble: Ensemble,
+    exporter: Exporter,
+    to: str,
+    *,
+    exportable: Exportable,
+    folder: Path,
+    choice: Choice,
+    asked: Examples,
+) -> Compared:
+    """Hold what is in `folder` against the evaluated model. Raises `DepartedError` where it departs."""
+    origin, report = ensemble.origin, ensemble.origin.workplace.report
+    report("comparing", 0, 0)
+    evaluated = ensemble.logits(asked, choice)
+    with blame("exporter", to):
+        source, precision = exporter.reload(exportable, folder), exporter.precision(exportable)
+    backend = _backend_for(origin, source)
+    coarser = max((precision, getattr(backend, "dtype", "float32")), key=lambda name: UNIT[name])
+    try:
+        reloaded = backend.open(source, (), report).logits(asked)
+    except BoostLoraError:
+        raise
+    except Exception as error:
+        raise DepartedError(
+            f"{to}: what was written cannot be read back: {type(error).__name__}: {error}"
+        ) from error
+    found = _compared(evaluated, reloaded, len(asked), coarser)
+    if not found.passed:
+        raise DepartedError(
+            f"{to}: what was written does not compute what was evaluated: logits depart by {found.largest:.2g}, and "
+            f"{found.allowed:.2g} is allowed ({ROUNDINGS} roundings to {coarser} of the largest); nothing was kept"
+        )
+    return found
+
+
+def _examples(ensemble: Ensemble, count: int) -> Examples:
+    """The first examples of the test split, encoded; made-up inputs where the data are not to be had."""
+    try:
+        test = ensemble.origin.experiment.encoded.test
+    except UsageError:
+        return probes(ensemble.origin.source.blueprint, count)
+    return test.take(np.arange(min(count, len(test)), dtype=np.int64))
+
+
+def _backend_for(origin: Origin, source: ModelSource) -> Any:
+    """The run's own backend; torch where a module has to be computed that the run's cannot."""
+    own = origin.spec.slots["backend"]
+    if source.build is None or own.use != "reference":
+        return own.plugin
+    torch = origin.registry.entries("backend")["torch"].cls
+    return torch(dtype=own.plugin.dtype, device="cpu")
+
+
+def _compared(
+    evaluated: NDArray[np.float64], reloaded: NDArray[np.float64], examples: int, precision: str
+) -> Compared:
+    if evaluated.shape != reloaded.shape:
+        raise DepartedError(f"logits of shape {reloaded.shape} were read back, expected {evaluated.shape}")
+    finite = bool(np.isfinite(reloaded).all())
+    largest = float(np.max(np.abs(reloaded - evaluated), initial=0.0)) if finite else float("inf")
+    scale = float(np.max(np.abs(evaluated), initial=0.0))
+    same = evaluated.argmax(axis=-1) == reloaded.argmax(axis=-1)
+    return Compared(
+        examples=examples,
+        rows=len(evaluated),
+        largest=largest,
+        allowed=ROUNDINGS * UNIT[precision] * scale,
+        precision=precision,
+        agreement=float(np.mean(same)) if len(same) else 1.0,
+    )

@@ -1,0 +1,76 @@
+"""What people hand over, rows of numbers and texts, as examples that a backend takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import Examples, Prompts, TextModel, Texts, Tokens
+from ..errors import UsageError, blame
+from ..spec import Spec
+
+Inputs = Examples | NDArray[Any] | Sequence[str] | Sequence[tuple[str, ...]]
+"""Examples of a task; rows `(n, d)`; texts, or pairs of texts, to be classified; pairs of prompt and completion."""
+
+
+def as_examples(inputs: Inputs, spec: Spec, architecture: str) -> Examples:
+    """Inputs, encoded. Raises `UsageError` for what the model does not take."""
+    examples = inputs if isinstance(inputs, Examples) else _examples(inputs, architecture)
+    model, name = spec["model"], spec.slots["model"].use
+    if isinstance(examples.inputs, Tokens) or not isinstance(model, TextModel):
+        return examples
+    with blame("model", name):
+        return model.encode(examples)
+
+
+def _examples(inputs: Any, architecture: str) -> Examples:
+    family = architecture.partition("/")[0]
+    if family == "causal-lm":
+        return _numbered(_prompts(inputs))
+    if family == "classifier":
+        return _numbered(_texts(inputs))
+    rows = np.asarray(inputs, dtype=np.float64)
+    if rows.ndim != 2:
+        raise UsageError(f"the model takes rows of numbers (n, d); the shape of these is {rows.shape}")
+    return _numbered(rows)
+
+
+def _texts(inputs: Any) -> Texts:
+    rows = [(row,) if isinstance(row, str) else tuple(row) for row in _listed(inputs)]
+    if not all(len(row) in {1, 2} and all(isinstance(text, str) for text in row) for row in rows):
+        raise UsageError("the model takes texts, or pairs of texts")
+    return Texts(tuple(cast("list[tuple[str, ...]]", rows)))
+
+
+def _prompts(inputs: Any) -> Prompts:
+    rows = [tuple(row) if not isinstance(row, str) else () for row in _listed(inputs)]
+    if not all(len(row) == 2 and all(isinstance(text, str) for text in row) for row in rows):
+        raise UsageError("the model takes pairs of prompt and completion; to let it write, use generate()")
+    prompts, completions = zip(*rows, strict=True) if rows else ((), ())
+    return Prompts(prompts, completions)
+
+
+def _listed(inputs: Any) -> list[Any]:
+    if isinstance(inputs, str):
+        raise UsageError("one text was given; the model takes a list of them")
+    return list(inputs)
+
+
+def _numbered(content: Any) -> Examples:
+    """Examples without labels: their loss says nothing."""
+    ids = np.arange(len(content), dtype=np.int64)
+    return Examples(ids=ids, inputs=content, labels=np.zeros_like(ids))
+
+
+def prompts_of(texts: Sequence[str], spec: Spec) -> Examples:
+    """Prompts to be continued, encoded. Raises `UsageError` for a model that does not write."""
+    model = spec["model"]
+    if not isinstance(model, TextModel):
+        raise UsageError(f"model {spec.slots['model'].use} writes no texts")
+    # A completion must not be empty; what is written begins where it would.
+    prompts = Prompts(tuple(_listed(texts)), tuple("." for _ in texts))
+    with blame("model", spec.slots["model"].use):
+        return model.encode(_numbered(prompts))
