@@ -17,6 +17,7 @@ from ..workplace import Workplace
 from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
 from .rounds import Played, Player
+from .starting import check_start, inherit
 from .state import End, RunInfo, RunResult
 from .stopping import best_round, reason_to_stop
 from .together import hand_over, require_alike, require_one_way
@@ -30,10 +31,13 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     goes on, to the bit-identical result on the same machine and versions.
     """
     (directory.path / RESULT).unlink(missing_ok=True)  # of a run that failed, and is now tried again
-    experiment, team = open_experiment(prepared, workplace), workplace.team
+    team = workplace.team
+    team.agree(lambda: check_start(prepared, directory))  # before anything that costs
+    experiment = open_experiment(prepared, workplace)
     require_alike(team, {"spec": prepared.spec.sha256, **experiment.hashes})
     files = [str(file.resolve()) for file in registry.files]
     team.agree(lambda: _check_origin(directory, experiment, files))
+    team.agree(lambda: inherit(experiment, directory, workplace.report))
     hand_over(team, directory)
     player = Player(experiment, workplace.report)
     resumed_from = _restore(player, directory)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..record.directory import SPEC, RunDirectory
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
 from .workloads import gpu_option, seconds_by_class, workload_lines
 
@@ -44,6 +45,7 @@ def command(
     Of a study it prints the arms, the cells, and what they will cost; RUNS tells which are there already.
     """
     from ..boosting.experiment import prepare
+    from ..boosting.starting import check_start
     from ..spec.document import find_spec, load
     from ..spec.resolve import load_spec
     from .checking import check_study
@@ -63,6 +65,7 @@ def command(
         return
     loaded = load_spec(spec, load_registry(plugin_files), settings)
     prepared = prepare(loaded)
+    check_start(prepared, _begun(runs_folder / loaded.head.name / loaded.short_hash))
     if resolved:
         click.echo(loaded.dump(), nl=False)
     elif as_json:
@@ -85,6 +88,8 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
     console.print(f"[bold]{spec.head.name}[/bold] · spec {spec.short_hash}: valid")
     for line in describe(spec, plan):
         console.print(line, soft_wrap=True)
+    if spec.start.given:
+        console.print(start_line(spec), markup=False, soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("site", "shape", "directions", "needed", "rounds it can serve"):
         table.add_column(title, justify="left" if title == "site" else "right", overflow="fold")
@@ -103,6 +108,18 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
     console.print(f"on disk: about {size_text(plan.update_bytes)} of updates a round")
     for note in plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _begun(path: Path) -> RunDirectory | None:
+    """The run of the spec, where it has been begun."""
+    return RunDirectory.open(path) if (path / SPEC).is_file() else None
+
+
+def start_line(spec: Any) -> str:
+    """Which rounds a run has from another, and which are left to it."""
+    start = spec.start
+    left = "none" if start.round == spec.rounds else f"{start.round + 1} to {spec.rounds}"
+    return f"goes on from {start}, whose rounds 0 to {start.round} become its own; left to play: {left}"
 
 
 def _rows(sites: Any) -> list[tuple[str, Any]]:

@@ -94,6 +94,8 @@ def _print(
         f"compares {record.split} {record.metric} {model}, {against}{record.confidence:.0%} intervals",
         markup=False,
     )
+    for line in _start_lines(study):
+        console.print(line, markup=False)
     console.print()
     console.print(_arms(study, plans))
     if show_cells or len(study.distinct) <= MOST_CELLS:
@@ -105,6 +107,13 @@ def _print(
         console.print(line, markup=False)
     for note in (*record.notes, *dict.fromkeys(n for plan in plans.values() for n in plan.notes)):
         console.print(f"note: {note}", style="yellow", markup=False)
+
+
+def _start_lines(study: Study) -> list[str]:
+    """Where cells go on from, each place once."""
+    from .check import start_line
+
+    return list(dict.fromkeys(start_line(c.spec) for c in study.distinct.values() if c.spec.start.given))
 
 
 def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Any:

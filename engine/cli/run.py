@@ -28,6 +28,12 @@ from .common import (
 @track_option
 @runs_option
 @click.option(
+    "--from",
+    "start",
+    metavar="RUN[@ROUND]",
+    help="Go on after a round (default: the last) of another run, whose rounds so far become this one's.",
+)
+@click.option(
     "--fresh", is_flag=True, help="Start over; an earlier run of the same spec is set aside, not deleted."
 )
 @json_option
@@ -38,6 +44,7 @@ def command(
     plugin_files: tuple[Path, ...],
     tracked: tuple[str, ...],
     runs_folder: Path,
+    start: str | None,
     fresh: bool,
     as_json: bool,
     quiet: bool,
@@ -47,18 +54,22 @@ def command(
     The run is kept in RUNS/NAME/HASH. A run that is there already is not run again, and one that was interrupted goes on.
     """
     from ..boosting.experiment import prepare
+    from ..boosting.starting import check_start
     from ..spec.resolve import load_spec
     from .crewing import meet
     from .execution import already_done, execute, show_done
+    from .places import start_settings
 
     registry = load_registry(plugin_files)
+    settings = (*settings, *(() if start is None else start_settings(start, runs_folder)))
     loaded = load_spec(spec, registry, with_trackers(settings, tracked))
     path = runs_folder / loaded.head.name / loaded.short_hash
     team = meet(loaded)
 
     def look() -> Any:
+        if path.exists() if fresh else loaded.start.given and not path.exists():
+            check_start(prepare(loaded))  # what cannot run must not cost what is there, nor leave anything
         if fresh and path.exists():
-            prepare(loaded)  # what cannot run must not cost what is there
             _set_aside(path)
         return already_done(path)
 

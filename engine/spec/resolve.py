@@ -14,9 +14,10 @@ from ..sites import SiteChoice
 from .document import Document, find_spec, load
 from .faults import Fault, SpecError, did_you_mean, listed
 from .spec import Head, Slot, Spec, StopRules
+from .start import Start, settled
 from .structure import show, structure_table
 
-TABLES = {"sites": SiteChoice, "stop": StopRules}
+TABLES = {"sites": SiteChoice, "stop": StopRules, "start": Start}
 MAX_FAULTS = 1000
 
 
@@ -55,7 +56,9 @@ def resolve(document: Document, registry: Registry, default_name: str = "run") -
     head_keys = {key: tree[key] for key in fields if key in tree}
     head = structure_table(Head, {"name": default_name} | head_keys, (), document, faults)
     tables = {name: _table(cls, name, document, faults) for name, cls in TABLES.items()}
-    slots = {slot: _slot(kind, document, registry, faults) for slot, kind in KINDS.items()}
+    if (start := tables["start"]) is not None:
+        tables["start"] = settled(start, None if head is None else head.rounds, document, faults)
+    slots = {slot: plugin_of(kind, document, registry, faults) for slot, kind in KINDS.items()}
     trackers = _trackers(document, registry, faults)
     if faults:
         raise SpecError(faults)
@@ -76,7 +79,8 @@ def _table(cls: type[Any], name: str, document: Document, faults: list[Fault]) -
     return None if table is None else structure_table(cls, table, (name,), document, faults)
 
 
-def _slot(kind: Kind, document: Document, registry: Registry, faults: list[Fault]) -> Slot | None:
+def plugin_of(kind: Kind, document: Document, registry: Registry, faults: list[Fault]) -> Slot | None:
+    """The plugin in a slot with its options; None, with the faults added, where there are any."""
     table = _as_table(kind.slot, document, faults)
     if table is None:
         return None

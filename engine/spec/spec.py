@@ -16,6 +16,7 @@ from ..record.hashes import file_sha256_cached, folder_sha256
 from ..registry.kinds import KINDS
 from ..sites import SiteChoice
 from ..workplace import default_cache
+from .start import Start
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SILENT = frozenset({"name", "description", "trackers"})
@@ -66,6 +67,8 @@ class Spec:
     slots: Mapping[str, Slot]
     trackers: Mapping[str, Any] = attrs.field(factory=dict)
     """Tracker plugins by name, one for each table `[trackers.NAME]`; they change no result."""
+    start: Start = attrs.field(factory=Start)
+    """The round of another run that this one goes on from; none, unless `start.given`."""
 
     def __getitem__(self, slot: str) -> Any:
         """The plugin in a slot."""
@@ -84,6 +87,8 @@ class Spec:
             tree[slot] = {"use": used.use, **attrs.asdict(used.plugin)}
         tree["sites"] = attrs.asdict(self.sites)
         tree["stop"] = attrs.asdict(self.stop)
+        if self.start.given:
+            tree["start"] = attrs.asdict(self.start)
         if self.trackers:
             tree["trackers"] = {name: attrs.asdict(tracker) for name, tracker in self.trackers.items()}
         return tree
@@ -97,9 +102,11 @@ class Spec:
         """Hash of the canonical dump, by which a run is found again.
 
         Name, description and trackers are left out, since they change no result; files and folders count by their contents, not by
-        their paths; what lies on a hub counts by its name.
+        their paths, and so does a run to go on from, by the digest of its round; what lies on a hub counts by its name.
         """
         tree = {key: value for key, value in self.as_tree().items() if key not in SILENT}
+        if self.start.given:
+            del tree["start"]["run"]
         for slot, used in self.slots.items():
             tree[slot] |= contents_of(used.plugin)
             tree[slot] |= {"code": used.code} if used.code else {}

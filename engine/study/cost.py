@@ -54,8 +54,9 @@ def cost_of(study: Study, plans: Mapping[tuple[str, str], Plan], keys: Collectio
             continue
         plan, optimizer = plans[cell.record.block, cell.record.arm], cell.spec["optimizer"]
         played = min(cell.spec.rounds, plan.capacity or cell.spec.rounds)
+        played = max(0, played - max(0, cell.spec.start.round))  # rounds that it takes over cost nothing
         seen = played * optimizer.steps * optimizer.batch_size
-        looked_at = (played + 1) * sum(plan.examples.values())
+        looked_at = (played + (not cell.spec.start.given)) * sum(plan.examples.values())
         rounds, steps = rounds + played, steps + played * optimizer.steps
         trained, evaluated = trained + seen, evaluated + looked_at
         disk += played * plan.update_bytes

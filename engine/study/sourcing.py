@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import tomli_w
 
-from ..options import FilePath
+from ..options import FilePath, ModelPath
 from ..registry import KINDS, Registry
 from ..spec.document import Document
 from ..spec.structure import PATHS
@@ -19,6 +19,7 @@ def study_toml(document: Document, registry: Registry, name: str) -> str:
     """The study's document as TOML."""
     tree = {"name": name, **{key: value for key, value in document.tree.items() if key != "name"}}
     options = {o: types for slot in KINDS for o, types in _path_options(slot, registry).items()}
+    options["start.run"] = {ModelPath}  # a folder too
     return tomli_w.dumps({key: _placed(value, (key,), options, document) for key, value in tree.items()})
 
 

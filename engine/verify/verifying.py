@@ -46,13 +46,17 @@ def verify(
     Raises `UsageError` for what cannot be verified; what the candidate does wrong is a finding, never an exception.
     """
     limits = limits or Limits()
+    inherited = _inherited(spec, limits, recording)
     criterion = Criterion(dtype=dtype_of(spec["backend"]))
     criteria = [criterion, *([recording.criterion] if recording else [])]
     trio = open_trio(spec, registry, workplace, limits, criteria)
     bench = Bench(trio=trio, criterion=criterion, limits=limits, report=workplace.report)
     last = spec.rounds if limits.rounds is None else min(limits.rounds, spec.rounds)
     notes = Notes()
-    rounds = _play(bench, last, notes) if recording is None else _replay(bench, last, recording, notes)
+    if recording is None:
+        rounds = _play(bench, last, notes)
+    else:
+        rounds = _replay(bench, range(inherited + 1, last + 1), recording, notes)
     name = f"{spec.slots['backend'].use} ({criterion.dtype})"
     return Verification(
         subject=spec.head.name if recording is None else str(recording.directory.path),
@@ -60,9 +64,34 @@ def verify(
         criteria=tuple(dict.fromkeys(str(c) for c in criteria)),
         rounds=rounds,
         limits=limits.describe(),
-        notes=notes.lines(),
+        notes=(*_inherited_note(spec), *notes.lines()),
         findings=tuple(bench.findings),
     )
+
+
+def _inherited(spec: Spec, limits: Limits, recording: Recording | None) -> int:
+    """The last round that a run has from another, which is not replayed; 0: none. Raises `UsageError` where that leaves nothing."""
+    start = spec.start
+    if not start.given:
+        return 0
+    if recording is None:
+        raise UsageError(
+            f"a spec that goes on from {start} is verified by its run: boostlora run it, then boostlora verify that run"
+        )
+    if min(len(recording.directory.records) - 1, limits.rounds or spec.rounds) <= start.round:
+        raise UsageError(
+            f"{recording.directory.path}: its rounds up to {start.round} are those of {start.run}, and no later one is to be replayed; "
+            "verify that run"
+        )
+    return start.round
+
+
+def _inherited_note(spec: Spec) -> tuple[str, ...]:
+    start = spec.start
+    if not start.given:
+        return ()
+    rounds = f"rounds 1 to {start.round} were" if start.round > 1 else f"round {start.round} was"
+    return (f"{rounds} inherited from {start.run}: taken as recorded, not replayed",)
 
 
 CONVERGED = "the sampler chose no example: nothing is left to learn"
@@ -126,39 +155,51 @@ def _round(bench: Bench, number: int) -> str:
     return played.note
 
 
-def _replay(bench: Bench, last: int, recording: Recording, notes: Notes) -> int:
+def _replay(bench: Bench, numbers: range, recording: Recording, notes: Notes) -> int:
     """The rounds of a run, every one from the recorded ensemble, in the recorded frames. Returns how many there were."""
     directory, trio = recording.directory, bench.trio
     _check_data(bench, directory)
-    last = min(last, len(directory.records) - 1)
-    trio.truth.history.append(read_round(directory, 0).outcomes["train"])
-    for number in range(1, last + 1):
+    numbers = range(numbers.start, min(numbers.stop, len(directory.records)))
+    for number in range(numbers.start):
+        _take(bench, read_round(directory, number))
+    for number in numbers:
         before, now = read_round(directory, number - 1), read_round(directory, number)
         try:
-            notes.add(number, _replay_round(bench, number, before, now, recording.criterion))
+            own = number > numbers.start or not trio.truth.experiment.spec.start.given
+            notes.add(number, _replay_round(bench, number, before if own else None, now, recording.criterion))
         except StoppedError:
             notes.add(number, UNFINISHED)
-            return number
-        if now.updates is not None and now.record.scale != 0.0:
-            trio.remember(now.updates, now.record.scale)
-        trio.truth.history.append(now.outcomes["train"])
+            return number - numbers.start + 1
+        _take(bench, now)
+    last = numbers.stop - 1
     bench.synchronise(last)
     truth = trio.truth.experiment
     answers = {split: read_answers(bench, split, truth.predict(split), role="truth") for split in SPLITS}
     final = read_round(directory, last)
     bench.add(compare_recorded(last, answers, final.outcomes, recording.criterion))
-    return last
+    return len(numbers)
+
+
+def _take(bench: Bench, now: RecordedRound) -> None:
+    """A round as it is recorded: part of the ensemble, and of what the sampler knows."""
+    if now.updates is not None and now.record.scale != 0.0:
+        bench.trio.remember(now.updates, now.record.scale)
+    bench.trio.truth.history.append(now.outcomes["train"])
 
 
 def _replay_round(
-    bench: Bench, number: int, before: RecordedRound, now: RecordedRound, criterion: Criterion
+    bench: Bench, number: int, before: RecordedRound | None, now: RecordedRound, criterion: Criterion
 ) -> str:
-    """One round of a run; returns what is to be said of it."""
+    """One round of a run; returns what is to be said of it.
+
+    `before` is None where the round before is another run's, which may have been made in another precision.
+    """
     bench.synchronise(number)
     compare_directions(bench, number)
     right = compare_round_frames(bench, number)
     answers, theirs = compare_answers(bench, number)
-    bench.add(compare_recorded(number - 1, answers, before.outcomes, criterion))
+    if before is not None:
+        bench.add(compare_recorded(number - 1, answers, before.outcomes, criterion))
     if now.updates is None:
         return f"recorded as {now.record.status}; its training left nothing to compare"
     selection = compare_chosen(bench, number, answers["train"], theirs["train"])

@@ -43,6 +43,8 @@ def _run(line, folder):
         "CONTRIBUTING.md",
         "docs/studies.md",
         "docs/ablations.md",
+        "docs/compare.md",
+        "docs/ensemble.md",
         "docs/rewards.md",
         "docs/paper.md",
         "docs/parallel.md",

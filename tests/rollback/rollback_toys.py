@@ -1,0 +1,58 @@
+"""A toy run of six rounds, and runs that go on from it."""
+
+import sys
+from pathlib import Path
+
+import attrs
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "record"))
+
+from record_toys import PLUGIN, SPEC, Interrupter, Toy, check_valid, clone, sealed, write_spec
+
+from boostlora.engine.record.atomic import file_sha256
+from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.spec.resolve import load_spec
+
+__all__ = ["PLUGIN", "SPEC", "Family", "Interrupter", "Toy", "check_valid", "clone", "sealed", "write_spec"]
+
+ROUNDS = 6
+WIDE = (f"rounds={ROUNDS}", "task.columns=14", "model.hidden=[13, 12]")
+"""Six rounds of two directions fit."""
+
+
+@attrs.frozen
+class Family:
+    """A run of six rounds in `parent`, and its settings."""
+
+    toy: Toy
+    settings: tuple[str, ...]
+
+    @classmethod
+    def make(cls, folder: Path, *settings: str) -> "Family":
+        toy = Toy.make(folder, *WIDE, *settings)
+        toy.go("parent")
+        return cls(toy, (*WIDE, *settings))
+
+    @property
+    def parent(self) -> Path:
+        return self.toy.path("parent")
+
+    def child(self, number: int, *settings: str, parent: Path | None = None) -> Toy:
+        """The same spec, going on after a round of the parent."""
+        start = (f'start.run="{parent or self.parent}"', f"start.round={number}")
+        path = self.toy.folder / "toy.toml"
+        spec = load_spec(path, self.toy.registry, (*self.settings, *start, *settings))
+        return attrs.evolve(self.toy, spec=spec)
+
+
+def contents(path: Path) -> dict[str, str]:
+    """Hash of every file of a run, by its path; locks aside."""
+    return {
+        str(file.relative_to(path)): file_sha256(file)
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != "run.lock"
+    }
+
+
+def digests(path: Path) -> list[str]:
+    return [record.digest for record in RunDirectory.open(path).records]
