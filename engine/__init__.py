@@ -1,1 +1,35 @@
-"""The part of BoostLoRA that is the same for every plugin and every backend."""
+"""The engine: what is the same for every plugin, and its Python interface.
+
+```python
+from boostlora.engine import Ensemble, load_spec, run
+
+ensemble = run(load_spec("quickstart", {"rounds": 8}))  # plays what is missing, and opens it
+ensemble.evaluate("test", rounds=4)
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import load_spec, run
+    from .ensemble.ensemble import Ensemble
+
+__all__ = ["Ensemble", "load_spec", "run"]
+
+_PLACES = {"Ensemble": ".ensemble.ensemble", "load_spec": ".api", "run": ".api"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the interface when it is first used: the command line starts without it."""
+    from importlib import import_module  # noqa: PLC0415
+
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    """What there is to use."""
+    return sorted(__all__)

@@ -61,12 +61,15 @@ class Ensemble:
         cls,
         run: str | Path,
         *,
+        runs: str | Path = "runs",
         plugins: Sequence[str | Path] = (),
         workplace: Workplace | None = None,
     ) -> Ensemble:
-        """The ensemble of a run's folder. Raises `UsageError` for a folder that is none, `RunError` for a damaged one."""
+        """The ensemble of a run: its folder, or its name or hash in `runs`. Raises `UsageError` where there is none, or several."""
+        from ..cli.places import one_run  # noqa: PLC0415 - not needed for boost files
+
         registry = Registry.load(tuple(Path(file) for file in plugins))
-        return cls(RunOrigin(Path(run), registry, workplace or Workplace()))
+        return cls(RunOrigin(one_run(str(run), Path(runs)), registry, workplace or Workplace()))
 
     @classmethod
     def load(
@@ -151,14 +154,20 @@ class Ensemble:
         return [reader.decode(w.tokens) for w in model.generate(prompts_of(prompts, self.spec), request)]
 
     def model(self, rounds: Rounds | Choice = None) -> Any:
-        """The plain torch module with the rounds merged: the base's classes, names and shapes. Raises `UsageError` without torch."""
-        model = self._at(rounds)
-        if not isinstance(model, ModularModel):
-            raise UsageError(
-                f"backend {self.spec.slots['backend'].use} has no torch module to give; open a run of the torch backend, or "
-                "export it"
-            )
-        return model.module()
+        """The plain torch module with the rounds merged: the base's classes, names and shapes, nothing of this package around them.
+
+        It is on the device and in the dtype of the run's backend; where that has no modules, on the CPU in float32. Raises
+        `UsageError` without torch.
+        """
+        choice = self._choice(rounds)
+        if isinstance(self._model, ModularModel):
+            self._at(choice)
+            return self._model.module()
+        torch = self._origin.registry.entries("backend")["torch"].cls(device="cpu")
+        with blame("backend", "torch"):
+            model = torch.open(self._origin.source, self._origin.sites, self._origin.workplace.report)
+            model.assemble(self._chosen(choice))
+            return model.module()
 
     # -- Metrics
 

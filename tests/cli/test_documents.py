@@ -94,7 +94,11 @@ def test_readme_lists_every_built_in_plugin():
 
     registry, text = Registry.load(), (ROOT / "README.md").read_text()
     tables = {slot: f"[{slot}]" for slot in KINDS}
-    tables |= {"executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
+    tables |= {
+        "executor": "[ablate.executor]",
+        "tracker": "[trackers.NAME]",
+        "exporter": "boostlora export --to",
+    }
     assert tables.keys() == KINDS.keys() | SERVICES.keys()
     for slot, title in tables.items():
         row = re.search(rf"^\| `{re.escape(title)}` \|([^|]*)\|$", text, re.MULTILINE)[1]

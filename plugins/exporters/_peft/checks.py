@@ -1,0 +1,47 @@
+"""What PEFT cannot hold is refused before any work."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from ....engine.contracts import DenseUpdate, Exportable
+from ....engine.errors import UsageError
+from .targets import HEAD, Target, is_classifier, targets_of
+
+
+def check(exporter: str, ensemble: Exportable) -> tuple[Target, ...]:
+    """The modules to adapt. Raises `UsageError` for a missing library, another kind of model, no round, or a dense update."""
+    source = ensemble.source
+    family = source.blueprint.architecture
+    if source.build is None or family.partition("/")[0] not in {"causal-lm", "classifier"}:
+        raise UsageError(
+            f"exporter {exporter}: PEFT adapts Hugging Face's models, and this one is of the architecture {family}; "
+            "--to safetensors takes any"
+        )
+    missing = [name for name in ("torch", "transformers", "peft") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"exporter {exporter} needs pip install 'boostlora[peft]' ({', '.join(missing)} is missing)"
+        )
+    if not ensemble.rounds:
+        raise UsageError(
+            f"exporter {exporter}: no round was merged, so there is nothing to adapt the base with"
+        )
+    targets = targets_of(ensemble)
+    if not targets:
+        raise UsageError(
+            f"exporter {exporter}: only the head {HEAD} was trained, which is no part of the encoder that PEFT wraps; "
+            "--to hf or --to safetensors takes it"
+        )
+    for target in targets:
+        if any(isinstance(update, DenseUpdate) for update, _ in ensemble.updates(target.site)):
+            raise UsageError(
+                f"exporter {exporter}: {target.site} was trained entry by entry (adapter full), which has no low rank; "
+                "--to hf writes the merged model"
+            )
+    return targets
+
+
+def adapts_head(ensemble: Exportable) -> bool:
+    """Whether a classifier's head is a site: its merged weight is written beside the adapter."""
+    return is_classifier(ensemble.source.blueprint) and bool(ensemble.updates(HEAD))
