@@ -16,6 +16,7 @@ from .bases import BasisContract
 from .batches import ObjectiveContract, OptimizerContract
 from .data import ModelContract, TaskContract
 from .executors import DetachedExecutorContract, ExecutorContract
+from .exporters import ExportCase, ExporterContract
 from .generators import GeneratorContract
 from .merges import MergeContract
 from .policies import PolicyObjectiveContract
@@ -28,6 +29,8 @@ __all__ = [
     "BasisContract",
     "DetachedExecutorContract",
     "ExecutorContract",
+    "ExportCase",
+    "ExporterContract",
     "GeneratorContract",
     "MergeContract",
     "ModelContract",

@@ -1,0 +1,140 @@
+"""What a model's folder holds beside weights: configuration, tokenizer and other small files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ....engine.contracts import Exportable
+from ....engine.errors import RunError, UsageError
+from ....engine.record.atomic import write_text
+from ....engine.record.hashes import folder_files
+from ...models._hf.model import HfModel
+from ...models._scratch.model import ScratchModel
+
+if TYPE_CHECKING:
+    from ...models._hf.folder import Folder
+
+COPIED = (
+    *("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.codes"),
+    *("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"),
+)
+"""Files that go along: as much as is fetched of a model, and what its owner wants to be read with it."""
+LEFT = (
+    *("*.index.json", "adapter_config.json", "quantize_config.json"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+)
+"""Files that tell of weights which are not in the export, or of other layers on top of it."""
+OURS = ("manifest.json", "pretraining.json")
+"""Files that models made from nothing have in the cache."""
+TEMPLATES = "additional_chat_templates"
+SAMPLE = "The 3 quick brown foxes (naïve) jump over 12 lazy dogs: MKTAYIAK.\n\tdef f(x): return x"
+"""What a written tokenizer is tried on."""
+
+
+def hf_model(ensemble: Exportable, exporter: str) -> HfModel:
+    """The model as a folder in Hugging Face's layout. Raises `UsageError` for a model that has none."""
+    model = ensemble.model
+    if isinstance(model, ScratchModel):
+        return model.at(ensemble.source.files[0].parent)
+    if isinstance(model, HfModel):
+        return model
+    raise UsageError(
+        f"exporter {exporter} writes models that transformers loads, and this one is none of them "
+        f"({ensemble.source.blueprint.architecture}); use --to safetensors"
+    )
+
+
+def encoder_files(ensemble: Exportable) -> tuple[Path, ...]:
+    """The files that transformers knows; a classifier's last one is its head."""
+    files = ensemble.source.files
+    return files[:-1] if is_classifier(ensemble) else files
+
+
+def is_classifier(ensemble: Exportable) -> bool:
+    """Whether it is an encoder with a head, and no language model."""
+    return ensemble.source.blueprint.architecture.startswith("classifier/")
+
+
+def has_own_files(ensemble: Exportable, folder: Folder) -> bool:
+    """Whether the base's weights lie in the folder as safetensors, and were not converted."""
+    shards = folder.shards()
+    return bool(shards) and [s.resolve() for s in shards] == [f.resolve() for f in encoder_files(ensemble)]
+
+
+def write_companions(ensemble: Exportable, model: HfModel, folder: Path, *, dtype: str) -> None:
+    """Configuration, tokenizer and other small files; `dtype` as the configuration is to name it, or `stored`."""
+    base = model.folder(weights=True)
+    if base.gguf:
+        _write_from_gguf(ensemble, model, folder, dtype)
+    else:
+        made_here = isinstance(ensemble.model, ScratchModel)
+        for path in _small_files(base.path, made_here=made_here):
+            shutil.copyfile(path, folder / path.name)
+        if (base.path / TEMPLATES).is_dir():
+            shutil.copytree(base.path / TEMPLATES, folder / TEMPLATES)
+        if dtype != "stored":
+            _tell_dtype(folder / "config.json", dtype)
+    _try_tokenizer(model, folder)
+
+
+def _small_files(base: Path, *, made_here: bool) -> Iterator[Path]:
+    for name, path in folder_files(base).items():
+        wanted = any(fnmatchcase(name, pattern) for pattern in COPIED)
+        left = any(fnmatchcase(name, pattern) for pattern in (*LEFT, *(OURS if made_here else ())))
+        if "/" not in name and wanted and not left:
+            yield path
+
+
+def _tell_dtype(path: Path, dtype: str) -> None:
+    """Name another dtype in a configuration, under the old key too where it is there."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    keys = {"dtype"} | ({"torch_dtype"} & content.keys())
+    write_text(
+        path, json.dumps({**content, **dict.fromkeys(keys, dtype)}, indent=2, ensure_ascii=False) + "\n"
+    )
+
+
+def _write_from_gguf(ensemble: Exportable, model: HfModel, folder: Path, dtype: str) -> None:
+    """Configuration and tokenizer as transformers reads them from the GGUF file."""
+    from transformers import GenerationConfig  # noqa: PLC0415 - seconds to import
+    from transformers.models.auto.modeling_auto import (  # noqa: PLC0415
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_MAPPING_NAMES,
+    )
+
+    from ...models._hf.library import quiet  # noqa: PLC0415
+
+    base, config = model.folder(weights=True), model.folder().config()
+    names = MODEL_MAPPING_NAMES if is_classifier(ensemble) else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    config.architectures = [names[config.model_type]]
+    config.dtype = "float32" if dtype == "stored" else dtype
+    config.name_or_path = ""
+    with quiet():
+        config.save_pretrained(folder)
+        model.reader().tokenizer.save_pretrained(folder)
+        if not is_classifier(ensemble):
+            generation: Any = GenerationConfig.from_model_config(config)
+            generation.eos_token_id = list(model.end_tokens) or None
+            generation.save_pretrained(folder)
+    for name, path in folder_files(base.path).items():
+        if name.upper().startswith(("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")):
+            shutil.copyfile(path, folder / name)
+
+
+def _try_tokenizer(model: HfModel, folder: Path) -> None:
+    """Hold the folder's tokenizer against the model's own. Raises `RunError` where it gives other tokens."""
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    from ...models._hf.library import told  # noqa: PLC0415
+
+    with told(f"{folder}: the tokenizer cannot be loaded again"):
+        written = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    # The sample may be longer than the model takes; that is nothing to tell the user of.
+    found, own = (t(SAMPLE, verbose=False)["input_ids"] for t in (written, model.reader().tokenizer))
+    if found != own:
+        raise RunError(f"{folder}: the tokenizer that was written gives other tokens than the model's own")

@@ -1,0 +1,42 @@
+"""The exporter `gguf`, held to the suite of its kind, on a base in safetensors files."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+pytest.importorskip("transformers", reason="needs transformers")
+pytest.importorskip("gguf", reason="needs gguf")
+
+from boostlora.engine.errors import UsageError
+from boostlora.engine.testing import ExporterContract
+from boostlora.plugins.exporters.gguf import Gguf
+
+
+@pytest.fixture(scope="session")
+def grouped_case(tmp_path_factory, shared_cache):
+    """A tiny Llama with fewer key-value heads than heads, whose tokenizer opens every text."""
+    from export_runs import causal_run
+
+    shape = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "hidden_size": 32}
+    return causal_run(tmp_path_factory.mktemp("grouped"), shared_cache, bos=True, chat=True, **shape)
+
+
+class TestGguf(ExporterContract):
+    def make(self):
+        return Gguf()
+
+    @pytest.fixture
+    def case(self, grouped_case):
+        return grouped_case
+
+    @pytest.fixture(autouse=True)
+    def _others(self, classifier_case, mlp_case):
+        self.others = classifier_case, mlp_case
+
+    def foreign(self):
+        return self.others[0].ensemble
+
+    def test_check_refuses_a_perceptron_and_says_what_takes_it(self):
+        with pytest.raises(UsageError, match="architecture mlp; --to safetensors takes any"):
+            self.make().check(self.others[1].ensemble)
