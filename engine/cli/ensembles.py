@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import UsageError
+from ..options import shortened
 
 if TYPE_CHECKING:
     from ..ensemble.choice import Choice
@@ -48,8 +50,8 @@ def choice_of(ensemble: Ensemble, rounds: str, drop: tuple[str, ...], weights: t
 
 
 def _whole(text: str, option: str) -> int:
-    if not text.strip().isdecimal():
-        raise UsageError(f'{option}: "{text}" is no number of a round')
+    if not re.fullmatch(r"\s*\d{1,9}\s*", text):
+        raise UsageError(f'{option}: "{shortened(text)}" is no number of a round')
     return int(text)
 
 
@@ -58,7 +60,9 @@ def _weight(text: str) -> tuple[int, float]:
     try:
         return int(number), float(factor)
     except ValueError:
-        raise UsageError(f'--weight: "{text}" is not of the form N=FACTOR, such as 5=0.5') from None
+        raise UsageError(
+            f'--weight: "{shortened(text)}" is not of the form N=FACTOR, such as 5=0.5'
+        ) from None
 
 
 @contextmanager

@@ -142,11 +142,9 @@ def _told(done: Any) -> list[str]:
         lines = [
             f"{done.path}: {size_text(done.size)}; {what}; a merged model has {size_text(done.merged_size)}"
         ]
-        reasons = dict.fromkeys(done.factors.values())
-        lines += [
-            f"with the factors of rounds {', '.join(str(n) for n, r in done.factors.items() if r == reason)}: {reason}"
-            for reason in reasons
-        ]
+        if done.factors:
+            numbers, reason = sorted(done.factors), next(iter(done.factors.values()))
+            lines.append(f"with the factors of rounds {', '.join(map(str, numbers))}: {reason}")
         return [*lines, f"merge it with: boostlora apply BASE {done.path}"]
     lines = [f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}"]
     lines.append(compared_text(done.compared))

@@ -89,11 +89,13 @@ class FileOrigin:
         file = BoostFile.read(path)
         changes: dict[str, Mapping[str, Any]] = {"backend": backend} if backend else {}
         needed = NEEDED if any(not r.factors for r in file.rounds) else ("model", "backend")
-        changes |= model_at(file, base)
+        changes |= model_at(file, path, base)
         spec = partial_spec(file.spec, registry, needed, changes, str(path))
+        with blame("backend", spec.slots["backend"].use):
+            spec["backend"].check()
         source = base_source(file, spec, base, workplace)
         check_base(file, path, base, source, workplace.cache)
-        return cls(
+        origin = cls(
             file,
             path,
             spec=spec,
@@ -102,6 +104,21 @@ class FileOrigin:
             workplace=workplace,
             tolerance=tolerance,
         )
+        origin.check_sites()
+        return origin
+
+    def check_sites(self) -> None:
+        """What the file has of every site is there for the sites of its spec, and for no others. Raises `RunError`."""
+        names = {site.name for site in self.sites}
+        if len(self.file.arrays["sketch"]) != len(names):
+            raise RunError(
+                f"{self.path}: damaged: its sketches are not those of the {len(names)} sites of its spec"
+            )
+        for facts in self.file.rounds:
+            if more := _updates(self.file.arrays, facts.number).keys() - names:
+                raise RunError(
+                    f"{self.path}: damaged: round {facts.number} has an update of {min(more)}, which is no site of its spec"
+                )
 
     @property
     def records(self) -> Sequence[RoundRecord]:

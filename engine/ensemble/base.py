@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tomli
 from safetensors import SafetensorError
 
 from ..contracts import ModelSource, PortableModel
 from ..errors import UsageError, blame
+from ..options import HUB_ID, shortened
 from ..record.cache import arrays_sha256, cached
 from ..record.hashes import file_sha256_cached
 from ..spec import Spec
+from ..spec.document import parse
+from ..spec.faults import Source
 from ..workplace import Workplace
 from .boost_file import BaseFacts, BoostFile, tensors_sha256
 
@@ -32,11 +34,11 @@ def base_files(source: ModelSource) -> tuple[Path, ...]:
     return tuple(kept)
 
 
-def model_at(file: BoostFile, base: str) -> dict[str, Mapping[str, Any]]:
+def model_at(file: BoostFile, path: Path, base: str) -> dict[str, Mapping[str, Any]]:
     """What a spec has to say of its model so that it lies at `base`. Raises `UsageError` for a place that is none."""
-    model = tomli.loads(file.spec).get("model", {})
-    place = Path(base).expanduser()
-    if "path" not in model:
+    model = parse(Source(str(path), file.spec, Path.cwd())).tree.get("model", {})
+    place = place_of(base)
+    if not isinstance(model, dict) or "path" not in model:
         if not place.exists():
             raise UsageError(f"{base}: no such file or folder; the base is needed")
         return {}
@@ -44,14 +46,28 @@ def model_at(file: BoostFile, base: str) -> dict[str, Mapping[str, Any]]:
         return {"model": {"path": str(place.resolve().parent), "gguf": place.name}}
     if place.is_file():
         place = place.parent
+    if not place.is_dir() and not HUB_ID.fullmatch(base):
+        raise UsageError(f"{base}: no such file or folder, and no Hugging Face id; the base is needed")
     return {"model": {"path": str(place.resolve()) if place.is_dir() else base}}
+
+
+def place_of(base: str) -> Path:
+    """Where a base would be if it is on this machine. Raises `UsageError` for what is no path."""
+    try:
+        place = Path(base).expanduser()
+        place.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, an unknown user's, or with NUL in it
+        raise UsageError(f"{shortened(base)}: no place of a base ({error})") from error
+    if not base.strip():
+        raise UsageError("the base is needed: a folder, a file, or a Hugging Face id")
+    return place
 
 
 def base_source(file: BoostFile, spec: Spec, base: str, workplace: Workplace) -> ModelSource:
     """The base's files, by the model plugin where it knows other places than safetensors files."""
     fitted = {n.removeprefix("fitted/"): x for n, x in file.arrays.items() if n.startswith("fitted/")}
     kept = cached(workplace.cache / "models", arrays_sha256(fitted), lambda: fitted).path if fitted else None
-    model, place = spec["model"], Path(base).expanduser()
+    model, place = spec["model"], place_of(base)
     if isinstance(model, PortableModel):
         told = str(place.parent) if place.is_file() and place.suffix != ".gguf" else base
         with blame("model", spec.slots["model"].use):

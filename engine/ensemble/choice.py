@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import index
 
 import attrs
 
@@ -14,7 +15,8 @@ Rounds = int | str | Sequence[int] | Mapping[int, float] | None
 """`7`: the first seven rounds, `0`: none, the base; `"1..7"`, `"3.."`, `"..7"`, `"1..3,5,9..12"`: those; `"all"`, the same as
 None; `"best"`: up to the round that is best on validation; numbers of rounds; or rounds with the factors of their scales."""
 
-PART = re.compile(r"(\d*)\.\.(\d*)|(\d+)")
+MANY = 10**12
+PART = re.compile(r"(\d{0,9})\.\.(\d{0,9})|(\d{1,9})")
 
 
 @attrs.frozen(kw_only=True)
@@ -52,27 +54,30 @@ def choose(
     Raises `UsageError` naming a round that there is not, or a word that is none.
     """
     if isinstance(rounds, Mapping):
-        found = {_known(n, last): float(w) for n, w in rounds.items()}
+        found = {_known(n, last): _factor(w) for n, w in rounds.items()}
     else:
         found = dict.fromkeys(_numbers(rounds, last, best), 1.0)
-    for number in drop:
+    for number in dict.fromkeys(drop):
         if _known(number, last) not in found:
             raise UsageError(f"round {number} is to be left out, and is not among the chosen ones")
         del found[number]
     for number, weight in (weights or {}).items():
         if _known(number, last) not in found:
-            raise UsageError(f"round {number} is to have weight {weight:g}, and is not among the chosen ones")
-        found[number] = float(weight)
+            raise UsageError(
+                f"round {number} is to have weight {_factor(weight):g}, and is not among the chosen ones"
+            )
+        found[number] = _factor(weight)
     if any(not abs(w) < float("inf") for w in found.values()):
         raise UsageError("weights of rounds must be finite numbers")
     return Choice(weights={n: w for n, w in sorted(found.items()) if w != 0.0}, last=last)
 
 
 def _numbers(rounds: int | str | Sequence[int] | None, last: int, best: int | None) -> list[int]:
-    if isinstance(rounds, int):
-        return list(range(1, (_known(rounds, last) if rounds else 0) + 1))
     if rounds is not None and not isinstance(rounds, str):
-        return sorted({_known(n, last) for n in rounds})
+        if isinstance(rounds, Iterable):
+            return sorted({_known(n, last) for n in rounds})
+        whole = _whole(rounds)
+        return list(range(1, (_known(whole, last) if whole else 0) + 1))
     text = "all" if rounds is None else rounds.strip()
     if text == "all":
         return list(range(1, last + 1))
@@ -80,7 +85,7 @@ def _numbers(rounds: int | str | Sequence[int] | None, last: int, best: int | No
         if best is None:
             raise UsageError("no best round is known: the run has no finished round")
         return list(range(1, best + 1))
-    if text.isdecimal():
+    if text.isdecimal() and PART.fullmatch(text):
         return _numbers(int(text), last, best)
     return sorted({number for part in text.split(",") for number in _part(part.strip(), last)})
 
@@ -101,10 +106,26 @@ def _part(part: str, last: int) -> Iterator[int]:
 
 
 def _known(number: int, last: int) -> int:
-    if not 1 <= number <= last:
+    found = _whole(number)
+    if not 1 <= found <= last:
         there = f"1 to {last}" if last else "none yet, 0 being the base"
-        raise UsageError(f"no round {number}; there are: {there}")
-    return int(number)
+        shown = found if abs(found) < MANY else "of so many digits"
+        raise UsageError(f"no round {shown}; there are: {there}")
+    return found
+
+
+def _whole(number: int) -> int:
+    try:
+        return index(number)  # NumPy's whole numbers too, and no fractions
+    except TypeError:
+        raise UsageError(f"{shortened(repr(number))} is no number of a round") from None
+
+
+def _factor(weight: float) -> float:
+    try:
+        return float(weight)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{shortened(repr(weight))} is no weight of a round; it takes a number") from None
 
 
 def _runs(pairs: Sequence[tuple[int, float]]) -> Iterator[str]:

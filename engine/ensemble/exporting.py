@@ -88,6 +88,7 @@ def export(
     exporter = make_exporter(to, options, ensemble.origin.registry)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise UsageError(f"{place}: is there already, and is not overwritten; choose another place (--out)")
+    tree = options.tree if isinstance(options, Document) else options
     exportable = ensemble.exportable(choice)
     with blame("exporter", to):
         exporter.check(exportable)
@@ -105,9 +106,18 @@ def export(
             )
         )
         usage = exporter.usage(exportable, place.name)
-        from .card import write_card  # noqa: PLC0415 - needs jinja2
+        from ..card.writing import write_card  # noqa: PLC0415 - needs jinja2
 
-        write_card(ensemble, choice, making / README, to=to, place=place.name, usage=usage, compared=compared)
+        write_card(
+            ensemble,
+            choice,
+            making / README,
+            to=to,
+            place=place.name,
+            usage=usage,
+            compared=compared,
+            options=tree,
+        )
         making.chmod(0o755)  # mkdtemp makes folders for their owner alone
         if place.exists():
             place.rmdir()  # it is empty

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-import tomli
 import tomli_w
 from numpy.typing import NDArray
 
+from ..card.facts import portable_spec
+from ..card.paths import Private
 from ..contracts import DenseUpdate, Exportable, FactoredUpdate, MergedRound, ModelSource, Update
 from ..errors import BoostLoraError, UsageError
 from ..record.hashes import file_sha256_cached
@@ -79,7 +80,7 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
     arrays["sketch"] = sketches(chosen)
     file = BoostFile(
         name=chosen.name,
-        spec=_portable(origin.spec_text),
+        spec=tomli_w.dumps(portable_spec(ensemble, Private.of(ensemble))),
         blueprint=source.blueprint,
         classes=origin.classes,
         base=_base(ensemble, tuple(fitted)),
@@ -103,19 +104,6 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
     )
 
 
-def _portable(spec: str) -> str:
-    """A spec's TOML with the last parts of absolute paths alone: a boost file is for others, and their folders are not ours."""
-
-    def shortened(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: shortened(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [shortened(inner) for inner in value]
-        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-
-    return tomli_w.dumps(shortened(tomli.loads(spec)))
-
-
 def _unlike(ensemble: Ensemble, merged: list[MergedRound]) -> dict[int, str]:
     """Rounds that their numbers do not give back, with the reason."""
     origin = ensemble.origin
@@ -126,7 +114,7 @@ def _unlike(ensemble: Ensemble, merged: list[MergedRound]) -> dict[int, str]:
         return {r.number: f"its directions cannot be computed again: {error}" for r in merged}
     for done, recorded in enumerate(merged):
         origin.workplace.report("rebuilding", done, len(merged))
-        kept = KeptRound(number=recorded.number, scale=recorded.scale, values=recorded.values)
+        kept = KeptRound(number=recorded.number, scale=recorded.scale, values=_trained(recorded))
         try:
             found = recipe.made(kept)
             like = found.updates.keys() == recorded.updates.keys() and all(
@@ -142,10 +130,7 @@ def _unlike(ensemble: Ensemble, merged: list[MergedRound]) -> dict[int, str]:
 
 def _round(merged: MergedRound, *, factors: bool) -> tuple[RoundFacts, dict[str, NDArray[Any]]]:
     """A round's numbers, end to end, and its updates where they are wanted."""
-    values = dict(merged.values)
-    for site, update in merged.updates.items():
-        if isinstance(update, DenseUpdate) and site not in values:
-            values[site] = update.delta  # what it trained is what it added
+    values = _trained(merged)
     flat = [np.asarray(value, dtype=np.float64).ravel() for value in values.values()]
     arrays = {f"values/{merged.number:04d}": _narrow(np.concatenate(flat) if flat else np.zeros(0))}
     if factors:
@@ -155,6 +140,12 @@ def _round(merged: MergedRound, *, factors: bool) -> tuple[RoundFacts, dict[str,
     groups = {name: int(np.size(value)) for name, value in values.items()}
     facts = RoundFacts(number=merged.number, scale=merged.scale, groups=groups, factors=factors)
     return facts, arrays
+
+
+def _trained(merged: MergedRound) -> dict[str, NDArray[Any]]:
+    """A round's numbers by name; of a dense update, what it added is what it trained."""
+    dense = {site: u.delta for site, u in merged.updates.items() if isinstance(u, DenseUpdate)}
+    return {**dense, **merged.values}
 
 
 def _factors(update: Update) -> dict[str, NDArray[Any]]:

@@ -20,6 +20,7 @@ from ..contracts import (
     FactoredUpdate,
     Frame,
     FreeFactors,
+    LinearCore,
     MergedRound,
     Parametrisation,
     Site,
@@ -27,6 +28,8 @@ from ..contracts import (
     Update,
     WeightStore,
 )
+from ..errors import RunError
+from ..options import shortened
 from ..sites import choose_sites
 from ..spec import Spec
 from ..streams import Streams
@@ -78,8 +81,10 @@ class Recipe:
 
     @classmethod
     def of(cls, spec: Spec, blueprint: Blueprint, store: WeightStore, workplace: Workplace) -> Recipe:
-        """The recipe of a spec, singular directions computed or taken from the cache."""
+        """The recipe of a spec, singular directions computed or taken from the cache. Raises `RunError` for a rank that a site has not."""
         weights, sites = StoredWeights(store), choose_sites(spec.sites, blueprint)
+        if thin := [s.name for s in sites if spec["adapter"].framed and spec["adapter"].rank > s.width]:
+            raise RunError(f"{thin[0]} has fewer directions than adapter.rank = {spec['adapter'].rank}")
         views = views_of(spec, [plan_site(spec, site) for site in sites], weights, workplace)
         return cls(spec=spec, sites=sites, streams=Streams(spec.head.seed), weights=weights, views=views)
 
@@ -102,9 +107,10 @@ class Recipe:
                 self.views[site].remember(update.frame)
 
     def made(self, kept: KeptRound) -> MergedRound:
-        """A round from its numbers, all earlier ones being remembered."""
+        """A round from its numbers, all earlier ones being remembered. Raises `RunError` for numbers that are not those of a round."""
         frames, parametrisations = frames_of(self, kept.number), parametrise(self, kept.number)
         store, shapes = self.weights.store, {site.name: site.shape for site in self.sites}
+        _check_lengths(kept, shapes, parametrisations)
         values = {name: _shaped(name, value, shapes, parametrisations) for name, value in kept.values.items()}
         updates = {
             site: store.update(site, p, frames.get(site), values) for site, p in parametrisations.items()
@@ -121,6 +127,28 @@ class Recipe:
 def as_kept(kept: KeptRound) -> MergedRound:
     """A round whose updates are kept."""
     return MergedRound(number=kept.number, updates=kept.updates or {}, scale=kept.scale, values=kept.values)
+
+
+def _check_lengths(
+    kept: KeptRound, shapes: Mapping[str, tuple[int, int]], parametrisations: Mapping[str, Parametrisation]
+) -> None:
+    """Hold what a file has of a round to what the round trains by the spec."""
+    expected = dict[str, int]()
+    for site, p in parametrisations.items():
+        d_out, d_in = shapes[site]
+        match p:
+            case LinearCore():
+                expected[p.group] = p.init.size
+            case FreeFactors():
+                expected |= {f"{site}:A": p.rank * d_in, f"{site}:B": d_out * p.rank}
+            case DenseDelta():
+                expected[site] = d_out * d_in
+    found = {name: int(np.size(value)) for name, value in kept.values.items()}
+    if wrong := sorted(expected.items() ^ found.items()):
+        name = wrong[0][0]
+        raise RunError(
+            f"round {kept.number}: {found.get(name, 0)} numbers of {shortened(name)}, where its spec trains {expected.get(name, 0)}"
+        )
 
 
 def _shaped(

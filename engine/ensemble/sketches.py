@@ -20,7 +20,8 @@ def sketches(ensemble: Exportable) -> NDArray[np.float64]:
     `E z^2 = ||dW||_F^2`, and sketches are linear, so that `sum (z - z')^2 / SIZE` estimates the squared distance of two
     ensembles without either's updates.
     """
-    rows = [_sketch(site, ensemble.updates(site.name)) for site in ensemble.sites]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is no distance
+        rows = [_sketch(site, ensemble.updates(site.name)) for site in ensemble.sites]
     return np.array(rows).reshape(len(rows), SIZE)
 
 
@@ -37,7 +38,8 @@ def _sketch(site: Site, updates: SiteUpdates) -> NDArray[np.float64]:
 
 def distance(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
     """Estimate of `sqrt(sum_sites ||dW - dW'||_F^2)`."""
-    return float(np.sqrt(np.sum((one - two) ** 2) / SIZE))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is no distance
+        return float(np.sqrt(np.sum((one - two) ** 2) / SIZE))
 
 
 def norm(sites: Sequence[Site], ensemble: Exportable) -> float:

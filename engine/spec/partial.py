@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import tomli
 
 from ..registry import KINDS, Registry
 from ..sites import SiteChoice
-from .document import Document
+from .document import Document, parse
 from .faults import Fault, Source, SpecError
 from .resolve import plugin_of
 from .spec import Head, Spec, StopRules
@@ -25,12 +24,19 @@ def partial_spec(
 
     Other tables may name plugins and files that are not here.
     """
-    given = tomli.loads(text)
-    heads = {f.name for f in attrs.fields(Head)}
-    kept = {k: v for k, v in given.items() if k in heads or k in {*slots, "sites", "stop"}}
+    given = parse(Source(origin, text, Path.cwd()))
+    heads, wanted = {f.name for f in attrs.fields(Head)}, {*slots, *changes, "sites", "stop"}
+    kept = {k: v for k, v in given.tree.items() if k in heads or k in wanted}
+    faults = [
+        Fault(message=f"{name} must be a table", span=given.mark((name,)).value)
+        for name in wanted & kept.keys()
+        if not isinstance(kept[name], dict)
+    ]
+    if faults:
+        raise SpecError(faults)
     tree = {**kept, **{slot: _changed(kept.get(slot, {}), more) for slot, more in changes.items()}}
-    document = Document(tree, {}, Source(origin, text, Path.cwd()))
-    faults = list[Fault]()
+    marks = {path: mark for path, mark in given.marks.items() if path[0] not in changes}
+    document = Document(tree, marks, given.source)
     head = structure_table(Head, {k: tree[k] for k in heads if k in tree}, (), document, faults)
     tables = {
         name: structure_table(cls, tree.get(name, {}), (name,), document, faults)

@@ -109,6 +109,12 @@ def test_model_with_quantised_weights_is_refused(folder: Path) -> None:
     assert said == f"{folder}: its weights are quantised; take the model they were made from"
 
 
+def test_folder_with_an_adapter_beside_its_weights_is_refused(folder: Path) -> None:
+    (hf_toys.causal(folder) / "adapter_config.json").write_text("{}")
+    said = message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL))
+    assert said == f"{folder}: an adapter (adapter_config.json); merge it into its base first, and take that"
+
+
 def test_model_tokenizer_of_another_model_is_refused(folder: Path) -> None:
     model = HfCausalLm(path=str(hf_toys.causal(folder, vocab_size=40)))
     said = message(lambda: model.encode(CAUSAL.train))

@@ -17,7 +17,8 @@ from .library import told
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 INDEX = "model.safetensors.index.json"
-SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
+ADAPTER = "adapter_config.json"
+SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md", "LICENSE*"]
 
 Header = Mapping[str, tuple[str, tuple[int, ...]]]
 """By stored name: dtype and shape."""
@@ -53,6 +54,9 @@ class Folder:
         method = getattr(config, "quantization_config", None)
         if method is not None:
             raise UsageError(f"{self}: its weights are quantised; take the model they were made from")
+        if (self.path / ADAPTER).is_file():
+            # transformers would load it on top of the weights, and merges, which read the files, would know nothing of it.
+            raise UsageError(f"{self}: an adapter ({ADAPTER}); merge it into its base first, and take that")
         return config
 
     def _stamp(self) -> tuple[int, ...]:
