@@ -71,7 +71,7 @@ def command(
     """
     from ..ensemble.applying import FileOrigin
     from ..ensemble.ensemble import Ensemble
-    from ..ensemble.exporting import export
+    from ..ensemble.exporting import check_free, export
     from ..ensemble.packing import merged_sha256
     from ..spec.document import from_settings
     from ..workplace import Workplace
@@ -79,6 +79,8 @@ def command(
     from .execution import plain_warnings
     from .interrupts import interruptible
 
+    if out is not None:
+        check_free(out)
     registry = load_registry(plugin_files)
     with (
         interruptible(lambda: "nothing was written"),
@@ -93,6 +95,8 @@ def command(
             backend={"use": backend} if backend else None,
             tolerance=tolerance,
         )
+        place = out or Path(f"{origin.file.name}-merged")
+        check_free(place)
         ensemble, given = Ensemble(origin), origin.file.merged.weights
         own = rounds == "all" and not drop and not weights
         choice = ensemble.choose(dict(given)) if own else choice_of(ensemble, rounds, drop, weights)
@@ -100,7 +104,6 @@ def command(
         exact = dict(choice.weights) == dict(given) and merged_sha256(exportable) == origin.file.merged.sha256
         form = "hf" if origin.source.blueprint.architecture.partition("/")[2] else "safetensors"
         shown = examples if origin.can_open else 0
-        place = out or Path(f"{origin.file.name}-merged")
         done = export(ensemble, form, place, choice, from_settings(settings), examples=shown)
     facts: dict[str, Any] = {**attrs.asdict(done), "path": str(done.path), "bit_identical": exact}
     facts |= {"departure": origin.rebuilt.departure, "allowed": origin.rebuilt.allowed}

@@ -86,14 +86,16 @@ def export(
     written does not compute what was evaluated.
     """
     exporter = make_exporter(to, options, ensemble.origin.registry)
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise UsageError(f"{place}: is there already, and is not overwritten; choose another place (--out)")
+    check_free(place)
     tree = options.tree if isinstance(options, Document) else options
     exportable = ensemble.exportable(choice)
     with blame("exporter", to):
         exporter.check(exportable)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.making-"))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.making-"))
+    except OSError as error:
+        raise UsageError(f"{place}: cannot be made there ({error.strerror or error})") from error
     try:
         with blame("exporter", to):
             exporter.write(exportable, making)
@@ -128,6 +130,16 @@ def export(
         shutil.rmtree(making, ignore_errors=True)
     size = sum(path.stat().st_size for path in folder_files(place).values())
     return Exported(to=to, path=place, rounds=choice.describe(), size=size, compared=compared, usage=usage)
+
+
+def check_free(place: Path) -> None:
+    """Refuse a place where something is. Raises `UsageError`."""
+    try:
+        free = not place.exists() or (place.is_dir() and not any(place.iterdir()))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{place}: no place for a folder ({error})") from error
+    if not free:
+        raise UsageError(f"{place}: is there already, and is not overwritten; choose another place (--out)")
 
 
 def make_exporter(to: str, options: Mapping[str, Any] | Document, registry: Registry) -> Exporter:

@@ -40,7 +40,7 @@ def test_run_counts_agree_with_the_outcomes_on_disk(play):
         assert record.parameters == 16
 
 
-@pytest.mark.parametrize("adapter", ["tinylora", "lora-xs", "lora", "full"])
+@pytest.mark.parametrize("adapter", ["tinylora", "lora-xs", "diagonal", "lora", "full"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_run_with_every_adapter_and_optimizer_lowers_the_training_loss(play, adapter, optimizer):
     rate = {"adam": "optimizer.lr=0.01", "sgd": "optimizer.lr=0.05"}[optimizer]
@@ -49,7 +49,7 @@ def test_run_with_every_adapter_and_optimizer_lowers_the_training_loss(play, ada
 
 
 @pytest.mark.parametrize("merge", ["full", "shrinkage", "gate", "line-search"])
-@pytest.mark.parametrize("sampler", ["failures", "all", "random", "weighted"])
+@pytest.mark.parametrize("sampler", ["failures", "hardest", "all", "random", "weighted"])
 def test_run_with_every_sampler_and_merge_policy_completes(play, sampler, merge):
     result, directory = play(f"sampler.use={sampler}", f"merge.use={merge}")
     assert result.status == "completed"

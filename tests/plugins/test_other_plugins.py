@@ -11,6 +11,7 @@ from boostlora.engine.testing import (
     TaskContract,
 )
 from boostlora.engine.testing.strategies import SITES
+from boostlora.plugins.adapters.diagonal import Diagonal
 from boostlora.plugins.adapters.full import Full as FullAdapter
 from boostlora.plugins.adapters.lora import Lora
 from boostlora.plugins.adapters.lora_xs import LoraXs
@@ -46,6 +47,21 @@ class TestLoraXsPaper(AdapterContract):
 
     def make(self):
         return LoraXs(rank=3, spectrum="paper", init_std=1e-5)
+
+
+class TestDiagonal(AdapterContract):
+    def make(self):
+        return Diagonal(rank=3)
+
+    def test_core_is_the_diagonal_of_what_is_trained(self):
+        for p in self._all():
+            core = np.tensordot(np.array([2.0, -1.0, 0.5]), p.projections, 1)
+            np.testing.assert_array_equal(core, np.diag([2.0, -1.0, 0.5]))
+
+
+class TestDiagonalTied(AdapterContract):
+    def make(self):
+        return Diagonal(rank=2, tie="kind", spectrum="balanced")
 
 
 class TestLora(AdapterContract):

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from boostlora.engine.testing import SamplerContract
+from boostlora.engine.testing import SamplerContract, assert_close
 from boostlora.engine.testing.strategies import inherited, make_outcome, outcomes, seeds
 from boostlora.plugins.samplers.all import All
 from boostlora.plugins.samplers.failures import Failures
+from boostlora.plugins.samplers.hardest import Hardest
 from boostlora.plugins.samplers.random import Random
 from boostlora.plugins.samplers.weighted import Weighted
 
@@ -43,6 +44,36 @@ class TestAll(SamplerContract):
 
     def make(self):
         return All()
+
+
+class TestHardest(SamplerContract):
+    goes_on = True
+
+    def make(self):
+        return Hardest(share=0.3, replay=0.4)
+
+    @given(outcomes(), seeds)
+    @inherited
+    def test_hard_examples_have_the_largest_losses_and_their_share_of_the_weight(self, outcome, seed):
+        chosen = self._select(outcome, seed)
+        count = max(1, round(0.3 * len(outcome)))
+        hard, others = outcome.loss[chosen.indices[:count]], outcome.loss[chosen.indices[count:]]
+        assert len(chosen) == len(outcome)
+        assert not len(others) or hard.min() >= others.max()
+        weight = chosen.weights[:count].sum() / chosen.weights.sum()
+        assert_close(weight, 0.6 if len(others) else 1.0, atol=1e-12, what="share of the hard")
+
+
+class TestHardestAlone(SamplerContract):
+    goes_on = True
+
+    def make(self):
+        return Hardest(share=0.25, replay=0.0)
+
+    @given(outcomes(), seeds)
+    @inherited
+    def test_selection_holds_the_hard_examples_alone(self, outcome, seed):
+        assert len(self._select(outcome, seed)) == max(1, round(0.25 * len(outcome)))
 
 
 class TestRandom(SamplerContract):

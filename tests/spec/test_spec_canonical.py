@@ -64,9 +64,11 @@ SLOTS: dict[str, st.SearchStrategy[Tree]] = {
         ),
         table("lora", rank=WHOLE, alpha=POSITIVE),
         table("lora-xs", rank=WHOLE, spectrum=SPECTRUM),
+        table("diagonal", rank=WHOLE, spectrum=SPECTRUM),
     ),
     "sampler": st.one_of(
         table("failures", replay=st.floats(0, 0.95), cap=COUNT),
+        table("hardest", share=SHARE, replay=st.floats(0, 0.95)),
         table("weighted", eta=st.floats(0, 50), decay=SHARE),
         table("all"),
     ),
