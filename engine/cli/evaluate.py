@@ -76,6 +76,8 @@ def command(
 
     if staged and one_out:
         raise UsageError("--staged and --leave-one-out are two questions; ask one at a time")
+    if Path(run).is_file():
+        raise UsageError(f"{run}: a file holds no data to evaluate with; evaluate the run that it came from")
     splits = SPLITS if split == "all" else (split,)
     with plain_warnings(), progress(shown=not as_json) as report:
         ensemble = open_ensemble(run, runs_folder, None, plugin_files, report)

@@ -15,7 +15,7 @@ PLAIN = ("accuracy", "loss")
 
 def evaluation_lines(found: Evaluation, rounds: int) -> list[str]:
     """A table of splits, and how the selection differs from the base and from all rounds."""
-    metrics = [*PLAIN, *next(iter(found.metrics.values())).measures]
+    metrics = [*PLAIN, *sorted(next(iter(found.metrics.values())).measures)]
     title = ["split", "model", *(f"{m} {unit_of(m)}".strip() for m in metrics)]
     table = [title]
     models = [("base", found.base), (f"rounds {found.rounds}", found.metrics)]

@@ -143,7 +143,8 @@ class Ensemble:
         seed: int = 0,
     ) -> list[str]:
         """What the model writes after every prompt; at temperature 0 the likeliest token each time."""
-        reader, model = self.spec["model"], self._at(rounds)
+        reader, asked = self.spec["model"], self._prompts(prompts)
+        model = self._at(rounds)
         draws = np.random.default_rng(seed).random((len(prompts), max_new_tokens)) if temperature else None
         request = GenerationRequest(
             max_new_tokens=max_new_tokens,
@@ -151,7 +152,7 @@ class Ensemble:
             sampling=Sampling(temperature=temperature) if temperature else None,
             draws=draws,
         )
-        return [reader.decode(w.tokens) for w in model.generate(prompts_of(prompts, self.spec), request)]
+        return [reader.decode(w.tokens) for w in model.generate(asked, request)]
 
     def model(self, rounds: Rounds | Choice = None) -> Any:
         """The plain torch module with the rounds merged: the base's classes, names and shapes, nothing of this package around them.
@@ -226,10 +227,15 @@ class Ensemble:
         return rounds if isinstance(rounds, Choice) else self.choose(rounds)
 
     def _recorded(self, prefix: int) -> int:
+        if not self.records:
+            raise UsageError("the run has not evaluated its base yet; resume it first")
         return self.records[prefix].round
 
     def _examples(self, inputs: Inputs) -> Any:
         return as_examples(inputs, self.spec, self._origin.source.blueprint.architecture)
+
+    def _prompts(self, prompts: Sequence[str]) -> Any:
+        return prompts_of(prompts, self.spec, self._origin.source.blueprint.architecture)
 
     def _at(self, rounds: Rounds | Choice) -> BoostedModel:
         """The model with these rounds in it."""

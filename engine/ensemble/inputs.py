@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -39,14 +39,14 @@ def _examples(inputs: Any, architecture: str) -> Examples:
 
 
 def _texts(inputs: Any) -> Texts:
-    rows = [(row,) if isinstance(row, str) else tuple(row) for row in _listed(inputs)]
+    rows = [(row,) if isinstance(row, str) else _fields(row) for row in _listed(inputs)]
     if not all(len(row) in {1, 2} and all(isinstance(text, str) for text in row) for row in rows):
         raise UsageError("the model takes texts, or pairs of texts")
     return Texts(tuple(cast("list[tuple[str, ...]]", rows)))
 
 
 def _prompts(inputs: Any) -> Prompts:
-    rows = [tuple(row) if not isinstance(row, str) else () for row in _listed(inputs)]
+    rows = [_fields(row) for row in _listed(inputs)]
     if not all(len(row) == 2 and all(isinstance(text, str) for text in row) for row in rows):
         raise UsageError("the model takes pairs of prompt and completion; to let it write, use generate()")
     prompts, completions = zip(*rows, strict=True) if rows else ((), ())
@@ -59,18 +59,26 @@ def _listed(inputs: Any) -> list[Any]:
     return list(inputs)
 
 
+def _fields(row: Any) -> tuple[Any, ...]:
+    """The fields of a row; none of what has no fields."""
+    return tuple(row) if isinstance(row, Iterable) and not isinstance(row, str) else ()
+
+
 def _numbered(content: Any) -> Examples:
     """Examples without labels: their loss says nothing."""
     ids = np.arange(len(content), dtype=np.int64)
     return Examples(ids=ids, inputs=content, labels=np.zeros_like(ids))
 
 
-def prompts_of(texts: Sequence[str], spec: Spec) -> Examples:
+def prompts_of(texts: Sequence[str], spec: Spec, architecture: str) -> Examples:
     """Prompts to be continued, encoded. Raises `UsageError` for a model that does not write."""
     model = spec["model"]
-    if not isinstance(model, TextModel):
+    if not isinstance(model, TextModel) or architecture.partition("/")[0] != "causal-lm":
         raise UsageError(f"model {spec.slots['model'].use} writes no texts")
     # A completion must not be empty; what is written begins where it would.
-    prompts = Prompts(tuple(_listed(texts)), tuple("." for _ in texts))
+    given = _listed(texts)
+    if not all(isinstance(text, str) for text in given):
+        raise UsageError("prompts are texts")
+    prompts = Prompts(tuple(given), tuple("." for _ in given))
     with blame("model", spec.slots["model"].use):
         return model.encode(_numbered(prompts))

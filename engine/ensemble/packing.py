@@ -143,9 +143,9 @@ def _round(merged: MergedRound, *, factors: bool) -> tuple[RoundFacts, dict[str,
 
 
 def _trained(merged: MergedRound) -> dict[str, NDArray[Any]]:
-    """A round's numbers by name; of a dense update, what it added is what it trained."""
+    """A round's numbers by name, in the order of names; of a dense update, what it added is what it trained."""
     dense = {site: u.delta for site, u in merged.updates.items() if isinstance(u, DenseUpdate)}
-    return {**dense, **merged.values}
+    return dict(sorted({**dense, **merged.values}.items()))
 
 
 def _factors(update: Update) -> dict[str, NDArray[Any]]:

@@ -90,6 +90,8 @@ def stages(ensemble: Ensemble, choice: Choice) -> list[Stage]:
     """
     if any(weight != 1.0 for weight in choice.weights.values()):
         raise UsageError("--staged shows the models that the run had; it knows no other weights")
+    if not ensemble.records:
+        raise UsageError("the run has not evaluated its base yet; resume it first")
     numbers = [0, *choice.weights]
     return [
         Stage(round=n, validation=ensemble.records[n].validation, test=ensemble.records[n].test)

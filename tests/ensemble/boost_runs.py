@@ -14,6 +14,8 @@ import numpy as np
 from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "record"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "exporters"))
 
 from record_toys import PLUGIN, SPEC
 

@@ -24,9 +24,7 @@ Command = Callable[..., Answer]
 
 
 @pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command line as users run it, in the test's own folder."""
     from boostlora.engine.cli import main
 

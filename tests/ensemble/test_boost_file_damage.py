@@ -91,7 +91,7 @@ def test_boost_file_with_any_byte_changed_is_refused(
     original: Path = request.getfixturevalue(kind)
     data, place, padding = original.read_bytes(), tmp_path / "mutant.boost.safetensors", 0
     whole = reread(original)
-    for mutant in _mutants(data, random.Random(7)):
+    for mutant in _mutants(data, random.Random(7)):  # noqa: S311 - no secrets
         if mutant == data:
             continue
         place.write_bytes(mutant)
@@ -242,7 +242,7 @@ def _renamed(content: Any, arrays: Any) -> None:
 FORGERIES: dict[str, Forger] = {
     "lengths do not add up": _longer,
     "lengths of other groups": _shifted,
-    "a negative length": lambda c, a: c["rounds"][0]["groups"].update(zip(c["rounds"][0]["groups"], [-1, 7])),
+    "a negative length": lambda c, a: c["rounds"][0]["groups"].update(dict(zip(list(c["rounds"][0]["groups"])[:2], [-1, 7], strict=True))),
     "a group that is not there": _renamed,
     "no group": _set("rounds", 0, "groups", {}),
     "a site that does not exist": lambda c, a: c.update(spec=c["spec"].replace('targets = "all-linear"', 'targets = ["nowhere"]')),

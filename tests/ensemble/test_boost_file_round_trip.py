@@ -215,6 +215,17 @@ def test_boost_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert all(np.array_equal(again.arrays[name], value) for name, value in file.arrays.items())
 
 
+def test_boost_file_holds_numbers_in_the_order_of_their_names(tmp_path: Path) -> None:
+    run = toy_run(tmp_path / "toy", "backend.threads=1", text=adapter_text("lora"))
+    file = _packed(run, tmp_path / "x.safetensors")
+    for facts in file.rounds:
+        assert list(facts.groups) == sorted(facts.groups)
+        recorded = run.ensemble().origin.merged[facts.number].values
+        assert file.values(facts).keys() == recorded.keys()
+        for name, value in file.values(facts).items():
+            np.testing.assert_array_equal(value, np.ravel(recorded[name]))
+
+
 def test_boost_file_says_nothing_of_its_authors_folders(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1")
     file = _packed(run, tmp_path / "x.safetensors")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
 
 import torch
 from boost_runs import PLUGIN, adapter_text, toy_run
@@ -184,7 +181,10 @@ def test_store_has_the_directions_of_the_models_merged_weights(case: Case) -> No
     given = {site.name: _updates(site, 5) for site in case.sites}
     rounds = len(next(iter(given.values())))
     model.assemble(
-        [({name: u[i][0] for name, u in given.items()}, given[case.sites[0].name][i][1]) for i in range(rounds)]
+        [
+            ({name: u[i][0] for name, u in given.items()}, given[case.sites[0].name][i][1])
+            for i in range(rounds)
+        ]
     )
     for site in case.sites:
         found = store.directions(site.name, min(site.shape), given[site.name])
@@ -254,4 +254,3 @@ def test_store_makes_the_recorded_update_of_the_recorded_values(
                 values[site] = recorded.delta
             made = origin.store.update(site, merged.parametrisations[site], frame, values)
             assert same_update(made, recorded), site
-

@@ -45,6 +45,9 @@ class LoraContract(ExporterContract):
 
 
 class TestStacked(LoraContract):
+    # A fitted head's weights cancel one another: its logits are small beside the numbers that were rounded on the way.
+    usage_roundings = 512
+
     def make(self):
         return PeftLora()
 
@@ -318,7 +321,7 @@ def test_missing_peft_is_named(causal_case, monkeypatch):
 
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "peft" else found(name))
-    with pytest.raises(UsageError, match=r"needs pip install 'boostlora\[hf\]' peft \(peft is missing\)"):
+    with pytest.raises(UsageError, match=r"needs pip install 'boostlora\[peft\]' \(peft is missing\)"):
         PeftLora().check(causal_case.ensemble)
 
 

@@ -43,6 +43,9 @@ def layers_of(wrapped):
 
 
 class TestPeftTinyLora(ExporterContract):
+    # A fitted head's weights cancel one another: its logits are small beside the numbers that were rounded on the way.
+    usage_roundings = 512
+
     def make(self):
         return PeftTinyLora()
 

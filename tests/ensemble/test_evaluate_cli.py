@@ -1,0 +1,285 @@
+"""`boostlora evaluate`: what it says, to people and to scripts, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boost_runs import PLUGIN, ToyRun, adapter_text, toy_run
+
+Command = Callable[..., Any]
+PLUG = ("--plugin", PLUGIN)
+METRICS = {"accuracy", "loss", "count", "measures"}
+
+
+@pytest.fixture
+def ask(toy: ToyRun, command: Command) -> Command:
+    """`boostlora evaluate` of the toy's run."""
+    return lambda *options: command("evaluate", toy.path, *options, *PLUG)
+
+
+def _json(answer: Any) -> Any:
+    assert answer.code == 0, answer.err
+    assert answer.err == ""
+    return json.loads(answer.out)
+
+
+def _cells(line: str) -> list[str]:
+    return re.split(r"\s{2,}", line.strip())
+
+
+def test_evaluate_of_all_rounds_shows_every_split_against_the_base(toy: ToyRun, ask: Command) -> None:
+    lines = ask().out.splitlines()
+    assert lines[0] == "rounds 1..4: as recorded when the run had this model"
+    assert _cells(lines[2]) == ["split", "model", "accuracy %", "loss nats"]
+    records = toy.ensemble().records
+    rows = [_cells(line) for line in lines[3:9]]
+    for i, split in enumerate(("train", "validation", "test")):
+        for row, record, name in ((rows[2 * i], records[0], "base"), (rows[2 * i + 1], records[4], "rounds 1..4")):  # fmt: skip
+            found = getattr(record, split)
+            cells = [name, f"{100 * found.accuracy:.1f}", f"{found.loss:.3f}"]
+            assert row == ([split, *cells] if name == "base" else cells)
+    assert lines[9] == ""
+    told = r"test: [+-]\d+\.\d points \[.*\] against the base: right where it is wrong on \d+, wrong where it is right on \d+ of 24; p = .* \(McNemar\)"  # fmt: skip
+    assert re.fullmatch(told, lines[10])
+    assert len(lines) == 11
+
+
+@pytest.mark.parametrize(
+    ("options", "head"),
+    [
+        (["--rounds", "2"], "rounds 1..2: as recorded when the run had this model"),
+        (["--rounds", "1..2"], "rounds 1..2: as recorded when the run had this model"),
+        (["--rounds", "0"], "rounds 0 (the base): as recorded when the run had this model"),
+        (["--drop", "4"], "rounds 1..3: as recorded when the run had this model"),
+        (["--weight", "2=1"], "rounds 1..4: as recorded when the run had this model"),
+        (["--rounds", "2", "--recompute"], "rounds 1..2: computed now"),
+        (["--drop", "2"], "rounds 1, 3..4: computed now"),
+        (["--rounds", "1..3", "--weight", "2=0.5"], "rounds 1, 2 (x 0.5), 3: computed now"),
+    ],
+)
+def test_evaluate_says_where_its_numbers_come_from(options: list[str], head: str, ask: Command) -> None:
+    assert ask(*options).out.splitlines()[0] == head
+
+
+def test_evaluate_of_a_part_is_held_against_all_rounds_too(ask: Command) -> None:
+    lines = ask("--rounds", "2", "--split", "validation").out.splitlines()
+    assert [_cells(line)[-3] for line in lines[3:6]] == ["base", "rounds 1..2", "all 4 rounds"]
+    assert [line.partition(":")[0] for line in lines[7:]] == ["validation", "validation"]
+    assert " against the base: " in lines[7]
+    assert " against all rounds: " in lines[8]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_evaluate_of_one_split_computes_that_one_alone(split: str, toy: ToyRun, ask: Command) -> None:
+    found = _json(ask("--split", split, "--drop", "2", "--json"))
+    assert list(found["metrics"]) == list(found["base"]) == list(found["against_base"]) == [split]
+    expected = toy.ensemble().evaluate(split, {1: 1.0, 3: 1.0, 4: 1.0})
+    assert found["metrics"][split]["loss"] == expected.loss
+    assert found["metrics"][split]["accuracy"] == expected.accuracy
+
+
+def test_evaluate_tells_scripts_everything(toy: ToyRun, ask: Command) -> None:
+    found = _json(ask("--rounds", "2", "--json"))
+    assert found.keys() == {
+        "rounds", "recorded", "metrics", "base", "all_rounds", "against_base", "against_all",
+    }  # fmt: skip
+    assert (found["rounds"], found["recorded"]) == ("1..2", True)
+    records = toy.ensemble().records
+    for key, record in (("base", records[0]), ("metrics", records[2]), ("all_rounds", records[4])):
+        assert list(found[key]) == ["train", "validation", "test"]
+        for split, metrics in found[key].items():
+            assert metrics.keys() == METRICS
+            assert metrics["accuracy"] == getattr(record, split).accuracy
+    for pairs in (found["against_base"], found["against_all"]):
+        for pair in pairs.values():
+            assert pair.keys() == {
+                "only_first", "only_second", "both", "neither", "examples", "difference", "p", "test", "interval",
+            }  # fmt: skip
+
+
+def test_evaluate_recomputed_is_what_was_recorded(ask: Command) -> None:
+    recorded, computed = _json(ask("--json")), _json(ask("--json", "--recompute"))
+    assert (recorded["recorded"], computed["recorded"]) == (True, False)
+    assert recorded["metrics"] == computed["metrics"]
+
+
+def test_evaluate_recomputed_to_something_else_is_an_error(
+    ask: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from boostlora.engine.ensemble.ensemble import Ensemble
+
+    own = Ensemble._chosen
+    monkeypatch.setattr(Ensemble, "_chosen", lambda self, choice: own(self, choice)[1:])
+    answer = ask("--recompute")
+    assert answer.code == 3
+    told = r"error: the train loss comes out as \S+, recorded was \S+: base, data or versions are no longer those of the run\n"  # fmt: skip
+    assert re.fullmatch(told, answer.err)
+
+
+def test_evaluate_staged_has_a_line_for_every_round_and_marks_the_best(toy: ToyRun, ask: Command) -> None:
+    lines = ask("--staged").out.splitlines()
+    records = toy.ensemble().records
+    assert _cells(lines[0])[0] == "round"
+    for line, record in zip(lines[1:6], records, strict=True):
+        found = [f"{100 * record.validation.accuracy:.1f}", f"{record.validation.loss:.3f}"]
+        found += [f"{100 * record.test.accuracy:.1f}", f"{record.test.loss:.3f}"]
+        assert _cells(line)[:5] == [str(record.round), *found]
+    best = max(records, key=lambda r: (r.validation.accuracy, -r.round)).round
+    assert [i for i, line in enumerate(lines[1:6]) if "* best on validation" in line] == [best]
+    assert lines[-1] == f"by accuracy on validation: --rounds {best}"
+    assert ask("--staged", "--metric", "loss").out.splitlines()[-1] == "by loss on validation: --rounds 4"
+
+
+def test_evaluate_staged_tells_scripts_every_stage(toy: ToyRun, ask: Command) -> None:
+    found = _json(ask("--staged", "--json", "--metric", "loss", "--rounds", "3"))
+    assert found.keys() == {"stages", "metric", "best_on_validation"}
+    assert (found["metric"], found["best_on_validation"]) == ("loss", 3)
+    assert [stage["round"] for stage in found["stages"]] == [0, 1, 2, 3]
+    for stage, record in zip(found["stages"], toy.ensemble().records, strict=False):
+        assert stage.keys() == {"round", "validation", "test"}
+        assert stage["validation"]["loss"] == record.validation.loss
+        assert stage["test"]["accuracy"] == record.test.accuracy
+
+
+def test_evaluate_without_each_round_tells_what_it_is_worth(toy: ToyRun, ask: Command) -> None:
+    found = _json(ask("--leave-one-out", "--json", "--metric", "loss"))
+    assert found.keys() == {"rounds", "metric", "whole", "without"}
+    ensemble = toy.ensemble()
+    assert found["whole"]["validation"]["loss"] == ensemble.records[4].validation.loss
+    assert [stage["round"] for stage in found["without"]] == [1, 2, 3, 4]
+    lines = ask("--leave-one-out", "--metric", "loss").out.splitlines()
+    assert re.fullmatch(r"rounds 1\.\.4: validation \S+, test \S+ \(loss, lower is better\)", lines[0])
+    for line, stage in zip(lines[3:7], found["without"], strict=True):
+        rest = [n for n in range(1, 5) if n != stage["round"]]
+        values = [str(stage["round"])]
+        for split in ("validation", "test"):
+            without, whole = ensemble.evaluate(split, rest).loss, ensemble.evaluate(split).loss
+            assert stage[split]["loss"] == without
+            values += [f"{without:.3f}", f"{without - whole:+.3f}"]
+        assert _cells(line)[:5] == values
+    assert lines[-1] == "worth: how much better the model is with the round than without it, in nats"
+
+
+def test_evaluate_without_each_round_of_a_selection_leaves_the_others_out(toy: ToyRun, ask: Command) -> None:
+    found = _json(ask("--leave-one-out", "--json", "--rounds", "2..3", "--weight", "3=0.5"))
+    assert found["rounds"] == "2, 3 (x 0.5)"
+    ensemble = toy.ensemble()
+    assert [stage["round"] for stage in found["without"]] == [2, 3]
+    assert found["without"][0]["test"]["loss"] == ensemble.evaluate("test", {3: 0.5}).loss
+    assert found["without"][1]["test"]["loss"] == ensemble.evaluate("test", {2: 1.0}).loss
+
+
+def test_evaluate_without_each_round_marks_rounds_that_do_harm(ask: Command) -> None:
+    found = ask("--leave-one-out", "--weight", "1=-5", "--metric", "loss").out.splitlines()
+    assert "better without it, on validation" in found[3]
+    assert _cells(found[3])[2].startswith("-")
+
+
+def test_evaluate_without_each_round_leaves_out_rounds_that_were_refused(
+    command: Command, tmp_path: Path
+) -> None:
+    run = toy_run(tmp_path / "gate", "backend.threads=1", "merge.use=gate", text=adapter_text("lora"))
+    refused = [r.round for r in run.ensemble().records[1:] if r.scale == 0.0]
+    assert refused
+    found = _json(command("evaluate", run.path, "--leave-one-out", "--json", *PLUG))
+    assert [s["round"] for s in found["without"]] == [n for n in range(1, 5) if n not in refused]
+
+
+def test_evaluate_of_the_base_without_each_round_has_nothing_to_leave_out(ask: Command) -> None:
+    assert _json(ask("--leave-one-out", "--rounds", "0", "--json"))["without"] == []
+
+
+@pytest.mark.parametrize("metric", ["first", "timed_out"])
+def test_evaluate_judges_by_a_measure_of_the_task(metric: str, command: Command, tmp_path: Path) -> None:
+    task = Path(__file__).with_name("measuring_task.py")
+    plugins = (PLUGIN, task)
+    run = toy_run(tmp_path / "toy", "task.use=measured-blobs", "backend.threads=1", plugins=plugins)
+    more = (*PLUG, "--plugin", task)
+    values = [r.validation.measures[metric] for r in run.ensemble().records]
+    best = values.index(min(values) if metric == "timed_out" else max(values))
+    found = _json(command("evaluate", run.path, "--staged", "--metric", metric, "--json", *more))
+    assert (found["metric"], found["best_on_validation"]) == (metric, best)
+    assert [s["validation"]["measures"][metric] for s in found["stages"]] == values
+    lines = command("evaluate", run.path, "--staged", "--metric", metric, *more).out.splitlines()
+    assert lines[-1] == f"by {metric} on validation: --rounds {best}"
+    lines = command("evaluate", run.path, "--leave-one-out", "--metric", metric, *more).out.splitlines()
+    better = "lower" if metric == "timed_out" else "higher"
+    assert f"({metric}, {better} is better)" in lines[0]
+    lines = command("evaluate", run.path, "--split", "test", *more).out.splitlines()
+    assert [title.partition(" ")[0] for title in _cells(lines[2])[2:]] == [
+        "accuracy",
+        "loss",
+        "first",
+        "timed_out",
+    ]
+    answer = command("evaluate", run.path, "--staged", "--metric", "nothing", *more)
+    told = 'error: no metric "nothing" on validation; there are: accuracy, loss, first, timed_out\n'
+    assert (answer.code, answer.err) == (2, told)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rounds", "5"], "error: no round 5; there are: 1 to 4\n"),
+        (["--rounds", "x"], 'error: "x" names no rounds; allowed: 7 (the first seven), 1..7, 3.., 1..3,5, all, best, 0 (the base)\n'),
+        (["--drop", "x"], 'error: --drop: "x" is no number of a round\n'),
+        (["--weight", "1"], 'error: --weight: "1" is not of the form N=FACTOR, such as 5=0.5\n'),
+        (["--staged", "--leave-one-out"], "error: --staged and --leave-one-out are two questions; ask one at a time\n"),
+        (["--staged", "--weight", "2=0.5"], "error: --staged shows the models that the run had; it knows no other weights\n"),
+        (["--staged", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
+        (["--leave-one-out", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
+    ],
+)  # fmt: skip
+def test_evaluate_of_what_cannot_be_is_refused(options: list[str], message: str, ask: Command) -> None:
+    answer = ask(*options)
+    assert (answer.code, answer.out, answer.err) == (2, "", message)
+
+
+def test_evaluate_of_a_boost_file_points_to_the_run(toy_file: Path, command: Command) -> None:
+    answer = command("evaluate", toy_file, *PLUG)
+    told = f"error: {toy_file}: a file holds no data to evaluate with; evaluate the run that it came from\n"
+    assert (answer.code, answer.err) == (2, told)
+
+
+def test_evaluate_of_a_run_that_is_not_there_is_refused(command: Command) -> None:
+    answer = command("evaluate", "nothing")
+    assert (answer.code, answer.out) == (2, "")
+    assert "nothing" in answer.err
+
+
+def test_evaluate_finds_a_run_by_its_name(toy: ToyRun, command: Command, tmp_path: Path) -> None:
+    shutil.copytree(toy.path, tmp_path / "runs" / "toy" / "abc")
+    answer = command("evaluate", "toy", "--rounds", "1", *PLUG)
+    assert answer.out.startswith("rounds 1..1: as recorded when the run had this model\n")
+
+
+@pytest.mark.parametrize("file", ["outcomes/0002.safetensors", "updates/0001.safetensors", "rounds.jsonl"])
+def test_evaluate_of_a_damaged_run_is_refused(
+    file: str, toy: ToyRun, command: Command, tmp_path: Path
+) -> None:
+    place = tmp_path / "run"
+    shutil.copytree(toy.path, place)
+    data = bytearray((place / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (place / file).write_bytes(data)
+    answer = command("evaluate", place, "--rounds", "2", *PLUG)
+    assert (answer.code, answer.out) == (3, "")
+    assert Path(file).name in answer.err
+
+
+def test_evaluate_of_changed_data_is_refused_where_it_must_compute(
+    toy: ToyRun, ask: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_DATA", "1")
+    assert ask("--rounds", "2").code == 0
+    answer = ask("--drop", "2")
+    assert answer.code == 2
+    assert answer.err == (
+        f"error: {toy.path}: the data that it names are no longer those it began with; put them back\n"
+    )
