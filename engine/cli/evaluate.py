@@ -76,6 +76,8 @@ def command(
 
     if staged and one_out:
         raise UsageError("--staged and --leave-one-out are two questions; ask one at a time")
+    if (staged or one_out) and (split != "all" or recompute):
+        raise UsageError("--split and --recompute go with neither --staged nor --leave-one-out")
     if Path(run).is_file():
         raise UsageError(f"{run}: a file holds no data to evaluate with; evaluate the run that it came from")
     splits = SPLITS if split == "all" else (split,)

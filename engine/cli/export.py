@@ -154,7 +154,7 @@ def _told(done: Any) -> list[str]:
 def compared_text(compared: Compared | None) -> str:
     """How an export was compared, in a line."""
     if compared is None:
-        return "not compared with the evaluated model (--examples 0)"
+        return "its logits were not compared with those of the evaluated model"
     return (
         f"read back and compared: {compared.rows} logits of {compared.examples} examples, largest departure "
         f"{compared.largest:.2g} of {compared.allowed:.2g} allowed ({compared.precision}); "

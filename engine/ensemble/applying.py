@@ -225,15 +225,13 @@ class FileOrigin:
         return KeptRound(number=facts.number, scale=facts.scale, values=values, updates=updates)
 
     def _compare(self, merged: Mapping[int, MergedRound]) -> Rebuilt:
-        """Hold the rebuilt rounds against the file's sketches."""
-        weights = self.file.merged.weights
-        rounds = tuple(attrs.evolve(r, scale=r.scale * weights[n]) for n, r in merged.items() if n in weights)
+        """Hold all rebuilt rounds, chosen or not, against the file's sketches."""
         ensemble = Exportable(
             name=self.file.name,
             model=self.spec["model"],
             source=self.source,
             sites=self.sites,
-            rounds=rounds,
+            rounds=tuple(merged.values()),
             store=self.store,
         )
         apart, norm = distance(sketches(ensemble), self.file.arrays["sketch"]), self.file.merged.norm

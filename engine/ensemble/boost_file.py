@@ -70,14 +70,14 @@ class RoundFacts:
 
 @attrs.frozen(kw_only=True)
 class MergedFacts:
-    """What the chosen rounds make of the base, to be held against."""
+    """What the rounds make of the base, to be held against."""
 
     weights: Mapping[int, float]
     """The chosen rounds, with the factors of their scales."""
     sha256: str
-    """Of all adapted weights, merged, in the dtype in which merges are computed."""
+    """Of all adapted weights with the chosen rounds merged, in the dtype in which merges are computed."""
     norm: float
-    """`sqrt(sum_sites ||dW||_F^2)`."""
+    """`sqrt(sum_sites ||dW||_F^2)` of all rounds of the file, at their recorded scales; `sketch` is of the same."""
 
 
 @attrs.frozen(kw_only=True)

@@ -143,6 +143,8 @@ class Ensemble:
         seed: int = 0,
     ) -> list[str]:
         """What the model writes after every prompt; at temperature 0 the likeliest token each time."""
+        if temperature < 0.0 or max_new_tokens < 1:
+            raise UsageError("generate() takes a temperature of at least 0, and at least 1 new token")
         reader, asked = self.spec["model"], self._prompts(prompts)
         model = self._at(rounds)
         draws = np.random.default_rng(seed).random((len(prompts), max_new_tokens)) if temperature else None

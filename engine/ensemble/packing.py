@@ -17,6 +17,7 @@ from ..card.paths import Private
 from ..contracts import DenseUpdate, Exportable, FactoredUpdate, MergedRound, ModelSource, Update
 from ..errors import BoostLoraError, UsageError
 from ..record.hashes import file_sha256_cached
+from ..record.rounds import RoundRecord
 from .base import base_files
 from .boost_file import (
     SUFFIX,
@@ -65,7 +66,8 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
     if not path.name.endswith(".safetensors"):
         raise UsageError(f"{path}: a boost file's name ends with .safetensors, best with {SUFFIX}")
     origin, report = ensemble.origin, ensemble.origin.workplace.report
-    chosen, last = ensemble.exportable(choice), max(choice.weights, default=0)
+    last = max(choice.weights, default=0)
+    chosen, whole = ensemble.exportable(choice), ensemble.exportable(last)
     merged = [r for n, r in sorted(origin.merged.items()) if n <= last]
     reasons = {r.number: "as asked" for r in merged} if with_factors else _unlike(ensemble, merged)
     arrays = dict[str, NDArray[Any]]()
@@ -77,7 +79,7 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
         arrays |= parts
     source, fitted = origin.source, _fitted(origin.source)
     arrays |= {f"fitted/{name}": value for name, value in fitted.items()}
-    arrays["sketch"] = sketches(chosen)
+    arrays["sketch"] = sketches(whole)
     file = BoostFile(
         name=chosen.name,
         spec=tomli_w.dumps(portable_spec(ensemble, Private.of(ensemble))),
@@ -86,9 +88,9 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
         base=_base(ensemble, tuple(fitted)),
         rounds=tuple(rounds),
         merged=MergedFacts(
-            weights=choice.weights, sha256=merged_sha256(chosen), norm=norm(chosen.sites, chosen)
+            weights=choice.weights, sha256=merged_sha256(chosen), norm=norm(whole.sites, whole)
         ),
-        records=tuple(attrs.asdict(r) for r in origin.records if r.round <= last),
+        records=tuple(attrs.asdict(_shortened(r)) for r in origin.records if r.round <= last),
         best=min(origin.best, last),
         provenance={k: v for k, v in origin.provenance.items() if k not in PRIVATE},
         arrays=arrays,
@@ -101,6 +103,19 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
         numbers=sum(sum(r.groups.values()) for r in rounds),
         merged_size=sum(f.size for f in file.base.files),
         factors=reasons,
+    )
+
+
+def _shortened(record: RoundRecord) -> RoundRecord:
+    """A record without what is told of every site, file and second: with hundreds of sites that would be most of the file."""
+    ranks, effective = record.rank.values(), record.effective_rank.values()
+    return attrs.evolve(
+        record,
+        rank={"largest": max(ranks)} if ranks else {},
+        effective_rank={"mean": sum(effective) / len(effective)} if effective else {},
+        files={},
+        seconds={},
+        memory_bytes=0,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
+import numpy as np
 
 from ..contracts import Metrics, Outcome
 from ..errors import RunError, UsageError
@@ -67,7 +68,8 @@ ROUNDING = 1e-3
 def _check_recorded(split: str, now: Outcome, then: Outcome) -> None:
     """Recomputed outcomes that are far from the recorded ones are those of another model."""
     apart = abs(now.mean_loss - then.mean_loss)
-    if apart > ROUNDING * max(abs(then.mean_loss), 1.0):
+    both_unknown = np.isnan(now.mean_loss) and np.isnan(then.mean_loss)
+    if not (both_unknown or apart <= ROUNDING * max(abs(then.mean_loss), 1.0)):
         raise RunError(
             f"the {split} loss comes out as {now.mean_loss:.6g}, recorded was {then.mean_loss:.6g}: base, data or versions are "
             "no longer those of the run"

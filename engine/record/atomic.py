@@ -99,7 +99,7 @@ def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
     _require(path, hashlib.sha256(data).hexdigest(), sha256)
-    return load(data)
+    return dict(sorted(load(data).items()))  # the library's own order differs between processes
 
 
 def _require(path: Path, found: str, recorded: str) -> None:

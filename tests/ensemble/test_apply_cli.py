@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from boost_runs import PLUGIN, ToyRun, forged
 from safetensors.numpy import load_file
 
 from boostlora.backends.torch.store import TorchStore
-from boostlora.engine.contracts import Frame
+from boostlora.engine.contracts import Frame, MergedRound
+from boostlora.engine.ensemble.recipe import KeptRound, Recipe
 
 Command = Callable[..., Any]
 PLUG = ("--plugin", PLUGIN)
@@ -93,7 +95,7 @@ def test_apply_without_examples_compares_nothing_and_says_so(
 ) -> None:
     answer = command("apply", toy.base, toy_file, "--examples", "0", *PLUG)
     assert answer.code == 0
-    assert "not compared with the evaluated model (--examples 0)" in answer.out
+    assert "its logits were not compared with those of the evaluated model" in answer.out
 
 
 def test_apply_by_another_backend_is_near_and_claims_no_more(
@@ -278,6 +280,23 @@ def test_apply_within_the_tolerance_is_written_and_told(
     assert _left(tmp_path) == ["cache", "toy-merged"]
     loose = command("apply", base, torch_toy_file, "--tolerance", "0.5", "--out", "loose", "--json", *PLUG)
     assert json.loads(loose.out)["allowed"] == 0.5
+
+
+def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
+    torch_toy: ToyRun, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = torch_toy.ensemble().save(tmp_path / "last.boost.safetensors", rounds="3..3")
+    monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / "cache"))
+    whole = command("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "whole", *PLUG)
+    assert whole.code == 0, whole.err
+    made = Recipe.made
+
+    def other(self: Recipe, kept: KeptRound) -> MergedRound:
+        return attrs.evolve(made(self, kept), updates={} if kept.number == 1 else made(self, kept).updates)
+
+    monkeypatch.setattr(Recipe, "made", other)
+    assert command("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "lacking", *PLUG).code == 4
+    assert not (tmp_path / "lacking").exists()
 
 
 def test_apply_of_a_file_with_factors_does_not_depend_on_directions(
