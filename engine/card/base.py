@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import attrs
 
+from ..markup import printable
 from ..options import HUB_ID, ModelPath
 from .paths import path_options
-from .text import printable
 
 if TYPE_CHECKING:
     from ..ensemble.ensemble import Ensemble

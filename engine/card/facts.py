@@ -13,10 +13,11 @@ import tomli
 from ..analysis.wording import count_text, number_text
 from ..contracts import DenseUpdate
 from ..ensemble.choice import Choice
+from ..markup import code
 from ..rank import rank_of
 from ..record.rounds import RoundRecord
 from .paths import Private
-from .text import SHOWN, code
+from .text import SHOWN
 
 if TYPE_CHECKING:
     from ..ensemble.ensemble import Ensemble

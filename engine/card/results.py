@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,17 +15,15 @@ from ..ensemble.choice import Choice
 from ..ensemble.opening import RunOrigin
 from ..errors import UsageError
 from ..judging import metrics_of
-from ..statistics.bootstrap import Interval, bca
+from ..statistics.bootstrap import Interval
 from ..statistics.examples import PairedExamples, compare_examples
+from ..statistics.means import mean_interval
 
 if TYPE_CHECKING:
     from ..ensemble.ensemble import Ensemble
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
-MANY = 2000
-"""Examples above which the interval of a mean is the normal one: a bootstrap would take seconds and gigabytes, and its corrections, of
-the order of `1 / n`, no longer show."""
 SPLITS = ("test", "validation", "train")
 
 
@@ -122,19 +119,6 @@ def share_interval(correct: NDArray[np.bool_]) -> Interval:
         return None
     found = binomtest(int(np.sum(correct)), len(correct)).proportion_ci(CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
-
-
-def mean_interval(values: NDArray[np.float64]) -> Interval:
-    """BCa bootstrap over examples, above `MANY` of them `mean +- z s / sqrt(n)`; None for fewer than two, or where one is not finite."""
-    if len(values) <= MANY:
-        return bca(values, CONFIDENCE)
-    if not np.isfinite(values).all():
-        return None
-    from statistics import NormalDist  # noqa: PLC0415 - only for many examples
-
-    mean = float(np.mean(values))
-    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return mean - half, mean + half
 
 
 # -- As people read it

@@ -11,6 +11,7 @@ import tomli_w
 
 from ..ensemble.choice import Choice
 from ..errors import RunError
+from ..markup import code, fenced, printable
 from ..record.atomic import write_text
 from ..report.markdown import escaped
 from ..statistics.bootstrap import NARROW
@@ -29,7 +30,7 @@ from .facts import (
 from .front import front_matter_of, is_adapter
 from .paths import Private
 from .results import difference_of, differences_table, figures_table, results_of, verdict
-from .text import code, fenced, printable, yaml_scalar
+from .text import yaml_scalar
 
 if TYPE_CHECKING:
     from ..ensemble.ensemble import Ensemble

@@ -109,9 +109,10 @@ def _show_many(directories: list[Any]) -> None:
     from rich.table import Table
 
     from ..analysis.wording import number_text
+    from ..comparison.specs import flat
     from .columns import percent, span
 
-    trees = [_flat(directory.spec_tree()) for directory in directories]
+    trees = [flat(directory.spec_tree()) for directory in directories]
     differing = _differing(trees)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("run")
@@ -164,11 +165,3 @@ def _cell(value: Any) -> str:
     """A value, a path by its last part."""
     text = str(value)
     return text.rsplit("/", 1)[-1] if text.startswith("/") else text
-
-
-def _flat(tree: dict[str, Any]) -> dict[str, Any]:
-    """A spec's tree with dotted keys."""
-    flat = dict[str, Any]()
-    for key, value in tree.items():
-        flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return flat

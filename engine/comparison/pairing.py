@@ -9,15 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Outcome
-from ..statistics.bootstrap import Interval, bca
+from ..statistics.bootstrap import Interval
 from ..statistics.examples import PairedExamples, compare_examples
+from ..statistics.means import MANY, mean_interval
 from .sides import Side
 
 Ids = NDArray[np.int64]
-
-MANY = 2000
-"""Examples above which the interval of a mean loss difference is the normal one: the bootstrap would take seconds and gigabytes, and
-its corrections, of the order of `1 / n`, no longer show."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -137,15 +134,6 @@ def loss_difference(pairing: Pairing, confidence: float = 0.95) -> LossDifferenc
     if len(differences) == 0:
         return None
     mean = float(np.mean(differences))
-    if len(differences) <= MANY:
-        interval, method = bca(differences, confidence), "bca"
-    else:
-        interval, method = _normal(differences, mean, confidence), "normal"
+    method = "bca" if len(differences) <= MANY else "normal"
+    interval = mean_interval(differences, confidence)
     return LossDifference(mean=mean, interval=interval, method=method, examples=len(differences))
-
-
-def _normal(values: NDArray[np.float64], mean: float, confidence: float) -> Interval:
-    from statistics import NormalDist  # noqa: PLC0415 - only for many examples
-
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return mean - half, mean + half

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..analysis.model import Analysis
+from ..markup import code, fenced
 from . import words
 from .table import LEGEND, MARKS, MainTable, TableCell, main_table
 from .tuning import tuning_table
@@ -36,10 +37,10 @@ def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:
         *(("## Tuning", escaped(words.tuning(analysis)), _table(tuning)) if tuning else ()),
         "## How this was computed",
         escaped(" ".join(words.methods(analysis))),
-        _listed(f"**{escaped(arm)}**: {_code(values)}" for arm, values in words.arms(analysis) if values),
+        _listed(f"**{escaped(arm)}**: {code(values)}" for arm, values in words.arms(analysis) if values),
         "To have it again, in the folder that holds the spec:",
-        _fenced(words.reproduce(analysis)),
-        _listed(f"{escaped(name)}: {_code(text)}" for name, text in words.origin(analysis)),
+        fenced(words.reproduce(analysis), "bash"),
+        _listed(f"{escaped(name)}: {code(text)}" for name, text in words.origin(analysis)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -75,25 +76,3 @@ def _table(table: MainTable) -> str:
 def _cell(cell: TableCell) -> str:
     mark = f"{MARKS[cell.mark]} " if cell.mark else ""
     return f"{mark}{escaped(cell.text)}" + (f" {escaped(cell.aside)}" if cell.detail else "")
-
-
-def _longest_run(text: str) -> int:
-    """Length of the longest run of backticks."""
-    longest = run = 0
-    for character in text:
-        run = run + 1 if character == "`" else 0
-        longest = max(longest, run)
-    return longest
-
-
-def _code(text: str) -> str:
-    """A text as code, between more backticks than it contains."""
-    line = " ".join(text.split())
-    fence = "`" * (_longest_run(line) + 1)
-    pad = " " if "`" in line else ""
-    return f"{fence}{pad}{line}{pad}{fence}"
-
-
-def _fenced(text: str) -> str:
-    fence = "`" * max(3, _longest_run(text) + 1)
-    return f"{fence}bash\n{text}\n{fence}"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from boostlora.engine.comparison.comparing import Comparison, compare
 from boostlora.engine.comparison.contents import Contents
 from boostlora.engine.comparison.effects import effects
-from boostlora.engine.comparison.pairing import MANY, accuracy_difference, loss_difference, pair, rows_of
+from boostlora.engine.comparison.pairing import accuracy_difference, loss_difference, pair, rows_of
 from boostlora.engine.comparison.showing import show
 from boostlora.engine.comparison.sides import Side
 from boostlora.engine.comparison.specs import differing
@@ -22,6 +22,7 @@ from boostlora.engine.comparison.verdict import verdict
 from boostlora.engine.contracts import Examples, Splits
 from boostlora.engine.errors import UsageError
 from boostlora.engine.statistics.mcnemar import mcnemar
+from boostlora.engine.statistics.means import MANY
 from boostlora.engine.testing import assert_close
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from boostlora.engine.card.base import Licence, licence_of
 from boostlora.engine.card.paths import Private
-from boostlora.engine.card.text import code, fenced, printable, yaml_scalar
+from boostlora.engine.card.text import yaml_scalar
+from boostlora.engine.markup import code, fenced, printable
 
 NOWHERE = Private(known=("/home/jane doe/models/base", "/data"), home="/home/jane doe")
 
