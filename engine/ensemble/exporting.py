@@ -82,32 +82,24 @@ def export(
 ) -> Exported:
     """Export an ensemble into the new folder `place`.
 
-    `examples` of the test split are compared; 0: none, which is for models that are too large to be opened here. Raises `UsageError` before any work where the form cannot hold it or the place is taken, and `DepartedError` where what was
-    written does not compute what was evaluated.
+    `examples` of the test split are compared; 0: none, which is for models that are too large to be opened here. Raises
+    `UsageError` before any work where the form cannot hold it or the place is taken, and `DepartedError` where what was written
+    does not compute what was evaluated.
     """
     exporter = make_exporter(to, options, ensemble.origin.registry)
     check_free(place)
-    tree = options.tree if isinstance(options, Document) else options
     exportable = ensemble.exportable(choice)
     with blame("exporter", to):
         exporter.check(exportable)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.making-"))
-    except OSError as error:
-        raise UsageError(f"{place}: cannot be made there ({error.strerror or error})") from error
+    making = _beside(place)
     try:
         with blame("exporter", to):
             exporter.write(exportable, making)
-        asked = _examples(ensemble, examples) if examples else None
-        compared = (
-            None
-            if asked is None
-            else compare(
+        asked, compared = _examples(ensemble, examples) if examples else None, None
+        if asked is not None:
+            compared = compare(
                 ensemble, exporter, to, exportable=exportable, folder=making, choice=choice, asked=asked
             )
-        )
-        usage = exporter.usage(exportable, place.name)
         from ..card.writing import write_card  # noqa: PLC0415 - needs jinja2
 
         write_card(
@@ -116,20 +108,41 @@ def export(
             making / README,
             to=to,
             place=place.name,
-            usage=usage,
+            usage=exporter.usage(exportable, place.name),
             compared=compared,
-            options=tree,
+            options=options.tree if isinstance(options, Document) else options,
         )
+        _name(making, place)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return Exported(
+        to=to,
+        path=place,
+        rounds=choice.describe(),
+        size=sum(path.stat().st_size for path in folder_files(place).values()),
+        compared=compared,
+        usage=exporter.usage(exportable, str(place)),
+    )
+
+
+def _beside(place: Path) -> Path:
+    """A new folder in which an export is made until it may have its name."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.making-"))
+    except OSError as error:
+        raise UsageError(f"{place}: cannot be made there ({error.strerror or error})") from error
+
+
+def _name(making: Path, place: Path) -> None:
+    """Give what was made its name."""
+    try:
         making.chmod(0o755)  # mkdtemp makes folders for their owner alone
         if place.exists():
             place.rmdir()  # it is empty
         making.rename(place)
     except OSError as error:
         raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-    size = sum(path.stat().st_size for path in folder_files(place).values())
-    return Exported(to=to, path=place, rounds=choice.describe(), size=size, compared=compared, usage=usage)
 
 
 def check_free(place: Path) -> None:
