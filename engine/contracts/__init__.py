@@ -5,13 +5,14 @@ stay inside the backend.
 """
 
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
+from .evidence import Evidence, Factors, Products, Question, Told
 from .examples import Examples, Outcome, Predictions, Splits
 from .exporting import Exportable, Exporter, MergedRound
 from .frames import Frame, SiteView
 from .generation import Decoding, GenerationRequest, Sampling, Written
 from .generators import Generator, Speaker, Writer
 from .jobs import DetachedExecutor, Ended, Executor, Job, TrackedRun, Tracker
-from .kinds import Adapter, Basis, MergePolicy, Optimizer, Sampler
+from .kinds import Adapter, Basis, InformedBasis, MergePolicy, Optimizer, Sampler
 from .merging import Metrics, Refusal, Trial
 from .models import Backend, BoostedModel, Model, PortableModel, TextModel
 from .objectives import Objective, PolicyObjective
@@ -46,16 +47,19 @@ __all__ = [
     "DenseUpdate",
     "DetachedExecutor",
     "Ended",
+    "Evidence",
     "Examples",
     "Executor",
     "Exportable",
     "Exporter",
     "FactoredUpdate",
+    "Factors",
     "Frame",
     "FreeFactors",
     "GeneratingTask",
     "GenerationRequest",
     "Generator",
+    "InformedBasis",
     "Job",
     "LinearCore",
     "MeasuringTask",
@@ -73,7 +77,9 @@ __all__ = [
     "PolicyObjective",
     "PortableModel",
     "Predictions",
+    "Products",
     "Prompts",
+    "Question",
     "Refusal",
     "Rollouts",
     "Sampler",
@@ -90,6 +96,7 @@ __all__ = [
     "TextModel",
     "Texts",
     "Tokens",
+    "Told",
     "TrackedRun",
     "Tracker",
     "Training",

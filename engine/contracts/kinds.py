@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cores import Parametrisation
+from .evidence import Evidence, Question
 from .examples import Outcome
 from .frames import Frame, SiteView
 from .merging import Refusal, Trial
@@ -47,6 +48,42 @@ class Basis(Protocol):
 
     def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
         """Called once per site and round, `round` counting from 0. Columns must be orthonormal."""
+        ...
+
+
+@runtime_checkable
+class InformedBasis(Protocol):
+    """Chooses the frames a round trains in, having heard what the data says of the weights."""
+
+    @property
+    def exhausted(self) -> str:
+        """What happens after `capacity` rounds: `error` before the run starts, or `stop` when it comes to it."""
+        ...
+
+    def capacity(self, rank: int, width: int) -> int | None:
+        """How many rounds a site of `width = min(d_out, d_in)` can serve at `rank`; None: without end."""
+        ...
+
+    def depth(self, rounds: int, rank: int, width: int) -> int:
+        """How many leading singular directions of the base weight `rounds` rounds ask for (0: none)."""
+        ...
+
+    def question(self, rank: int) -> Question:
+        """Whom it wants to hear at the start of a round, and at what cost."""
+        ...
+
+    def frames(
+        self,
+        sites: Sequence[SiteView],
+        round: int,  # noqa: A002
+        rank: int,
+        evidence: Evidence,
+        rng: Callable[[str], np.random.Generator],
+    ) -> Mapping[str, Frame]:
+        """Called once per round, `round` counting from 0, for all sites together; `rng(site)` is a site's own stream.
+
+        Columns must be orthonormal. These frames cannot be had again without data, so files that keep a round keep them too.
+        """
         ...
 
 

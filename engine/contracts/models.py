@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..workplace import Report, Workplace, silent
+from .evidence import Factors, Products
 from .examples import Examples, Predictions, Splits
 from .frames import Frame
 from .generation import GenerationRequest, Written
@@ -93,6 +94,20 @@ class BoostedModel(Protocol):
 
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
         """`dL/dW (d_out, d_in)` of a batch's loss at the current weights; a batch without an example has none."""
+        ...
+
+    def gradient_products(
+        self, examples: Examples, batches: Sequence[Batch], *, right: Factors, left: Factors
+    ) -> Mapping[str, Products]:
+        """`G O` and `G' Q` for `G = dL/dW` at every named site, in one forward and backward pass over the batches.
+
+        `L = sum_b n_b L_b / sum_b n_b` over batches of n_b examples, the current weights. No matrix of a weight's size is
+        made. Where no batch has an example, products are zero. Raises `NonFiniteError`.
+        """
+        ...
+
+    def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
+        """`X' X O / n (d_in, k)` for the n rows `X (n, d_in)` that come into a named site; padding is no row."""
         ...
 
     def train(self, request: TrainingRequest) -> Training:

@@ -47,7 +47,13 @@ KINDS: dict[str, Kind] = {
         Kind(slot="task", plural="tasks", contract=contracts.Task, default=None),
         Kind(slot="model", plural="models", contract=contracts.Model, default=None),
         Kind(slot="adapter", plural="adapters", contract=contracts.Adapter, default="tinylora"),
-        Kind(slot="basis", plural="bases", contract=contracts.Basis, default="rotate"),
+        Kind(
+            slot="basis",
+            plural="bases",
+            contract=contracts.Basis,
+            other_contract=contracts.InformedBasis,
+            default="rotate",
+        ),
         Kind(slot="sampler", plural="samplers", contract=contracts.Sampler, default="failures"),
         Kind(
             slot="objective",

@@ -10,11 +10,16 @@ import attrs
 
 from ..registry import KINDS, Registry
 from ..sites import SiteChoice
+from .boosting import Boosting
 from .document import Document, parse
 from .faults import Fault, Source, SpecError
 from .resolve import plugin_of
 from .spec import Head, Spec, StopRules
 from .structure import structure_table
+
+
+TABLES = {"sites": SiteChoice, "boosting": Boosting, "stop": StopRules}
+"""The tables that are no plugin's, and without which a spec is not known."""
 
 
 def partial_spec(
@@ -25,7 +30,7 @@ def partial_spec(
     Other tables may name plugins and files that are not here.
     """
     given = parse(Source(origin, text, Path.cwd()))
-    heads, wanted = {f.name for f in attrs.fields(Head)}, {*slots, *changes, "sites", "stop"}
+    heads, wanted = {f.name for f in attrs.fields(Head)}, {*slots, *changes, *TABLES}
     kept = {k: v for k, v in given.tree.items() if k in heads or k in wanted}
     faults = [
         Fault(message=f"{name} must be a table", span=given.mark((name,)).value)
@@ -40,7 +45,7 @@ def partial_spec(
     head = structure_table(Head, {k: tree[k] for k in heads if k in tree}, (), document, faults)
     tables = {
         name: structure_table(cls, tree.get(name, {}), (name,), document, faults)
-        for name, cls in (("sites", SiteChoice), ("stop", StopRules))
+        for name, cls in TABLES.items()
     }
     found = {slot: plugin_of(KINDS[slot], document, registry, faults) for slot in slots}
     if faults:

@@ -11,13 +11,14 @@ import attrs
 from ..options import shortened
 from ..registry import KINDS, SERVICES, Kind, Registry
 from ..sites import SiteChoice
+from .boosting import Boosting
 from .document import Document, find_spec, load
 from .faults import Fault, SpecError, did_you_mean, listed
 from .spec import Head, Slot, Spec, StopRules
 from .start import Start, settled
 from .structure import show, structure_table
 
-TABLES = {"sites": SiteChoice, "stop": StopRules, "start": Start}
+TABLES = {"sites": SiteChoice, "boosting": Boosting, "stop": StopRules, "start": Start}
 MAX_FAULTS = 1000
 
 

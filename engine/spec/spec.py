@@ -16,6 +16,7 @@ from ..record.hashes import file_sha256_cached, folder_sha256
 from ..registry.kinds import KINDS
 from ..sites import SiteChoice
 from ..workplace import default_cache
+from .boosting import Boosting
 from .start import Start
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -65,6 +66,7 @@ class Spec:
     sites: SiteChoice
     stop: StopRules
     slots: Mapping[str, Slot]
+    boosting: Boosting = attrs.field(factory=Boosting)
     trackers: Mapping[str, Any] = attrs.field(factory=dict)
     """Tracker plugins by name, one for each table `[trackers.NAME]`; they change no result."""
     start: Start = attrs.field(factory=Start)
@@ -86,6 +88,7 @@ class Spec:
             used = self.slots[slot]
             tree[slot] = {"use": used.use, **attrs.asdict(used.plugin)}
         tree["sites"] = attrs.asdict(self.sites)
+        tree["boosting"] = attrs.asdict(self.boosting)
         tree["stop"] = attrs.asdict(self.stop)
         if self.start.given:
             tree["start"] = attrs.asdict(self.start)
@@ -102,9 +105,11 @@ class Spec:
         """Hash of the canonical dump, by which a run is found again.
 
         Name, description and trackers are left out, since they change no result; files and folders count by their contents, not by
-        their paths, and so does a run to go on from, by the digest of its round; what lies on a hub counts by its name.
+        their paths, and so does a run to go on from, by the digest of its round; what lies on a hub counts by its name. Options of
+        boosting that are all off do not count, so that runs from before there were any have the hash they always had.
         """
-        tree = {key: value for key, value in self.as_tree().items() if key not in SILENT}
+        silent = SILENT if self.boosting.given else SILENT | {"boosting"}
+        tree = {key: value for key, value in self.as_tree().items() if key not in silent}
         if self.start.given:
             del tree["start"]["run"]
         for slot, used in self.slots.items():

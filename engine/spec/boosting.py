@@ -1,0 +1,45 @@
+"""The `[boosting]` table: what boosting itself may do beside training a round after the other."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from ..options import Limit, option
+
+share = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
+
+FirstStep = Literal["none", "armijo", "exact"]
+
+
+@attrs.frozen(kw_only=True)
+class Boosting:
+    """Options from gradient boosting, all of them off unless the spec says else."""
+
+    first_step: FirstStep = option(
+        "none",
+        "start a round's cores where a line search along their negative gradient ends: by Armijo's condition, or at the minimum",
+    )
+    subsample: float = option(1.0, "share of the chosen examples that a round trains on, drawn anew", share)
+    top_sites: int = option(
+        0, "adapt only so many sites a round, those with the largest gradient inside their frames; 0: all", min=0
+    )
+    refit_every: int = option(
+        0, "after so many rounds, a round that trains all earlier cores again, together; 0: never", min=0
+    )
+    refit_steps: int = option(0, "steps of such a round; 0: as many as of any other", min=0)
+    refit_lr: float = option(0.0, "its learning rate; 0: that of any other round", min=0.0)
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is on."""
+        return self != Boosting()
+
+    def is_refit(self, number: int) -> bool:
+        """Whether round `number` (from 1) trains earlier cores again."""
+        return self.refit_every > 0 and number % (self.refit_every + 1) == 0
+
+    def fresh_before(self, number: int) -> int:
+        """Rounds before round `number` (from 1) that took new directions: what a basis counts."""
+        return number - 1 - (0 if self.refit_every == 0 else (number - 1) // (self.refit_every + 1))
