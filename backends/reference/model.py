@@ -12,10 +12,12 @@ from threadpoolctl import ThreadpoolController
 from ...engine.contracts import (
     Batch,
     Examples,
+    Factors,
     Frame,
     GenerationRequest,
     ModelSource,
     Predictions,
+    Products,
     Site,
     Step,
     Tokens,
@@ -35,6 +37,7 @@ from .losses import negative_log_likelihood, surrogate_loss, weighted_loss
 from .nets import make_net
 from .optimizers import RULES, State, clipped
 from .policy import ReferencePolicy
+from .products import Gram, Sums, mean_grams
 from .trainables import Trainable, bind
 
 
@@ -142,6 +145,25 @@ class ReferenceModel:
             _, pairs = self._loss_and_pairs(examples, batch, {})
             X, G = pairs[site]
             return (G.T @ X).astype(np.float64)
+
+    def gradient_products(
+        self, examples: Examples, batches: Sequence[Batch], *, right: Factors, left: Factors
+    ) -> dict[str, Products]:
+        """`G'(X O)` and `X'(G Q)` at every named site, of the batches' mean loss."""
+        shapes = {name: site.shape for name, site in self._sites.items()}
+        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
+            sums = Sums.of(right, left, shapes, self._dtype)
+            sums.add(batches, lambda batch: self._loss_and_pairs(examples, batch, {}))
+            return sums.products()
+
+    def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
+        """`X'(X O) / n` at every named site."""
+        grams = {site: Gram.of(factor, self._dtype) for site, factor in right.items()}
+        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
+            for batch in batches:
+                for chunk in chunks(batch.rows(examples)) if len(batch) else ():
+                    self._net.forward(self._weights, chunk.inputs, grams)
+            return mean_grams(grams)
 
     def _loss_and_pairs(
         self, examples: Examples, batch: Batch, deltas: Mapping[str, Any]

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from ...engine.contracts import (
     Batch,
     Examples,
+    Factors,
     Frame,
     GenerationRequest,
     ModelSource,
     Predictions,
+    Products,
     Site,
     Training,
     TrainingRequest,
@@ -35,6 +37,7 @@ from .factorise import leading_triplets
 from .generation import continuations
 from .losses import Targets, negative_log_likelihood, require_finite
 from .nets import CausalNet, open_net
+from .products import Survey
 from .trainables import to_array
 from .training import loss_of, train
 
@@ -175,6 +178,28 @@ class TorchModel:
             finally:
                 parameter.requires_grad = False
         return to_array(found.T if self._layers[site].transposed else found)
+
+    def gradient_products(
+        self, examples: Examples, batches: Sequence[Batch], *, right: Factors, left: Factors
+    ) -> dict[str, Products]:
+        """`G O` and `G'Q` at every named site, in one forward and backward pass over the batches."""
+        with self._running():
+            return self._survey().gradients(examples, batches, right, left)
+
+    def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
+        """`X'X O / n` at every named site, in one forward pass over the batches."""
+        with self._evaluating():
+            return self._survey().activations(examples, batches, right)
+
+    def _survey(self) -> Survey:
+        return Survey(
+            net=self.net,
+            layers=self._layers,
+            place=self._place,
+            options=self._options,
+            report=self._report,
+            team=self._team,
+        )
 
     # -- Rounds
 

@@ -12,9 +12,8 @@ from ..statistics.bootstrap import bca_many
 from ..study.record import StudyRecord
 from .choosing import Choice
 from .model import Axis, Curve
-from .quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of
+from .quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of, steps_of
 from .reading import Reading
-from .rows import lookup
 
 RESAMPLES = 1999
 """Bootstrap samples of a band: fewer than a table's intervals have, since there are so many bands. The ends of a curve may
@@ -71,8 +70,8 @@ def _axes(reading: Reading) -> Course:
     trained = np.cumsum([parameters([record]) for record in records], dtype=np.float64)
     time = np.cumsum([seconds(record) for record in records], dtype=np.float64)
     rank = _complete("rank", [shape_of(record).get("rank") for record in records])
-    each = lookup(reading.spec, "optimizer.steps")
-    steps = {"steps": each * np.arange(len(records), dtype=np.float64)} if isinstance(each, int) else {}
+    each = steps_of(reading.spec, len(records) - 1)
+    steps = {} if each is None else {"steps": np.cumsum([0, *each], dtype=np.float64)}
     return {"parameters": trained, "seconds": time, **rank, **steps}
 
 

@@ -88,8 +88,9 @@ class Row:
     metrics: dict[str, Estimate]
     """`test.accuracy`, `test.loss`, `validation.accuracy`, …, what the task measures itself (`test.auroc`, …), all of them of the base
     (`base.test.accuracy`, …), `rank`, `effective_rank`, `overlap`,
-    `parameters` (trained in all merged rounds), `rounds`, `steps`, `forgotten` (share of the right examples that a round
-    breaks, mean over rounds), `fixed`, `seconds`, `memory_bytes`. Metrics that no cell has are absent."""
+    `parameters` (trained in all merged rounds), `stored` (numbers to be kept to make the model again), `rounds`, `steps`,
+    `examples` (drawn into batches), `forgotten` (of the training examples right before a round, the share wrong after it, over all
+    rounds), `fixed`, `seconds`, `memory_bytes`. Metrics that no cell has are absent."""
     comparison: Comparison | None
     """None for the baseline, and where nothing is paired."""
 
@@ -122,7 +123,7 @@ class Curve:
     task (`test.auroc`, …), `rank`, `effective_rank`, `overlap`, `forgotten`, `failures`, …"""
     x: dict[Axis, tuple[float, ...]]
     """Mean over seeds at every round: the round itself, cumulative rank, parameters trained so far, optimiser steps so
-    far (rounds played times the spec's `optimizer.steps`; absent where a spec names none), seconds so far."""
+    far (as many a round as the spec says; absent where it names none), seconds so far."""
     mean: tuple[float, ...]
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from ..measures import PLAIN
 from ..record.rounds import RoundRecord
+from ..spec.boosting import Boosting
 
 SPLITS = ("test", "validation", "train")
 
@@ -49,9 +51,67 @@ def mended(record: RoundRecord) -> float | None:
     return record.fixed / record.failures if record.round and record.failures else None
 
 
+def forgotten(records: Sequence[RoundRecord]) -> float | None:
+    """Share of the training examples right before a round that were wrong after it: both counted over all rounds, then divided.
+
+    `sum_t forgotten_t / sum_t right_t`, so that a round in which few were right weighs as little as it should. None where none ever was.
+    """
+    right = sum(record.train.count - record.failures for record in records if record.round)
+    return sum(record.forgotten for record in records) / right if right else None
+
+
+def fixed(records: Sequence[RoundRecord]) -> float | None:
+    """Share of the training examples wrong before a round that were right after it, counted in the same way."""
+    wrong = sum(record.failures for record in records if record.round)
+    return sum(record.fixed for record in records) / wrong if wrong else None
+
+
 def parameters(records: Sequence[RoundRecord]) -> int:
     """Numbers trained in the rounds that were merged."""
     return sum(record.parameters for record in records if record.scale)
+
+
+def stored(records: Sequence[RoundRecord]) -> int:
+    """Numbers that must be kept to make the model again from its base: those trained, and frames that came from data.
+
+    A frame of `(d_out + d_in) r` numbers at a site counts where it cannot be had again from the base's weights or from a seed.
+    """
+    kept = (record for record in records if record.scale)
+    return sum(record.parameters if record.stored is None else record.stored for record in kept)
+
+
+def lookup(tree: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key in a spec's tree; None where it has none."""
+    value: Any = tree
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def steps_of(spec: Mapping[str, Any], rounds: int) -> list[int] | None:
+    """Optimiser steps of every round, from the first; None where the spec names none.
+
+    As many a round as `optimizer.steps` says, and as many as `boosting.refit_steps` says in rounds that train earlier ones again.
+    """
+    each, every, again = (
+        lookup(spec, key) for key in ("optimizer.steps", "boosting.refit_every", "boosting.refit_steps")
+    )
+    if not isinstance(each, int):
+        return None
+    boosting = Boosting(refit_every=every or 0)
+    return [(again or each) if boosting.is_refit(number) else each for number in range(1, rounds + 1)]
+
+
+def effort(spec: Mapping[str, Any], rounds: int) -> dict[str, int]:
+    """`steps` of so many rounds, and `examples` that were drawn into their batches, each as often as it was drawn.
+
+    Of rewards, an example is a prompt, however often it was answered. What an informed basis hears, or a merge policy tries, is not
+    among them: it shows in the time.
+    """
+    steps, size = steps_of(spec, rounds), lookup(spec, "optimizer.batch_size")
+    if steps is None:
+        return {}
+    return {"steps": sum(steps)} | ({"examples": size * sum(steps)} if isinstance(size, int) else {})
 
 
 def seconds(record: RoundRecord) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..record.rounds import RoundRecord
@@ -10,7 +10,17 @@ from ..study.record import Arm, StudyRecord
 from .choosing import Choice
 from .estimating import estimates
 from .model import Comparison, Row
-from .quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of
+from .quantities import (
+    effort,
+    fixed,
+    forgotten,
+    lookup,
+    metrics_of_splits,
+    parameters,
+    seconds,
+    shape_of,
+    stored,
+)
 from .reading import Reading
 
 
@@ -34,31 +44,20 @@ def row_of(study: StudyRecord, choice: Choice, comparison: Comparison | None) ->
 def cell_metrics(reading: Reading) -> dict[str, float]:
     """A finished cell's metrics by name.
 
-    Those of the splits, `rank`, `parameters`, `rounds`, `steps`, `forgotten` and `fixed` are of the model that counts, with
-    the rounds up to it; `seconds` and `memory_bytes` are what the whole run took. `fixed` is the share of the wrong
-    training examples that a round puts right, mean over rounds, as `forgotten` is that of the right ones.
+    Those of the splits, `rank`, `parameters`, `stored`, `rounds`, `steps`, `examples`, `forgotten` and `fixed` are of the model
+    that counts, with the rounds up to it; `seconds` and `memory_bytes` are what the whole run took.
     """
     base, record, played = reading.records[0], reading.record, reading.records[: reading.counted + 1]
     found = metrics_of_splits(record)
     found |= {f"base.{name}": value for name, value in metrics_of_splits(base).items()}
     found |= shape_of(record)
-    found |= {"parameters": float(parameters(played)), "rounds": float(reading.counted)}
-    found |= _steps(reading)
-    found |= _mean_share("forgotten", [broken(r) for r in played])
-    found |= _mean_share("fixed", [mended(r) for r in played])
+    found |= {"parameters": float(parameters(played)), "stored": float(stored(played))}
+    found |= {"rounds": float(reading.counted)}
+    found |= {name: float(count) for name, count in effort(reading.spec, reading.counted).items()}
+    shares = {"forgotten": forgotten(played), "fixed": fixed(played)}
+    found |= {name: share for name, share in shares.items() if share is not None}
     found["seconds"] = sum(seconds(r) for r in reading.records)
     return found | _memory(reading.records)
-
-
-def _mean_share(name: str, shares: Sequence[float | None]) -> dict[str, float]:
-    known = [share for share in shares if share is not None]
-    return {name: sum(known) / len(known)} if known else {}
-
-
-def _steps(reading: Reading) -> dict[str, float]:
-    """Optimiser steps: as many a round as the spec says."""
-    steps = lookup(reading.spec, "optimizer.steps")
-    return {"steps": float(steps * reading.counted)} if isinstance(steps, int) else {}
 
 
 def _memory(records: Sequence[RoundRecord]) -> dict[str, float]:
@@ -71,11 +70,3 @@ def _values(arm: Arm, readings: Sequence[Reading]) -> dict[str, Any]:
     spec = readings[0].spec if readings else {}
     solved = {key: lookup(spec, key) for key in arm.solved}
     return arm.values | {key: arm.solved[key] if value is None else value for key, value in solved.items()}
-
-
-def lookup(tree: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key in a spec's tree; None where it has none."""
-    value: Any = tree
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value

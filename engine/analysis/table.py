@@ -91,13 +91,14 @@ def table_lines(analysis: Analysis, width: int) -> list[str]:
     found = table(analysis)
     extras = [_titled(name, unit_of(name)) for name in extra_metrics(analysis)]
     for column in (*reversed(extras), *DROPPED):
-        if max(map(len, _lines(found))) <= width:
+        if max(map(len, lines_of(found))) <= width:
             break
         found = found.without(column)
-    return _lines(found)
+    return lines_of(found)
 
 
-def _lines(found: Table) -> list[str]:
+def lines_of(found: Table) -> list[str]:
+    """The table as lines of text, columns aligned."""
     rows = [found.columns, *(row for block in found.blocks for row in block.rows)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(found.columns))]
     lines = [_line(found, found.columns, widths)]

@@ -13,7 +13,12 @@ NOTHING = "-"
 PERCENT = frozenset({"accuracy", "balanced_accuracy", "forgotten", "fixed", *FAULTS})
 """Quantities that are shares, by the last part of their names, beside `pass_k`; they are shown in percent."""
 
-COUNTS = frozenset({"rank", "effective_rank", "failures", "parameters", "rounds", "steps", "memory_bytes"})
+COUNTS = frozenset(
+    {
+        *("rank", "effective_rank", "failures", "parameters", "stored"),
+        *("rounds", "steps", "examples", "memory_bytes"),
+    }
+)
 """Quantities that are counts, or means of counts."""
 
 

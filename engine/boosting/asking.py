@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import attrs
+import numpy as np
 
-from ..contracts import Frame, LinearCore, Parametrisation, Site
-from ..errors import blame
+from ..contracts import Evidence, Frame, InformedBasis, LinearCore, Parametrisation, Site
+from ..errors import RunError, blame
 from ..spec import Spec
 from ..streams import Streams
 from .checks import check_frame, check_parametrisation
@@ -43,18 +44,38 @@ class Asking(Protocol):
         ...
 
 
-def frames_of(experiment: Asking, number: int) -> dict[str, Frame]:
-    """Ask the basis for round `number`'s frame at every site; none where the adapter finds its own directions."""
+def frames_of(experiment: Asking, number: int, evidence: Evidence | None = None) -> dict[str, Frame]:
+    """Ask the basis for round `number`'s frame at every site; none where the adapter finds its own directions.
+
+    Raises `RunError` for a basis that hears the data where there is no `evidence`.
+    """
     if not experiment.spec["adapter"].framed:
         return {}
+    basis, name = experiment.spec["basis"], experiment.name_of("basis")
+    rank, fresh = experiment.spec["adapter"].rank, experiment.spec.boosting.fresh_before(number)
+    if isinstance(basis, InformedBasis):
+        answers = _informed(experiment, number, evidence)
+    else:
+        answers = dict[str, Frame]()
+        for site in experiment.sites:
+            rng = experiment.streams("basis", number, site.name)
+            with blame("basis", name):
+                answers[site.name] = basis.frame(experiment.views[site.name], fresh, rank, rng)
+    return {site.name: check_frame(answers.get(site.name), site, rank, name) for site in experiment.sites}
+
+
+def _informed(experiment: Asking, number: int, evidence: Evidence | None) -> Mapping[str, Frame]:
     name, rank = experiment.name_of("basis"), experiment.spec["adapter"].rank
-    frames = dict[str, Frame]()
-    for site in experiment.sites:
-        rng = experiment.streams("basis", number, site.name)
-        with blame("basis", name):
-            frame = experiment.spec["basis"].frame(experiment.views[site.name], number - 1, rank, rng)
-        frames[site.name] = check_frame(frame, site, rank, name)
-    return frames
+    if evidence is None:
+        raise RunError(f"basis {name} takes its directions from the data of the round, which are not here")
+    views = [experiment.views[site.name] for site in experiment.sites]
+    fresh = experiment.spec.boosting.fresh_before(number)
+
+    def rng(site: str) -> np.random.Generator:
+        return experiment.streams("basis", number, site)
+
+    with blame("basis", name):
+        return experiment.spec["basis"].frames(views, fresh, rank, evidence, rng)
 
 
 def parametrise(experiment: Asking, number: int) -> dict[str, Parametrisation]:

@@ -116,7 +116,7 @@ def _restore(player: Player, directory: RunDirectory) -> int:
         player.history.append(outcomes["train"])
         player.outcomes = outcomes
         if record.scale != 0.0:
-            player.remember(directory.updates(record.round), record.scale)
+            player.remember(record.round, directory.updates(record.round), record.scale)
     player.experiment.model.assemble(player.ensemble)
     return max(0, len(directory.records) - 1)
 

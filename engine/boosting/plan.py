@@ -14,6 +14,7 @@ from ..contracts import (
     LinearCore,
     Parametrisation,
     PolicyObjective,
+    Question,
     Site,
     Splits,
     Tokens,
@@ -23,6 +24,7 @@ from ..sites import choose_sites
 from ..spec import Spec
 from ..streams import Streams
 from .encoding import SPLITS
+from .options import boosting_notes, check_boosting, question_of
 from .workload import Workload, workload_of
 from .writing import decoding_of
 
@@ -53,6 +55,10 @@ class Plan:
     """Frames, trained values, their gradients and the optimiser's state: what boosting adds to the model."""
     update_bytes: int
     """Size on disk of one round's updates."""
+    question: Question | None = None
+    """What is asked of the data at the start of a round."""
+    question_bytes: int = 0
+    """Products with gradients and factors of them, at all sites."""
     workload: Workload | None = None
     """Tokens and operations of a language model's run."""
     notes: tuple[str, ...] = ()
@@ -70,7 +76,8 @@ class Plan:
             for s in self.sites
         ]
         content = attrs.asdict(
-            self, filter=lambda a, v: a.name != "sites" and not (a.name == "workload" and v is None)
+            self,
+            filter=lambda a, v: a.name != "sites" and not (a.name in {"workload", "question"} and v is None),
         )
         return {**content, "capacity": self.capacity, "sites": sites}
 
@@ -86,6 +93,8 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     sites = choose_sites(spec.sites, blueprint)
     site_plans = tuple(plan_site(spec, site) for site in sites)
     parametrisations = _parametrise(spec, sites)
+    check_boosting(spec, parametrisations)
+    question = question_of(spec)
     values = _values(sites, parametrisations)
     plan = Plan(
         sites=site_plans,
@@ -96,8 +105,15 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
         weight_bytes=spec["backend"].itemsize * sum(w.size for w in blueprint.weights),
         extra_bytes=8 * (4 * sum(values.values()) + _frame_values(spec, site_plans)),
         update_bytes=8 * sum(_update_values(s, p) for s, p in zip(sites, parametrisations, strict=True)),
+        question=question,
+        question_bytes=0 if question is None else 2 * 8 * question.columns * sum(sum(s.shape) for s in sites),
         workload=workload_of(spec, blueprint, encoded, parametrisations, spec.rounds),
-        notes=(*_notes(spec), *_cut(encoded), *_too_long(spec, blueprint, encoded)),
+        notes=(
+            *_notes(spec),
+            *boosting_notes(spec, sites, parametrisations),
+            *_cut(encoded),
+            *_too_long(spec, blueprint, encoded),
+        ),
     )
     _check_capacity(spec, plan)
     return plan, blueprint
@@ -133,7 +149,7 @@ def plan_site(spec: Spec, site: Site) -> SitePlan:
         return SitePlan(site=site, capacity=None, depth=0)
     with blame("basis", spec.slots["basis"].use):
         capacity = basis.capacity(adapter.rank, site.width)
-        depth = basis.depth(spec.rounds, adapter.rank, site.width)
+        depth = basis.depth(spec.boosting.fresh_in(spec.rounds), adapter.rank, site.width)
     return SitePlan(site=site, capacity=capacity, depth=depth)
 
 
@@ -172,7 +188,8 @@ def _update_values(site: Site, parametrisation: Parametrisation) -> int:
 
 def _check_capacity(spec: Spec, plan: Plan) -> None:
     """Refuse rounds that the directions cannot serve, unless the basis declares what then happens."""
-    if plan.capacity is None or spec.rounds <= plan.capacity:
+    fresh = spec.boosting.fresh_in(spec.rounds)
+    if plan.capacity is None or fresh <= plan.capacity:
         return
     scarcest = min((s for s in plan.sites if s.capacity is not None), key=lambda s: s.capacity or 0)
     site, rank = scarcest.site, spec["adapter"].rank
@@ -182,9 +199,11 @@ def _check_capacity(spec: Spec, plan: Plan) -> None:
             f"{what}, fewer than adapter.rank = {rank}; the largest legal rank is {site.width}"
         )
     if spec["basis"].exhausted == "error":
+        every = spec.boosting.refit_every
+        most = plan.capacity + (plan.capacity // every if every else 0)
         raise ExhaustedError(
-            f"{what}; rounds = {spec.rounds} at adapter.rank = {rank} need {spec.rounds * rank}. The largest legal "
-            f'rounds is {plan.capacity}; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
+            f"{what}; rounds = {spec.rounds} at adapter.rank = {rank} need {fresh * rank}. The largest legal "
+            f'rounds is {most}; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
         )
 
 

@@ -40,6 +40,8 @@ class Rollout:
     prompts: Sequence[Index]
     steps: int
     report: Report
+    purpose: str = "rollouts"
+    """Of the answers: the name of the stream that they are drawn from."""
     batches: list[Batch] = attrs.field(factory=list)
     """A batch for every step so far; `iterations` of them in a row are the same."""
     answers: list[Answers] = attrs.field(factory=list)
@@ -52,7 +54,7 @@ class Rollout:
         self.answers.clear()
         self.requests.clear()
         while len(self.batches) < self.steps:
-            batch = self._batch(policy)
+            batch = self.ask(policy)
             for _ in range(min(self.iterations, self.steps - len(self.batches))):
                 self.batches.append(batch)
                 yield batch
@@ -90,7 +92,8 @@ class Rollout:
     def _objective(self) -> PolicyObjective:
         return self.experiment.spec["objective"]
 
-    def _batch(self, policy: Policy) -> Batch:
+    def ask(self, policy: Policy) -> Batch:
+        """The batch of the next prompts, as the policy answers them now."""
         name = self.experiment.name_of("objective")
         answers = self._answers(policy, self.prompts[len(self.answers)])
         self.answers.append(answers)
@@ -107,7 +110,7 @@ class Rollout:
             raise RunError("the task lets the model write nothing")
         decoding = attrs.evolve(task, samples=objective.group_size, sampling=objective.sampling)
         rows = repeated(experiment.encoded.train.take(indices), decoding.samples)
-        rng = experiment.streams("rollouts", self.number, str(done))
+        rng = experiment.streams(self.purpose, self.number, str(done))
         request = request_for(experiment.spec, decoding, len(rows), rng, most=objective.max_new_tokens)
         self.requests.append(request)
         written = experiment.write(policy, rows, request)
@@ -151,21 +154,40 @@ class Rollout:
         )
 
 
-def rollout_of(experiment: Experiment, number: int, selection: Selection, report: Report) -> Rollout:
-    """Ask the objective for round `number`'s prompts, and hold it to its contract."""
-    spec, name = experiment.spec, experiment.name_of("objective")
-    objective, optimizer = spec["objective"], spec["optimizer"]
-    count = -(-optimizer.steps // objective.iterations)
-    with blame("objective", name):
-        rng = experiment.streams("batches", number)
-        prompts = objective.prompts(selection, count, optimizer.batch_size, rng)
+def rollout_of(
+    experiment: Experiment, number: int, selection: Selection, report: Report, *, steps: int, batch_size: int
+) -> Rollout:
+    """The rollouts that round `number` trains on, for as many steps; answers serve the objective's `iterations` of them."""
+    count = -(-steps // experiment.spec["objective"].iterations)
+    rng = experiment.streams("batches", number)
+    prompts = _prompts(experiment, selection, count, batch_size, rng)
+    return Rollout(experiment=experiment, number=number, prompts=prompts, steps=steps, report=report)
+
+
+def inquiry_of(
+    experiment: Experiment, number: int, selection: Selection, report: Report, *, count: int, batch_size: int
+) -> Rollout:
+    """Prompts that are answered before round `number` begins, `batch_size` together, `count` times; nothing is trained on them."""
+    rng = experiment.streams("evidence", number)
+    prompts = _prompts(experiment, selection, count, batch_size, rng)
     return Rollout(
         experiment=experiment,
         number=number,
-        prompts=check_prompts(prompts, count, len(experiment.splits.train), name),
-        steps=optimizer.steps,
+        prompts=prompts,
+        steps=count,
         report=report,
+        purpose="evidence",
     )
+
+
+def _prompts(
+    experiment: Experiment, selection: Selection, count: int, batch_size: int, rng: np.random.Generator
+) -> Sequence[Index]:
+    """Ask the objective for prompts, and hold it to its contract."""
+    name = experiment.name_of("objective")
+    with blame("objective", name):
+        prompts = experiment.spec["objective"].prompts(selection, count, batch_size, rng)
+    return check_prompts(prompts, count, len(experiment.splits.train), name)
 
 
 def continued(prompts: Tokens, written: Sequence[Written]) -> Tokens:

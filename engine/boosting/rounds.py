@@ -24,16 +24,18 @@ from ..contracts import (
 )
 from ..errors import NonFiniteError, blame
 from ..judging import metrics_of
-from ..rank import overlap, rank_of
 from ..record.provenance import memory_bytes
 from ..record.rounds import RoundRecord
 from ..workplace import Report
-from .asking import frames_of, parametrise
 from .checks import check_batches, check_choice, check_selection
 from .clock import Clock
 from .encoding import SPLITS
 from .experiment import Experiment
+from .facts import loss_ends, overlap_of, ranks_of, trained_on, without_signal
+from .first_step import take_first_step
+from .preparing import Merged, frames_for, optimizer_of, parametrisations_for, stored_numbers
 from .rollouts import Rollout, rollout_of
+from .subsampling import subsampled
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 
@@ -55,10 +57,16 @@ class Player:
 
     experiment: Experiment
     report: Report
-    ensemble: Ensemble = attrs.field(factory=list)
+    rounds: list[Merged] = attrs.field(factory=list)
+    """Those that are part of the model."""
     history: list[Outcome] = attrs.field(factory=list)
     """Outcomes on the training split, the base first and the current model last."""
     outcomes: Mapping[str, Outcome] = attrs.field(factory=dict)
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The model's updates with their scales."""
+        return [(r.updates, r.scale) for r in self.rounds]
 
     def base(self) -> Played:
         """Round 0: the base model as it is."""
@@ -74,7 +82,8 @@ class Player:
         rng = self.experiment.streams("sampler", number)
         with blame("sampler", name):
             selection = self.experiment.spec["sampler"].select(self.history[-1], self.history[:-1], rng)
-        return check_selection(selection, len(self.history[-1]), name)
+        chosen = check_selection(selection, len(self.history[-1]), name)
+        return subsampled(self.experiment, number, chosen)
 
     def play(self, number: int, selection: Selection, previous: RoundRecord) -> Played:
         """Round `number` on a selection. A round that meets NaN or Inf leaves the model as it was, and says why."""
@@ -86,13 +95,13 @@ class Player:
             "overlap": previous.overlap,
         }
         try:
-            training = self._train(number, batches, clock)
-            facts |= _trained_on(batches)
+            training = self._train(number, selection, batches, clock, facts)
+            facts |= trained_on(batches)
             with clock("merge"):
-                choice = _without_signal(batches) or self.choose(training)
+                choice = without_signal(batches) or self.choose(training)
                 if not isinstance(choice, Refusal):
                     self.experiment.model.assemble([*self.ensemble, (training.updates, choice)])
-            facts |= {"parameters": training.parameters, **_loss_ends(training)}
+            facts |= {"parameters": training.parameters, **loss_ends(training)}
             if isinstance(choice, Refusal):
                 record = self._record(number, "refused", self.outcomes, clock, reason=choice.reason, **facts)
                 played = Played(record=record, outcomes=self.outcomes, training=training)
@@ -107,13 +116,15 @@ class Player:
     def accept(self, played: Played) -> None:
         """The round is on disk: it is part of the run now."""
         if played.record.scale != 0.0 and played.training is not None:
-            self.remember(played.training.updates, played.record.scale)
+            self.remember(played.record.round, played.training.updates, played.record.scale)
         self.outcomes = played.outcomes
         self.history.append(played.outcomes["train"])
 
-    def remember(self, updates: Mapping[str, Update], scale: float) -> None:
-        """Add a merged round to the ensemble, and its frames to what bases know as used."""
-        self.ensemble.append((updates, scale))
+    def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
+        """Add a merged round to the ensemble, and its frames, if they are new, to what bases know as used."""
+        self.rounds.append(Merged(number=number, updates=updates, scale=scale))
+        if self.experiment.spec.boosting.is_refit(number):
+            return
         for site, update in updates.items():
             if isinstance(update, FactoredUpdate) and update.orthonormal:
                 self.experiment.views[site].remember(update.frame)
@@ -121,12 +132,13 @@ class Player:
     def batches(self, number: int, selection: Selection) -> Sequence[Batch] | Rollout:
         """Ask the objective for round `number`'s batches, or for its prompts, and hold it to its contract."""
         spec, name = self.experiment.spec, self.experiment.name_of("objective")
+        optimizer, rng = optimizer_of(spec, number), self.experiment.streams("batches", number)
+        steps, size = optimizer.steps, optimizer.batch_size
         if isinstance(spec["objective"], PolicyObjective):
-            return rollout_of(self.experiment, number, selection, self.report)
-        optimizer, rng = spec["optimizer"], self.experiment.streams("batches", number)
+            return rollout_of(self.experiment, number, selection, self.report, steps=steps, batch_size=size)
         with blame("objective", name):
-            batches = spec["objective"].batches(selection, optimizer.steps, optimizer.batch_size, rng)
-        return check_batches(batches, optimizer.steps, name)
+            batches = spec["objective"].batches(selection, steps, size, rng)
+        return check_batches(batches, steps, name)
 
     def _kept(self, batches: Sequence[Batch] | Rollout) -> Sequence[Batch] | None:
         keeps = isinstance(batches, Rollout) and self.experiment.spec["objective"].keeps
@@ -137,25 +149,43 @@ class Player:
     ) -> TrainingRequest:
         """What a backend is asked to train in round `number`; without `frames`, in those of the run's basis."""
         experiment, spec = self.experiment, self.experiment.spec
+        frames = self.frames(number) if frames is None else frames
+        optimizer = optimizer_of(spec, number)
         return TrainingRequest(
-            parametrisations=parametrise(experiment, number),
-            frames=self.frames(number) if frames is None else frames,
+            parametrisations=parametrisations_for(experiment, number, self.rounds, frames),
+            frames=frames,
             examples=experiment.encoded.train,
             batches=batches,
-            learning_rates=spec["optimizer"].rates(number - 1, spec.rounds),
-            optimizer=spec["optimizer"],
-            on_step=lambda step, _: self.report("training", step, spec["optimizer"].steps),
+            learning_rates=optimizer.rates(number - 1, spec.rounds),
+            optimizer=optimizer,
+            on_step=lambda step, _: self.report("training", step, optimizer.steps),
         )
 
-    def _train(self, number: int, batches: Batches, clock: Clock) -> Training:
+    def _train(
+        self, number: int, selection: Selection, batches: Batches, clock: Clock, facts: dict[str, Any]
+    ) -> Training:
+        spec, model = self.experiment.spec, self.experiment.model
         with clock("factorise"):
-            request = self.request(number, batches)
+            request = self.request(number, batches, self.frames(number, selection))
         with clock("train"), blame("backend", self.experiment.name_of("backend")):
-            return self.experiment.model.train(request)
+            if spec.boosting.first_step != "none":
+                taken = take_first_step(model, request, spec.boosting.first_step)
+                request, facts["first_step"] = taken.request, taken.length
+            training = model.train(request)
+        facts |= {"refit": True} if spec.boosting.is_refit(number) else {}
+        facts |= (
+            {"adapted": len(request.frames)} if 0 < len(request.frames) < len(self.experiment.sites) else {}
+        )
+        facts["stored"] = stored_numbers(spec, number, training.updates, training.parameters)
+        return training
 
-    def frames(self, number: int) -> dict[str, Frame]:
-        """Round `number`'s frame at every site; none where the adapter finds its own directions."""
-        return frames_of(self.experiment, number)
+    def frames(self, number: int, selection: Selection | None = None) -> dict[str, Frame]:
+        """Round `number`'s frame at every site that it adapts; none where the adapter finds its own directions.
+
+        Without the round's selection, of bases that take their frames from the weights alone.
+        """
+        told = None if selection is None else (selection, self.history[-1])
+        return frames_for(self.experiment, number, self.rounds, told, self.report)
 
     def choose(self, training: Training) -> float | Refusal:
         """Ask the merge policy for the scale of what was trained, and hold it to its contract."""
@@ -180,7 +210,8 @@ class Player:
             outcomes = self.experiment.evaluate_all()
         before, after = self.outcomes["train"].correct, outcomes["train"].correct
         with clock("measure"):
-            facts |= {"overlap": self._overlap(training.updates, facts["overlap"])}
+            if not self.experiment.spec.boosting.is_refit(number):  # it uses directions again on purpose
+                facts["overlap"] = overlap_of(training.updates, self.ensemble, facts["overlap"])
             record = self._record(
                 number,
                 "merged",
@@ -195,13 +226,6 @@ class Player:
         record = attrs.evolve(record, seconds=dict(clock.seconds))
         return Played(record=record, outcomes=outcomes, training=training)
 
-    def _overlap(self, updates: Mapping[str, Update], so_far: float | None) -> float | None:
-        found = [
-            overlap(update, [earlier[site] for earlier, _ in self.ensemble if site in earlier])
-            for site, update in updates.items()
-        ]
-        return max((x for x in (*found, so_far) if x is not None), default=None)
-
     def _record(
         self,
         number: int,
@@ -213,10 +237,7 @@ class Player:
         **facts: Any,
     ) -> RoundRecord:
         merged = self.ensemble if ensemble is None else ensemble
-        ranks = {
-            site.name: rank_of([(u[site.name], s) for u, s in merged if site.name in u], site.shape)
-            for site in self.experiment.sites
-        }
+        ranks = ranks_of(merged, self.experiment.sites)
         return RoundRecord(
             round=number,
             status=status,
@@ -227,23 +248,3 @@ class Player:
             memory_bytes=memory_bytes(),
             **facts,
         )
-
-
-def _trained_on(batches: Sequence[Batch] | Rollout) -> dict[str, Any]:
-    """How many different examples were drawn, and what was answered to them."""
-    drawn = batches.batches if isinstance(batches, Rollout) else batches
-    indices = [batch.indices for batch in drawn if len(batch)]
-    facts = {"rollouts": batches.facts} if isinstance(batches, Rollout) else {}
-    return {"trained_on": len(np.unique(np.concatenate(indices))) if indices else 0, **facts}
-
-
-def _without_signal(batches: Sequence[Batch] | Rollout) -> Refusal | None:
-    """A round in which no answer was better than another has trained nothing."""
-    if not isinstance(batches, Rollout) or any(len(batch) for batch in batches.batches):
-        return None
-    return Refusal("all answers to a prompt were rewarded alike, in every step: nothing could be learned")
-
-
-def _loss_ends(training: Training) -> dict[str, float | None]:
-    losses = training.losses
-    return {"loss_first": float(losses[0]), "loss_last": float(losses[-1])} if len(losses) else {}

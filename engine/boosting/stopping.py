@@ -28,7 +28,9 @@ def reason_to_stop(records: Sequence[RoundRecord], spec: Spec, plan: Plan) -> tu
     done = len(records) - 1
     if done >= spec.rounds:
         return "completed", f"all {spec.rounds} rounds played"
-    if plan.capacity is not None and done >= plan.capacity:
+    boosting = spec.boosting
+    fresh = boosting.fresh_before(done + 1)
+    if plan.capacity is not None and fresh >= plan.capacity and not boosting.is_refit(done + 1):
         return "exhausted", f"unused directions ran out after {plan.capacity} rounds"
     if spec.stop.patience:
         best = best_round(records, spec)

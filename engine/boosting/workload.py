@@ -20,6 +20,7 @@ from ..contracts import Blueprint, Parametrisation, PolicyObjective, Splits, Tok
 from ..contracts.cores import DenseDelta
 from ..spec import Spec
 from .encoding import SPLITS
+from .options import question_of
 from .writing import decoding_of
 
 PEAK_SHARE = 0.35
@@ -55,6 +56,8 @@ class Workload:
     written: int
     trained: int
     """Tokens of batches, each as often as it is in one."""
+    asked: int
+    """Tokens that a basis hears, forward and back, each as often as it hears it."""
     operations: float
     moved_bytes: float
     """Weights, keys and values that writing reads."""
@@ -121,13 +124,16 @@ def workload_of(
     tally = _Tally(spec=spec, sizes=sizes)
     tally.evaluate(encoded, rounds + 1)
     tally.train(encoded.train.inputs, rounds)
+    asked = tally.ask(encoded.train.inputs, spec.boosting.fresh_in(rounds))
     dense = any(isinstance(p, DenseDelta) for p in parametrisations)
-    each = 4 + 2 * dense + 2 * tally.checkpointing
+    each, answered = 4 + 2 * dense + 2 * tally.checkpointing, 4 + 2 * tally.checkpointing
     return Workload(
         read=tally.read,
         written=tally.written,
         trained=tally.trained,
-        operations=float(sizes.weights) * (2 * (tally.read + tally.written) + each * tally.trained),
+        asked=asked,
+        operations=float(sizes.weights)
+        * (2 * (tally.read + tally.written) + each * tally.trained + answered * asked),
         moved_bytes=tally.moved,
         activation_bytes=tally.most,
     )
@@ -178,6 +184,27 @@ class _Tally:
         cache = self.sizes.cached(min(side, sequences) * (prompt + length / 2))
         self.moved += passes * (weights + cache)
         self.most = max(self.most, int(self.sizes.cached(min(side, sequences) * (prompt + length))))
+
+    def ask(self, tokens: Tokens, rounds: int) -> int:
+        """Tokens that a basis hears of right answers, or of the policy's own."""
+        question, objective = question_of(self.spec), self.spec["objective"]
+        if question is None:
+            return 0
+        rows = min(question.examples or len(tokens), len(tokens))
+        length, targets = float(np.mean(tokens.lengths)), float(np.mean(tokens.targets))
+        decoding = decoding_of(self.spec)
+        if isinstance(objective, PolicyObjective) and decoding is not None:
+            rows = (question.examples or len(tokens)) * objective.group_size
+            targets = objective.max_new_tokens or decoding.max_new_tokens
+            prompt = float(np.mean(tokens.starts))
+            length = prompt + targets
+            self.write(rounds * rows, prompt, int(targets))
+        together = min(getattr(self.spec["backend"], "micro_batch", 0) or rows, -(-rows // question.batches))
+        held = self.sizes.held(
+            int(together * length), int(together * targets), checkpointing=self.checkpointing
+        )
+        self.most = max(self.most, held)
+        return int(rounds * question.passes * rows * length)
 
     def train(self, tokens: Tokens, rounds: int) -> None:
         """Batches of right answers, or of the policy's own."""

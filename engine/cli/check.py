@@ -98,8 +98,12 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
         shape = f"{site.site.shape[0]} x {site.site.shape[1]}"
         table.add_row(name, shape, str(site.site.width), str(site.depth), capacity)
     console.print(table)
-    total = plan.parameters * spec.rounds
-    console.print(f"numbers trained: {plan.parameters} a round, {total} in {spec.rounds} rounds")
+    fresh = spec.boosting.fresh_in(spec.rounds)
+    again = f", and again in {spec.rounds - fresh} refits" if fresh < spec.rounds else ""
+    numbers = plan.parameters * fresh
+    console.print(f"numbers trained: {plan.parameters} a round, {numbers} in {fresh} rounds{again}")
+    for line in question_lines(spec, plan):
+        console.print(line, soft_wrap=True)
     console.print(
         f"memory: weights {size_text(plan.weight_bytes)}, boosting adds {size_text(plan.extra_bytes)} (without activations)"
     )
@@ -108,6 +112,19 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
     console.print(f"on disk: about {size_text(plan.update_bytes)} of updates a round")
     for note in plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+
+
+def question_lines(spec: Any, plan: Any) -> list[str]:
+    """What is asked of the data at the start of a round, and what it costs; nothing where nothing is."""
+    asked = plan.question
+    if asked is None:
+        return []
+    told = {"chosen": "chosen", "failures": "wrong", "all": "training"}[asked.told]
+    size = f"{asked.examples}" if asked.examples else "all"
+    return [
+        f"basis {spec.slots['basis'].use}: hears {size} {told} examples before every round, in {asked.passes} passes; products with "
+        f"gradients take {size_text(plan.question_bytes)}"
+    ]
 
 
 def _begun(path: Path) -> RunDirectory | None:

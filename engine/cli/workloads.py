@@ -32,9 +32,10 @@ def workload_lines(workload: Workload | None, held_bytes: int, gpu: str) -> list
     held = held_bytes + workload.activation_bytes
     activations, total = size_text(workload.activation_bytes), size_text(held)
     read, written, trained = (count_text(n) for n in (workload.read, workload.written, workload.trained))
+    heard = f", {count_text(workload.asked)} heard by the basis" if workload.asked else ""
     lines = [
         f"activations: about {activations} more at the most; {total} in all",
-        f"tokens: {read} read, {written} written at most, {trained} trained on",
+        f"tokens: {read} read, {written} written at most, {trained} trained on{heard}",
     ]
     seconds = workload.seconds_of(gpu)
     # A small model waits for its accelerator's launches, of which the formula knows nothing.

@@ -139,13 +139,15 @@ class RunOrigin:
 
     def _read(self, record: RoundRecord) -> MergedRound:
         experiment, number = self.experiment, record.round
-        own = number > inherited(self.directory)
+        own = number > inherited(self.directory) and not record.refit
+        updates = self.directory.updates(number)
+        asked = parametrise(experiment, number) if own else {}
         return MergedRound(
             number=number,
-            updates=self.directory.updates(number),
+            updates=updates,
             scale=record.scale,
             values=self.directory.values(number),
-            parametrisations=parametrise(experiment, number) if own else {},
+            parametrisations={site: p for site, p in asked.items() if site in updates},
         )
 
     @property

@@ -102,12 +102,16 @@ class Recipe:
     def remember(self, merged: MergedRound) -> None:
         """A round is part of the model, and its frames are used."""
         self.weights.rounds.append(merged)
+        if self.spec.boosting.is_refit(merged.number):
+            return  # no direction of it was new
         for site, update in merged.updates.items():
             if isinstance(update, FactoredUpdate) and update.orthonormal:
                 self.views[site].remember(update.frame)
 
     def made(self, kept: KeptRound) -> MergedRound:
         """A round from its numbers, all earlier ones being remembered. Raises `RunError` for numbers that are not those of a round."""
+        if self.spec.boosting.is_refit(kept.number):
+            raise RunError("it trained all earlier cores again, in frames that are theirs")
         frames, parametrisations = frames_of(self, kept.number), parametrise(self, kept.number)
         store, shapes = self.weights.store, {site.name: site.shape for site in self.sites}
         _check_lengths(kept, shapes, parametrisations)

@@ -17,8 +17,8 @@ UNSEALED = ("seconds", "memory_bytes", "digest")
 """Fields that differ between two runs of the same experiment; the digest leaves them out."""
 
 
-OPTIONAL = ("rollouts",)
-"""Fields that are left out of the digest where they hold nothing: rounds of other objectives have the digest they always had."""
+OPTIONAL = ("rollouts", "refit", "adapted", "first_step", "stored")
+"""Fields that are left out of the digest where they hold nothing: rounds without them have the digest they always had."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,6 +71,14 @@ class RoundRecord:
     loss_last: float | None = None
     rollouts: RolloutFacts | None = None
     """What was answered, where the objective learns from rewards."""
+    refit: bool | None = None
+    """Whether it trained all earlier cores again, and took no new direction; None: no."""
+    adapted: int | None = None
+    """Sites that it adapted; None: all."""
+    first_step: float | None = None
+    """Length at which the line search along the first gradient ended; None: there was none."""
+    stored: int | None = None
+    """Numbers to be kept to have the round again, where its frames hang on data, or where it added to earlier ones; None: those it trained."""
     rank: dict[str, int] = attrs.field(factory=dict)
     """Numerical rank of all that was merged so far, by site."""
     effective_rank: dict[str, float] = attrs.field(factory=dict)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ..analysis.model import Analysis
 from ..markup import code, fenced
 from . import words
+from .cost import ABOUT, cost_table
 from .table import LEGEND, MARKS, MainTable, TableCell, main_table
 from .tuning import tuning_table
 
@@ -23,7 +24,7 @@ def escaped(text: str) -> str:
 def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:
     """The whole report; `figures` are files beside it that it shows."""
     found = words.answer(analysis)
-    study, tuning = analysis.study, tuning_table(analysis)
+    study, costs, tuning = analysis.study, cost_table(analysis), tuning_table(analysis)
     parts = [
         f"# {escaped(study.name)}",
         escaped(study.description),
@@ -34,6 +35,7 @@ def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:
         f"{LEGEND}." if any(row.comparison for row in analysis.rows) else "",
         "\n".join(f"![{alt}]({name})" for name, alt in _shown(figures)),
         _listed(escaped(note) for note in found.notes),
+        *(("## Cost", escaped(ABOUT), _table(costs)) if costs else ()),
         *(("## Tuning", escaped(words.tuning(analysis)), _table(tuning)) if tuning else ()),
         "## How this was computed",
         escaped(" ".join(words.methods(analysis))),

@@ -9,6 +9,7 @@ from ..analysis.model import Analysis, CellView
 from ..analysis.quantities import metrics_of_splits
 from ..analysis.wording import is_lower_better
 from . import words
+from .cost import ABOUT, cost_table
 from .payload import island
 from .pictures import every_seed, forest
 from .quantities import quantity, together, with_unit
@@ -52,6 +53,8 @@ def _content(analysis: Analysis) -> dict[str, Any]:
         "rows": analysis.rows,
         "marks": MARKS,
         "legend": LEGEND,
+        "costs": cost_table(analysis),
+        "about_costs": ABOUT,
         "tuning": tuning_table(analysis),
         "about_tuning": words.tuning(analysis),
         "forest": forest(analysis),

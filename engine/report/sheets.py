@@ -7,7 +7,16 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.model import Analysis, CellView
-from ..analysis.quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of
+from ..analysis.quantities import (
+    effort,
+    fixed,
+    forgotten,
+    metrics_of_splits,
+    parameters,
+    seconds,
+    shape_of,
+    stored,
+)
 from ..errors import UsageError
 from ..record.rounds import RoundRecord
 
@@ -15,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-COUNTS = ("rounds", "parameters", "memory_bytes")
+COUNTS = ("rounds", "parameters", "stored", "steps", "examples", "memory_bytes")
 
 
 def counted(view: CellView, at: str) -> int | None:
@@ -110,8 +119,10 @@ def _result(analysis: Analysis, view: CellView) -> dict[str, Any]:
         **shape_of(view.records[last]),
         "rounds": last,
         "parameters": parameters(played),
-        "forgotten": _mean([broken(record) for record in played]),
-        "fixed": _mean([mended(record) for record in played]),
+        "stored": stored(played),
+        **effort(view.spec, last),
+        "forgotten": forgotten(played),
+        "fixed": fixed(played),
         "seconds": sum(seconds(record) for record in view.records),
         "memory_bytes": max(record.memory_bytes for record in view.records),
     }
@@ -130,6 +141,7 @@ def _round(record: RoundRecord) -> dict[str, Any]:
         "loss_first": record.loss_first,
         "loss_last": record.loss_last,
         "parameters": record.parameters,
+        "stored": record.parameters if record.stored is None else record.stored,
         "rank": None,
         "effective_rank": None,
         "overlap": None,
@@ -138,11 +150,6 @@ def _round(record: RoundRecord) -> dict[str, Any]:
         "memory_bytes": record.memory_bytes,
         "reason": record.reason,
     }
-
-
-def _mean(shares: list[float | None]) -> float | None:
-    known = [share for share in shares if share is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _scalar(value: object) -> object:

@@ -141,7 +141,7 @@ def _columns(analysis: Analysis) -> Sequence[tuple[Column, Callable[[Row], Table
             ),
             _examples,
         ),
-        *((_column(key), _mean(key)) for key in (*extras, "parameters", "rank", "forgotten", "seconds")),
+        *((_column(key), _mean(key)) for key in (*extras, "parameters", "rank")),
     ]  # fmt: skip
 
 

@@ -23,7 +23,9 @@ class Boosting:
     )
     subsample: float = option(1.0, "share of the chosen examples that a round trains on, drawn anew", share)
     top_sites: int = option(
-        0, "adapt only so many sites a round, those with the largest gradient inside their frames; 0: all", min=0
+        0,
+        "adapt only so many sites a round, those with the largest gradient inside their frames; 0: all",
+        min=0,
     )
     refit_every: int = option(
         0, "after so many rounds, a round that trains all earlier cores again, together; 0: never", min=0
@@ -43,3 +45,7 @@ class Boosting:
     def fresh_before(self, number: int) -> int:
         """Rounds before round `number` (from 1) that took new directions: what a basis counts."""
         return number - 1 - (0 if self.refit_every == 0 else (number - 1) // (self.refit_every + 1))
+
+    def fresh_in(self, rounds: int) -> int:
+        """Of so many rounds, those that take new directions."""
+        return self.fresh_before(rounds + 1)

@@ -17,7 +17,6 @@ from .resolve import plugin_of
 from .spec import Head, Spec, StopRules
 from .structure import structure_table
 
-
 TABLES = {"sites": SiteChoice, "boosting": Boosting, "stop": StopRules}
 """The tables that are no plugin's, and without which a spec is not known."""
 

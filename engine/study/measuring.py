@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from ..boosting.experiment import prepare
+from ..boosting.preparing import optimizer_of
 from ..errors import ExhaustedError
 from ..registry import Registry
 from ..spec.document import Document
@@ -20,21 +21,21 @@ DECIDE = ("task", "model", "adapter", "basis", "backend")
 
 
 def measure(spec: Spec, quantity: Quantity) -> int:
-    """A quantity of a spec: `parameters`, `parameters * rounds`, `steps * rounds`, or `batch_size * steps * rounds`.
+    """A quantity of a spec: `parameters`, or in all rounds `total_parameters`, `steps` and `examples` (steps times the batch size).
 
     The number of parameters comes from the plan, so tying and every site count; directions need not suffice for all rounds.
-    Runs that end early have less.
+    Runs that end early have less. A fully corrective round trains no number that others do not.
     """
-    optimizer, rounds = spec["optimizer"], spec.rounds
+    steps = sum(optimizer_of(spec, number).steps for number in range(1, spec.rounds + 1))
     match quantity:
         case "steps":
-            return optimizer.steps * rounds
+            return steps
         case "examples":
-            return optimizer.batch_size * optimizer.steps * rounds
+            return spec["optimizer"].batch_size * steps
         case "parameters":
             return _parameters(spec)
         case "total_parameters":
-            return _parameters(spec) * rounds
+            return _parameters(spec) * spec.boosting.fresh_in(spec.rounds)
 
 
 def _parameters(spec: Spec) -> int:
@@ -58,7 +59,9 @@ class Measures:
         key = str((content, attrs.asdict(spec.sites), spec.head.seed))
         if key not in self._known:
             self._known[key] = measure(spec, "parameters")
-        return self._known[key] * (spec.rounds if quantity == "total_parameters" else 1)
+        return self._known[key] * (
+            spec.boosting.fresh_in(spec.rounds) if quantity == "total_parameters" else 1
+        )
 
     def is_sound(self, document: Document) -> bool:
         """Whether a document is a spec."""

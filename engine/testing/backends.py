@@ -12,6 +12,7 @@ from ..contracts import Backend, BoostedModel, FactoredUpdate, ModelSource, Step
 from ..errors import NonFiniteError
 from .assertions import EPS, assert_close, assert_orthonormal
 from .perceptron import Judge
+from .products import ProductContract
 from .requests import KINDS, RANK, SITE, finite_differences, make_request, random_update
 from .strategies import sites_of, tiny_examples, tiny_mlp
 
@@ -23,7 +24,7 @@ GRADIENT_ROUNDINGS, LOSS_ROUNDINGS = 16, 64
 off: a handful of roundings in each of three layers."""
 
 
-class BackendContract:
+class BackendContract(ProductContract):
     """Inherit, and implement `make`, or override the fixture `backend` with several.
 
     `precision` is the rounding unit of the backend's arithmetic: that of its option `dtype`, float64 where it has none.

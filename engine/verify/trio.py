@@ -35,10 +35,10 @@ class Trio:
     spectra: Mapping[str, Frame | None]
     """By site, the truth's leading directions, one more than the basis asks for; None where it asks for none."""
 
-    def remember(self, updates: Mapping[str, Update], scale: float) -> None:
+    def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
         """A round was merged: it belongs to every model's ensemble."""
         for player in (self.truth, self.candidate, *([self.yardstick] if self.yardstick else [])):
-            player.remember(updates, scale)
+            player.remember(number, updates, scale)
 
 
 def open_trio(

@@ -151,7 +151,7 @@ def _round(bench: Bench, number: int) -> str:
     if scale is None:
         return "the merge policy refused the update"
     compare_merged(bench, number, played, scale)
-    bench.trio.remember(played.traced["truth"].training.updates, scale)
+    bench.trio.remember(number, played.traced["truth"].training.updates, scale)
     return played.note
 
 
@@ -183,7 +183,7 @@ def _replay(bench: Bench, numbers: range, recording: Recording, notes: Notes) ->
 def _take(bench: Bench, now: RecordedRound) -> None:
     """A round as it is recorded: part of the ensemble, and of what the sampler knows."""
     if now.updates is not None and now.record.scale != 0.0:
-        bench.trio.remember(now.updates, now.record.scale)
+        bench.trio.remember(now.record.round, now.updates, now.record.scale)
     bench.trio.truth.history.append(now.outcomes["train"])
 
 

@@ -54,9 +54,9 @@ def test_forgotten_and_fixed_are_shares_of_right_and_wrong_examples(tmp_path):
     first, second = analysis.cells[0].records[1:]
     assert (first.forgotten, first.fixed, second.forgotten, second.fixed) == (0, 40, 5, 0)
     right, wrong = 100 - second.failures, second.failures
-    expected = np.mean([first.forgotten / 30, second.forgotten / right])
+    expected = (first.forgotten + second.forgotten) / (30 + right)
     assert analysis.rows[0].metrics["forgotten"].mean == pytest.approx(expected)
-    expected = np.mean([first.fixed / 70, second.fixed / wrong])
+    expected = (first.fixed + second.fixed) / (70 + wrong)
     assert analysis.rows[0].metrics["fixed"].mean == pytest.approx(expected)
 
 

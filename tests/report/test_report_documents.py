@@ -25,15 +25,17 @@ def table_lines(text: str) -> list[str]:
 @pytest.mark.parametrize("name", sorted(SITUATIONS))
 def test_markdown_table_in_every_situation_has_equal_rows(name: str) -> None:
     analysis = sample(**SITUATIONS[name])
-    results, _, tuning = markdown(analysis).partition("## Tuning")
+    rest, _, tuning = markdown(analysis).partition("## Tuning")
+    results, _, costs = rest.partition("## Cost")
+    assert bool(costs) == any(row.metrics for row in analysis.rows)
     lines = table_lines(results)
     assert len(lines) == 2 + len(analysis.rows)
     assert len({len(UNESCAPED_PIPE.findall(line)) for line in lines}) == 1
     assert bool(tuning) == bool(analysis.candidates)
-    if tuning:
-        lines = table_lines(tuning)
-        assert len(lines) == 2 + len(analysis.candidates)
-        assert len({len(UNESCAPED_PIPE.findall(line)) for line in lines}) == 1
+    for text, count in ((costs, len(analysis.rows)), (tuning, len(analysis.candidates))):
+        lines = table_lines(text) if text else []
+        assert len(lines) == (2 + count if text else 0)
+        assert len({len(UNESCAPED_PIPE.findall(line)) for line in lines}) == bool(text)
 
 
 def test_markdown_says_answer_table_and_command() -> None:

@@ -75,7 +75,7 @@ def test_notes_said_twice_are_told_once() -> None:
 def test_table_leaves_out_columns_without_content(options: dict[str, Any], dropped: set[str]) -> None:
     keys = {column.key for column in main_table(sample(**options)).columns}
     everything = {"block", "arm", "tuned", "seeds", "metric", "difference", "relative", "p", "examples"}
-    everything |= {"parameters", "rank", "forgotten", "seconds"}
+    everything |= {"parameters", "rank"}
     assert keys == everything - dropped
 
 

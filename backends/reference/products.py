@@ -1,0 +1,107 @@
+"""Products with gradients and activations, from the matrices of rows themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.contracts import Batch, Factors, Products
+from ...engine.errors import NonFiniteError
+from .arrays import Matrix
+
+Pairs = Mapping[str, tuple[Matrix, Matrix]]
+"""By site `(X, G)`: its input's rows and `dL/dY`; `dL/dW = G'X`."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Sums:
+    """`sum_b s_b G_b'(X_b O)` and `sum_b s_b X_b'(G_b Q)` with `s_b = n_b / sum_b n_b`, summed in the factors' dtype."""
+
+    right: Mapping[str, Matrix]
+    left: Mapping[str, Matrix]
+    GO: Mapping[str, Matrix]
+    GQ: Mapping[str, Matrix]
+
+    @classmethod
+    def of(
+        cls, right: Factors, left: Factors, shapes: Mapping[str, tuple[int, int]], dtype: np.dtype[Any]
+    ) -> Sums:
+        """With nothing added yet."""
+        return cls(
+            right={site: factor.astype(dtype) for site, factor in right.items()},
+            left={site: factor.astype(dtype) for site, factor in left.items()},
+            GO={site: np.zeros((shapes[site][0], factor.shape[1]), dtype) for site, factor in right.items()},
+            GQ={site: np.zeros((shapes[site][1], factor.shape[1]), dtype) for site, factor in left.items()},
+        )
+
+    def add(self, batches: Sequence[Batch], told: Callable[[Batch], tuple[float, Pairs]]) -> None:
+        """Every batch, of whose loss and pairs one is `told`. Raises `NonFiniteError` at a loss that is NaN or Inf."""
+        total = sum(map(len, batches))
+        for batch in batches:
+            if not len(batch):
+                continue
+            loss, pairs = told(batch)
+            if not np.isfinite(loss):
+                raise NonFiniteError(f"gradient products: the loss of a batch is {loss}")
+            for site, factor in self.right.items():
+                X, G = pairs[site]
+                self.GO[site][:] += factor.dtype.type(len(batch) / total) * (G.T @ (X @ factor))
+            for site, factor in self.left.items():
+                X, G = pairs[site]
+                self.GQ[site][:] += factor.dtype.type(len(batch) / total) * (X.T @ (G @ factor))
+
+    def products(self) -> dict[str, Products]:
+        """By site. Raises `NonFiniteError`."""
+        return {
+            site: Products(
+                right=_finite(self.GO[site], site, "gradient") if site in self.GO else None,
+                left=_finite(self.GQ[site], site, "gradient") if site in self.GQ else None,
+            )
+            for site in dict.fromkeys((*self.right, *self.left))
+        }
+
+
+@attrs.define(eq=False)
+class Gram:
+    """A delta that adds nothing, and sums `X'(X O)` of the rows that come into its site."""
+
+    right: Matrix
+    total: Matrix
+    count: int = 0
+
+    @classmethod
+    def of(cls, factor: NDArray[np.float64], dtype: np.dtype[Any]) -> Gram:
+        """With nothing heard yet."""
+        right = factor.astype(dtype)
+        return cls(right, np.zeros_like(right))
+
+    def forward(self, X: Matrix) -> Matrix:
+        """Nothing, for every row."""
+        self.total += X.T @ (X @ self.right)
+        self.count += len(X)
+        return np.zeros((len(X), 1), dtype=X.dtype)
+
+    def backward(self, G: Matrix) -> Matrix:
+        """Nothing."""
+        return np.zeros((len(G), 1), dtype=G.dtype)
+
+    def gradients(self, X: Matrix, G: Matrix) -> Mapping[str, Matrix]:
+        """It has no parameter."""
+        del X, G
+        return {}
+
+
+def mean_grams(grams: Mapping[str, Gram]) -> dict[str, NDArray[np.float64]]:
+    """`X'X O / n` of every site. Raises `NonFiniteError`."""
+    means = {site: gram.total / gram.total.dtype.type(max(gram.count, 1)) for site, gram in grams.items()}
+    return {site: _finite(means[site], site, "activations") for site in means}
+
+
+def _finite(found: Matrix, site: str, what: str) -> NDArray[np.float64]:
+    if not np.isfinite(found).all():
+        raise NonFiniteError(f"{site}: products with its {what} contain NaN or Inf")
+    return found.astype(np.float64)

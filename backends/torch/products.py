@@ -1,0 +1,243 @@
+"""Products with gradients and activations, taken while a pass goes by: nothing of a weight's size is made.
+
+With a layer's input `X (n, d_in)` and `G = dL/dY (n, d_out)`, the gradient `dL/dW = G'X` is never formed: `(dL/dW) O = G'(X O)` and
+`(dL/dW)' Q = X'(G Q)`. Between the passes a layer keeps `X O` alone where only the first is asked. Products are taken and summed in the
+master dtype, whatever the compute dtype; factors and sums are held as rows, for the reason that `deltas` has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name the field uses
+
+from ...engine.contracts import Batch, Examples, Factors, Products
+from ...engine.errors import NonFiniteError
+from ...engine.workplace import Report
+from .batching import Index, by_count, lengths_of
+from .crew import Team
+from .deltas import Forward, Layer, computing
+from .devices import Place
+from .nets import Net
+from .trainables import to_array
+from .training import checkpointed, loss_of
+
+if TYPE_CHECKING:
+    from .backend import Torch
+
+
+@attrs.define(kw_only=True, eq=False)
+class Probe:
+    """What one site is asked: `right (k, d_in)` and `left (k, d_out)`, in the master dtype; and the sums so far."""
+
+    right: Tensor | None
+    left: Tensor | None
+    sums: dict[str, Tensor]
+    """`right (k, d_out)`: rows of `G O`; `left (k, d_in)`: rows of `G'Q`."""
+    share: float = 1.0
+    """What the backward pass under way counts for in the sums."""
+
+    def kept(self, rows: Tensor) -> Tensor:
+        """What the backward pass will need of the input: `X O` where that is enough."""
+        if self.right is not None and self.left is None:
+            return F.linear(rows.to(self.right.dtype), self.right)
+        return rows
+
+    def hear(self, kept: Tensor, gradient: Tensor) -> None:
+        """Add up the products of one backward pass through the layer."""
+        if self.left is not None:
+            wide, rows = gradient.to(self.left.dtype), kept.to(self.left.dtype)
+            self.sums["left"].addmm_(F.linear(wide, self.left).T, rows, alpha=self.share)
+            if self.right is not None:
+                self.sums["right"].addmm_(F.linear(rows, self.right).T, wide, alpha=self.share)
+        else:
+            self.sums["right"].addmm_(kept.T, gradient.to(kept.dtype), alpha=self.share)
+
+
+class ProbedLinear(torch.autograd.Function):
+    """`y = x W^T + b`, whose backward pass tells a probe of `x` and `G = dL/dy`, and passes `G W` on.
+
+    `reach` is a leaf that belongs to nothing: the graph goes through it to layers whose input needs no gradient.
+    """
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - torch calls it by position
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, reach: Tensor, probe: Probe
+    ) -> Tensor:
+        """`x (…, d_in)`, `weight (d_out, d_in)`."""
+        del reach
+        ctx.probe = probe
+        ctx.save_for_backward(weight, probe.kept(x.reshape(-1, x.shape[-1])))
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """A gradient for `x` alone, and that only where one is wanted."""
+        weight, kept = ctx.saved_tensors
+        (gradient,) = gradients
+        ctx.probe.hear(kept, gradient.reshape(-1, gradient.shape[-1]))
+        return (gradient @ weight if ctx.needs_input_grad[0] else None), None, None, None, None
+
+
+@attrs.define(kw_only=True, eq=False)
+class Gram:
+    """`X'X O` of one site as rows `(k, d_in)`, summed over the rows that have come in, and how many these are."""
+
+    right: Tensor
+    total: Tensor
+    count: Tensor
+
+    def forward(self, layer: Layer) -> Forward:
+        """The layer, listened to."""
+
+        def forward(x: Tensor) -> Tensor:
+            rows = x.reshape(-1, x.shape[-1]).to(self.right.dtype)
+            self.total.addmm_(F.linear(rows, self.right).T, rows)
+            self.count += len(rows)
+            return F.linear(x, layer.weight, layer.bias)
+
+        return forward
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Survey:
+    """A model as it is, asked for products: the module, its sites, and how it is computed."""
+
+    net: Net
+    layers: Mapping[str, Layer]
+    place: Place
+    options: Torch
+    report: Report
+    team: Team
+
+    # -- Gradients
+
+    def gradients(
+        self, examples: Examples, batches: Sequence[Batch], right: Factors, left: Factors
+    ) -> dict[str, Products]:
+        """`G O` and `G'Q` at every named site, of the mean of the batches' losses by their examples."""
+        probes = {site: self._probe(site, right, left) for site in dict.fromkeys((*right, *left))}
+        like = [total for probe in probes.values() for total in probe.sums.values()]
+
+        def part() -> list[Tensor]:
+            self._listen(probes, examples, [batch for batch in batches if len(batch)])
+            return like
+
+        found = iter(self.team.summed(part, like) if probes else [])
+        answers = {
+            site: {side: _finite(next(found), site, "gradient") for side in probe.sums}
+            for site, probe in probes.items()
+        }
+        return {site: Products(**sides) for site, sides in answers.items()}
+
+    def _probe(self, site: str, right: Factors, left: Factors) -> Probe:
+        d_out, d_in = self.layers[site].weight.shape
+        sides, sums = dict[str, Tensor](), dict[str, Tensor]()
+        for name, factors, width in (("right", right, d_out), ("left", left, d_in)):
+            if site in factors:
+                sides[name] = self._rows(factors[site])
+                sums[name] = self._zeros(len(sides[name]), width)
+        return Probe(right=sides.get("right"), left=sides.get("left"), sums=sums)
+
+    def _listen(self, probes: Mapping[str, Probe], examples: Examples, batches: Sequence[Batch]) -> None:
+        """This process's part of every batch, forward and back."""
+        total, done = sum(map(len, batches)), 0
+        reach = torch.zeros((), device=self.place.device, requires_grad=True)
+        forwards = {site: _probed(self.layers[site], reach, probe) for site, probe in probes.items()}
+        saving = self.options.checkpointing
+        with (
+            checkpointed(self.net.module, self.place) if saving else nullcontext(),
+            computing(self.layers, forwards),
+        ):
+            for batch in batches:
+                self.report("gradient products", done, total)
+                for probe in probes.values():
+                    # Shares are no factor on the loss: in float16 they would push gradients below its smallest number.
+                    probe.share = len(batch) / total / self.place.loss_scale
+                self._backward(batch, examples)
+                done += len(batch)
+
+    def _backward(self, batch: Batch, examples: Examples) -> None:
+        mine = batch.take(self.team.rows(lengths_of(batch.rows(examples))))
+        if not len(mine):
+            return
+        for part in by_count(lengths_of(mine.rows(examples)), self.options.micro_batch):
+            loss = loss_of(self.net, mine.take(part), examples, self.place, whole=len(batch))
+            if not bool(torch.isfinite(loss)):
+                raise NonFiniteError(f"gradient products: the loss of a batch is {float(loss.detach())}")
+            (self.place.loss_scale * loss).backward()
+
+    # -- Activations
+
+    def activations(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> dict[str, Any]:
+        """`X'X O / n` at every named site; call it without gradients.
+
+        Only texts of equal length are computed together, so that no row is padding, whatever shape a module gives its rows.
+        """
+        grams = {site: self._gram(factor) for site, factor in right.items()}
+        like = [x for gram in grams.values() for x in (gram.total, gram.count)]
+        rows = [batch.rows(examples) for batch in batches if len(batch)]
+        groups = [
+            (of, group)
+            for of, some in enumerate(rows)
+            for group in by_length(lengths_of(some), self.options.eval_tokens)
+        ]
+
+        def part() -> list[Tensor]:
+            with computing(
+                self.layers, {site: gram.forward(self.layers[site]) for site, gram in grams.items()}
+            ):
+                mine = self.team.share(groups)
+                for done, (of, group) in enumerate(mine):
+                    self.report("activation products", done, len(mine))
+                    self.net.logits(rows[of].take(group))
+            return like
+
+        found = self.team.summed(part, like) if grams else []
+        return {
+            site: _finite(total, site, "activations") / max(float(count), 1.0)
+            for site, total, count in zip(grams, found[::2], found[1::2], strict=True)
+        }
+
+    def _gram(self, factor: NDArray[np.float64]) -> Gram:
+        right = self._rows(factor)
+        return Gram(right=right, total=torch.zeros_like(right), count=torch.zeros((), dtype=torch.float64))
+
+    # -- Factors
+
+    def _rows(self, factor: NDArray[np.float64]) -> Tensor:
+        """A factor's columns as rows, in the master dtype."""
+        return torch.from_numpy(np.ascontiguousarray(factor.T)).to(self.place.device, self.place.master)
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self.place.master, device=self.place.device)
+
+
+def _probed(layer: Layer, reach: Tensor, probe: Probe) -> Forward:
+    def forward(x: Tensor) -> Tensor:
+        return ProbedLinear.apply(x, layer.weight, layer.bias, reach, probe)  # type: ignore[return-value]
+
+    return forward
+
+
+def by_length(lengths: Index, budget: int) -> Iterator[Index]:
+    """Groups of indices of equal length, shortest first, each of at most `budget` tokens (or of one example)."""
+    for length in np.unique(lengths).tolist():
+        alike, count = np.flatnonzero(lengths == length), max(budget // max(length, 1), 1)
+        for start in range(0, len(alike), count):
+            yield alike[start : start + count]
+
+
+def _finite(rows: Tensor, site: str, what: str) -> NDArray[np.float64]:
+    """The columns again, as an array of their own. Raises `NonFiniteError`."""
+    found = np.ascontiguousarray(to_array(rows).T)
+    if not np.isfinite(found).all():
+        raise NonFiniteError(f"{site}: products with its {what} contain NaN or Inf")
+    return found

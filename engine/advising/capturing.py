@@ -1,0 +1,131 @@
+"""How much of a gradient an adapter can take hold of, from small products alone.
+
+The gradient `G (d_out, d_in)` says that an update `dW` lowers the loss by `-<G, dW>`, to first order. Of all updates of
+`||dW||_F = 1` that a family can make, the steepest lowers it by the norm of G's projection onto the family: its square is the
+energy that the family captures, out of `||G||_F^2`. Everything follows from `C = U'G V`, `U'U` and `V'V`, where `U (d_out, m)`
+and `V (d_in, m)` hold the frames of one or several rounds beside each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import LinearCore
+
+Matrix = NDArray[np.float64]
+
+CUT = 1e-10
+"""Eigenvalues of a Gram matrix below this share of the largest are rounding: their directions are there twice."""
+
+ORTHOGONAL = 1e-6
+"""Entries of `U'U - I` that are still orthonormal columns, as float32 backends give them."""
+
+
+@attrs.frozen(eq=False)
+class Sides:
+    """The two Gram matrices of a site's columns: `K = U'U` and `L = V'V`, both `(m, m)`."""
+
+    K: Matrix
+    L: Matrix
+
+    @classmethod
+    def of(cls, U: Matrix, V: Matrix) -> Sides:
+        """Of columns `U (d_out, m)`, `V (d_in, m)`."""
+        return cls(U.T @ U, V.T @ V)
+
+    @property
+    def orthonormal(self) -> bool:
+        """Whether no column overlaps with another."""
+        identity = np.eye(len(self.K))
+        return all(bool(np.max(np.abs(X - identity), initial=0.0) < ORTHOGONAL) for X in (self.K, self.L))
+
+    def first(self, count: int) -> Sides:
+        """Those of the first columns."""
+        return Sides(self.K[:count, :count], self.L[:count, :count])
+
+
+def span_energy(C: Matrix, sides: Sides) -> float:
+    """What one full core on all columns captures: `||Q_U' G Q_V||_F^2` with orthonormal bases of their spans.
+
+    Where the columns are orthonormal that is `||C||_F^2`.
+    """
+    if sides.orthonormal:
+        return float(np.sum(C**2))
+    left, right = (_whitening(X) for X in (sides.K, sides.L))
+    return float(np.sum((left.T @ C @ right) ** 2))
+
+
+def diagonal_energy(C: Matrix) -> float:
+    """What a diagonal core captures in an orthonormal frame: `sum_i (u_i' G v_i)^2`."""
+    return float(np.sum(np.diag(C) ** 2))
+
+
+def core_atoms(p: LinearCore, S: Matrix) -> Matrix:
+    """The cores `diag(S^a) P_i diag(S^b)` that a parametrisation adds up, `(u, r, r)`, with the frame's singular values `(r,)`."""
+    a, b = p.exponents
+    P = np.eye(p.rank**2).reshape(-1, p.rank, p.rank) if p.projections is None else p.projections
+    return (S**a)[:, None] * P * (S**b)[None, :]
+
+
+def unit_atoms(rank: int) -> Matrix:
+    """The r diagonal unit matrices `(r, r, r)`."""
+    atoms = np.zeros((rank, rank, rank))
+    atoms[np.arange(rank), np.arange(rank), np.arange(rank)] = 1.0
+    return atoms
+
+
+def family_energy(cores: Sequence[Matrix], atoms: Sequence[Matrix]) -> float:
+    """What tied sites capture that share one vector v: `dW_s = U_s (sum_i v_i A_si) V_s'` in orthonormal frames.
+
+    The projection of all `C_s (r, r)` together onto the span of the `A_s (u, r, r)` together; one site is a group of one.
+    """
+    c = np.concatenate([C.ravel() for C in cores])
+    A = np.concatenate([a.reshape(len(a), -1) for a in atoms], axis=1)
+    return _projected(A @ c, A @ A.T)
+
+
+def rounds_energy(C: Matrix, sides: Sides, atoms: Sequence[Matrix]) -> float:
+    """What rounds with a core each capture together: round t has columns `[t r, (t + 1) r)` and the cores `atoms[t] (u, r, r)`.
+
+    Rounds that overlap do not count twice: it is the projection onto the span of all `U_t A_ti V_t'`, whose Gram matrix is
+    `tr(A_ti' K_ts A_sj L_st)`.
+    """
+    if not atoms:
+        return 0.0
+    r = atoms[0].shape[1]
+    blocks = [slice(t * r, (t + 1) * r) for t in range(len(atoms))]
+    if sides.orthonormal:
+        return sum(family_energy([C[b, b]], [a]) for b, a in zip(blocks, atoms, strict=True))
+    c = np.concatenate([np.einsum("iab,ab->i", a, C[b, b]) for b, a in zip(blocks, atoms, strict=True)])
+    left, right = (_coordinates(X) for X in (sides.K, sides.L))
+    A = np.concatenate(
+        [
+            np.einsum("pa,iab,qb->ipq", left[:, b], a, right[:, b]).reshape(len(a), -1)
+            for b, a in zip(blocks, atoms, strict=True)
+        ]
+    )
+    return _projected(c, A @ A.T)
+
+
+def _projected(c: Matrix, gram: Matrix) -> float:
+    """`c' Gram^+ c`."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > CUT * max(float(values[-1]), np.finfo(np.float64).tiny)
+    return float(np.sum((vectors[:, kept].T @ c) ** 2 / values[kept]))
+
+
+def _whitening(gram: Matrix) -> Matrix:
+    """`B (m, k)` such that `U B` is an orthonormal basis of U's span."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > CUT * values[-1]
+    return vectors[:, kept] / np.sqrt(values[kept])
+
+
+def _coordinates(gram: Matrix) -> Matrix:
+    """`B (m, m)` with `B'B` the Gram matrix: columns in coordinates of their span."""
+    values, vectors = np.linalg.eigh(gram)
+    return np.sqrt(np.clip(values, 0.0, None))[:, None] * vectors.T

@@ -1,0 +1,77 @@
+"""Evidence over plain matrices: what an informed basis needs, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import Factors, Products
+
+Matrix = NDArray[np.float64]
+
+
+class MatrixEvidence:
+    """By site, a gradient `G (d_out, d_in)`, inputs `X (n, d_in)` and a weight; keeps count of what it was asked.
+
+    The loss is `<G, W>`, so that the gradient stays the same while a probe trains.
+    """
+
+    def __init__(
+        self,
+        gradients: Mapping[str, Matrix],
+        inputs: Mapping[str, Matrix] | None = None,
+        weights: Mapping[str, Matrix] | None = None,
+    ) -> None:
+        self.gradients, self.inputs, self.weights = gradients, inputs or {}, weights or {}
+        self.passes = 0
+        """Times that a model would have computed its examples."""
+        self.columns = 0
+        """Columns of the widest factor asked for."""
+
+    def gradient_products(
+        self, *, right: Factors | None = None, left: Factors | None = None
+    ) -> Mapping[str, Products]:
+        """`G O` and `G' Q`."""
+        right, left = right or {}, left or {}
+        self._count(1, right, left)
+        return {
+            name: Products(
+                right=self.gradients[name] @ right[name] if name in right else None,
+                left=self.gradients[name].T @ left[name] if name in left else None,
+            )
+            for name in {**right, **left}
+        }
+
+    def activation_products(self, right: Factors) -> Factors:
+        """`X' X O / n`."""
+        self._count(1, right)
+        return {
+            name: self.inputs[name].T @ (self.inputs[name] @ O) / len(self.inputs[name])
+            for name, O in right.items()
+        }
+
+    def weight(self, site: str) -> Matrix:
+        """The weight that was given."""
+        return self.weights[site]
+
+    def probe(self, rank: int, steps: int, lr: float) -> Mapping[str, tuple[Matrix, Matrix]]:
+        """Plain gradient steps on `<G, B A>` from `B = 0` and a Gaussian `A'`, the same at every call."""
+        self.passes += steps
+        self.columns = max(self.columns, rank)
+        return {name: _trained(G, rank, steps, lr) for name, G in self.gradients.items()}
+
+    def _count(self, passes: int, *asked: Factors) -> None:
+        self.passes += passes
+        self.columns = max([self.columns, *(O.shape[1] for factors in asked for O in factors.values())])
+
+
+def _trained(G: Matrix, rank: int, steps: int, lr: float) -> tuple[Matrix, Matrix]:
+    """`B (d_out, rank)`, `A' (d_in, rank)`; steps are taken relative to the gradient's size."""
+    rng = np.random.default_rng([rank, *G.shape])
+    B, At = np.zeros((G.shape[0], rank)), rng.standard_normal((G.shape[1], rank))
+    G = G / max(float(np.linalg.norm(G)), np.finfo(np.float64).tiny)
+    for _ in range(steps):
+        B, At = B - lr * G @ At, At - lr * G.T @ B
+    return B, At

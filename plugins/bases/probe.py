@@ -1,0 +1,54 @@
+"""Ask a small LoRA adapter, trained for a moment and thrown away, which directions it would take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from ...engine.contracts import Evidence, SiteView
+from ...engine.directions import Informed, Pairs, Unused, leading_pairs
+from ...engine.directions.range_finder import finite
+from ...engine.hookspecs import hookimpl
+from ...engine.options import option, positive
+
+
+@attrs.frozen(kw_only=True)
+class Probe(Informed):
+    """The r leading singular pairs of `B A`, LoRA factors trained for a few steps, earlier rounds' directions projected out.
+
+    Where `gradient` looks at a point, a probe walks some steps; its factors are used for their directions alone.
+    """
+
+    steps: int = option(8, "optimiser steps of a probe: each is a pass forward and back", min=1)
+    lr: float = option(0.01, "learning rate of a probe", positive)
+
+    @property
+    def passes(self) -> int:
+        """One a step."""
+        return self.steps
+
+    def pairs(
+        self,
+        sites: Sequence[SiteView],
+        places: Mapping[str, Unused],
+        round: int,  # noqa: A002
+        rank: int,
+        evidence: Evidence,
+    ) -> Mapping[str, Pairs]:
+        """Train once, all sites together; the singular value decomposition is that of a small core."""
+        del sites, round
+        trained = evidence.probe(rank + self.oversample, self.steps, self.lr)
+        return {
+            name: leading_pairs(
+                *(finite(factor, name, "probe's factors") for factor in trained[name]), place, rank
+            )
+            for name, place in places.items()
+        }
+
+
+@hookimpl
+def register_bases(register: Callable[[str, type[Any]], None]) -> None:
+    """Offer `probe`."""
+    register("probe", Probe)
