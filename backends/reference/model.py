@@ -158,8 +158,8 @@ class ReferenceModel:
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
         """`X'(X O) / n` at every named site."""
-        grams = {site: Gram.of(factor, self._dtype) for site, factor in right.items()}
         with self._limited(), np.errstate(over="ignore", invalid="ignore"):
+            grams = {site: Gram.of(factor, self._dtype) for site, factor in right.items()}
             for batch in batches:
                 for chunk in chunks(batch.rows(examples)) if len(batch) else ():
                     self._net.forward(self._weights, chunk.inputs, grams)

@@ -172,7 +172,8 @@ class Survey:
             loss = loss_of(self.net, mine.take(part), examples, self.place, whole=len(batch))
             if not bool(torch.isfinite(loss)):
                 raise NonFiniteError(f"gradient products: the loss of a batch is {float(loss.detach())}")
-            (self.place.loss_scale * loss).backward()
+            if loss.requires_grad:  # else no site has a say in it
+                (self.place.loss_scale * loss).backward()
 
     # -- Activations
 

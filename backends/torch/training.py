@@ -171,6 +171,8 @@ def checkpointed(module: nn.Module, place: Place) -> Generator[None]:
     getattr(owner, f"{kind}_checkpointing_enable")(
         {"use_reentrant": False, "context_fn": lambda: (nullcontext(), place.exact())}
     )
+    if hasattr(owner, "disable_input_require_grads"):
+        owner.disable_input_require_grads()  # a hook on the embeddings, which only reentrant checkpoints need
     try:
         for layer in layers:
             layer.training = True

@@ -59,11 +59,6 @@ def span_energy(C: Matrix, sides: Sides) -> float:
     return float(np.sum((left.T @ C @ right) ** 2))
 
 
-def diagonal_energy(C: Matrix) -> float:
-    """What a diagonal core captures in an orthonormal frame: `sum_i (u_i' G v_i)^2`."""
-    return float(np.sum(np.diag(C) ** 2))
-
-
 def core_atoms(p: LinearCore, S: Matrix) -> Matrix:
     """The cores `diag(S^a) P_i diag(S^b)` that a parametrisation adds up, `(u, r, r)`, with the frame's singular values `(r,)`."""
     a, b = p.exponents
@@ -71,44 +66,63 @@ def core_atoms(p: LinearCore, S: Matrix) -> Matrix:
     return (S**a)[:, None] * P * (S**b)[None, :]
 
 
-def unit_atoms(rank: int) -> Matrix:
-    """The r diagonal unit matrices `(r, r, r)`."""
-    atoms = np.zeros((rank, rank, rank))
-    atoms[np.arange(rank), np.arange(rank), np.arange(rank)] = 1.0
-    return atoms
+@attrs.frozen(eq=False)
+class Moments:
+    """A family's products with the gradient, `c_i = <A_i, G>`, and with one another, `gram_ij = <A_i, A_j>`."""
+
+    c: Matrix
+    gram: Matrix
+
+    @property
+    def energy(self) -> float:
+        """The projection of the gradient onto the family's span: `c' gram^+ c`."""
+        return _projected(self.c, self.gram)
+
+    def plus(self, other: Moments) -> Moments:
+        """Of sites that are tied: member i changes both. One of them may have fewer members, having played fewer rounds."""
+        size = max(len(self.c), len(other.c))
+        padded = [(size - len(m.c), m) for m in (self, other)]
+        return Moments(
+            c=np.sum([np.pad(m.c, (0, gap)) for gap, m in padded], axis=0),
+            gram=np.sum([np.pad(m.gram, (0, gap)) for gap, m in padded], axis=0),
+        )
 
 
-def family_energy(cores: Sequence[Matrix], atoms: Sequence[Matrix]) -> float:
-    """What tied sites capture that share one vector v: `dW_s = U_s (sum_i v_i A_si) V_s'` in orthonormal frames.
+def moments(C: Matrix, sides: Sides, atoms: Sequence[Matrix]) -> Moments:
+    """Of rounds with a core each: round t has columns `[t r, (t + 1) r)` and the cores `atoms[t] (u, r, r)`.
 
-    The projection of all `C_s (r, r)` together onto the span of the `A_s (u, r, r)` together; one site is a group of one.
+    The members are all `U_t A_ti V_t'`, with `gram = tr(A_ti' K_ts A_sj L_st)`: rounds that overlap do not count twice.
     """
-    c = np.concatenate([C.ravel() for C in cores])
-    A = np.concatenate([a.reshape(len(a), -1) for a in atoms], axis=1)
-    return _projected(A @ c, A @ A.T)
-
-
-def rounds_energy(C: Matrix, sides: Sides, atoms: Sequence[Matrix]) -> float:
-    """What rounds with a core each capture together: round t has columns `[t r, (t + 1) r)` and the cores `atoms[t] (u, r, r)`.
-
-    Rounds that overlap do not count twice: it is the projection onto the span of all `U_t A_ti V_t'`, whose Gram matrix is
-    `tr(A_ti' K_ts A_sj L_st)`.
-    """
-    if not atoms:
-        return 0.0
     r = atoms[0].shape[1]
     blocks = [slice(t * r, (t + 1) * r) for t in range(len(atoms))]
-    if sides.orthonormal:
-        return sum(family_energy([C[b, b]], [a]) for b, a in zip(blocks, atoms, strict=True))
     c = np.concatenate([np.einsum("iab,ab->i", a, C[b, b]) for b, a in zip(blocks, atoms, strict=True)])
+    if sides.orthonormal:
+        flat = [a.reshape(len(a), -1) for a in atoms]
+        return Moments(c, _block_diagonal([a @ a.T for a in flat]))
     left, right = (_coordinates(X) for X in (sides.K, sides.L))
-    A = np.concatenate(
-        [
-            np.einsum("pa,iab,qb->ipq", left[:, b], a, right[:, b]).reshape(len(a), -1)
-            for b, a in zip(blocks, atoms, strict=True)
-        ]
-    )
-    return _projected(c, A @ A.T)
+    rows = [
+        np.einsum("pa,iab,qb->ipq", left[:, b], a, right[:, b], optimize=True).reshape(len(a), -1)
+        for b, a in zip(blocks, atoms, strict=True)
+    ]
+    A = np.concatenate(rows)
+    return Moments(c, A @ A.T)
+
+
+def square_energy(C: Matrix, sides: Sides, rank: int) -> float:
+    """What rounds of `rank` columns capture together, each with a full r x r core."""
+    if sides.orthonormal:
+        return sum(float(np.sum(C[t : t + rank, t : t + rank] ** 2)) for t in range(0, len(C), rank))
+    atoms = np.eye(rank**2).reshape(-1, rank, rank)
+    return moments(C, sides, [atoms] * (len(C) // rank)).energy
+
+
+def diagonal_energy(C: Matrix, sides: Sides, rank: int) -> float:
+    """What rounds of `rank` columns capture together, each with a diagonal core: `sum_i (u_i' G v_i)^2` in orthonormal columns."""
+    if sides.orthonormal:
+        return float(np.sum(np.diag(C) ** 2))
+    atoms = np.zeros((rank, rank, rank))
+    atoms[np.arange(rank), np.arange(rank), np.arange(rank)] = 1.0
+    return moments(C, sides, [atoms] * (len(C) // rank)).energy
 
 
 def _projected(c: Matrix, gram: Matrix) -> float:
@@ -116,6 +130,15 @@ def _projected(c: Matrix, gram: Matrix) -> float:
     values, vectors = np.linalg.eigh(gram)
     kept = values > CUT * max(float(values[-1]), np.finfo(np.float64).tiny)
     return float(np.sum((vectors[:, kept].T @ c) ** 2 / values[kept]))
+
+
+def _block_diagonal(blocks: Sequence[Matrix]) -> Matrix:
+    size = sum(len(block) for block in blocks)
+    whole, at = np.zeros((size, size)), 0
+    for block in blocks:
+        whole[at : at + len(block), at : at + len(block)] = block
+        at += len(block)
+    return whole
 
 
 def _whitening(gram: Matrix) -> Matrix:

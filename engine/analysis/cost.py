@@ -19,7 +19,7 @@ COSTS = {
 SAID_ONCE = {"steps": "steps", "examples": "examples"}
 """What a study holds equal as a rule: where it is, a sentence says it, and the table does without the column."""
 
-DROPPED = ("stored", "time")
+DROPPED = ("stored", "seconds")
 """Columns that give way on a narrow terminal, the first first."""
 
 
@@ -29,8 +29,9 @@ def cost_table(analysis: Analysis) -> Table:
     Numbers are those trained in all merged rounds; stored, those to be kept to make the model again; forgotten, of the training
     examples right before a round the share wrong after it; time, that of the whole run.
     """
-    names = [name for name in COSTS if name not in equal_costs(analysis)]
-    found = Table(
+    said, rows = equal_costs(analysis), analysis.rows
+    names = [name for name in COSTS if name not in said and any(name in row.metrics for row in rows)]
+    return Table(
         columns=("arm", *(_title(name) for name in names)),
         blocks=tuple(
             Block(
@@ -44,10 +45,6 @@ def cost_table(analysis: Analysis) -> Table:
             for block in analysis.study.blocks
         ),
     )
-    for index, column in enumerate(found.columns):
-        if all(row[index] == NOTHING for block in found.blocks for row in block.rows):
-            found = found.without(column)
-    return found
 
 
 def equal_costs(analysis: Analysis) -> dict[str, float]:

@@ -148,10 +148,15 @@ def _drawn(experiment: Experiment, number: int, asked: Selection, question: Ques
         parts = np.array_split(np.arange(len(asked)), min(question.batches, len(asked)))
         return [Batch(indices=asked.indices[part], weights=shares[part]) for part in parts]
     name, rng = experiment.name_of("objective"), experiment.streams("evidence", number)
-    size = -(-question.examples // question.batches)
+    count, size = _parts(question.examples, question.batches)
     with blame("objective", name):
-        batches = experiment.spec["objective"].batches(asked, question.batches, size, rng)
-    return check_batches(batches, question.batches, name)
+        batches = experiment.spec["objective"].batches(asked, count, size, rng)
+    return check_batches(batches, count, name)
+
+
+def _parts(examples: int, batches: int) -> tuple[int, int]:
+    """Into how many batches so many examples go, and of what size: none is empty, and the last may be filled up."""
+    return min(examples, batches), -(-examples // batches)
 
 
 def _answered(
@@ -162,8 +167,8 @@ def _answered(
     At the start of a round the ratio to the old policy is 1 and the divergence from the starting model has no gradient, so
     neither is in them.
     """
-    size = -(-(question.examples or len(asked)) // question.batches)
-    rollout = inquiry_of(experiment, number, asked, report, count=question.batches, batch_size=size)
+    count, size = _parts(question.examples or len(asked), question.batches)
+    rollout = inquiry_of(experiment, number, asked, report, count=count, batch_size=size)
     found = list[Batch]()
 
     def answer(policy: Policy) -> Iterator[Batch]:

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from ..contracts import (
     Batch,
@@ -92,7 +91,8 @@ def armijo(loss: Loss, start: float, slope: float) -> float:
     """Halve from 1 until `L(s) <= L(0) - c s ||g||^2`; where 1 will do, double as long as the loss goes on falling so."""
 
     def falls(s: float, found: float) -> bool:
-        return bool(found <= start - SUFFICIENT * s * slope)
+        # Below rounding the right side is the start itself, and a loss that stays as it was has not fallen.
+        return bool(found < start and found <= start - SUFFICIENT * s * slope)
 
     s, found = 1.0, loss(1.0)
     if falls(s, found):
@@ -110,15 +110,15 @@ def armijo(loss: Loss, start: float, slope: float) -> float:
 
 
 def exact(loss: Loss, start: float, slope: float) -> float:
-    """The minimum that Brent's method finds between 0 and twice the length that Armijo's rule takes; to 1 %."""
+    """The minimum that Brent's method finds between 0 and twice the length that Armijo's rule takes, to 1 %; or that length, where it is better."""
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 - slow to import
 
-    end = 2 * armijo(loss, start, slope)
-    if end == 0.0:
+    length = armijo(loss, start, slope)
+    if length == 0.0:
         return 0.0
-    options = {"xatol": 0.01 * end, "maxiter": MOST}
-    found = minimize_scalar(loss, bounds=(0.0, end), method="bounded", options=options)
-    return float(found.x) if found.fun < start else 0.0
+    options = {"xatol": 0.02 * length, "maxiter": MOST}
+    found = minimize_scalar(loss, bounds=(0.0, 2 * length), method="bounded", options=options)
+    return float(found.x) if found.fun < loss(length) else length
 
 
 def _begun(p: Parametrisation, values: Mapping[str, np.ndarray], length: float) -> Parametrisation:

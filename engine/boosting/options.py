@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -14,6 +15,15 @@ SITES_HEARD = 256
 """Examples by which sites are chosen, where the basis has heard none."""
 LARGE = 1 << 30
 """Bytes of stacked projections that are worth a word."""
+
+
+def optimizer_of(spec: Spec, number: int) -> Any:
+    """The optimiser of round `number`: that of the spec; in a fully corrective round with the steps and the rate meant for it."""
+    optimizer, options = spec["optimizer"], spec.boosting
+    if not options.is_refit(number):
+        return optimizer
+    changes = {"steps": options.refit_steps, "lr": options.refit_lr}
+    return attrs.evolve(optimizer, **{name: value for name, value in changes.items() if value})
 
 
 def question_of(spec: Spec) -> Question | None:

@@ -37,13 +37,8 @@ class Merged:
     scale: float
 
 
-def optimizer_of(spec: Spec, number: int) -> Any:
-    """The optimiser of round `number`: that of the spec; in a fully corrective round with the steps and the rate meant for it."""
-    optimizer, options = spec["optimizer"], spec.boosting
-    if not options.is_refit(number):
-        return optimizer
-    changes = {"steps": options.refit_steps, "lr": options.refit_lr}
-    return attrs.evolve(optimizer, **{name: value for name, value in changes.items() if value})
+class NothingToRefitError(RunError):
+    """A fully corrective round where no earlier round has been merged whose cores could be trained again."""
 
 
 def frames_for(
@@ -83,7 +78,7 @@ def _evidence(
 
 
 def refit_for(experiment: Experiment, past: Sequence[Merged]) -> Refit:
-    """All earlier rounds that took new directions, to be trained again. Raises `RunError` where there is none."""
+    """All earlier rounds that took new directions, to be trained again. Raises `NothingToRefitError` where there is none."""
     boosting = experiment.spec.boosting
     found = refit_of(
         [
@@ -93,7 +88,7 @@ def refit_for(experiment: Experiment, past: Sequence[Merged]) -> Refit:
         ]
     )
     if not found.frames:
-        raise RunError(
+        raise NothingToRefitError(
             "boosting.refit_every: no earlier round has been merged whose cores could be trained again"
         )
     return found

@@ -33,7 +33,14 @@ from .encoding import SPLITS
 from .experiment import Experiment
 from .facts import loss_ends, overlap_of, ranks_of, trained_on, without_signal
 from .first_step import take_first_step
-from .preparing import Merged, frames_for, optimizer_of, parametrisations_for, stored_numbers
+from .preparing import (
+    Merged,
+    NothingToRefitError,
+    frames_for,
+    optimizer_of,
+    parametrisations_for,
+    stored_numbers,
+)
 from .rollouts import Rollout, rollout_of
 from .subsampling import subsampled
 
@@ -108,6 +115,10 @@ class Player:
             else:
                 played = self._merged(number, training, choice, clock, facts)
             return attrs.evolve(played, rollouts=self._kept(batches))
+        except NothingToRefitError as error:
+            facts |= {"refit": True, "stored": 0}
+            record = self._record(number, "refused", self.outcomes, clock, reason=str(error), **facts)
+            return Played(record=record, outcomes=self.outcomes, training=None)
         except NonFiniteError as error:
             self.experiment.model.assemble(self.ensemble)
             record = self._record(number, "nonfinite", self.outcomes, clock, reason=str(error), **facts)

@@ -20,7 +20,7 @@ from ..contracts import Blueprint, Parametrisation, PolicyObjective, Splits, Tok
 from ..contracts.cores import DenseDelta
 from ..spec import Spec
 from .encoding import SPLITS
-from .options import question_of
+from .options import optimizer_of, question_of
 from .writing import decoding_of
 
 PEAK_SHARE = 0.35
@@ -209,6 +209,7 @@ class _Tally:
     def train(self, tokens: Tokens, rounds: int) -> None:
         """Batches of right answers, or of the policy's own."""
         optimizer, objective = self.spec["optimizer"], self.spec["objective"]
+        taken = [optimizer_of(self.spec, number).steps for number in range(1, rounds + 1)]
         rows, length = optimizer.batch_size, float(np.mean(tokens.lengths))
         targets = float(np.mean(tokens.targets))
         decoding = decoding_of(self.spec)
@@ -216,10 +217,10 @@ class _Tally:
             targets = objective.max_new_tokens or decoding.max_new_tokens
             prompt, rows = float(np.mean(tokens.starts)), rows * objective.group_size
             length = prompt + targets
-            asked = rounds * -(-optimizer.steps // objective.iterations) * rows
+            asked = sum(-(-steps // objective.iterations) for steps in taken) * rows
             self.write(asked, prompt, int(targets))
             self.read += int(sum(objective.remembers) * asked * length)
-        self.trained += int(rounds * optimizer.steps * rows * length)
+        self.trained += int(sum(taken) * rows * length)
         together = min(getattr(self.spec["backend"], "micro_batch", 0) or rows, rows)
         held = self.sizes.held(
             int(together * length), int(together * targets), checkpointing=self.checkpointing

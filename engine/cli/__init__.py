@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run a spec: boost a model round by round.",
     "resume": "Go on with a run that was interrupted.",
     "check": "Validate a spec and print the plan, without running it.",
+    "advise": "Look at the data once, and say which basis, rank and sites to try.",
     "ablate": "Run a study: every cell of a spec with an [ablate] table.",
     "status": "Show how far the cells of a study are.",
     "collect": "Gather what a study's queued cells came to, and compare its arms.",

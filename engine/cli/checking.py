@@ -141,7 +141,8 @@ def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Any:
             if (c.record.block, c.record.arm) == (block, arm) and c.record.key in included
         ]
         rounds, steps = cells[0].spec.rounds, cells[0].spec["optimizer"].steps
-        numbers = (str(plan.parameters), str(plan.parameters * rounds)) if rounds else ("-", "-")
+        in_all = plan.parameters * cells[0].spec.boosting.fresh_in(rounds)
+        numbers = (str(plan.parameters), str(in_all)) if rounds else ("-", "-")
         name = f"{arm} (baseline)" if arm == study.record.baseline else arm
         table.add_row(
             *([escape(block)] if blocks else []),

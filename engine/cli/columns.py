@@ -98,15 +98,19 @@ def header(width: int, *, rewards: bool = False) -> str:
 
 
 def row(record: RoundRecord, width: int, *, rewards: bool = False) -> str:
-    """A round's line; a refused update is explained at its end."""
+    """A round's line; what is not as in other rounds is said at its end."""
     cells = " ".join(column.cell(record).rjust(size) for column, _, size in _fitting(width, rewards))
-    note = "" if record.status in {"base", "merged"} else f"  {record.status}: {record.reason}"
-    return cells + note
+    notes = ["refit"] if record.refit else []
+    notes += [f"{record.adapted} of {len(record.rank)} sites"] if record.adapted is not None else []
+    notes += [] if record.status in {"base", "merged"} else [f"{record.status}: {record.reason}"]
+    return f"{cells}  {', '.join(notes)}" if notes else cells
 
 
 def legend() -> list[str]:
     """What the columns mean."""
-    return [f"{column.long:>10}  {column.meaning}" for column in (*COLUMNS, *REWARDS)]
+    refit = ("refit", "behind a line: the round trained all earlier cores again, together, in no new direction")
+    lines = [*((column.long, column.meaning) for column in (*COLUMNS, *REWARDS)), refit]
+    return [f"{name:>10}  {meaning}" for name, meaning in lines]
 
 
 def _fitting(width: int, rewards: bool) -> list[tuple[Column, str, int]]:

@@ -117,17 +117,25 @@ def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
     if not records:
         return []
     first, last = records[0], records[-1]
-    trained = sum(r.parameters for r in records if r.scale)
+    trained, refits = _trained(records)
     change = f"{percent(first.test.accuracy)} -> {percent(last.test.accuracy)} %"
     loss = f"{first.test.loss:.3f} -> {last.test.loss:.3f}"
     rank = span(list(last.rank.values()))
     rounds = f"{last.round} round{'s' * (last.round != 1)}"
-    lines = [f"test accuracy {change}, loss {loss}, in {rounds}; {trained} numbers trained; rank {rank}"]
+    lines = [f"test accuracy {change}, loss {loss}, in {rounds}; {trained} numbers trained{refits}; rank {rank}"]
     best = result["best_round"]
     if best != last.round:
         test = percent(records[best].test.accuracy)
         lines.append(f"best on validation: round {best} (test accuracy {test} %)")
     return lines + measure_lines(first, last)
+
+
+def _trained(records: list[RoundRecord]) -> tuple[int, str]:
+    """Numbers of merged rounds, each counted once; and in how many rounds earlier ones were trained again."""
+    merged = [r for r in records if r.scale]
+    again = sum(bool(r.refit) for r in merged)
+    words = f" (earlier ones again in {again} refit{'s' * (again != 1)})" if again else ""
+    return sum(r.parameters for r in merged if not r.refit), words
 
 
 def measure_lines(first: RoundRecord, last: RoundRecord) -> list[str]:

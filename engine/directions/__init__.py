@@ -1,7 +1,8 @@
 """Which directions data asks for, among those that no earlier round has used: the core of the informed bases."""
 
 from .complement import Complement
-from .informed import Data, Informed, Project
+from .finite import finite
+from .informed import Informed, Project
 from .pairs import Pairs, leading_pairs
 from .principal import principal_directions
 from .range_finder import find_pairs
@@ -9,12 +10,12 @@ from .unused import Unused
 
 __all__ = [
     "Complement",
-    "Data",
     "Informed",
     "Pairs",
     "Project",
     "Unused",
     "find_pairs",
+    "finite",
     "leading_pairs",
     "principal_directions",
 ]

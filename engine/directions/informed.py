@@ -17,21 +17,20 @@ from .pairs import Pairs
 from .unused import Unused
 
 Project = Literal["both", "left", "right", "none"]
-Data = Told
 
 
 @attrs.frozen(kw_only=True)
 class Informed:
     """A basis asks its `question`, and finds `pairs` among directions that no earlier round has used."""
 
-    data: Data = option(
+    data: Told = option(
         "chosen",
         "who is asked: the examples chosen for the round, in their shares (under the default sampler half failures, half replay), "
         "all failures, or the whole training split",
     )
     examples: int = option(256, "how many examples are drawn from them; 0: every one once", min=0)
     batches: int = option(
-        8, "in how many parts they are computed: more take less memory, and change nothing else", min=1
+        8, "in how many parts they are computed, one after the other: more take less memory", min=1
     )
     oversample: int = option(
         8, "columns asked for beyond the rank: more find the leading directions better", min=0
@@ -118,9 +117,10 @@ class Informed:
 
 def since_start(used: Iterable[Frame], rank: int, width: int) -> list[Frame]:
     """The frames since directions were last started over with, which is whenever those left are fewer than a round takes."""
-    current = list[Frame]()
+    current, taken = list[Frame](), 0
     for frame in used:
-        if sum(f.rank for f in current) + frame.rank > width:
-            current = []
+        if taken + frame.rank > width:
+            current, taken = [], 0
         current.append(frame)
-    return current if sum(f.rank for f in current) + rank <= width else []
+        taken += frame.rank
+    return current if taken + rank <= width else []

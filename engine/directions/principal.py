@@ -8,7 +8,7 @@ import numpy as np
 
 from ..contracts import Evidence
 from .complement import Matrix
-from .range_finder import finite
+from .finite import finite
 from .unused import Unused
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from ..contracts import Evidence
-from ..errors import NonFiniteError
 from .complement import Matrix
+from .finite import finite
 from .pairs import Pairs, leading_pairs
 from .unused import Unused
 
@@ -53,14 +51,3 @@ def _range(place: Unused, product: Matrix | None, k: int) -> Matrix:
     """An orthonormal basis of the range of `Y`, of at most k columns."""
     Y = finite(product, place.name, "gradient")
     return place.left.span(Y, min(k, Y.shape[1]), place.rng)
-
-
-def finite(product: Matrix | None, site: str, what: str) -> Matrix:
-    """The product that was asked for. Raises `NonFiniteError` naming the site where it has NaN or Inf."""
-    if product is None:
-        raise TypeError(f"{site}: the {what} product that was asked for is missing")
-    if not np.isfinite(product).all():
-        raise NonFiniteError(
-            f"{site}: products with the {what} contain NaN or Inf; no directions can be taken from it"
-        )
-    return np.asarray(product, dtype=np.float64)

@@ -72,11 +72,14 @@ class Parent:
             only = {"there": theirs - set(sites), "here": set(sites) - theirs}
             told = (f"{', '.join(sorted(names))} only {where}" for where, names in only.items() if names)
             different.append(f"sites ({'; '.join(told)})")
+        other = [r.round for r in self.records[1:] if bool(r.refit) != spec.boosting.is_refit(r.round)]
+        if other:
+            different.append(f"boosting.refit_every (round {other[0]} is a refit in only one of the two)")
         different += _differences(self.tree, spec)
         if different:
             raise UsageError(
                 f"cannot go on from {self.start}, which has other {', other '.join(different)}; a run goes on from one with the same "
-                "base, data and sites, and the same [task] and [model]"
+                "base, data and sites, the same [task] and [model], and refits in the same rounds"
             )
 
     def hand_down(self, directory: RunDirectory, report: Report) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from ..boosting.options import optimizer_of
 from ..boosting.plan import Plan
 from ..boosting.workload import ACCELERATORS, Workload
 from ..errors import BoostLoraError
@@ -55,9 +56,10 @@ def cost_of(study: Study, plans: Mapping[tuple[str, str], Plan], keys: Collectio
         plan, optimizer = plans[cell.record.block, cell.record.arm], cell.spec["optimizer"]
         played = min(cell.spec.rounds, plan.capacity or cell.spec.rounds)
         played = max(0, played - max(0, cell.spec.start.round))  # rounds that it takes over cost nothing
-        seen = played * optimizer.steps * optimizer.batch_size
+        taken = sum(optimizer_of(cell.spec, number).steps for number in range(1, played + 1))
+        seen = taken * optimizer.batch_size
         looked_at = (played + (not cell.spec.start.given)) * sum(plan.examples.values())
-        rounds, steps = rounds + played, steps + played * optimizer.steps
+        rounds, steps = rounds + played, steps + taken
         trained, evaluated = trained + seen, evaluated + looked_at
         disk += played * plan.update_bytes
         memory = max(memory, plan.weight_bytes + plan.extra_bytes)

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from ..boosting.experiment import prepare
-from ..boosting.preparing import optimizer_of
+from ..boosting.options import optimizer_of
 from ..errors import ExhaustedError
 from ..registry import Registry
 from ..spec.document import Document

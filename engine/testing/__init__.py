@@ -18,6 +18,7 @@ from .data import ModelContract, TaskContract
 from .executors import DetachedExecutorContract, ExecutorContract
 from .exporters import ExportCase, ExporterContract
 from .generators import GeneratorContract
+from .informed import InformedBasisContract
 from .merges import MergeContract
 from .policies import PolicyObjectiveContract
 from .samplers import SamplerContract
@@ -32,6 +33,7 @@ __all__ = [
     "ExportCase",
     "ExporterContract",
     "GeneratorContract",
+    "InformedBasisContract",
     "MergeContract",
     "ModelContract",
     "ObjectiveContract",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from ..contracts import Basis, FactoredUpdate, Frame
+from ..contracts import Basis, FactoredUpdate, Frame, InformedBasis
 from ..rank import overlap, rank_of
 from .assertions import assert_orthonormal
+from .evidence import random_evidence
 from .strategies import MatrixSite, inherited, seeds
 
 shapes = st.tuples(st.integers(2, 24), st.integers(2, 24))
@@ -24,21 +26,21 @@ class BasisContract:
     most_rank: int | None = None
     """With this many times r as the most that any number of rounds can span; None: no such bound."""
 
-    def make(self) -> Basis:
+    def make(self) -> Basis | InformedBasis:
         """A basis, as a spec would make it."""
         raise NotImplementedError
 
+    def frame(self, site: MatrixSite, number: int, rank: int, seed: int) -> Frame:
+        """Round `number`'s frame; a basis that hears the data hears a new random gradient every round."""
+        return frame_of(self.make(), site, number, rank, seed)
+
     def _rounds(self, shape: tuple[int, int], rank: int, seed: int) -> tuple[MatrixSite, list[Frame]]:
         """As many rounds as the basis can serve, four at most."""
-        rng = np.random.default_rng(seed)
-        site, basis = MatrixSite(rng.standard_normal(shape)), self.make()
-        capacity = basis.capacity(rank, min(shape))
-        count = min(4, 4 if capacity is None else capacity)
-        frames = list[Frame]()
-        for t in range(count):
-            frames.append(basis.frame(site, t, rank, np.random.default_rng([seed, t])))
-            site.used.append(frames[-1])
-        return site, frames
+        site = MatrixSite(np.random.default_rng(seed).standard_normal(shape))
+        capacity = self.make().capacity(rank, min(shape))
+        for number in range(4 if capacity is None else min(4, capacity)):
+            site.used.append(self.frame(site, number, rank, seed))
+        return site, site.used
 
     @given(shapes, st.integers(1, 4), seeds)
     @inherited
@@ -47,12 +49,7 @@ class BasisContract:
     ) -> None:
         _, frames = self._rounds(shape, rank, seed)
         for frame in frames:
-            assert frame.U.shape == (shape[0], rank)
-            assert frame.S.shape == (rank,)
-            assert frame.V.shape == (shape[1], rank)
-            assert np.isfinite(frame.S).all()
-            assert_orthonormal(frame.U, what="U")
-            assert_orthonormal(frame.V, what="V")
+            assert_legal(frame, shape, rank)
 
     @given(shapes, st.integers(1, 4), seeds)
     @inherited
@@ -72,8 +69,7 @@ class BasisContract:
     ) -> None:
         _, frames = self._rounds(shape, rank, seed)
         rng = np.random.default_rng(seed)
-        cores = [_nonsingular(rng, rank) for _ in frames]
-        updates = [FactoredUpdate(frame=f, core=c) for f, c in zip(frames, cores, strict=True)]
+        updates = [FactoredUpdate(frame=f, core=_nonsingular(rng, rank)) for f in frames]
         found = rank_of([(update, 1.0) for update in updates], shape).rank
         if self.grows:
             assert found == min(len(frames) * rank, *shape)
@@ -81,8 +77,7 @@ class BasisContract:
             assert found <= self.most_rank * rank
         if self.orthogonal:
             for t, update in enumerate(updates):
-                cosine = overlap(update, updates[:t])
-                assert cosine is None or cosine <= 4 * np.finfo(np.float64).eps * max(shape)
+                assert_apart(update.frame, [earlier.frame for earlier in updates[:t]])
 
     @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 30))
     @inherited
@@ -96,7 +91,39 @@ class BasisContract:
         assert basis.exhausted in {"error", "stop", "wrap"}
 
 
-def _nonsingular(rng: np.random.Generator, rank: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def frame_of(basis: Basis | InformedBasis, site: MatrixSite, number: int, rank: int, seed: int) -> Frame:
+    """The frame that any basis gives a lone site, from streams and evidence that `(seed, number)` decide."""
+    if isinstance(basis, InformedBasis):
+        evidence = random_evidence([site], np.random.default_rng([seed, number, 1]))
+        frames = basis.frames([site], number, rank, evidence, lambda _: np.random.default_rng([seed, number]))
+        return frames[site.name]
+    return basis.frame(site, number, rank, np.random.default_rng([seed, number]))
+
+
+def assert_legal(frame: Frame, shape: tuple[int, int], rank: int) -> None:
+    """Shapes, finite singular values, orthonormal columns."""
+    assert frame.U.shape == (shape[0], rank)
+    assert frame.S.shape == (rank,)
+    assert frame.V.shape == (shape[1], rank)
+    assert np.isfinite(frame.S).all()
+    assert_orthonormal(frame.U, what="U")
+    assert_orthonormal(frame.V, what="V")
+
+
+def assert_apart(frame: Frame, earlier: list[Frame]) -> None:
+    """No direction of an earlier frame again, on either side: cosines of `4 eps max(d_out, d_in)` are rounding."""
+    core = np.eye(frame.rank)
+    cosine = overlap(
+        FactoredUpdate(frame=frame, core=core),
+        [FactoredUpdate(frame=f, core=np.eye(f.rank)) for f in earlier],
+    )
+    allowed = 4 * np.finfo(np.float64).eps * max(frame.U.shape[0], frame.V.shape[0])
+    assert cosine is None or cosine <= allowed, (
+        f"cosine {cosine:.1e} with an earlier round, allowed {allowed:.1e}"
+    )
+
+
+def _nonsingular(rng: np.random.Generator, rank: int) -> NDArray[np.float64]:
     """A core with singular values between 1 and 2."""
     Q, _ = np.linalg.qr(rng.standard_normal((rank, rank)))
     P, _ = np.linalg.qr(rng.standard_normal((rank, rank)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Factors, Products
+from ..directions.complement import scaled
+from .strategies import MatrixSite
 
 Matrix = NDArray[np.float64]
 
@@ -48,8 +50,8 @@ class MatrixEvidence:
         """`X' X O / n`."""
         self._count(1, right)
         return {
-            name: self.inputs[name].T @ (self.inputs[name] @ O) / len(self.inputs[name])
-            for name, O in right.items()
+            name: self.inputs[name].T @ (self.inputs[name] @ factor) / len(self.inputs[name])
+            for name, factor in right.items()
         }
 
     def weight(self, site: str) -> Matrix:
@@ -64,14 +66,35 @@ class MatrixEvidence:
 
     def _count(self, passes: int, *asked: Factors) -> None:
         self.passes += passes
-        self.columns = max([self.columns, *(O.shape[1] for factors in asked for O in factors.values())])
+        self.columns = max(
+            [self.columns, *(factor.shape[1] for factors in asked for factor in factors.values())]
+        )
 
 
 def _trained(G: Matrix, rank: int, steps: int, lr: float) -> tuple[Matrix, Matrix]:
     """`B (d_out, rank)`, `A' (d_in, rank)`; steps are taken relative to the gradient's size."""
     rng = np.random.default_rng([rank, *G.shape])
     B, At = np.zeros((G.shape[0], rank)), rng.standard_normal((G.shape[1], rank))
-    G = G / max(float(np.linalg.norm(G)), np.finfo(np.float64).tiny)
+    G, size = scaled(G)
+    G = G / size if size else G
     for _ in range(steps):
         B, At = B - lr * G @ At, At - lr * G.T @ B
     return B, At
+
+
+def random_evidence(sites: Sequence[MatrixSite], rng: np.random.Generator) -> MatrixEvidence:
+    """A random gradient and random inputs at every site, in no relation to its weight."""
+    return MatrixEvidence(
+        gradients={site.name: rng.standard_normal(site.shape) for site in sites},
+        inputs={site.name: rng.standard_normal((2 * site.shape[1], site.shape[1])) for site in sites},
+        weights={site.name: site.merged for site in sites},
+    )
+
+
+def silent_evidence(sites: Sequence[MatrixSite]) -> MatrixEvidence:
+    """Zero gradients, and inputs that are all zero: data that says nothing."""
+    return MatrixEvidence(
+        gradients={site.name: np.zeros(site.shape) for site in sites},
+        inputs={site.name: np.zeros((3, site.shape[1])) for site in sites},
+        weights={site.name: site.merged for site in sites},
+    )

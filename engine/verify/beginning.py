@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 
+from ..boosting.preparing import NothingToRefitError
 from ..boosting.rounds import Player
 from ..contracts import Frame
 from .bench import Bench, at
 from .criterion import Criterion
 from .directions import Matrix, WatchedView, compare_blocks, compare_frames, compare_values, gaps_of
 from .findings import Finding
+from .hearing import informed
 
 
 def compare_directions(bench: Bench, number: int) -> None:
@@ -34,12 +37,23 @@ def compare_directions(bench: Bench, number: int) -> None:
         )
 
 
-def compare_round_frames(bench: Bench, number: int) -> dict[str, Frame]:
-    """Frames that the spec's basis makes of each one's own directions. Returns the truth's."""
+def frames_of_weights(bench: Bench, number: int) -> dict[str, Frame]:
+    """Frames that the spec's basis makes of each one's own directions. Returns the truth's.
+
+    None where they hang on data. A fully corrective round has those of earlier rounds, which are the truth's for everybody; none where
+    no earlier round was merged.
+    """
     truth, candidate = bench.trio.truth, bench.trio.candidate
+    spec = truth.experiment.spec
+    if informed(spec) and not spec.boosting.is_refit(number):
+        return {}
     for player in (truth, candidate):
         for view in _views(player).values():
             view.forget()
+    if spec.boosting.is_refit(number):
+        with suppress(NothingToRefitError):
+            return truth.frames(number)
+        return {}
     right = truth.frames(number)
     with bench.asking(number, "frames", "every site"):
         found = candidate.frames(number)

@@ -21,6 +21,9 @@ their sine may be `SPECTRAL * sqrt(n) * u * s_1 / gap`, n the weight's longer si
 more than `UNDEFINED` the weight does not define them: they are counted, and not compared. Singular values are always defined
 (Weyl): within `SPECTRAL * sqrt(n) * u * s_1`.
 
+**Frames that hang on data** are not defined vector by vector, and made by the truth alone. What it asks of its model for them is asked of
+the others in the same words, and the answers are compared (`hearing.py`); frames on disk are held to what such frames promise (`kept.py`).
+
 **Training** may amplify an honest error: Adam steps either way where a gradient is smaller than its own error, a ReLU flips. A
 step that is off by more is asked again of the truth *at the candidate's own numbers* (`local.py`), and a trained number may be
 off by what the optimiser makes of the errors of its gradient (`transfer.py`). Where the truth had to be asked again the candidate
@@ -87,6 +90,18 @@ QUANTITIES: Mapping[str, Quantity] = {
         ),
         Quantity(name="predictions", what="before the round"),
         Quantity(name="chosen examples", what="what the sampler makes of the candidate's own answers"),
+        Quantity(
+            name="activation products",
+            what="X'X O / n, of every question that a basis asks of the data",
+            tight=1e-13,
+            reason="a mean over rows of what the layers before make, and nothing cancels",
+        ),
+        Quantity(
+            name="gradient products",
+            what="G O and G'Q, of every question that a basis asks of the data, or by which sites are chosen",
+            tight=2e-12,
+            reason="as the gradient",
+        ),
         Quantity(
             name="answers",
             what="tokens of the round's first and last rollouts, each where its draw falls in the truth's probabilities",

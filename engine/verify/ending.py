@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from ..boosting.first_step import BATCHES, PlainDescent, joined, take_first_step
 from ..boosting.rollouts import Rollout
-from ..contracts import Batch, Frame, Refusal, Selection, TrainingRequest, Update
+from ..contracts import Frame, LinearCore, Refusal, Selection, TrainingRequest, Update
 from ..errors import RunError
 from .bench import Bench, StoppedError, at
 from .findings import distance, magnitude
 from .judging import compare_answers
 from .local import Local
+from .recorded import RecordedRound
 from .rollouts import compare_recorded_answers, let_answer
 from .training import Traced, compare_own_updates, compare_steps, train
 
@@ -44,12 +46,13 @@ def compare_training(
     number: int,
     selection: Selection,
     frames: Mapping[str, Frame],
-    recorded: Sequence[Batch] | None = None,
+    run: RecordedRound | None = None,
 ) -> Round:
-    """The same request to all, and what came of it; with `recorded`, on the answers that a run's policy gave."""
-    player = bench.trio.truth
+    """The same request to all, and what came of it; of a `run`, on the answers that its policy gave, and from where it started."""
+    player, recorded = bench.trio.truth, None if run is None else run.rollouts
     drawn = player.batches(number, selection)
-    request = bench.limits.cut_request(player.request(number, drawn, frames))
+    request = started(bench, player.request(number, drawn, frames), run)
+    request = bench.limits.cut_request(request)
     traced = dict[str, Traced]()
     if isinstance(drawn, Rollout) and recorded is None:
         own = bench.trio.candidate.batches(number, selection)
@@ -78,6 +81,24 @@ def compare_training(
         raise StoppedError  # nothing that could be merged
     comparable = steps.parted is None and not steps.explained
     return Round(traced=traced, parted=steps.parted, comparable=comparable)
+
+
+def started(bench: Bench, request: TrainingRequest, run: RecordedRound | None) -> TrainingRequest:
+    """The request with cores where the truth's line search ends, or the run's did, along the truth's gradient."""
+    truth = bench.trio.truth.experiment
+    how = truth.spec.boosting.first_step
+    if how == "none":
+        return request
+    if run is None:
+        return take_first_step(truth.model, request, how).request
+    batch, length = joined(request.known[:BATCHES]), run.record.first_step or 0.0
+    once = {"batches": [batch], "learning_rates": np.ones(1), "optimizer": PlainDescent()}
+    values = truth.model.train(attrs.evolve(request, **once)).values
+    cores = {
+        site: attrs.evolve(p, init=length * values[p.group]) if isinstance(p, LinearCore) else p
+        for site, p in request.parametrisations.items()
+    }
+    return attrs.evolve(request, parametrisations=cores)
 
 
 def _train_others(

@@ -9,6 +9,15 @@ import attrs
 from ..contracts import Batch, FactoredUpdate, Frame, Outcome, Update
 from ..record.directory import RunDirectory
 from ..record.rounds import RoundRecord
+from .criterion import Criterion
+
+
+@attrs.frozen(kw_only=True)
+class Recording:
+    """A run to be replayed, and the precision it was made in."""
+
+    directory: RunDirectory
+    criterion: Criterion
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import attrs
-
-from ..boosting.encoding import SPLITS
-from ..boosting.experiment import data_sha256
-from ..contracts import PolicyObjective, Update
 from ..errors import UsageError
-from ..record.directory import RunDirectory
 from ..registry import Registry
 from ..spec import Spec
 from ..workplace import Workplace
-from .beginning import compare_directions, compare_round_frames, match_frames
-from .bench import Bench, StoppedError, at
+from .beginning import compare_directions, frames_of_weights
+from .bench import Bench, StoppedError
 from .criterion import Criterion, dtype_of
-from .ending import Round, compare_merged, compare_training, scale_of
-from .findings import Finding, Verification
-from .judging import compare_answers, compare_chosen, compare_recorded, read_answers
+from .ending import compare_merged, compare_training, scale_of
+from .findings import Verification
+from .hearing import hear, hears
+from .judging import compare_answers, compare_chosen
 from .limits import Limits
-from .recorded import RecordedRound, read_round
-from .training import compare_updates
+from .notes import CONVERGED, FIRST_STEP, UNFINISHED, UNFITTED, Notes
+from .recorded import Recording
+from .replaying import replay
 from .trio import open_trio
-
-
-@attrs.frozen(kw_only=True)
-class Recording:
-    """A run to be replayed, and the precision it was made in."""
-
-    directory: RunDirectory
-    criterion: Criterion
 
 
 def verify(
@@ -56,7 +42,7 @@ def verify(
     if recording is None:
         rounds = _play(bench, last, notes)
     else:
-        rounds = _replay(bench, range(inherited + 1, last + 1), recording, notes)
+        rounds = replay(bench, range(inherited + 1, last + 1), recording, notes)
     name = f"{spec.slots['backend'].use} ({criterion.dtype})"
     return Verification(
         subject=spec.head.name if recording is None else str(recording.directory.path),
@@ -94,29 +80,6 @@ def _inherited_note(spec: Spec) -> tuple[str, ...]:
     return (f"{rounds} inherited from {start.run}: taken as recorded, not replayed",)
 
 
-CONVERGED = "the sampler chose no example: nothing is left to learn"
-UNFINISHED = "the candidate could not finish it; no further round was compared"
-
-
-class Notes:
-    """What is to be said of rounds, each thing once."""
-
-    def __init__(self) -> None:
-        self._rounds = dict[str, list[int]]()
-
-    def add(self, number: int, text: str) -> None:
-        """Say it of a round; nothing is not said."""
-        if text:
-            self._rounds.setdefault(text, []).append(number)
-
-    def lines(self) -> tuple[str, ...]:
-        """`rounds 1, 2: …`."""
-        return tuple(
-            f"round{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {text}"
-            for text, numbers in self._rounds.items()
-        )
-
-
 def _play(bench: Bench, last: int, notes: Notes) -> int:
     """The spec's rounds, every one from the truth's ensemble. Returns how many there were."""
     capacity = bench.trio.truth.experiment.plan.capacity
@@ -125,7 +88,7 @@ def _play(bench: Bench, last: int, notes: Notes) -> int:
             notes.add(number - 1, "unused directions ran out after it")
             return number - 1
         try:
-            note = _round(bench, number)
+            note = _round(bench, number, notes)
         except StoppedError:
             notes.add(number, UNFINISHED)
             return number
@@ -135,104 +98,28 @@ def _play(bench: Bench, last: int, notes: Notes) -> int:
     return last
 
 
-def _round(bench: Bench, number: int) -> str:
+def _round(bench: Bench, number: int, notes: Notes) -> str:
     """One round of a spec; returns what is to be said of it."""
     truth = bench.trio.truth
     bench.synchronise(number)
     compare_directions(bench, number)
-    frames = compare_round_frames(bench, number)
+    frames = frames_of_weights(bench, number)
     answers, theirs = compare_answers(bench, number)
     truth.history.append(answers["train"].outcome)
     selection = compare_chosen(bench, number, answers["train"], theirs["train"])
     if len(selection) == 0:
         return CONVERGED
+    if truth.experiment.spec.boosting.is_refit(number) and not frames:
+        return UNFITTED
+    if hears(truth.experiment.spec, number):
+        heard = hear(bench, number, selection)
+        notes.add(number, heard.note)
+        frames = heard.frames
     played = compare_training(bench, number, selection, frames)
+    notes.add(number, FIRST_STEP if truth.experiment.spec.boosting.first_step != "none" else "")
     scale = scale_of(bench, played, None)
     if scale is None:
         return "the merge policy refused the update"
     compare_merged(bench, number, played, scale)
     bench.trio.remember(number, played.traced["truth"].training.updates, scale)
     return played.note
-
-
-def _replay(bench: Bench, numbers: range, recording: Recording, notes: Notes) -> int:
-    """The rounds of a run, every one from the recorded ensemble, in the recorded frames. Returns how many there were."""
-    directory, trio = recording.directory, bench.trio
-    _check_data(bench, directory)
-    numbers = range(numbers.start, min(numbers.stop, len(directory.records)))
-    for number in range(numbers.start):
-        _take(bench, read_round(directory, number))
-    for number in numbers:
-        before, now = read_round(directory, number - 1), read_round(directory, number)
-        try:
-            own = number > numbers.start or not trio.truth.experiment.spec.start.given
-            notes.add(number, _replay_round(bench, number, before if own else None, now, recording.criterion))
-        except StoppedError:
-            notes.add(number, UNFINISHED)
-            return number - numbers.start + 1
-        _take(bench, now)
-    last = numbers.stop - 1
-    bench.synchronise(last)
-    truth = trio.truth.experiment
-    answers = {split: read_answers(bench, split, truth.predict(split), role="truth") for split in SPLITS}
-    final = read_round(directory, last)
-    bench.add(compare_recorded(last, answers, final.outcomes, recording.criterion))
-    return len(numbers)
-
-
-def _take(bench: Bench, now: RecordedRound) -> None:
-    """A round as it is recorded: part of the ensemble, and of what the sampler knows."""
-    if now.updates is not None and now.record.scale != 0.0:
-        bench.trio.remember(now.record.round, now.updates, now.record.scale)
-    bench.trio.truth.history.append(now.outcomes["train"])
-
-
-def _replay_round(
-    bench: Bench, number: int, before: RecordedRound | None, now: RecordedRound, criterion: Criterion
-) -> str:
-    """One round of a run; returns what is to be said of it.
-
-    `before` is None where the round before is another run's, which may have been made in another precision.
-    """
-    bench.synchronise(number)
-    compare_directions(bench, number)
-    right = compare_round_frames(bench, number)
-    answers, theirs = compare_answers(bench, number)
-    if before is not None:
-        bench.add(compare_recorded(number - 1, answers, before.outcomes, criterion))
-    if now.updates is None:
-        return f"recorded as {now.record.status}; its training left nothing to compare"
-    selection = compare_chosen(bench, number, answers["train"], theirs["train"])
-    if isinstance(bench.trio.truth.experiment.spec["objective"], PolicyObjective) and now.rollouts is None:
-        return "its answers were not kept (objective.keeps), so its training cannot be replayed"
-    frames = now.frames if bench.trio.truth.experiment.spec["adapter"].framed else {}
-    if frames:
-        bench.add(match_frames(bench, number, "recorded frames", right, frames, criterion=criterion))
-    played = compare_training(bench, number, selection, frames or {}, now.rollouts)
-    bench.add(_recorded_updates(bench, number, played, now.updates, criterion))
-    scale = scale_of(bench, played, now.record.scale)
-    if scale is None:
-        return f"recorded as {now.record.status}: {now.record.reason}"
-    compare_merged(bench, number, played, scale)
-    return played.note
-
-
-def _recorded_updates(
-    bench: Bench, number: int, played: Round, recorded: Mapping[str, Update], criterion: Criterion
-) -> list[Finding]:
-    """Updates on disk against the truth's; not where rounding puts even this replay elsewhere."""
-    where = at(number, "recorded update", "every site")
-    if not played.comparable:
-        return [attrs.evolve(where, compared=0, undefined=len(recorded))]
-    truth = played.traced["truth"].training.updates
-    yardstick = played.traced.get("yardstick", played.traced["truth"]).training.updates
-    return compare_updates(where, (truth, recorded), criterion, (truth, yardstick))
-
-
-def _check_data(bench: Bench, directory: RunDirectory) -> None:
-    """Refuse other data than the run was made with."""
-    recorded = (directory.provenance() or {}).get("hashes", {}).get("data")
-    if recorded is not None and recorded != data_sha256(bench.trio.truth.experiment.splits):
-        raise UsageError(
-            f"{directory.path}: the task's data are no longer those of the run; put them back, or verify its spec"
-        )

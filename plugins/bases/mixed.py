@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
+import numpy as np
 
 from ...engine.contracts import Evidence, Question, SiteView
 from ...engine.directions import Informed, Pairs, Unused, find_pairs, leading_pairs
@@ -59,6 +60,8 @@ class Mixed(Informed):
     def _block(self, site: SiteView, place: Unused, round: int, rank: int) -> Pairs:  # noqa: A002
         """The leading pairs of `(I - P_U) U_b S_b V_b' (I - P_V)` for block b of the base weight."""
         kept = rank - self.of_gradient(rank)
+        if kept == 0:
+            return Pairs(U=np.zeros((site.shape[0], 0)), V=np.zeros((site.shape[1], 0)))
         start = (round % (min(site.shape) // rank)) * kept
         block = site.directions(range(start, start + kept))
         return leading_pairs(block.U * block.S, block.V, place, kept)

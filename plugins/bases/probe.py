@@ -8,8 +8,7 @@ from typing import Any
 import attrs
 
 from ...engine.contracts import Evidence, SiteView
-from ...engine.directions import Informed, Pairs, Unused, leading_pairs
-from ...engine.directions.range_finder import finite
+from ...engine.directions import Informed, Pairs, Unused, finite, leading_pairs
 from ...engine.hookspecs import hookimpl
 from ...engine.options import option, positive
 
@@ -21,7 +20,7 @@ class Probe(Informed):
     Where `gradient` looks at a point, a probe walks some steps; its factors are used for their directions alone.
     """
 
-    steps: int = option(8, "optimiser steps of a probe: each is a pass forward and back", min=1)
+    steps: int = option(8, "optimiser steps of a probe: each takes one of the `batches`, in turn", min=1)
     lr: float = option(0.01, "learning rate of a probe", positive)
 
     @property
@@ -40,12 +39,11 @@ class Probe(Informed):
         """Train once, all sites together; the singular value decomposition is that of a small core."""
         del sites, round
         trained = evidence.probe(rank + self.oversample, self.steps, self.lr)
-        return {
-            name: leading_pairs(
-                *(finite(factor, name, "probe's factors") for factor in trained[name]), place, rank
-            )
-            for name, place in places.items()
-        }
+        found = dict[str, Pairs]()
+        for name, place in places.items():
+            B, At = (finite(factor, name, "probe's factors") for factor in trained[name])
+            found[name] = leading_pairs(B, At, place, rank)
+        return found
 
 
 @hookimpl

@@ -43,6 +43,7 @@ def _run(line, folder):
         "CONTRIBUTING.md",
         "docs/studies.md",
         "docs/ablations.md",
+        "docs/boosting.md",
         "docs/compare.md",
         "docs/ensemble.md",
         "docs/rewards.md",
@@ -112,7 +113,10 @@ def test_hook_table_has_every_hook_with_its_signature():
             assert f"| `{name}({', '.join(inspect.signature(hook).parameters)})` |" in text
 
 
-def test_answers_cover_every_shipped_study():
-    text = (ROOT / "docs" / "ablations.md").read_text()
-    for path in (ROOT / "specs" / "ablations").glob("*.toml"):
-        assert f"`{path.stem}`" in text
+@pytest.mark.parametrize(("folder", "prefix"), [("ablations", ""), ("boosting", "boosting/")])
+def test_answers_cover_every_shipped_study(folder, prefix):
+    text = (ROOT / "docs" / f"{folder}.md").read_text()
+    studies = list((ROOT / "specs" / folder).glob("*.toml"))
+    assert studies
+    for path in studies:
+        assert f"`{prefix}{path.stem}`" in text

@@ -80,7 +80,7 @@ def test_prompts_that_are_too_few_are_the_objectives_fault(folder):
     experiment = opened(folder)
     broken = with_plugin(experiment, "objective", Lazy())
     with pytest.raises(PluginError, match="gave 4 groups for 5"):
-        rollout_of(broken, 1, Selection.equal(np.arange(4)), silent)
+        rollout_of(broken, 1, Selection.equal(np.arange(4)), silent, steps=5, batch_size=4)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ FILES = {
 _MODELS = {"protein-binding": "esm", "protein-binding-small": ""}
 PAPER = tuple(f"paper/{task}{size}" for task in FILES for size in ("", "-small"))
 """The paper's experiments and their small twins."""
-HUB = (*PAPER, "smollm2")
+BRINGING = ("boosting/peptides", "boosting/protein-binding", "boosting/smollm2", "boosting/table")
+"""Studies of boosting that take a model of a hub, or a file of the user's: `test_boosting_specs.py` has their settings."""
+HUB = (*PAPER, "smollm2", *BRINGING)
 """The specs that name a model or data of a hub, or a file of the user's."""
 
 

@@ -81,6 +81,17 @@ SLOTS: dict[str, st.SearchStrategy[Tree]] = {
         table("gate", metric=METRIC, margin=NOT_NEGATIVE),
         table("shrinkage", rate=SHARE),
     ),
+    "boosting": st.fixed_dictionaries(
+        {},
+        optional={
+            "first_step": st.sampled_from(["none", "armijo", "exact"]),
+            "subsample": st.floats(min_value=0, max_value=1, exclude_min=True),
+            "top_sites": COUNT,
+            "refit_every": COUNT,
+            "refit_steps": COUNT,
+            "refit_lr": NOT_NEGATIVE,
+        },
+    ),
     "stop": st.fixed_dictionaries(
         {},
         optional={
@@ -158,7 +169,7 @@ def test_sha256_two_specs_are_equal_exactly_when_their_settings_are(
 def test_dump_writes_every_slot_and_every_option(read: Read) -> None:
     spec = read(tomli_w.dumps(NEEDED))
     dumped = tomli.loads(spec.dump())
-    assert list(dumped) == ["name", "description", "seed", "rounds", *KINDS, "sites", "stop"]
+    assert list(dumped) == ["name", "description", "seed", "rounds", *KINDS, "sites", "boosting", "stop"]
     for slot, kind in KINDS.items():
         fields = [field.name for field in attrs.fields(type(spec[slot]))]
         assert list(dumped[slot]) == ["use", *fields]
@@ -202,6 +213,8 @@ CHOICES = {
     "exclude": ["h1"],
     "exhausted": "wrap",
     "dtype": "float32",
+    "first_step": "exact",
+    "subsample": 0.5,
 }
 
 

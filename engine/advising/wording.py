@@ -1,0 +1,19 @@
+"""Shares and counts for people."""
+
+from __future__ import annotations
+
+
+def percent(share: float) -> str:
+    """A share: `12.0 %`, `0.16 %`, `0 %`."""
+    value = 100 * share
+    return f"{value:.{1 if abs(value) >= 1 else 2}f} %" if value else "0 %"
+
+
+def plural(word: str, count: int) -> str:
+    """The word, in the number that belongs to the count."""
+    return word if count == 1 else word + "s"
+
+
+def directions(rank: int) -> str:
+    """`1 direction`, `4 directions`."""
+    return f"{rank} {plural('direction', rank)}"

@@ -1,0 +1,111 @@
+"""What a basis must do that hears the data, beside what every basis must."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ..contracts import Frame, InformedBasis
+from ..errors import ExhaustedError
+from .bases import BasisContract, assert_apart, assert_legal, frame_of, shapes
+from .evidence import MatrixEvidence, random_evidence, silent_evidence
+from .strategies import MatrixSite, inherited, seeds
+
+
+class InformedBasisContract(BasisContract):
+    """As `BasisContract`: inherit, implement `make`, set `orthogonal` and `grows`."""
+
+    def make(self) -> InformedBasis:
+        """A basis, as a spec would make it."""
+        raise NotImplementedError
+
+    def _asked(self, site: MatrixSite, rank: int, seed: int, evidence: MatrixEvidence) -> Frame:
+        """The first round's frame, from the evidence given."""
+        frames = self.make().frames([site], 0, rank, evidence, lambda _: np.random.default_rng(seed))
+        return frames[site.name]
+
+    @given(shapes, st.integers(1, 4), seeds)
+    @inherited
+    def test_question_promises_what_is_asked(self, shape: tuple[int, int], rank: int, seed: int) -> None:
+        site = MatrixSite(np.random.default_rng(seed).standard_normal(shape))
+        if self.make().capacity(rank, min(shape)) == 0:
+            return
+        evidence = random_evidence([site], np.random.default_rng(seed))
+        self._asked(site, rank, seed, evidence)
+        question = self.make().question(rank)
+        assert question.told in {"chosen", "failures", "all"}
+        assert question.examples >= 0
+        assert question.batches >= 1
+        assert evidence.passes <= question.passes
+        assert evidence.columns <= question.columns
+
+    @given(shapes, st.integers(1, 4), seeds)
+    @inherited
+    def test_frame_of_data_that_says_nothing_is_legal(
+        self, shape: tuple[int, int], rank: int, seed: int
+    ) -> None:
+        site = MatrixSite(np.random.default_rng(seed).standard_normal(shape))
+        if self.make().capacity(rank, min(shape)) == 0:
+            return
+        assert_legal(self._asked(site, rank, seed, silent_evidence([site])), shape, rank)
+
+    @given(shapes, st.integers(1, 4), seeds)
+    @inherited
+    def test_frame_after_rounds_of_another_basis_keeps_its_promise(
+        self, shape: tuple[int, int], rank: int, seed: int
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        site = MatrixSite(rng.standard_normal(shape))
+        site.used += [random_frame(rng, shape, 1) for _ in range(min(3, min(shape) - rank))]
+        if rank > min(shape):
+            return
+        frame = frame_of(self.make(), site, len(site.used), rank, seed)
+        assert_legal(frame, shape, rank)
+        if self.orthogonal:
+            assert_apart(frame, site.used)
+
+    @given(shapes, st.integers(1, 4), seeds)
+    @inherited
+    def test_frame_where_too_few_directions_are_left_is_legal_or_refused(
+        self, shape: tuple[int, int], rank: int, seed: int
+    ) -> None:
+        """As after a run of another rank: a basis without end must serve, another may say what is left."""
+        if rank > min(shape):
+            return
+        rng = np.random.default_rng(seed)
+        site = MatrixSite(rng.standard_normal(shape))
+        site.used.append(random_frame(rng, shape, min(shape) - rank + 1))
+        frame, refusal = None, ""
+        try:
+            frame = frame_of(self.make(), site, 1, rank, seed)
+        except ExhaustedError as error:
+            refusal = str(error)
+        if frame is not None:
+            assert_legal(frame, shape, rank)
+        else:
+            assert self.make().capacity(rank, min(shape)) is not None, "it declared that it has no end"
+            assert site.name in refusal, "the message names the site"
+
+    @given(shapes, shapes, seeds)
+    @inherited
+    def test_frame_of_a_site_does_not_depend_on_its_neighbours(
+        self, shape: tuple[int, int], other: tuple[int, int], seed: int
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        site, neighbour = (MatrixSite(rng.standard_normal(s)) for s in (shape, other))
+        neighbour.name = "layers.1.weight"
+        evidence = random_evidence([site, neighbour], rng)
+        alone = self._asked(site, 1, seed, evidence)
+        frames = self.make().frames(
+            [neighbour, site], 0, 1, evidence, lambda name: np.random.default_rng(seed + (name != site.name))
+        )
+        np.testing.assert_array_equal(alone.U, frames[site.name].U)
+        np.testing.assert_array_equal(alone.V, frames[site.name].V)
+        assert_legal(frames[neighbour.name], other, 1)
+
+
+def random_frame(rng: np.random.Generator, shape: tuple[int, int], rank: int) -> Frame:
+    """A frame of random orthonormal columns, as another basis may have given it."""
+    U, V = (np.linalg.qr(rng.standard_normal((d, rank)))[0] for d in shape)
+    return Frame(U=U, S=np.ones(rank), V=V)

@@ -1,0 +1,129 @@
+"""A look at the small quickstart against dense gradients of the same examples."""
+
+import numpy as np
+import pytest
+
+from boostlora.engine.advising.advising import Moment, advise
+from boostlora.engine.advising.framing import Framer, candidates
+from boostlora.engine.advising.looking import look_at
+from boostlora.engine.advising.opening import open_spec
+from boostlora.engine.boosting.experiment import open_experiment, prepare
+from boostlora.engine.errors import UsageError
+from boostlora.engine.registry import Registry
+from boostlora.engine.spec.resolve import load_spec
+from boostlora.engine.testing import assert_close
+from boostlora.engine.workplace import Workplace, silent
+
+SMALL = ("rounds=3", "model.hidden=[24, 16]", "model.epochs=15", "adapter.rank=2")
+EXACT = 1e-9
+"""Shares of sums over 2,000 products, in float64."""
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.load()
+
+
+@pytest.fixture
+def moment(registry):
+    return open_spec(load_spec("quickstart", registry, SMALL), Workplace())
+
+
+def dense(moment, part="all"):
+    """Every site's gradient of what was heard, by the backend's own dense route."""
+    look = look_at(moment.experiment, 1, list(moment.history), None, silent)
+    batches = look.evidence(part).batches
+    sizes = [len(batch) for batch in batches]
+    examples = moment.experiment.encoded.train
+    return {
+        site.name: sum(
+            n * moment.experiment.model.gradient(site.name, examples, batch)
+            for n, batch in zip(sizes, batches, strict=True)
+        )
+        / sum(sizes)
+        for site in moment.experiment.sites
+    }
+
+
+def test_look_captures_what_dense_gradients_say(moment, registry):
+    found = advise(moment, registry, Workplace())
+    G = dense(moment)
+    total = sum(np.sum(g**2) for g in G.values())
+    assert_close(found.energy, total, atol=EXACT, what="energy")
+    look = look_at(moment.experiment, 1, list(moment.history), None, silent)
+    for candidate in candidates(registry, moment.experiment.spec)[0]:
+        framing = Framer(look, 2, Workplace()).framings(candidate)[0]
+        held = {name: (frame := framing.first(name)).U.T @ g @ frame.V for name, g in G.items()}
+        share = found.basis(candidate.name).first
+        expected = sum(np.sum(C**2) for C in held.values()) / total
+        assert_close(share["square"].captured, expected, atol=EXACT, what=f"{candidate.name}, r x r")
+        expected = sum(np.sum(np.diag(C) ** 2) for C in held.values()) / total
+        assert_close(share["diagonal"].captured, expected, atol=EXACT, what=f"{candidate.name}, diagonal")
+
+
+def test_gradient_frames_hold_what_the_best_could_and_less_of_what_they_have_not_heard(moment, registry):
+    found = advise(moment, registry, Workplace(), examples=40)
+    share = found.basis("gradient").first["square"]
+    assert_close(
+        share.captured, found.leading[2], atol=1e-3, what="the leading two directions"
+    )  # a range finder's
+    assert share.held_out < share.itself
+    rotate = found.basis("rotate").first["square"]
+    assert_close(rotate.itself, rotate.held_out, atol=EXACT, what="a basis that hears nothing")
+
+
+def test_halves_share_no_example_and_make_the_whole(moment):
+    look = look_at(moment.experiment, 1, list(moment.history), 50, silent)
+    heard = {
+        part: {int(i) for batch in look.evidence(part).batches for i in batch.indices}
+        for part in ("all", "one", "other")
+    }
+    assert heard["one"].isdisjoint(heard["other"])
+    assert heard["one"] | heard["other"] == heard["all"]
+    assert abs(len(heard["one"]) - len(heard["other"])) <= 1
+
+
+def test_rounds_together_hold_no_less_than_the_next_and_no_more_than_one_shot(moment, registry):
+    for found in advise(moment, registry, Workplace()).bases:
+        assert found.first["square"].captured <= found.together["square"].captured + EXACT
+        assert found.together["square"].captured <= found.one_shot.captured + EXACT
+        assert found.together["adapter"].captured <= found.together["square"].captured + EXACT
+
+
+def test_look_again_says_the_same(moment, registry):
+    assert advise(moment, registry, Workplace()) == advise(moment, registry, Workplace())
+
+
+def test_adapter_without_frames_is_looked_at_with_a_rank_of_its_own(registry):
+    moment = open_spec(load_spec("quickstart", registry, (*SMALL, "adapter.use=full")), Workplace())
+    found = advise(moment, registry, Workplace(), rank=3)
+    assert (found.rank, found.framed) == (3, False)
+    assert set(found.bases[0].first) == {"square", "diagonal"}
+
+
+def test_rank_that_sites_do_not_have_is_refused(moment, registry):
+    with pytest.raises(UsageError, match="--rank 16 or less"):
+        advise(moment, registry, Workplace(), rank=17)
+
+
+def test_model_that_is_wrong_nowhere_is_looked_at_through_all_examples(moment, registry):
+    outcome = moment.history[0]
+    right = type(outcome)(
+        ids=outcome.ids,
+        prediction=outcome.prediction,
+        loss=outcome.loss,
+        correct=np.ones(len(outcome), dtype=np.bool_),
+        reward=outcome.reward,
+    )
+    found = advise(Moment(experiment=moment.experiment, history=[right]), registry, Workplace())
+    assert (found.failures, found.chosen) == (0, found.train)
+    assert "chose no example" in found.notes[0]
+
+
+def test_look_leaves_the_model_as_it_is(moment, registry):
+    before = {site.name: moment.experiment.model.weight(site.name) for site in moment.experiment.sites}
+    advise(moment, registry, Workplace())
+    fresh = open_experiment(prepare(moment.experiment.spec), Workplace(), factorise=False)
+    for name, weight in before.items():
+        np.testing.assert_array_equal(moment.experiment.model.weight(name), weight)
+        np.testing.assert_array_equal(fresh.model.weight(name), weight)

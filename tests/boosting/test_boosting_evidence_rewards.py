@@ -1,0 +1,178 @@
+"""A basis that hears a policy's own answers: what is asked, what is left of it, and that the model stays as it was."""
+
+import sys
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from rollout_toys import BACKENDS, Writer, opened, write_folder
+
+from boostlora.engine.boosting.evidence import evidence_of
+from boostlora.engine.boosting.rollouts import Rollout
+from boostlora.engine.boosting.rounds import Player
+from boostlora.engine.contracts import Question
+from boostlora.engine.testing import assert_close
+from boostlora.engine.workplace import silent
+
+QUESTION = Question(told="all", examples=6, batches=2, passes=2, columns=4)
+INFORMED = ("basis.use=gradient", "basis.examples=8", "basis.batches=2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rewards")
+    write_folder(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def player(folder):
+    found = Player(opened(folder), silent)
+    found.accept(found.base())
+    return found
+
+
+def asked(player, number=1, **changes):
+    question = attrs.evolve(QUESTION, **changes)
+    told = player.select(1), player.history[-1]
+    return evidence_of(player.experiment, number, *told, question=question, report=silent)
+
+
+def test_evidence_of_a_policy_is_its_own_answers_at_the_start_of_the_round(player):
+    evidence = asked(player)
+    assert len(evidence.batches) == 2
+    assert any(len(batch) for batch in evidence.batches), "every group was silent; the test shows nothing"
+    for batch in evidence.batches:
+        if len(batch):
+            rollouts = batch.rollouts
+            assert len(rollouts.tokens) == len(batch) <= 3 * 4
+            assert (rollouts.old, rollouts.start, rollouts.beta) == (None, None, 0.0)
+            assert rollouts.temperature == 1.2
+            assert batch.weights.min() < 0 < batch.weights.max(), "advantages"
+
+
+def test_evidence_of_a_policy_is_the_same_again_and_other_in_another_round(player):
+    one, again, other = asked(player), asked(player), asked(player, number=2)
+    for a, b in zip(one.batches, again.batches, strict=True):
+        np.testing.assert_array_equal(a.indices, b.indices)
+        np.testing.assert_array_equal(a.rollouts.tokens.ids, b.rollouts.tokens.ids)
+        np.testing.assert_array_equal(a.weights, b.weights)
+    written = [[b.rollouts.tokens.ids.tolist() for b in e.batches if len(b)] for e in (one, other)]
+    assert written[0] != written[1]
+
+
+def test_evidence_of_a_policy_leaves_the_model_as_it_was(player):
+    experiment = player.experiment
+    sites = [site.name for site in experiment.sites]
+    before, losses = {s: experiment.model.weight(s) for s in sites}, experiment.evaluate("validation").loss
+    asked(player)
+    for site in sites:
+        np.testing.assert_array_equal(experiment.model.weight(site), before[site])
+    np.testing.assert_array_equal(experiment.evaluate("validation").loss, losses)
+
+
+def test_products_of_a_policys_answers_are_those_of_their_dense_gradient(player):
+    evidence, model = asked(player), player.experiment.model
+    site = player.experiment.sites[0]
+    total = sum(len(b) for b in evidence.batches)
+    G = (
+        sum(len(b) * model.gradient(site.name, evidence.examples, b) for b in evidence.batches if len(b))
+        / total
+    )
+    right = np.random.default_rng(0).standard_normal((site.shape[1], 3))
+    found = evidence.gradient_products(right={site.name: right})[site.name].right
+    assert_close(found, G @ right, atol=1e-12, what="float64, some hundred tokens")
+    assert np.abs(G).max() > 1e-6
+
+
+@pytest.mark.parametrize(("examples", "batches", "asks"), [(0, 2, 14), (0, 99, 14), (5, 8, 5), (10, 4, 12)])
+def test_evidence_of_a_policy_asks_as_many_prompts_as_are_wanted(
+    player, monkeypatch, examples, batches, asks
+):
+    assert len(player.experiment.splits.train) == 14
+    heard, ask = list[int](), Rollout.ask
+
+    def counted(self, policy):
+        heard.append(len(self.prompts[len(self.answers)]))
+        return ask(self, policy)
+
+    monkeypatch.setattr(Rollout, "ask", counted)
+    evidence = asked(player, examples=examples, batches=batches)
+    assert sum(heard) == asks
+    assert len(evidence.batches) == min(batches, examples or 14)
+
+
+@pytest.fixture(scope="module")
+def runs(folder):
+    """Two rounds in the directions of the gradient, on every backend."""
+    return {
+        name: Writer.make(folder, *settings, *INFORMED).go(f"informed-{name}")
+        for name, settings in BACKENDS.items()
+    }
+
+
+def test_run_on_rewards_in_gradient_directions_is_alike_on_both_backends(runs):
+    one, two = runs["reference"], runs["torch"]
+    assert len(one.records) == len(two.records) == 3
+    for a, b in zip(one.records, two.records, strict=True):
+        assert (a.status, a.trained_on, a.rollouts, a.stored) == (
+            b.status,
+            b.trained_on,
+            b.rollouts,
+            b.stored,
+        )
+        for split in ("train", "validation", "test"):
+            mine, theirs = getattr(a, split), getattr(b, split)
+            assert_close(mine.loss, theirs.loss, atol=1e-9, what=f"{split} loss")
+    merged = [r for r in one.records if r.scale]
+    assert merged, "nothing was learned; the test shows nothing"
+    assert set(merged[-1].rank.values()) == {2 * len(merged)}
+    assert all(r.stored > r.parameters for r in merged)
+
+
+def test_answers_that_are_trained_on_are_those_of_any_other_basis(folder, runs):
+    plain = Writer.make(folder, *BACKENDS["reference"]).go("plain")
+    mine, theirs = runs["reference"].rollouts(1)[0], plain.rollouts(1)[0]
+    np.testing.assert_array_equal(mine.indices, theirs.indices)
+    np.testing.assert_array_equal(mine.rollouts.tokens.ids, theirs.rollouts.tokens.ids)
+
+
+def test_answers_of_evidence_are_drawn_from_another_stream_than_those_that_are_trained_on(
+    player, monkeypatch
+):
+    """Prompts answered by the same model: if the draws were the same too, so were the answers."""
+    drawn, ask = list[np.ndarray](), Rollout.ask
+
+    def listened(self, policy):
+        batch = ask(self, policy)
+        drawn.append(self.requests[-1].draws)
+        return batch
+
+    monkeypatch.setattr(Rollout, "ask", listened)
+    asked(player, examples=4, batches=1)
+    rollout = player.batches(1, player.select(1))
+    player.experiment.model.train(player.request(1, rollout))
+    assert drawn[0].shape == drawn[1].shape == (16, 6)
+    assert not (drawn[0] == drawn[1]).any()
+
+
+def test_run_on_rewards_where_every_group_is_silent_is_refused_round_by_round(folder):
+    settings = (
+        *BACKENDS["torch"],
+        *INFORMED,
+        "objective.top_p=0.0001",
+    )  # greedy: a prompt's answers are all one
+    directory = Writer.make(folder, *settings).go("silent")
+    assert [r.status for r in directory.records] == ["base", "refused", "refused"]
+    assert "rewarded alike" in directory.records[1].reason
+
+
+def test_choice_of_sites_on_rewards_needs_no_informed_basis(folder):
+    directory = Writer.make(folder, *BACKENDS["torch"], "boosting.top_sites=1", "rounds=1").go("choosing")
+    assert directory.records[1].adapted == 1
+    if directory.records[1].scale:
+        assert len(directory.updates(1)) == 1

@@ -1,0 +1,222 @@
+"""Runs with fully corrective rounds: what is recorded, what comes after, and what other commands make of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from boosting_toys import (
+    BACKENDS,
+    PLUGIN,
+    SITES,
+    WIDE,
+    as_run,
+    opened,
+    records,
+    retold,
+    sealed,
+    toy,
+    toy_run,
+    weights_sha256,
+    went_on,
+)
+
+from boostlora.engine.boosting.loop import _restore
+from boostlora.engine.ensemble.packing import pack
+from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.testing import assert_close
+
+REFITS, FRESH = (3, 6), (1, 2, 4, 5)
+PLUG = ("--plugin", PLUGIN)
+REASON = (
+    "it cannot be made again from its numbers: it trained all earlier cores again, in frames that are theirs"
+)
+
+
+def test_refits_are_recorded_with_what_they_train_and_keep(refitted):
+    base, *rounds = records(refitted, "whole")
+    assert (base.refit, base.stored) == (None, None)
+    assert [r.round for r in rounds if r.refit] == list(REFITS)
+    assert {r.refit for r in rounds} == {True, None}
+    assert [r.parameters for r in rounds] == [6, 6, 2 * 6, 6, 6, 4 * 6]
+    assert [r.stored for r in rounds] == [None, None, 0, None, None, 0]
+    assert all(r.status == "merged" for r in rounds)
+
+
+def test_refits_add_no_direction_and_use_none_up(refitted):
+    ranks = [r.rank for r in records(refitted, "whole")]
+    assert [set(rank.values()) for rank in ranks[1:]] == [{2}, {4}, {4}, {6}, {8}, {8}]
+    experiment, player = opened(refitted)
+    _restore(player, RunDirectory.open(refitted.path("whole")))
+    for site in SITES:
+        used, base = experiment.views[site].used, experiment.model.directions(site, 8)
+        assert len(used) == len(FRESH)
+        assert_close(
+            np.concatenate([frame.S for frame in used]), base.S, rtol=1e-6, atol=0.0,
+            what="singular values, one after the other",
+        )  # fmt: skip
+    assert records(refitted, "whole")[-1].overlap < 1e-13
+
+
+def test_refit_moves_earlier_cores_alone(refitted):
+    directory = RunDirectory.open(refitted.path("whole"))
+    for site in SITES:
+        whole = directory.updates(6)[site]
+        earlier = [directory.updates(number)[site] for number in FRESH]
+        core = whole.core.copy()
+        for i, update in enumerate(earlier):
+            place = slice(2 * i, 2 * i + 2)
+            np.testing.assert_array_equal(whole.frame.U[:, place], update.frame.U)
+            np.testing.assert_array_equal(whole.frame.V[:, place], update.frame.V)
+            assert core[place, place].any()
+            core[place, place] = 0.0
+        assert not core.any(), "no two rounds' directions are mixed"
+
+
+@pytest.mark.parametrize("adapter", ["lora-xs", "diagonal", "tinylora"])
+def test_refit_of_enough_steps_lowers_the_training_loss(adapter, tmp_path):
+    own = ("adapter.tie=all",) if adapter == "tinylora" else ()
+    made = toy(
+        tmp_path, f"adapter.use={adapter}", *own, "boosting.refit_every=2", "boosting.refit_steps=30",
+        "sampler.use=all", "rounds=3",
+    )  # fmt: skip
+    made.go("run")
+    found = records(made, "run")
+    assert found[3].train.loss < found[2].train.loss
+
+
+@pytest.mark.parametrize("number", [2, 3, 5])
+def test_run_with_refits_that_was_interrupted_ends_with_the_same_digest(refitted, number):
+    assert went_on(refitted, f"stopped-{number}", number) == records(refitted, "whole")[-1].digest
+    assert sealed(refitted.path(f"stopped-{number}")) == sealed(refitted.path("whole"))
+
+
+def test_backends_refit_alike(tmp_path):
+    pytest.importorskip("torch", reason="the torch backend needs PyTorch")
+    losses = dict[str, list[float]]()
+    for name, settings in BACKENDS.items():
+        made = toy(tmp_path / name, *settings, "boosting.refit_every=2", "rounds=3", "sampler.use=all")
+        made.go("run")
+        losses[name] = [r.train.loss for r in records(made, "run")]
+    assert_close(np.array(losses["torch"]), np.array(losses["reference"]), atol=1e-10, what="losses, float64")
+
+
+def test_refit_takes_its_own_steps_and_rate(refitted):
+    made = retold(
+        refitted, "boosting.refit_every=2", "sampler.use=all",
+        "boosting.refit_steps=7", "boosting.refit_lr=0.0001", "rounds=3",
+    )  # fmt: skip
+    made.go("own")
+    mine, theirs = (RunDirectory.open(refitted.path(name)) for name in ("own", "whole"))
+    assert [r.digest for r in mine.records[:3]] == [r.digest for r in theirs.records[:3]]
+    # Adam's steps are at most about their rate long, in every number: 7 of 0.0001, and not 3 of 0.05.
+    largest = max(np.abs(value).max() for value in mine.values(3).values())
+    assert 1e-4 < largest < 8e-4
+
+
+def test_refit_with_nothing_to_train_again_is_refused_and_the_run_goes_on(tmp_path):
+    made = toy(tmp_path, "boosting.refit_every=1", "merge.use=gate", "merge.margin=100.0", "rounds=4")
+    result = made.go("run")
+    assert result.status == "completed", result.reason
+    found = records(made, "run")
+    assert [r.status for r in found] == ["base"] + ["refused"] * 4
+    assert "no earlier round has been merged whose cores could be trained again" in found[2].reason
+    assert "no earlier round" not in found[3].reason
+    assert made.go("run").digest == result.digest
+
+
+def test_evaluate_of_prefixes_with_refits_is_what_the_run_recorded(refitted, command):
+    answer = command("evaluate", refitted.path("whole"), "--staged", *PLUG)
+    assert answer.code == 0, answer.err
+    for number, record in enumerate(records(refitted, "whole")[1:], start=1):
+        answer = command(
+            "evaluate", refitted.path("whole"), "--rounds", f"1..{number}", "--recompute", "--json", *PLUG
+        )
+        assert answer.code == 0, answer.err
+        assert f'"loss": {record.test.loss}' in json.dumps(json.loads(answer.out))
+
+
+def test_evaluate_without_a_round_leaves_its_refit_alone(refitted):
+    """A refit is an update like any other: rounds can be left out one by one."""
+    own = refitted_ensemble(refitted)
+    base, site = own.exportable(0).merged(SITES[0]), SITES[0]
+    deltas = {n: r.scale * np.matmul(*_factors(r.updates[site])) for n, r in own.origin.merged.items()}
+    without = own.exportable([1, 2, 3, 5, 6]).merged(site)
+    expected = base + sum(d for n, d in deltas.items() if n != 4)
+    assert_close(without, expected, atol=1e-6, what="weight, stored in float32")
+
+
+def _factors(update):
+    left, right = update.factors()
+    return left, right.T
+
+
+def refitted_ensemble(refitted):
+    return as_run(refitted, "whole").ensemble()
+
+
+def test_boost_file_keeps_the_factors_of_refits_alone_and_says_so(refitted, tmp_path):
+    run = as_run(refitted, "whole")
+    own, place = run.ensemble(), tmp_path / "x.boost.safetensors"
+    packed = pack(own, place, own.choose())
+    assert packed.factors == dict.fromkeys(REFITS, REASON)
+    found = run.load(place, tmp_path / "cache")
+    for rounds in (None, 2, 3, 4, 6):
+        assert weights_sha256(found, rounds) == weights_sha256(own, rounds)
+    assert [r.digest for r in found.records] == [r.digest for r in own.records]
+
+
+def test_boost_file_of_a_basis_that_looks_back_sees_no_refit(tmp_path):
+    wandering = Path(__file__).parents[1] / "ensemble" / "wandering_basis.py"
+    options = ("basis.use=following", "boosting.refit_every=2", "sampler.use=all")
+    run = toy_run(tmp_path / "toy", *WIDE, *options, plugins=(PLUGIN, wandering))
+    own, place = run.ensemble(), tmp_path / "x.boost.safetensors"
+    assert list(pack(own, place, own.choose()).factors) == list(REFITS)
+    assert weights_sha256(run.load(place, tmp_path / "cache")) == weights_sha256(own)
+
+
+def test_refit_is_no_round_of_the_adapters_own_kind(refitted):
+    """An export that rebuilds rounds from the adapter's projections must not take it for one."""
+    merged = refitted_ensemble(refitted).origin.merged
+    assert {n: sorted(r.parametrisations) for n, r in merged.items()} == {
+        **dict.fromkeys(FRESH, sorted(SITES)),
+        **{number: [] for number in REFITS},
+    }
+
+
+def test_exports_of_a_run_with_refits_are_its_merged_weights(refitted, command, tmp_path):
+    from safetensors.numpy import load_file
+
+    run = refitted.path("whole")
+    file = tmp_path / "x.boost.safetensors"
+    saved = command("export", run, "--to", "boost", "--out", file, *PLUG)
+    assert saved.code == 0, saved.err
+    assert all(f"{number}" in saved.out for number in REFITS)
+    assert "trained all earlier cores again" in saved.out + saved.err
+    plain = command("export", run, "--to", "safetensors", "--out", tmp_path / "plain", *PLUG)
+    assert plain.code == 0, plain.err
+    base = as_run(refitted, "whole").base
+    applied = command("apply", base, file, "--out", tmp_path / "applied", *PLUG)
+    assert applied.code == 0, applied.err
+    assert "bit for bit the merged weights of the run" in applied.out
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "applied"))
+    own = refitted_ensemble(refitted).exportable()
+    for site in SITES:
+        merged = own.merged(site).astype(np.float32)
+        np.testing.assert_array_equal(one[site], merged)
+        np.testing.assert_array_equal(two[site], merged)
+
+
+def test_compare_pairs_a_refit_with_the_round_before(refitted, command):
+    run = refitted.path("whole")
+    answer = command("compare", f"{run}@2", f"{run}@3", *PLUG)
+    assert answer.code == 0, answer.err
+
+
+def test_show_of_a_run_with_refits_has_a_line_for_each(refitted, command):
+    answer = command("show", refitted.path("whole"))
+    assert answer.code == 0, answer.err
+    rows = [
+        line.split() for line in answer.out.splitlines() if line.split()[:1] and line.split()[0].isdigit()
+    ]
+    assert [row[0] for row in rows] == [str(n) for n in range(7)]

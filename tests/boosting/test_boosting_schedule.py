@@ -1,0 +1,88 @@
+"""Which rounds take new directions, and how many rounds those directions serve."""
+
+import re
+
+import pytest
+from boosting_toys import records, retold, toy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boostlora.engine.boosting.experiment import prepare
+from boostlora.engine.errors import ExhaustedError
+from boostlora.engine.spec.boosting import Boosting
+from boostlora.engine.study.measuring import measure
+
+CAPACITY = 6
+
+
+def played(every, rounds):
+    """Round by round, whether it is a refit: one after every so many that are none."""
+    found, since = list[bool](), 0
+    for _ in range(rounds):
+        refit = every > 0 and since == every
+        since = 0 if refit else since + 1
+        found.append(refit)
+    return found
+
+
+@given(every=st.integers(0, 7), rounds=st.integers(0, 60))
+def test_schedule_of_any_length_counts_what_is_played(every, rounds):
+    boosting, refits = Boosting(refit_every=every), played(every, rounds)
+    assert [boosting.is_refit(n) for n in range(1, rounds + 1)] == refits
+    before = [refits[: n - 1].count(False) for n in range(1, rounds + 1)]
+    assert [boosting.fresh_before(n) for n in range(1, rounds + 1)] == before
+    assert boosting.fresh_in(rounds) == refits.count(False)
+
+
+def test_options_left_alone_are_not_given():
+    assert not Boosting().given
+    assert Boosting(subsample=0.5).given
+    assert not Boosting(subsample=1.0, first_step="none").given
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    return toy(tmp_path_factory.mktemp("schedule"), "sampler.use=all")
+
+
+@pytest.mark.parametrize("every", range(9))
+def test_largest_legal_rounds_with_refits_is_right_to_the_round(wide, every):
+    def planned(rounds):
+        return prepare(retold(wide, f"boosting.refit_every={every}", f"rounds={rounds}").spec)
+
+    with pytest.raises(ExhaustedError) as caught:
+        planned(50)
+    (most,) = map(int, re.findall(r"The largest legal rounds is (\d+)", str(caught.value)))
+    plan = planned(most).plan
+    assert (plan.capacity, plan.rounds) == (CAPACITY, most)
+    assert played(every, most).count(False) == CAPACITY
+    with pytest.raises(ExhaustedError, match=rf"rounds = {most + 1} at adapter.rank = 2 need 14\."):
+        planned(most + 1)
+
+
+def prepare_depths(made):
+    return {site.depth for site in prepare(made.spec).plan.sites}
+
+
+def test_directions_of_refits_are_not_computed(wide):
+    assert prepare_depths(retold(wide, "rounds=6")) == {12}
+    assert prepare_depths(retold(wide, "rounds=6", "boosting.refit_every=2")) == {8}
+
+
+@pytest.mark.parametrize(("every", "rounds"), [(0, 6), (2, 9), (4, 7), (6, 7), (7, 6)])
+def test_run_out_of_directions_stops_after_the_last_refit(wide, every, rounds, tmp_path):
+    made = toy(
+        tmp_path, "sampler.use=all", "basis.exhausted=stop", f"boosting.refit_every={every}", "rounds=20"
+    )
+    result = made.go("run")
+    assert (result.status, result.rounds) == ("exhausted", rounds), result.reason
+    assert [bool(r.refit) for r in records(made, "run")[1:]] == played(every, rounds)
+
+
+def test_budget_counts_a_refits_own_steps_and_no_number_twice(wide):
+    made = retold(wide, "rounds=6", "boosting.refit_every=2", "boosting.refit_steps=5")
+    assert measure(made.spec, "steps") == 4 * 3 + 2 * 5
+    assert measure(made.spec, "examples") == 16 * (4 * 3 + 2 * 5)
+    assert measure(made.spec, "parameters") == 2 * 3
+    assert measure(made.spec, "total_parameters") == 4 * 2 * 3
+    assert measure(retold(wide, "rounds=6").spec, "total_parameters") == 6 * 2 * 3

@@ -1,0 +1,265 @@
+"""What may stand in `[boosting]`: in pairs of what is taken and what is refused, before any work."""
+
+import json
+import re
+
+import pytest
+
+from boostlora.engine.boosting.experiment import prepare
+from boostlora.engine.boosting.options import LARGE
+from boostlora.engine.registry import Registry
+from boostlora.engine.spec.resolve import load_spec
+
+QUICKSTART = "4d8bf4a2608e"
+ALLOWED = "allowed: first_step, subsample, top_sites, refit_every, refit_steps, refit_lr"
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.load()
+
+
+def settings_of(words):
+    return [word for setting in words for word in ("--set", setting)]
+
+
+PAIRS = {
+    "key": ("boosting.refit_every=3", "boosting.refitevery=3", [
+        '1:1: unknown key "refitevery"', ALLOWED, 'did you mean "refit_every"?']),
+    "far-off key": ("boosting.subsample=0.5", "boosting.momentum=0.5", [
+        '1:1: unknown key "momentum"', ALLOWED]),
+    "no share": ("boosting.subsample=0.01", "boosting.subsample=0", [
+        '1:20: "subsample" must be more than 0 and at most 1, not 0.0']),
+    "too much": ("boosting.subsample=1", "boosting.subsample=1.01", [
+        '"subsample" must be more than 0 and at most 1, not 1.01']),
+    "share of words": ("boosting.subsample=1.0", 'boosting.subsample="half"', [
+        'boosting.subsample: expected a number, got "half"']),
+    "negative sites": ("boosting.top_sites=0", "boosting.top_sites=-1", [
+        '"top_sites" must be at least 0, not -1']),
+    "broken sites": ("boosting.top_sites=1", "boosting.top_sites=1.5", [
+        "boosting.top_sites: expected a whole number, got 1.5"]),
+    "truth": ("boosting.refit_every=1", "boosting.refit_every=true", [
+        "boosting.refit_every: expected a whole number, got true"]),
+    "negative refits": ("boosting.refit_every=0", "boosting.refit_every=-2", [
+        '"refit_every" must be at least 0, not -2']),
+    "negative steps": ("boosting.refit_steps=9", "boosting.refit_steps=-9", [
+        '"refit_steps" must be at least 0, not -9']),
+    "negative rate": ("boosting.refit_lr=0.1", "boosting.refit_lr=-0.1", [
+        '"refit_lr" must be at least 0, not -0.1']),
+    "infinite rate": ("boosting.refit_lr=1e3", "boosting.refit_lr=inf", [
+        "boosting.refit_lr: expected a finite number, got inf"]),
+    "search": ("boosting.first_step=armijo", "boosting.first_step=wolfe", [
+        'boosting.first_step: expected one of "none", "armijo", "exact", got "wolfe"']),
+    "misspelt search": ("boosting.first_step=exact", "boosting.first_step=exakt", [
+        'got "exakt"', 'did you mean "exact"?']),
+    "no table": ("boosting={}", "boosting=3", ["boosting must be a table, got 3", "allowed: [boosting]"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
+def test_table_takes_the_one_and_refuses_the_other_with_what_is_allowed(pair, command, tmp_path):
+    good, bad, told = pair
+    taken = command("check", "quickstart", "--set", good)
+    assert taken.code == 0, taken.err
+    for verb in ("check", "run"):
+        refused = command(verb, "quickstart", "--set", bad)
+        assert (refused.code, refused.out) == (2, "")
+        assert [text for text in told if text not in refused.err] == [], refused.err
+    assert not list(tmp_path.iterdir()), "something was done"
+
+
+IN_FRAMES = "is about cores inside frames, and adapter {} has none; use lora-xs, diagonal or tinylora, or leave it out"
+FIT = {
+    "first step": (["boosting.first_step=armijo"], ["adapter.use=lora"], "boosting.first_step " + IN_FRAMES.format("lora")),
+    "sites": (["boosting.top_sites=1"], ["adapter.use=full"], "boosting.top_sites " + IN_FRAMES.format("full")),
+    "refits": (["boosting.refit_every=3"], ["adapter.use=lora"], "boosting.refit_every " + IN_FRAMES.format("lora")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "unfit", "message"), FIT.values(), ids=FIT.keys())
+def test_options_about_frames_are_refused_where_there_is_none(options, unfit, message, command, tmp_path):
+    assert command("check", "quickstart", *settings_of(options)).code == 0
+    for verb in ("check", "run"):
+        refused = command(verb, "quickstart", *settings_of([*options, *unfit]))
+        assert (refused.code, refused.err) == (2, f"error: {message}\n")
+    assert not list(tmp_path.iterdir()), "something was done"
+
+
+def test_subsample_goes_with_any_adapter(command):
+    for adapter in ("lora", "full"):
+        answer = command(
+            "check", "quickstart", *settings_of(["boosting.subsample=0.5", f"adapter.use={adapter}"])
+        )
+        assert answer.code == 0, answer.err
+
+
+REWARDS = """
+name = "sums"
+rounds = 2
+task.use = "arithmetic"
+model.use = "scratch-causal-lm"
+objective.use = "grpo"
+adapter.use = "lora-xs"
+backend.use = "torch"
+"""
+
+
+def test_first_step_on_rewards_is_refused_with_the_reason(command, tmp_path):
+    pytest.importorskip("transformers", reason="the model is Hugging Face's")
+    (tmp_path / "sums.toml").write_text(REWARDS)
+    taken = command("check", "sums.toml", "--set", "boosting.refit_every=1")
+    assert taken.code == 0, taken.err
+    refused = command("run", "sums.toml", "--set", "boosting.first_step=armijo")
+    assert refused.code == 2
+    assert refused.err == (
+        "error: boosting.first_step searches along a loss of fixed examples, and objective grpo has answers that change with "
+        'the model; leave it at "none"\n'
+    )
+
+
+RATELESS = """
+import attrs
+import numpy as np
+from boostlora.engine.hookspecs import hookimpl
+
+
+@attrs.frozen(kw_only=True)
+class Steady:
+    rule = "sgd"
+    clip: float = 0.0
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    steps: int = 3
+    batch_size: int = 8
+
+    def rates(self, round, rounds):
+        return np.full(self.steps, 0.1)
+
+
+@hookimpl
+def register_optimizers(register):
+    register("steady", Steady)
+"""
+
+
+def test_rate_of_refits_is_refused_for_an_optimizer_without_one(command, tmp_path):
+    (tmp_path / "steady.py").write_text(RATELESS)
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\nrounds = 4\ntask.use = "digits"\nmodel.use = "mlp"\noptimizer.use = "steady"\n'
+        "adapter.rank = 2\nadapter.directions = 3\nboosting.refit_every = 1\n"
+    )
+    plug = ("--plugin", tmp_path / "steady.py")
+    taken = command("check", "s.toml", *plug, "--set", "boosting.refit_steps=9")
+    assert taken.code == 0, taken.err
+    refused = command("check", "s.toml", *plug, "--set", "boosting.refit_lr=0.1")
+    assert refused.code == 2
+    assert "boosting.refit_lr: optimizer steady has no option lr to be set; leave it at 0" in refused.err
+
+
+def notes(registry, *settings):
+    return [
+        n for n in prepare(load_spec("quickstart", registry, settings)).plan.notes if n.startswith("boosting")
+    ]
+
+
+NOTED = {
+    "sites": (["boosting.top_sites=1"], ["boosting.top_sites=2"], "boosting.top_sites = 2 leaves out none of 2 sites"),
+    "refits": (
+        ["boosting.refit_every=15"],
+        ["boosting.refit_every=16"],
+        "boosting.refit_every = 16: the first refit would be round 17, and there are 16 rounds",
+    ),
+    "size": (
+        ["adapter.use=lora-xs", "boosting.refit_every=3"],
+        ["adapter.use=lora-xs", "boosting.refit_every=3", "rounds=200", "basis.use=random", "adapter.rank=6"],
+        "boosting.refit_every: the last refit trains 10,800 numbers, whose projections take 70.0 GB",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("good", "odd", "note"), NOTED.values(), ids=NOTED.keys())
+def test_options_that_were_hardly_meant_are_noted(good, odd, note, registry):
+    assert notes(registry, *good) == []
+    assert notes(registry, *odd) == [note]
+
+
+def test_note_of_large_refits_comes_at_the_size_that_is_said(registry):
+    """Eight bytes of `t u (t r)^2` numbers a site."""
+    for rounds in (40, 60, 80, 100):
+        fresh = rounds - rounds // 4
+        size = 2 * 8 * fresh * 16 * (fresh * 4) ** 2
+        found = notes(
+            registry, "adapter.use=lora-xs", "boosting.refit_every=3", "basis.use=random", f"rounds={rounds}"
+        )
+        assert bool(found) == (size > LARGE)
+
+
+def test_hash_of_a_spec_without_options_is_the_one_it_had(registry):
+    def short(*settings):
+        return load_spec("quickstart", registry, settings).short_hash
+
+    assert short() == QUICKSTART
+    neutral = [
+        "subsample=1.0",
+        "subsample=1",
+        "top_sites=0",
+        "refit_every=0",
+        "first_step=none",
+        "refit_lr=0",
+    ]
+    assert {short(f"boosting.{setting}") for setting in neutral} == {QUICKSTART}
+    others = [
+        "subsample=0.5",
+        "top_sites=1",
+        "refit_every=3",
+        "first_step=exact",
+        "refit_lr=0.1",
+        "refit_steps=2",
+    ]
+    found = {short(f"boosting.{setting}") for setting in others}
+    assert len(found | {QUICKSTART}) == len(others) + 1
+
+
+def test_check_names_the_question_and_the_refits(command):
+    settings = settings_of(["basis.use=gradient", "boosting.refit_every=3"])
+    answer = command("check", "quickstart", *settings)
+    assert answer.code == 0, answer.err
+    assert "numbers trained: 16 a round, 192 in 12 rounds, and again in 4 refits\n" in answer.out
+    assert re.search(
+        r"\nbasis gradient: hears 256 chosen examples before every round, in 2 passes; ", answer.out
+    )
+    plan = json.loads(command("check", "quickstart", *settings, "--json").out)["plan"]
+    assert plan["question"] == {"told": "chosen", "examples": 256, "batches": 8, "passes": 2, "columns": 12}
+    assert plan["question_bytes"] == 2 * 8 * 12 * (128 + 64 + 128 + 128)
+
+
+def test_check_of_a_spec_without_options_says_nothing_of_them(command):
+    text = command("check", "quickstart").out
+    assert "hears" not in text
+    assert "refit" not in text
+    plan = json.loads(command("check", "quickstart", "--json").out)["plan"]
+    assert "question" not in plan
+
+
+def test_choice_of_sites_costs_a_pass_more_and_is_named(command):
+    settings = settings_of(["basis.use=gradient", "boosting.top_sites=1"])
+    assert ", in 3 passes" in command("check", "quickstart", *settings).out
+    alone = command("check", "quickstart", "--set", "boosting.top_sites=1").out
+    assert "256 chosen examples before every round, in 1 pass" in alone
+
+
+def test_quickstart_with_refits_is_run_shown_and_gone_over(command):
+    words = settings_of(
+        ["boosting.refit_every=3", "rounds=4", "optimizer.steps=5", "model.epochs=3", "backend.threads=1"]
+    )
+    answer = command("run", "quickstart", *words, "--runs", "runs")
+    assert answer.code == 0, answer.err
+    assert "completed: all 4 rounds played" in answer.out
+    shown = command("show", "quickstart", "--runs", "runs")
+    assert shown.code == 0, shown.err
+    rows = [line.split() for line in shown.out.splitlines()]
+    (last,) = (row for row in rows if row[:1] == ["4"])
+    assert "48" in last, "three rounds' numbers trained again"
+    again = command("run", "quickstart", *words, "--runs", "runs")
+    assert "nothing to do" in again.out

@@ -1,0 +1,30 @@
+"""Boosting's own options in several processes: what they come to is what one process comes to."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="the torch backend needs PyTorch")
+pytest.importorskip("transformers", reason="the model is Hugging Face's")
+sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
+
+import test_torch_parallel as parallel
+
+CASES = {
+    "gradient": ("basis.use=gradient", "basis.examples=8", "basis.batches=2"),
+    "on-rewards": (*parallel.GRPO, "basis.use=gradient", "basis.examples=8", "basis.batches=2"),
+    "refit": ("boosting.refit_every=1", "boosting.first_step=armijo", "boosting.subsample=0.5"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", CASES.values(), ids=CASES.keys())
+def test_options_in_two_processes_give_the_single_processs_run(settings, tmp_path):
+    alone = parallel.run_alone(tmp_path, *settings)
+    code, _, err = parallel.run_together(tmp_path, *settings)
+    assert code == 0, err
+    found = parallel.only_run(tmp_path / "runs")
+    parallel.assert_same_way(alone, found)
+    for one, two in zip(alone.records, found.records, strict=True):
+        assert (one.stored, one.refit, one.adapted) == (two.stored, two.refit, two.adapted)

