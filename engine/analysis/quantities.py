@@ -67,8 +67,8 @@ def fixed(records: Sequence[RoundRecord]) -> float | None:
 
 
 def parameters(records: Sequence[RoundRecord]) -> int:
-    """Numbers trained in the rounds that were merged."""
-    return sum(record.parameters for record in records if record.scale)
+    """Numbers trained in the rounds that were merged, each once, whatever refits made of it."""
+    return sum(record.numbers for record in records if record.scale)
 
 
 def stored(records: Sequence[RoundRecord]) -> int:

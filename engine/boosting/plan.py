@@ -199,8 +199,7 @@ def _check_capacity(spec: Spec, plan: Plan) -> None:
             f"{what}, fewer than adapter.rank = {rank}; the largest legal rank is {site.width}"
         )
     if spec["basis"].exhausted == "error":
-        every = spec.boosting.refit_every
-        most = plan.capacity + (plan.capacity // every if every else 0)
+        most = spec.boosting.rounds_of(plan.capacity)
         raise ExhaustedError(
             f"{what}; rounds = {spec.rounds} at adapter.rank = {rank} need {fresh * rank}. The largest legal "
             f'rounds is {most}; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'

@@ -33,11 +33,11 @@ from .encoding import SPLITS
 from .experiment import Experiment
 from .facts import loss_ends, overlap_of, ranks_of, trained_on, without_signal
 from .first_step import take_first_step
+from .options import optimizer_of
 from .preparing import (
     Merged,
     NothingToRefitError,
     frames_for,
-    optimizer_of,
     parametrisations_for,
     stored_numbers,
 )

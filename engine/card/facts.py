@@ -43,7 +43,7 @@ class Grown:
 def grown(ensemble: Ensemble, choice: Choice) -> Grown:
     """Rounds, numbers and rank of a selection; rounds that were refused are none."""
     origin = ensemble.origin
-    numbers = {r.round: r.parameters for r in origin.records}
+    numbers = {r.round: r.numbers for r in origin.records}
     kept = [n for n in origin.merged if n in choice.weights]
     return Grown(
         rounds=len(kept),

@@ -121,10 +121,9 @@ def question_lines(spec: Any, plan: Any) -> list[str]:
         return []
     told = {"chosen": "chosen", "failures": "wrong", "all": "training"}[asked.told]
     size = f"{asked.examples}" if asked.examples else "all"
-    return [
-        f"basis {spec.slots['basis'].use}: hears {size} {told} examples before every round, in {asked.passes} passes; products with "
-        f"gradients take {size_text(plan.question_bytes)}"
-    ]
+    passes = f"{asked.passes} pass{'es' * (asked.passes != 1)}"
+    heard = f"basis {spec.slots['basis'].use}: hears {size} {told} examples before every round, in {passes}"
+    return [f"{heard}; products with gradients take {size_text(plan.question_bytes)}"]
 
 
 def _begun(path: Path) -> RunDirectory | None:

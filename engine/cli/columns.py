@@ -108,7 +108,10 @@ def row(record: RoundRecord, width: int, *, rewards: bool = False) -> str:
 
 def legend() -> list[str]:
     """What the columns mean."""
-    refit = ("refit", "behind a line: the round trained all earlier cores again, together, in no new direction")
+    refit = (
+        "refit",
+        "behind a line: the round trained all earlier cores again, together, in no new direction",
+    )
     lines = [*((column.long, column.meaning) for column in (*COLUMNS, *REWARDS)), refit]
     return [f"{name:>10}  {meaning}" for name, meaning in lines]
 

@@ -122,7 +122,9 @@ def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
     loss = f"{first.test.loss:.3f} -> {last.test.loss:.3f}"
     rank = span(list(last.rank.values()))
     rounds = f"{last.round} round{'s' * (last.round != 1)}"
-    lines = [f"test accuracy {change}, loss {loss}, in {rounds}; {trained} numbers trained{refits}; rank {rank}"]
+    lines = [
+        f"test accuracy {change}, loss {loss}, in {rounds}; {trained} numbers trained{refits}; rank {rank}"
+    ]
     best = result["best_round"]
     if best != last.round:
         test = percent(records[best].test.accuracy)
@@ -135,7 +137,7 @@ def _trained(records: list[RoundRecord]) -> tuple[int, str]:
     merged = [r for r in records if r.scale]
     again = sum(bool(r.refit) for r in merged)
     words = f" (earlier ones again in {again} refit{'s' * (again != 1)})" if again else ""
-    return sum(r.parameters for r in merged if not r.refit), words
+    return sum(r.numbers for r in merged), words
 
 
 def measure_lines(first: RoundRecord, last: RoundRecord) -> list[str]:

@@ -29,15 +29,19 @@ def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool)
 
 
 def print_table(analysis: Any) -> None:
-    """The table of an analysis, and its notes."""
+    """The tables of an analysis, of results and of cost, and its notes."""
     from rich.console import Console
 
+    from ..analysis.cost import cost_lines
     from ..analysis.table import table_lines
 
     console = Console(highlight=False, soft_wrap=True)
     width = console.width if console.is_terminal else 1000
     console.print()
     for line in table_lines(analysis, width):
+        console.print(line, markup=False)
+    costs = cost_lines(analysis, width)
+    for line in ["", *costs] if costs else []:
         console.print(line, markup=False)
     for note in analysis.notes:
         console.print(f"note: {note}", style="yellow", markup=False)

@@ -42,7 +42,7 @@ class Ensemble:
     """A base model and the rounds that boosted it. Any selection of rounds is a model.
 
     ```python
-    ensemble = Ensemble.open("runs/quickstart/4d8bf4a2608e")
+    ensemble = Ensemble.open("runs/quickstart/791aba1bcb2c")
     ensemble.evaluate("test", rounds=7)  # after seven rounds: what is on disk
     ensemble.predict(rows, rounds="1..7,9")  # without the eighth
     ensemble.model(rounds="best")  # a plain torch module, merged

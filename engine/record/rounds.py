@@ -92,6 +92,11 @@ class RoundRecord:
     digest: str = ""
     """Hash of the previous digest and everything in this line that is the same whenever the experiment is run."""
 
+    @property
+    def numbers(self) -> int:
+        """Numbers trained that no earlier round has trained: none in a refit."""
+        return 0 if self.refit else self.parameters
+
     def sealed(self, previous: str) -> RoundRecord:
         """The record with its digest in the chain."""
         return attrs.evolve(self, digest=self._digest(previous))

@@ -49,3 +49,7 @@ class Boosting:
     def fresh_in(self, rounds: int) -> int:
         """Of so many rounds, those that take new directions."""
         return self.fresh_before(rounds + 1)
+
+    def rounds_of(self, fresh: int) -> int:
+        """Rounds in which so many take new directions, with the refits after them."""
+        return fresh + (fresh // self.refit_every if self.refit_every else 0)

@@ -75,7 +75,7 @@ def _settled(start: Start, document: Document, faults: list[Fault]) -> Start:
     if not start.run or folder is None or not _is_run(folder):
         if not known:
             message = f'start.run: no run "{shortened(str(folder or start.run), 200)}"'
-            allowed = "a run's folder, such as runs/quickstart/4d8bf4a2608e"
+            allowed = "a run's folder, such as runs/quickstart/791aba1bcb2c"
             faults.append(Fault(message=message, span=run, allowed=allowed))
         return at
     try:

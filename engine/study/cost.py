@@ -54,7 +54,8 @@ def cost_of(study: Study, plans: Mapping[tuple[str, str], Plan], keys: Collectio
         if key not in keys:
             continue
         plan, optimizer = plans[cell.record.block, cell.record.arm], cell.spec["optimizer"]
-        played = min(cell.spec.rounds, plan.capacity or cell.spec.rounds)
+        most = cell.spec.boosting.rounds_of(plan.capacity) if plan.capacity else cell.spec.rounds
+        played = min(cell.spec.rounds, most)
         played = max(0, played - max(0, cell.spec.start.round))  # rounds that it takes over cost nothing
         taken = sum(optimizer_of(cell.spec, number).steps for number in range(1, played + 1))
         seen = taken * optimizer.batch_size

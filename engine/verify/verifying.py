@@ -84,7 +84,9 @@ def _play(bench: Bench, last: int, notes: Notes) -> int:
     """The spec's rounds, every one from the truth's ensemble. Returns how many there were."""
     capacity = bench.trio.truth.experiment.plan.capacity
     for number in range(1, last + 1):
-        if capacity is not None and number > capacity:
+        boosting = bench.trio.truth.experiment.spec.boosting
+        fresh = boosting.fresh_before(number)
+        if capacity is not None and fresh >= capacity and not boosting.is_refit(number):
             notes.add(number - 1, "unused directions ran out after it")
             return number - 1
         try:

@@ -147,7 +147,9 @@ def test_protein_binding_of_the_paper_adapts_every_matrix_of_the_encoder(
 
 
 def test_seconds_in_json_are_by_the_class_of_accelerator() -> None:
-    work = Workload(read=1, written=1, trained=1, operations=1e15, moved_bytes=1e12, activation_bytes=1)
+    work = Workload(
+        read=1, written=1, trained=1, asked=1, operations=1e15, moved_bytes=1e12, activation_bytes=1
+    )
     assert tuple(ACCELERATORS) == CLASSES
     assert seconds_by_class(work) == {gpu: work.seconds_of(gpu) for gpu in ACCELERATORS}
 
