@@ -13,7 +13,7 @@ TINY = [
 
 
 def test_advice_on_the_quickstart_is_a_table_and_lines_for_the_spec(boostlora, tmp_path):
-    done = boostlora("advise", "quickstart", *TINY)
+    done = boostlora("advise", "paper/digits", *TINY)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     named = {line.split()[0] for line in lines if line}
@@ -36,19 +36,19 @@ def test_advice_on_the_quickstart_is_a_table_and_lines_for_the_spec(boostlora, t
 
 
 def test_lines_for_the_spec_are_a_spec(boostlora, tmp_path):
-    lines = boostlora("advise", "quickstart", *TINY).stdout.splitlines()
+    lines = boostlora("advise", "paper/digits", *TINY).stdout.splitlines()
     start = lines.index("in the spec:") + 1
     end = next(i for i, line in enumerate(lines) if line.startswith("or: "))
     text = "\n".join(line.removeprefix("  ") for line in lines[start:end])
     first, _, tables = text.partition("[")
-    (tmp_path / "mine.toml").write_text(f'extends = "quickstart"\n{first}\n[{tables}')
+    (tmp_path / "mine.toml").write_text(f'extends = "paper/digits"\n{first}\n[{tables}')
     assert boostlora("check", "mine.toml").returncode == 0
     settings = lines[end].removeprefix("or: ").split()
-    assert boostlora("check", "quickstart", *settings).returncode == 0
+    assert boostlora("check", "paper/digits", *settings).returncode == 0
 
 
 def test_advice_as_json_has_findings_and_advice(boostlora):
-    done = boostlora("advise", "quickstart", *TINY, "--json", "--examples", "100")
+    done = boostlora("advise", "paper/digits", *TINY, "--json", "--examples", "100")
     content = json.loads(done.stdout)
     assert content["rank"] == 2
     assert {basis["name"] for basis in content["bases"]} >= {"rotate", "gradient"}
@@ -64,25 +64,25 @@ def test_advice_as_json_has_findings_and_advice(boostlora):
 
 
 def test_wrong_spec_and_wrong_requests_exit_with_2(boostlora):
-    done = boostlora("advise", "quickstart", "--set", "basis.use=rotat")
+    done = boostlora("advise", "paper/digits", "--set", "basis.use=rotat")
     assert done.returncode == 2
     assert 'did you mean "rotate"?' in done.stderr
     assert boostlora("advise").returncode == 2
-    assert boostlora("advise", "quickstart", "--run", "x").returncode == 2
+    assert boostlora("advise", "paper/digits", "--run", "x").returncode == 2
     assert boostlora("advise", "--run", "x", "--set", "rounds=2").returncode == 2
-    done = boostlora("advise", "quickstart", *TINY, "--rank", "40")
+    done = boostlora("advise", "paper/digits", *TINY, "--rank", "40")
     assert done.returncode == 2
     assert "--rank 16 or less" in done.stderr
 
 
 def test_run_is_looked_at_after_any_of_its_rounds(boostlora):
-    boostlora("run", "quickstart", *TINY, "--quiet")
-    done = boostlora("advise", "--run", "quickstart@2", "--json")
+    boostlora("run", "paper/digits", *TINY, "--quiet")
+    done = boostlora("advise", "--run", "paper-digits@2", "--json")
     content = json.loads(done.stdout)
     assert (content["number"], content["looked"]) == (3, 1)
     assert content["moment"] == "quickstart after round 2"
     assert 0.0 < content["used"] < 1.0
-    base = json.loads(boostlora("advise", "--run", "quickstart@0", "--json").stdout)
-    spec = json.loads(boostlora("advise", "quickstart", *TINY, "--json").stdout)
+    base = json.loads(boostlora("advise", "--run", "paper-digits@0", "--json").stdout)
+    spec = json.loads(boostlora("advise", "paper/digits", *TINY, "--json").stdout)
     assert base["bases"] == spec["bases"]
-    assert boostlora("advise", "--run", "quickstart@9").returncode == 2
+    assert boostlora("advise", "--run", "paper-digits@9").returncode == 2

@@ -3,7 +3,7 @@ import pytest
 from boostlora.engine.advising.holding import ArmHeld, judge
 
 STUDY = """
-extends = "quickstart"
+extends = "paper/digits"
 name = "held"
 rounds = 3
 

@@ -26,7 +26,7 @@ def registry():
 
 @pytest.fixture
 def moment(registry):
-    return open_spec(load_spec("quickstart", registry, SMALL), Workplace())
+    return open_spec(load_spec("paper/digits", registry, SMALL), Workplace())
 
 
 def dense(moment, part="all"):
@@ -95,7 +95,7 @@ def test_look_again_says_the_same(moment, registry):
 
 
 def test_adapter_without_frames_is_looked_at_with_a_rank_of_its_own(registry):
-    moment = open_spec(load_spec("quickstart", registry, (*SMALL, "adapter.use=full")), Workplace())
+    moment = open_spec(load_spec("paper/digits", registry, (*SMALL, "adapter.use=full")), Workplace())
     found = advise(moment, registry, Workplace(), rank=3)
     assert (found.rank, found.framed) == (3, False)
     assert set(found.bases[0].first) == {"square", "diagonal"}

@@ -30,7 +30,7 @@ class Ears:
 def play(path, *settings, stop_after=None):
     registry = Registry.load()
     registry.manager.register(Ears(stop_after), name="ears")
-    spec = load_spec("quickstart", registry, settings)
+    spec = load_spec("paper/digits", registry, settings)
     directory = RunDirectory.create(path, spec)
     if stop_after is None:
         boost(prepare(spec), directory, registry, Workplace())

@@ -59,10 +59,10 @@ PAIRS = {
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
 def test_table_takes_the_one_and_refuses_the_other_with_what_is_allowed(pair, command, tmp_path):
     good, bad, told = pair
-    taken = command("check", "quickstart", "--set", good)
+    taken = command("check", "paper/digits", "--set", good)
     assert taken.code == 0, taken.err
     for verb in ("check", "run"):
-        refused = command(verb, "quickstart", "--set", bad)
+        refused = command(verb, "paper/digits", "--set", bad)
         assert (refused.code, refused.out) == (2, "")
         assert [text for text in told if text not in refused.err] == [], refused.err
     assert not list(tmp_path.iterdir()), "something was done"
@@ -78,9 +78,9 @@ FIT = {
 
 @pytest.mark.parametrize(("options", "unfit", "message"), FIT.values(), ids=FIT.keys())
 def test_options_about_frames_are_refused_where_there_is_none(options, unfit, message, command, tmp_path):
-    assert command("check", "quickstart", *settings_of(options)).code == 0
+    assert command("check", "paper/digits", *settings_of(options)).code == 0
     for verb in ("check", "run"):
-        refused = command(verb, "quickstart", *settings_of([*options, *unfit]))
+        refused = command(verb, "paper/digits", *settings_of([*options, *unfit]))
         assert (refused.code, refused.err) == (2, f"error: {message}\n")
     assert not list(tmp_path.iterdir()), "something was done"
 
@@ -88,7 +88,7 @@ def test_options_about_frames_are_refused_where_there_is_none(options, unfit, me
 def test_subsample_goes_with_any_adapter(command):
     for adapter in ("lora", "full"):
         answer = command(
-            "check", "quickstart", *settings_of(["boosting.subsample=0.5", f"adapter.use={adapter}"])
+            "check", "paper/digits", *settings_of(["boosting.subsample=0.5", f"adapter.use={adapter}"])
         )
         assert answer.code == 0, answer.err
 
@@ -159,7 +159,7 @@ def test_rate_of_refits_is_refused_for_an_optimizer_without_one(command, tmp_pat
 
 def notes(registry, *settings):
     return [
-        n for n in prepare(load_spec("quickstart", registry, settings)).plan.notes if n.startswith("boosting")
+        n for n in prepare(load_spec("paper/digits", registry, settings)).plan.notes if n.startswith("boosting")
     ]
 
 
@@ -197,7 +197,7 @@ def test_note_of_large_refits_comes_at_the_size_that_is_said(registry):
 
 def test_hash_of_a_spec_without_options_is_the_one_it_had(registry):
     def short(*settings):
-        return load_spec("quickstart", registry, settings).short_hash
+        return load_spec("paper/digits", registry, settings).short_hash
 
     assert short() == QUICKSTART
     neutral = [
@@ -223,29 +223,29 @@ def test_hash_of_a_spec_without_options_is_the_one_it_had(registry):
 
 def test_check_names_the_question_and_the_refits(command):
     settings = settings_of(["basis.use=gradient", "boosting.refit_every=3"])
-    answer = command("check", "quickstart", *settings)
+    answer = command("check", "paper/digits", *settings)
     assert answer.code == 0, answer.err
     assert "numbers trained: 16 a round, 192 in 12 rounds, and again in 4 refits\n" in answer.out
     assert re.search(
         r"\nbasis gradient: hears 256 chosen examples before every round, in 2 passes; ", answer.out
     )
-    plan = json.loads(command("check", "quickstart", *settings, "--json").out)["plan"]
+    plan = json.loads(command("check", "paper/digits", *settings, "--json").out)["plan"]
     assert plan["question"] == {"told": "chosen", "examples": 256, "batches": 8, "passes": 2, "columns": 12}
     assert plan["question_bytes"] == 2 * 8 * 12 * (128 + 64 + 128 + 128)
 
 
 def test_check_of_a_spec_without_options_says_nothing_of_them(command):
-    text = command("check", "quickstart").out
+    text = command("check", "paper/digits").out
     assert "hears" not in text
     assert "refit" not in text
-    plan = json.loads(command("check", "quickstart", "--json").out)["plan"]
+    plan = json.loads(command("check", "paper/digits", "--json").out)["plan"]
     assert "question" not in plan
 
 
 def test_choice_of_sites_costs_a_pass_more_and_is_named(command):
     settings = settings_of(["basis.use=gradient", "boosting.top_sites=1"])
-    assert ", in 3 passes" in command("check", "quickstart", *settings).out
-    alone = command("check", "quickstart", "--set", "boosting.top_sites=1").out
+    assert ", in 3 passes" in command("check", "paper/digits", *settings).out
+    alone = command("check", "paper/digits", "--set", "boosting.top_sites=1").out
     assert "256 chosen examples before every round, in 1 pass" in alone
 
 
@@ -253,13 +253,13 @@ def test_quickstart_with_refits_is_run_shown_and_gone_over(command):
     words = settings_of(
         ["boosting.refit_every=3", "rounds=4", "optimizer.steps=5", "model.epochs=3", "backend.threads=1"]
     )
-    answer = command("run", "quickstart", *words, "--runs", "runs")
+    answer = command("run", "paper/digits", *words, "--runs", "runs")
     assert answer.code == 0, answer.err
     assert "completed: all 4 rounds played" in answer.out
-    shown = command("show", "quickstart", "--runs", "runs")
+    shown = command("show", "paper-digits", "--runs", "runs")
     assert shown.code == 0, shown.err
     rows = [line.split() for line in shown.out.splitlines()]
     (last,) = (row for row in rows if row[:1] == ["4"])
     assert "48" in last, "three rounds' numbers trained again"
-    again = command("run", "quickstart", *words, "--runs", "runs")
+    again = command("run", "paper/digits", *words, "--runs", "runs")
     assert "nothing to do" in again.out

@@ -148,7 +148,7 @@ def test_run_and_ablate_refuse_each_others_specs(study, boostlora):
     wrong = boostlora("run", "tiny.toml")
     assert wrong.returncode == 2
     assert "run it with: boostlora ablate tiny.toml" in wrong.stderr
-    wrong = boostlora("ablate", "quickstart")
+    wrong = boostlora("ablate", "paper/digits")
     assert wrong.returncode == 2
     assert "run it with: boostlora run quickstart" in wrong.stderr
 

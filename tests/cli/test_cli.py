@@ -65,33 +65,33 @@ def test_unknown_command_is_refused_with_a_suggestion(boostlora):
 
 
 def test_run_of_a_shipped_spec_prints_a_line_a_round_and_keeps_the_run(boostlora, tmp_path):
-    done = boostlora("run", "quickstart", *TINY)
+    done = boostlora("run", "paper/digits", *TINY)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     header = next(i for i, line in enumerate(lines) if line.startswith("round failures"))
     assert [line.split()[0] for line in lines[header + 1 : header + 4]] == ["0", "1", "2"]
     assert [line.split()[10] for line in lines[header + 1 : header + 4]] == ["0", "2", "4"]  # rank r, 2r
     assert "completed: all 2 rounds played" in done.stdout
-    folder = next((tmp_path / "runs" / "quickstart").iterdir())
+    folder = next((tmp_path / "runs" / "paper-digits").iterdir())
     kept = {path.name for path in folder.iterdir()}
     assert kept >= {"spec.toml", "provenance.json", "rounds.jsonl", "result.json", "outcomes", "updates"}
-    assert f"boostlora show runs/quickstart/{folder.name}" in done.stdout
+    assert f"boostlora show runs/paper-digits/{folder.name}" in done.stdout
 
 
 def test_run_again_is_cached_and_fresh_sets_the_old_one_aside(boostlora, tmp_path):
-    first = boostlora("run", "quickstart", *TINY, "--quiet")
-    again = boostlora("run", "quickstart", *TINY)
+    first = boostlora("run", "paper/digits", *TINY, "--quiet")
+    again = boostlora("run", "paper/digits", *TINY)
     assert again.returncode == 0
     assert "already completed (2 of 2 rounds cached); nothing to do" in again.stdout
-    fresh = boostlora("run", "quickstart", *TINY, "--fresh", "--quiet")
+    fresh = boostlora("run", "paper/digits", *TINY, "--fresh", "--quiet")
     assert fresh.stdout == first.stdout
-    names = sorted(path.name for path in (tmp_path / "runs" / "quickstart").iterdir())
+    names = sorted(path.name for path in (tmp_path / "runs" / "paper-digits").iterdir())
     assert len(names) == 2
     assert names[1].startswith(f"{names[0]}.old-")
 
 
 def test_run_as_json_prints_one_event_a_line(boostlora):
-    done = boostlora("run", "quickstart", *TINY, "--json")
+    done = boostlora("run", "paper/digits", *TINY, "--json")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [e["event"] for e in events] == ["run_started", *["round_finished"] * 3, "run_finished"]
     assert events[0]["plan"]["parameters"] == 16
@@ -101,7 +101,7 @@ def test_run_as_json_prints_one_event_a_line(boostlora):
 
 def test_run_that_fails_exits_with_3_and_says_which_round(boostlora):
     changes = ["adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200"]
-    done = boostlora("run", "quickstart", *TINY, *(w for c in changes for w in ("--set", c)))
+    done = boostlora("run", "paper/digits", *TINY, *(w for c in changes for w in ("--set", c)))
     assert done.returncode == 3
     assert "error: round 1 was refused: " in done.stderr
     assert "Traceback" not in done.stderr
@@ -122,13 +122,13 @@ def test_run_of_nothing_there_is_refused_with_what_there_is(boostlora):
     assert done.returncode == 2
     assert re.fullmatch(
         r'error: no spec "quikstart": neither a file nor one of arithmetic, quickstart, .*; '
-        r'did you mean "quickstart"\?\n',
+        r'did you mean "paper/digits"\?\n',
         done.stderr,
     )
 
 
 def test_check_prints_the_plan_and_runs_nothing(boostlora, tmp_path):
-    done = boostlora("check", "quickstart")
+    done = boostlora("check", "paper/digits")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"layers\.0\.weight +128 x 64 +64 +64 +16\n", done.stdout)
     assert "numbers trained: 16 a round, 256 in 16 rounds" in done.stdout
@@ -136,45 +136,45 @@ def test_check_prints_the_plan_and_runs_nothing(boostlora, tmp_path):
 
 
 def test_check_as_json_has_the_plan(boostlora):
-    content = json.loads(boostlora("check", "quickstart", "--json").stdout)
+    content = json.loads(boostlora("check", "paper/digits", "--json").stdout)
     assert content["plan"]["capacity"] == 16
     assert content["plan"]["parameters"] == 16
     assert [site["name"] for site in content["plan"]["sites"]] == ["layers.0.weight", "layers.1.weight"]
 
 
 def test_check_resolved_prints_a_spec_that_is_the_same_experiment(boostlora, tmp_path):
-    (tmp_path / "full.toml").write_text(boostlora("check", "quickstart", "--resolved").stdout)
+    (tmp_path / "full.toml").write_text(boostlora("check", "paper/digits", "--resolved").stdout)
     hashes = {
-        json.loads(boostlora("check", s, "--json").stdout)["spec_sha256"] for s in ("quickstart", "full.toml")
+        json.loads(boostlora("check", s, "--json").stdout)["spec_sha256"] for s in ("paper/digits", "full.toml")
     }
     assert len(hashes) == 1
 
 
 def test_check_warns_of_failures_without_replay(boostlora):
-    done = boostlora("check", "quickstart", "--set", "sampler.replay=0.0")
+    done = boostlora("check", "paper/digits", "--set", "sampler.replay=0.0")
     assert "note: sampler.replay = 0 trains on failures alone" in done.stdout
 
 
 def test_check_out_of_directions_exits_with_2_and_names_the_largest_rounds(boostlora):
-    done = boostlora("check", "quickstart", "--set", "rounds=17")
+    done = boostlora("check", "paper/digits", "--set", "rounds=17")
     assert done.returncode == 2
     assert "The largest legal rounds is 16" in done.stderr
 
 
 def test_check_counts_tied_numbers_once(boostlora):
-    done = boostlora("check", "quickstart", "--set", "adapter.tie=all", "--json")
+    done = boostlora("check", "paper/digits", "--set", "adapter.tie=all", "--json")
     assert json.loads(done.stdout)["plan"]["parameters"] == 8
 
 
 def test_show_of_one_run_has_its_rounds_and_of_several_a_line_each(boostlora):
     for basis in ("rotate", "fixed"):
-        boostlora("run", "quickstart", *TINY, "--set", f"basis.use={basis}", "--quiet")
-    several = boostlora("show", "quickstart").stdout
+        boostlora("run", "paper/digits", *TINY, "--set", f"basis.use={basis}", "--quiet")
+    several = boostlora("show", "paper-digits").stdout
     assert "basis.use" in several
-    assert re.search(r"quickstart/\w{12} +rotate", several)
-    assert re.search(r"quickstart/\w{12} +fixed", several)
+    assert re.search(r"paper-digits/\w{12} +rotate", several)
+    assert re.search(r"paper-digits/\w{12} +fixed", several)
     assert "seed" not in several, "only what differs is shown"
-    name = re.search(r"quickstart/(\w{12}) +fixed", several)[1]
+    name = re.search(r"paper-digits/(\w{12}) +fixed", several)[1]
     one = boostlora("show", name[:8]).stdout
     assert "completed: all 2 rounds played" in one
     assert "▁" in one
@@ -222,7 +222,7 @@ def test_plugins_of_a_name_that_is_none_is_refused(boostlora):
 
 def test_plugin_file_that_is_broken_is_named_without_a_traceback(boostlora, tmp_path):
     (tmp_path / "bad.py").write_text("import nothing_of_that_name")
-    done = boostlora("run", "quickstart", "--plugin", "bad.py")
+    done = boostlora("run", "paper/digits", "--plugin", "bad.py")
     assert done.returncode == 2
     assert (
         done.stderr == "error: --plugin bad.py: ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
@@ -230,16 +230,16 @@ def test_plugin_file_that_is_broken_is_named_without_a_traceback(boostlora, tmp_
 
 
 def test_check_notes_a_basis_that_has_no_effect_and_numbers_that_say_no_more(boostlora):
-    full = boostlora("check", "quickstart", "--set", "adapter.use=full").stdout
+    full = boostlora("check", "paper/digits", "--set", "adapter.use=full").stdout
     assert "note: adapter full finds its own directions; [basis] has no effect" in full
-    many = boostlora("check", "quickstart", "--set", "adapter.directions=17").stdout
+    many = boostlora("check", "paper/digits", "--set", "adapter.directions=17").stdout
     assert "17 numbers weigh a core of 4 x 4 entries; more than 16 say no more" in many
 
 
 def test_show_on_a_terminal_without_unicode_still_works(boostlora, monkeypatch):
-    boostlora("run", "quickstart", *TINY, "--quiet")
+    boostlora("run", "paper/digits", *TINY, "--quiet")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    done = boostlora("show", "quickstart")
+    done = boostlora("show", "paper-digits")
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -74,9 +74,9 @@ MINE = ["--plugin", "mine.py", "--set", "basis.use=mine"]
 
 def test_run_again_with_a_changed_plugin_file_is_another_run(boostlora, tmp_path):
     (tmp_path / "mine.py").write_text(BASIS.replace("BODY", "pass"))
-    first = boostlora("run", "quickstart", *TINY, *MINE, "--quiet")
+    first = boostlora("run", "paper/digits", *TINY, *MINE, "--quiet")
     (tmp_path / "mine.py").write_text(BASIS.replace("BODY", "pass  # changed"))
-    assert boostlora("run", "quickstart", *TINY, *MINE, "--quiet").stdout != first.stdout
+    assert boostlora("run", "paper/digits", *TINY, *MINE, "--quiet").stdout != first.stdout
 
 
 @pytest.mark.parametrize(
@@ -84,17 +84,17 @@ def test_run_again_with_a_changed_plugin_file_is_another_run(boostlora, tmp_path
 )
 def test_run_whose_plugin_raises_has_failed_by_its_name_and_can_be_resumed(boostlora, tmp_path, body, said):
     (tmp_path / "mine.py").write_text(BASIS.replace("BODY", f"if round == 1: {body}"))
-    done = boostlora("run", "quickstart", *TINY, *MINE)
+    done = boostlora("run", "paper/digits", *TINY, *MINE)
     assert done.returncode == 3
     assert f'error: basis plugin "mine": raised {said}' in done.stderr
-    shown = boostlora("show", "quickstart").stdout
+    shown = boostlora("show", "paper-digits").stdout
     assert 'failed: basis plugin "mine": raised' in shown
     assert f"--plugin {tmp_path / 'mine.py'}" in shown
 
 
 def test_plugin_file_without_a_hook_is_refused(boostlora, tmp_path):
     (tmp_path / "mine.py").write_text("def register_samplers(register): pass")
-    done = boostlora("check", "quickstart", "--plugin", "mine.py")
+    done = boostlora("check", "paper/digits", "--plugin", "mine.py")
     assert (done.returncode, done.stderr) == (
         2,
         "error: --plugin mine.py: implements no hook; its functions must be marked with @hookimpl\n",

@@ -13,7 +13,7 @@ from boostlora.engine.study.conducting import to_do
 from boostlora.engine.study.loading import load_study
 
 STUDY = """
-extends = "quickstart"
+extends = "paper/digits"
 name = "seen"
 rounds = 9
 [ablate]

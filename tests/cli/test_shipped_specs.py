@@ -170,4 +170,4 @@ def test_specs_lists_and_prints_what_is_shipped(boostlora: Command) -> None:
     lines = boostlora("specs").stdout.splitlines()
     assert [line.split()[0] for line in lines] == SHIPPED
     assert all(len(line.split()) > 1 for line in lines)  # each says what it is
-    assert 'use = "rotate"' in boostlora("specs", "quickstart").stdout
+    assert 'use = "gradient"' in boostlora("specs", "quickstart").stdout

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 TINY = """
-extends = "quickstart"
+extends = "paper/digits"
 name = "tiny"
 rounds = 3
 

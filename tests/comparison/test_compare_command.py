@@ -63,11 +63,11 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs on digits: A ends wrong at places 0 to 9, B at 5 to 24; both began wrong at 0 to 49."""
     folder = tmp_path_factory.mktemp("written")
-    spec, splits = load(Path("quickstart"), "rounds=2")
+    spec, splits = load(Path("paper/digits"), "rounds=2")
     a = [judged(splits, wrong) for wrong in (range(50), range(30), range(10))]
     b = [a[0], *(judged(splits, wrong, loss=1.75) for wrong in (range(20), range(5, 25)))]
     write_run(folder / "a", spec, splits, a)
-    write_run(folder / "b", load(Path("quickstart"), "rounds=2", "basis.use=fixed")[0], splits, b)
+    write_run(folder / "b", load(Path("paper/digits"), "rounds=2", "basis.use=fixed")[0], splits, b)
     return folder
 
 
@@ -86,8 +86,8 @@ def test_compare_prints_figures_verdict_effects_and_examples(compare: Compare, d
     a, b = digits
     code, out, err = compare(a, b, "--examples", 1)
     assert (code, err) == (0, "")
-    title = f"quickstart/{a.name}", f"quickstart/{b.name}"
-    splits = load(Path("quickstart"))[1]
+    title = f"paper-digits/{a.name}", f"paper-digits/{b.name}"
+    splits = load(Path("paper/digits"))[1]
     ids = splits.test.ids[10:25].min(), splits.test.ids[0:5].min()
     shown = {int(i): str(splits.test.labels[splits.test.ids.tolist().index(i)]) for i in map(int, ids)}
     wrong = {i: str((int(label) + 1) % 10) for i, label in shown.items()}
@@ -131,7 +131,7 @@ def test_compare_as_json_has_every_id(compare: Compare, digits: Any) -> None:
     code, out, _ = compare(*digits, "--json", "--examples", 2)
     found = json.loads(out)
     assert code == 0
-    ids = load(Path("quickstart"))[1].test.ids
+    ids = load(Path("paper/digits"))[1].test.ids
     assert found["ids"]["only_a"] == sorted(ids[10:25].tolist())
     assert found["ids"]["only_b"] == sorted(ids[:5].tolist())
     assert found["ids"]["neither"] == sorted(ids[5:10].tolist())
@@ -152,11 +152,11 @@ def test_rounds_of_one_run_are_told_by_number_best_and_last(compare: Compare, di
         (f"{a}@0", "the base (round 0 of 2)"),
         (f"{a}@1", "round 1 of 2"),
         (f"{a.name[:8]}@best", "round 1 of 2, the best on validation"),
-        (f"quickstart/{a.name}@last", "round 2 of 2"),
+        (f"paper-digits/{a.name}@last", "round 2 of 2"),
     ):
         code, out, _ = compare(word, a, "--examples", 0)
         assert code == 0
-        assert out.splitlines()[0] == f"A  quickstart/{a.name}  {said}"
+        assert out.splitlines()[0] == f"A  paper-digits/{a.name}  {said}"
     code, out, _ = compare(f"{a}@0", f"{a}@1")
     assert "two rounds of one run" in out
     assert "boostlora ablate" not in out
@@ -187,7 +187,7 @@ def test_what_is_not_there_is_refused(compare: Compare, digits: Any) -> None:
     for words, said in (
         ((f"{a}@7", b), f"error: {a}: no round 7; there are rounds 0 (the base) to 2"),
         (("nothing", b), 'error: no run "nothing"; in runs there are: quickstart'),
-        (("quickstart", b), '"quickstart" is 2 runs; name one of them: runs/quickstart/'),
+        (("paper/digits", b), '"paper/digits" is 2 runs; name one of them: runs/paper-digits/'),
         ((a, f"{b}@worst"), f'error: no run "{b}@worst"'),
         ((a, b, "--split", "dev"), "'dev' is not one of"),
     ):
@@ -232,10 +232,10 @@ def test_other_splits_are_compared_with_a_warning_where_one_is_due(compare: Comp
 
 
 def test_other_seeds_share_some_examples_and_say_so(compare: Compare, digits: Any, tmp_path: Path) -> None:
-    spec, splits = load(Path("quickstart"), "rounds=2", "seed=1")
+    spec, splits = load(Path("paper/digits"), "rounds=2", "seed=1")
     other = write_run(tmp_path / "runs", spec, splits, [judged(splits, range(n)) for n in (9, 6, 3)])
     code, out, _ = compare(digits[0], other)
-    ids = load(Path("quickstart"))[1].test.ids
+    ids = load(Path("paper/digits"))[1].test.ids
     common = len(np.intersect1d(ids, splits.test.ids))
     assert code == 0
     assert f"on {common} test examples; DIFFERENT DATA" in out
@@ -247,7 +247,7 @@ def test_other_seeds_share_some_examples_and_say_so(compare: Compare, digits: An
 
 
 def test_same_ids_with_other_inputs_are_told(compare: Compare, digits: Any, tmp_path: Path) -> None:
-    spec, splits = load(Path("quickstart"), "rounds=2", "task.angle=45.0")
+    spec, splits = load(Path("paper/digits"), "rounds=2", "task.angle=45.0")
     other = write_run(tmp_path / "runs", spec, splits, [judged(splits, range(n)) for n in (9, 6, 3)])
     _, out, _ = compare(digits[0], other)
     assert "warning: the data differ; the 539 examples have the same ids in both" in out

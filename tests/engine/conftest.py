@@ -26,7 +26,7 @@ def registry():
 @pytest.fixture
 def play(tmp_path, registry):
     def run(*settings, folder="run"):
-        spec = load_spec("quickstart", registry, (*SMALL, *settings))
+        spec = load_spec("paper/digits", registry, (*SMALL, *settings))
         directory = RunDirectory.create(tmp_path / folder, spec)
         return boost(prepare(spec), directory, registry, Workplace()), directory
 

@@ -79,7 +79,7 @@ def test_run_out_of_patience_stops_and_names_the_best_round(play):
 
 
 def test_run_out_of_directions_is_refused_before_it_starts(small, registry):
-    spec = load_spec("quickstart", registry, (*small, "rounds=9"))
+    spec = load_spec("paper/digits", registry, (*small, "rounds=9"))
     with pytest.raises(ExhaustedError) as caught:
         prepare(spec)
     assert str(caught.value) == (
@@ -101,7 +101,7 @@ def test_run_out_of_directions_goes_on_where_the_basis_wraps(play):
 
 
 def test_rank_larger_than_a_site_is_refused_with_the_largest_legal_one(small, registry):
-    spec = load_spec("quickstart", registry, (*small, "adapter.rank=17", "basis.use=fixed"))
+    spec = load_spec("paper/digits", registry, (*small, "adapter.rank=17", "basis.use=fixed"))
     with pytest.raises(ExhaustedError, match=r"fewer than adapter.rank = 17; the largest legal rank is 16"):
         prepare(spec)
 
@@ -147,14 +147,14 @@ def test_runs_of_the_same_spec_have_the_same_digest_and_of_another_seed_not(play
 )
 def test_sites_that_match_nothing_are_refused_with_what_there_is(small, registry, settings, message):
     with pytest.raises(UsageError) as caught:
-        prepare(load_spec("quickstart", registry, (*small, *settings)))
+        prepare(load_spec("paper/digits", registry, (*small, *settings)))
     assert message in str(caught.value)
 
 
 def test_sites_can_include_the_head_and_leave_layers_out(small, registry):
     def chosen(*settings):
         return [
-            s.site.name for s in prepare(load_spec("quickstart", registry, (*small, *settings))).plan.sites
+            s.site.name for s in prepare(load_spec("paper/digits", registry, (*small, *settings))).plan.sites
         ]
 
     assert chosen() == ["layers.0.weight", "layers.1.weight"]

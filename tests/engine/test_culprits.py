@@ -63,7 +63,7 @@ def test_tracker_that_raises_is_named_in_a_warning_and_never_fails_the_run(small
 
     registry = Registry.load()
     registry.manager.register(Tracker(), name="tracker")
-    spec = load_spec("quickstart", registry, small)
+    spec = load_spec("paper/digits", registry, small)
     prepared, directory = prepare(spec), RunDirectory.create(tmp_path, spec)
     with pytest.warns(
         RuntimeWarning, match="plugin tracker raised RuntimeError in round_finished: disk on fire"

@@ -99,7 +99,7 @@ def test_command_runs_it_and_refuses_what_cannot_be_learnt_from(boostlora, tmp_p
     write_folder(tmp_path)
     done = boostlora("run", "rollouts.toml", "--set", "rounds=1")
     assert done.returncode == 0, done.stderr
-    refused = boostlora("run", "quickstart", "--set", "objective.use=grpo")
+    refused = boostlora("run", "paper/digits", "--set", "objective.use=grpo")
     assert refused.returncode == 2
     assert "learns from what the model writes, and task digits lets it write nothing here" in refused.stderr
-    assert not list((tmp_path / "runs").glob("quickstart*/*")), "something was begun"
+    assert not list((tmp_path / "runs").glob("paper-digits*/*")), "something was begun"

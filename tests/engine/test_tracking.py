@@ -59,7 +59,7 @@ def run(tmp_path, small):
     HEARD.clear()
 
     def play(*settings):
-        spec = load_spec("quickstart", registry, (*small, "rounds=2", *settings))
+        spec = load_spec("paper/digits", registry, (*small, "rounds=2", *settings))
         directory = RunDirectory.create(tmp_path / spec.short_hash, spec)
         return spec, boost(prepare(spec), directory, registry, Workplace())
 
@@ -70,7 +70,7 @@ def run(tmp_path, small):
 def test_tracker_hears_every_round_once_and_is_closed_last(run):
     run("trackers.diary={}")
     rounds = [("round_finished", number) for number in range(3)]
-    told = [("follow", "quickstart"), *rounds, ("run_finished", "completed"), ("close",)]
+    told = [("follow", "paper/digits"), *rounds, ("run_finished", "completed"), ("close",)]
     assert told == [heard for heard in HEARD if heard[0] != "check"]
 
 

@@ -238,12 +238,12 @@ def test_check_prints_tokens_of_a_language_model(
 def test_check_prints_no_tokens_of_digits(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = called(["check", "quickstart"], monkeypatch, capfd)
+    code, out, err = called(["check", "paper/digits"], monkeypatch, capfd)
     assert (code, err) == (0, "")
     assert "numbers trained" in out
     assert "tokens:" not in out
     assert "activations:" not in out
-    code, out, err = called(["check", "quickstart", "--json"], monkeypatch, capfd)
+    code, out, err = called(["check", "paper/digits", "--json"], monkeypatch, capfd)
     assert "workload" not in json.loads(out)["plan"]
 
 

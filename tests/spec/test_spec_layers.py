@@ -70,7 +70,7 @@ def test_extends_shipped_name_starts_from_it(load: Load, registry: Registry, nam
 
 
 def test_extends_local_file_goes_before_shipped_name(load: Load) -> None:
-    assert load('extends = "quickstart"\n').rounds == 16
+    assert load('extends = "quickstart"\n').rounds == 20
     assert load('extends = "quickstart.toml"\n', quickstart="rounds = 5\n" + NEEDED).rounds == 5
 
 

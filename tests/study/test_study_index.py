@@ -11,7 +11,7 @@ from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.study.index import FILE, Index
 
 STUDY = """
-extends = "quickstart"
+extends = "paper/digits"
 name = "few"
 rounds = 1
 model = { hidden = [16, 12], epochs = 5 }
@@ -35,7 +35,7 @@ def made(tmp_path_factory, shared_cache):
 
     runs, registry = tmp_path_factory.mktemp("index") / "runs", Registry.load()
     for basis in ("rotate", "fixed"):
-        spec = load_spec("quickstart", registry, [*TINY, f"basis.use={basis}"])
+        spec = load_spec("paper/digits", registry, [*TINY, f"basis.use={basis}"])
         directory = RunDirectory.create(runs / "some" / spec.short_hash, spec)
         boost(prepare(spec), directory, registry, Workplace(cache=shared_cache))
     return runs

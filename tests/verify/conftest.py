@@ -41,7 +41,7 @@ def spec_of(registry):
     """The small quickstart, with a backend in it: `spec_of(backend, *settings)`."""
 
     def make(backend, *settings):
-        spec = load_spec("quickstart", registry, (*SMALL, *settings))
+        spec = load_spec("paper/digits", registry, (*SMALL, *settings))
         return attrs.evolve(spec, slots={**spec.slots, "backend": Slot(use="candidate", plugin=backend)})
 
     return make

@@ -41,12 +41,12 @@ def faulty(tmp_path):
 @pytest.fixture
 def run(boostlora, small):
     """The folder of a small run, made by the reference."""
-    return boostlora("run", "quickstart", *small, "--quiet").stdout.strip()
+    return boostlora("run", "paper/digits", *small, "--quiet").stdout.strip()
 
 
 def test_verify_of_a_right_backend_passes_with_a_row_a_quantity(boostlora, small):
     done = boostlora(
-        "verify", "quickstart", *small, *REFERENCE, "--set", "backend.dtype=float32", "--rounds", "1"
+        "verify", "paper/digits", *small, *REFERENCE, "--set", "backend.dtype=float32", "--rounds", "1"
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -59,7 +59,7 @@ def test_verify_of_a_right_backend_passes_with_a_row_a_quantity(boostlora, small
 
 
 def test_verify_of_a_faulty_backend_exits_with_4_and_names_the_first_departure(boostlora, small, faulty):
-    done = boostlora("verify", "quickstart", *small, *faulty)
+    done = boostlora("verify", "paper/digits", *small, *faulty)
     assert done.returncode == 4
     assert done.stderr == ""
     last = done.stdout.splitlines()[-1]
@@ -69,15 +69,15 @@ def test_verify_of_a_faulty_backend_exits_with_4_and_names_the_first_departure(b
 
 
 def test_verify_quietly_says_only_what_departs(boostlora, small, faulty):
-    passed = boostlora("verify", "quickstart", *small, *REFERENCE, "--quiet")
+    passed = boostlora("verify", "paper/digits", *small, *REFERENCE, "--quiet")
     assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")
-    departed = boostlora("verify", "quickstart", *small, *faulty, "--quiet")
+    departed = boostlora("verify", "paper/digits", *small, *faulty, "--quiet")
     assert (departed.returncode, departed.stdout) == (4, "")
     assert departed.stderr.startswith("error: departs first in round 1, layers.0.weight: merged weight")
 
 
 def test_verify_as_json_has_everything(boostlora, small, faulty):
-    done = boostlora("verify", "quickstart", *small, *faulty, "--json")
+    done = boostlora("verify", "paper/digits", *small, *faulty, "--json")
     assert done.returncode == 4
     content = json.loads(done.stdout)
     assert content["passed"] is False
@@ -100,7 +100,7 @@ def test_verify_of_a_run_compares_what_was_recorded(boostlora, run):
 
 
 def test_verify_of_a_run_by_a_faulty_backend_finds_the_fault_in_the_record(boostlora, small, faulty):
-    made = boostlora("run", "quickstart", *small, *faulty[:2], "--set", "backend.use=faulty", "--quiet")
+    made = boostlora("run", "paper/digits", *small, *faulty[:2], "--set", "backend.use=faulty", "--quiet")
     done = boostlora("verify", made.stdout.strip(), *faulty[:2], *REFERENCE, "--json")
     assert done.returncode == 4
     first = json.loads(done.stdout)["first_departure"]
@@ -130,7 +130,7 @@ def test_verify_of_neither_spec_nor_run_says_what_there_is(boostlora):
 
 
 def test_verify_of_fewer_layers_of_a_model_without_any_is_refused(boostlora, small):
-    done = boostlora("verify", "quickstart", *small, *REFERENCE, "--layers", "1")
+    done = boostlora("verify", "paper/digits", *small, *REFERENCE, "--layers", "1")
     assert done.returncode == 2
     assert done.stderr == (
         "error: cannot be verified: --layers: model mlp (mlp) cannot be cut; that takes a Hugging Face configuration "
@@ -139,7 +139,7 @@ def test_verify_of_fewer_layers_of_a_model_without_any_is_refused(boostlora, sma
 
 
 def test_verify_of_an_unknown_backend_is_refused(boostlora):
-    done = boostlora("verify", "quickstart", "--backend", "jax")
+    done = boostlora("verify", "paper/digits", "--backend", "jax")
     assert done.returncode == 2
     assert 'unknown backend plugin "jax"' in done.stderr
 
@@ -148,6 +148,6 @@ def test_verify_takes_torch_where_the_spec_names_the_reference(boostlora, small)
     pytest.importorskip("torch", reason="the default candidate is the torch backend")
     for dtype in ("float64", "float32"):
         options = ("--set", f"backend.dtype={dtype}", "--set", "backend.device=cpu")
-        done = boostlora("verify", "quickstart", *small, *options)
+        done = boostlora("verify", "paper/digits", *small, *options)
         assert (done.returncode, done.stderr) == (0, "")
         assert f"torch ({dtype}) against the reference" in done.stdout

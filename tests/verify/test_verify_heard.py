@@ -42,7 +42,7 @@ def spec_of(registry):
     kept = tuple(s for s in SMALL if not s.startswith(WITHOUT))
 
     def make(backend, *settings):
-        spec = load_spec("quickstart", registry, (*kept, *settings))
+        spec = load_spec("paper/digits", registry, (*kept, *settings))
         return attrs.evolve(spec, slots={**spec.slots, "backend": Slot(use="candidate", plugin=backend)})
 
     return make
