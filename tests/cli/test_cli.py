@@ -122,7 +122,7 @@ def test_run_of_nothing_there_is_refused_with_what_there_is(boostlora):
     assert done.returncode == 2
     assert re.fullmatch(
         r'error: no spec "quikstart": neither a file nor one of arithmetic, quickstart, .*; '
-        r'did you mean "paper/digits"\?\n',
+        r'did you mean "quickstart"\?\n',
         done.stderr,
     )
 

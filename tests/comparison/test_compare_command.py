@@ -186,8 +186,8 @@ def test_what_is_not_there_is_refused(compare: Compare, digits: Any) -> None:
     a, b = digits
     for words, said in (
         ((f"{a}@7", b), f"error: {a}: no round 7; there are rounds 0 (the base) to 2"),
-        (("nothing", b), 'error: no run "nothing"; in runs there are: quickstart'),
-        (("paper/digits", b), '"paper/digits" is 2 runs; name one of them: runs/paper-digits/'),
+        (("nothing", b), 'error: no run "nothing"; in runs there are: paper-digits'),
+        (("paper-digits", b), '"paper-digits" is 2 runs; name one of them: runs/paper-digits/'),
         ((a, f"{b}@worst"), f'error: no run "{b}@worst"'),
         ((a, b, "--split", "dev"), "'dev' is not one of"),
     ):

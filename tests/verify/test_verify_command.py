@@ -50,7 +50,7 @@ def test_verify_of_a_right_backend_passes_with_a_row_a_quantity(boostlora, small
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "quickstart · reference (float32) against the reference in float64"
+    assert lines[0] == "paper-digits · reference (float32) against the reference in float64"
     assert lines[1].startswith("float32: |c - t| <= 10 |y - t| + 16 u max|t|")
     assert lines[2] == "only at most 1 rounds"
     assert lines[4].split() == ["quantity", "ratio", "error", "allowed", "worst", "at", "verdict"]
