@@ -150,7 +150,7 @@ def test_run_and_ablate_refuse_each_others_specs(study, boostlora):
     assert "run it with: boostlora ablate tiny.toml" in wrong.stderr
     wrong = boostlora("ablate", "paper/digits")
     assert wrong.returncode == 2
-    assert "run it with: boostlora run quickstart" in wrong.stderr
+    assert "run it with: boostlora run paper/digits" in wrong.stderr
 
 
 def test_failing_cells_are_recorded_and_the_others_finish(tmp_path, boostlora):
