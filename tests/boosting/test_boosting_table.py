@@ -159,7 +159,9 @@ def test_rate_of_refits_is_refused_for_an_optimizer_without_one(command, tmp_pat
 
 def notes(registry, *settings):
     return [
-        n for n in prepare(load_spec("paper/digits", registry, settings)).plan.notes if n.startswith("boosting")
+        n
+        for n in prepare(load_spec("paper/digits", registry, settings)).plan.notes
+        if n.startswith("boosting")
     ]
 
 

@@ -145,7 +145,8 @@ def test_check_as_json_has_the_plan(boostlora):
 def test_check_resolved_prints_a_spec_that_is_the_same_experiment(boostlora, tmp_path):
     (tmp_path / "full.toml").write_text(boostlora("check", "paper/digits", "--resolved").stdout)
     hashes = {
-        json.loads(boostlora("check", s, "--json").stdout)["spec_sha256"] for s in ("paper/digits", "full.toml")
+        json.loads(boostlora("check", s, "--json").stdout)["spec_sha256"]
+        for s in ("paper/digits", "full.toml")
     }
     assert len(hashes) == 1
 
