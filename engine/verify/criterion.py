@@ -16,6 +16,12 @@ one step go into the next. **In lower precision** both terms grow by the ratio o
 `tight` bound of the quantity, in the table below, times `max|t|`. These are about ten times the largest errors measured between
 NumPy and PyTorch on perceptrons (up to 512 wide), MiniLM and SmolLM2.
 
+**A loss near 0** is the logarithm of a number near 1: `-log p_y = log T + (max z - z_y)`, `T = sum_j exp(z_j - max z) >= 1`. Every rounding
+of T moves it by u, however small it is: where all other terms are below u, it is lost as a whole. In every precision a batch's loss
+`sum_i w_i l_i / b` may therefore be off by `SUMS * u * sum_i |w_i| / b` more. The yardstick makes such errors too, but a batch's loss is one
+number, in which those of its examples may cancel by chance; and relative to a loss that has no lower bound there is no floor. That logits
+are large excuses nothing: `max z - z_y` is as exact as they are, unless `max z` is added to `log T` first, which costs `u max|z|`.
+
 **Singular directions** are defined as well as their gaps allow (Davis and Kahan, 1970; Wedin, 1972): in every precision
 their sine may be `SPECTRAL * sqrt(n) * u * s_1 / gap`, n the weight's longer side, since sums of n roundings grow so. Where that is
 more than `UNDEFINED` the weight does not define them: they are counted, and not compared. Singular values are always defined
@@ -52,6 +58,8 @@ UNITS: Mapping[str, float] = {
 """Unit roundoffs: the largest relative error of one rounding."""
 MULTIPLE = 10.0
 FLOOR = 16.0
+SUMS = 4.0
+"""Roundings of a sum of exponentials that is at least 1: as many as a tree of 10 has levels, or the root of the 16 of a vocabulary's."""
 SPECTRAL = 8.0
 UNDEFINED = 0.05
 
@@ -116,7 +124,7 @@ QUANTITIES: Mapping[str, Quantity] = {
             name="training loss",
             what="of every step's batch",
             tight=1e-13,
-            reason="as the logits, with the errors of the steps before",
+            reason="as the logits, with the errors of the steps before; near 0, its sums' rounding comes on top",
         ),
         Quantity(
             name="gradient",
@@ -200,11 +208,16 @@ class Criterion:
         """Whether float32's own errors are part of the rule."""
         return self.dtype != "float64"
 
-    def allowed(self, quantity: str, yardstick: float, scale: float) -> float:
-        """Largest error of a quantity whose yardstick is off by `yardstick` and whose truth has magnitude `scale`."""
+    def allowed(self, quantity: str, yardstick: float, scale: float, sums: float = 0.0) -> float:
+        """Largest error of a quantity whose yardstick is off by `yardstick` and whose truth has magnitude `scale`.
+
+        `sums` is the weight that logarithms of sums of exponentials have in it.
+        """
+        near_zero = SUMS * self.unit * sums
         if not self.needs_yardstick:
-            return QUANTITIES[quantity].tight * scale
-        return self.unit / UNITS["float32"] * (MULTIPLE * yardstick + FLOOR * UNITS["float32"] * scale)
+            return QUANTITIES[quantity].tight * scale + near_zero
+        ratio = self.unit / UNITS["float32"]
+        return ratio * (MULTIPLE * yardstick + FLOOR * UNITS["float32"] * scale) + near_zero
 
     def sine(self, leading: float, gap: float, size: int) -> float | None:
         """Largest sine between directions of a weight with longer side `size`, behind a gap; `leading` is `s_1`.

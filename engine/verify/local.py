@@ -3,7 +3,8 @@
 Errors of one step go into the next, and training may carry them anywhere: a unit of a ReLU network that rounding puts on the
 other side of its kink, a learning rate at the edge of stability. So a step that is off is asked again: what would the truth have
 computed at the candidate's own trained numbers? And since a gradient may jump there too, what would it have computed with
-weights that are off by a few roundings?
+weights and frames that are off by a few roundings? Of frames, since `dR = (G L)^T (X M)`: where a direction sees nothing of the data,
+`X M` is a sum that cancels, `x_k m_k` by `x_k m_k`, and what is left of it, and of its gradient, is rounding of these products.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Ensemble = Sequence[tuple[Mapping[str, Update], float]]
 
 DRAWS = 8
 ROUNDINGS = 4.0
-"""Size of the perturbations, in roundings of every weight: what the rounding of a long sum amounts to."""
+"""Size of the perturbations, in roundings of every entry: what the rounding of a long sum amounts to."""
 
 
 def update_of(site: str, p: Parametrisation, frame: Frame | None, values: Values) -> Update:
@@ -74,32 +75,37 @@ class Local:
 
     def step(self, number: int, values: Values | None) -> Step:
         """Loss and gradients of step `number` at the values before it; None: at the start."""
-        return self._ask(number, values, self.ensemble)
+        return self._ask(number, values, self.ensemble, self.request)
 
     def spread(self, number: int, values: Values | None, exact: Step) -> dict[str, Matrix | float]:
-        """How far the gradients, and the loss (`loss`), move when every weight is off by a few roundings."""
+        """How far the gradients, and the loss (`loss`), move when every weight and frame is off by a few roundings."""
         found: dict[str, Matrix | float] = {"loss": 0.0}
         weights = {site: self._weight(site) for site in self.request.parametrisations}
         for _ in range(DRAWS):
-            size = ROUNDINGS * self.unit
-            noise: dict[str, Update] = {
-                site: DenseUpdate(delta=size * W * self.rng.standard_normal(W.shape))
-                for site, W in weights.items()
+            noise: dict[str, Update] = {site: DenseUpdate(delta=self._off(W)) for site, W in weights.items()}
+            frames = {
+                site: attrs.evolve(f, U=f.U + self._off(f.U), V=f.V + self._off(f.V))
+                for site, f in self.request.frames.items()
             }
-            moved = self._ask(number, values, [*self.ensemble, (noise, 1.0)])
+            request = attrs.evolve(self.request, frames=frames)
+            moved = self._ask(number, values, [*self.ensemble, (noise, 1.0)], request)
             found["loss"] = max(found["loss"], abs(moved.loss - exact.loss))
             for name, gradient in moved.gradients.items():
                 off = np.abs(gradient - exact.gradients[name])
                 found[name] = np.maximum(found.get(name, 0.0), off)
         return found
 
+    def _off(self, matrix: Matrix) -> Matrix:
+        """A few roundings of every entry."""
+        return ROUNDINGS * self.unit * matrix * self.rng.standard_normal(matrix.shape)
+
     def _weight(self, site: str) -> Matrix:
         self.model.assemble(self.ensemble)
         return self.model.weight(site)
 
-    def _ask(self, number: int, values: Values | None, ensemble: Ensemble) -> Step:
+    def _ask(self, number: int, values: Values | None, ensemble: Ensemble, request: TrainingRequest) -> Step:
         """Cores start at the values; what cannot start anywhere is merged, and its dense gradient pulled back."""
-        request, traced = self.request, list[Step]()
+        traced = list[Step]()
         cores = all(isinstance(p, LinearCore) for p in request.parametrisations.values())
         parametrisations = request.parametrisations
         if values is not None and cores:

@@ -62,7 +62,7 @@ def compare_steps(
     themselves. Where the truth had to be asked again, the candidate is right, but training goes on from another place.
     """
     request = local.request
-    held = [_Held(number, *key, criterion, terms_of(request)) for key in _keys(traced[0])]
+    held = [_Held(number, *key, criterion, request) for key in _keys(traced[0])]
     transfers = {h.name: transfer_of(request.optimizer) for h in held if h.quantity == "core"}
     explained = False
     for step, rate in enumerate(request.learning_rates.tolist(), start=1):
@@ -108,17 +108,21 @@ class _Again:
 class _Held:
     """One quantity of one name, step after step."""
 
-    def __init__(self, number: int, quantity: str, name: str, criterion: Criterion, terms: float) -> None:
+    def __init__(
+        self, number: int, quantity: str, name: str, criterion: Criterion, request: TrainingRequest
+    ) -> None:
         self.quantity, self.name, self._criterion = quantity, name, criterion
         self._where = Finding(round=number, quantity=quantity, where=name, error=0.0, allowed=0.0)
-        self._scale, self._yard = terms if quantity == "training loss" else 0.0, 0.0
+        loss = quantity == "training loss"
+        self._scale, self._yard = terms_of(request) if loss else 0.0, 0.0
+        self._sums = sums_of(request) if loss else 0.0
         self.found = list[Finding]()
 
     def compare(self, step: int, triple: tuple[Matrix, Matrix, Matrix], again: Again) -> bool:
         """Hold one step to the criterion; whether it holds only when asked `again`, entry by entry."""
         t, y, c = triple
         self._scale, self._yard = max(self._scale, magnitude(t)), max(self._yard, distance(y, t))
-        allowed = self._criterion.allowed(self.quantity, self._yard, self._scale)
+        allowed = self._criterion.allowed(self.quantity, self._yard, self._scale, self._sums)
         error = distance(c, t)
         at = attrs.evolve(self._where, step=step, error=error, allowed=allowed)
         if not allowed < error < math.inf:
@@ -150,6 +154,21 @@ def terms_of(request: TrainingRequest) -> float:
             float(np.sum(r.shares * np.abs(np.repeat(batch.weights, r.tokens.targets))))
             for batch in request.known
             if (r := batch.rollouts) is not None
+        ),
+        default=0.0,
+    )
+
+
+def sums_of(request: TrainingRequest) -> float:
+    """The weight of the logarithms of sums of exponentials in a loss, `sum_i |w_i| / b` of the batch with most; 0 with rollouts.
+
+    Each of these sums is at least 1, and rounded in units of that (`criterion.py`, of a loss near 0). Of rollouts, `terms_of` has it.
+    """
+    return max(
+        (
+            float(np.mean(np.abs(batch.weights)))
+            for batch in request.known
+            if batch.rollouts is None and len(batch)
         ),
         default=0.0,
     )

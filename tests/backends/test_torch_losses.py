@@ -24,8 +24,28 @@ def test_loss_over_a_wide_vocabulary_is_exact_to_float32_roundings():
     logits[:, 0] = 8.0
     labels = np.arange(32)
     found = negative_log_likelihood(logits, labels, torch.float32).numpy()
-    # Differences of numbers of size 8 to 16: two units in the last place. Added one by one: 4e-5, measured.
-    assert_close(found, exact(logits, labels), atol=2 * 2.0**-20, what="loss")
+    # Losses of 16 to 32 and the differences of logits in them, each off by half of their unit of 2^-19, and the logarithm of a
+    # sum that is rounded at each of the 16 levels of its tree, by 2^-24. Added one by one: 4e-5, measured.
+    assert_close(found, exact(logits, labels), atol=2.0**-19 + 16 * 2.0**-24, what="loss")
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_loss_near_zero_and_its_gradient_are_as_exact_as_those_of_small_logits(temperature):
+    """Sure answers whose logits lie around 300, where a unit in the last place is 3e-5."""
+    logits = torch.randn(64, 10, generator=torch.Generator().manual_seed(0)) * 2 + 300.0
+    labels = logits.argmax(dim=1).numpy()
+    logits[np.arange(64), labels] = 312.0
+    logits.requires_grad_()
+    z = (logits.detach() / temperature).double().requires_grad_()
+    loss = negative_log_likelihood(logits, labels, torch.float32, temperature)
+    right = torch.nn.functional.cross_entropy(z, torch.from_numpy(labels), reduction="none")
+    loss.sum().backward()
+    right.sum().backward()
+    assert right.max() < 0.1  # sure of it
+    # A sum of exponentials that is 1 and a little more, rounded at up to four levels of its tree, and its logarithm.
+    assert_close(loss.detach(), right.detach(), atol=5 * 2.0**-24, what="loss")
+    # The sum's rounding, that of the quotient, the product and the difference, and the temperature's.
+    assert_close(logits.grad * temperature, z.grad, atol=8 * 2.0**-24, what="gradient")
 
 
 @given(st.integers(1, 6), st.integers(2, 9), seeds)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.backends.reference.optimizers import RULES
+from boostlora.engine.contracts import Frame
 from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.requests import KINDS, make_request
@@ -95,6 +96,37 @@ def test_step_that_is_asked_again_at_the_truths_own_numbers_is_that_step(model, 
         (L, M), (K, N) = update.factors(), training.updates[site].factors()
         assert_close(L @ M.T, K @ N.T, atol=1e-13, what=f"{kind}: update of {site}")
         np.testing.assert_array_equal(model.weight(site), weights[site])
+
+
+@pytest.mark.parametrize("unit", [2.0**-24, 2.0**-53])
+def test_spread_has_the_rounding_of_a_direction_in_which_the_data_cancel(model, unit):
+    """`X M` of equal inputs and opposite entries is 0 but for its rounding; the rounding of a weight does not move that."""
+    request, site = make_request(model, "unit-core", steps=1), "layers.0.weight"
+    (core,), shape = request.parametrisations.values(), model.weight(site).shape
+    U, V = (np.linalg.qr(np.random.default_rng(1).standard_normal((n, core.rank)))[0] for n in shape)
+    alike = np.tile(np.array(request.examples.inputs[:, :1]), (1, shape[1]))
+    examples = attrs.evolve(request.examples, inputs=alike)
+    request = attrs.evolve(request, parametrisations={site: core}, examples=examples)
+
+    def local(V):
+        frames = {site: Frame(U=U, S=np.ones(core.rank), V=V)}
+        return Local(
+            model=model,
+            ensemble=[],
+            request=attrs.evolve(request, frames=frames),
+            unit=unit,
+            rng=np.random.default_rng(0),
+        )
+
+    opposite = np.zeros_like(V)
+    opposite[:2] = np.array([[0.5], [-0.5]])
+    one = np.abs(opposite) * np.array([[1.0]] + [[0.0]] * (shape[1] - 1))
+    size = np.max(np.abs(local(one).step(1, None).gradients[core.group]))
+    exact = local(opposite).step(1, None)
+    assert not exact.gradients[core.group].any()
+    spread = np.max(local(opposite).spread(1, None, exact)[core.group])
+    # A few roundings of what either of the two entries makes of the data.
+    assert unit * size < spread < 30 * unit * size
 
 
 def test_criterion_of_float32_is_the_yardsticks_error_times_the_multiple_and_the_floor():
