@@ -25,6 +25,7 @@ import attrs
 import numpy as np
 import torch
 from side_by_side import interleaved, milliseconds, show
+from threadpoolctl import threadpool_limits
 
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.deltas import Layer
@@ -286,4 +287,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):  # SciPy's share of the factorisation has threads of its own
+        main()

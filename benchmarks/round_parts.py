@@ -2,9 +2,9 @@
 
 The parts are the engine's own clock, which every round's record holds; writing to disk is timed around the commit, and
 `rest` is what lies between two commits and in no part (sampling, batches, events). The rounds of several runs are pooled,
-and each part's median is compared with the median of a whole round of the same runs. In the second table the cold call
-starts from an empty folder and computes, hashes and writes; the cached call hashes the weight, reads and checks; they
-take turns.
+those that take new directions apart from those that train earlier cores again, and each part's median is compared with the
+median of a whole round of the same kind. In the second table the cold call starts from an empty folder and computes, hashes
+and writes; the cached call hashes the weight, reads and checks; they take turns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from boostlora.backends.reference.factorise import leading_triplets
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.boosting.views import DirectionCache
-from boostlora.engine.contracts import Outcome, Site, Training
+from boostlora.engine.contracts import Site
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.record.rounds import RoundRecord
 from boostlora.engine.registry import Registry
@@ -35,6 +34,7 @@ from boostlora.engine.workplace import Workplace
 
 RUNS, REPEATS, DEPTH = 5, 5, 64
 PARTS = ("evaluate", "factorise", "train", "merge", "measure", "record", "rest")
+KINDS = ("new directions", "earlier cores again")
 SHAPES = ((128, 64), (128, 128), (576, 576), (1024, 1024))
 
 
@@ -43,12 +43,10 @@ class TimedDirectory(RunDirectory):
 
     spans: list[tuple[float, float]]
 
-    def commit(
-        self, record: RoundRecord, outcomes: Mapping[str, Outcome], training: Training | None = None
-    ) -> RoundRecord:
+    def commit(self, *what: Any, **more: Any) -> RoundRecord:
         """Commit, and note the time."""
         start = time.perf_counter()
-        sealed = super().commit(record, outcomes, training)
+        sealed = super().commit(*what, **more)
         self.spans.append((start, time.perf_counter()))
         return sealed
 
@@ -70,8 +68,8 @@ class OneWeight:
         return leading_triplets(self.W, count)
 
 
-def rounds_of_one_run(folder: Path, number: int) -> list[dict[str, float]]:
-    """Seconds of each part, round by round."""
+def rounds_of_one_run(folder: Path, number: int) -> list[tuple[str, dict[str, float]]]:
+    """The kind of each round, and the seconds of its parts."""
     registry = Registry.load()
     spec = load_spec("quickstart", registry)
     directory = TimedDirectory.create(folder / f"run-{number}", spec)
@@ -81,27 +79,36 @@ def rounds_of_one_run(folder: Path, number: int) -> list[dict[str, float]]:
     for record, (before, after) in zip(directory.records[1:], pairwise(directory.spans), strict=True):
         parts = {**record.seconds, "record": after[1] - after[0]}
         whole = after[1] - before[1]
-        found.append({**parts, "rest": whole - sum(parts.values()), "whole": whole})
+        seconds = {**parts, "rest": whole - sum(parts.values()), "whole": whole}
+        found.append((KINDS[bool(record.refit)], seconds))
     return found
 
 
 def parts_table(folder: Path) -> None:
     """The first table."""
-    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    seconds = {kind: defaultdict[str, list[float]](list) for kind in KINDS}
     for number in range(RUNS):
-        for found in rounds_of_one_run(folder, number):
+        for kind, found in rounds_of_one_run(folder, number):
             for part, value in found.items():
-                seconds[part].append(value)
-    medians = {part: statistics.median(values) for part, values in seconds.items()}
-    unknown = set(medians) - {*PARTS, "whole"}
+                seconds[kind][part].append(value)
+    unknown = {part for found in seconds.values() for part in found} - {*PARTS, "whole"}
     if unknown:
         raise SystemExit(f"the clock has parts that this table leaves out: {unknown}")
+    medians = {kind: {p: statistics.median(v) for p, v in seconds[kind].items()} for kind in KINDS}
     rows = [
-        [part, milliseconds(medians[part]), f"{100 * medians[part] / medians['whole']:.0f} %"]
-        for part in PARTS
+        [part, *(cell for kind in KINDS for cell in _cells(medians[kind], part))]
+        for part in (*PARTS, "whole")
     ]
-    print(f"One round of quickstart, medians over {len(seconds['whole'])} rounds of {RUNS} runs\n")
-    show(["part", "ms", "share of the round"], [*rows, ["round", milliseconds(medians["whole"]), "100 %"]])
+    counts = " and ".join(f"{len(seconds[kind]['whole'])} of {kind}" for kind in KINDS)
+    print(f"A round of the quickstart, medians of {RUNS} runs' rounds: {counts}\n")
+    show(["part", *(title for kind in KINDS for title in (f"{kind}, ms", "share"))], rows)
+
+
+def _cells(medians: dict[str, float], part: str) -> list[str]:
+    """A part's milliseconds and its share of the whole; nothing where a kind of round has no such part."""
+    if part not in medians:
+        return ["", ""]
+    return [milliseconds(medians[part]), f"{100 * medians[part] / medians['whole']:.0f} %"]
 
 
 def cache_table(folder: Path) -> None:
@@ -119,8 +126,7 @@ def cache_table(folder: Path) -> None:
         def cached(site: Site = site, warm: DirectionCache = warm) -> None:
             warm.leading(site, DEPTH)
 
-        with threadpool_limits(1):
-            took = interleaved({"cold": cold, "cached": cached}, REPEATS)
+        took = interleaved({"cold": cold, "cached": cached}, REPEATS)
         name = "x".join(str(n) for n in shape)
         ratio = f"{took['cold'] / took['cached']:.1f}"
         rows.append([name, milliseconds(took["cold"]), milliseconds(took["cached"]), ratio])
@@ -130,7 +136,7 @@ def cache_table(folder: Path) -> None:
 
 def main() -> None:
     """Both tables."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         parts_table(Path(folder))
         cache_table(Path(folder))
 

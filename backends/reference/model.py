@@ -19,7 +19,6 @@ from ...engine.contracts import (
     Predictions,
     Products,
     Site,
-    Step,
     Tokens,
     Training,
     TrainingRequest,
@@ -35,10 +34,10 @@ from .factorise import leading_triplets
 from .generation import continued
 from .losses import negative_log_likelihood, surrogate_loss, weighted_loss
 from .nets import make_net
-from .optimizers import RULES, State, clipped
 from .policy import ReferencePolicy
 from .products import Gram, Sums, mean_grams
 from .trainables import Trainable, bind
+from .training import Round, train
 
 
 class ReferenceModel:
@@ -203,42 +202,25 @@ class ReferenceModel:
     def train(self, request: TrainingRequest) -> Training:
         """Follow the optimiser's rule over the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
         trainables = self.bind(request)
-        values = {
-            name: value.astype(self._dtype)
-            for t in trainables.values()
-            for name, value in t.initial().items()
-        }
-        options: Any = request.optimizer
-        rule, states, trained = RULES[options.rule], dict[str, State](), 0
-        losses = np.zeros(request.steps)
+        state = Round(
+            trainables=trainables,
+            values={
+                name: value.astype(self._dtype)
+                for t in trainables.values()
+                for name, value in t.initial().items()
+            },
+            compute=lambda values, batch: self.loss_and_gradients(
+                trainables, values, request.examples, batch
+            ),
+        )
         policy = ReferencePolicy(
-            updates=lambda: {site: trainable.update(values) for site, trainable in trainables.items()},
+            updates=state.updates,
             ask=lambda trial, examples, asked: self.generate(examples, asked, trial, 1.0),
             log_p=self._log_probabilities,
             start_weight=self.weight,
         )
-        steps = zip(request.drawn(policy), request.learning_rates.tolist(), strict=True)
-        with self._limited(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for step, (batch, rate) in enumerate(steps, start=1):
-                loss, gradients = 0.0, {name: np.zeros_like(value) for name, value in values.items()}
-                if len(batch):
-                    trained += 1
-                    loss, gradients = self.loss_and_gradients(trainables, values, request.examples, batch)
-                    _require_finite(loss, gradients, step)
-                    for name, gradient in clipped(gradients, options.clip).items():
-                        state = states.get(name, {})
-                        direction, states[name] = rule(options, values[name], gradient, state, trained)
-                        values[name] = values[name] - rate * direction
-                losses[step - 1] = loss
-                request.on_step(step, loss)
-                if request.trace is not None:
-                    told = Step(number=step, loss=loss, gradients=_out(gradients), values=_out(values))
-                    request.trace(told)
-        updates = {site: trainable.update(values) for site, trainable in trainables.items()}
-        for site, update in updates.items():
-            if not update.is_finite():
-                raise NonFiniteError(f"{site}: the trained update contains NaN or Inf")
-        return Training(updates=updates, values=_out(values), losses=losses)
+        with self._limited():
+            return train(state, request, policy)
 
     def assemble(self, ensemble: w.Ensemble) -> None:
         """Rebuild every site from the base; the model changes only when all sites are finite."""
@@ -255,16 +237,3 @@ class ReferenceModel:
     def weight(self, site: str) -> NDArray[np.float64]:
         """The current weight; a copy, so that nobody can change the model by accident."""
         return self._weights[site].astype(np.float64)
-
-
-def _out(arrays: Mapping[str, Matrix]) -> dict[str, NDArray[np.float64]]:
-    """Copies in float64, for whoever is outside."""
-    return {name: array.astype(np.float64) for name, array in arrays.items()}
-
-
-def _require_finite(loss: float, gradients: Mapping[str, Matrix], step: int) -> None:
-    if not np.isfinite(loss):
-        raise NonFiniteError(f"step {step}: the loss is {loss}")
-    for name, gradient in gradients.items():
-        if not np.isfinite(gradient).all():
-            raise NonFiniteError(f'step {step}: the gradient of "{name}" contains NaN or Inf')

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,22 +29,20 @@ from ...engine.contracts import (
 )
 from ...engine.workplace import Report, silent
 from . import weights as w
-from .batching import Index, by_budget, lengths_of
+from .batching import lengths_of
 from .crew import current
 from .deltas import Layer
 from .devices import repeatable, resolve
+from .evaluation import Evaluation
 from .factorise import leading_triplets
 from .generation import continuations
-from .losses import Targets, negative_log_likelihood, require_finite
-from .nets import CausalNet, open_net
+from .nets import open_net
 from .products import Survey
 from .trainables import to_array
 from .training import loss_of, train
 
 if TYPE_CHECKING:
     from .backend import Torch
-
-T = TypeVar("T")
 
 
 class TorchModel:
@@ -84,50 +82,28 @@ class TorchModel:
             finally:
                 self.assemble(before)
 
-    def _by_group(self, examples: Examples, compute: Callable[[Examples], T]) -> list[tuple[Index, T]]:
-        """Groups of examples that are computed at once, each in one process, with what came of them."""
-        groups = list(by_budget(lengths_of(examples), self._options.eval_tokens))
-
-        def told(done: int, total: int) -> None:
-            self._report("evaluating", done, total)
-
-        return self._team.over(groups, lambda group: compute(examples.take(group)), told)
-
     # -- Answers
 
     def predict(
         self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
     ) -> Predictions:
         """Class of the largest logit (the first, on a tie), or how many tokens of the completion are; and the loss."""
-        output = np.empty(len(examples), dtype=np.int64)
-        loss, counts = np.empty(len(examples)), np.empty(len(examples), dtype=np.int64)
         with self._evaluating(trial, scale):
-            for group, found in self._by_group(examples, self._answers):
-                output[group], loss[group], counts[group] = found
-        return Predictions(
-            output=output, loss=loss, targets=counts if isinstance(self.net, CausalNet) else None
-        )
-
-    def _answers(self, part: Examples) -> tuple[Index, NDArray[np.float64], Index]:
-        """Output, loss and number of targets of examples that are computed at once."""
-        targets, logits = Targets.of(part), require_finite(self.net.logits(part))
-        nll = negative_log_likelihood(logits, targets.labels, self._place.master)
-        chosen = logits.argmax(dim=-1).cpu().numpy()
-        loss = targets.per_example(to_array(nll)) / np.maximum(targets.counts, 1)
-        right = targets.per_example((chosen == targets.labels).astype(np.float64)).astype(np.int64)
-        return right if isinstance(self.net, CausalNet) else chosen, loss, targets.counts
+            return self._evaluation().predictions(examples)
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
         """Rows of logits, in the order of the examples."""
-        rows: list[NDArray[np.float64]] = [np.empty((0, 0))] * len(examples)
         with self._evaluating():
-            for group, found in self._by_group(examples, self._logits):
-                for index, block in zip(group.tolist(), found, strict=True):
-                    rows[index] = block
-        return np.concatenate(rows)
+            return self._evaluation().logits(examples)
 
-    def _logits(self, part: Examples) -> list[NDArray[np.float64]]:
-        return np.split(to_array(self.net.logits(part)), np.cumsum(Targets.of(part).counts)[:-1])
+    def _evaluation(self) -> Evaluation:
+        return Evaluation(
+            net=self.net,
+            place=self._place,
+            budget=self._options.eval_tokens,
+            report=self._report,
+            team=self._team,
+        )
 
     def generate(
         self,

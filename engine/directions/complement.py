@@ -76,7 +76,8 @@ class Complement:
         X, norm = scaled(X)
         U, s, _ = np.linalg.svd(self.project(X), full_matrices=False)
         found = self.orthonormal(U[:, :count][:, s[:count] > EPS * max(X.shape) * norm])
-        return np.hstack([found, self.without(found).random(count - found.shape[1], rng)])
+        missing = count - found.shape[1]
+        return np.hstack([found, self.without(found).random(missing, rng)]) if missing else found
 
 
 def scaled(X: Matrix) -> tuple[Matrix, float]:

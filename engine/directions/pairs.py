@@ -49,4 +49,5 @@ def leading_pairs(L: Matrix, M: Matrix, unused: Unused, count: int) -> Pairs:
 def _filled(side: Complement, found: Matrix, factor: Matrix, count: int, rng: np.random.Generator) -> Matrix:
     """The columns found, then as many others as are missing."""
     Q = side.orthonormal(found)
-    return np.hstack([Q, side.without(Q).span(factor, count - Q.shape[1], rng)])
+    missing = count - Q.shape[1]
+    return np.hstack([Q, side.without(Q).span(factor, missing, rng)]) if missing else Q

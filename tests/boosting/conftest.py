@@ -1,40 +1,14 @@
 """The command line in this process, and runs that several tests share."""
 
-import sys
-
-import attrs
 import pytest
 from boosting_toys import toy
-
-
-@attrs.frozen
-class Answer:
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
+from command_line import command_in
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
     """The command line as users run it, in the test's own folder."""
-    from boostlora.engine.cli import main
-
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["boostlora", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    return call
+    return command_in(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")
