@@ -38,7 +38,7 @@ NOTHING: Factors = {}
 
 @attrs.define(eq=False)
 class RoundEvidence:
-    """The examples of a question as batches, and the model that is asked about them; every answer is one pass."""
+    """The examples of a question as batches, and the model that is asked about them; every answer is one pass, a probe's several."""
 
     model: BoostedModel
     sites: Sequence[Site]
@@ -49,6 +49,8 @@ class RoundEvidence:
     streams: Streams
     number: int
     report: Report
+    parts: int
+    """Batches of a whole pass, as the question has them: more than there are where few examples were to be had."""
     passes: int = 0
     """So far."""
 
@@ -91,7 +93,7 @@ class RoundEvidence:
                 on_step=lambda step, _: self.report("probing", step, steps),
             )
         )
-        self.passes += steps
+        self.passes += -(-steps // self.parts)
         return {
             site.name: (training.values[f"{site.name}:B"], training.values[f"{site.name}:A"].T)
             for site in self.sites
@@ -129,6 +131,7 @@ def evidence_of(
         streams=experiment.streams,
         number=number,
         report=report,
+        parts=question.batches,
     )
 
 

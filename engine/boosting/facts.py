@@ -1,4 +1,4 @@
-"""What is recorded of a round's training."""
+"""What is recorded of a round."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..contracts import Batch, Refusal, Site, Training, Update
+from ..contracts import Batch, Outcome, Refusal, Site, Training, Update
+from ..judging import metrics_of
 from ..rank import RankReport, overlap, rank_of
+from ..record.provenance import memory_bytes
+from ..record.rounds import RoundRecord
+from .encoding import SPLITS
 from .rollouts import Rollout
 
 
@@ -54,3 +58,18 @@ def ranks_of(
         site.name: rank_of([(u[site.name], s) for u, s in ensemble if site.name in u], site.shape)
         for site in sites
     }
+
+
+def record_of(
+    number: int, status: Any, outcomes: Mapping[str, Outcome], ranks: Mapping[str, RankReport], **facts: Any
+) -> RoundRecord:
+    """A round's line: metrics of every split, ranks of every site, memory so far, and the facts given."""
+    return RoundRecord(
+        round=number,
+        status=status,
+        **{split: metrics_of(outcomes[split]) for split in SPLITS},
+        rank={site: report.rank for site, report in ranks.items()},
+        effective_rank={site: report.effective for site, report in ranks.items()},
+        memory_bytes=memory_bytes(),
+        **facts,
+    )

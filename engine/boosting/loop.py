@@ -8,7 +8,7 @@ from functools import partial
 import attrs
 
 from ..contracts import WitnessedTask
-from ..errors import PluginError, RunError, UsageError, blame
+from ..errors import ExhaustedError, PluginError, RunError, UsageError, blame
 from ..record.directory import PROVENANCE, RESULT, SPEC, RunDirectory
 from ..record.provenance import provenance, versions
 from ..record.rounds import RoundRecord
@@ -19,7 +19,7 @@ from .experiment import Experiment, Prepared, open_experiment
 from .rounds import Played, Player
 from .starting import check_start, inherit
 from .state import End, RunInfo, RunResult
-from .stopping import best_round, reason_to_stop
+from .stopping import best_round, ran_out, reason_to_stop
 from .together import hand_over, require_alike, require_one_way
 from .tracking import following
 
@@ -84,7 +84,12 @@ def _play_on(player: Player, directory: RunDirectory, run: RunInfo, events: Even
         selection = player.select(number)
         if len(selection) == 0:
             return "converged", "nothing is left to learn: the sampler chose no example"
-        played = player.play(number, selection, directory.records[-1])
+        try:
+            played = player.play(number, selection, directory.records[-1])
+        except ExhaustedError:  # inherited rounds may take more directions each than the plan counts
+            if run.spec["basis"].exhausted != "stop":
+                raise
+            return ran_out(run.spec.boosting.fresh_before(number))
         if played.record.status == "nonfinite" and run.spec.stop.on_nonfinite == "stop":
             return "failed", f"round {number} was refused: {played.record.reason}"
         record = _commit(player, directory, played)

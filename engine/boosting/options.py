@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,9 +11,13 @@ import attrs
 from ..contracts import InformedBasis, LinearCore, Parametrisation, PolicyObjective, Question, Site
 from ..errors import UsageError
 from ..spec import Spec
+from ..spec.boosting import Boosting
+from .sizes import projection_bytes, trained_values
 
 SITES_HEARD = 256
 """Examples by which sites are chosen, where the basis has heard none."""
+ABOUT_FRAMES = ("first_step", "top_sites", "refit_every")
+"""Options that need cores inside frames."""
 LARGE = 1 << 30
 """Bytes of stacked projections that are worth a word."""
 
@@ -44,15 +49,11 @@ def check_boosting(spec: Spec, parametrisations: Sequence[Parametrisation]) -> N
     options, adapter = spec.boosting, spec.slots["adapter"].use
     if not options.given:
         return
-    wanting = {
-        "first_step": options.first_step != "none",
-        "top_sites": options.top_sites > 0,
-        "refit_every": options.refit_every > 0,
-    }
-    asked = [f"boosting.{name}" for name, on in wanting.items() if on]
+    asked = [name for name in ABOUT_FRAMES if getattr(options, name) != getattr(Boosting(), name)]
     if asked and not spec["adapter"].framed:
         raise UsageError(
-            f"{asked[0]} is about cores inside frames, and adapter {adapter} has none; use lora-xs, diagonal or tinylora, or leave it out"
+            f"{_given(spec, asked[0])} is about cores inside frames, and adapter {adapter} has none; "
+            f"{_without(*asked)}, or use an adapter with frames: lora-xs, diagonal or tinylora"
         )
     if options.first_step != "none":
         _check_first_step(spec, parametrisations)
@@ -63,16 +64,18 @@ def check_boosting(spec: Spec, parametrisations: Sequence[Parametrisation]) -> N
 def _check_first_step(spec: Spec, parametrisations: Sequence[Parametrisation]) -> None:
     if isinstance(spec["objective"], PolicyObjective):
         raise UsageError(
-            f"boosting.first_step searches along a loss of fixed examples, and objective {spec.slots['objective'].use} has answers that "
-            'change with the model; leave it at "none"'
+            f"{_given(spec, 'first_step')} searches along a loss of fixed examples, and objective {spec.slots['objective'].use} has "
+            f"answers that change with the model; {_without('first_step')}, or use an objective of fixed examples: cross-entropy"
         )
     if "sgd" not in spec["backend"].rules:
         raise UsageError(
-            f"boosting.first_step needs the rule sgd, which backend {spec.slots['backend'].use} does not know"
+            f"{_given(spec, 'first_step')} needs the optimiser rule sgd, and backend {spec.slots['backend'].use} knows only: "
+            f"{', '.join(sorted(spec['backend'].rules))}; {_without('first_step')}, or use a backend that knows it"
         )
     if any(isinstance(p, LinearCore) and p.init.any() for p in parametrisations):
         raise UsageError(
-            f"boosting.first_step starts at the model as it is, and adapter {spec.slots['adapter'].use} starts elsewhere"
+            f"{_given(spec, 'first_step')} starts at the model as it is, and adapter {spec.slots['adapter'].use} starts elsewhere; "
+            f"{_without('first_step')}, or let its numbers start at zero (lora-xs: --set adapter.init_std=0)"
         )
 
 
@@ -81,14 +84,26 @@ def _check_refit(spec: Spec) -> None:
     for option, field in (("refit_steps", "steps"), ("refit_lr", "lr")):
         if getattr(spec.boosting, option) and field not in fields:
             raise UsageError(
-                f"boosting.{option}: optimizer {spec.slots['optimizer'].use} has no option {field} to be set; leave it at 0"
+                f"{_given(spec, option)} is to change the option {field} of the optimizer, and {spec.slots['optimizer'].use} has only: "
+                f"{', '.join(sorted(fields))}; {_without(option)}, or use an optimizer that has it"
             )
 
 
+def _given(spec: Spec, option: str) -> str:
+    """An option as the spec has it."""
+    return f"boosting.{option} = {json.dumps(getattr(spec.boosting, option))}"
+
+
+def _without(*options: str) -> str:
+    """How options are switched off."""
+    settings = (f"--set boosting.{name}={getattr(Boosting(), name)}" for name in options)
+    return f"switch it off ({' '.join(settings)})"
+
+
 def boosting_notes(
-    spec: Spec, sites: Sequence[Site], parametrisations: Sequence[Parametrisation]
+    spec: Spec, sites: Sequence[Site], parametrisations: Sequence[Parametrisation], stacked: int
 ) -> Iterator[str]:
-    """What a user may not have meant."""
+    """What a user may not have meant; `stacked` are the rounds that the last refit trains again."""
     options = spec.boosting
     if options.top_sites >= len(sites):
         yield f"boosting.top_sites = {options.top_sites} leaves out none of {len(sites)} sites"
@@ -97,11 +112,9 @@ def boosting_notes(
             f"boosting.refit_every = {options.refit_every}: the first refit would be round {options.refit_every + 1}, and there are "
             f"{spec.rounds} rounds"
         )
-    rounds = options.fresh_in(spec.rounds)
-    cores = [p for p in parametrisations if isinstance(p, LinearCore)]
-    size = sum(8 * rounds * p.init.size * (rounds * p.rank) ** 2 for p in cores)
-    if options.refit_every and size > LARGE:
+    size = projection_bytes(parametrisations, stacked)
+    if size > LARGE:
         yield (
-            f"boosting.refit_every: the last refit trains {sum(rounds * p.init.size for p in cores):,} numbers, whose projections take "
-            f"{size / 1e9:.1f} GB"
+            f"boosting.refit_every: the last refit trains {stacked * sum(trained_values(sites, parametrisations).values()):,} numbers, "
+            f"whose projections take {size / 1e9:.1f} GB"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,8 +10,6 @@ import attrs
 
 from ..contracts import (
     Blueprint,
-    FreeFactors,
-    LinearCore,
     Parametrisation,
     PolicyObjective,
     Question,
@@ -25,6 +23,7 @@ from ..spec import Spec
 from ..streams import Streams
 from .encoding import SPLITS
 from .options import boosting_notes, check_boosting, question_of
+from .sizes import extra_bytes, question_bytes, stacked_rounds, trained_values, update_bytes
 from .workload import Workload, workload_of
 from .writing import decoding_of
 
@@ -52,7 +51,7 @@ class Plan:
     classes: int
     weight_bytes: int
     extra_bytes: int
-    """Frames, trained values, their gradients and the optimiser's state: what boosting adds to the model."""
+    """Frames, trained values, their gradients and the optimiser's state: what boosting adds to the model, at most."""
     update_bytes: int
     """Size on disk of one round's updates."""
     question: Question | None = None
@@ -66,8 +65,7 @@ class Plan:
     @property
     def capacity(self) -> int | None:
         """Rounds the scarcest site can serve."""
-        limits = [site.capacity for site in self.sites if site.capacity is not None]
-        return min(limits) if limits else None
+        return served_by(self.sites)
 
     def as_json(self) -> dict[str, Any]:
         """The plan for scripts."""
@@ -80,6 +78,11 @@ class Plan:
             filter=lambda a, v: a.name != "sites" and not (a.name in {"workload", "question"} and v is None),
         )
         return {**content, "capacity": self.capacity, "sites": sites}
+
+
+def served_by(sites: Iterable[SitePlan]) -> int | None:
+    """Rounds that every site can serve; None: without end."""
+    return min((site.capacity for site in sites if site.capacity is not None), default=None)
 
 
 def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Blueprint]:
@@ -95,22 +98,22 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     parametrisations = _parametrise(spec, sites)
     check_boosting(spec, parametrisations)
     question = question_of(spec)
-    values = _values(sites, parametrisations)
+    stacked = stacked_rounds(spec, served_by(site_plans))
     plan = Plan(
         sites=site_plans,
         rounds=spec.rounds,
-        parameters=sum(values.values()),
+        parameters=sum(trained_values(sites, parametrisations).values()),
         examples={name: len(getattr(splits, name)) for name in SPLITS},
         classes=len(splits.classes),
         weight_bytes=spec["backend"].itemsize * sum(w.size for w in blueprint.weights),
-        extra_bytes=8 * (4 * sum(values.values()) + _frame_values(spec, site_plans)),
-        update_bytes=8 * sum(_update_values(s, p) for s, p in zip(sites, parametrisations, strict=True)),
+        extra_bytes=extra_bytes(sites, [s.depth for s in site_plans], parametrisations, stacked),
+        update_bytes=update_bytes(sites, parametrisations),
         question=question,
-        question_bytes=0 if question is None else 2 * 8 * question.columns * sum(sum(s.shape) for s in sites),
+        question_bytes=question_bytes(question, sites),
         workload=workload_of(spec, blueprint, encoded, parametrisations, spec.rounds),
         notes=(
             *_notes(spec),
-            *boosting_notes(spec, sites, parametrisations),
+            *boosting_notes(spec, sites, parametrisations, stacked),
             *_cut(encoded),
             *_too_long(spec, blueprint, encoded),
         ),
@@ -157,33 +160,6 @@ def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> list[Parametrisation]:
     streams = Streams(spec.head.seed)
     with blame("adapter", spec.slots["adapter"].use):
         return [spec["adapter"].parametrise(site, sites, streams("adapter", 0, site.name)) for site in sites]
-
-
-def _values(sites: tuple[Site, ...], parametrisations: list[Parametrisation]) -> dict[str, int]:
-    """How many numbers are trained under each name; tied sites share one."""
-    counts = dict[str, int]()
-    for site, p in zip(sites, parametrisations, strict=True):
-        match p:
-            case LinearCore():
-                counts[p.group] = p.init.size
-            case FreeFactors():
-                counts[site.name] = p.rank * sum(site.shape)
-            case _:
-                counts[site.name] = site.shape[0] * site.shape[1]
-    return counts
-
-
-def _frame_values(spec: Spec, sites: tuple[SitePlan, ...]) -> int:
-    rank = spec["adapter"].rank if spec["adapter"].framed else 0
-    return sum(max(s.depth, rank) * (sum(s.site.shape) + 1) for s in sites)
-
-
-def _update_values(site: Site, parametrisation: Parametrisation) -> int:
-    match parametrisation:
-        case LinearCore() | FreeFactors():
-            return parametrisation.rank * (sum(site.shape) + 1 + parametrisation.rank)
-        case _:
-            return site.shape[0] * site.shape[1]
 
 
 def _check_capacity(spec: Spec, plan: Plan) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from ..contracts import (
+    Batches,
     Evidence,
     FactoredUpdate,
     Frame,
@@ -14,6 +15,7 @@ from ..contracts import (
     Outcome,
     Parametrisation,
     Selection,
+    TrainingRequest,
     Update,
 )
 from ..errors import RunError
@@ -22,7 +24,7 @@ from ..workplace import Report
 from .asking import frames_of, parametrise
 from .evidence import RoundEvidence, evidence_of, require_passes
 from .experiment import Experiment
-from .options import question_of
+from .options import optimizer_of, question_of
 from .refit import Past, Refit, refit_of
 from .top_sites import steepest
 
@@ -101,6 +103,28 @@ def parametrisations_for(
         return dict(refit_for(experiment, past).parametrisations)
     asked = parametrise(experiment, number)
     return {site: p for site, p in asked.items() if site in frames} if frames else asked
+
+
+def request_for(
+    experiment: Experiment,
+    number: int,
+    past: Sequence[Merged],
+    frames: Mapping[str, Frame],
+    *,
+    batches: Batches,
+    report: Report,
+) -> TrainingRequest:
+    """What a backend is asked to train in round `number`, on these batches and in these frames."""
+    optimizer = optimizer_of(experiment.spec, number)
+    return TrainingRequest(
+        parametrisations=parametrisations_for(experiment, number, past, frames),
+        frames=frames,
+        examples=experiment.encoded.train,
+        batches=batches,
+        learning_rates=optimizer.rates(number - 1, experiment.spec.rounds),
+        optimizer=optimizer,
+        on_step=lambda step, _: report("training", step, optimizer.steps),
+    )
 
 
 def stored_numbers(spec: Spec, number: int, updates: Mapping[str, Update], parameters: int) -> int | None:

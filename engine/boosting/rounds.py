@@ -23,22 +23,19 @@ from ..contracts import (
     Update,
 )
 from ..errors import NonFiniteError, blame
-from ..judging import metrics_of
-from ..record.provenance import memory_bytes
 from ..record.rounds import RoundRecord
 from ..workplace import Report
 from .checks import check_batches, check_choice, check_selection
 from .clock import Clock
-from .encoding import SPLITS
 from .experiment import Experiment
-from .facts import loss_ends, overlap_of, ranks_of, trained_on, without_signal
+from .facts import loss_ends, overlap_of, ranks_of, record_of, trained_on, without_signal
 from .first_step import take_first_step
 from .options import optimizer_of
 from .preparing import (
     Merged,
     NothingToRefitError,
     frames_for,
-    parametrisations_for,
+    request_for,
     stored_numbers,
 )
 from .rollouts import Rollout, rollout_of
@@ -159,18 +156,8 @@ class Player:
         self, number: int, batches: Batches, frames: Mapping[str, Frame] | None = None
     ) -> TrainingRequest:
         """What a backend is asked to train in round `number`; without `frames`, in those of the run's basis."""
-        experiment, spec = self.experiment, self.experiment.spec
         frames = self.frames(number) if frames is None else frames
-        optimizer = optimizer_of(spec, number)
-        return TrainingRequest(
-            parametrisations=parametrisations_for(experiment, number, self.rounds, frames),
-            frames=frames,
-            examples=experiment.encoded.train,
-            batches=batches,
-            learning_rates=optimizer.rates(number - 1, spec.rounds),
-            optimizer=optimizer,
-            on_step=lambda step, _: self.report("training", step, optimizer.steps),
-        )
+        return request_for(self.experiment, number, self.rounds, frames, batches=batches, report=self.report)
 
     def _train(
         self, number: int, selection: Selection, batches: Batches, clock: Clock, facts: dict[str, Any]
@@ -249,13 +236,4 @@ class Player:
     ) -> RoundRecord:
         merged = self.ensemble if ensemble is None else ensemble
         ranks = ranks_of(merged, self.experiment.sites)
-        return RoundRecord(
-            round=number,
-            status=status,
-            **{split: metrics_of(outcomes[split]) for split in SPLITS},
-            rank={site: report.rank for site, report in ranks.items()},
-            effective_rank={site: report.effective for site, report in ranks.items()},
-            seconds=dict(clock.seconds),
-            memory_bytes=memory_bytes(),
-            **facts,
-        )
+        return record_of(number, status, outcomes, ranks, seconds=dict(clock.seconds), **facts)

@@ -23,6 +23,11 @@ def best_round(records: Sequence[RoundRecord], spec: Spec) -> int:
     return best
 
 
+def ran_out(rounds: int) -> tuple[End, str]:
+    """The end of a run whose directions served so many rounds."""
+    return "exhausted", f"unused directions ran out after {rounds} rounds"
+
+
 def reason_to_stop(records: Sequence[RoundRecord], spec: Spec, plan: Plan) -> tuple[End, str] | None:
     """Why no further round is played, or None. It depends on the records alone, so a resumed run stops where it would have."""
     done = len(records) - 1
@@ -31,7 +36,7 @@ def reason_to_stop(records: Sequence[RoundRecord], spec: Spec, plan: Plan) -> tu
     boosting = spec.boosting
     fresh = boosting.fresh_before(done + 1)
     if plan.capacity is not None and fresh >= plan.capacity and not boosting.is_refit(done + 1):
-        return "exhausted", f"unused directions ran out after {plan.capacity} rounds"
+        return ran_out(plan.capacity)
     if spec.stop.patience:
         best = best_round(records, spec)
         if done - best >= spec.stop.patience:

@@ -8,17 +8,31 @@ from pathlib import Path
 import tomli_w
 
 from ..errors import UsageError
-from .common import find_runs
+from ..record.directory import SPEC
+from .common import command_line, find_runs
 
 AT_ROUND = re.compile(r"(?P<run>.+)@(?P<round>-?\d{1,9})")
+MOST_NAMED = 10
+"""Runs that are named where one of several is to be chosen: the latest."""
 
 
 def one_run(name: str, runs_folder: Path) -> Path:
     """The folder of the one run that a word stands for. Raises `UsageError` where it stands for none, or for several."""
     found = find_runs(name, runs_folder)
     if len(found) > 1:
-        raise UsageError(f'"{name}" is {len(found)} runs; name one of them: {", ".join(map(str, found))}')
+        raise UsageError(
+            f'"{name}" is {len(found)} runs; name one of them: {_latest(found, name, runs_folder)}'
+        )
     return found[0]
+
+
+def _latest(found: list[Path], name: str, runs_folder: Path) -> str:
+    """The runs that began last, latest first, and how many more there are."""
+    ordered = sorted(found, key=lambda path: (path / SPEC).stat().st_mtime, reverse=True)
+    named, more = ", ".join(map(str, ordered[:MOST_NAMED])), len(ordered) - MOST_NAMED
+    if more <= 0:
+        return named
+    return f"{named}, and {more} older; all of them: {command_line('boostlora', 'show', name, '--runs', runs_folder)}"
 
 
 def run_and_round(text: str, runs_folder: Path) -> tuple[Path, int]:
@@ -37,4 +51,4 @@ def start_settings(text: str, runs_folder: Path) -> list[str]:
 
 
 def _is_run(text: str) -> bool:
-    return (Path(text) / "spec.toml").is_file()
+    return (Path(text) / SPEC).is_file()

@@ -36,7 +36,7 @@ class Question:
     batches: int
     """In how many parts they are computed: memory, not the result, depends on it where every example is heard once."""
     passes: int
-    """Times that they are computed forward and back."""
+    """Times that they are all computed forward and back, at most; a probe's step computes one part."""
     columns: int
     """Columns k of the factors at every site, at most."""
 
@@ -44,7 +44,8 @@ class Question:
 class Evidence(Protocol):
     """The examples of a `Question` at the start of a round, the model as it is then; every answer is one pass over them.
 
-    The loss is the objective's own: where it learns from rewards, that of answers which the model has just given.
+    A probe's steps take a part each, so that with b parts it is `ceil(steps / b)` passes. The loss is the objective's own: where it
+    learns from rewards, that of answers which the model has just given.
     """
 
     def gradient_products(self, *, right: Factors = ..., left: Factors = ...) -> Mapping[str, Products]:
@@ -62,5 +63,8 @@ class Evidence(Protocol):
     def probe(
         self, rank: int, steps: int, lr: float
     ) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """`B (d_out, rank)` and `A' (d_in, rank)` of LoRA factors that were trained for some steps and belong to no model."""
+        """`B (d_out, rank)` and `A' (d_in, rank)` of LoRA factors that were trained for some steps and belong to no model.
+
+        Each step takes the next of the question's parts, after the last the first again.
+        """
         ...

@@ -50,6 +50,12 @@ class Boosting:
         """Of so many rounds, those that take new directions."""
         return self.fresh_before(rounds + 1)
 
+    def refitted_in(self, rounds: int) -> int:
+        """Rounds whose cores the last refit among so many rounds trains again; 0: there is no refit."""
+        if self.refit_every == 0 or rounds <= self.refit_every:
+            return 0
+        return self.fresh_before(rounds - rounds % (self.refit_every + 1))
+
     def rounds_of(self, fresh: int) -> int:
         """Rounds in which so many take new directions, with the refits after them."""
         return fresh + (fresh // self.refit_every if self.refit_every else 0)

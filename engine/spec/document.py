@@ -61,7 +61,7 @@ def find_spec(name: str, folder: Path | None = None) -> Path:
     if _is(path.is_file):
         return path
     shipped = shipped_specs()
-    if name.removesuffix(SUFFIX) in shipped and not _is(path.exists):
+    if name.removesuffix(SUFFIX) in shipped:  # a folder of that name is no spec
         return shipped[name.removesuffix(SUFFIX)]
     if _is(path.is_dir):
         raise UsageError(f"{name}: is a folder, not a spec file")

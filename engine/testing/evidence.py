@@ -25,8 +25,11 @@ class MatrixEvidence:
         gradients: Mapping[str, Matrix],
         inputs: Mapping[str, Matrix] | None = None,
         weights: Mapping[str, Matrix] | None = None,
+        parts: int = 1,
     ) -> None:
         self.gradients, self.inputs, self.weights = gradients, inputs or {}, weights or {}
+        self.parts = parts
+        """Batches of a whole pass; a probe's step computes one."""
         self.passes = 0
         """Times that a model would have computed its examples."""
         self.columns = 0
@@ -60,7 +63,7 @@ class MatrixEvidence:
 
     def probe(self, rank: int, steps: int, lr: float) -> Mapping[str, tuple[Matrix, Matrix]]:
         """Plain gradient steps on `<G, B A>` from `B = 0` and a Gaussian `A'`, the same at every call."""
-        self.passes += steps
+        self.passes += -(-steps // self.parts)
         self.columns = max(self.columns, rank)
         return {name: _trained(G, rank, steps, lr) for name, G in self.gradients.items()}
 
@@ -82,12 +85,13 @@ def _trained(G: Matrix, rank: int, steps: int, lr: float) -> tuple[Matrix, Matri
     return B, At
 
 
-def random_evidence(sites: Sequence[MatrixSite], rng: np.random.Generator) -> MatrixEvidence:
+def random_evidence(sites: Sequence[MatrixSite], rng: np.random.Generator, parts: int = 1) -> MatrixEvidence:
     """A random gradient and random inputs at every site, in no relation to its weight."""
     return MatrixEvidence(
         gradients={site.name: rng.standard_normal(site.shape) for site in sites},
         inputs={site.name: rng.standard_normal((2 * site.shape[1], site.shape[1])) for site in sites},
         weights={site.name: site.merged for site in sites},
+        parts=parts,
     )
 
 

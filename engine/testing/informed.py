@@ -31,9 +31,9 @@ class InformedBasisContract(BasisContract):
         site = MatrixSite(np.random.default_rng(seed).standard_normal(shape))
         if self.make().capacity(rank, min(shape)) == 0:
             return
-        evidence = random_evidence([site], np.random.default_rng(seed))
-        self._asked(site, rank, seed, evidence)
         question = self.make().question(rank)
+        evidence = random_evidence([site], np.random.default_rng(seed), question.batches)
+        self._asked(site, rank, seed, evidence)
         assert question.told in {"chosen", "failures", "all"}
         assert question.examples >= 0
         assert question.batches >= 1

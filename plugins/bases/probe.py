@@ -25,8 +25,8 @@ class Probe(Informed):
 
     @property
     def passes(self) -> int:
-        """One a step."""
-        return self.steps
+        """As many as it takes for a step on one of the `batches` at a time; the last may be a part of one."""
+        return -(-self.steps // self.batches)
 
     def pairs(
         self,

@@ -10,6 +10,7 @@ from boostlora.engine.contracts import Question, Selection
 from boostlora.engine.errors import PluginError
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import silent
+from boostlora.plugins.bases.probe import Probe
 
 QUESTION = Question(told="chosen", examples=0, batches=4, passes=2, columns=3)
 
@@ -161,12 +162,27 @@ def test_probe_counts_its_steps_and_leaves_the_model(ready):
     before = {site: experiment.model.weight(site) for site in SITES}
     evidence = asked(ready, chosen_of())
     found = evidence.probe(2, 5, 0.01)
-    assert evidence.passes == 5
+    assert evidence.passes == 2, "five steps, on four parts in turn"
     for site in SITES:
         B, At = found[site]
         assert (B.shape, At.shape) == ((before[site].shape[0], 2), (before[site].shape[1], 2))
         assert B.any()
         np.testing.assert_array_equal(experiment.model.weight(site), before[site])
+
+
+def test_probe_on_fewer_examples_than_parts_keeps_to_its_question(ready):
+    basis = Probe()
+    evidence = asked(ready, chosen_of(size=3), batches=basis.batches)
+    assert len(evidence.batches) == 3
+    evidence.probe(2, basis.steps, basis.lr)
+    require_passes(evidence, basis.question(2), "probe")
+
+
+def test_probe_that_makes_more_steps_than_it_declared_is_refused(ready):
+    evidence, declared = asked(ready, chosen_of(), batches=8), Probe(steps=8).question(2)
+    evidence.probe(2, 9, 0.01)
+    with pytest.raises(PluginError, match="made 2 passes over its examples, and declared 1"):
+        require_passes(evidence, declared, "probe")
 
 
 def test_probe_begins_elsewhere_in_every_round_and_at_every_site(ready):

@@ -21,7 +21,9 @@ from boosting_toys import (
     went_on,
 )
 
+from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import _restore
+from boostlora.engine.boosting.preparing import refit_for
 from boostlora.engine.ensemble.packing import pack
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.testing import assert_close
@@ -71,6 +73,39 @@ def test_refit_moves_earlier_cores_alone(refitted):
             assert core[place, place].any()
             core[place, place] = 0.0
         assert not core.any(), "no two rounds' directions are mixed"
+
+
+@pytest.mark.parametrize(("rounds", "last"), [(6, 6), (5, 3)])
+@pytest.mark.parametrize("tie", ["none", "all"])
+def test_memory_that_is_planned_is_that_of_the_last_refit(tie, rounds, last, tmp_path):
+    made = toy(
+        tmp_path, "boosting.refit_every=2", "sampler.use=all", f"adapter.tie={tie}", f"rounds={rounds}"
+    )
+    made.go("run")
+    experiment, player = opened(made)
+    _restore(player, RunDirectory.open(made.path("run")))
+    refit = refit_for(experiment, [r for r in player.rounds if r.number < last])
+    directions = [experiment.views[p.site.name].directions(range(p.depth)) for p in experiment.plan.sites]
+    frames = sum(f.U.nbytes + f.S.nbytes + f.V.nbytes for f in (*refit.frames.values(), *directions))
+    cores = refit.parametrisations.values()
+    numbers = {p.group: p.init.nbytes for p in cores}
+    held = frames + sum(p.projections.nbytes for p in cores) + 4 * sum(numbers.values())
+    assert experiment.plan.extra_bytes == held
+
+
+def test_memory_that_is_planned_without_refits_is_that_of_any_round(tmp_path):
+    plans = [
+        prepare(toy(tmp_path / str(n), "rounds=2", f"boosting.refit_every={n}").spec).plan for n in (0, 2)
+    ]
+    assert len({plan.extra_bytes for plan in plans}) == 1
+    values, frames = 2 * 3, 4 * (13 + 14 + 1) + 4 * (12 + 13 + 1)
+    assert plans[0].extra_bytes == 8 * (4 * values + frames)
+
+
+def test_memory_of_a_run_whose_directions_run_out_is_that_of_the_rounds_it_can_play(tmp_path):
+    settings = ("boosting.refit_every=2", "basis.exhausted=stop")
+    plans = [prepare(toy(tmp_path / str(n), *settings, f"rounds={n}").spec).plan for n in (9, 900)]
+    assert plans[0].extra_bytes == plans[1].extra_bytes
 
 
 @pytest.mark.parametrize("adapter", ["lora-xs", "diagonal", "tinylora"])

@@ -32,6 +32,8 @@ def test_schedule_of_any_length_counts_what_is_played(every, rounds):
     before = [refits[: n - 1].count(False) for n in range(1, rounds + 1)]
     assert [boosting.fresh_before(n) for n in range(1, rounds + 1)] == before
     assert boosting.fresh_in(rounds) == refits.count(False)
+    last = max((n for n, refit in enumerate(refits) if refit), default=0)
+    assert boosting.refitted_in(rounds) == refits[:last].count(False)
 
 
 def test_options_left_alone_are_not_given():

@@ -2,12 +2,16 @@
 
 import json
 import re
+from types import SimpleNamespace
 
+import attrs
 import pytest
 
 from boostlora.engine.boosting.experiment import prepare
-from boostlora.engine.boosting.options import LARGE
+from boostlora.engine.boosting.options import LARGE, check_boosting
+from boostlora.engine.errors import UsageError
 from boostlora.engine.registry import Registry
+from boostlora.engine.spec import Slot
 from boostlora.engine.spec.resolve import load_spec
 
 QUICKSTART = "4d8bf4a2608e"
@@ -68,21 +72,77 @@ def test_table_takes_the_one_and_refuses_the_other_with_what_is_allowed(pair, co
     assert not list(tmp_path.iterdir()), "something was done"
 
 
-IN_FRAMES = "is about cores inside frames, and adapter {} has none; use lora-xs, diagonal or tinylora, or leave it out"
+IN_FRAMES = (
+    "boosting.{} is about cores inside frames, and adapter {} has none; switch it off ({}), or use an adapter with frames: lora-xs, "
+    "diagonal or tinylora"
+)
 FIT = {
-    "first step": (["boosting.first_step=armijo"], ["adapter.use=lora"], "boosting.first_step " + IN_FRAMES.format("lora")),
-    "sites": (["boosting.top_sites=1"], ["adapter.use=full"], "boosting.top_sites " + IN_FRAMES.format("full")),
-    "refits": (["boosting.refit_every=3"], ["adapter.use=lora"], "boosting.refit_every " + IN_FRAMES.format("lora")),
-}  # fmt: skip
+    "first step": (
+        ["boosting.first_step=armijo"],
+        "lora",
+        IN_FRAMES.format('first_step = "armijo"', "lora", "--set boosting.first_step=none"),
+    ),
+    "sites": (
+        ["boosting.top_sites=1"],
+        "full",
+        IN_FRAMES.format("top_sites = 1", "full", "--set boosting.top_sites=0"),
+    ),
+    "refits": (
+        ["boosting.refit_every=3"],
+        "lora",
+        IN_FRAMES.format("refit_every = 3", "lora", "--set boosting.refit_every=0"),
+    ),
+    "two": (
+        ["boosting.refit_every=3", "boosting.top_sites=1"],
+        "lora",
+        IN_FRAMES.format("top_sites = 1", "lora", "--set boosting.top_sites=0 --set boosting.refit_every=0"),
+    ),
+}
 
 
-@pytest.mark.parametrize(("options", "unfit", "message"), FIT.values(), ids=FIT.keys())
-def test_options_about_frames_are_refused_where_there_is_none(options, unfit, message, command, tmp_path):
+@pytest.mark.parametrize(("options", "adapter", "message"), FIT.values(), ids=FIT.keys())
+def test_options_about_frames_are_refused_where_there_is_none(options, adapter, message, command, tmp_path):
     assert command("check", "paper/digits", *settings_of(options)).code == 0
     for verb in ("check", "run"):
-        refused = command(verb, "paper/digits", *settings_of([*options, *unfit]))
+        refused = command(verb, "paper/digits", *settings_of([*options, f"adapter.use={adapter}"]))
         assert (refused.code, refused.err) == (2, f"error: {message}\n")
     assert not list(tmp_path.iterdir()), "something was done"
+
+
+def test_quickstart_with_another_adapter_says_what_to_set_and_that_works(command):
+    words = ["check", "quickstart", "--set", "adapter.use=lora"]
+    refused = command(*words)
+    assert refused.code == 2
+    assert "boosting.refit_every = 4 is about cores inside frames, and adapter lora has none" in refused.err
+    advice = refused.err.partition("(")[2].partition(")")[0]
+    assert advice == "--set boosting.refit_every=0"
+    taken = command(*words, *advice.split())
+    assert taken.code == 0, taken.err
+
+
+@pytest.mark.parametrize("how", ["armijo", "exact"])
+def test_first_step_from_elsewhere_is_refused_with_what_to_set(how, command):
+    words = settings_of(["adapter.use=lora-xs", "adapter.init_std=0.1", f"boosting.first_step={how}"])
+    refused = command("check", "paper/digits", *words)
+    assert refused.code == 2
+    assert refused.err == (
+        f'error: boosting.first_step = "{how}" starts at the model as it is, and adapter lora-xs starts elsewhere; switch it off '
+        "(--set boosting.first_step=none), or let its numbers start at zero (lora-xs: --set adapter.init_std=0)\n"
+    )
+    for advice in ("boosting.first_step=none", "adapter.init_std=0"):
+        assert command("check", "paper/digits", *words, "--set", advice).code == 0
+
+
+def test_first_step_on_a_backend_without_its_rule_is_refused_with_those_it_knows(registry):
+    spec = load_spec("paper/digits", registry, ["boosting.first_step=exact"])
+    check_boosting(spec, [])
+    lesser = Slot(use="lesser", plugin=SimpleNamespace(rules=frozenset({"lion", "adam"})))
+    with pytest.raises(UsageError) as caught:
+        check_boosting(attrs.evolve(spec, slots={**spec.slots, "backend": lesser}), [])
+    assert str(caught.value) == (
+        'boosting.first_step = "exact" needs the optimiser rule sgd, and backend lesser knows only: adam, lion; switch it off '
+        "(--set boosting.first_step=none), or use a backend that knows it"
+    )
 
 
 def test_subsample_goes_with_any_adapter(command):
@@ -112,8 +172,8 @@ def test_first_step_on_rewards_is_refused_with_the_reason(command, tmp_path):
     refused = command("run", "sums.toml", "--set", "boosting.first_step=armijo")
     assert refused.code == 2
     assert refused.err == (
-        "error: boosting.first_step searches along a loss of fixed examples, and objective grpo has answers that change with "
-        'the model; leave it at "none"\n'
+        'error: boosting.first_step = "armijo" searches along a loss of fixed examples, and objective grpo has answers that change '
+        "with the model; switch it off (--set boosting.first_step=none), or use an objective of fixed examples: cross-entropy\n"
     )
 
 
@@ -154,7 +214,10 @@ def test_rate_of_refits_is_refused_for_an_optimizer_without_one(command, tmp_pat
     assert taken.code == 0, taken.err
     refused = command("check", "s.toml", *plug, "--set", "boosting.refit_lr=0.1")
     assert refused.code == 2
-    assert "boosting.refit_lr: optimizer steady has no option lr to be set; leave it at 0" in refused.err
+    assert refused.err.endswith(
+        "error: boosting.refit_lr = 0.1 is to change the option lr of the optimizer, and steady has only: batch_size, clip, momentum, "
+        "nesterov, steps, weight_decay; switch it off (--set boosting.refit_lr=0.0), or use an optimizer that has it\n"
+    )
 
 
 def notes(registry, *settings):
@@ -172,6 +235,11 @@ NOTED = {
         ["boosting.refit_every=16"],
         "boosting.refit_every = 16: the first refit would be round 17, and there are 16 rounds",
     ),
+    "tied numbers": (
+        ["boosting.refit_every=3"],
+        ["adapter.tie=all", "boosting.refit_every=3", "rounds=200", "basis.use=random", "adapter.rank=12"],
+        "boosting.refit_every: the last refit trains 1,200 numbers, whose projections take 62.2 GB",
+    ),
     "size": (
         ["adapter.use=lora-xs", "boosting.refit_every=3"],
         ["adapter.use=lora-xs", "boosting.refit_every=3", "rounds=200", "basis.use=random", "adapter.rank=6"],
@@ -187,9 +255,9 @@ def test_options_that_were_hardly_meant_are_noted(good, odd, note, registry):
 
 
 def test_note_of_large_refits_comes_at_the_size_that_is_said(registry):
-    """Eight bytes of `t u (t r)^2` numbers a site."""
-    for rounds in (40, 60, 80, 100):
-        fresh = rounds - rounds // 4
+    """Eight bytes of `t u (t r)^2` numbers a site, of those rounds that the last refit trains again."""
+    for rounds in (40, 58, 59, 60, 80, 100):
+        fresh = 3 * (rounds // 4)
         size = 2 * 8 * fresh * 16 * (fresh * 4) ** 2
         found = notes(
             registry, "adapter.use=lora-xs", "boosting.refit_every=3", "basis.use=random", f"rounds={rounds}"
@@ -234,6 +302,16 @@ def test_check_names_the_question_and_the_refits(command):
     plan = json.loads(command("check", "paper/digits", *settings, "--json").out)["plan"]
     assert plan["question"] == {"told": "chosen", "examples": 256, "batches": 8, "passes": 2, "columns": 12}
     assert plan["question_bytes"] == 2 * 8 * 12 * (128 + 64 + 128 + 128)
+
+
+@pytest.mark.parametrize(
+    ("steps", "batches", "told"),
+    [(8, 8, "1 pass"), (9, 8, "2 passes"), (8, 1, "8 passes"), (3, 8, "1 pass")],
+)
+def test_check_of_a_probe_counts_its_steps_as_parts_of_passes(command, steps, batches, told):
+    settings = settings_of(["basis.use=probe", f"basis.steps={steps}", f"basis.batches={batches}"])
+    answer = command("check", "paper/digits", *settings)
+    assert f"hears 256 chosen examples before every round, in {told}; " in answer.out, answer.err
 
 
 def test_check_of_a_spec_without_options_says_nothing_of_them(command):

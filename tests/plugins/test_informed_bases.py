@@ -210,6 +210,19 @@ def test_probe_finds_the_directions_that_training_would_take():
     assert np.linalg.norm(frame.V.T @ V) > 0.1 * np.sqrt(2)  # A' begins anywhere, and turns towards G's rows
 
 
+@pytest.mark.parametrize(
+    ("steps", "batches", "passes"), [(8, 8, 1), (1, 8, 1), (9, 8, 2), (24, 8, 3), (5, 1, 5)]
+)
+def test_probe_declares_the_passes_that_its_steps_take(steps, batches, passes):
+    _, site = made()
+    basis, evidence = (
+        Probe(steps=steps, batches=batches),
+        random_evidence([site], np.random.default_rng(0), batches),
+    )
+    basis.frames([site], 0, 2, evidence, lambda _: np.random.default_rng(0))
+    assert basis.question(2).passes == evidence.passes == passes
+
+
 def test_mixed_gives_its_share_to_the_gradient_and_the_rest_to_the_weight():
     rng, site = made()
     evidence = random_evidence([site], rng)

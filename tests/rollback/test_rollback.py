@@ -179,6 +179,7 @@ def test_rollback_command_refusals(run, command):
     code, _, err = command("rollback", "several", "--to", 1, "--runs", runs)
     assert code == 2
     assert '"several" is 2 runs; name one of them: ' in err
+    assert " older" not in err
     before = contents(run)
     with locked(run):
         code, _, err = command("rollback", run, "--to", 1)

@@ -1,6 +1,8 @@
 """`--from` on the command line, what `check` and `show` say, and the replay of what is a run's own."""
 
 import json
+import os
+import shlex
 import shutil
 
 import pytest
@@ -54,6 +56,24 @@ def test_run_from_a_run_goes_on_after_its_last_round(desk, tmp_path):
     out = desk("run", "--from", "toy", "-q")
     assert out[0] == 2
     assert '"toy" is 2 runs; name one of them: ' in out[2]
+
+
+def test_name_of_many_runs_is_refused_with_the_latest_and_where_all_are(desk, command, tmp_path):
+    many = tmp_path / "runs" / "many runs"
+    for number in range(13):
+        spec = write_spec(many / f"{number:02}").rename(many / f"{number:02}" / "spec.toml")
+        os.utime(spec, (1000 + number * 7 % 13, 1000 + number * 7 % 13))
+    code, _, err = command("rollback", "many runs", "--to", 1)
+    latest = sorted(range(13), key=lambda number: number * 7 % 13, reverse=True)[:10]
+    told = ", ".join(f"runs/many runs/{number:02}" for number in latest)
+    shown = "boostlora show 'many runs' --runs runs"
+    assert code == 2
+    assert (
+        err == f'error: "many runs" is 13 runs; name one of them: {told}, and 3 older; all of them: {shown}\n'
+    )
+    code, out, err = command(*shlex.split(shown)[1:])
+    assert (code, err) == (0, "")
+    assert all(f"{number:02}" in out for number in range(13))
 
 
 def test_run_from_replaces_the_start_of_the_spec(desk, family, tmp_path):

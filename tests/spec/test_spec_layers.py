@@ -74,6 +74,34 @@ def test_extends_local_file_goes_before_shipped_name(load: Load) -> None:
     assert load('extends = "quickstart.toml"\n', quickstart="rounds = 5\n" + NEEDED).rounds == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "folders"),
+    [
+        ("quickstart", ["quickstart"]),
+        ("quickstart.toml", ["quickstart.toml", "quickstart"]),
+        ("paper/digits", ["paper"]),
+        ("paper/digits", ["paper/digits", "paper/digits.toml"]),
+    ],
+)
+def test_shipped_name_is_found_beside_folders_of_that_name(
+    load: Load, registry: Registry, tmp_path: Path, name: str, folders: list[str]
+) -> None:
+    shipped = load_spec(name, registry)
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    assert load_spec(name, registry).sha256 == shipped.sha256
+    assert load(f'extends = "{name}"\n').sha256 == shipped.sha256
+
+
+def test_folder_of_another_name_is_no_spec(load: Load, registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "quickstarts").mkdir()
+    with pytest.raises(UsageError, match="quickstarts: is a folder, not a spec file"):
+        load_spec("quickstarts", registry)
+    assert told(load, 'extends = "quickstarts"\n') == [
+        "top.toml:1:11: extends: quickstarts: is a folder, not a spec file"
+    ]
+
+
 def test_extends_name_and_file_of_fault_are_those_of_the_layer(load: Load) -> None:
     faults = told(load, 'extends = "base.toml"\nsed = 1\n', base='rounds = "1"\n' + NEEDED)
     assert faults == [
