@@ -6,13 +6,9 @@ import signal
 import time
 
 import pytest
-from tiny_study import TINY, digests, start, wait_for_rounds, write
+from tiny_study import TINY, digests, start, table_of, wait_for_rounds, write
 
 WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
-
-
-def _table(printed):
-    return printed[printed.index("\narm") :]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +21,7 @@ def local(tmp_path_factory, shared_cache):
     process = start("ablate", "tiny.toml", cwd=folder)
     printed = process.communicate(timeout=120)[0]
     assert process.returncode == 0
-    return digests(folder / "runs"), _table(printed)
+    return digests(folder / "runs"), table_of(printed)
 
 
 def _holder(runs, timeout=60):
@@ -43,7 +39,7 @@ def _holder(runs, timeout=60):
 
 
 @pytest.mark.slow
-def test_study_through_ray_with_a_killed_worker_gives_the_identical_table(tmp_path, local):
+def test_study_through_ray_with_a_killed_worker_gives_the_identicaltable_of(tmp_path, local):
     pytest.importorskip("ray", reason="ray is not installed")
     write(tmp_path, WHOLE)
     process = start("ablate", "tiny.toml", "--executor", "ray", cwd=tmp_path)
@@ -52,7 +48,7 @@ def test_study_through_ray_with_a_killed_worker_gives_the_identical_table(tmp_pa
     printed, error = process.communicate(timeout=240)
     assert process.returncode == 0, error
     assert "lost its worker, and will go on" in printed
-    assert (digests(tmp_path / "runs"), _table(printed)) == local
+    assert (digests(tmp_path / "runs"), table_of(printed)) == local
 
 
 @pytest.mark.slow
@@ -66,7 +62,7 @@ def test_study_through_ray_stopped_leaves_nothing_and_goes_on(tmp_path, local):
     assert process.returncode == 130
     assert "every finished round is kept" in error
     again = start("ablate", "tiny.toml", cwd=tmp_path)
-    assert _table(again.communicate(timeout=120)[0]) == local[1]
+    assert table_of(again.communicate(timeout=120)[0]) == local[1]
 
 
 def test_study_through_a_queue_is_submitted_watched_and_collected(tmp_path, boostlora, local):
@@ -82,7 +78,7 @@ def test_study_through_a_queue_is_submitted_watched_and_collected(tmp_path, boos
     assert sum(told["counts"].values()) == 6
     collected = boostlora("collect", "tiny", "--wait")
     assert collected.returncode == 0, collected.stderr
-    assert (digests(tmp_path / "runs"), _table(collected.stdout)) == local
+    assert (digests(tmp_path / "runs"), table_of(collected.stdout)) == local
 
 
 def test_queued_cell_that_fails_is_collected_with_its_cause(tmp_path, boostlora):

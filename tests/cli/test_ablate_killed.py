@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from tiny_study import TINY, digests, processes_of, rounds_on_disk, start, wait_for_rounds, write
+from tiny_study import TINY, digests, processes_of, rounds_on_disk, start, table_of, wait_for_rounds, write
 
 WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
 SLOW = WHOLE.replace("steps = 5", "steps = 2000")
@@ -18,14 +18,10 @@ def undisturbed(tmp_path_factory, shared_cache):
     write(folder, WHOLE)
     os.environ["BOOSTLORA_CACHE"] = str(shared_cache)
     done = start("ablate", "tiny.toml", cwd=folder).communicate(timeout=120)[0]
-    return digests(folder / "runs"), _table(done)
+    return digests(folder / "runs"), table_of(done)
 
 
-def _table(printed):
-    return printed[printed.index("\narm") :]
-
-
-def test_study_killed_again_and_again_ends_with_the_identical_table(tmp_path, undisturbed):
+def test_study_killed_again_and_again_ends_with_the_identicaltable_of(tmp_path, undisturbed):
     write(tmp_path, WHOLE)
     runs = tmp_path / "runs"
     for count in (1, 9, 20, 33):
@@ -38,7 +34,7 @@ def test_study_killed_again_and_again_ends_with_the_identical_table(tmp_path, un
     process = start("ablate", "tiny.toml", cwd=tmp_path)
     printed = process.communicate(timeout=120)[0]
     assert process.returncode == 0
-    assert (digests(runs), _table(printed)) == undisturbed
+    assert (digests(runs), table_of(printed)) == undisturbed
     assert finished, "nothing had been finished before the last kill"
     assert {path: (path / "rounds.jsonl").stat().st_mtime_ns for path in finished} == stamps
 
@@ -54,7 +50,7 @@ def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number,
     assert error.endswith("every finished round is kept. Go on with: boostlora ablate tiny.toml\n")
     assert processes_of(tmp_path) == []
     again = start("ablate", "tiny.toml", cwd=tmp_path)
-    assert _table(again.communicate(timeout=120)[0]) == undisturbed[1]
+    assert table_of(again.communicate(timeout=120)[0]) == undisturbed[1]
 
 
 def test_workers_end_when_their_master_is_killed(tmp_path):
@@ -78,7 +74,7 @@ def test_killed_worker_loses_its_round_and_nothing_else(tmp_path, undisturbed):
     printed = process.communicate(timeout=120)[0]
     assert process.returncode == 0
     assert "lost its worker, and will go on: its worker was killed by signal 9" in printed
-    assert _table(printed) == undisturbed[1]
+    assert table_of(printed) == undisturbed[1]
 
 
 def test_second_process_on_the_study_is_told_who_has_it(tmp_path, boostlora):
@@ -101,7 +97,7 @@ def test_two_studies_that_share_cells_run_each_once(tmp_path):
     first = start("ablate", "tiny.toml", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 2, first)
     second = start("ablate", "twin.toml", cwd=tmp_path)
-    outputs = [_table(p.communicate(timeout=120)[0]) for p in (first, second)]
+    outputs = [table_of(p.communicate(timeout=120)[0]) for p in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0]
     assert outputs[0] == outputs[1].replace("twin", "tiny")
     assert (

@@ -1,6 +1,7 @@
 """A study whose cells take a fraction of a second."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -66,6 +67,13 @@ def processes_of(folder: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def table_of(printed: str) -> str:
+    """All that is printed of a study's outcome but for the time it took, the last column of the table of cost."""
+    outcomes, title, costs = printed[printed.index("\narm") :].partition("\n\narm ")
+    assert "time (s)" in costs.splitlines()[0]
+    return outcomes + title + "\n".join(re.sub(r"  +[\d.,]+$", "", line) for line in costs.splitlines())
 
 
 def digests(runs: Path) -> dict[str, str]:

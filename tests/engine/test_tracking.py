@@ -70,7 +70,7 @@ def run(tmp_path, small):
 def test_tracker_hears_every_round_once_and_is_closed_last(run):
     run("trackers.diary={}")
     rounds = [("round_finished", number) for number in range(3)]
-    told = [("follow", "paper/digits"), *rounds, ("run_finished", "completed"), ("close",)]
+    told = [("follow", "paper-digits"), *rounds, ("run_finished", "completed"), ("close",)]
     assert told == [heard for heard in HEARD if heard[0] != "check"]
 
 

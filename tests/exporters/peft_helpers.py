@@ -60,11 +60,11 @@ def says(case: ExportCase, module: Any) -> np.ndarray:
     return case.backend.open(source, ()).logits(case.examples)
 
 
-def tolerance(expected: np.ndarray, roundings: float = 64) -> float:
+def tolerance(expected: np.ndarray, roundings: float = 128) -> float:
     """Roundings of the largest logit: the adapter's product is added in another order than the merge's.
 
     Random weights of size 0.3 take updates of size 10 here, which cancel: the evaluation in float32 itself was measured up to 50 roundings
-    away from the same in float64, and the adapter's nearer to it. An update that is not there moves logits by 1e5 roundings.
+    away from the same in float64, and the adapter's nearer to it; so the two may be twice as far from one another (82 were seen). An update that is not there moves logits by 1e5 roundings.
     """
     return roundings * ROUNDING * float(np.max(np.abs(expected)))
 

@@ -212,7 +212,13 @@ def test_workload_activations_grow_with_the_micro_batch(folder: Path) -> None:
 
 def test_workload_seconds_are_operations_by_peak_and_bytes_by_bandwidth() -> None:
     work = Workload(
-        read=0, written=0, trained=0, operations=0.35 * 989e12, moved_bytes=0.6 * 3.35e12, activation_bytes=0
+        read=0,
+        written=0,
+        trained=0,
+        asked=0,
+        operations=0.35 * 989e12,
+        moved_bytes=0.6 * 3.35e12,
+        activation_bytes=0,
     )
     assert_close(work.seconds_of("h100"), 2.0, atol=1e-12, what="a second of each")  # rounding
     assert all(work.seconds_of(slower) > 2.0 for slower in ACCELERATORS if slower != "h100")
