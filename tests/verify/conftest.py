@@ -37,6 +37,12 @@ def small():
 
 
 @pytest.fixture
+def small_settings():
+    """What makes the quickstart small."""
+    return SMALL
+
+
+@pytest.fixture
 def spec_of(registry):
     """The small quickstart, with a backend in it: `spec_of(backend, *settings)`."""
 

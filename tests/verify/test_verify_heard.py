@@ -33,13 +33,11 @@ WITHOUT = ("adapter.directions",)
 
 
 @pytest.fixture
-def spec_of(registry):
+def spec_of(registry, small_settings):
     """The small quickstart with an informed basis, and a backend in it."""
-    from conftest import SMALL
-
     from boostlora.engine.spec.resolve import load_spec
 
-    kept = tuple(s for s in SMALL if not s.startswith(WITHOUT))
+    kept = tuple(s for s in small_settings if not s.startswith(WITHOUT))
 
     def make(backend, *settings):
         spec = load_spec("paper/digits", registry, (*kept, *settings))
