@@ -13,10 +13,10 @@ from ..errors import BoostLoraError, NonFiniteError, RunError, UsageError
 from ..registry import Registry
 from ..workplace import Workplace
 from .comparing import Comparer
-from .findings import BasisFinding, Findings, SiteFinding
+from .findings import BasisFinding, Findings, SiteFinding, UsedFinding
 from .framing import Framer, Framing, candidates, reason_of
 from .looking import PARTS, Look, Part, look_at
-from .measuring import Reading, read, used_energy
+from .measuring import Reading, read, used_energies
 from .sketching import inner
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
@@ -33,7 +33,7 @@ class Moment:
     history: Sequence[Outcome]
     """On the training split, the base first and the current model last."""
     used: Sequence[Mapping[str, Frame]] = ()
-    """Frames of its rounds so far."""
+    """Frames of its rounds so far, without refits, which use no others."""
     words: str = "the base model"
 
     @property
@@ -111,13 +111,17 @@ def _findings(
         number=look.number,
         rank=framer.rank,
         rounds=spec.rounds,
+        fresh=spec.boosting.fresh_in(spec.rounds),
         looked=framer.rounds,
         adapter=spec.slots["adapter"].use,
         framed=any("adapter" in basis.first for basis in bases),
         objective=spec.slots["objective"].use,
         rewarded=look.rewarded,
+        own_basis=spec.slots["basis"].use,
         sampler=spec.slots["sampler"].use,
         batch_size=spec["optimizer"].batch_size,
+        steps=getattr(spec["optimizer"], "steps", None),
+        refit_every=spec.boosting.refit_every,
         train=len(look.outcome),
         failures=look.failures,
         chosen=len(look.selection),
@@ -133,7 +137,7 @@ def _findings(
         / whole.total,
         sites=_sites(experiment.sites, whole),
         bases=tuple(sorted(bases, key=lambda basis: -basis.first["square"].held_out)),
-        used=used_energy(look, moment.used) / whole.total if any(moment.used) else None,
+        used=_used(look, moment.used, readings) if any(moment.used) else None,
         notes=tuple(notes),
     )
 
@@ -144,6 +148,20 @@ def _agreement(readings: Mapping[Part, Reading]) -> float:
     product = sum(inner(sketch, other.sketches[name]) for name, sketch in one.sketches.items())
     size = float(np.sqrt(one.total * other.total))
     return product / size if size else 0.0
+
+
+def _used(look: Look, used: Sequence[Mapping[str, Frame]], readings: Mapping[Part, Reading]) -> UsedFinding:
+    """What earlier rounds' directions hold, and whether the halves agree there."""
+    held = used_energies(look, used)
+    size = float(np.sqrt(held["one", "one"] * held["other", "other"]))
+    shares = {
+        part: held[part, part] / readings[part].total if readings[part].total else 0.0 for part in PARTS
+    }
+    return UsedFinding(
+        captured=shares["all"],
+        held_out=(shares["one"] + shares["other"]) / 2,
+        agreement=held["one", "other"] / size if size else 0.0,
+    )
 
 
 def _leading(reading: Reading) -> dict[int, float]:

@@ -76,7 +76,11 @@ class Moments:
     @property
     def energy(self) -> float:
         """The projection of the gradient onto the family's span: `c' gram^+ c`."""
-        return _projected(self.c, self.gram)
+        return _projected(self.c, self.c, self.gram)
+
+    def shared(self, other: Moments) -> float:
+        """Of two gradients' projections onto the same family's span, the inner product: `c_1' gram^+ c_2`."""
+        return _projected(self.c, other.c, self.gram)
 
     def plus(self, other: Moments) -> Moments:
         """Of sites that are tied: member i changes both. One of them may have fewer members, having played fewer rounds."""
@@ -89,12 +93,12 @@ class Moments:
 
 
 def moments(C: Matrix, sides: Sides, atoms: Sequence[Matrix]) -> Moments:
-    """Of rounds with a core each: round t has columns `[t r, (t + 1) r)` and the cores `atoms[t] (u, r, r)`.
+    """Of rounds with a core each: round t has the next r_t columns and the cores `atoms[t] (u, r_t, r_t)`.
 
     The members are all `U_t A_ti V_t'`, with `gram = tr(A_ti' K_ts A_sj L_st)`: rounds that overlap do not count twice.
     """
-    r = atoms[0].shape[1]
-    blocks = [slice(t * r, (t + 1) * r) for t in range(len(atoms))]
+    ends = np.cumsum([a.shape[1] for a in atoms])
+    blocks = [slice(end - a.shape[1], end) for end, a in zip(ends, atoms, strict=True)]
     c = np.concatenate([np.einsum("iab,ab->i", a, C[b, b]) for b, a in zip(blocks, atoms, strict=True)])
     if sides.orthonormal:
         flat = [a.reshape(len(a), -1) for a in atoms]
@@ -110,10 +114,18 @@ def moments(C: Matrix, sides: Sides, atoms: Sequence[Matrix]) -> Moments:
 
 def square_energy(C: Matrix, sides: Sides, rank: int) -> float:
     """What rounds of `rank` columns capture together, each with a full r x r core."""
+    return shared_energy(C, C, sides, [rank] * (len(C) // rank))
+
+
+def shared_energy(C: Matrix, D: Matrix, sides: Sides, ranks: Sequence[int]) -> float:
+    """`<P G, P H>` of two gradients, `C = U'G V` and `D = U'H V`, projected onto what rounds of r_t columns reach with full cores."""
     if sides.orthonormal:
-        return sum(float(np.sum(C[t : t + rank, t : t + rank] ** 2)) for t in range(0, len(C), rank))
-    atoms = np.eye(rank**2).reshape(-1, rank, rank)
-    return moments(C, sides, [atoms] * (len(C) // rank)).energy
+        ends = np.cumsum(ranks)
+        blocks = (slice(end - r, end) for end, r in zip(ends, ranks, strict=True))
+        return sum(float(np.sum(C[b, b] * D[b, b])) for b in blocks)
+    atoms = [np.eye(r**2).reshape(-1, r, r) for r in ranks]
+    mine = moments(C, sides, atoms)
+    return mine.energy if D is C else mine.shared(moments(D, sides, atoms))
 
 
 def diagonal_energy(C: Matrix, sides: Sides, rank: int) -> float:
@@ -125,11 +137,11 @@ def diagonal_energy(C: Matrix, sides: Sides, rank: int) -> float:
     return moments(C, sides, [atoms] * (len(C) // rank)).energy
 
 
-def _projected(c: Matrix, gram: Matrix) -> float:
-    """`c' Gram^+ c`."""
+def _projected(c: Matrix, d: Matrix, gram: Matrix) -> float:
+    """`c' Gram^+ d`."""
     values, vectors = np.linalg.eigh(gram)
     kept = values > CUT * max(float(values[-1]), np.finfo(np.float64).tiny)
-    return float(np.sum((vectors[:, kept].T @ c) ** 2 / values[kept]))
+    return float(np.sum((vectors[:, kept].T @ c) * (vectors[:, kept].T @ d) / values[kept]))
 
 
 def _block_diagonal(blocks: Sequence[Matrix]) -> Matrix:

@@ -62,6 +62,7 @@ class Comparer:
                 else 0.0
                 for name, hold in holds.items()
             },
+            project=getattr(candidate.plugin, "project", None),
         )
 
     def _share(self, candidate: Candidate, measure: Callable[[Framing, Holds], float]) -> Share:

@@ -46,6 +46,20 @@ class BasisFinding:
     """`||G V||^2`: on the input side alone."""
     sites: dict[str, float]
     """By site, the share of its own energy that the next round captures with an r x r core."""
+    project: str | None = None
+    """From which sides it keeps clear of earlier rounds, where it has an option for that."""
+
+
+@attrs.frozen(kw_only=True)
+class UsedFinding:
+    """What the directions of a run's rounds so far hold, every round with a full core: what training them again could take."""
+
+    captured: float
+    """Of the gradient of all that was heard."""
+    held_out: float
+    """Of one half's; mean of both. The directions were found before, so that both halves are alike to them."""
+    agreement: float
+    """The cosine of the two halves' gradients inside these directions: below 0, a step that helps the one harms the other."""
 
 
 @attrs.frozen(kw_only=True)
@@ -75,16 +89,24 @@ class Findings:
     rank: int
     rounds: int
     """The spec's."""
+    fresh: int
+    """Of these, those that take new directions."""
     looked: int
-    """Rounds ahead that were looked at."""
+    """Rounds ahead that were looked at, all of new directions."""
     adapter: str
     framed: bool
     """Whether the spec's adapter trains inside frames; if not, `adapter` cores are absent."""
     objective: str
     rewarded: bool
     """Whether the gradient is that of freshly sampled answers."""
+    own_basis: str
+    """The spec's, which is not among `bases` where its directions are used up."""
     sampler: str
     batch_size: int
+    steps: int | None
+    """The optimiser's, a round; None where it has no such option."""
+    refit_every: int
+    """The spec's `boosting.refit_every`."""
     train: int
     failures: int
     chosen: int
@@ -104,14 +126,29 @@ class Findings:
     """Largest energy first."""
     bases: tuple[BasisFinding, ...]
     """Largest held-out share of the next round first."""
-    used: float | None = None
-    """What the directions of the run's rounds so far hold, every round with a full core; None before the first round."""
+    used: UsedFinding | None = None
+    """Of the run's rounds so far; None before the first."""
     notes: tuple[str, ...] = ()
 
     @property
     def core(self) -> Core:
         """The core by which bases are compared: the adapter's own where it has frames."""
         return "adapter" if self.framed else "square"
+
+    @property
+    def own(self) -> BasisFinding | None:
+        """What the spec's basis captures; None where its directions are used up."""
+        return next((basis for basis in self.bases if basis.own), None)
+
+    @property
+    def played(self) -> int:
+        """Rounds of the run so far; 0 at the base."""
+        return self.number - 1
+
+    @property
+    def left(self) -> int:
+        """Rounds of the spec that are still to be played."""
+        return max(0, self.rounds - self.played)
 
     def basis(self, name: str) -> BasisFinding | None:
         """A basis by name."""

@@ -93,8 +93,8 @@ class Framer:
 
     @property
     def rounds(self) -> int:
-        """Rounds that are looked at: those that are left to play, as far as `MOST` directions go, at least one."""
-        left = self.spec.rounds - (self.look.number - 1)
+        """Rounds that are looked at: those of new directions that are left to play, as far as `MOST` directions go, at least one."""
+        left = self.spec.boosting.fresh_in(self.spec.rounds) - self.start
         return max(1, min(left, MOST // self.rank))
 
     @property

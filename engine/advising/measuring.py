@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Frame
-from .capturing import Sides, square_energy
+from .capturing import Sides, shared_energy
 from .framing import Framing, beside
-from .looking import Look, Part
+from .looking import PARTS, Look, Part
 from .sketching import Sketch, ask
 
 Matrix = NDArray[np.float64]
@@ -71,14 +71,29 @@ def read(look: Look, part: Part, framings: Sequence[Framing]) -> Reading:
     return Reading(sketches=sketches, holds=holds, total=sum(sketch.energy for sketch in sketches.values()))
 
 
-def used_energy(look: Look, used: Sequence[Mapping[str, Frame]]) -> float:
-    """What the directions of earlier rounds hold of the whole gradient, every round with a full core of its own."""
+def used_energies(look: Look, used: Sequence[Mapping[str, Frame]]) -> dict[tuple[Part, Part], float]:
+    """By pairs of parts, `<P G_a, P G_b>` of their gradients projected onto what earlier rounds reach, each with a full core of its own."""
     names = dict.fromkeys(name for frames in used for name in frames)
-    joined = {name: beside([frames[name] for frames in used if name in frames]) for name in names}
-    rank = {name: next(frames[name].rank for frames in used if name in frames) for name in names}
-    products, energy = ask(look.evidence("all"), {}, {name: f.U for name, f in joined.items()}), 0.0
-    for name, frame in joined.items():
+    frames = {name: [found[name] for found in used if name in found] for name in names}
+    joined = {name: beside(own) for name, own in frames.items()}
+    held = {part: _cores(look, part, joined) for part in PARTS}
+
+    def shared(one: Part, other: Part) -> float:
+        return sum(
+            shared_energy(held[one][n], held[other][n], Sides.of(f.U, f.V), [own.rank for own in frames[n]])
+            for n, f in joined.items()
+        )
+
+    pairs: list[tuple[Part, Part]] = [*((part, part) for part in PARTS), ("one", "other")]
+    return {pair: shared(*pair) for pair in pairs}
+
+
+def _cores(look: Look, part: Part, frames: Mapping[str, Frame]) -> dict[str, Matrix]:
+    """`U'G V` by site."""
+    products = ask(look.evidence(part), {}, {name: frame.U for name, frame in frames.items()})
+    found = dict[str, Matrix]()
+    for name, frame in frames.items():
         GU = products[name].left
         assert GU is not None, f"{name}: no products"
-        energy += square_energy(GU.T @ frame.V, Sides.of(frame.U, frame.V), rank[name])
-    return energy
+        found[name] = GU.T @ frame.V
+    return found

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from ..boosting.experiment import open_experiment, prepare
 from ..contracts import FactoredUpdate, Frame
@@ -10,8 +14,28 @@ from ..ensemble.opening import RunOrigin
 from ..errors import UsageError
 from ..registry import Registry
 from ..spec import Spec
+from ..spec.document import Document, find_spec, load
+from ..spec.resolve import legal_name, resolve
+from ..study.loading import is_study
 from ..workplace import Workplace
 from .advising import Moment
+
+
+def read_spec(name: str, registry: Registry, settings: Sequence[str]) -> tuple[Spec, frozenset[str] | None]:
+    """A spec; of a study, all but its `[ablate]`, and the keys that its budgets solve for. Raises `SpecError` with every fault."""
+    path = find_spec(name)
+    document = load(path, settings)
+    tree = {key: value for key, value in document.tree.items() if key != "ablate"}
+    spec = resolve(attrs.evolve(document, tree=tree), registry, default_name=legal_name(path.stem))
+    return spec, _solved(document) if is_study(document) else None
+
+
+def _solved(document: Document) -> frozenset[str]:
+    """What `[[ablate.budget]]` tables name; one that is no such table is a fault of the study's, not of its spec."""
+    ablate: Any = document.tree["ablate"]
+    budgets: Any = ablate.get("budget", []) if isinstance(ablate, dict) else []
+    tables = [budget for budget in budgets if isinstance(budget, dict)] if isinstance(budgets, list) else []
+    return frozenset(str(budget["by"]) for budget in tables if "by" in budget)
 
 
 def open_spec(spec: Spec, workplace: Workplace) -> Moment:
@@ -42,7 +66,9 @@ def open_run(path: Path, number: int, registry: Registry, workplace: Workplace) 
     experiment = origin.experiment
     experiment.model.assemble(ensemble)
     used = list[dict[str, Frame]]()
-    for updates, _ in ensemble:
+    for record, (updates, _) in zip(merged, ensemble, strict=True):
+        if record.refit:
+            continue
         frames = {
             name: update.frame
             for name, update in updates.items()

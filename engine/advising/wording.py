@@ -4,8 +4,10 @@ from __future__ import annotations
 
 
 def percent(share: float) -> str:
-    """A share: `12.0 %`, `0.16 %`, `0 %`."""
+    """A share: `12.0 %`, `0.16 %`, `< 0.01 %`, `0 %`."""
     value = 100 * share
+    if 0 < value < 0.005:
+        return "< 0.01 %"
     return f"{value:.{1 if abs(value) >= 1 else 2}f} %" if value else "0 %"
 
 

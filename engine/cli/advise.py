@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import UsageError
+from ..record.directory import SPEC
 from .common import (
+    command_line,
     json_option,
     load_registry,
     plugin_option,
@@ -21,8 +25,11 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..advising.advising import Moment
+    from ..advising.findings import Findings
+    from ..advising.holding import Held
     from ..registry import Registry
-    from ..workplace import Workplace
+    from ..workplace import Report, Workplace
+    from .advised_next import Next
 
 at_least_one = click.IntRange(min=1)
 
@@ -64,11 +71,11 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Look at SPEC's data once, through its base model, and say which basis, core, rank, sites and sampler to try.
+    """Look at SPEC's data once, through its base model, and say which basis, core, rank, sites, rounds, refits and sampler to try.
 
     It measures how much of the gradient's energy the directions of each basis hold, with examples that the directions have not heard;
-    nothing is trained, but for probes of bases that want one. What a first step could do is no promise of what a run comes to:
-    hold the advice against a study of yours with --against.
+    nothing is trained, but for probes of bases that want one. What a first step could do is no promise of what a run comes to, so what
+    this project's studies found has its say too: hold the advice to a study of yours with --against.
 
     \b
     boostlora advise quickstart
@@ -76,33 +83,37 @@ def command(
     boostlora advise --run quickstart@5
     boostlora advise --against bases
     """  # noqa: D301 - click reads the backspace
-    from .advised import print_advice, print_held
+    from .advised import print_advice
+    from .advised_study import print_held
     from .ensembles import progress
     from .execution import plain_warnings
 
     _refuse_mixtures(spec, run, against, settings, rank)
-    registry = load_registry(plugin_files)
-    with plain_warnings():
+    registry, shown = load_registry(plugin_files), not (as_json or quiet)
+    content: Findings | Held
+    with plain_warnings(), progress(shown=shown) as report:
+        workplace: Workplace = _workplace(report)
         if against is not None:
-            content, show = (
-                _held(against, runs_folder, registry, examples, shown=not (as_json or quiet)),
-                print_held,
-            )
+            content = held = _held(against, runs_folder, registry, workplace, examples)
+            show = partial(print_held, held)
         else:
-            with progress(shown=not (as_json or quiet)) as report:
-                content = _found(
-                    spec, run, settings, runs_folder, registry, report, rank=rank, examples=examples
-                )
-            show = print_advice
+            moment, then = _moment(spec, run, settings, plugin_files, runs_folder, registry, workplace)
+            content = found = _found(moment, then, registry, workplace, rank=rank, examples=examples)
+            show = partial(print_advice, found, then)
     if as_json:
         click.echo(json.dumps(_json(content), indent=2, allow_nan=False))
-    elif not quiet:
-        show(content)
+    elif shown:
+        show()
 
 
 def _refuse_mixtures(
     spec: str | None, run: str | None, against: str | None, settings: Sequence[str], rank: int | None
 ) -> None:
+    if spec is not None and against is not None:
+        command = command_line("boostlora", "advise", "--against", against)
+        raise UsageError(
+            f"--against looks at the study's own arms, through their specs; leave out {spec}: {command}"
+        )
     if sum(word is not None for word in (spec, run, against)) != 1:
         raise UsageError(
             "name one thing to look at: a SPEC (boostlora advise quickstart), a run (--run RUN@N), or a finished study (--against STUDY)"
@@ -112,59 +123,80 @@ def _refuse_mixtures(
         raise UsageError(f"{', '.join(given)}: runs are looked at with the specs that they were made of")
 
 
-def _found(
+def _workplace(report: Report) -> Workplace:
+    from ..workplace import Workplace
+
+    return Workplace(report=report)
+
+
+def _moment(
     spec: str | None,
     run: str | None,
     settings: Sequence[str],
+    plugin_files: Sequence[Path],
     runs_folder: Path,
     registry: Registry,
-    report: Any,
+    workplace: Workplace,
+) -> tuple[Moment, Next]:
+    """The model that is looked at, and the command with which one goes on from there."""
+    from ..advising.opening import open_run, open_spec, read_spec
+    from .advised_next import Next
+    from .places import run_and_round
+
+    files = [word for file in plugin_files for word in ("--plugin", str(file))]
+    if click.get_current_context().get_parameter_source("runs_folder") == ParameterSource.COMMANDLINE:
+        files += ["--runs", str(runs_folder)]
+    if run is not None:
+        path, number = run_and_round(run, runs_folder)
+        moment = open_run(path, number, registry, workplace)
+        start = ["--from", f"{path}@{moment.number - 1}"]
+        return moment, Next(command=("boostlora", "run", str(path / SPEC), *start, *files))
+    loaded, solved = read_spec(str(spec), registry, settings)
+    moment = open_spec(loaded, workplace)
+    if solved is not None:
+        command = ("boostlora", "advise", "--against", loaded.head.name, *files)
+        return moment, Next(command=command, solved=solved)
+    return moment, Next(command=("boostlora", "run", str(spec), *files), settings=tuple(settings))
+
+
+def _found(
+    moment: Moment,
+    then: Next,
+    registry: Registry,
+    workplace: Workplace,
     *,
     rank: int | None,
     examples: int | None,
-) -> Any:
+) -> Findings:
+    import attrs
+
     from ..advising.advising import advise
-    from ..advising.opening import open_run, open_spec
-    from ..spec.resolve import load_spec
-    from ..workplace import Workplace
-    from .places import run_and_round
 
-    workplace = Workplace(report=report)
-    moment: Moment
-    if run is not None:
-        moment = open_run(*run_and_round(run, runs_folder), registry, workplace)
-    else:
-        moment = open_spec(load_spec(str(spec), registry, settings), workplace)
-    return advise(moment, registry, workplace, rank=rank, examples=examples)
+    found = advise(moment, registry, workplace, rank=rank, examples=examples)
+    if then.solved is None:
+        return found
+    note = f"{found.name} is a study: this looks at the spec that its arms start from, with nothing that they change"
+    return attrs.evolve(found, notes=(note, *found.notes))
 
 
-def _held(study: str, runs_folder: Path, registry: Registry, examples: int | None, *, shown: bool) -> Any:
+def _held(
+    study: str, runs_folder: Path, registry: Registry, workplace: Workplace, examples: int | None
+) -> Held:
     from ..advising.advising import advise
     from ..advising.holding import hold_against
     from ..advising.opening import open_run
     from ..analysis.analysing import analyse
     from ..study.keeping import find_study
-    from ..workplace import Workplace
-    from .ensembles import progress
+
+    def look(folder: Path, only_own: bool) -> Findings:
+        moment = open_run(folder, 0, registry, workplace)
+        return advise(moment, registry, workplace, examples=examples, only_own=only_own)
 
     runs, record = find_study(study, runs_folder)
-    analysis = analyse(runs, record, curves=False)
-    with progress(shown=shown) as report:
-        workplace: Workplace = Workplace(report=report)
-        return hold_against(
-            analysis,
-            runs,
-            lambda folder: advise(
-                open_run(folder, 0, registry, workplace),
-                registry,
-                workplace,
-                examples=examples,
-                only_own=True,
-            ),
-        )
+    return hold_against(analyse(runs, record, curves=False), runs, look)
 
 
-def _json(content: Any) -> dict[str, Any]:
+def _json(content: Findings | Held) -> dict[str, Any]:
     from ..advising.findings import Findings
     from ..advising.rules import cautions, recommend
 

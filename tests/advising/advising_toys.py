@@ -3,17 +3,38 @@
 import attrs
 import numpy as np
 
-from boostlora.engine.advising.findings import BasisFinding, Findings, Share, SiteFinding
+from boostlora.engine.advising.findings import BasisFinding, Findings, Share, SiteFinding, UsedFinding
 
 
 def same(value):
     return Share(captured=value, itself=value, held_out=value)
 
 
-def basis(name, held, *, itself=None, informed=False, own=False, diagonal=None, together=None, equal=None):
+def used(held, agreement=0.6):
+    """What earlier rounds' directions hold."""
+    return UsedFinding(captured=held, held_out=held, agreement=agreement)
+
+
+def basis(
+    name,
+    held,
+    *,
+    itself=None,
+    informed=False,
+    own=False,
+    diagonal=None,
+    adapter=None,
+    together=None,
+    equal=None,
+    project=None,
+):
     """A basis that holds `held` of what it has not heard."""
     square = Share(captured=itself or held, itself=itself or held, held_out=held)
-    first = {"square": square, "diagonal": same(held if diagonal is None else diagonal)}
+    first = {
+        "square": square,
+        "diagonal": same(held if diagonal is None else diagonal),
+        "adapter": same(held if adapter is None else adapter),
+    }
     beyond = same(held if together is None else together)
     return BasisFinding(
         name=name,
@@ -27,10 +48,11 @@ def basis(name, held, *, itself=None, informed=False, own=False, diagonal=None, 
         left=held,
         right=held,
         sites={"a": held, "b": held},
+        project=project,
     )
 
 
-def findings(*bases, shares=(0.6, 0.4), **changes):
+def findings(*bases, shares=(0.6, 0.4), wide=7, **changes):
     """A look at a classifier with two sites."""
     made = Findings(
         name="toy",
@@ -39,13 +61,17 @@ def findings(*bases, shares=(0.6, 0.4), **changes):
         number=1,
         rank=4,
         rounds=16,
+        fresh=16,
         looked=16,
         adapter="lora-xs",
         framed=True,
         objective="cross-entropy",
         rewarded=False,
+        own_basis=next((basis.name for basis in bases if basis.own), "rotate"),
         sampler="hardest",
         batch_size=32,
+        steps=40,
+        refit_every=0,
         train=1000,
         failures=400,
         chosen=1000,
@@ -56,7 +82,7 @@ def findings(*bases, shares=(0.6, 0.4), **changes):
         leading={1: 0.2, 2: 0.3, 4: 0.5, 8: 0.8, 16: 0.9},
         expected_random=0.001,
         sites=tuple(
-            SiteFinding(name=name, shape=(9, 7), energy=2 * share, error=0.0, share=share)
+            SiteFinding(name=name, shape=(wide + 2, wide), energy=2 * share, error=0.0, share=share)
             for name, share in zip("abcdefgh", shares, strict=False)
         ),
         bases=tuple(bases),

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 TINY = [
     "--set",
@@ -27,6 +28,7 @@ def test_advice_on_the_quickstart_is_a_table_and_lines_for_the_spec(boostlora, t
         "rank",
         "sites",
         "rounds",
+        "refits",
         "sampler",
     } <= named
     assert any(line.startswith("rotate *") for line in lines)
@@ -35,16 +37,49 @@ def test_advice_on_the_quickstart_is_a_table_and_lines_for_the_spec(boostlora, t
     assert list(tmp_path.iterdir()) == []  # nothing is written
 
 
-def test_lines_for_the_spec_are_a_spec(boostlora, tmp_path):
-    lines = boostlora("advise", "paper/digits", *TINY).stdout.splitlines()
-    start = lines.index("in the spec:") + 1
-    end = next(i for i, line in enumerate(lines) if line.startswith("or: "))
-    text = "\n".join(line.removeprefix("  ") for line in lines[start:end])
+def test_lines_for_the_spec_are_a_spec_and_the_command_runs_it(boostlora, tmp_path):
+    done = boostlora("advise", "paper/digits", *TINY, "--set", "basis.use=fixed")
+    text = "\n".join(indented(done.stdout, "in the spec:"))
     first, _, tables = text.partition("[")
     (tmp_path / "mine.toml").write_text(f'extends = "paper/digits"\n{first}\n[{tables}')
     assert boostlora("check", "mine.toml").returncode == 0
-    settings = lines[end].removeprefix("or: ").split()
-    assert boostlora("check", "paper/digits", *settings).returncode == 0
+    words = typed(done.stdout)
+    assert words[:3] == ["boostlora", "run", "paper/digits"]
+    assert "basis.use=gradient" in words
+    assert "basis.use=fixed" not in words
+    checked = boostlora("check", *words[2:], "--resolved")
+    assert 'use = "gradient"' in checked.stdout
+    assert "hidden = [\n    24," in checked.stdout  # what the user set and nothing speaks against stays
+
+
+def indented(text, title):
+    """Lines under a title."""
+    lines = text.splitlines()
+    found = lines[lines.index(title) + 1 :]
+    end = next((i for i, line in enumerate(found) if line and not line.startswith("  ")), len(found))
+    return [line.removeprefix("  ") for line in found[:end]]
+
+
+def typed(text):
+    """The words of the command that is printed, as a shell reads its lines."""
+    return shlex.split("\n".join(indented(text, "or:")).replace("\\\n", ""))
+
+
+def test_study_is_advised_an_arm_that_it_can_take(boostlora, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'extends = "paper/digits"\nname = "mine"\n[ablate]\nbaseline = "plain"\nseeds = 1\n'
+        '[[ablate.budget]]\nhold = "steps"\nby = "optimizer.steps"\nat = 120\ntolerance = 0.2\n'
+        '[[ablate.case]]\nname = "plain"\n'
+    )
+    done = boostlora("advise", "mine.toml", *TINY)
+    assert "hold the advice to it: boostlora advise --against mine" in done.stdout
+    arm = "\n".join(indented(done.stdout, "in the study, as an arm:"))
+    assert 'set."basis.use" = "gradient"' in arm
+    with (tmp_path / "mine.toml").open("a") as file:
+        file.write(f"{arm}\n")
+    checked = boostlora("check", "mine.toml", *TINY)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "advised" in checked.stdout
 
 
 def test_advice_as_json_has_findings_and_advice(boostlora):
@@ -58,6 +93,7 @@ def test_advice_as_json_has_findings_and_advice(boostlora):
         "rank",
         "sites",
         "rounds",
+        "refits",
         "sampler",
     ]
     assert abs(sum(site["share"] for site in content["sites"]) - 1.0) < 1e-9  # shares of one sum
@@ -81,8 +117,20 @@ def test_run_is_looked_at_after_any_of_its_rounds(boostlora):
     content = json.loads(done.stdout)
     assert (content["number"], content["looked"]) == (3, 1)
     assert content["moment"] == "paper-digits after round 2"
-    assert 0.0 < content["used"] < 1.0
+    assert 0.0 < content["used"]["captured"] < 1.0
     base = json.loads(boostlora("advise", "--run", "paper-digits@0", "--json").stdout)
     spec = json.loads(boostlora("advise", "paper/digits", *TINY, "--json").stdout)
     assert base["bases"] == spec["bases"]
     assert boostlora("advise", "--run", "paper-digits@9").returncode == 2
+
+
+def test_run_that_wants_a_refit_is_told_how_to_go_on(boostlora):
+    settings = (*TINY, "--set", "rounds=6", "--set", "optimizer.steps=5")
+    boostlora("run", "paper/digits", *settings, "--quiet")
+    done = boostlora("advise", "--run", "paper-digits@4")
+    assert "train all earlier cores again in round 5" in done.stdout
+    words = typed(done.stdout)
+    gone_on = boostlora(*words[1:])
+    assert (gone_on.returncode, gone_on.stderr) == (0, "")
+    rows = [line for line in gone_on.stdout.splitlines() if line.rstrip().endswith("refit")]
+    assert [row.split()[0] for row in rows] == ["5"]

@@ -9,6 +9,7 @@ from boostlora.engine.advising.capturing import (
     core_atoms,
     diagonal_energy,
     moments,
+    shared_energy,
     span_energy,
     square_energy,
 )
@@ -56,6 +57,22 @@ def test_rounds_with_full_cores_capture_the_projection_onto_their_span(rng, colu
     members = [np.outer(u, v) for X, Y in rounds_of(U, V) for u in X.T for v in Y.T]
     found = square_energy(U.T @ G @ V, Sides.of(U, V), R)
     assert_close(found, projected(G, members), atol=EXACT, what="energy of three rounds")
+
+
+def test_two_gradients_share_the_inner_product_of_their_projections(rng, columns):
+    U, V = columns
+    G, H = rng.standard_normal((2, 9, 7))
+    sizes, ends = [2, 1, 3], [2, 3, 6]  # rounds need not have the same rank
+    members = [
+        np.outer(u, v)
+        for size, end in zip(sizes, ends, strict=True)
+        for u in U[:, end - size : end].T
+        for v in V[:, end - size : end].T
+    ]
+    found = shared_energy(U.T @ G @ V, U.T @ H @ V, Sides.of(U, V), sizes)
+    # The inner product by polarisation of `||P G||^2`.
+    expected = (projected(G + H, members) - projected(G - H, members)) / 4
+    assert_close(found, expected, atol=EXACT, what="inner product of two projections")
 
 
 def test_rounds_with_diagonal_cores_capture_the_projection_onto_their_span(rng, columns):

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from boostlora.engine.advising.holding import ArmHeld, judge
+from boostlora.engine.advising.ranking import ArmHeld, judge
 
 STUDY = """
 extends = "paper/digits"
@@ -20,9 +22,29 @@ steps = 5
 lr = 0.1
 
 [ablate]
-grid."basis.use" = ["gradient", "random"]
-baseline."basis.use" = "random"
-seeds = 1
+baseline = "random"
+seeds = 2
+
+[[ablate.case]]
+name = "gradient"
+set.basis.use = "gradient"
+
+[[ablate.case]]
+name = "random"
+set.basis.use = "random"
+
+[[ablate.case]]
+name = "gradient, one"
+set.basis.use = "gradient"
+set.rounds = 1
+
+[[ablate.case]]
+name = "full"
+set.adapter.use = "full"
+
+[[ablate.case]]
+name = "base"
+set.rounds = 0
 """
 
 
@@ -34,6 +56,8 @@ def arm(name, first, metric, together=None):
         adapter="lora-xs",
         rank=4,
         rounds=4,
+        sampler="all",
+        refits=False,
         first=first,
         together=first if together is None else together,
         metric=metric,
@@ -41,33 +65,55 @@ def arm(name, first, metric, together=None):
 
 
 def test_pick_that_is_the_best_is_a_hit_with_its_rank_correlation():
-    found = judge([arm("a", 0.1, 0.5), arm("b", 0.9, 0.8), arm("c", 0.5, 0.6)], "first", "", lower=False)
+    found = judge([arm("a", 0.1, 0.5), arm("b", 0.9, 0.8), arm("c", 0.5, 0.6)], "first", lower=False)
     assert (found.picked, found.best, found.hit, found.lost) == ("b", "b", True, 0.0)
     assert found.spearman == pytest.approx(1.0)
 
 
 def test_pick_that_is_worse_is_a_miss_that_says_by_how_much():
-    found = judge([arm("a", 0.1, 0.75), arm("b", 0.9, 0.5)], "together", "", lower=False)
+    found = judge([arm("a", 0.1, 0.75), arm("b", 0.9, 0.5)], "together", lower=False)
     assert (found.picked, found.best, found.hit, found.lost, found.spearman) == ("b", "a", False, 0.25, None)
 
 
 def test_metric_that_is_to_be_small_turns_the_order():
     arms = [arm("a", 0.1, 2.0), arm("b", 0.9, 1.0), arm("c", 0.5, 1.5)]
-    found = judge(arms, "first", "", lower=True)
+    found = judge(arms, "first", lower=True)
     assert (found.hit, found.spearman) == (True, pytest.approx(1.0))
 
 
-def test_arms_without_frames_are_not_ranked():
-    assert judge([arm("a", 0.1, 0.5), arm("full", None, 0.9)], "first", "", lower=False) is None
-
-
-def test_finished_study_is_held_against_by_the_command_line(boostlora, tmp_path):
+@pytest.fixture
+def study(boostlora, tmp_path):
     (tmp_path / "held.toml").write_text(STUDY)
     assert boostlora("ablate", "held.toml", "--quiet").returncode == 0
-    done = boostlora("advise", "--against", "held")
+    return "held"
+
+
+def test_finished_study_is_held_against_by_the_command_line(boostlora, study):
+    done = boostlora("advise", "--against", study)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "by the next round alone, gradient ranks first" in done.stdout
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 120
+    assert any("advised, looking through the spec of random: gradient, lora-xs" in line for line in lines)
+    assert any(line.startswith("  basis    gradient: hit, against random +") for line in lines)
+    assert any(line.startswith("  rounds   boosting: ") and "against one shot" in line for line in lines)
+    assert any("not asked" in line for line in lines if line.startswith("  core"))
     assert "of 2 hit" in done.stdout
+    assert "not judged: full, base" in done.stdout
+
+    content = json.loads(boostlora("advise", "--against", study, "--json").stdout)
+    basis = next(judged for judged in content["judged"] if judged["question"] == "basis")
+    (pair,) = basis["pairs"]
+    ended = {arm["arm"]: arm["metric"] for arm in content["arms"]}
+    assert (basis["outcome"], pair["arm"], pair["other"]) == ("hit", "gradient", "random")
+    difference = sum(pair["differences"]) / 2
+    assert difference == pytest.approx(ended["gradient"] - ended["random"])
+    assert {verdict["arms"] for verdict in content["verdicts"]} == {3}
+
+
+def test_spec_beside_a_study_is_refused_with_what_to_type(boostlora):
+    done = boostlora("advise", "quickstart", "--against", "held")
+    assert done.returncode == 2
+    assert "boostlora advise --against held" in done.stderr
 
 
 def test_study_that_is_not_there_or_not_begun_is_refused(boostlora):

@@ -6,9 +6,11 @@ import pytest
 from boostlora.engine.advising.advising import Moment, advise
 from boostlora.engine.advising.framing import Framer, candidates
 from boostlora.engine.advising.looking import look_at
-from boostlora.engine.advising.opening import open_spec
+from boostlora.engine.advising.opening import open_run, open_spec, read_spec
 from boostlora.engine.boosting.experiment import open_experiment, prepare
+from boostlora.engine.boosting.loop import boost
 from boostlora.engine.errors import UsageError
+from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
@@ -31,7 +33,7 @@ def moment(registry):
 
 def dense(moment, part="all"):
     """Every site's gradient of what was heard, by the backend's own dense route."""
-    look = look_at(moment.experiment, 1, list(moment.history), None, silent)
+    look = look_at(moment.experiment, moment.number, list(moment.history), None, silent)
     batches = look.evidence(part).batches
     sizes = [len(batch) for batch in batches]
     examples = moment.experiment.encoded.train
@@ -127,3 +129,45 @@ def test_look_leaves_the_model_as_it_is(moment, registry):
     for name, weight in before.items():
         np.testing.assert_array_equal(moment.experiment.model.weight(name), weight)
         np.testing.assert_array_equal(fresh.model.weight(name), weight)
+
+
+@pytest.fixture(scope="module")
+def run(registry, tmp_path_factory):
+    """Two rounds of the weight's own directions, then a refit."""
+    settings = (*SMALL, "rounds=6", "boosting.refit_every=2", "optimizer.steps=5")
+    spec = load_spec("paper/digits", registry, settings)
+    path = tmp_path_factory.mktemp("runs") / "run"
+    boost(prepare(spec), RunDirectory.create(path, spec), registry, Workplace())
+    return path
+
+
+def test_directions_of_earlier_rounds_hold_what_dense_gradients_say(run, registry):
+    base = open_run(run, 0, registry, Workplace()).experiment.model
+    moment = open_run(run, 3, registry, Workplace())
+    found = advise(moment, registry, Workplace())
+    assert (found.played, found.left, found.fresh, found.looked) == (3, 3, 4, 2)
+    bases = {site.name: np.linalg.svd(base.weight(site.name)) for site in moment.experiment.sites}
+
+    def projections(part):
+        """Of two rounds of two directions; the refit has no others."""
+        return np.concatenate(
+            [
+                (U[:, t : t + 2].T @ G @ Vt[t : t + 2].T).ravel()
+                for name, G in dense(moment, part).items()
+                for U, _, Vt in [bases[name]]
+                for t in (0, 2)
+            ]
+        )
+
+    total = sum(np.sum(G**2) for G in dense(moment).values())
+    assert_close(found.used.captured, np.sum(projections("all") ** 2) / total, atol=EXACT, what="used")
+    one, other = projections("one"), projections("other")
+    cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+    assert_close(found.used.agreement, cosine, atol=EXACT, what="agreement of the halves")
+
+
+def test_study_is_looked_at_through_what_its_arms_start_from(registry):
+    spec, solved = read_spec("boosting/digits-60", registry, SMALL)
+    assert (spec.head.name, spec.rounds) == ("boosting-digits-60", 3)
+    assert solved == {"optimizer.steps", "adapter.rank"}
+    assert read_spec("quickstart", registry, ())[1] is None

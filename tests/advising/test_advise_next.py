@@ -1,0 +1,36 @@
+"""What is printed to be typed."""
+
+from advising_toys import basis, findings
+
+from boostlora.engine.advising.rules import recommend
+from boostlora.engine.cli.advised_next import Next, lines_for_spec
+
+RUN = ("boostlora", "run", "a spec")
+
+
+def lines(found, **changes):
+    return lines_for_spec(found, recommend(found), Next(command=RUN, **changes))
+
+
+ONE_SHOT = findings(basis("rotate", 0.1, together=0.2, equal=0.4, own=True), wide=64, refit_every=4)
+
+
+def test_arm_of_a_study_leaves_to_budgets_what_they_solve_for():
+    found = lines(ONE_SHOT, solved=frozenset({"adapter.rank", "optimizer.steps", "optimizer.lr"}))
+    assert found[:3] == ["in the study, as an arm:", "  [[ablate.case]]", '  name = "advised"']
+    assert "  set.rounds = 1" in found
+    assert '  set."boosting.refit_every" = 0' in found
+    assert not [line for line in found if line.startswith("  set") and "adapter.rank" in line]
+    assert "left to [[ablate.budget]], which solves for it: adapter.rank = 16, optimizer.steps = 640" in found
+
+
+def test_command_is_quoted_and_keeps_what_the_user_set():
+    found = lines(ONE_SHOT, settings=("rounds=16", "model.hidden=[24, 16]"))
+    command = found[found.index("or:") + 1]
+    assert command.startswith("  boostlora run 'a spec' --set 'model.hidden=[24, 16]' --set rounds=1 ")
+    assert "rounds=16" not in command
+
+
+def test_spec_that_is_right_is_run_as_it_is():
+    found = lines(findings(basis("rotate", 0.1, equal=0.1, own=True), refit_every=4))
+    assert found == ["the spec is as it would be advised", "run it:", "  boostlora run 'a spec'"]

@@ -1,0 +1,77 @@
+"""Pairs of arms that differ in one thing, judged by hand."""
+
+import attrs
+import pytest
+from advising_toys import basis, findings
+
+from boostlora.engine.advising.pairing import Ended, Kind, judge_advice
+from boostlora.engine.advising.rules import recommend
+
+ADVISED = Kind(basis="gradient", core="lora-xs", rounds="boosting", refits="with", sampler="hardest")
+
+
+def ended(name, *values, **changes):
+    return Ended(arm=name, kind=attrs.evolve(ADVISED, **changes), values=dict(enumerate(values)))
+
+
+def judged(question, *arms, advised=ADVISED):
+    return next(one for one in judge_advice("", advised, arms) if one.question == question)
+
+
+@pytest.mark.parametrize(
+    ("other", "outcome"), [((0.7, 0.6), "hit"), ((0.9, 0.95), "miss"), ((0.7, 0.95), "open")]
+)
+def test_pair_is_decided_where_all_its_seeds_agree(other, outcome):
+    found = judged("basis", ended("a", 0.8, 0.9), ended("b", *other, basis="rotate"))
+    assert found.outcome == outcome
+    (pair,) = found.pairs
+    assert (pair.arm, pair.other, pair.instead) == ("a", "b", "rotate")
+    assert pair.mean == pytest.approx((0.8 - other[0] + 0.9 - other[1]) / 2)
+
+
+def test_arms_that_differ_in_more_than_the_question_are_no_pair():
+    arms = [ended("a", 0.8), ended("b", 0.5, basis="rotate", core="diagonal")]
+    assert all(one.pairs == () for one in judge_advice("", ADVISED, arms))
+
+
+def test_pairs_need_not_be_as_advised_in_all_else():
+    arms = [ended("a", 0.8, core="diagonal"), ended("b", 0.5, core="diagonal", basis="rotate")]
+    assert judged("basis", *arms).outcome == "hit"
+
+
+def test_seeds_that_only_one_arm_has_do_not_count():
+    a, b = ended("a", 0.8, 0.1), ended("b", 0.5, basis="rotate")
+    assert judged("basis", a, b).pairs[0].differences == pytest.approx((0.3,))
+    assert judged("basis", a, ended("b", basis="rotate")).pairs == ()
+
+
+def test_question_is_answered_by_most_pairs():
+    worse = [ended(name, 0.5, basis=name) for name in ("rotate", "random")]
+    better = ended("fixed", 0.9, basis="fixed")
+    assert judged("basis", ended("a", 0.8), *worse, better).outcome == "hit"
+    assert judged("basis", ended("a", 0.8), worse[0], better).outcome == "open"
+
+
+def test_yardsticks_speak_of_bases_alone():
+    arms = [ended("with", 0.5, basis="fixed"), ended("without", 0.6, basis="fixed", refits="without")]
+    assert judged("refits", *arms).pairs == ()
+    assert len(judged("basis", ended("a", 0.8), *arms).pairs) == 1
+
+
+def test_rounds_are_held_to_one_shot_by_the_arms_that_are_nearest_to_what_is_advised():
+    shot = ended("shot", 0.7, rounds="one shot", sampler="all", refits="without")
+    plain = ended("plain", 0.1, sampler="failures", refits="without")
+    found = judged("rounds", ended("a", 0.8), plain, shot)
+    assert [(pair.arm, pair.other) for pair in found.pairs] == [("a", "shot")]
+    assert found.outcome == "hit"
+    assert [pair.arm for pair in judged("rounds", plain, shot).pairs] == ["plain"]
+
+
+def test_kind_is_that_of_the_spec_under_what_is_advised():
+    found = findings(
+        basis("rotate", 0.02, own=True),
+        basis("gradient", 0.5, informed=True, adapter=0.1),
+        adapter="tinylora",
+    )
+    assert Kind.of(found).basis == "rotate"
+    assert Kind.advised(found, recommend(found)) == ADVISED
