@@ -9,7 +9,8 @@ import attrs
 class Thresholds:
     """When a difference is large enough to act upon.
 
-    They agree with the shipped studies (`studies.py`), which are of few tasks: `boostlora advise --against` holds them to others.
+    They agree with the shipped studies (`studies.py`), which are of few tasks: `boostlora advise --against` holds them to others. What
+    is said in the midst of a run no study holds.
     """
 
     informed_gain: float = 2.0
@@ -17,8 +18,7 @@ class Thresholds:
     generalises: float = 0.1
     """And so much of what it holds of the half that it heard must survive on the other half.
 
-    Little will do: where runs of `paper/digits` with whole cores went on from rounds 5 and 12 with gradient frames, of which a fifth to
-    three quarters survived, they ended 1 to 8 points above rotate (three seeds).
+    Little will do. Set by hand, by a few runs of `paper/digits` that went on with gradient frames; no shipped study holds it.
     """
     alike: float = 0.05
     """Bases within this share of the best are equals; the one with the spec's name, or else the first by name, is taken."""
@@ -43,11 +43,9 @@ class Thresholds:
     used_gain: float = 2.0
     """Directions of earlier rounds that hold so many times as much as the next round's are worth a round of training again.
 
-    In runs of `paper/digits`, with its cores and with whole ones, such a round after round 12, 14, 15 or 16 gained 4 to 18 points, where the
-    next round of new directions lost 4 to gained 4 (24 runs of three seeds); the cosine of the halves inside used directions, from -0.1
-    to 0.6, did not foretell how much, so it is told and nothing hangs on it. In gradient frames on the hardest, runs that went on with
-    refits after 8 or 12 rounds ended 1 point higher on average and 0.2 lower at worst; after 4, seeds disagree (four seeds). The same
-    first directions (`fixed`) ended below going on in 24 of 27 such runs, by up to 14 points.
+    Set by hand, by runs of `paper/digits` that went on from their midst (`[start]`) with a refit or with new directions; no shipped
+    study holds it. There the cosine of the halves inside used directions did not foretell what a refit gains, so it is told and nothing
+    hangs on it.
     """
     noisy: float = 0.5
     """Halves whose gradients have a smaller cosine agree poorly."""
