@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import attrs
 import pytest
 
 
-@attrs.frozen
-class Answer:
+class Answer(NamedTuple):
     """What a command said."""
 
     code: int
@@ -22,11 +21,14 @@ class Answer:
 Command = Callable[..., Answer]
 
 
-def command_in(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command line as users run it, in a folder."""
+def command_in(
+    folder: Path | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """The command line as users run it, in a folder or, with None, where the test is."""
     from boostlora.engine.cli import main
 
-    monkeypatch.chdir(folder)
+    if folder is not None:
+        monkeypatch.chdir(folder)
 
     def call(*arguments: str | Path) -> Answer:
         monkeypatch.setattr(sys, "argv", ["boostlora", *map(str, arguments)])

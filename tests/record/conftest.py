@@ -1,14 +1,12 @@
 """A finished toy run, an unfinished one, and the command line in this process."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import pytest
+from command_line import Answer, Command, command_in
 from record_toys import PLUGIN, Toy, clone, listening, write_spec
 
-from boostlora.engine.cli import main
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.record.rounds import RoundRecord
 
@@ -36,22 +34,13 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 
 @attrs.frozen
-class Answer:
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
-
-
-@attrs.frozen
 class Desk:
     """A folder with the toy's spec, and the command line."""
 
     folder: Path
     path: Path
     """Where `boostlora run` keeps the run."""
-    command: Callable[..., Answer]
+    command: Command
 
     def run(self, *extra: str) -> Answer:
         return self.command(
@@ -72,18 +61,7 @@ def desk(
 ) -> Desk:
     """A folder of the test's own, with the shared cache."""
     write_spec(tmp_path)
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOOSTLORA_CACHE", str(toy.cache))
-
-    def command(*arguments: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["boostlora", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    return Desk(tmp_path, tmp_path / "runs" / "toy" / toy.spec.short_hash, command)
+    return Desk(
+        tmp_path, tmp_path / "runs" / "toy" / toy.spec.short_hash, command_in(tmp_path, monkeypatch, capsys)
+    )

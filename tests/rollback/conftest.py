@@ -1,13 +1,8 @@
 """One family of toy runs for the session, and the command line in this process."""
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
+from command_line import Command, command_in
 from rollback_toys import Family
-
-from boostlora.engine.cli import COMMANDS, main
 
 
 @pytest.fixture(scope="session")
@@ -16,19 +11,6 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple]:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """`command(*words)`: exit code, standard output, standard error."""
-    monkeypatch.setitem(COMMANDS, "rollback", "Take a run back to an earlier round.")
-
-    def run(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["boostlora", *map(str, words)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return command_in(None, monkeypatch, capsys)
