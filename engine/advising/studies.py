@@ -28,10 +28,13 @@ REFITS = (
     "together with the hardest they gained rotate 7 to 8 on digits"
 )
 REFITS_REWARDED = "by rewards they gained nothing on sums"
-REWARDED_BASIS = "by rewards directions made no difference on sums (rotate 65.1 %, gradient 65.5), and these need not be heard nor kept"
+REWARDED_BASIS = (
+    "by rewards directions made no difference in nine small rounds on sums (rotate 65.1 %, gradient 65.4), and these need not be heard nor kept; "
+    "in four larger rounds gradient ended above rotate (69.3 %, 65.7)"
+)
 REWARDED_ROUNDS = (
-    "by rewards on sums, by accuracy, four rounds of rank 6 (68.9 %) were level with one shot (67.5, 68.0), and nine of rank 4, as many "
-    "numbers, two to three points below"
+    "by rewards on sums, by accuracy, four rounds of rank 6 in directions of the gradient (69.3 %) were level with one shot (67.5, 68.0), and "
+    "nine of rank 4, as many numbers, two to three points below"
 )
 ROUNDS = (
     "on all data and with refits such rounds ended 1 point above the better one shot of as many numbers on digits, and level with it with sixty "

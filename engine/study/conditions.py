@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
@@ -26,6 +26,8 @@ class Draft:
     tune: Candidates
     place: Path
     """Where it is written, for faults that concern the whole arm."""
+    own: Collection[str] = ()
+    """Keys for which it brings candidates of its own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +72,7 @@ class Conditions:
     def place(self, arm: Draft, block: Block, setting: Assignment, base: Document) -> Placed | None:
         """An arm in a block; None where a condition drops it."""
         setters = dict.fromkeys(setting.values, f'the block "{block.label}"')
-        setters |= dict.fromkeys(arm.sets.values, f'the arm "{arm.label}"')
+        setters |= dict.fromkeys([*arm.sets.values, *arm.own], f'the arm "{arm.label}"')
         document = Assignment.joined([setting, arm.sets]).applied(base)
         found = Placed(arm=arm, block=block, document=document, tune=arm.tune, setters=setters)
         for when, path, condition, sets, tune in self._conditions:

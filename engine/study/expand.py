@@ -51,7 +51,7 @@ def _case(case: Case, path: Path, tune: Candidates, reader: Reader) -> Draft:
             place = key_place(rows[0].places[next(iter(rows[0].places))])
             reader.fault(place, f'"{key}" is set by this case already', at_key=True)
     left = {key: rows for key, rows in tune.items() if not overlapping(key, [*sets.values, *own])}
-    return Draft(label=case.name, sets=sets, tune={**left, **own}, place=(*path, "name"))
+    return Draft(label=case.name, sets=sets, tune={**left, **own}, place=(*path, "name"), own=tuple(own))
 
 
 def _check_axes(reader: Reader, axes: Iterable[Sequence[Assignment]]) -> bool:

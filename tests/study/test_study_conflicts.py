@@ -68,6 +68,14 @@ REFUSED = {
         ROUNDS + WHEN + "tune.rounds = [3]\n",
         '4:1: "rounds" is set by the arm "rounds=1" already',
     ),
+    "when tunes and the case tunes": (
+        CASE + 'tune."optimizer.lr" = [2]\n' + WHEN + 'tune."optimizer.lr" = [3]\n',
+        '6:1: "optimizer.lr" is set by the arm "x" already',
+    ),
+    "when sets and the case tunes": (
+        CASE + 'tune."optimizer.lr" = [2]\n' + WHEN + 'set."optimizer.lr" = 3\n',
+        '6:1: "optimizer.lr" is set by the arm "x" already',
+    ),
     "when's set and its tune": (
         WHEN + "set.rounds = 3\ntune.rounds = [3]\n",
         '4:1: "rounds" is set by this condition already',
