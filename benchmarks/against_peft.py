@@ -87,7 +87,7 @@ class Ours:
         rng = np.random.default_rng(number)
         return TrainingRequest(
             parametrisations={s.name: adapter.parametrise(s, self.sites, rng) for s in self.sites},
-            frames={name: basis.frame(view, number, RANK, rng) for name, view in self.views.items()},
+            frames={name: basis.frame(view, [RANK] * number, RANK, rng) for name, view in self.views.items()},
             examples=examples(100),
             batches=[],
             learning_rates=np.zeros(0),

@@ -192,7 +192,9 @@ def frames_table() -> None:
         view = View(model, Site(name="site", shape=SHAPE), None)
         for block in (slice(t * RANK, (t + 1) * RANK) for t in range(rounds)):
             view.remember(Frame(U=U[:, block], S=np.ones(RANK), V=V[:, block]))
-        return lambda: basis.frames([view], rounds, RANK, evidence, lambda _: np.random.default_rng(4))
+        return lambda: basis.frames(
+            [view], [RANK] * rounds, RANK, evidence, lambda _: np.random.default_rng(4)
+        )
 
     cases: dict[str, Step] = {f"frame after {rounds} rounds": asked(rounds) for rounds in EARLIER}
     once = f"{DEPTH} leading directions, once"

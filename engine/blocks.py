@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import attrs
@@ -13,22 +14,33 @@ Exhausted = Literal["error", "stop", "wrap"]
 
 @attrs.frozen(kw_only=True)
 class Blocks:
-    """Round t takes block t of r directions; what follows the last whole block is a policy."""
+    """Every round takes the r directions that follow those of the round before; what comes after the last ones is a policy."""
 
     exhausted: Exhausted = option(
         "error",
         "when directions run out: refuse before the run, stop when it comes to it, or start again at block 0",
     )
 
-    def capacity(self, rank: int, width: int) -> int | None:
-        """`floor(width / rank)` rounds; without end when it wraps."""
-        whole_blocks = width // rank
-        return None if self.exhausted == "wrap" and whole_blocks > 0 else whole_blocks
+    def capacity(self, width: int) -> int | None:
+        """All `width` directions; without end when it wraps."""
+        return None if self.exhausted == "wrap" else width
 
-    def block(self, round: int, rank: int, width: int) -> range:  # noqa: A002
-        """Positions `[t r, (t + 1) r)`, with `t` taken modulo the number of whole blocks."""
-        start = (round % (width // rank)) * rank
-        return range(start, start + rank)
+    def blocks(self, ranks: Sequence[int], width: int) -> Iterator[range]:
+        """One round's positions after the other: `[s, s + r)` with `s` where the last round ended, or 0 where r more do not fit."""
+        end = 0
+        for rank in ranks:
+            start = end if end + rank <= width else 0
+            end = start + rank
+            yield range(start, end)
+
+    def block(self, earlier: Sequence[int], rank: int, width: int) -> range:
+        """The positions of the round after `earlier` ones."""
+        *_, last = self.blocks((*earlier, rank), width)
+        return last
+
+    def reach(self, ranks: Sequence[int], width: int) -> int:
+        """How many positions rounds of these ranks take, counted from 0 to the furthest."""
+        return max((block.stop for block in self.blocks(ranks, width)), default=0)
 
 
 @attrs.frozen(kw_only=True)
@@ -37,11 +49,11 @@ class Endless:
 
     exhausted: ClassVar[str] = "error"
 
-    def capacity(self, rank: int, width: int) -> int | None:
-        """Without end, or none at all where r is larger than the width."""
-        return None if rank <= width else 0
+    def capacity(self, width: int) -> int | None:
+        """Without end."""
+        del width
 
-    def depth(self, rounds: int, rank: int, width: int) -> int:
+    def depth(self, ranks: Sequence[int], width: int) -> int:
         """None of the base weight's own directions, unless a basis says else."""
-        del rounds, rank, width
+        del ranks, width
         return 0

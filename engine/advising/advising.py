@@ -11,6 +11,7 @@ from ..boosting.experiment import Experiment
 from ..contracts import Frame, Outcome, Site
 from ..errors import BoostLoraError, NonFiniteError, RunError, UsageError
 from ..registry import Registry
+from ..spec import Spec
 from ..workplace import Workplace
 from .comparing import Comparer
 from .findings import BasisFinding, Findings, SiteFinding, UsedFinding
@@ -56,7 +57,7 @@ def advise(
     Raises `UsageError` for a rank that sites do not have, `RunError` for a gradient that is zero or not finite.
     """
     experiment, spec = moment.experiment, moment.experiment.spec
-    rank = _rank(experiment, rank)
+    rank = _rank(experiment, rank, moment.number)
     look = look_at(experiment, moment.number, list(moment.history), examples, workplace.report)
     found, notes = candidates(registry, spec)
     framer = Framer(look, rank, workplace, moment.used)
@@ -78,20 +79,28 @@ def advise(
         )
     comparer = Comparer(experiment, framer, readings)
     bases = [comparer.basis(c) for c in dict.fromkeys(framing.candidate for framing in framings)]
-    notes = [*look.notes, *([] if only_own else notes)]
+    notes = [*look.notes, *_ranks_note(spec, moment.number, rank), *([] if only_own else notes)]
     return _findings(moment, look, framer, readings=readings, bases=bases, notes=notes)
 
 
-def _rank(experiment: Experiment, given: int | None) -> int:
-    """The rank to look at: the adapter's unless another is given, or it has none."""
+def _rank(experiment: Experiment, given: int | None, number: int) -> int:
+    """The rank to look at: that of round `number` unless another is given, or the adapter has none."""
     narrow = min(experiment.sites, key=lambda site: site.width)
-    rank: int = given or experiment.spec["adapter"].rank or min(RANK, narrow.width)
+    rank: int = given or experiment.spec.rank_of(number) or min(RANK, narrow.width)
     if rank > narrow.width:
         raise UsageError(
             f"{narrow.name} {narrow.shape[0]} x {narrow.shape[1]} has no {rank} directions; look at fewer, with --rank {narrow.width} "
             "or less, or leave the site out (sites.exclude)"
         )
     return rank
+
+
+def _ranks_note(spec: Spec, number: int, rank: int) -> list[str]:
+    """A word on a schedule of ranks that is looked at as if all rounds had one."""
+    to_come = spec.ranks.first(spec.boosting.fresh_in(spec.rounds))[spec.boosting.fresh_before(number) :]
+    if not spec.boosting.ranks or set(to_come) <= {rank}:
+        return []
+    return [f"boosting.ranks: all rounds to come are looked at as if they had r = {rank}"]
 
 
 def _findings(

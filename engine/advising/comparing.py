@@ -11,6 +11,7 @@ import numpy as np
 
 from ..boosting.asking import parametrise
 from ..boosting.experiment import Experiment
+from ..boosting.options import with_ranks
 from ..contracts import Frame, LinearCore
 from .capturing import Moments, Sides, core_atoms, diagonal_energy, moments, span_energy, square_energy
 from .findings import BasisFinding, Core, Share
@@ -33,8 +34,8 @@ class Comparer:
     @property
     def framed(self) -> bool:
         """Whether the spec's adapter has cores of the rank that is looked at."""
-        adapter = self.experiment.spec["adapter"]
-        return bool(adapter.framed) and adapter.rank == self.framer.rank
+        spec = self.experiment.spec
+        return bool(spec["adapter"].framed) and spec.rank_of(self.framer.look.number) == self.framer.rank
 
     def basis(self, candidate: Candidate) -> BasisFinding:
         """Everything about one basis."""
@@ -111,7 +112,9 @@ class Comparer:
 
     def _cores(self, ahead: int) -> dict[str, Any]:
         if ahead not in self._atoms:
-            self._atoms[ahead] = parametrise(self.experiment, self.framer.look.number + ahead)
+            uniform = with_ranks(self.experiment.spec, self.framer.following)
+            asked = attrs.evolve(self.experiment, spec=uniform)
+            self._atoms[ahead] = parametrise(asked, self.framer.look.number + ahead)
         return self._atoms[ahead]
 
 

@@ -18,6 +18,7 @@ from ..contracts import Frame, InformedBasis, Site
 from ..errors import BoostLoraError, UsageError, blame
 from ..registry import Registry
 from ..spec import Spec
+from ..spec.ranks import Ranks
 from ..workplace import Workplace
 from .looking import PARTS, Look, Part
 
@@ -94,20 +95,27 @@ class Framer:
     @property
     def rounds(self) -> int:
         """Rounds that are looked at: those of new directions that are left to play, as far as `MOST` directions go, at least one."""
-        left = self.spec.boosting.fresh_in(self.spec.rounds) - self.start
+        left = self.spec.boosting.fresh_in(self.spec.rounds) - len(self.earlier)
         return max(1, min(left, MOST // self.rank))
 
     @property
-    def start(self) -> int:
-        """The index by which a basis knows the next round."""
-        return self.spec.boosting.fresh_before(self.look.number)
+    def earlier(self) -> tuple[int, ...]:
+        """Ranks of the rounds so far, by which a basis knows the next one."""
+        return self.spec.earlier_ranks(self.look.number)
+
+    @property
+    def following(self) -> Ranks:
+        """Those, and then rounds of the rank that is looked at."""
+        return Ranks(usual=self.rank, inherited=self.earlier)
 
     def framings(self, candidate: Candidate) -> list[Framing]:
         """Of everything heard, and of each half, where the basis hears; else a single one. Raises `UsageError` where it cannot."""
-        sites = self.look.experiment.sites
+        sites, lasting = self.look.experiment.sites, dict[str, int | None]()
         with blame("basis", candidate.name):
-            lasting = {s.name: candidate.plugin.capacity(self.rank, s.width) for s in sites}
-        short = [s for s in sites if lasting[s.name] is not None and lasting[s.name] <= self.start]
+            for site in sites:
+                directions = candidate.plugin.capacity(site.width)
+                lasting[site.name] = self.following.served(site.width, directions)
+        short = [s for s in sites if (last := lasting[s.name]) is not None and last <= len(self.earlier)]
         if short:
             site = short[0]
             raise UsageError(f"its directions are used up at {site.name}, {site.shape[0]} x {site.shape[1]}")
@@ -121,7 +129,7 @@ class Framer:
             playing = [
                 site
                 for site in self.look.experiment.sites
-                if (last := lasting[site.name]) is None or self.start + t < last
+                if (last := lasting[site.name]) is None or len(self.earlier) + t < last
             ]
             found = (
                 self._plain(candidate, views, playing, t)
@@ -136,12 +144,12 @@ class Framer:
         return Framing(candidate=candidate, part=part, rank=self.rank, rounds=rounds)
 
     def _views(self, candidate: Candidate) -> dict[str, View]:
-        experiment, last = self.look.experiment, self.start + self.rounds
-        plans = list[SitePlan]()
+        experiment, plans = self.look.experiment, list[SitePlan]()
+        ranks = self.following.first(len(self.earlier) + self.rounds)
         for site in experiment.sites:
             with blame("basis", candidate.name):
-                depth = candidate.plugin.depth(last, self.rank, site.width)
-            if depth > max(WIDE, last * self.rank) and not candidate.own:
+                depth = candidate.plugin.depth(ranks, site.width)
+            if depth > max(WIDE, sum(ranks)) and not candidate.own:
                 raise UsageError(
                     f"it wants all {depth} singular directions of {site.name}; --set basis.use={candidate.name} to see it"
                 )
@@ -152,6 +160,9 @@ class Framer:
                 views[name].remember(frame)
         return views
 
+    def _before(self, ahead: int) -> tuple[int, ...]:
+        return self.following.first(len(self.earlier) + ahead)
+
     def _plain(
         self, candidate: Candidate, views: Mapping[str, View], sites: Sequence[Site], ahead: int
     ) -> dict[str, Frame]:
@@ -160,7 +171,7 @@ class Framer:
             rng = self.look.experiment.streams("basis", self.look.number + ahead, site.name)
             with blame("basis", candidate.name):
                 found[site.name] = candidate.plugin.frame(
-                    views[site.name], self.start + ahead, self.rank, rng
+                    views[site.name], self._before(ahead), self.rank, rng
                 )
         return found
 
@@ -176,7 +187,7 @@ class Framer:
         with blame("basis", candidate.name):
             evidence = self.look.answering(part, candidate.plugin.question(self.rank).told)
             own = [views[site.name] for site in sites]
-            return candidate.plugin.frames(own, self.start + ahead, self.rank, evidence, draw)
+            return candidate.plugin.frames(own, self._before(ahead), self.rank, evidence, draw)
 
 
 def beside(frames: Sequence[Frame]) -> Frame:

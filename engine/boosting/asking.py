@@ -13,6 +13,7 @@ from ..errors import RunError, blame
 from ..spec import Spec
 from ..streams import Streams
 from .checks import check_frame, check_parametrisation
+from .options import adapter_of
 from .views import View
 
 
@@ -52,7 +53,7 @@ def frames_of(experiment: Asking, number: int, evidence: Evidence | None = None)
     if not experiment.spec["adapter"].framed:
         return {}
     basis, name = experiment.spec["basis"], experiment.name_of("basis")
-    rank, fresh = experiment.spec["adapter"].rank, experiment.spec.boosting.fresh_before(number)
+    rank, earlier = experiment.spec.rank_of(number), experiment.spec.earlier_ranks(number)
     if isinstance(basis, InformedBasis):
         answers = _informed(experiment, number, evidence)
     else:
@@ -60,32 +61,32 @@ def frames_of(experiment: Asking, number: int, evidence: Evidence | None = None)
         for site in experiment.sites:
             rng = experiment.streams("basis", number, site.name)
             with blame("basis", name):
-                answers[site.name] = basis.frame(experiment.views[site.name], fresh, rank, rng)
+                answers[site.name] = basis.frame(experiment.views[site.name], earlier, rank, rng)
     return {site.name: check_frame(answers.get(site.name), site, rank, name) for site in experiment.sites}
 
 
 def _informed(experiment: Asking, number: int, evidence: Evidence | None) -> Mapping[str, Frame]:
-    name, rank = experiment.name_of("basis"), experiment.spec["adapter"].rank
+    name, rank = experiment.name_of("basis"), experiment.spec.rank_of(number)
     if evidence is None:
         raise RunError(f"basis {name} takes its directions from the data of the round, which are not here")
     views = [experiment.views[site.name] for site in experiment.sites]
-    fresh = experiment.spec.boosting.fresh_before(number)
+    earlier = experiment.spec.earlier_ranks(number)
 
     def rng(site: str) -> np.random.Generator:
         return experiment.streams("basis", number, site)
 
     with blame("basis", name):
-        return experiment.spec["basis"].frames(views, fresh, rank, evidence, rng)
+        return experiment.spec["basis"].frames(views, earlier, rank, evidence, rng)
 
 
 def parametrise(experiment: Asking, number: int) -> dict[str, Parametrisation]:
     """Ask the adapter what round `number` trains at every site; tied sites start where the first of their group does."""
-    sites = tuple(experiment.sites)
+    sites, adapter = tuple(experiment.sites), adapter_of(experiment.spec, number)
     found, first = dict[str, Parametrisation](), dict[str, LinearCore]()
     for site in sites:
         rng = experiment.streams("adapter", number, site.name)
         with blame("adapter", experiment.name_of("adapter")):
-            answer: object = experiment.spec["adapter"].parametrise(site, sites, rng)
+            answer: object = adapter.parametrise(site, sites, rng)
         p = check_parametrisation(answer, site, experiment.name_of("adapter"))
         if isinstance(p, LinearCore):
             p = attrs.evolve(p, init=first.setdefault(p.group, p).init)  # a group has one vector

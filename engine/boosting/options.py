@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -12,7 +12,8 @@ from ..contracts import InformedBasis, LinearCore, Parametrisation, PolicyObject
 from ..errors import UsageError
 from ..spec import Spec
 from ..spec.boosting import Boosting
-from .sizes import projection_bytes, trained_values
+from ..spec.ranks import Ranks
+from .sizes import ByRank, numbers_in, projection_bytes
 
 SITES_HEARD = 256
 """Examples by which sites are chosen, where the basis has heard none."""
@@ -31,11 +32,39 @@ def optimizer_of(spec: Spec, number: int) -> Any:
     return attrs.evolve(optimizer, **{name: value for name, value in changes.items() if value})
 
 
-def question_of(spec: Spec) -> Question | None:
-    """What is asked of the data at the start of a round; None: nothing."""
+def adapter_of(spec: Spec, number: int) -> Any:
+    """The adapter of round `number`: that of the spec, with the rank meant for the round."""
+    return with_rank(spec["adapter"], spec.rank_of(number))
+
+
+def with_rank(adapter: Any, rank: int) -> Any:
+    """An adapter at another rank; as it is where it has no such option, or the other took no directions."""
+    if rank in {0, adapter.rank} or not has_option(adapter, "rank"):
+        return adapter
+    return attrs.evolve(adapter, rank=rank)
+
+
+def with_ranks(spec: Spec, ranks: Ranks) -> Spec:
+    """A spec whose rounds have other ranks."""
+    adapter = attrs.evolve(spec.slots["adapter"], plugin=with_rank(spec["adapter"], ranks.usual))
+    return attrs.evolve(
+        spec,
+        slots={**spec.slots, "adapter": adapter},
+        boosting=attrs.evolve(spec.boosting, ranks=tuple(ranks.listed)),
+        start=attrs.evolve(spec.start, ranks=tuple(ranks.inherited)),
+    )
+
+
+def has_option(plugin: Any, name: str) -> bool:
+    """Whether a plugin has an option of this name."""
+    return name in {field.name for field in attrs.fields(type(plugin))}
+
+
+def question_of(spec: Spec, rank: int) -> Question | None:
+    """What is asked of the data at the start of a round of this rank; None: nothing."""
     if not spec["adapter"].framed:
         return None
-    basis, rank, choosing = spec["basis"], spec["adapter"].rank, spec.boosting.top_sites > 0
+    basis, choosing = spec["basis"], spec.boosting.top_sites > 0
     if isinstance(basis, InformedBasis):
         question = basis.question(rank)
         return attrs.evolve(question, passes=question.passes + choosing)
@@ -59,6 +88,11 @@ def check_boosting(spec: Spec, parametrisations: Sequence[Parametrisation]) -> N
         _check_first_step(spec, parametrisations)
     if options.refit_every:
         _check_refit(spec)
+    if options.ranks and not has_option(spec["adapter"], "rank"):
+        raise UsageError(
+            f"{_given(spec, 'ranks')} is the option rank of the adapter, round by round, and {adapter} has none; "
+            f"{_without('ranks')}, or use an adapter that has it"
+        )
 
 
 def _check_first_step(spec: Spec, parametrisations: Sequence[Parametrisation]) -> None:
@@ -80,12 +114,12 @@ def _check_first_step(spec: Spec, parametrisations: Sequence[Parametrisation]) -
 
 
 def _check_refit(spec: Spec) -> None:
-    fields = {field.name for field in attrs.fields(type(spec["optimizer"]))}
+    known = sorted(field.name for field in attrs.fields(type(spec["optimizer"])))
     for option, field in (("refit_steps", "steps"), ("refit_lr", "lr")):
-        if getattr(spec.boosting, option) and field not in fields:
+        if getattr(spec.boosting, option) and field not in known:
             raise UsageError(
                 f"{_given(spec, option)} is to change the option {field} of the optimizer, and {spec.slots['optimizer'].use} has only: "
-                f"{', '.join(sorted(fields))}; {_without(option)}, or use an optimizer that has it"
+                f"{', '.join(known)}; {_without(option)}, or use an optimizer that has it"
             )
 
 
@@ -96,14 +130,15 @@ def _given(spec: Spec, option: str) -> str:
 
 def _without(*options: str) -> str:
     """How options are switched off."""
-    settings = (f"--set boosting.{name}={getattr(Boosting(), name)}" for name in options)
+    off = {name: getattr(Boosting(), name) for name in options}
+    settings = (f"--set boosting.{name}={[] if value == () else value}" for name, value in off.items())
     return f"switch it off ({' '.join(settings)})"
 
 
 def boosting_notes(
-    spec: Spec, sites: Sequence[Site], parametrisations: Sequence[Parametrisation], stacked: int
+    spec: Spec, sites: Sequence[Site], by_rank: ByRank, stacked: Mapping[int, int]
 ) -> Iterator[str]:
-    """What a user may not have meant; `stacked` are the rounds that the last refit trains again."""
+    """What a user may not have meant; `stacked` are the rounds that the last refit trains again, by rank."""
     options = spec.boosting
     if options.top_sites >= len(sites):
         yield f"boosting.top_sites = {options.top_sites} leaves out none of {len(sites)} sites"
@@ -112,9 +147,13 @@ def boosting_notes(
             f"boosting.refit_every = {options.refit_every}: the first refit would be round {options.refit_every + 1}, and there are "
             f"{spec.rounds} rounds"
         )
-    size = projection_bytes(parametrisations, stacked)
+    if len(options.ranks) > (fresh := options.fresh_in(spec.rounds)):
+        yield (
+            f"boosting.ranks names {len(options.ranks)} rounds, and {fresh} of {spec.rounds} take new directions"
+        )
+    size = projection_bytes(by_rank, stacked)
     if size > LARGE:
         yield (
-            f"boosting.refit_every: the last refit trains {stacked * sum(trained_values(sites, parametrisations).values()):,} numbers, "
-            f"whose projections take {size / 1e9:.1f} GB"
+            f"boosting.refit_every: the last refit trains {numbers_in(sites, by_rank, stacked):,} numbers, whose projections take "
+            f"{size / 1e9:.1f} GB"
         )

@@ -18,12 +18,13 @@ from ..contracts import (
     Tokens,
 )
 from ..errors import ExhaustedError, UsageError, blame
+from ..options import shortened
 from ..sites import choose_sites
 from ..spec import Spec
 from ..streams import Streams
 from .encoding import SPLITS
-from .options import boosting_notes, check_boosting, question_of
-from .sizes import extra_bytes, question_bytes, stacked_rounds, trained_values, update_bytes
+from .options import boosting_notes, check_boosting, question_of, with_rank
+from .sizes import extra_bytes, numbers_in, question_bytes, stacked_rounds, update_bytes
 from .workload import Workload, workload_of
 from .writing import decoding_of
 
@@ -46,14 +47,18 @@ class Plan:
     sites: tuple[SitePlan, ...]
     rounds: int
     parameters: int
-    """Numbers trained in one round, tying counted."""
+    """Numbers trained in one round, tying counted; in the one that trains most, where their ranks differ."""
+    total_parameters: int
+    """Numbers trained in all rounds, refits left out, since they train no other ones."""
+    ranks: tuple[int, ...]
+    """Of the rounds, each once and in order."""
     examples: Mapping[str, int]
     classes: int
     weight_bytes: int
     extra_bytes: int
     """Frames, trained values, their gradients and the optimiser's state: what boosting adds to the model, at most."""
     update_bytes: int
-    """Size on disk of one round's updates."""
+    """Size on disk of one round's updates, the largest."""
     question: Question | None = None
     """What is asked of the data at the start of a round."""
     question_bytes: int = 0
@@ -95,25 +100,29 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     _check_writing(spec)
     sites = choose_sites(spec.sites, blueprint)
     site_plans = tuple(plan_site(spec, site) for site in sites)
-    parametrisations = _parametrise(spec, sites)
-    check_boosting(spec, parametrisations)
-    question = question_of(spec)
+    by_rank = _parametrise(spec, sites)
+    anyone = next(iter(by_rank.values()))
+    check_boosting(spec, anyone)
+    question = question_of(spec, max(by_rank))
     stacked = stacked_rounds(spec, served_by(site_plans))
+    counted = spec.ranks.counted(spec.boosting.fresh_in(spec.rounds))
     plan = Plan(
         sites=site_plans,
         rounds=spec.rounds,
-        parameters=sum(trained_values(sites, parametrisations).values()),
+        parameters=max(numbers_in(sites, by_rank, {rank: 1}) for rank in by_rank),
+        total_parameters=numbers_in(sites, by_rank, counted),
+        ranks=tuple(sorted(by_rank)),
         examples={name: len(getattr(splits, name)) for name in SPLITS},
         classes=len(splits.classes),
         weight_bytes=spec["backend"].itemsize * sum(w.size for w in blueprint.weights),
-        extra_bytes=extra_bytes(sites, [s.depth for s in site_plans], parametrisations, stacked),
-        update_bytes=update_bytes(sites, parametrisations),
+        extra_bytes=extra_bytes(sites, [s.depth for s in site_plans], by_rank, stacked),
+        update_bytes=update_bytes(sites, by_rank),
         question=question,
         question_bytes=question_bytes(question, sites),
-        workload=workload_of(spec, blueprint, encoded, parametrisations, spec.rounds),
+        workload=workload_of(spec, blueprint, encoded, anyone, spec.rounds),
         notes=(
             *_notes(spec),
-            *boosting_notes(spec, sites, parametrisations, stacked),
+            *boosting_notes(spec, sites, by_rank, stacked),
             *_cut(encoded),
             *_too_long(spec, blueprint, encoded),
         ),
@@ -150,16 +159,23 @@ def plan_site(spec: Spec, site: Site) -> SitePlan:
     adapter, basis = spec["adapter"], spec["basis"]
     if not adapter.framed:
         return SitePlan(site=site, capacity=None, depth=0)
+    fresh = spec.boosting.fresh_in(spec.rounds)
     with blame("basis", spec.slots["basis"].use):
-        capacity = basis.capacity(adapter.rank, site.width)
-        depth = basis.depth(spec.boosting.fresh_in(spec.rounds), adapter.rank, site.width)
+        capacity = spec.ranks.served(site.width, basis.capacity(site.width))
+        played = fresh if capacity is None else min(fresh, capacity)
+        depth = basis.depth(spec.ranks.first(played), site.width)
     return SitePlan(site=site, capacity=capacity, depth=depth)
 
 
-def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> list[Parametrisation]:
-    streams = Streams(spec.head.seed)
-    with blame("adapter", spec.slots["adapter"].use):
-        return [spec["adapter"].parametrise(site, sites, streams("adapter", 0, site.name)) for site in sites]
+def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> dict[int, list[Parametrisation]]:
+    """By rank, what a round trains at every site."""
+    streams, adapter = Streams(spec.head.seed), spec["adapter"]
+    found = dict[int, list[Parametrisation]]()
+    for rank in spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)) or [adapter.rank]:
+        with blame("adapter", spec.slots["adapter"].use):
+            sized = with_rank(adapter, rank)
+            found[rank] = [sized.parametrise(site, sites, streams("adapter", 0, site.name)) for site in sites]
+    return found
 
 
 def _check_capacity(spec: Spec, plan: Plan) -> None:
@@ -168,18 +184,30 @@ def _check_capacity(spec: Spec, plan: Plan) -> None:
     if plan.capacity is None or fresh <= plan.capacity:
         return
     scarcest = min((s for s in plan.sites if s.capacity is not None), key=lambda s: s.capacity or 0)
-    site, rank = scarcest.site, spec["adapter"].rank
+    site, rank = scarcest.site, spec.ranks[plan.capacity]
     what = f"{site.name} {site.shape[0]}x{site.shape[1]} has {site.width} singular directions"
-    if plan.capacity == 0:
-        raise ExhaustedError(
-            f"{what}, fewer than adapter.rank = {rank}; the largest legal rank is {site.width}"
-        )
+    where = (
+        "adapter.rank" if plan.capacity >= len(spec.boosting.ranks) else f"boosting.ranks[{plan.capacity}]"
+    )
+    if rank > site.width:
+        raise ExhaustedError(f"{what}, fewer than {where} = {rank}; the largest legal rank is {site.width}")
     if spec["basis"].exhausted == "error":
         most = spec.boosting.rounds_of(plan.capacity)
+        leave = "" if spec.start.given else ", or leave the site out (sites.exclude)"
         raise ExhaustedError(
-            f"{what}; rounds = {spec.rounds} at adapter.rank = {rank} need {fresh * rank}. The largest legal "
-            f'rounds is {most}; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
+            f"{what}; rounds = {spec.rounds} at {_ranks_text(spec)} need {sum(spec.ranks.first(fresh))}. The largest legal "
+            f'rounds is {most}; or set basis.exhausted = "stop" or "wrap"{leave}'
         )
+
+
+def _ranks_text(spec: Spec) -> str:
+    """The ranks of all rounds, in the words of the spec."""
+    parts = [f"adapter.rank = {spec['adapter'].rank}"]
+    if spec.boosting.ranks:
+        parts.append(f"boosting.ranks = {shortened(str(list(spec.boosting.ranks)))}")
+    if spec.start.ranks:
+        parts.append(f"{shortened(str(list(spec.start.ranks)))} inherited")
+    return " and ".join(parts)
 
 
 def _notes(spec: Spec) -> tuple[str, ...]:
@@ -193,7 +221,8 @@ def _notes(spec: Spec) -> tuple[str, ...]:
             "sampler.replay = 0 trains on failures alone, which breaks many of the examples already right in every "
             "round; 0.5 is the default for that reason"
         )
-    rank, numbers = spec["adapter"].rank, getattr(spec["adapter"], "directions", 0)
+    rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=spec["adapter"].rank)
+    numbers = getattr(spec["adapter"], "directions", 0)
     if spec["adapter"].framed and numbers > rank**2:
         notes.append(
             f"adapter.directions = {numbers} numbers weigh a core of {rank} x {rank} entries; more than {rank**2} say no more"

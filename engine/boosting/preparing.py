@@ -60,7 +60,7 @@ def frames_for(
     heard = _evidence(experiment, number, told, report)
     frames = frames_of(experiment, number, heard)
     if isinstance(heard, RoundEvidence) and isinstance(spec["basis"], InformedBasis):
-        require_passes(heard, spec["basis"].question(spec["adapter"].rank), experiment.name_of("basis"))
+        require_passes(heard, spec["basis"].question(spec.rank_of(number)), experiment.name_of("basis"))
     count = spec.boosting.top_sites
     if heard is None or not 0 < count < len(frames):
         return frames
@@ -71,7 +71,7 @@ def frames_for(
 def _evidence(
     experiment: Experiment, number: int, told: tuple[Selection, Outcome] | None, report: Report
 ) -> Evidence | None:
-    question = question_of(experiment.spec)
+    question = question_of(experiment.spec, experiment.spec.rank_of(number))
     if question is None or told is None:
         return None
     selection, outcome = told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..contracts import FreeFactors, LinearCore, Parametrisation, Question, Site
 from ..spec import Spec
@@ -11,6 +11,8 @@ ITEM = 8
 """Bytes of a number: frames and cores are float64."""
 COPIES = 4
 """Trained values, their gradients, and an optimiser's two states."""
+ByRank = Mapping[int, Sequence[Parametrisation]]
+"""By the rank of a round, what it trains at every site."""
 
 
 def trained_values(sites: Sequence[Site], parametrisations: Sequence[Parametrisation]) -> dict[str, int]:
@@ -27,39 +29,57 @@ def trained_values(sites: Sequence[Site], parametrisations: Sequence[Parametrisa
     return counts
 
 
-def stacked_rounds(spec: Spec, capacity: int | None) -> int:
-    """Rounds that the last refit trains again; 0: there is no refit. Directions that run out end a run after `capacity` new ones."""
+def numbers_in(sites: Sequence[Site], by_rank: ByRank, rounds: Mapping[int, int]) -> int:
+    """How many numbers rounds train in all; `rounds` counts them by rank."""
+    return sum(n * sum(trained_values(sites, by_rank[rank]).values()) for rank, n in rounds.items())
+
+
+def stacked_rounds(spec: Spec, capacity: int | None) -> Mapping[int, int]:
+    """Rounds that the last refit trains again, by rank; none: there is no refit.
+
+    Directions that run out end a run after `capacity` new rounds.
+    """
     played = spec.rounds if capacity is None else min(spec.rounds, spec.boosting.rounds_of(capacity))
-    return spec.boosting.refitted_in(played)
+    return spec.ranks.counted(spec.boosting.refitted_in(played))
 
 
 def extra_bytes(
-    sites: Sequence[Site],
-    depths: Sequence[int],
-    parametrisations: Sequence[Parametrisation],
-    stacked: int,
+    sites: Sequence[Site], depths: Sequence[int], by_rank: ByRank, stacked: Mapping[int, int]
 ) -> int:
-    """What boosting adds to the model in the round that needs most: the refit of `stacked` rounds T, or any other where T is 0.
+    """What boosting adds to the model in the round that needs most: the refit of `stacked` rounds, or any other where there is none.
 
-    A round has `max(depth, r) (d_out + d_in + 1)` numbers of directions a site, and its u trained ones four times over. A refit
-    trains `T u`, and adds frames of `T r (d_out + d_in + 1)` and projections of `T u (T r)^2` numbers.
+    A round has `max(depth, r) (d_out + d_in + 1)` numbers of directions a site, and its u trained ones four times over. A refit of
+    rounds t trains `sum_t u_t`, and adds frames of `sum_t r_t (d_out + d_in + 1)` and projections of `sum_t u_t (sum_t r_t)^2` numbers.
     """
-    trained = max(stacked, 1) * sum(trained_values(sites, parametrisations).values())
+    trained = max(numbers_in(sites, by_rank, {rank: 1}) for rank in by_rank)
+    trained = max(trained, numbers_in(sites, by_rank, stacked))
     directions = 0
-    for site, depth, p in zip(sites, depths, parametrisations, strict=True):
-        rank = p.rank if isinstance(p, LinearCore) else 0
-        directions += (max(depth, rank) + stacked * rank) * (sum(site.shape) + 1)
-    return ITEM * (COPIES * trained + directions) + projection_bytes(parametrisations, stacked)
+    for place, (site, depth) in enumerate(zip(sites, depths, strict=True)):
+        ranks = {rank: _rank_in_frame(found[place]) for rank, found in by_rank.items()}
+        again = sum(n * ranks[rank] for rank, n in stacked.items())
+        directions += (max(depth, *ranks.values()) + again) * (sum(site.shape) + 1)
+    return ITEM * (COPIES * trained + directions) + projection_bytes(by_rank, stacked)
 
 
-def projection_bytes(parametrisations: Iterable[Parametrisation], stacked: int) -> int:
-    """Projections `(T u, T r, T r)` of a refit of T rounds, at all sites."""
-    cores = [p for p in parametrisations if isinstance(p, LinearCore)]
-    return sum(ITEM * stacked * p.init.size * (stacked * p.rank) ** 2 for p in cores)
+def _rank_in_frame(p: Parametrisation) -> int:
+    return p.rank if isinstance(p, LinearCore) else 0
 
 
-def update_bytes(sites: Sequence[Site], parametrisations: Sequence[Parametrisation]) -> int:
-    """One round's updates on disk: `r (d_out + d_in + 1 + r)` numbers of factors, or `d_out d_in` where there are none."""
+def projection_bytes(by_rank: ByRank, stacked: Mapping[int, int]) -> int:
+    """Projections `(sum_t u_t, sum_t r_t, sum_t r_t)` of a refit of rounds t, at all sites."""
+    size = 0
+    for place in range(len(next(iter(by_rank.values())))):
+        cores = [(n, p) for rank, n in stacked.items() if isinstance(p := by_rank[rank][place], LinearCore)]
+        size += sum(n * p.init.size for n, p in cores) * sum(n * p.rank for n, p in cores) ** 2
+    return ITEM * size
+
+
+def update_bytes(sites: Sequence[Site], by_rank: ByRank) -> int:
+    """The largest round's updates on disk: `r (d_out + d_in + 1 + r)` numbers of factors, or `d_out d_in` where there are none."""
+    return ITEM * max(_update_numbers(sites, found) for found in by_rank.values())
+
+
+def _update_numbers(sites: Sequence[Site], parametrisations: Sequence[Parametrisation]) -> int:
     count = 0
     for site, p in zip(sites, parametrisations, strict=True):
         match p:
@@ -67,7 +87,7 @@ def update_bytes(sites: Sequence[Site], parametrisations: Sequence[Parametrisati
                 count += p.rank * (sum(site.shape) + 1 + p.rank)
             case _:
                 count += site.shape[0] * site.shape[1]
-    return ITEM * count
+    return count
 
 
 def question_bytes(question: Question | None, sites: Sequence[Site]) -> int:

@@ -187,7 +187,10 @@ class _Tally:
 
     def ask(self, tokens: Tokens, rounds: int) -> int:
         """Tokens that a basis hears of right answers, or of the policy's own."""
-        question, objective = question_of(self.spec), self.spec["objective"]
+        question, objective = (
+            question_of(self.spec, max(self.spec.ranks.counted(rounds), default=0)),
+            self.spec["objective"],
+        )
         if question is None:
             return 0
         rows = min(question.examples or len(tokens), len(tokens))

@@ -100,8 +100,9 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
     console.print(table)
     fresh = spec.boosting.fresh_in(spec.rounds)
     again = f", and again in {spec.rounds - fresh} refits" if fresh < spec.rounds else ""
-    numbers = plan.parameters * fresh
-    console.print(f"numbers trained: {plan.parameters} a round, {numbers} in {fresh} rounds{again}")
+    most = "up to " * (len(plan.ranks) > 1)
+    numbers = f"{most}{plan.parameters} a round, {plan.total_parameters} in {fresh} rounds{again}"
+    console.print(f"numbers trained: {numbers}")
     for line in question_lines(spec, plan):
         console.print(line, soft_wrap=True)
     console.print(

@@ -141,8 +141,8 @@ def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Any:
             if (c.record.block, c.record.arm) == (block, arm) and c.record.key in included
         ]
         rounds, steps = cells[0].spec.rounds, cells[0].spec["optimizer"].steps
-        in_all = plan.parameters * cells[0].spec.boosting.fresh_in(rounds)
-        numbers = (str(plan.parameters), str(in_all)) if rounds else ("-", "-")
+        most = "up to " * (len(plan.ranks) > 1)
+        numbers = (f"{most}{plan.parameters}", str(plan.total_parameters)) if rounds else ("-", "-")
         name = f"{arm} (baseline)" if arm == study.record.baseline else arm
         table.add_row(
             *([escape(block)] if blocks else []),

@@ -37,10 +37,11 @@ def describe(spec: Spec, plan: Any) -> list[str]:
     use = {slot: spec.slots[slot].use for slot in spec.slots}
     sites = f"{len(plan.sites)} site{'s' * (len(plan.sites) != 1)}"
     counts = " / ".join(f"{count} {name}" for name, count in plan.examples.items())
+    most = "up to " * (len(plan.ranks) > 1)
     choices = " · ".join(f"{slot} {use[slot]}" for slot in ("basis", "sampler", "optimizer", "merge"))
     return [
         f"{use['task']} ({counts}) · {use['model']}, {sites} · backend {use['backend']} · seed {spec.head.seed}",
-        f"{spec.rounds} rounds · {use['adapter']}: {plan.parameters} numbers a round · {choices}",
+        f"{spec.rounds} rounds · {use['adapter']}: {most}{plan.parameters} numbers a round · {choices}",
     ]
 
 

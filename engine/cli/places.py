@@ -44,9 +44,9 @@ def run_and_round(text: str, runs_folder: Path) -> tuple[Path, int]:
 
 
 def start_settings(text: str, runs_folder: Path) -> list[str]:
-    """`--from RUN@ROUND` as the settings that it is short for; a digest in the spec is that of another start."""
+    """`--from RUN@ROUND` as the settings that it is short for; a digest and ranks in the spec are those of another start."""
     folder, number = run_and_round(text, runs_folder)
-    values = {"run": str(folder.resolve()), "round": number, "digest": ""}
+    values = {"run": str(folder.resolve()), "round": number, "digest": "", "ranks": list[int]()}
     return [f"start.{tomli_w.dumps({key: value}).strip()}" for key, value in values.items()]
 
 

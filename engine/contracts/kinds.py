@@ -35,19 +35,26 @@ class Basis(Protocol):
 
     @property
     def exhausted(self) -> str:
-        """What happens after `capacity` rounds: `error` before the run starts, or `stop` when it comes to it."""
+        """What happens when `capacity` directions are taken: `error` before the run starts, or `stop` when it comes to it."""
         ...
 
-    def capacity(self, rank: int, width: int) -> int | None:
-        """How many rounds a site of `width = min(d_out, d_in)` can serve at `rank`; None: without end."""
+    def capacity(self, width: int) -> int | None:
+        """How many directions, round after round, a site of `width = min(d_out, d_in)` can give; None: without end.
+
+        It is not asked to give a round more than `width`.
+        """
         ...
 
-    def depth(self, rounds: int, rank: int, width: int) -> int:
-        """How many leading singular directions of the base weight `rounds` rounds ask for (0: none)."""
+    def depth(self, ranks: Sequence[int], width: int) -> int:
+        """How many leading singular directions of the base weight rounds of these `ranks` ask for (0: none)."""
         ...
 
-    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
-        """Called once per site and round, `round` counting from 0. Columns must be orthonormal."""
+    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
+        """Called once per site and round. Columns must be orthonormal.
+
+        `earlier` are the ranks of all rounds before that took new directions, the first first: those of a run that this one goes on
+        from, and rounds whose update was refused, among them.
+        """
         ...
 
 
@@ -57,15 +64,18 @@ class InformedBasis(Protocol):
 
     @property
     def exhausted(self) -> str:
-        """What happens after `capacity` rounds: `error` before the run starts, or `stop` when it comes to it."""
+        """What happens when `capacity` directions are taken: `error` before the run starts, or `stop` when it comes to it."""
         ...
 
-    def capacity(self, rank: int, width: int) -> int | None:
-        """How many rounds a site of `width = min(d_out, d_in)` can serve at `rank`; None: without end."""
+    def capacity(self, width: int) -> int | None:
+        """How many directions, round after round, a site of `width = min(d_out, d_in)` can give; None: without end.
+
+        It is not asked to give a round more than `width`.
+        """
         ...
 
-    def depth(self, rounds: int, rank: int, width: int) -> int:
-        """How many leading singular directions of the base weight `rounds` rounds ask for (0: none)."""
+    def depth(self, ranks: Sequence[int], width: int) -> int:
+        """How many leading singular directions of the base weight rounds of these `ranks` ask for (0: none)."""
         ...
 
     def question(self, rank: int) -> Question:
@@ -75,12 +85,12 @@ class InformedBasis(Protocol):
     def frames(
         self,
         sites: Sequence[SiteView],
-        round: int,  # noqa: A002
+        earlier: Sequence[int],
         rank: int,
         evidence: Evidence,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
-        """Called once per round, `round` counting from 0, for all sites together; `rng(site)` is a site's own stream.
+        """Called once per round for all sites together; `earlier` as of any basis, and `rng(site)` is a site's own stream.
 
         Columns must be orthonormal. These frames cannot be had again without data, so files that keep a round keep them too.
         """

@@ -44,14 +44,13 @@ class Informed:
         "when directions run out: refuse before the run, stop when it comes to it, or start over with none used",
     )
 
-    def capacity(self, rank: int, width: int) -> int | None:
-        """`floor(width / rank)` rounds that take new directions; without end when it wraps, or projects nothing."""
-        endless = self.project == "none" or self.exhausted == "wrap"
-        return None if endless and rank <= width else width // rank
+    def capacity(self, width: int) -> int | None:
+        """All `width` directions; without end when it wraps, or projects nothing."""
+        return None if self.project == "none" or self.exhausted == "wrap" else width
 
-    def depth(self, rounds: int, rank: int, width: int) -> int:
+    def depth(self, ranks: Sequence[int], width: int) -> int:
         """None of the base weight's own directions, unless a basis says else."""
-        del rounds, rank, width
+        del ranks, width
         return 0
 
     @property
@@ -72,21 +71,21 @@ class Informed:
     def frames(
         self,
         sites: Sequence[SiteView],
-        round: int,  # noqa: A002
+        earlier: Sequence[int],
         rank: int,
         evidence: Evidence,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
         """Every site's pairs as a frame; its singular values are the weight's root mean square, as of random directions."""
         places = {site.name: self.unused(site, rank, rng(site.name)) for site in sites}
-        pairs = self.pairs(sites, places, round, rank, evidence)
+        pairs = self.pairs(sites, places, earlier, rank, evidence)
         return {site.name: pairs[site.name].frame(site.rms_singular_value()) for site in sites}
 
     def pairs(
         self,
         sites: Sequence[SiteView],
         places: Mapping[str, Unused],
-        round: int,  # noqa: A002
+        earlier: Sequence[int],
         rank: int,
         evidence: Evidence,
     ) -> Mapping[str, Pairs]:

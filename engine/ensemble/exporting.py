@@ -18,7 +18,7 @@ from ..record.hashes import folder_files
 from ..registry import SERVICES, Registry
 from ..spec.document import Document, from_settings
 from ..spec.faults import Fault, SpecError, did_you_mean, listed
-from ..spec.resolve import service
+from ..spec.slots import service
 from .choice import Choice
 from .opening import Origin
 from .probing import probes

@@ -83,8 +83,9 @@ class Recipe:
     def of(cls, spec: Spec, blueprint: Blueprint, store: WeightStore, workplace: Workplace) -> Recipe:
         """The recipe of a spec, singular directions computed or taken from the cache. Raises `RunError` for a rank that a site has not."""
         weights, sites = StoredWeights(store), choose_sites(spec.sites, blueprint)
-        if thin := [s.name for s in sites if spec["adapter"].framed and spec["adapter"].rank > s.width]:
-            raise RunError(f"{thin[0]} has fewer directions than adapter.rank = {spec['adapter'].rank}")
+        rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=0)
+        if thin := [s.name for s in sites if spec["adapter"].framed and rank > s.width]:
+            raise RunError(f"{thin[0]} has fewer directions than adapter.rank = {rank}")
         views = views_of(spec, [plan_site(spec, site) for site in sites], weights, workplace)
         return cls(spec=spec, sites=sites, streams=Streams(spec.head.seed), weights=weights, views=views)
 

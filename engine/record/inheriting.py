@@ -102,11 +102,17 @@ class Parent:
 
 
 def require_inherited(directory: RunDirectory, start: Start) -> None:
-    """Refuse a run whose first rounds are not those of its start. Raises `RunError`."""
+    """Refuse a run whose first rounds are not those of its start. Raises `RunError`, or `UsageError` where only their ranks are not known."""
     records = directory.records
     if len(records) <= start.round or records[start.round].digest != start.digest:
         raise RunError(
             f"{directory.path / ROUNDS}: damaged or altered: round {start.round} is not the one that the run goes on from"
+        )
+    known = directory.spec_tree().get("start", {}).get("ranks", [])
+    if list(start.ranks) != known:
+        raise UsageError(
+            f"start.ranks = {list(start.ranks)}, and {directory.path} was begun with {known}: its run knows better; go on with: "
+            f"boostlora resume {directory.path}"
         )
 
 

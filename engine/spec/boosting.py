@@ -9,6 +9,7 @@ import attrs
 from ..options import Limit, option
 
 share = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
+ranks = Limit("whole numbers of at least 1", lambda x: x >= 1)
 
 FirstStep = Literal["none", "armijo", "exact"]
 
@@ -20,6 +21,12 @@ class Boosting:
     first_step: FirstStep = option(
         "none",
         "start a round's cores where a line search along their negative gradient ends: by Armijo's condition, or at the minimum",
+    )
+    ranks: tuple[int, ...] = option(
+        (),
+        "ranks of the first rounds that take new directions, one after the other; all later ones, and all where this is empty, have "
+        "the adapter's",
+        ranks,
     )
     subsample: float = option(1.0, "share of the chosen examples that a round trains on, drawn anew", share)
     top_sites: int = option(

@@ -13,8 +13,9 @@ from ..sites import SiteChoice
 from .boosting import Boosting
 from .document import Document, parse
 from .faults import Fault, Source, SpecError
-from .resolve import plugin_of
+from .slots import plugin_of
 from .spec import Head, Spec, StopRules
+from .start import Start
 from .structure import structure_table
 
 TABLES = {"sites": SiteChoice, "boosting": Boosting, "stop": StopRules}
@@ -26,10 +27,10 @@ def partial_spec(
 ) -> Spec:
     """The spec in `text` with these slots alone, under changes of their options. Raises `SpecError` with every fault.
 
-    Other tables may name plugins and files that are not here.
+    Other tables may name plugins and files that are not here; of a run it went on from, only the ranks are told.
     """
     given = parse(Source(origin, text, Path.cwd()))
-    heads, wanted = {f.name for f in attrs.fields(Head)}, {*slots, *changes, *TABLES}
+    heads, wanted = {f.name for f in attrs.fields(Head)}, {*slots, *changes, *TABLES, "start"}
     kept = {k: v for k, v in given.tree.items() if k in heads or k in wanted}
     faults = [
         Fault(message=f"{name} must be a table", span=given.mark((name,)).value)
@@ -46,10 +47,12 @@ def partial_spec(
         name: structure_table(cls, tree.get(name, {}), (name,), document, faults)
         for name, cls in TABLES.items()
     }
+    start = structure_table(Start, tree.get("start", {}), ("start",), document, faults)
     found = {slot: plugin_of(KINDS[slot], document, registry, faults) for slot in slots}
     if faults:
         raise SpecError(faults)
-    return Spec(head=head, slots=found, **tables)  # type: ignore[arg-type] - None only where there are faults
+    origin_free = Start(ranks=start.ranks)  # type: ignore[union-attr] - None only where there are faults
+    return Spec(head=head, slots=found, start=origin_free, **tables)  # type: ignore[arg-type] - the same
 
 
 def _changed(table: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

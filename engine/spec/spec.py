@@ -17,6 +17,7 @@ from ..registry.kinds import KINDS
 from ..sites import SiteChoice
 from ..workplace import default_cache
 from .boosting import Boosting
+from .ranks import Ranks
 from .start import Start
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -81,6 +82,19 @@ class Spec:
         """Boosting rounds."""
         return self.head.rounds
 
+    @property
+    def ranks(self) -> Ranks:
+        """The rank of every round that takes new directions."""
+        return Ranks(usual=self["adapter"].rank, listed=self.boosting.ranks, inherited=self.start.ranks)
+
+    def rank_of(self, number: int) -> int:
+        """The rank of round `number` (from 1), or, of a refit, of the next round that takes new directions."""
+        return self.ranks[self.boosting.fresh_before(number)]
+
+    def earlier_ranks(self, number: int) -> tuple[int, ...]:
+        """Ranks of the rounds before round `number` (from 1) that took new directions."""
+        return self.ranks.first(self.boosting.fresh_before(number))
+
     def as_tree(self) -> dict[str, Any]:
         """The spec as a TOML tree: every option of every plugin, defaults written out, in a fixed order."""
         tree: dict[str, Any] = attrs.asdict(self.head)
@@ -105,13 +119,16 @@ class Spec:
         """Hash of the canonical dump, by which a run is found again.
 
         Name, description and trackers are left out, since they change no result; files and folders count by their contents, not by
-        their paths, and so does a run to go on from, by the digest of its round; what lies on a hub counts by its name. Options of
-        boosting that are all off do not count, so that runs from before there were any have the hash they always had.
+        their paths, and so does a run to go on from, by the digest of its round, which decides its ranks too; what lies on a hub counts by
+        its name. Options of boosting that are all off do not count, and neither does an empty list of ranks, so that runs from
+        before there were any have the hash they always had.
         """
         silent = SILENT if self.boosting.given else SILENT | {"boosting"}
         tree = {key: value for key, value in self.as_tree().items() if key not in silent}
         if self.start.given:
-            del tree["start"]["run"]
+            del tree["start"]["run"], tree["start"]["ranks"]
+        if not self.boosting.ranks and "boosting" in tree:
+            del tree["boosting"]["ranks"]
         for slot, used in self.slots.items():
             tree[slot] |= contents_of(used.plugin)
             tree[slot] |= {"code": used.code} if used.code else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -12,11 +12,13 @@ from ..errors import RunError
 from ..options import Limit, option, shortened
 from ..record.prefix import read_lines, records_of, rounds_text
 from .document import Document
-from .faults import Fault, Span
+from .faults import Fault, Span, SpecError
 
 SPEC = "spec.toml"
 """What makes a folder a run."""
 LAST = -1
+Taken = Callable[[Path, int], tuple[int, ...]]
+"""How many directions each round of a run's folder, up to one, took."""
 SHA256 = re.compile(r"(?:[0-9a-f]{64})?")
 
 
@@ -31,6 +33,11 @@ class Start:
         "digest of that round; filled in when the spec is read",
         Limit("64 hexadecimal digits, or empty", lambda x: bool(SHA256.fullmatch(x))),
     )
+    ranks: tuple[int, ...] = option(
+        (),
+        "how many directions each round up to it took, refits left out; filled in when the spec is read",
+        min=0,
+    )
 
     @property
     def given(self) -> bool:
@@ -42,8 +49,8 @@ class Start:
         return f"round {self.round} of {self.run or 'a run that is not named'}"
 
 
-def settled(start: Start, rounds: int | None, document: Document, faults: list[Fault]) -> Start:
-    """The table with an absolute path, the number of the round and its digest; faults are added where there are any.
+def settled(start: Start, rounds: int | None, document: Document, faults: list[Fault], taken: Taken) -> Start:
+    """The table with an absolute path, the number of the round, its digest and ranks; faults are added where there are any.
 
     The digest is what counts. Rounds that lie beside the spec itself vouch for it first: those of a run that has inherited them,
     whose parent may be gone. A parent that is not there is missed only where the digest is not known.
@@ -55,7 +62,7 @@ def settled(start: Start, rounds: int | None, document: Document, faults: list[F
             faults.append(Fault(message='start: missing key "run"', span=span, allowed="a run's folder"))
         return Start()
     count = len(faults)
-    found = _settled(start, document, faults)
+    found = _settled(start, document, faults, taken)
     if len(faults) == count and rounds is not None and rounds < found.round:
         span = document.mark(("rounds",) if "rounds" in document.tree else ("start", "round")).value
         message = (
@@ -65,7 +72,7 @@ def settled(start: Start, rounds: int | None, document: Document, faults: list[F
     return found
 
 
-def _settled(start: Start, document: Document, faults: list[Fault]) -> Start:
+def _settled(start: Start, document: Document, faults: list[Fault], taken: Taken) -> Start:
     run, place, digest = (document.mark(("start", key)).value for key in ("run", "round", "digest"))
     folder = _absolute(run.source.folder, start.run)
     known = bool(start.digest) and start.round != LAST
@@ -86,19 +93,26 @@ def _settled(start: Start, document: Document, faults: list[Fault]) -> Start:
             span = place if lines else run
             faults.append(Fault(message=message, span=span, allowed=f"the run has {rounds_text(len(lines))}"))
             return at
-        found = _digest(folder, lines[: number + 1])
-    except RunError as error:
+        found, ranks = _digest(folder, lines[: number + 1]), taken(folder, number)
+    except (RunError, SpecError, OSError) as error:
         faults.append(Fault(message=f"start.run: {error}", span=run))
         return at
     if start.digest and start.digest != found:
         faults.append(_other(start, number, found, digest))
-    return attrs.evolve(at, round=number, digest=found)
+    if start.ranks and start.ranks != ranks:
+        faults.append(_other_ranks(ranks, document.mark(("start", "ranks")).value))
+    return attrs.evolve(at, round=number, digest=found, ranks=ranks)
 
 
 def _other(start: Start, number: int, found: str, span: Span) -> Fault:
     message = f"start.digest: round {number} of {shortened(start.run, 200)} is another one, {found[:12]}…"
     hint = 'to go on from that one, leave the digest out, or empty it (--set start.digest="")'
     return Fault(message=message, span=span, hint=hint)
+
+
+def _other_ranks(ranks: Sequence[int], span: Span) -> Fault:
+    hint = "leave it out: it is filled in when the spec is read"
+    return Fault(message=f"start.ranks: the rounds of that run have {list(ranks)}", span=span, hint=hint)
 
 
 def _digest(folder: Path, lines: Sequence[bytes]) -> str:

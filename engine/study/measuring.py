@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import attrs
 
 from ..boosting.experiment import prepare
-from ..boosting.options import optimizer_of
+from ..boosting.options import optimizer_of, with_ranks
 from ..errors import ExhaustedError
 from ..registry import Registry
 from ..spec.document import Document
 from ..spec.faults import SpecError
+from ..spec.ranks import Ranks
 from ..spec.resolve import resolve
 from ..spec.spec import Spec
+from ..spec.start import Start
 from .ablate import Quantity
 
 DECIDE = ("task", "model", "adapter", "basis", "backend")
@@ -33,14 +36,25 @@ def measure(spec: Spec, quantity: Quantity) -> int:
         case "examples":
             return spec["optimizer"].batch_size * steps
         case "parameters":
-            return _parameters(spec)
+            return max(_parameters(spec, rank) for rank in _ranks(spec))
         case "total_parameters":
-            return _parameters(spec) * spec.boosting.fresh_in(spec.rounds)
+            return sum(n * _parameters(spec, rank) for rank, n in _ranks(spec).items())
 
 
-def _parameters(spec: Spec) -> int:
-    # One round needs the fewest directions: what many rounds need is held against the plan later, with all keys solved.
-    return prepare(attrs.evolve(spec, head=attrs.evolve(spec.head, rounds=1), trackers={})).plan.parameters
+def _ranks(spec: Spec) -> Counter[int]:
+    """By rank, how many rounds that take new directions have it; the adapter's, where there is no round."""
+    found = spec.ranks.counted(spec.boosting.fresh_in(spec.rounds))
+    return found or Counter({spec["adapter"].rank: 0})
+
+
+def _parameters(spec: Spec, rank: int) -> int:
+    """Numbers of one round of a rank.
+
+    One round needs the fewest directions: what many rounds need is held against the plan later, with all keys solved.
+    """
+    head = attrs.evolve(spec.head, rounds=1)
+    lone = attrs.evolve(with_ranks(spec, Ranks(usual=rank)), head=head, start=Start(), trackers={})
+    return prepare(lone).plan.parameters
 
 
 @attrs.frozen
@@ -56,12 +70,10 @@ class Measures:
         if quantity in {"steps", "examples"}:
             return measure(spec, quantity)
         content: list[Any] = [(spec.slots[slot].use, attrs.asdict(spec[slot])) for slot in DECIDE]
-        key = str((content, attrs.asdict(spec.sites), spec.head.seed))
-        if key not in self._known:
-            self._known[key] = measure(spec, "parameters")
-        return self._known[key] * (
-            spec.boosting.fresh_in(spec.rounds) if quantity == "total_parameters" else 1
-        )
+        content += [attrs.asdict(spec.sites), spec.head.seed, quantity, sorted(_ranks(spec).items())]
+        if (key := str(content)) not in self._known:
+            self._known[key] = measure(spec, quantity)
+        return self._known[key]
 
     def is_sound(self, document: Document) -> bool:
         """Whether a document is a spec."""

@@ -12,7 +12,7 @@ from ..measures import PLAIN
 from ..registry import SERVICES, Registry
 from ..spec.document import Document
 from ..spec.faults import Fault, did_you_mean, listed
-from ..spec.resolve import service
+from ..spec.slots import service
 from ..spec.spans import Path
 from ..spec.structure import show, structure_table
 from .ablate import MOST_SEEDS, Ablate, Budget, Case, When

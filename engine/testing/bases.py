@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +11,17 @@ from numpy.typing import NDArray
 
 from ..contracts import Basis, FactoredUpdate, Frame, InformedBasis
 from ..rank import overlap, rank_of
+from ..spec.ranks import Ranks
 from .assertions import assert_orthonormal
 from .evidence import random_evidence
 from .strategies import MatrixSite, inherited, seeds
 
 shapes = st.tuples(st.integers(2, 24), st.integers(2, 24))
+schedules = st.one_of(
+    st.integers(1, 4).map(lambda rank: [rank] * 4),
+    st.lists(st.integers(1, 5), min_size=1, max_size=5),
+)
+"""Ranks of rounds: all the same, or not."""
 
 
 class BasisContract:
@@ -30,74 +38,76 @@ class BasisContract:
         """A basis, as a spec would make it."""
         raise NotImplementedError
 
-    def frame(self, site: MatrixSite, number: int, rank: int, seed: int) -> Frame:
-        """Round `number`'s frame; a basis that hears the data hears a new random gradient every round."""
-        return frame_of(self.make(), site, number, rank, seed)
+    def frame(self, site: MatrixSite, earlier: Sequence[int], rank: int, seed: int) -> Frame:
+        """The frame of the round after `earlier` ones; a basis that hears the data hears a new random gradient every round."""
+        return frame_of(self.make(), site, earlier, rank, seed)
 
-    def _rounds(self, shape: tuple[int, int], rank: int, seed: int) -> tuple[MatrixSite, list[Frame]]:
-        """As many rounds as the basis can serve, four at most."""
-        site = MatrixSite(np.random.default_rng(seed).standard_normal(shape))
-        capacity = self.make().capacity(rank, min(shape))
-        for number in range(4 if capacity is None else min(4, capacity)):
-            site.used.append(self.frame(site, number, rank, seed))
-        return site, site.used
+    def _rounds(self, shape: tuple[int, int], ranks: Sequence[int], seed: int) -> list[Frame]:
+        """Rounds of these ranks, as many of them as the basis can serve."""
+        site, width = MatrixSite(np.random.default_rng(seed).standard_normal(shape)), min(shape)
+        served = Ranks(usual=1, listed=ranks).served(width, self.make().capacity(width))
+        for number, rank in enumerate(ranks if served is None else ranks[:served]):
+            site.used.append(self.frame(site, ranks[:number], rank, seed))
+        return site.used
 
-    @given(shapes, st.integers(1, 4), seeds)
+    @given(shapes, schedules, seeds)
     @inherited
     def test_frame_of_any_round_is_orthonormal_and_shaped(
-        self, shape: tuple[int, int], rank: int, seed: int
+        self, shape: tuple[int, int], ranks: list[int], seed: int
     ) -> None:
-        _, frames = self._rounds(shape, rank, seed)
-        for frame in frames:
+        for frame, rank in zip(self._rounds(shape, ranks, seed), ranks, strict=False):
             assert_legal(frame, shape, rank)
 
-    @given(shapes, st.integers(1, 4), seeds)
+    @given(shapes, schedules, seeds)
     @inherited
     def test_frame_with_the_same_stream_is_the_same(
-        self, shape: tuple[int, int], rank: int, seed: int
+        self, shape: tuple[int, int], ranks: list[int], seed: int
     ) -> None:
-        _, one = self._rounds(shape, rank, seed)
-        _, two = self._rounds(shape, rank, seed)
+        one, two = (self._rounds(shape, ranks, seed) for _ in range(2))
         for a, b in zip(one, two, strict=True):
             np.testing.assert_array_equal(a.U, b.U)
             np.testing.assert_array_equal(a.V, b.V)
 
-    @given(shapes, st.integers(1, 4), seeds)
+    @given(shapes, schedules, seeds)
     @inherited
     def test_rounds_within_capacity_keep_their_promise(
-        self, shape: tuple[int, int], rank: int, seed: int
+        self, shape: tuple[int, int], ranks: list[int], seed: int
     ) -> None:
-        _, frames = self._rounds(shape, rank, seed)
+        frames = self._rounds(shape, ranks, seed)
         rng = np.random.default_rng(seed)
-        updates = [FactoredUpdate(frame=f, core=_nonsingular(rng, rank)) for f in frames]
+        updates = [FactoredUpdate(frame=f, core=_nonsingular(rng, f.rank)) for f in frames]
         found = rank_of([(update, 1.0) for update in updates], shape).rank
         if self.grows:
-            assert found == min(len(frames) * rank, *shape)
+            assert found == min(sum(f.rank for f in frames), *shape)
         if self.most_rank is not None:
-            assert found <= self.most_rank * rank
+            assert found <= self.most_rank * max((f.rank for f in frames), default=0)
         if self.orthogonal:
             for t, update in enumerate(updates):
                 assert_apart(update.frame, [earlier.frame for earlier in updates[:t]])
 
-    @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 30))
+    @given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 50))
     @inherited
-    def test_depth_and_capacity_stay_within_the_width(self, rank: int, width: int, rounds: int) -> None:
+    def test_depth_and_capacity_stay_within_the_width(self, ranks: list[int], width: int) -> None:
         basis = self.make()
-        assert 0 <= basis.depth(rounds, rank, width) <= max(width, rank)
-        capacity = basis.capacity(rank, width)
-        if rank > width:
-            assert capacity == 0, "a frame of more columns than directions cannot be served"
+        capacity = basis.capacity(width)
         assert capacity is None or capacity >= 0
+        served = Ranks(usual=1, listed=ranks).served(width, capacity)
+        assert 0 <= basis.depth(ranks if served is None else ranks[:served], width) <= width
         assert basis.exhausted in {"error", "stop", "wrap"}
 
 
-def frame_of(basis: Basis | InformedBasis, site: MatrixSite, number: int, rank: int, seed: int) -> Frame:
-    """The frame that any basis gives a lone site, from streams and evidence that `(seed, number)` decide."""
+def frame_of(
+    basis: Basis | InformedBasis, site: MatrixSite, earlier: Sequence[int], rank: int, seed: int
+) -> Frame:
+    """The frame that any basis gives a lone site, from streams and evidence that the seed and the number of rounds decide."""
+    number = len(earlier)
     if isinstance(basis, InformedBasis):
         evidence = random_evidence([site], np.random.default_rng([seed, number, 1]))
-        frames = basis.frames([site], number, rank, evidence, lambda _: np.random.default_rng([seed, number]))
+        frames = basis.frames(
+            [site], earlier, rank, evidence, lambda _: np.random.default_rng([seed, number])
+        )
         return frames[site.name]
-    return basis.frame(site, number, rank, np.random.default_rng([seed, number]))
+    return basis.frame(site, earlier, rank, np.random.default_rng([seed, number]))
 
 
 def assert_legal(frame: Frame, shape: tuple[int, int], rank: int) -> None:

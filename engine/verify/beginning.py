@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import accumulate, takewhile
 
 from ..boosting.preparing import NothingToRefitError
 from ..boosting.rounds import Player
 from ..contracts import Frame
+from ..spec.ranks import Ranks
 from .bench import Bench, at
 from .criterion import Criterion
 from .directions import Matrix, WatchedView, compare_blocks, compare_frames, compare_values, gaps_of
@@ -19,7 +21,6 @@ from .hearing import informed
 def compare_directions(bench: Bench, number: int) -> None:
     """Singular values and leading subspaces of every base weight, asked for anew: merges must not change them."""
     truth = bench.trio.truth.experiment
-    rank = truth.spec["adapter"].rank
     for done, plan in enumerate(truth.plan.sites):
         site, right = plan.site.name, bench.trio.spectra[plan.site.name]
         if right is None:
@@ -27,7 +28,7 @@ def compare_directions(bench: Bench, number: int) -> None:
         bench.report("directions", done, len(truth.plan.sites))
         with bench.asking(number, "directions", site):
             found = bench.models["candidate"].directions(site, right.rank)
-        counts = sorted({min(plan.depth, end) for end in range(rank, plan.depth + rank, rank)})
+        counts = _ends(truth.spec.ranks, plan.depth)
         where = at(number, "directions", site)
         bench.add(
             [
@@ -35,6 +36,12 @@ def compare_directions(bench: Bench, number: int) -> None:
                 compare_blocks(right, found, counts, where, bench.criterion),
             ]
         )
+
+
+def _ends(ranks: Ranks, depth: int) -> list[int]:
+    """How many leading directions the blocks of rounds end at, up to all of them."""
+    ends = takewhile(lambda end: end < depth, accumulate(ranks))
+    return sorted({*ends, depth} - {0})
 
 
 def frames_of_weights(bench: Bench, number: int) -> dict[str, Frame]:

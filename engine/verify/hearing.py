@@ -124,7 +124,7 @@ class Heard:
 
 def hears(spec: Spec, number: int) -> bool:
     """Whether anything is asked of the data before round `number` trains."""
-    return question_of(spec) is not None and not spec.boosting.is_refit(number)
+    return question_of(spec, spec.rank_of(number)) is not None and not spec.boosting.is_refit(number)
 
 
 def informed(spec: Spec) -> bool:

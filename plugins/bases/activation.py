@@ -38,12 +38,12 @@ class Activation(Informed):
         self,
         sites: Sequence[SiteView],
         places: Mapping[str, Unused],
-        round: int,  # noqa: A002
+        earlier: Sequence[int],
         rank: int,
         evidence: Evidence,
     ) -> Mapping[str, Pairs]:
         """Right directions of all sites together, then each weight's own left ones."""
-        del sites, round
+        del sites, earlier
         found = principal_directions(evidence, list(places.values()), rank, self.oversample, self.sweeps)
         return {name: _sent(evidence.weight(name), found[name], place) for name, place in places.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -17,14 +17,14 @@ from ...engine.hookspecs import hookimpl
 class Fixed(Endless):
     """The r leading singular directions of the base weight, every round ("top" in the paper): the rank stays at r."""
 
-    def depth(self, rounds: int, rank: int, width: int) -> int:
-        """The leading r."""
+    def depth(self, ranks: Sequence[int], width: int) -> int:
+        """The leading r of the largest round."""
         del width
-        return rank if rounds else 0
+        return max(ranks, default=0)
 
-    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
         """The leading r, whatever the round."""
-        del round, rng
+        del earlier, rng
         return site.directions(range(rank))
 
 

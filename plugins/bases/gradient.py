@@ -24,12 +24,12 @@ class Gradient(Informed):
         self,
         sites: Sequence[SiteView],
         places: Mapping[str, Unused],
-        round: int,  # noqa: A002
+        earlier: Sequence[int],
         rank: int,
         evidence: Evidence,
     ) -> Mapping[str, Pairs]:
         """By the range finder, all sites in the same two passes."""
-        del sites, round
+        del sites, earlier
         return find_pairs(evidence, list(places.values()), rank, self.oversample)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -30,9 +30,9 @@ class Mixed(Informed):
         """How many of `rank` directions follow the gradient; half a direction does."""
         return int(self.share * rank + 0.5)
 
-    def depth(self, rounds: int, rank: int, width: int) -> int:
+    def depth(self, ranks: Sequence[int], width: int) -> int:
         """All the weight's own directions that the rounds take."""
-        return min(rounds, width // rank) * (rank - self.of_gradient(rank))
+        return max((begin + kept for begin, kept in self._kept(ranks, width)), default=0)
 
     def question(self, rank: int) -> Question:
         """Columns for the gradient's share alone; none, and no pass, where that is nothing."""
@@ -44,26 +44,35 @@ class Mixed(Informed):
         self,
         sites: Sequence[SiteView],
         places: Mapping[str, Unused],
-        round: int,  # noqa: A002
+        earlier: Sequence[int],
         rank: int,
         evidence: Evidence,
     ) -> Mapping[str, Pairs]:
         """The weight's block first, since it does not depend on data; in the frame, the gradient's directions come first."""
         own = self.of_gradient(rank)
-        blocks = {site.name: self._block(site, places[site.name], round, rank) for site in sites}
+        blocks = {site.name: self._block(site, places[site.name], (*earlier, rank)) for site in sites}
         if own == 0:
             return blocks
         free = [places[name].without(block.U, block.V) for name, block in blocks.items()]
         found = find_pairs(evidence, free, own, self.oversample)
         return {name: found[name].beside(block) for name, block in blocks.items()}
 
-    def _block(self, site: SiteView, place: Unused, round: int, rank: int) -> Pairs:  # noqa: A002
-        """The leading pairs of `(I - P_U) U_b S_b V_b' (I - P_V)` for block b of the base weight."""
-        kept = rank - self.of_gradient(rank)
+    def _kept(self, ranks: Sequence[int], width: int) -> Iterator[tuple[int, int]]:
+        """By round, at which of the weight's directions its own begin, and how many these are; all anew whenever none are left."""
+        taken = begin = 0
+        for rank in ranks:
+            if taken + rank > width:
+                taken = begin = 0
+            kept = rank - self.of_gradient(rank)
+            yield begin, kept
+            taken, begin = taken + rank, begin + kept
+
+    def _block(self, site: SiteView, place: Unused, ranks: Sequence[int]) -> Pairs:
+        """The leading pairs of `(I - P_U) U_b S_b V_b' (I - P_V)` for the last round's block b of the base weight."""
+        *_, (begin, kept) = self._kept(ranks, min(site.shape))
         if kept == 0:
             return Pairs(U=np.zeros((site.shape[0], 0)), V=np.zeros((site.shape[1], 0)))
-        start = (round % (min(site.shape) // rank)) * kept
-        block = site.directions(range(start, start + kept))
+        block = site.directions(range(begin, begin + kept))
         return leading_pairs(block.U * block.S, block.V, place, kept)
 
 

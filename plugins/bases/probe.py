@@ -32,12 +32,12 @@ class Probe(Informed):
         self,
         sites: Sequence[SiteView],
         places: Mapping[str, Unused],
-        round: int,  # noqa: A002
+        earlier: Sequence[int],
         rank: int,
         evidence: Evidence,
     ) -> Mapping[str, Pairs]:
         """Train once, all sites together; the singular value decomposition is that of a small core."""
-        del sites, round
+        del sites, earlier
         trained = evidence.probe(rank + self.oversample, self.steps, self.lr)
         found = dict[str, Pairs]()
         for name, place in places.items():

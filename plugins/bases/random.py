@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -21,9 +21,9 @@ class Random(Endless):
     Two rounds overlap by chance, and together span `2 r` directions almost surely.
     """
 
-    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
         """Both sides drawn independently."""
-        del round
+        del earlier
         d_out, d_in = site.shape
         scale = np.full(rank, site.rms_singular_value())
         return Frame(U=_orthonormal(rng, d_out, rank), S=scale, V=_orthonormal(rng, d_in, rank))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -21,9 +21,9 @@ class Refresh(Endless):
     rank 10 to 13 where `rotate` reaches 64.
     """
 
-    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
         """The leading r of the weight as it is now."""
-        del round, rng
+        del earlier, rng
         return site.merged_directions(rank)
 
 

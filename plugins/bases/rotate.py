@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -17,17 +17,18 @@ from ...engine.hookspecs import hookimpl
 class Rotate(Blocks):
     """Round t takes singular directions `[t r, (t + 1) r)` of the base weight, largest first: ROTATE of arXiv 2604.27308.
 
+    Where rounds are not all of one rank, it takes the r that follow those of the round before.
     Rounds are orthogonal to one another on both sides, so the rank of the sum grows by r every round.
     """
 
-    def depth(self, rounds: int, rank: int, width: int) -> int:
+    def depth(self, ranks: Sequence[int], width: int) -> int:
         """All blocks that the rounds take."""
-        return min(rounds, width // rank) * rank
+        return self.reach(ranks, width)
 
-    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
-        """Block `round` of the base weight."""
+    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
+        """The next block of the base weight."""
         del rng
-        return site.directions(self.block(round, rank, min(site.shape)))
+        return site.directions(self.block(earlier, rank, min(site.shape)))
 
 
 @hookimpl

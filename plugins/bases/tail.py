@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -17,16 +17,15 @@ from ...engine.hookspecs import hookimpl
 class Tail(Blocks):
     """Round t takes the t-th block of r directions from the smallest singular value upwards; needs a full SVD."""
 
-    def depth(self, rounds: int, rank: int, width: int) -> int:
+    def depth(self, ranks: Sequence[int], width: int) -> int:
         """All of them: the smallest directions are not to be had without the others."""
-        del rank
-        return width if rounds else 0
+        return width if ranks else 0
 
-    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
-        """Block `round`, counted from the end; the smallest direction comes first."""
+    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
+        """The next block, counted from the end; the smallest direction comes first."""
         del rng
         width = min(site.shape)
-        return site.directions([width - 1 - i for i in self.block(round, rank, width)])
+        return site.directions([width - 1 - i for i in self.block(earlier, rank, width)])
 
 
 @hookimpl

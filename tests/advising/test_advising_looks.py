@@ -171,3 +171,17 @@ def test_study_is_looked_at_through_what_its_arms_start_from(registry):
     assert (spec.head.name, spec.rounds) == ("boosting-digits-60", 3)
     assert solved == {"optimizer.steps", "adapter.rank"}
     assert read_spec("quickstart", registry, ())[1] is None
+
+
+def test_look_at_rounds_of_other_ranks_is_at_that_of_the_next(registry):
+    settings = (*SMALL, "adapter.use=lora-xs")
+    plain = open_spec(load_spec("paper/digits", registry, (*settings, "adapter.rank=4")), Workplace())
+    listed = open_spec(load_spec("paper/digits", registry, (*settings, "boosting.ranks=[4, 3]")), Workplace())
+    one, two = (
+        advise(moment, registry, Workplace(), examples=40, only_own=True) for moment in (plain, listed)
+    )
+    assert (one.rank, two.rank) == (4, 4)
+    assert two.basis("rotate").first["adapter"] == one.basis("rotate").first["adapter"]
+    assert two.notes == (*one.notes, "boosting.ranks: all rounds to come are looked at as if they had r = 4")
+    alike = open_spec(load_spec("paper/digits", registry, (*settings, "boosting.ranks=[2, 2]")), Workplace())
+    assert not any("ranks" in note for note in advise(alike, registry, Workplace(), examples=40).notes)

@@ -83,7 +83,7 @@ def test_round_adapts_the_site_of_the_largest_dense_gradient(choosy):
     experiment, player = opened(choosy)
     selection = player.select(1)
     (chosen,) = player.frames(1, selection)
-    told = {"question": question_of(experiment.spec), "report": silent}
+    told = {"question": question_of(experiment.spec, 2), "report": silent}
     evidence = evidence_of(experiment, 1, selection, player.history[-1], **told)
     frames, cores = frames_of(experiment, 1, evidence), parametrise(experiment, 1)
     total, sizes = sum(len(b) for b in evidence.batches), dict[str, float]()
@@ -138,7 +138,7 @@ def test_choice_of_sites_goes_with_tied_and_with_refitted_cores(settings, tmp_pa
 
 
 def test_sites_are_chosen_by_as_many_examples_as_are_said_where_the_basis_hears_none(choosy):
-    question = question_of(choosy.spec)
+    question = question_of(choosy.spec, 2)
     if choosy.spec.slots["basis"].use == "rotate":
         assert (question.told, question.examples, question.passes) == ("chosen", SITES_HEARD, 1)
     else:

@@ -15,7 +15,7 @@ from boostlora.engine.spec import Slot
 from boostlora.engine.spec.resolve import load_spec
 
 QUICKSTART = "4d8bf4a2608e"
-ALLOWED = "allowed: first_step, subsample, top_sites, refit_every, refit_steps, refit_lr"
+ALLOWED = "allowed: first_step, ranks, subsample, top_sites, refit_every, refit_steps, refit_lr"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,12 @@ PAIRS = {
         'boosting.first_step: expected one of "none", "armijo", "exact", got "wolfe"']),
     "misspelt search": ("boosting.first_step=exact", "boosting.first_step=exakt", [
         'got "exakt"', 'did you mean "exact"?']),
+    "no rank": ("boosting.ranks=[1]", "boosting.ranks=[4, 0]", [
+        '"ranks" must be whole numbers of at least 1, not [4, 0]']),
+    "one rank": ("boosting.ranks=[4]", "boosting.ranks=4", [
+        "boosting.ranks: expected a list, each item a whole number, got 4"]),
+    "half a rank": ("boosting.ranks=[4, 2]", "boosting.ranks=[4, 2.5]", [
+        "boosting.ranks.1: expected a whole number, got 2.5"]),
     "no table": ("boosting={}", "boosting=3", ["boosting must be a table, got 3", "allowed: [boosting]"]),
 }  # fmt: skip
 

@@ -59,9 +59,9 @@ from boostlora.engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Mine(Endless):
-    def depth(self, rounds, rank, width):
-        return rank
-    def frame(self, site, round, rank, rng):
+    def depth(self, ranks, width):
+        return max(ranks, default=0)
+    def frame(self, site, earlier, rank, rng):
         BODY
         return site.directions(range(rank))
 

@@ -43,8 +43,8 @@ def test_singular_values_from_factors_equal_those_of_the_dense_sum(rows, columns
 def test_rank_of_rotated_rounds_is_exactly_rounds_times_rank(rows, columns, rank, rounds, seed):
     rng = np.random.default_rng(seed)
     site = MatrixSite(rng.standard_normal((rows, columns)))
-    rounds = min(rounds, Rotate().capacity(rank, min(rows, columns)))
-    frames = [Rotate().frame(site, t, rank, rng) for t in range(rounds)]
+    rounds = min(rounds, min(rows, columns) // rank)
+    frames = [Rotate().frame(site, [rank] * t, rank, rng) for t in range(rounds)]
     updates = [(FactoredUpdate(frame=f, core=_core(rng, rank)), 1.0) for f in frames]
     assert rank_of(updates, site.shape).rank == min(rounds * rank, rows, columns)
 
@@ -54,7 +54,7 @@ def test_rank_of_rotated_rounds_is_exactly_rounds_times_rank(rows, columns, rank
 def test_rank_of_fixed_rounds_never_exceeds_the_rank_of_one(rows, columns, rank, rounds, seed):
     rng = np.random.default_rng(seed)
     site = MatrixSite(rng.standard_normal((rows, columns)))
-    frames = [Fixed().frame(site, t, rank, rng) for t in range(rounds)]
+    frames = [Fixed().frame(site, [rank] * t, rank, rng) for t in range(rounds)]
     updates = [(FactoredUpdate(frame=f, core=_core(rng, rank)), 1.0) for f in frames]
     assert rank_of(updates, site.shape).rank <= rank
 

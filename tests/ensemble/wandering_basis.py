@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ OWN = np.random.default_rng()
 class Wandering(Endless):
     """Random columns from a state that moves on with every call."""
 
-    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
         """Other columns whenever it is asked."""
         sides = (np.linalg.qr(OWN.standard_normal((rows, rank)))[0] for rows in site.shape)
         return Frame(U=next(sides), S=np.ones(rank), V=next(sides))
@@ -29,7 +29,7 @@ class Wandering(Endless):
 class Following(Endless):
     """What the merged weight has beyond the frames that were used: a refused round must not have used any."""
 
-    def frame(self, site: SiteView, round: int, rank: int, rng: np.random.Generator) -> Frame:  # noqa: A002
+    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
         """The leading columns of the merged weight, turned by as many places as frames were used."""
         found = site.merged_directions(min(site.shape))
         first = (len(site.used) * rank) % (min(site.shape) - rank + 1)

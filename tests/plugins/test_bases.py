@@ -62,21 +62,44 @@ class TestRefresh(BasisContract):
 def test_rotate_takes_the_largest_directions_first_and_tail_the_smallest():
     W = np.diag([5.0, 4.0, 3.0, 2.0, 1.0])
     rng = np.random.default_rng(0)
-    rotated = [Rotate().frame(MatrixSite(W), t, 2, rng).S.tolist() for t in range(2)]
+    rotated = [Rotate().frame(MatrixSite(W), [2] * t, 2, rng).S.tolist() for t in range(2)]
     assert rotated == [[5.0, 4.0], [3.0, 2.0]]
-    assert [Tail().frame(MatrixSite(W), t, 2, rng).S.tolist() for t in range(2)] == [[1.0, 2.0], [3.0, 4.0]]
+    assert [Tail().frame(MatrixSite(W), [2] * t, 2, rng).S.tolist() for t in range(2)] == [
+        [1.0, 2.0],
+        [3.0, 4.0],
+    ]
 
 
-@pytest.mark.parametrize(("width", "rank", "capacity"), [(64, 4, 16), (63, 4, 15), (4, 4, 1), (3, 4, 0)])
-def test_rotate_capacity_counts_whole_blocks(width, rank, capacity):
-    assert Rotate().capacity(rank, width) == capacity
-    assert Rotate(exhausted="wrap").capacity(rank, width) == (None if capacity else 0)
+@pytest.mark.parametrize("basis", [Rotate, Tail])
+def test_blocks_last_as_long_as_there_are_directions_unless_they_wrap(basis):
+    assert basis().capacity(64) == basis(exhausted="stop").capacity(64) == 64
+    assert basis(exhausted="wrap").capacity(64) is None
+
+
+def test_rotate_takes_what_follows_the_rounds_before_whatever_their_ranks():
+    W, rng = np.diag(np.arange(9.0, 0.0, -1.0)), np.random.default_rng(0)
+    taken = [
+        Rotate().frame(MatrixSite(W), earlier, rank, rng).S.tolist()
+        for earlier, rank in (((), 4), ([4], 1), ([4, 1], 2), ([4, 1, 0], 3))
+    ]
+    assert taken == [[9.0, 8.0, 7.0, 6.0], [5.0], [4.0, 3.0], [4.0, 3.0, 2.0]]
 
 
 def test_rotate_that_wraps_starts_again_at_the_first_block():
     site, rng = MatrixSite(np.random.default_rng(0).standard_normal((6, 5))), np.random.default_rng(0)
     basis = Rotate(exhausted="wrap")
-    np.testing.assert_array_equal(basis.frame(site, 0, 2, rng).U, basis.frame(site, 2, 2, rng).U)
+    np.testing.assert_array_equal(basis.frame(site, [], 2, rng).U, basis.frame(site, [2, 2], 2, rng).U)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "starts"),
+    [([2, 2, 2, 2, 2], [0, 2, 0, 2, 0]), ([4, 2, 1, 3, 3], [0, 0, 2, 0, 0]), ([1, 4, 5, 1], [0, 1, 0, 0])],
+)
+def test_blocks_that_wrap_begin_anew_whenever_a_round_does_not_fit(ranks, starts):
+    blocks = list(Rotate(exhausted="wrap").blocks(ranks, 5))
+    assert [block.start for block in blocks] == starts
+    assert [len(block) for block in blocks] == ranks
+    assert Rotate().depth(ranks, 5) == max(block.stop for block in blocks)
 
 
 def test_refresh_after_merges_overlaps_where_rotate_does_not():
@@ -87,7 +110,7 @@ def test_refresh_after_merges_overlaps_where_rotate_does_not():
     for name, basis in {"rotate": Rotate(), "refresh": Refresh()}.items():
         merged, updates = W.copy(), []
         for t in range(6):
-            frame = basis.frame(MatrixSite(W, merged), t, 2, rng)
+            frame = basis.frame(MatrixSite(W, merged), [2] * t, 2, rng)
             update = FactoredUpdate(frame=frame, core=0.05 * rng.standard_normal((2, 2)))
             overlaps[name] = max(overlaps.get(name, 0.0), overlap(update, updates) or 0.0)
             updates.append(update)

@@ -104,7 +104,11 @@ def test_gradient_is_the_leading_pairs_of_what_earlier_rounds_left():
         )
     )
     frame = Gradient().frames(
-        [site], 2, 2, MatrixEvidence({site.name: G}), lambda _: np.random.default_rng(0)
+        [site],
+        [f.rank for f in site.used],
+        2,
+        MatrixEvidence({site.name: G}),
+        lambda _: np.random.default_rng(0),
     )[site.name]
     P, R = (
         np.eye(d) - M @ np.linalg.pinv(M)
@@ -123,7 +127,7 @@ def test_gradient_is_the_leading_pairs_of_what_earlier_rounds_left():
 def test_frame_has_canonical_signs_and_the_scale_of_a_typical_direction(kind):
     rng, site = made()
     evidence = random_evidence([site], rng)
-    frame = kind().frames([site], 0, 4, evidence, lambda _: np.random.default_rng(1))[site.name]
+    frame = kind().frames([site], (), 4, evidence, lambda _: np.random.default_rng(1))[site.name]
     assert (frame.U[np.argmax(np.abs(frame.U), axis=0), np.arange(4)] > 0).all()
     assert frame.S.tolist() == [site.rms_singular_value()] * 4
     if kind is Gradient:
@@ -135,26 +139,26 @@ def test_directions_fill_a_weight_until_it_is_full():
     for kind in KINDS:
         _, site = made(shape=(9, 13))
         basis = kind()
-        for t in range(basis.capacity(3, 9)):
-            site.used.append(frame_of(basis, site, t, 3, 7))
+        for t in range(3):
+            site.used.append(frame_of(basis, site, [3] * t, 3, 7))
             assert_apart(site.used[-1], site.used[:-1])
         with pytest.raises(
             ExhaustedError, match=r"layers\.0\.weight \(9, 13\): 3 earlier rounds leave 0 unused"
         ):
-            frame_of(basis, site, 3, 3, 7)
+            frame_of(basis, site, [3] * 3, 3, 7)
 
 
 def test_wrapping_starts_over_with_nothing_used_whatever_the_ranks_were():
     rng, site = made(shape=(10, 10))
     basis = Gradient(exhausted="wrap")
     for rank in (4, 4, 3, 3, 3):  # 8 of 10; over again: 3, 6, 9 of 10
-        site.used.append(frame_of(basis, site, len(site.used), rank, 0))
+        site.used.append(frame_of(basis, site, [f.rank for f in site.used], rank, 0))
     assert_apart(site.used[3], site.used[2:3])
     assert_apart(site.used[4], site.used[2:4])
     evidence = random_evidence([site], rng)
-    last = basis.frames([site], 5, 2, evidence, lambda _: np.random.default_rng(0))[site.name]
+    last = basis.frames([site], [4, 4, 3, 3, 3], 2, evidence, lambda _: np.random.default_rng(0))[site.name]
     site.used = []
-    first = basis.frames([site], 0, 2, evidence, lambda _: np.random.default_rng(0))[site.name]
+    first = basis.frames([site], (), 2, evidence, lambda _: np.random.default_rng(0))[site.name]
     np.testing.assert_array_equal(last.U, first.U)
 
 
@@ -165,7 +169,7 @@ def test_projection_of_one_side_leaves_the_other_to_the_data(project, apart):
     basis = Gradient(project=project)
     for t in range(3):
         evidence = MatrixEvidence({site.name: G})
-        frames = basis.frames([site], t, 2, evidence, lambda _, t=t: np.random.default_rng(t))
+        frames = basis.frames([site], [2] * t, 2, evidence, lambda _, t=t: np.random.default_rng(t))
         site.used.append(frames[site.name])
     earlier, last = site.used[0], site.used[2]
     assert_close(
@@ -179,7 +183,7 @@ def test_activation_takes_the_strongest_inputs_and_where_the_weight_sends_them()
     # 3 strong directions of 30; the subspace iteration's error falls by the squared ratio of variances, 1e-8 a sweep
     X = rng.standard_normal((200, 30)) * np.where(np.arange(30) < 3, 100.0, 0.01) @ turn.T
     evidence = MatrixEvidence({}, {site.name: X}, {site.name: site.W})
-    frame = Activation().frames([site], 0, 3, evidence, lambda _: np.random.default_rng(0))[site.name]
+    frame = Activation().frames([site], (), 3, evidence, lambda _: np.random.default_rng(0))[site.name]
     true = np.linalg.eigh(X.T @ X)[1][:, -3:]
     assert_same_subspace(frame.V, true, atol=1e-7, what="V")
     U, _ = np.linalg.qr(site.W @ true)
@@ -192,7 +196,7 @@ def test_activation_keeps_its_inputs_where_the_weight_sends_them_nowhere():
     rng, site = made(shape=(12, 30))
     X = np.outer(rng.standard_normal(50), np.eye(30)[4])
     evidence = MatrixEvidence({}, {site.name: X}, {site.name: np.zeros((12, 30))})
-    frame = Activation().frames([site], 0, 1, evidence, lambda _: np.random.default_rng(0))[site.name]
+    frame = Activation().frames([site], (), 1, evidence, lambda _: np.random.default_rng(0))[site.name]
     assert_legal(frame, (12, 30), 1)
     assert abs(frame.V[4, 0]) > 1 - 1e-12
 
@@ -203,7 +207,7 @@ def test_probe_finds_the_directions_that_training_would_take():
     G = U @ np.diag([2.0, 1.0]) @ V.T
     frame = (
         Probe()
-        .frames([site], 0, 2, MatrixEvidence({site.name: G}), lambda _: np.random.default_rng(0))
+        .frames([site], (), 2, MatrixEvidence({site.name: G}), lambda _: np.random.default_rng(0))
         .get(site.name)
     )
     assert_same_subspace(frame.U, U, atol=1e-10, what="U")  # B lies in the range of G, exactly
@@ -219,15 +223,15 @@ def test_probe_declares_the_passes_that_its_steps_take(steps, batches, passes):
         Probe(steps=steps, batches=batches),
         random_evidence([site], np.random.default_rng(0), batches),
     )
-    basis.frames([site], 0, 2, evidence, lambda _: np.random.default_rng(0))
+    basis.frames([site], (), 2, evidence, lambda _: np.random.default_rng(0))
     assert basis.question(2).passes == evidence.passes == passes
 
 
 def test_mixed_gives_its_share_to_the_gradient_and_the_rest_to_the_weight():
     rng, site = made()
     evidence = random_evidence([site], rng)
-    frame = Mixed(share=0.5).frames([site], 0, 4, evidence, lambda _: np.random.default_rng(0))[site.name]
-    weight = Rotate().frame(site, 0, 2, rng)
+    frame = Mixed(share=0.5).frames([site], (), 4, evidence, lambda _: np.random.default_rng(0))[site.name]
+    weight = Rotate().frame(site, (), 2, rng)
     assert_same_subspace(frame.U[:, 2:], weight.U, atol=1e-12, what="the weight's U")
     assert_same_subspace(frame.V[:, 2:], weight.V, atol=1e-12, what="the weight's V")
     P, R = np.eye(20) - weight.U @ weight.U.T, np.eye(14) - weight.V @ weight.V.T
@@ -241,14 +245,25 @@ def test_mixed_question_and_depth_are_of_the_shares(share, rank, own):
     basis = Mixed(share=share)
     question = basis.question(rank)
     assert (question.columns, question.passes) == ((own + 8, 2) if own else (0, 0))
-    assert basis.depth(5, rank, 100) == 5 * (rank - own)
-    assert basis.depth(500, rank, 100) == 100 // rank * (rank - own)
+    assert basis.depth([rank] * 5, 100) == 5 * (rank - own)
+    assert basis.depth([rank] * 500, 100) == 100 // rank * (rank - own)
+
+
+def test_mixed_takes_the_weights_next_directions_whatever_the_ranks_were(monkeypatch):
+    _, site = made()
+    basis, asked, directions = Mixed(share=0.5), [], site.directions
+    monkeypatch.setattr(site, "directions", lambda indices: asked.append(indices) or directions(indices))
+    for rank in (4, 2, 5, 4):  # of 14: the last one starts anew
+        frame_of(basis, site, [4, 2, 5][: len(asked)], rank, 3)
+    assert asked == [range(2), range(2, 3), range(3, 5), range(2)]
+    assert basis.depth([4, 2, 5], 14) == 5
+    assert basis.depth([10, 4, 2], 14) == 5 + 2
 
 
 def test_mixed_whose_block_was_used_by_another_basis_takes_others():
     _, site = made()
     site.used.append(site.directions(range(2)))
-    frame = frame_of(Mixed(), site, 0, 4, 3)
+    frame = frame_of(Mixed(), site, (), 4, 3)
     assert_legal(frame, site.shape, 4)
     assert_apart(frame, site.used)
 
@@ -259,7 +274,7 @@ def test_gradient_that_is_not_finite_is_refused_naming_the_site(kind):
     G = np.ones(site.shape)
     G[0, 0] = np.nan
     with pytest.raises(NonFiniteError, match=r"layers\.0\.weight: .* NaN or Inf"):
-        kind().frames([site], 0, 2, MatrixEvidence({site.name: G}), lambda _: np.random.default_rng(0))
+        kind().frames([site], (), 2, MatrixEvidence({site.name: G}), lambda _: np.random.default_rng(0))
 
 
 def test_inputs_that_are_not_finite_are_refused_naming_the_site():
@@ -269,7 +284,7 @@ def test_inputs_that_are_not_finite_are_refused_naming_the_site():
         np.errstate(invalid="ignore"),
         pytest.raises(NonFiniteError, match=r"layers\.0\.weight: .* inputs .* NaN or Inf"),
     ):
-        Activation().frames([site], 0, 2, evidence, lambda _: np.random.default_rng(0))
+        Activation().frames([site], (), 2, evidence, lambda _: np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -283,7 +298,7 @@ def test_gradients_of_any_size_give_the_same_directions(kind, size):
         usual.weights,
     )
     one, two = (
-        kind().frames([site], 0, 2, e, lambda _: np.random.default_rng(0))[site.name] for e in (usual, odd)
+        kind().frames([site], (), 2, e, lambda _: np.random.default_rng(0))[site.name] for e in (usual, odd)
     )
     if kind is not Activation or size > 1:
         assert_same_subspace(two.U, one.U, atol=1e-9, what="U")
@@ -296,7 +311,7 @@ def test_gradients_of_any_size_give_the_same_directions(kind, size):
 def test_data_that_says_nothing_gives_directions_of_the_stream(kind):
     _, site = made()
     frames = [
-        kind().frames([site], 0, 4, silent_evidence([site]), lambda _, s=s: np.random.default_rng(s))
+        kind().frames([site], (), 4, silent_evidence([site]), lambda _, s=s: np.random.default_rng(s))
         for s in (0, 0, 1)
     ]
     one, two, other = (f[site.name] for f in frames)
@@ -307,12 +322,11 @@ def test_data_that_says_nothing_gives_directions_of_the_stream(kind):
 @pytest.mark.parametrize(
     ("basis", "capacity"),
     [
-        (Gradient(), 16),
+        (Gradient(), 64),
         (Gradient(exhausted="wrap"), None),
-        (Gradient(project="left"), 16),
+        (Gradient(project="left"), 64),
         (Gradient(project="none"), None),
     ],
 )
-def test_capacity_counts_rounds_that_take_new_directions(basis, capacity):
-    assert basis.capacity(4, 64) == capacity
-    assert basis.capacity(65, 64) == 0
+def test_capacity_is_of_directions_that_are_new(basis, capacity):
+    assert basis.capacity(64) == capacity

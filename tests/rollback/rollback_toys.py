@@ -13,7 +13,18 @@ from boostlora.engine.record.atomic import file_sha256
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 
-__all__ = ["PLUGIN", "SPEC", "Family", "Interrupter", "Toy", "check_valid", "clone", "sealed", "write_spec"]
+__all__ = [
+    "PLUGIN",
+    "SPEC",
+    "Family",
+    "Interrupter",
+    "Toy",
+    "check_valid",
+    "clone",
+    "sealed",
+    "steps_until_round",
+    "write_spec",
+]
 
 ROUNDS = 6
 WIDE = (f"rounds={ROUNDS}", "task.columns=14", "model.hidden=[13, 12]")
@@ -56,3 +67,17 @@ def contents(path: Path) -> dict[str, str]:
 
 def digests(path: Path) -> list[str]:
     return [record.digest for record in RunDirectory.open(path).records]
+
+
+def steps_until_round(child: Toy, number: int) -> int:
+    """Reports of progress before a round is on disk, by a run of its own."""
+    counter, seen = Interrupter(), []
+
+    def report(what, done, total):
+        counter(what, done, total)
+        path = child.path("watched") / "rounds.jsonl"
+        if not seen and path.exists() and path.read_bytes().count(b"\n") > number:
+            seen.append(counter.calls)
+
+    child.go("watched", report)
+    return seen[0]

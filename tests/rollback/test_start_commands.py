@@ -40,18 +40,22 @@ def test_run_from_a_round_of_a_run(desk, family, tmp_path):
         assert digests(tmp_path / path) == digests(family.parent)
         start = RunDirectory.open(tmp_path / path).spec_tree()["start"]
         expected = {"run": f"{tmp_path}/runs/toy/parent", "round": 3, "digest": digests(family.parent)[3]}
+        expected["ranks"] = [2, 2, 2]
         assert start == expected
         shutil.rmtree(tmp_path / path)
 
 
 def test_run_from_a_run_goes_on_after_its_last_round(desk, tmp_path):
-    path = tmp_path / quiet(
-        desk("run", "--from", "toy", "--set", "rounds=7", "--set", "adapter.rank=1", "-q")
-    )
+    full = ("--set", "rounds=7", "--set", "adapter.rank=1")
+    refused = desk("run", "--from", "toy", *full)
+    assert refused[0] == 2
+    assert "rounds = 7 at adapter.rank = 1 and [2, 2, 2, 2, 2, 2] inherited need 13" in refused[2]
+    more = (*full, "--set", "basis.exhausted=wrap")
+    path = tmp_path / quiet(desk("run", "--from", "toy", *more, "-q"))
     found = RunDirectory.open(path)
     assert len(found.records) == 8
     assert found.spec_tree()["start"]["round"] == 6
-    again = desk("run", "--from", "toy/parent", "--set", "rounds=7", "--set", "adapter.rank=1")
+    again = desk("run", "--from", "toy/parent", *more)
     assert "already completed (7 of 7 rounds cached); nothing to do" in again[1]
     out = desk("run", "--from", "toy", "-q")
     assert out[0] == 2

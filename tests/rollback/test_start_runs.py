@@ -3,12 +3,10 @@
 import shutil
 
 import attrs
-import numpy as np
 import pytest
-from rollback_toys import ROUNDS, Family, Interrupter, clone, contents, digests, sealed
+from rollback_toys import ROUNDS, Family, Interrupter, clone, contents, digests, sealed, steps_until_round
 
-from boostlora.engine.contracts import Frame
-from boostlora.engine.errors import ExhaustedError, RunError, UsageError
+from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.record.rollback import roll_back
 from boostlora.engine.spec.resolve import load_spec
@@ -67,107 +65,6 @@ def test_start_goes_on_in_directions_that_the_inherited_rounds_left(family):
     assert overlap_of(family.toy.path("fixed")) == pytest.approx(1.0), "it takes the parent's first block"
 
 
-def starting_of(folder, basis, rank, *settings):
-    """Two rounds of a rank, at sites of 13 and 12 directions."""
-    return Family.make(
-        folder, f"basis.use={basis}", f"adapter.rank={rank}", "rounds=2", "sampler.use=all", *settings
-    )
-
-
-def shared(path):
-    """By round, the largest cosine of any of its directions with one of an earlier round: `max |U_t' U_s|`, `max |V_t' V_s|`."""
-    directory, frames, found = RunDirectory.open(path), list[dict[str, Frame]](), {}
-    for record in directory.records[1:]:
-        now = {site: update.frame for site, update in directory.updates(record.round).items()}
-        assert {frame.U.dtype for frame in now.values()} == {np.dtype(np.float64)}
-        pairs = [(frame, earlier[site]) for earlier in frames for site, frame in now.items()]
-        found[record.round] = max(
-            (np.abs(a.T @ b).max() for f, g in pairs for a, b in ((f.U, g.U), (f.V, g.V))), default=0.0
-        )
-        frames.append(now)
-    return found
-
-
-ROUNDING = 16 * np.finfo(np.float64).eps
-"""Of inner products of 14 numbers at most."""
-
-
-def ranks_of(path):
-    return [set(record.rank.values()) for record in RunDirectory.open(path).records[1:]]
-
-
-@pytest.mark.parametrize("exhausted", ["error", "stop", "wrap"])
-def test_start_at_another_rank_takes_directions_of_the_gradient_that_are_left(tmp_path, exhausted):
-    child = starting_of(tmp_path, "gradient", 4).child(
-        2, "adapter.rank=2", "rounds=4", f"basis.exhausted={exhausted}"
-    )
-    assert child.go("smaller").status == "completed"
-    path = child.path("smaller")
-    assert ranks_of(path) == [{4}, {8}, {10}, {12}]
-    assert max(shared(path).values()) < ROUNDING
-
-
-def test_start_at_another_rank_stops_where_directions_of_the_gradient_run_out(tmp_path):
-    """Of 12 directions 8 were used: two rounds of 2 are left, where four whole blocks of 2 would be counted."""
-    family = starting_of(tmp_path, "gradient", 4)
-    child = family.child(2, "adapter.rank=2", "rounds=9", "basis.exhausted=stop")
-    result = child.go("stopping")
-    assert (result.status, result.rounds) == ("exhausted", 4)
-    assert result.reason == "unused directions ran out after 4 rounds"
-    assert RunDirectory.open(child.path("stopping")).result() == result.as_json()
-    assert child.go("stopping") == result
-
-
-def test_start_at_another_rank_stops_after_the_last_refit(tmp_path):
-    family = starting_of(tmp_path, "gradient", 4, "boosting.refit_every=2")
-    result = family.child(2, "adapter.rank=2", "rounds=20", "basis.exhausted=stop").go("refitted")
-    assert (result.status, result.rounds) == ("exhausted", 6), "rounds 3 and 6 are refits"
-
-
-def test_start_that_leaves_too_few_directions_is_refused_before_anything_is_done(tmp_path):
-    family, told = starting_of(tmp_path, "gradient", 4), list[str]()
-    child = family.child(2, "adapter.rank=2", "rounds=5")
-    with pytest.raises(ExhaustedError) as caught:
-        child.go("unserved", lambda what, done, total: told.append(what))
-    assert str(caught.value) == (
-        f"layers.0.weight 13x14 has 13 singular directions, of which the rounds up to round 2 of {family.parent} use 8; rounds = 5 at "
-        'adapter.rank = 2 need 6 more. The largest legal rounds is 4; or set basis.exhausted = "stop" or "wrap"'
-    )
-    assert told == []
-    assert not (child.path("unserved") / "rounds.jsonl").exists()
-
-
-def test_start_counts_no_direction_of_rounds_that_were_not_merged(tmp_path):
-    family = starting_of(tmp_path, "gradient", 4, "merge.use=gate", "merge.margin=100.0")
-    child = family.child(2, "adapter.rank=2", "rounds=6", "merge.use=full")
-    assert child.go("spared").status == "completed"
-    assert ranks_of(child.path("spared")) == [{0}, {0}, {2}, {4}, {6}, {8}]
-
-
-def test_start_of_rotate_at_another_rank_counts_blocks_of_its_own(tmp_path):
-    """Round t takes `[(t - 1) r, t r)` of the base weight whatever was used: after `[0, 8)`, rounds 3 and 4 take `[4, 8)` again."""
-    family = starting_of(tmp_path, "rotate", 4)
-    child = family.child(2, "adapter.rank=2", "rounds=9", "basis.exhausted=stop")
-    result = child.go("again")
-    assert (result.status, result.rounds) == ("exhausted", 6)
-    path = child.path("again")
-    assert ranks_of(path) == [{4}, {8}, {8}, {8}, {10}, {12}]
-    found = shared(path)
-    assert found[3] == pytest.approx(1.0)
-    assert found[4] == pytest.approx(1.0)
-    assert max(found[number] for number in (2, 5, 6)) < ROUNDING
-    assert overlap_of(path) == pytest.approx(1.0), "the record says so"
-
-
-def test_start_of_rotate_at_a_larger_rank_stays_clear_of_used_directions(tmp_path):
-    """After `[0, 4)` round 3 takes `[8, 12)`; `[4, 8)` is left out."""
-    child = starting_of(tmp_path, "rotate", 2).child(2, "adapter.rank=4", "rounds=3")
-    child.go("larger")
-    path = child.path("larger")
-    assert ranks_of(path) == [{2}, {4}, {8}]
-    assert max(shared(path).values()) < ROUNDING
-
-
 def test_start_records_where_it_comes_from(family):
     child = family.child(2)
     child.go("origin")
@@ -207,7 +104,7 @@ def test_start_once_inherited_outlives_its_parent(family):
     parent = clone(family.parent, family.toy.path("mortal"))
     child = family.child(3, "rounds=5", parent=parent)
     with pytest.raises(KeyboardInterrupt):
-        child.go("orphan", Interrupter(_steps_until_round(child, 4)))
+        child.go("orphan", Interrupter(steps_until_round(child, 4)))
     shutil.rmtree(parent)
     path = child.path("orphan")
     read = load_spec(path / "spec.toml", child.registry)
@@ -215,20 +112,6 @@ def test_start_once_inherited_outlives_its_parent(family):
     attrs.evolve(child, spec=read).go("orphan")
     assert digests(path)[:4] == digests(family.parent)[:4]
     assert len(digests(path)) == 6
-
-
-def _steps_until_round(child, number):
-    """Reports of progress before a round is on disk, by a run of its own."""
-    counter, seen = Interrupter(), []
-
-    def report(what, done, total):
-        counter(what, done, total)
-        path = child.path("watched") / "rounds.jsonl"
-        if not seen and path.exists() and path.read_bytes().count(b"\n") > number:
-            seen.append(counter.calls)
-
-    child.go("watched", report)
-    return seen[0]
 
 
 def test_start_without_its_parent_before_anything_is_inherited_is_refused(family):

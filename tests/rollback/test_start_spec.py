@@ -56,7 +56,7 @@ def test_start_absent_leaves_a_spec_its_hash():
 def test_start_is_made_absolute_and_explicit(read, family, tmp_path, table, number):
     spec = read(f'[start]\nrun = "parent"\n{table}')
     digest = digests(family.parent)[number]
-    assert spec.start == Start(run=str(tmp_path / "parent"), round=number, digest=digest)
+    assert spec.start == Start(run=str(tmp_path / "parent"), round=number, digest=digest, ranks=(2,) * number)
     again = resolve(parse(Source("t.toml", spec.dump(), tmp_path / "elsewhere")), family.toy.registry)
     assert again == spec
     assert (again.dump(), again.sha256) == (spec.dump(), spec.sha256)
@@ -79,7 +79,7 @@ def test_start_with_a_digest_needs_its_run_no_more(read, tmp_path):
     shutil.rmtree(tmp_path / "parent")
     assert read(spec.dump(), "") == spec
     nameless = read(f'[start]\nround = 2\ndigest = "{spec.start.digest}"')
-    assert nameless.sha256 == spec.sha256
+    assert nameless.sha256 == spec.sha256, "the digest decides the ranks"
 
 
 def test_start_vouched_for_by_rounds_beside_the_spec_needs_its_run_no_more(read, family, tmp_path):
@@ -114,6 +114,8 @@ OTHER = "0" * 64
         (f'[start]\nrun = "parent"\nround = 2\ndigest = "{OTHER}"', "s.toml:7:10: start.digest: round 2 of parent is"),
         ('[start]\nrun = "parent"\ndigest = "12"', 's.toml:6:10: "digest" must be 64 hexadecimal digits'),
         (f'[start]\nrun = "none"\ndigest = "{OTHER}"', "s.toml:5:7: start.run: no run \""),
+        ('[start]\nrun = "parent"\nround = 2\nranks = [2, 3]', "s.toml:7:9: start.ranks: the rounds of that run have [2, 2]"),
+        ('[start]\nrun = "parent"\nranks = [-1]', 's.toml:6:9: "ranks" must be at least 0'),
         ('start = "parent"', "s.toml:4:9: start must be a table, got \"parent\""),
     ],
 )  # fmt: skip

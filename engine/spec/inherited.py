@@ -1,0 +1,42 @@
+"""How many directions the rounds of another run took, by its own spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..registry import KINDS, Registry
+from .boosting import Boosting
+from .document import Document, load
+from .faults import Fault
+from .ranks import Ranks
+from .slots import as_table, plugin_of
+from .start import SPEC, Start
+from .structure import structure_table
+
+
+def ranks_taken(folder: Path, number: int, registry: Registry) -> tuple[int, ...]:
+    """How many directions each round up to `number` took that was no refit: none, where an adapter finds its own.
+
+    Raises `SpecError` for a spec that cannot be read.
+    """
+    document, faults = load(folder / SPEC), list[Fault]()
+    slot = plugin_of(KINDS["adapter"], document, registry, faults)
+    boosting: Boosting = _table(Boosting, "boosting", document) or Boosting()
+    start: Start = _table(Start, "start", document) or Start()
+    rounds = boosting.fresh_in(number)
+    if slot is None:  # its plugin is not here: what the table says of it
+        usual = document.tree.get("adapter", {}).get("rank", 0)
+        framed = bool(usual)
+    else:
+        usual, framed = slot.plugin.rank, slot.plugin.framed
+    if not framed:
+        return (*start.ranks[:rounds], *(0,) * (rounds - len(start.ranks)))
+    return Ranks(usual=usual, listed=boosting.ranks, inherited=start.ranks).first(rounds)
+
+
+def _table(cls: type[Any], name: str, document: Document) -> Any:
+    """A table of a spec that was sound when it was written."""
+    faults = list[Fault]()
+    table = as_table(name, document, faults)
+    return None if table is None else structure_table(cls, table, (name,), document, faults)

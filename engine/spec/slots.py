@@ -1,0 +1,117 @@
+"""Tables that hold plugins: a name, and the options of the plugin it names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from ..registry import SERVICES, Kind, Registry
+from .document import Document
+from .faults import Fault, did_you_mean, listed
+from .spec import Slot
+from .structure import show, structure_table
+
+
+def as_table(name: str, document: Document, faults: list[Fault]) -> dict[str, Any] | None:
+    """A table of the document; None, with the fault added, where it is something else."""
+    table = document.tree.get(name, {})
+    if isinstance(table, dict):
+        return table
+    span = document.mark((name,)).value
+    faults.append(Fault(message=f"{name} must be a table, got {show(table)}", span=span, allowed=f"[{name}]"))
+    return None
+
+
+def plugin_of(kind: Kind, document: Document, registry: Registry, faults: list[Fault]) -> Slot | None:
+    """The plugin in a slot with its options; None, with the faults added, where there are any."""
+    table = as_table(kind.slot, document, faults)
+    if table is None:
+        return None
+    entries = registry.entries(kind.slot)
+    mark = document.mark((kind.slot, "use"))
+    use = table.get("use", kind.default)
+    if use is None:
+        missing = f'missing table "[{kind.slot}]"' if kind.slot not in document.tree else 'missing key "use"'
+        allowed = "use = " + " | ".join(f'"{name}"' for name in entries)
+        faults.append(Fault(message=missing, span=document.mark((kind.slot,)).key, allowed=allowed))
+        return None
+    if not isinstance(use, str) or use not in entries:
+        hint = did_you_mean(use, list(entries)) or _broken(registry, use) if isinstance(use, str) else ""
+        message = f"unknown {kind.slot} plugin {show(use)}"
+        if not isinstance(use, str):
+            message = f"{kind.slot}.use: expected a string, got {show(use)}"
+        faults.append(Fault(message=message, span=mark.value, allowed=listed(entries), hint=hint))
+        return None
+    options = _options(kind, table, use, document, registry)
+    plugin = structure_table(entries[use].cls, options, (kind.slot,), document, faults)
+    return None if plugin is None else Slot(use=use, plugin=plugin, code=entries[use].code)
+
+
+def trackers_of(document: Document, registry: Registry, faults: list[Fault]) -> dict[str, Any]:
+    """The trackers of `[trackers.NAME]`, by name."""
+    found, kind = dict[str, Any](), SERVICES["tracker"]
+    table = as_table("trackers", document, faults) or {}
+    for name, options in table.items():
+        plugin = service(
+            kind,
+            name,
+            options,
+            path=("trackers", name),
+            document=document,
+            registry=registry,
+            faults=faults,
+        )
+        found |= {} if plugin is None else {name: plugin}
+    return found
+
+
+def service(
+    kind: Kind,
+    name: str,
+    options: Any,
+    *,
+    path: tuple[str, ...],
+    document: Document,
+    registry: Registry,
+    faults: list[Fault],
+) -> Any:
+    """A plugin of a service, from the table of its options; None, with the faults added, where there are any."""
+    entries = registry.entries(kind.slot)
+    if name not in entries:
+        hint = did_you_mean(name, list(entries)) or _broken(registry, name)
+        message = f"unknown {kind.slot} plugin {show(name)}"
+        faults.append(
+            Fault(message=message, span=document.mark(path).key, allowed=listed(entries), hint=hint)
+        )
+        return None
+    if not isinstance(options, dict):
+        message = f"{'.'.join(path)} must be a table, got {show(options)}"
+        faults.append(Fault(message=message, span=document.mark(path).value))
+        return None
+    return structure_table(entries[name].cls, options, path, document, faults)
+
+
+def _broken(registry: Registry, use: str) -> str:
+    """A broken plugin that may be the one that is missed."""
+    return "; ".join(f"{b.origin} is broken: {b.reason}" for b in registry.broken if use in b.origin)
+
+
+def _options(
+    kind: Kind, table: dict[str, Any], use: str, document: Document, registry: Registry
+) -> dict[str, Any]:
+    """The table's options, without those that were meant for a plugin which a higher layer has replaced.
+
+    `extends` and `--set basis.use=random` change the plugin under options that were written for the old one. An option
+    that the new plugin has too is kept; one that only the old plugin has goes with it; any other is a fault.
+    """
+    entries = registry.entries(kind.slot)
+    fields = {field.name for field in attrs.fields(entries[use].cls)}
+    replaced = [name or kind.default for name in document.replaced.get(kind.slot, [])]
+    old = {f.name for name in replaced if name in entries for f in attrs.fields(entries[name].cls)} - fields
+    top = document.mark((kind.slot, "use")).layer
+    return {
+        key: value
+        for key, value in table.items()
+        if key != "use" and not (key in old and document.mark((kind.slot, key)).layer < top)
+    }
