@@ -83,7 +83,7 @@ def test_run_again_with_a_changed_plugin_file_is_another_run(boostlora, tmp_path
     ("body", "said"), [("1 / 0", "ZeroDivisionError"), ("raise SystemExit(0)", "SystemExit: 0")]
 )
 def test_run_whose_plugin_raises_has_failed_by_its_name_and_can_be_resumed(boostlora, tmp_path, body, said):
-    (tmp_path / "mine.py").write_text(BASIS.replace("BODY", f"if round == 1: {body}"))
+    (tmp_path / "mine.py").write_text(BASIS.replace("BODY", f"if len(earlier) == 1: {body}"))
     done = boostlora("run", "paper/digits", *TINY, *MINE)
     assert done.returncode == 3
     assert f'error: basis plugin "mine": raised {said}' in done.stderr

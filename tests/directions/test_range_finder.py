@@ -72,9 +72,10 @@ def test_decaying_spectrum_in_a_complement_is_captured_nearly_as_well_as_can_be(
     assert error <= 2 * typical + 1e-14
 
 
-@given(shapes, st.integers(1, 4), st.integers(0, 8), seeds)
+@given(shapes, st.integers(1, 4), st.integers(2, 8), seeds)
 @inherited
 def test_found_pairs_capture_more_than_random_ones(shape, count, oversample, seed):
+    """A lone column without a second one is beaten by chance once in 600 draws, three or more never in 9,000."""
     rng = np.random.default_rng(seed)
     G, _, _ = with_values(rng, shape, 0.5 ** np.arange(min(shape)))
     where = place(shape, rng)
