@@ -45,9 +45,9 @@ def register_adapters(register: Register) -> None:
 
 @hookspec
 def register_bases(register: Register) -> None:
-    """Offer bases: `exhausted`, `capacity(rank, width)`, `depth(rounds, rank, width)`, `frame(site, round, rank, rng)`.
+    """Offer bases: `exhausted`, `capacity(width)`, `depth(ranks, width)`, `frame(site, earlier, rank, rng)`.
 
-    Or those that hear the data first: `question(rank)` and `frames(sites, round, rank, evidence, rng)` in place of `frame`.
+    Or those that hear the data first: `question(rank)` and `frames(sites, earlier, rank, evidence, rng)` in place of `frame`.
     """
 
 

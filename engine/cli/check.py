@@ -99,7 +99,8 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
         table.add_row(name, shape, str(site.site.width), str(site.depth), capacity)
     console.print(table)
     fresh = spec.boosting.fresh_in(spec.rounds)
-    again = f", and again in {spec.rounds - fresh} refits" if fresh < spec.rounds else ""
+    refits = spec.rounds - fresh
+    again = f", and again in {refits} refit{'s' * (refits > 1)}" if refits else ""
     most = "up to " * (len(plan.ranks) > 1)
     numbers = f"{most}{plan.parameters} a round, {plan.total_parameters} in {fresh} rounds{again}"
     console.print(f"numbers trained: {numbers}")
