@@ -45,11 +45,12 @@ def _bar(findings: Findings, limits: Thresholds) -> float:
 
 
 def choose_basis(findings: Findings, limits: Thresholds) -> BasisFinding | None:
-    """One that hears the data, where that is worth its passes; else the spec's own. None where its directions are used up."""
+    """One that hears the data, where that is worth its passes; else the spec's own. None where its directions are used up.
+
+    In the midst of a run that learns from rewards nothing that was measured speaks for another basis.
+    """
     own, plain = findings.own, plain_of(findings)
-    if findings.rewarded and plain is not None:
-        return plain
-    worthy = worthy_of(findings, limits)
+    worthy = [] if _settled(findings) else worthy_of(findings, limits)
     if worthy:
         top = max(map(score, worthy))
         equals = [basis for basis in worthy if score(basis) >= (1 - limits.alike) * top]
@@ -57,6 +58,10 @@ def choose_basis(findings: Findings, limits: Thresholds) -> BasisFinding | None:
     if own is None or own.name not in YARDSTICKS:
         return own  # nothing that was measured speaks for another
     return plain
+
+
+def _settled(findings: Findings) -> bool:
+    return findings.rewarded and findings.played > 0
 
 
 def basis_advice(findings: Findings, chosen: BasisFinding | None, limits: Thresholds) -> Advice:
@@ -69,8 +74,9 @@ def basis_advice(findings: Findings, chosen: BasisFinding | None, limits: Thresh
         )
         choice = f"{findings.own_basis} has no further directions to give"
         return Advice(topic="basis", choice=choice, reason=reason, settings={})
-    if chosen in worthy_of(findings, limits) and not findings.rewarded:
+    if chosen in worthy_of(findings, limits) and not _settled(findings):
         reason = _heard(findings, chosen)
+        reason += f"; {REWARDED_BASIS}" if findings.rewarded else ""
     else:
         reason = _unheard(findings, chosen, limits)
     if findings.own_basis in YARDSTICKS and not chosen.own:
@@ -114,7 +120,7 @@ def _unheard(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> st
             f"; {best.name}, which hears the data, {percent(share.itself)} of the half that it heard and {percent(share.held_out)} of the "
             "other"
         )
-    if findings.rewarded:
+    if _settled(findings):
         return f"{reason}; {REWARDED_BASIS}"
     if best is not None:
         enough = score(best) >= _bar(findings, limits)
@@ -123,4 +129,4 @@ def _unheard(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> st
             if enough
             else f", not {limits.informed_gain:g} times as much as {chosen.name} or as chance"
         )
-    return f"{reason}; {UNHEARD}"
+    return f"{reason}; {REWARDED_BASIS if findings.rewarded else UNHEARD}"

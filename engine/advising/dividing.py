@@ -187,7 +187,7 @@ def sampler_advice(
     elif findings.failures < max(limits.few_failures * findings.train, findings.batch_size / 2):
         choice = "all"
         reason += f", and a run ends when none is; {GOING_ON}"
-    elif chosen is not None and chosen.informed:
+    elif chosen is not None and chosen.informed and not findings.rewarded:
         choice = "all"
         reason += f"; rounds that follow the gradient use them up early, and a run ends when none is left; {GOING_ON}"
     settings = {} if choice == findings.sampler else {"sampler.use": choice}

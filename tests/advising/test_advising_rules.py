@@ -72,12 +72,29 @@ def test_basis_that_is_used_up_is_not_replaced():
     assert settings(found) == {"boosting.refit_every": 16, "rounds": 17}
 
 
-def test_basis_beside_rewards_hears_no_data_and_says_why():
+def test_basis_beside_rewards_follows_the_gradient_where_that_carries_over():
     found = findings(ROTATE, gradient(0.8, itself=0.9), rewarded=True)
     line = advice(found, "basis")
+    assert line.choice == "gradient"
+    assert "in four larger rounds gradient ended above rotate" in line.reason
+    assert "90.0 % of that half's energy" in line.reason
+    assert advice(attrs.evolve(found, sampler="failures"), "sampler").choice == "failures", "they do not run out"
+
+
+def test_basis_beside_rewards_that_tell_of_noise_alone_hears_no_data_and_says_why():
+    found = findings(ROTATE, gradient(0.08, itself=0.9), rewarded=True)
+    line = advice(found, "basis")
     assert line.choice == "rotate"
-    assert "made no difference" in line.reason
     assert "90.0 % of the half that it heard" in line.reason
+    assert "too small a share of what it heard" in line.reason
+    assert "made no difference in nine small rounds" in line.reason
+
+
+@pytest.mark.parametrize("own", ["rotate", "gradient"])
+def test_basis_of_a_run_by_rewards_that_has_begun_stays(own):
+    bases = [basis("rotate", 0.02, own=own == "rotate"), gradient(0.8, own=own == "gradient")]
+    found = findings(*bases, rewarded=True, number=3, used=used(0.1), own_basis=own)
+    assert advice(found, "basis").choice == own
 
 
 def test_rounds_beside_rewards_are_few_with_the_numbers_and_steps_of_all():
