@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..boosting.checks import check_frame
 from ..boosting.experiment import views_of
-from ..boosting.plan import SitePlan
+from ..boosting.lasting import SitePlan
 from ..boosting.views import View
 from ..contracts import Frame, InformedBasis, Site
 from ..errors import BoostLoraError, UsageError, blame

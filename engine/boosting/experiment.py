@@ -34,7 +34,8 @@ from ..streams import Streams
 from ..workplace import Workplace
 from .checks import check_written
 from .encoding import SPLITS, encode
-from .plan import Plan, SitePlan, make_plan
+from .lasting import SitePlan
+from .plan import Plan, make_plan
 from .views import DirectionCache, View, Weights
 from .writing import Tried, decoding_of, repeated, request_for, texts_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -17,27 +17,16 @@ from ..contracts import (
     Splits,
     Tokens,
 )
-from ..errors import ExhaustedError, UsageError, blame
-from ..options import shortened
+from ..errors import UsageError, blame
 from ..sites import choose_sites
 from ..spec import Spec
 from ..streams import Streams
 from .encoding import SPLITS
+from .lasting import SitePlan, check_capacity, plan_site, served_by
 from .options import boosting_notes, check_boosting, question_of, with_rank
 from .sizes import extra_bytes, numbers_in, question_bytes, stacked_rounds, update_bytes
 from .workload import Workload, workload_of
 from .writing import decoding_of
-
-
-@attrs.frozen(kw_only=True)
-class SitePlan:
-    """One site's share of the plan."""
-
-    site: Site
-    capacity: int | None
-    """Rounds its directions last; None: without end."""
-    depth: int
-    """Singular directions of the base weight that the run computes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -85,11 +74,6 @@ class Plan:
         return {**content, "capacity": self.capacity, "sites": sites}
 
 
-def served_by(sites: Iterable[SitePlan]) -> int | None:
-    """Rounds that every site can serve; None: without end."""
-    return min((site.capacity for site in sites if site.capacity is not None), default=None)
-
-
 def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Blueprint]:
     """Plan a run, and refuse one that cannot end well. Raises `UsageError` or `ExhaustedError`."""
     with blame("backend", spec.slots["backend"].use):
@@ -127,7 +111,7 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
             *_too_long(spec, blueprint, encoded),
         ),
     )
-    _check_capacity(spec, plan)
+    check_capacity(spec, site_plans)
     return plan, blueprint
 
 
@@ -154,19 +138,6 @@ def _check_writing(spec: Spec) -> None:
         )
 
 
-def plan_site(spec: Spec, site: Site) -> SitePlan:
-    """How many rounds a site can serve, and how many singular directions they take."""
-    adapter, basis = spec["adapter"], spec["basis"]
-    if not adapter.framed:
-        return SitePlan(site=site, capacity=None, depth=0)
-    fresh = spec.boosting.fresh_in(spec.rounds)
-    with blame("basis", spec.slots["basis"].use):
-        capacity = spec.ranks.served(site.width, basis.capacity(site.width))
-        played = fresh if capacity is None else min(fresh, capacity)
-        depth = basis.depth(spec.ranks.first(played), site.width)
-    return SitePlan(site=site, capacity=capacity, depth=depth)
-
-
 def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> dict[int, list[Parametrisation]]:
     """By rank, what a round trains at every site."""
     streams, adapter = Streams(spec.head.seed), spec["adapter"]
@@ -176,38 +147,6 @@ def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> dict[int, list[Parametr
             sized = with_rank(adapter, rank)
             found[rank] = [sized.parametrise(site, sites, streams("adapter", 0, site.name)) for site in sites]
     return found
-
-
-def _check_capacity(spec: Spec, plan: Plan) -> None:
-    """Refuse rounds that the directions cannot serve, unless the basis declares what then happens."""
-    fresh = spec.boosting.fresh_in(spec.rounds)
-    if plan.capacity is None or fresh <= plan.capacity:
-        return
-    scarcest = min((s for s in plan.sites if s.capacity is not None), key=lambda s: s.capacity or 0)
-    site, rank = scarcest.site, spec.ranks[plan.capacity]
-    what = f"{site.name} {site.shape[0]}x{site.shape[1]} has {site.width} singular directions"
-    where = (
-        "adapter.rank" if plan.capacity >= len(spec.boosting.ranks) else f"boosting.ranks[{plan.capacity}]"
-    )
-    if rank > site.width:
-        raise ExhaustedError(f"{what}, fewer than {where} = {rank}; the largest legal rank is {site.width}")
-    if spec["basis"].exhausted == "error":
-        most = spec.boosting.rounds_of(plan.capacity)
-        leave = "" if spec.start.given else ", or leave the site out (sites.exclude)"
-        raise ExhaustedError(
-            f"{what}; rounds = {spec.rounds} at {_ranks_text(spec)} need {sum(spec.ranks.first(fresh))}. The largest legal "
-            f'rounds is {most}; or set basis.exhausted = "stop" or "wrap"{leave}'
-        )
-
-
-def _ranks_text(spec: Spec) -> str:
-    """The ranks of all rounds, in the words of the spec."""
-    parts = [f"adapter.rank = {spec['adapter'].rank}"]
-    if spec.boosting.ranks:
-        parts.append(f"boosting.ranks = {shortened(str(list(spec.boosting.ranks)))}")
-    if spec.start.ranks:
-        parts.append(f"{shortened(str(list(spec.start.ranks)))} inherited")
-    return " and ".join(parts)
 
 
 def _notes(spec: Spec) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..boosting.asking import frames_of, parametrise
 from ..boosting.experiment import views_of
-from ..boosting.plan import plan_site
+from ..boosting.lasting import plan_site
 from ..boosting.views import View
 from ..contracts import (
     Blueprint,

@@ -78,7 +78,9 @@ def test_basis_beside_rewards_follows_the_gradient_where_that_carries_over():
     assert line.choice == "gradient"
     assert "in four larger rounds gradient ended above rotate" in line.reason
     assert "90.0 % of that half's energy" in line.reason
-    assert advice(attrs.evolve(found, sampler="failures"), "sampler").choice == "failures", "they do not run out"
+    assert advice(attrs.evolve(found, sampler="failures"), "sampler").choice == "failures", (
+        "they do not run out"
+    )
 
 
 def test_basis_beside_rewards_that_tell_of_noise_alone_hears_no_data_and_says_why():
