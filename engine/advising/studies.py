@@ -30,11 +30,12 @@ REFITS = (
 REFITS_REWARDED = "by rewards they gained nothing on sums"
 REWARDED_BASIS = (
     "by rewards directions made no difference in nine small rounds on sums (rotate 65.1 %, gradient 65.4), and these need not be heard nor kept; "
-    "in four larger rounds gradient ended above rotate (69.3 %, 65.7)"
+    "in four larger rounds gradient ended above rotate (69.3 %, 65.7); with SmolLM2 it did so in one shot (0.31, 0.28), not in four rounds "
+    "(0.25, 0.26)"
 )
 REWARDED_ROUNDS = (
     "by rewards on sums, by accuracy, four rounds of rank 6 in directions of the gradient (69.3 %) were level with one shot (67.5, 68.0), and "
-    "nine of rank 4, as many numbers, two to three points below"
+    "nine of rank 4, as many numbers, two to three points below; with SmolLM2 one shot ended above four rounds"
 )
 ROUNDS = (
     "on all data and with refits such rounds ended 1 point above the better one shot of as many numbers on digits, and level with it with sixty "
