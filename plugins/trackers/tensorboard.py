@@ -29,7 +29,7 @@ GOALS = ("test/accuracy", "test/loss", "validation/accuracy", "validation/loss")
 class Tensorboard:
     """A curve for every number of a round, the settings for comparison, the whole spec as text.
 
-    A resumed run is told from its first round, and replaces the events of its beginning: nothing is there twice. Look with
+    A resumed run is told from its first round, and takes the place of the events so far: nothing is shown twice. Look with
     `tensorboard --logdir runs`.
     """
 
@@ -65,10 +65,9 @@ class TensorboardRun:
         proto: Any = event_pb2  # made at run time: no checker can see into it
         self._summary, self._event = summary, proto.Event
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"*{SUFFIX}"):
-            old.unlink()
+        _make_room(folder)
         self._writer = EventsWriter(str(folder / "events"), SUFFIX)
-        # A TensorBoard that is open has read the old file: the start of a session makes it forget all steps from 0 on.
+        # A TensorBoard that has read the file before: the start of a session makes it forget all steps from 0 on.
         self._write(0, session_log=proto.SessionLog(status=proto.SessionLog.START))
         self._told = set[int]()
         self._begin(run)
@@ -105,6 +104,18 @@ class TensorboardRun:
 
     def _write(self, step: int, **content: Any) -> None:
         self._writer.write_event(self._event(wall_time=time.time(), step=step, **content))
+
+
+def _make_room(folder: Path) -> None:
+    """Remove our event files but the last, and wait until a new one's name would come after it.
+
+    A TensorBoard that is open goes on from the file that it reads to the next by name, and stays where it is if its own is gone.
+    """
+    ours = sorted(folder.glob(f"*{SUFFIX}"))
+    for old in ours[:-1]:
+        old.unlink()
+    while any(f".{int(time.time())}." in last.name for last in ours[-1:]):  # names have the second in them
+        time.sleep(0.05)
 
 
 @hookimpl

@@ -55,10 +55,12 @@ class TestTensorboard(TrackerContract):
         self._tell(tmp_path, run, records[:2], end=False)
         watching = events_of(run.path / "tensorboard")
         assert [e.step for e in watching.Scalars("test/accuracy")] == [0, 1]
-        self._tell(tmp_path, attrs.evolve(run, resumed_from=1), records)
-        watching.Reload()
-        assert [e.step for e in watching.Scalars("test/accuracy")] == [0, 1, 2, 3]
-        assert len(list((run.path / "tensorboard").iterdir())) == 1
+        for until in (3, 4):
+            self._tell(tmp_path, attrs.evolve(run, resumed_from=1), records[:until], end=until == 4)
+            watching.Reload()
+            assert [e.step for e in watching.Scalars("test/accuracy")] == [*range(until)]
+        assert [step for step, _ in scalars_of(run.path / "tensorboard")["test/accuracy"]] == [0, 1, 2, 3]
+        assert len(list((run.path / "tensorboard").iterdir())) == 2, "the last, and that before it"
 
     def test_files_of_others_in_the_folder_are_left_alone(self, tmp_path, run):
         other = run.path / "tensorboard" / "events.out.tfevents.1.elsewhere"
