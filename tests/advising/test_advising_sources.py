@@ -1,0 +1,41 @@
+"""What advice says of the shipped studies stands in their tables."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from boostlora.engine.advising import studies
+
+DOCS = Path(__file__).parents[2] / "docs" / "boosting.md"
+DECIMAL = re.compile(r"\d+\.\d+")
+
+
+def told():
+    """Every sentence, by its name."""
+    found = dict[str, str]()
+    for name, value in vars(studies).items():
+        if name.isupper() and isinstance(value, str):
+            found[name] = value
+        elif name.isupper() and isinstance(value, Mapping):
+            found |= {f"{name}[{key}]": sentence for key, sentence in value.items()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def tabled():
+    """Numbers of the documentation's tables."""
+    blocks = re.findall(r"```text\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    return [float(number) for block in blocks for number in DECIMAL.findall(block)]
+
+
+@pytest.mark.parametrize("name", told())
+def test_decimals_of_a_sentence_are_figures_of_a_table(name, tabled):
+    for number in DECIMAL.findall(told()[name]):
+        digits = len(number.partition(".")[2])
+        assert any(f"{figure:.{digits}f}" == number for figure in tabled), f"{number} is in no table"
+
+
+def test_sentences_with_decimals_are_found():
+    assert len([name for name, sentence in told().items() if DECIMAL.search(sentence)]) >= 2
