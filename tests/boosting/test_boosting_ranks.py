@@ -30,6 +30,7 @@ from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.spec.ranks import Ranks
 from boostlora.engine.study.measuring import measure
 from boostlora.engine.testing import assert_close
+from boostlora.engine.verify.beginning import _ends
 from boostlora.engine.verify.verifying import verify
 from boostlora.engine.workplace import Workplace
 
@@ -118,6 +119,12 @@ def test_verification_of_falling_ranks_finds_nothing(tmp_path):
         assert (found.rounds, found.first, found.passed) == (4, None, True)
 
 
+def test_verification_compares_the_directions_of_every_block_by_itself():
+    assert _ends(Ranks(usual=2, listed=[5, 3]), 12) == [5, 8, 10, 12]
+    assert _ends(Ranks(usual=4, inherited=[0, 0]), 10) == [4, 8, 10]
+    assert _ends(Ranks(usual=4), 0) == []
+
+
 def test_boost_file_of_falling_ranks_needs_no_factors(falling, tmp_path):
     run = as_run(falling, "whole")
     own, place = run.ensemble(), tmp_path / "x.boost.safetensors"
@@ -179,6 +186,7 @@ def test_directions_that_run_out_are_told_with_the_ranks_that_want_them(tmp_path
     stopping = retold(
         made, "adapter.use=lora-xs", "boosting.ranks=[5, 4]", "rounds=9", "basis.exhausted=stop"
     )
+    assert [site.depth for site in prepare(stopping.spec).plan.sites] == [13, 11], "of rounds that are served"
     result = stopping.go("stopping")
     assert (result.status, result.rounds) == ("exhausted", 3)
 

@@ -132,6 +132,14 @@ def test_start_at_another_rank_of_a_run_that_did_the_same_counts_them_all(tmp_pa
     assert max(shared(path).values()) < ROUNDING
 
 
+def test_start_after_a_refit_counts_only_what_took_directions(tmp_path):
+    family = starting_of(tmp_path, "rotate", 2, "boosting.refit_every=2", "rounds=4")
+    child = family.child(4, "adapter.rank=3", "rounds=5")
+    assert child.spec.start.ranks == (2, 2, 2), "round 3 is a refit"
+    child.go("after")
+    assert ranks_of(child.path("after")) == [{2}, {4}, {4}, {6}, {9}]
+
+
 def test_start_of_a_run_whose_adapter_took_no_directions_has_them_all(tmp_path):
     family = starting_of(tmp_path, "rotate", 4, "adapter.use=lora")
     child = family.child(2, "adapter.use=lora-xs", "adapter.rank=4", "rounds=5")
