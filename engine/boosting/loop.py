@@ -86,7 +86,7 @@ def _play_on(player: Player, directory: RunDirectory, run: RunInfo, events: Even
             return "converged", "nothing is left to learn: the sampler chose no example"
         try:
             played = player.play(number, selection, directory.records[-1])
-        except ExhaustedError:  # inherited rounds may take more directions each than the plan counts
+        except ExhaustedError:  # of a run that went on from another before its ranks were kept
             if run.spec["basis"].exhausted != "stop":
                 raise
             return ran_out(run.spec.boosting.fresh_before(number))
