@@ -134,23 +134,52 @@ class Experiment(Prepared):
         return metrics_of(self.evaluate("validation", update, scale))
 
 
-def prepare(spec: Spec) -> Prepared:
-    """Load the data and plan the run; nothing is trained and no weight is loaded."""
+@attrs.frozen(eq=False)
+class SplitCache:
+    """Splits as tasks load them and models encode them, once for all specs of a study that share them; the latest few are kept."""
+
+    limit: int = 4
+    _kept: dict[str, tuple[Splits, Splits]] = attrs.field(factory=dict, init=False)
+
+    def of(self, spec: Spec, streams: Streams) -> tuple[Splits, Splits]:
+        """A spec's splits, and the same as the backend takes them."""
+        key = repr(
+            [(spec.slots[slot].use, attrs.asdict(spec[slot])) for slot in ("task", "model")]
+            + [spec.head.seed]
+        )
+        if key not in self._kept:
+            splits = _load(spec, streams)
+            self._kept[key] = splits, encode(spec, splits)
+            while len(self._kept) > self.limit:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[key]
+
+
+def prepare(spec: Spec, data: SplitCache | None = None) -> Prepared:
+    """Load the data and plan the run; nothing is trained and no weight is loaded.
+
+    Specs of one study may share the `data` that they load alike.
+    """
     streams = Streams(spec.head.seed)
+    splits, encoded = (data or SplitCache()).of(spec, streams)
+    for tracker, plugin in spec.trackers.items():
+        with blame("tracker", tracker):
+            plugin.check()
+    plan, _ = make_plan(spec, splits, encoded)
+    return Prepared(spec=spec, streams=streams, splits=splits, encoded=encoded, plan=plan)
+
+
+def _load(spec: Spec, streams: Streams) -> Splits:
+    """What the task brings. Raises `PluginError` where that is nothing to learn from."""
     name = spec.slots["task"].use
     with blame("task", name):
-        splits = spec["task"].load(streams("split"))
+        splits: object = spec["task"].load(streams("split"))
     if not isinstance(splits, Splits):
         raise PluginError("task", name, f"load() returned {type(splits).__name__}, not Splits")
     for split in SPLITS:
         if len(getattr(splits, split)) == 0:
             raise PluginError("task", name, f"the {split} split is empty")
-    for tracker, plugin in spec.trackers.items():
-        with blame("tracker", tracker):
-            plugin.check()
-    encoded = encode(spec, splits)
-    plan, _ = make_plan(spec, splits, encoded)
-    return Prepared(spec=spec, streams=streams, splits=splits, encoded=encoded, plan=plan)
+    return splits
 
 
 def source_of(prepared: Prepared, workplace: Workplace) -> ModelSource:

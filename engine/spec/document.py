@@ -124,10 +124,11 @@ def overlay(base: Document, top: Document) -> Document:
             replaced.setdefault(slot, []).append("")  # the slot's default was replaced
     gone = set[KeyPath]()
     tree = _join(base.tree, top.tree, (), gone)
+    lengths = {len(path) for path in gone}
     marks = {
         path: mark
         for path, mark in base.marks.items()
-        if not any(path[:length] in gone for length in range(1, len(path) + 1))
+        if not any(path[:length] in gone for length in lengths)
     }
     for path, mark in top.marks.items():
         marks[path] = attrs.evolve(mark, layer=layer)

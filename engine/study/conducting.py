@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from ..boosting.experiment import prepare
+from ..boosting.experiment import SplitCache, prepare
 from ..boosting.plan import Plan
 from ..contracts import Ended, Executor, Job
 from ..errors import BoostLoraError, UsageError
@@ -54,7 +54,7 @@ def plans_of(study: Study, keys: Collection[str]) -> dict[tuple[str, str], Plan]
     Tuned values are planned too, but for the optimiser's, which no plan depends on. Raises `UsageError` naming the arm, with
     what is wrong.
     """
-    found, planned = dict[tuple[str, str], Plan](), set[str]()
+    found, planned, data = dict[tuple[str, str], Plan](), set[str](), SplitCache()
     for cell in study.cells:
         place = (cell.record.block, cell.record.arm)
         tuned = {k: v for k, v in cell.record.tuning.items() if not k.startswith("optimizer.")}
@@ -62,7 +62,7 @@ def plans_of(study: Study, keys: Collection[str]) -> dict[tuple[str, str], Plan]
             continue
         planned.add(case)
         try:
-            plan = prepare(cell.spec).plan
+            plan = prepare(cell.spec, data).plan
             found.setdefault(place, plan)
         except BoostLoraError as error:
             where = " · ".join(part for part in reversed(place) if part)

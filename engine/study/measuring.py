@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from ..boosting.experiment import prepare
+from ..boosting.experiment import SplitCache, prepare
 from ..boosting.options import optimizer_of, with_ranks
 from ..errors import ExhaustedError
 from ..registry import Registry
@@ -23,7 +23,7 @@ DECIDE = ("task", "model", "adapter", "basis", "backend")
 """Slots on which the number of parameters may depend."""
 
 
-def measure(spec: Spec, quantity: Quantity) -> int:
+def measure(spec: Spec, quantity: Quantity, data: SplitCache | None = None) -> int:
     """A quantity of a spec: `parameters`, or in all rounds `total_parameters`, `steps` and `examples` (steps times the batch size).
 
     The number of parameters comes from the plan, so tying and every site count; directions need not suffice for all rounds.
@@ -36,9 +36,9 @@ def measure(spec: Spec, quantity: Quantity) -> int:
         case "examples":
             return spec["optimizer"].batch_size * steps
         case "parameters":
-            return max(_parameters(spec, rank) for rank in _ranks(spec))
+            return max(_parameters(spec, rank, data) for rank in _ranks(spec))
         case "total_parameters":
-            return sum(n * _parameters(spec, rank) for rank, n in _ranks(spec).items())
+            return sum(n * _parameters(spec, rank, data) for rank, n in _ranks(spec).items())
 
 
 def _ranks(spec: Spec) -> Counter[int]:
@@ -47,14 +47,14 @@ def _ranks(spec: Spec) -> Counter[int]:
     return found or Counter({spec["adapter"].rank: 0})
 
 
-def _parameters(spec: Spec, rank: int) -> int:
+def _parameters(spec: Spec, rank: int, data: SplitCache | None) -> int:
     """Numbers of one round of a rank.
 
     One round needs the fewest directions: what many rounds need is held against the plan later, with all keys solved.
     """
     head = attrs.evolve(spec.head, rounds=1)
     lone = attrs.evolve(with_ranks(spec, Ranks(usual=rank)), head=head, start=Start(), trackers={})
-    return prepare(lone).plan.parameters
+    return prepare(lone, data).plan.parameters
 
 
 @attrs.frozen
@@ -63,6 +63,7 @@ class Measures:
 
     registry: Registry
     _known: dict[str, int] = attrs.field(factory=dict)
+    _data: SplitCache = attrs.field(factory=SplitCache)
 
     def of(self, document: Document, quantity: Quantity) -> int:
         """The quantity. Raises `SpecError` for a spec that is wrong, and what making a plan raises."""
@@ -72,7 +73,7 @@ class Measures:
         content: list[Any] = [(spec.slots[slot].use, attrs.asdict(spec[slot])) for slot in DECIDE]
         content += [attrs.asdict(spec.sites), spec.head.seed, quantity, sorted(_ranks(spec).items())]
         if (key := str(content)) not in self._known:
-            self._known[key] = measure(spec, quantity)
+            self._known[key] = measure(spec, quantity, self._data)
         return self._known[key]
 
     def is_sound(self, document: Document) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
+import importlib.abc
 import struct
-import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,23 +26,7 @@ from .backends import PRECISION
 WEIGHTS = (".safetensors", ".gguf", ".bin")
 """Endings of files with weights."""
 
-ALONE = """
-import importlib.abc, json, sys, warnings
-class Nobody(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "boostlora":
-            raise ImportError("boostlora is not to be imported here")
-sys.meta_path.insert(0, Nobody())
-told = {}
-exec(compile(open(sys.argv[1], encoding="utf-8").read(), "usage", "exec"), told)
-def numbers(value):
-    for step in ("detach", "double", "numpy"):
-        value = getattr(value, step, lambda value=value: value)()
-    return value.tolist() if hasattr(value, "tolist") else value
-found = {name: numbers(told[name]) for name in ("texts", "rows", "logits") if name in told}
-json.dump(found, open(sys.argv[2], "w", encoding="utf-8"))
-"""
-"""Runs lines of Python in a process that cannot import this package, and writes down what they asked and were answered."""
+PACKAGE = __name__.partition(".")[0]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -228,16 +212,46 @@ class ExporterContract:
 
 
 def run_alone(lines: str, folder: Path) -> dict[str, Any]:
-    """Run lines of Python in a process of their own that cannot import this package; returns `texts`, `rows` and `logits` of theirs.
+    """Run lines of Python that cannot import this package, in an empty namespace and in `folder`.
 
-    Raises AssertionError with what it said, where it fails.
+    Returns `texts` (a list of str), `rows` and `logits` of theirs, these as nested lists of floats. What the lines raise
+    is raised, and an import of this package is an `ImportError`.
     """
-    usage, answer = folder / "usage.py", folder / "usage.json"
-    usage.write_text(lines, encoding="utf-8")
-    command = [sys.executable, "-I", "-c", ALONE, str(usage), str(answer)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - our own lines
-    assert done.returncode == 0, f"{lines}\n{done.stderr}"
-    return json.loads(answer.read_text(encoding="utf-8"))
+    told: dict[str, Any] = {"__name__": "usage"}
+    with contextlib.chdir(folder), _without_this_package():
+        exec(compile(lines, "usage", "exec"), told)  # noqa: S102 - our own lines
+    return {name: _numbers(told[name]) for name in ("texts", "rows", "logits") if name in told}
+
+
+class _Nobody(importlib.abc.MetaPathFinder):
+    """Finds this package nowhere."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        del path, target
+        if fullname.partition(".")[0] == PACKAGE:
+            raise ImportError(f"{PACKAGE} is not to be imported here")
+
+
+@contextlib.contextmanager
+def _without_this_package() -> Generator[None]:
+    """Hide what is imported of this package, and refuse to import it."""
+    hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == PACKAGE}
+    nobody = _Nobody()
+    for name in hidden:
+        del sys.modules[name]
+    sys.meta_path.insert(0, nobody)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(nobody)
+        sys.modules.update(hidden)
+
+
+def _numbers(value: Any) -> Any:
+    """A tensor or array as nested lists; anything else as it is."""
+    for step in ("detach", "double", "numpy"):
+        value = getattr(value, step, lambda value=value: value)()
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def damaged(content: bytes) -> bytes:

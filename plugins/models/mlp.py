@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -57,8 +58,6 @@ class Mlp:
 
     def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
         """Pretrain, or take the result of an earlier pretraining with the same options, data and seed."""
-        from sklearn import __version__ as version  # noqa: PLC0415 - a second to import
-
         data = splits.source or splits.train
         seed = int(rng.integers(2**31))
         key = key_of(
@@ -68,7 +67,7 @@ class Mlp:
                 "data": arrays_sha256({"inputs": data.inputs, "labels": data.labels}),
                 "classes": len(splits.classes),
                 "seed": seed,
-                "scikit-learn": version,
+                "scikit-learn": version("scikit-learn"),
             }
         )
         found = cached(
