@@ -1,9 +1,9 @@
 """What is printed to be typed."""
 
-from advising_toys import basis, findings
-
 from boostlora.engine.advising.rules import recommend
 from boostlora.engine.cli.advised_next import Next, lines_for_spec
+
+from .advising_toys import basis, findings
 
 RUN = ("boostlora", "run", "a spec")
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from advising_toys import orthonormal
 
 from boostlora.engine.advising.capturing import (
     Sides,
@@ -18,6 +17,8 @@ from boostlora.engine.contracts import LinearCore, Site
 from boostlora.engine.streams import Streams
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.evidence import MatrixEvidence
+
+from .advising_toys import orthonormal
 
 EXACT = 1e-9
 """Sums of some hundred squares of size 1, and a pseudo-inverse: a few thousand roundings."""

@@ -2,10 +2,11 @@
 
 import attrs
 import pytest
-from advising_toys import basis, findings
 
 from boostlora.engine.advising.pairing import Ended, Kind, judge_advice
 from boostlora.engine.advising.rules import recommend
+
+from .advising_toys import basis, findings
 
 ADVISED = Kind(basis="gradient", core="lora-xs", rounds="boosting", refits="with", sampler="hardest")
 

@@ -1,10 +1,11 @@
 import attrs
 import pytest
-from advising_toys import basis, findings, used
 
 from boostlora.engine.advising.choosing import choose_basis
 from boostlora.engine.advising.rules import cautions, recommend
 from boostlora.engine.advising.thresholds import DEFAULT
+
+from .advising_toys import basis, findings, used
 
 ROTATE = basis("rotate", 0.02, own=True)
 FIXED = basis("fixed", 0.05)

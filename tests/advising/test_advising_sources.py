@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
 from boostlora.engine.advising import studies
 
-DOCS = Path(__file__).parents[2] / "docs" / "boosting.md"
+from ..support.places import ROOT
+
+DOCS = ROOT / "docs" / "boosting.md"
 DECIMAL = re.compile(r"\d+\.\d+")
 
 

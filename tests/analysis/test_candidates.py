@@ -3,10 +3,11 @@
 import attrs
 import numpy as np
 import pytest
-from synthetic_study import TUNED, make_study
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.analysis.summary import summary
+
+from .synthetic_study import TUNED, make_study
 
 
 def test_candidates_of_a_study_that_tunes_nothing_are_none(tmp_path):

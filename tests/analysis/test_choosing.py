@@ -1,8 +1,8 @@
 import shutil
 
-from synthetic_study import TUNED, make_study
-
 from boostlora.engine.analysis.analysing import analyse
+
+from .synthetic_study import TUNED, make_study
 
 
 def test_chosen_is_the_tuning_best_on_validation_whatever_the_test_split_says(tmp_path):

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from synthetic_study import make_study
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.statistics.mcnemar import mcnemar
 from boostlora.engine.statistics.permutation import sign_flip
+
+from .synthetic_study import make_study
 
 
 def _compared(tmp_path, **options):

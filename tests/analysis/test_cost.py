@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from synthetic_study import NUMBERS, STEPS, make_study
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.analysis.cost import cost_lines, cost_table, equal_costs
@@ -12,6 +11,8 @@ from boostlora.engine.analysis.model import Estimate
 from boostlora.engine.analysis.quantities import effort, fixed, forgotten, steps_of, stored
 from boostlora.engine.contracts import Metrics
 from boostlora.engine.record.rounds import RoundRecord
+
+from .synthetic_study import NUMBERS, STEPS, make_study
 
 SPEC = {"optimizer": {"steps": 40, "batch_size": 128}}
 

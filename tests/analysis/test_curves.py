@@ -1,7 +1,8 @@
 import pytest
-from synthetic_study import BASE, NUMBERS, RANK, STEPS, make_study
 
 from boostlora.engine.analysis.analysing import analyse
+
+from .synthetic_study import BASE, NUMBERS, RANK, STEPS, make_study
 
 
 def _curves(tmp_path, **options):

@@ -3,11 +3,12 @@ import json
 import attrs
 import numpy as np
 import pytest
-import synthetic_study
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.analysis.summary import summary
 from boostlora.engine.analysis.table import table_lines
+
+from . import synthetic_study
 
 
 @pytest.mark.parametrize("odd", [float("inf"), float("nan")])

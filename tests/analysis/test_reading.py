@@ -2,10 +2,11 @@ import json
 import shutil
 
 import pytest
-from synthetic_study import make_study
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.analysis.reading import read_cells
+
+from .synthetic_study import make_study
 
 
 def _folder(runs, study, arm, seed):

@@ -1,11 +1,12 @@
 import attrs
 import numpy as np
 import pytest
-from synthetic_study import BASE, NUMBERS, RANK, STEPS, make_study
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.analysis.rows import lookup
 from boostlora.engine.study.record import Arm
+
+from .synthetic_study import BASE, NUMBERS, RANK, STEPS, make_study
 
 
 def _rows(tmp_path, **options):

@@ -2,11 +2,12 @@ import json
 
 import attrs
 import pytest
-from synthetic_study import make_study
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.analysis.summary import summary
 from boostlora.engine.analysis.table import DROPPED, table, table_lines
+
+from .synthetic_study import make_study
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from typing import Any
 
 import attrs
 import pytest
-import synthetic_study
-from synthetic_study import make_study
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.analysis.model import Analysis, Row
@@ -18,6 +16,9 @@ from boostlora.engine.analysis.table import table, table_lines
 from boostlora.engine.analysis.wording import difference_text, metric_text, number_text, unit_of
 from boostlora.engine.contracts import Metrics, Outcome
 from boostlora.engine.testing import assert_close
+
+from . import synthetic_study
+from .synthetic_study import make_study
 
 Made = Callable[..., Analysis]
 

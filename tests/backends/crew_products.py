@@ -8,15 +8,12 @@ import numpy as np
 
 from boostlora.backends.torch.backend import Torch
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 team = Torch(device="cpu").join()  # before anything else
 
-from hf_modules import texts  # noqa: E402
-from test_products_transformers import BATCHES, asked  # noqa: E402
-from training_transformers import opened  # noqa: E402
-
 from boostlora.engine.errors import NonFiniteError  # noqa: E402
+from tests.backends.test_products_transformers import BATCHES, asked  # noqa: E402
+from tests.backends.training_transformers import opened  # noqa: E402
+from tests.support.hf_modules import texts  # noqa: E402
 
 folder = Path(sys.argv[1]) / str(team.rank)
 folder.mkdir()

@@ -3,13 +3,14 @@
 import attrs
 import numpy as np
 import pytest
-from hf_modules import DECODERS, texts
-from policy_cases import BACKENDS, VOCABULARY, answered, asked, log_p_of, rows_of, starts_of, updates_at
-from training_transformers import opened, request_for
 
 from boostlora.backends.torch.backend import Torch
 from boostlora.engine.contracts import GenerationRequest, Sampling
 from boostlora.engine.testing import assert_close
+
+from ..support.hf_modules import DECODERS, texts
+from .policy_cases import BACKENDS, VOCABULARY, answered, asked, log_p_of, rows_of, starts_of, updates_at
+from .training_transformers import opened, request_for
 
 STEPS = 8
 EXACT = {name: backend for name, backend in BACKENDS.items() if name != "reference"}

@@ -3,8 +3,14 @@
 import attrs
 import numpy as np
 import pytest
-from hf_modules import texts
-from policy_cases import (
+
+from boostlora.engine.contracts import Batch
+from boostlora.engine.testing import assert_close
+from boostlora.plugins.optimizers.adam import Adam
+from boostlora.plugins.optimizers.sgd import Sgd
+
+from ..support.hf_modules import texts
+from .policy_cases import (
     ADVANTAGES,
     BACKENDS,
     answered,
@@ -17,12 +23,7 @@ from policy_cases import (
     starts_of,
     updates_at,
 )
-from training_transformers import gradients, opened, request_for
-
-from boostlora.engine.contracts import Batch
-from boostlora.engine.testing import assert_close
-from boostlora.plugins.optimizers.adam import Adam
-from boostlora.plugins.optimizers.sgd import Sgd
+from .training_transformers import gradients, opened, request_for
 
 CASES = {
     "on-policy": {},

@@ -3,17 +3,18 @@
 import attrs
 import numpy as np
 import pytest
-from hf_modules import texts, torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_cases import BACKENDS, log_softmax
 from scipy.stats import chisquare
-from training_transformers import opened
 
 from boostlora.backends.reference.generation import drawn
 from boostlora.backends.torch.generation import nucleus, sampled
 from boostlora.engine.contracts import GenerationRequest, Sampling
 from boostlora.engine.testing.strategies import seeds
+
+from ..support.hf_modules import texts, torch
+from .policy_cases import BACKENDS, log_softmax
+from .training_transformers import opened
 
 ONE = float(np.nextafter(1.0, 0.0))
 DOUBTFUL = 1e-4

@@ -4,14 +4,15 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
-from hf_modules import DECODERS, ENCODERS, make, texts, torch, transformers
-from training_transformers import gradients, opened, request_for
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.devices import Exact
 from boostlora.engine.contracts import Batch, FactoredUpdate, Frame, GenerationRequest
 from boostlora.engine.testing import assert_close
+
+from ..support.hf_modules import DECODERS, ENCODERS, make, texts, torch, transformers
+from .training_transformers import gradients, opened, request_for
 
 BACKENDS = {
     "reference": Reference(),

@@ -4,7 +4,6 @@ import attrs
 import numpy as np
 import pytest
 import test_products_transformers as transformers
-from hf_modules import torch
 
 from boostlora.backends.reference import products as reference_products
 from boostlora.backends.reference.backend import Reference
@@ -16,6 +15,8 @@ from boostlora.engine.testing import BackendContract
 from boostlora.engine.testing.assertions import EPS
 from boostlora.engine.testing.perceptron import Judge
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
+
+from ..support.hf_modules import torch
 
 SUITE, SITE = BackendContract(), "layers.1.weight"
 both = pytest.mark.parametrize("name", ["reference", "torch"])

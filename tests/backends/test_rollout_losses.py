@@ -3,16 +3,17 @@
 import attrs
 import numpy as np
 import pytest
-from hf_modules import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_cases import log_softmax, loss_by_definition
 
 from boostlora.backends.reference.losses import surrogate_loss
 from boostlora.backends.torch.losses import negative_log_likelihood, surrogate
 from boostlora.engine.contracts import Batch, Rollouts, Tokens
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.strategies import seeds
+
+from ..support.hf_modules import torch
+from .policy_cases import log_softmax, loss_by_definition
 
 many = settings(deadline=None, max_examples=100)
 

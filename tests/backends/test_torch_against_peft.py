@@ -8,7 +8,6 @@ is the largest difference by far, and the bound of every comparison.
 import attrs
 import numpy as np
 import pytest
-from hf_modules import make, texts, torch
 
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.devices import resolve
@@ -19,6 +18,8 @@ from boostlora.engine.sites import SiteChoice, choose_sites
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.requests import GradientDescent
 from boostlora.plugins.adapters.tinylora import TinyLora
+
+from ..support.hf_modules import make, texts, torch
 
 peft = pytest.importorskip("peft", reason="compares with PEFT")
 

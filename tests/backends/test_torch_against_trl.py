@@ -8,9 +8,6 @@ fused head computes log-probabilities in float32 all the same, which bounds ever
 import attrs
 import numpy as np
 import pytest
-from hf_modules import make, texts, torch
-from policy_cases import INDICES, LONGEST, answered, batch_of, log_p_of, rows_of
-from training_transformers import opened
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.backends.torch.backend import Torch
@@ -18,6 +15,10 @@ from boostlora.backends.torch.devices import Exact
 from boostlora.engine.contracts import Answers, Tokens
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.objectives.grpo import Grpo
+
+from ..support.hf_modules import make, texts, torch
+from .policy_cases import INDICES, LONGEST, answered, batch_of, log_p_of, rows_of
+from .training_transformers import opened
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*gradient_checkpointing.*deprecated:FutureWarning"  # TRL's defaults use what transformers has renamed

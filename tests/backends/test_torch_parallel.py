@@ -19,11 +19,13 @@ from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import Workplace
 
+from ..support.places import ROOT, SUPPORT
+
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
 
 HERE = Path(__file__).parent
-PLUGIN, MEETING = HERE / "crew_plugin.py", HERE / "crew_meeting.py"
+PLUGIN, MEETING = SUPPORT / "crew_plugin.py", HERE / "crew_meeting.py"
 BOOSTLORA = Path(sys.executable).with_name("boostlora")
 
 SPEC = """
@@ -77,7 +79,7 @@ def together(count, command, folder, **more):
     return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count), *map(str, command)],
         cwd=folder,
-        env=environment | {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder)} | more,
+        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)} | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -185,7 +187,7 @@ def test_grpo_in_two_processes_is_the_single_processs_run_and_the_leader_alone_j
     assert not [p for p in scratch.iterdir() if p.name.startswith("boostlora-")], "left behind"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 @pytest.mark.parametrize("settings", [(), IDLE, ("backend.micro_batch=2", "merge.use=line-search")])
 def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_path):
     alone = run_alone(tmp_path, *settings)
@@ -194,7 +196,7 @@ def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_pa
     assert_same_way(alone, only_run(tmp_path / "runs"))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 @pytest.mark.parametrize("adapter", [("adapter.use=lora", "adapter.rank=2"), ("adapter.use=full",)])
 def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
     text = SPEC.replace("rank = 2\ndirections = 4\n", "")
@@ -217,7 +219,7 @@ def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
                 assert_close(L2 @ M2.T, L @ M.T, atol=1e-8, what=site)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption(tmp_path):
     for name in ("whole", "half"):
         (tmp_path / name).mkdir()
@@ -245,7 +247,7 @@ def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption
     assert len(list((half / "runs" / "sums").iterdir())) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path):
     code, _, err = run_together(tmp_path, "sampler.use=wayward", CREW_FAULT="wayward")
     assert code == 1
@@ -255,7 +257,7 @@ def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path
     assert len(only_run(tmp_path / "runs").records) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 def test_what_breaks_in_one_process_ends_all_and_is_told_once(tmp_path):
     for fault, message in (
         ("judge", 'error: task plugin "weighed": raised ZeroDivisionError: no verdict'),
@@ -268,7 +270,7 @@ def test_what_breaks_in_one_process_ends_all_and_is_told_once(tmp_path):
         assert err.count("Traceback") == 1, "torchrun's own"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 def test_killed_process_is_noticed_and_how_to_go_on_is_said(tmp_path):
     (tmp_path / "sums.toml").write_text(SPEC)
     words = ["--no-python", BOOSTLORA, "run", "sums.toml", "--runs", "runs", "--plugin", PLUGIN, "-q"]
@@ -288,7 +290,7 @@ def test_killed_process_is_noticed_and_how_to_go_on_is_said(tmp_path):
     assert "every finished round is kept. Go on with: boostlora resume" in err
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 def test_what_many_processes_cannot_share_is_refused_or_left_to_the_leader(tmp_path):
     for settings, verb, message in (
         (("backend.use=reference",), None, "backend reference computes in one"),

@@ -3,10 +3,8 @@
 import attrs
 import numpy as np
 import pytest
-from hf_modules import DECODERS, ENCODERS, texts, torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from training_transformers import RANK, gradients, opened, request_for
 
 from boostlora.backends.torch.backend import Torch
 from boostlora.engine.contracts import (
@@ -15,6 +13,9 @@ from boostlora.engine.contracts import (
 )
 from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import assert_close
+
+from ..support.hf_modules import DECODERS, ENCODERS, texts, torch
+from .training_transformers import RANK, gradients, opened, request_for
 
 KINDS = [*DECODERS, *ENCODERS]
 DOUBLE = Torch(device="cpu", dtype="float64")

@@ -2,11 +2,12 @@
 
 import attrs
 import numpy as np
-from hf_modules import make, texts
 
 from boostlora.engine.contracts import Batch, LinearCore, TrainingRequest
 from boostlora.engine.sites import SiteChoice, choose_sites
 from boostlora.engine.testing.requests import GradientDescent
+
+from ..support.hf_modules import make, texts
 
 RANK = 2
 

@@ -1,15 +1,6 @@
 """The toy's blobs on sites wide enough for six rounds, opened without a run, or run in folders of one's own."""
 
-import sys
-from pathlib import Path
-
 import attrs
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "record"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "ensemble"))
-
-from boost_runs import ToyRun, toy_run, weights_sha256
-from record_toys import PLUGIN, Toy, listening, sealed
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.rounds import Player
@@ -17,6 +8,9 @@ from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.workplace import Workplace, silent
+
+from ..support.boost_runs import ToyRun, toy_run, weights_sha256
+from ..support.record_toys import PLUGIN, Toy, listening, sealed
 
 __all__ = [
     "PLUGIN",

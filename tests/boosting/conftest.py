@@ -1,14 +1,8 @@
-"""The command line in this process, and runs that several tests share."""
+"""Runs that several tests share."""
 
 import pytest
-from boosting_toys import toy
-from command_line import command_in
 
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """The command line as users run it, in the test's own folder."""
-    return command_in(tmp_path, monkeypatch, capsys)
+from .boosting_toys import toy
 
 
 @pytest.fixture(scope="session")

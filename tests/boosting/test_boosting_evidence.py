@@ -3,7 +3,6 @@
 import attrs
 import numpy as np
 import pytest
-from boosting_toys import BACKENDS, SITES, opened, records, sealed, toy, went_on
 
 from boostlora.engine.boosting.evidence import evidence_of, require_passes
 from boostlora.engine.contracts import Question, Selection
@@ -11,6 +10,8 @@ from boostlora.engine.errors import PluginError
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import silent
 from boostlora.plugins.bases.probe import Probe
+
+from .boosting_toys import BACKENDS, SITES, opened, records, sealed, toy, went_on
 
 QUESTION = Question(told="chosen", examples=0, batches=4, passes=2, columns=3)
 

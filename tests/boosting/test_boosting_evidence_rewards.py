@@ -1,15 +1,8 @@
 """A basis that hears a policy's own answers: what is asked, what is left of it, and that the model stays as it was."""
 
-import sys
-from pathlib import Path
-
 import attrs
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-
-from rollout_toys import BACKENDS, Writer, opened, write_folder
 
 from boostlora.engine.boosting.evidence import evidence_of
 from boostlora.engine.boosting.rollouts import Rollout
@@ -17,6 +10,8 @@ from boostlora.engine.boosting.rounds import Player
 from boostlora.engine.contracts import Question
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import silent
+
+from ..support.rollout_toys import BACKENDS, Writer, opened, write_folder
 
 QUESTION = Question(told="all", examples=6, batches=2, passes=2, columns=4)
 INFORMED = ("basis.use=gradient", "basis.examples=8", "basis.batches=2")

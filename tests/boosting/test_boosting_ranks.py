@@ -5,19 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from boosting_toys import (
-    BACKENDS,
-    PLUGIN,
-    SITES,
-    WIDE,
-    as_run,
-    opened,
-    records,
-    retold,
-    toy,
-    weights_sha256,
-    went_on,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +20,20 @@ from boostlora.engine.testing import assert_close
 from boostlora.engine.verify.beginning import _ends
 from boostlora.engine.verify.verifying import verify
 from boostlora.engine.workplace import Workplace
+
+from .boosting_toys import (
+    BACKENDS,
+    PLUGIN,
+    SITES,
+    WIDE,
+    as_run,
+    opened,
+    records,
+    retold,
+    toy,
+    weights_sha256,
+    went_on,
+)
 
 FALLING = ("boosting.ranks=[5, 3]", "adapter.use=lora-xs", "rounds=4", "sampler.use=all")
 """Of 12 directions, rounds of 5, 3, 2 and 2."""
@@ -226,14 +227,14 @@ def test_empty_list_is_no_other_experiment(tmp_path):
     assert len(others) == 4
 
 
-def test_check_and_run_say_how_many_numbers_rounds_train(command, tmp_path):
+def test_check_and_run_say_how_many_numbers_rounds_train(boostlora, tmp_path):
     made = toy(tmp_path, *FALLING)
     settings = [word for s in (*WIDE, *FALLING) for word in ("--set", s)]
-    answer = command("check", made.folder / "toy.toml", *PLUG, *settings)
-    assert answer.code == 0, answer.err
-    assert "numbers trained: up to 50 a round, 84 in 4 rounds" in answer.out
-    plan = json.loads(command("check", made.folder / "toy.toml", *PLUG, *settings, "--json").out)["plan"]
+    answer = boostlora("check", made.folder / "toy.toml", *PLUG, *settings)
+    assert answer.returncode == 0, answer.stderr
+    assert "numbers trained: up to 50 a round, 84 in 4 rounds" in answer.stdout
+    plan = json.loads(boostlora("check", made.folder / "toy.toml", *PLUG, *settings, "--json").stdout)["plan"]
     assert (plan["parameters"], plan["total_parameters"], plan["ranks"]) == (50, 84, [2, 3, 5])
-    ran = command("run", made.folder / "toy.toml", *PLUG, *settings)
-    assert ran.code == 0, ran.err
-    assert re.search(r"4 rounds · lora-xs: up to 50 numbers a round", ran.out + ran.err)
+    ran = boostlora("run", made.folder / "toy.toml", *PLUG, *settings)
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"4 rounds · lora-xs: up to 50 numbers a round", ran.stdout + ran.stderr)

@@ -1,11 +1,19 @@
 """Runs with fully corrective rounds: what is recorded, what comes after, and what other commands make of them."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from boosting_toys import (
+
+from boostlora.engine.boosting.experiment import prepare
+from boostlora.engine.boosting.loop import _restore
+from boostlora.engine.boosting.preparing import refit_for
+from boostlora.engine.ensemble.packing import pack
+from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.testing import assert_close
+
+from ..support.places import SUPPORT
+from .boosting_toys import (
     BACKENDS,
     PLUGIN,
     SITES,
@@ -20,13 +28,6 @@ from boosting_toys import (
     weights_sha256,
     went_on,
 )
-
-from boostlora.engine.boosting.experiment import prepare
-from boostlora.engine.boosting.loop import _restore
-from boostlora.engine.boosting.preparing import refit_for
-from boostlora.engine.ensemble.packing import pack
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.testing import assert_close
 
 REFITS, FRESH = (3, 6), (1, 2, 4, 5)
 PLUG = ("--plugin", PLUGIN)
@@ -160,15 +161,15 @@ def test_refit_with_nothing_to_train_again_is_refused_and_the_run_goes_on(tmp_pa
     assert made.go("run").digest == result.digest
 
 
-def test_evaluate_of_prefixes_with_refits_is_what_the_run_recorded(refitted, command):
-    answer = command("evaluate", refitted.path("whole"), "--staged", *PLUG)
-    assert answer.code == 0, answer.err
+def test_evaluate_of_prefixes_with_refits_is_what_the_run_recorded(refitted, boostlora):
+    answer = boostlora("evaluate", refitted.path("whole"), "--staged", *PLUG)
+    assert answer.returncode == 0, answer.stderr
     for number, record in enumerate(records(refitted, "whole")[1:], start=1):
-        answer = command(
+        answer = boostlora(
             "evaluate", refitted.path("whole"), "--rounds", f"1..{number}", "--recompute", "--json", *PLUG
         )
-        assert answer.code == 0, answer.err
-        assert f'"loss": {record.test.loss}' in json.dumps(json.loads(answer.out))
+        assert answer.returncode == 0, answer.stderr
+        assert f'"loss": {record.test.loss}' in json.dumps(json.loads(answer.stdout))
 
 
 def test_evaluate_without_a_round_leaves_its_refit_alone(refitted):
@@ -202,7 +203,7 @@ def test_boost_file_keeps_the_factors_of_refits_alone_and_says_so(refitted, tmp_
 
 
 def test_boost_file_of_a_basis_that_looks_back_sees_no_refit(tmp_path):
-    wandering = Path(__file__).parents[1] / "ensemble" / "wandering_basis.py"
+    wandering = SUPPORT / "wandering_basis.py"
     options = ("basis.use=following", "boosting.refit_every=2", "sampler.use=all")
     run = toy_run(tmp_path / "toy", *WIDE, *options, plugins=(PLUGIN, wandering))
     own, place = run.ensemble(), tmp_path / "x.boost.safetensors"
@@ -219,21 +220,21 @@ def test_refit_is_no_round_of_the_adapters_own_kind(refitted):
     }
 
 
-def test_exports_of_a_run_with_refits_are_its_merged_weights(refitted, command, tmp_path):
+def test_exports_of_a_run_with_refits_are_its_merged_weights(refitted, boostlora, tmp_path):
     from safetensors.numpy import load_file
 
     run = refitted.path("whole")
     file = tmp_path / "x.boost.safetensors"
-    saved = command("export", run, "--to", "boost", "--out", file, *PLUG)
-    assert saved.code == 0, saved.err
-    assert all(f"{number}" in saved.out for number in REFITS)
-    assert "trained all earlier cores again" in saved.out + saved.err
-    plain = command("export", run, "--to", "safetensors", "--out", tmp_path / "plain", *PLUG)
-    assert plain.code == 0, plain.err
+    saved = boostlora("export", run, "--to", "boost", "--out", file, *PLUG)
+    assert saved.returncode == 0, saved.stderr
+    assert all(f"{number}" in saved.stdout for number in REFITS)
+    assert "trained all earlier cores again" in saved.stdout + saved.stderr
+    plain = boostlora("export", run, "--to", "safetensors", "--out", tmp_path / "plain", *PLUG)
+    assert plain.returncode == 0, plain.stderr
     base = as_run(refitted, "whole").base
-    applied = command("apply", base, file, "--out", tmp_path / "applied", *PLUG)
-    assert applied.code == 0, applied.err
-    assert "bit for bit the merged weights of the run" in applied.out
+    applied = boostlora("apply", base, file, "--out", tmp_path / "applied", *PLUG)
+    assert applied.returncode == 0, applied.stderr
+    assert "bit for bit the merged weights of the run" in applied.stdout
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "applied"))
     own = refitted_ensemble(refitted).exportable()
     for site in SITES:
@@ -242,16 +243,16 @@ def test_exports_of_a_run_with_refits_are_its_merged_weights(refitted, command, 
         np.testing.assert_array_equal(two[site], merged)
 
 
-def test_compare_pairs_a_refit_with_the_round_before(refitted, command):
+def test_compare_pairs_a_refit_with_the_round_before(refitted, boostlora):
     run = refitted.path("whole")
-    answer = command("compare", f"{run}@2", f"{run}@3", *PLUG)
-    assert answer.code == 0, answer.err
+    answer = boostlora("compare", f"{run}@2", f"{run}@3", *PLUG)
+    assert answer.returncode == 0, answer.stderr
 
 
-def test_show_of_a_run_with_refits_has_a_line_for_each(refitted, command):
-    answer = command("show", refitted.path("whole"))
-    assert answer.code == 0, answer.err
+def test_show_of_a_run_with_refits_has_a_line_for_each(refitted, boostlora):
+    answer = boostlora("show", refitted.path("whole"))
+    assert answer.returncode == 0, answer.stderr
     rows = [
-        line.split() for line in answer.out.splitlines() if line.split()[:1] and line.split()[0].isdigit()
+        line.split() for line in answer.stdout.splitlines() if line.split()[:1] and line.split()[0].isdigit()
     ]
     assert [row[0] for row in rows] == [str(n) for n in range(7)]

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from boosting_toys import records, retold, toy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,8 @@ from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.errors import ExhaustedError
 from boostlora.engine.spec.boosting import Boosting
 from boostlora.engine.study.measuring import measure
+
+from .boosting_toys import records, retold, toy
 
 CAPACITY = 6
 

@@ -3,7 +3,6 @@
 import attrs
 import numpy as np
 import pytest
-from boosting_toys import BACKENDS, opened, records, toy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,8 @@ from boostlora.engine.boosting.first_step import (
 )
 from boostlora.engine.contracts import Batch
 from boostlora.engine.testing import assert_close
+
+from .boosting_toys import BACKENDS, opened, records, toy
 
 positive = st.floats(1e-3, 1e3)
 ROUNDING = 1e-12

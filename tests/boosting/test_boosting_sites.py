@@ -3,7 +3,6 @@
 import attrs
 import numpy as np
 import pytest
-from boosting_toys import DEEP, as_run, opened, records, toy, weights_sha256, went_on
 
 from boostlora.engine.boosting.asking import frames_of, parametrise
 from boostlora.engine.boosting.evidence import evidence_of
@@ -14,6 +13,8 @@ from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
 from boostlora.engine.ensemble.packing import pack
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.workplace import silent
+
+from .boosting_toys import DEEP, as_run, opened, records, toy, weights_sha256, went_on
 
 
 class Known:

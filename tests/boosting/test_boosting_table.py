@@ -67,14 +67,14 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
-def test_table_takes_the_one_and_refuses_the_other_with_what_is_allowed(pair, command, tmp_path):
+def test_table_takes_the_one_and_refuses_the_other_with_what_is_allowed(pair, boostlora, tmp_path):
     good, bad, told = pair
-    taken = command("check", "paper/digits", "--set", good)
-    assert taken.code == 0, taken.err
+    taken = boostlora("check", "paper/digits", "--set", good)
+    assert taken.returncode == 0, taken.stderr
     for verb in ("check", "run"):
-        refused = command(verb, "paper/digits", "--set", bad)
-        assert (refused.code, refused.out) == (2, "")
-        assert [text for text in told if text not in refused.err] == [], refused.err
+        refused = boostlora(verb, "paper/digits", "--set", bad)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert [text for text in told if text not in refused.stderr] == [], refused.stderr
     assert not list(tmp_path.iterdir()), "something was done"
 
 
@@ -107,36 +107,38 @@ FIT = {
 
 
 @pytest.mark.parametrize(("options", "adapter", "message"), FIT.values(), ids=FIT.keys())
-def test_options_about_frames_are_refused_where_there_is_none(options, adapter, message, command, tmp_path):
-    assert command("check", "paper/digits", *settings_of(options)).code == 0
+def test_options_about_frames_are_refused_where_there_is_none(options, adapter, message, boostlora, tmp_path):
+    assert boostlora("check", "paper/digits", *settings_of(options)).returncode == 0
     for verb in ("check", "run"):
-        refused = command(verb, "paper/digits", *settings_of([*options, f"adapter.use={adapter}"]))
-        assert (refused.code, refused.err) == (2, f"error: {message}\n")
+        refused = boostlora(verb, "paper/digits", *settings_of([*options, f"adapter.use={adapter}"]))
+        assert (refused.returncode, refused.stderr) == (2, f"error: {message}\n")
     assert not list(tmp_path.iterdir()), "something was done"
 
 
-def test_quickstart_with_another_adapter_says_what_to_set_and_that_works(command):
+def test_quickstart_with_another_adapter_says_what_to_set_and_that_works(boostlora):
     words = ["check", "quickstart", "--set", "adapter.use=lora"]
-    refused = command(*words)
-    assert refused.code == 2
-    assert "boosting.refit_every = 4 is about cores inside frames, and adapter lora has none" in refused.err
-    advice = refused.err.partition("(")[2].partition(")")[0]
+    refused = boostlora(*words)
+    assert refused.returncode == 2
+    assert (
+        "boosting.refit_every = 4 is about cores inside frames, and adapter lora has none" in refused.stderr
+    )
+    advice = refused.stderr.partition("(")[2].partition(")")[0]
     assert advice == "--set boosting.refit_every=0"
-    taken = command(*words, *advice.split())
-    assert taken.code == 0, taken.err
+    taken = boostlora(*words, *advice.split())
+    assert taken.returncode == 0, taken.stderr
 
 
 @pytest.mark.parametrize("how", ["armijo", "exact"])
-def test_first_step_from_elsewhere_is_refused_with_what_to_set(how, command):
+def test_first_step_from_elsewhere_is_refused_with_what_to_set(how, boostlora):
     words = settings_of(["adapter.use=lora-xs", "adapter.init_std=0.1", f"boosting.first_step={how}"])
-    refused = command("check", "paper/digits", *words)
-    assert refused.code == 2
-    assert refused.err == (
+    refused = boostlora("check", "paper/digits", *words)
+    assert refused.returncode == 2
+    assert refused.stderr == (
         f'error: boosting.first_step = "{how}" starts at the model as it is, and adapter lora-xs starts elsewhere; switch it off '
         "(--set boosting.first_step=none), or let its numbers start at zero (lora-xs: --set adapter.init_std=0)\n"
     )
     for advice in ("boosting.first_step=none", "adapter.init_std=0"):
-        assert command("check", "paper/digits", *words, "--set", advice).code == 0
+        assert boostlora("check", "paper/digits", *words, "--set", advice).returncode == 0
 
 
 def test_first_step_on_a_backend_without_its_rule_is_refused_with_those_it_knows(registry):
@@ -151,12 +153,12 @@ def test_first_step_on_a_backend_without_its_rule_is_refused_with_those_it_knows
     )
 
 
-def test_subsample_goes_with_any_adapter(command):
+def test_subsample_goes_with_any_adapter(boostlora):
     for adapter in ("lora", "full"):
-        answer = command(
+        answer = boostlora(
             "check", "paper/digits", *settings_of(["boosting.subsample=0.5", f"adapter.use={adapter}"])
         )
-        assert answer.code == 0, answer.err
+        assert answer.returncode == 0, answer.stderr
 
 
 REWARDS = """
@@ -170,14 +172,14 @@ backend.use = "torch"
 """
 
 
-def test_first_step_on_rewards_is_refused_with_the_reason(command, tmp_path):
+def test_first_step_on_rewards_is_refused_with_the_reason(boostlora, tmp_path):
     pytest.importorskip("transformers", reason="the model is Hugging Face's")
     (tmp_path / "sums.toml").write_text(REWARDS)
-    taken = command("check", "sums.toml", "--set", "boosting.refit_every=1")
-    assert taken.code == 0, taken.err
-    refused = command("run", "sums.toml", "--set", "boosting.first_step=armijo")
-    assert refused.code == 2
-    assert refused.err == (
+    taken = boostlora("check", "sums.toml", "--set", "boosting.refit_every=1")
+    assert taken.returncode == 0, taken.stderr
+    refused = boostlora("run", "sums.toml", "--set", "boosting.first_step=armijo")
+    assert refused.returncode == 2
+    assert refused.stderr == (
         'error: boosting.first_step = "armijo" searches along a loss of fixed examples, and objective grpo has answers that change '
         "with the model; switch it off (--set boosting.first_step=none), or use an objective of fixed examples: cross-entropy\n"
     )
@@ -209,18 +211,18 @@ def register_optimizers(register):
 """
 
 
-def test_rate_of_refits_is_refused_for_an_optimizer_without_one(command, tmp_path):
+def test_rate_of_refits_is_refused_for_an_optimizer_without_one(boostlora, tmp_path):
     (tmp_path / "steady.py").write_text(RATELESS)
     (tmp_path / "s.toml").write_text(
         'name = "s"\nrounds = 4\ntask.use = "digits"\nmodel.use = "mlp"\noptimizer.use = "steady"\n'
         "adapter.rank = 2\nadapter.directions = 3\nboosting.refit_every = 1\n"
     )
     plug = ("--plugin", tmp_path / "steady.py")
-    taken = command("check", "s.toml", *plug, "--set", "boosting.refit_steps=9")
-    assert taken.code == 0, taken.err
-    refused = command("check", "s.toml", *plug, "--set", "boosting.refit_lr=0.1")
-    assert refused.code == 2
-    assert refused.err.endswith(
+    taken = boostlora("check", "s.toml", *plug, "--set", "boosting.refit_steps=9")
+    assert taken.returncode == 0, taken.stderr
+    refused = boostlora("check", "s.toml", *plug, "--set", "boosting.refit_lr=0.1")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith(
         "error: boosting.refit_lr = 0.1 is to change the option lr of the optimizer, and steady has only: batch_size, clip, momentum, "
         "nesterov, steps, weight_decay; switch it off (--set boosting.refit_lr=0.0), or use an optimizer that has it\n"
     )
@@ -297,15 +299,15 @@ def test_hash_of_a_spec_without_options_is_the_one_it_had(registry):
     assert len(found | {QUICKSTART}) == len(others) + 1
 
 
-def test_check_names_the_question_and_the_refits(command):
+def test_check_names_the_question_and_the_refits(boostlora):
     settings = settings_of(["basis.use=gradient", "boosting.refit_every=3"])
-    answer = command("check", "paper/digits", *settings)
-    assert answer.code == 0, answer.err
-    assert "numbers trained: 16 a round, 192 in 12 rounds, and again in 4 refits\n" in answer.out
+    answer = boostlora("check", "paper/digits", *settings)
+    assert answer.returncode == 0, answer.stderr
+    assert "numbers trained: 16 a round, 192 in 12 rounds, and again in 4 refits\n" in answer.stdout
     assert re.search(
-        r"\nbasis gradient: hears 256 chosen examples before every round, in 2 passes; ", answer.out
+        r"\nbasis gradient: hears 256 chosen examples before every round, in 2 passes; ", answer.stdout
     )
-    plan = json.loads(command("check", "paper/digits", *settings, "--json").out)["plan"]
+    plan = json.loads(boostlora("check", "paper/digits", *settings, "--json").stdout)["plan"]
     assert plan["question"] == {"told": "chosen", "examples": 256, "batches": 8, "passes": 2, "columns": 12}
     assert plan["question_bytes"] == 2 * 8 * 12 * (128 + 64 + 128 + 128)
 
@@ -314,38 +316,38 @@ def test_check_names_the_question_and_the_refits(command):
     ("steps", "batches", "told"),
     [(8, 8, "1 pass"), (9, 8, "2 passes"), (8, 1, "8 passes"), (3, 8, "1 pass")],
 )
-def test_check_of_a_probe_counts_its_steps_as_parts_of_passes(command, steps, batches, told):
+def test_check_of_a_probe_counts_its_steps_as_parts_of_passes(boostlora, steps, batches, told):
     settings = settings_of(["basis.use=probe", f"basis.steps={steps}", f"basis.batches={batches}"])
-    answer = command("check", "paper/digits", *settings)
-    assert f"hears 256 chosen examples before every round, in {told}; " in answer.out, answer.err
+    answer = boostlora("check", "paper/digits", *settings)
+    assert f"hears 256 chosen examples before every round, in {told}; " in answer.stdout, answer.stderr
 
 
-def test_check_of_a_spec_without_options_says_nothing_of_them(command):
-    text = command("check", "paper/digits").out
+def test_check_of_a_spec_without_options_says_nothing_of_them(boostlora):
+    text = boostlora("check", "paper/digits").stdout
     assert "hears" not in text
     assert "refit" not in text
-    plan = json.loads(command("check", "paper/digits", "--json").out)["plan"]
+    plan = json.loads(boostlora("check", "paper/digits", "--json").stdout)["plan"]
     assert "question" not in plan
 
 
-def test_choice_of_sites_costs_a_pass_more_and_is_named(command):
+def test_choice_of_sites_costs_a_pass_more_and_is_named(boostlora):
     settings = settings_of(["basis.use=gradient", "boosting.top_sites=1"])
-    assert ", in 3 passes" in command("check", "paper/digits", *settings).out
-    alone = command("check", "paper/digits", "--set", "boosting.top_sites=1").out
+    assert ", in 3 passes" in boostlora("check", "paper/digits", *settings).stdout
+    alone = boostlora("check", "paper/digits", "--set", "boosting.top_sites=1").stdout
     assert "256 chosen examples before every round, in 1 pass" in alone
 
 
-def test_quickstart_with_refits_is_run_shown_and_gone_over(command):
+def test_quickstart_with_refits_is_run_shown_and_gone_over(boostlora):
     words = settings_of(
         ["boosting.refit_every=3", "rounds=4", "optimizer.steps=5", "model.epochs=3", "backend.threads=1"]
     )
-    answer = command("run", "paper/digits", *words, "--runs", "runs")
-    assert answer.code == 0, answer.err
-    assert "completed: all 4 rounds played" in answer.out
-    shown = command("show", "paper-digits", "--runs", "runs")
-    assert shown.code == 0, shown.err
-    rows = [line.split() for line in shown.out.splitlines()]
+    answer = boostlora("run", "paper/digits", *words, "--runs", "runs")
+    assert answer.returncode == 0, answer.stderr
+    assert "completed: all 4 rounds played" in answer.stdout
+    shown = boostlora("show", "paper-digits", "--runs", "runs")
+    assert shown.returncode == 0, shown.stderr
+    rows = [line.split() for line in shown.stdout.splitlines()]
     (last,) = (row for row in rows if row[:1] == ["4"])
     assert "48" in last, "three rounds' numbers trained again"
-    again = command("run", "paper/digits", *words, "--runs", "runs")
-    assert "nothing to do" in again.out
+    again = boostlora("run", "paper/digits", *words, "--runs", "runs")
+    assert "nothing to do" in again.stdout

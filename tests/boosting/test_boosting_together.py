@@ -1,13 +1,9 @@
 """Boosting's own options in several processes: what they come to is what one process comes to."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
-sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
 
 import test_torch_parallel as parallel
 
@@ -18,7 +14,7 @@ CASES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="two processes, each of which imports torch and transformers")
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES.keys())
 def test_options_in_two_processes_give_the_single_processs_run(settings, tmp_path):
     alone = parallel.run_alone(tmp_path, *settings)

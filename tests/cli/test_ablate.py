@@ -5,7 +5,9 @@ import re
 import shutil
 
 import pytest
-from tiny_study import TINY, digests, write
+
+from ..support import commands
+from .tiny_study import TINY, digests, write
 
 FAILING = """
 import attrs
@@ -30,25 +32,11 @@ def register_samplers(register):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, shared_cache):
+def finished(tmp_path_factory):
     """A study that was run once; tests copy what they change."""
-    import os
-    import subprocess
-    import sys
-    from pathlib import Path
-
     folder = tmp_path_factory.mktemp("study")
     write(folder)
-    script = Path(sys.executable).with_name("boostlora")
-    environment = {**os.environ, "BOOSTLORA_CACHE": str(shared_cache), "COLUMNS": "200"}
-    done = subprocess.run(
-        [str(script), "ablate", "tiny.toml"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = commands.boostlora("ablate", "tiny.toml", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -175,10 +163,10 @@ def test_failed_cell_is_retried_when_asked_and_goes_on(tmp_path, boostlora):
     )
     study = TINY + '\n[sampler]\nuse = "brittle"\nfail_at = 3\n'
     write(tmp_path, study.replace("seeds = 2", "seeds = 1").replace('"rotate", "random", ', ""))
-    done = boostlora("ablate", "tiny.toml", "--plugin", "brittle.py")
+    done = boostlora("ablate", "tiny.toml", "--plugin", "brittle.py", workers=True)
     assert "its worker ended with exit code 1 (3 times)" in done.stdout
     assert done.returncode == 3
-    done = boostlora("ablate", "tiny.toml", "--plugin", "brittle.py", "--retry")
+    done = boostlora("ablate", "tiny.toml", "--plugin", "brittle.py", "--retry", workers=True)
     assert "1 to run" in done.stdout
     assert done.returncode == 3
 

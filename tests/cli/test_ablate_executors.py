@@ -6,7 +6,8 @@ import signal
 import time
 
 import pytest
-from tiny_study import TINY, digests, start, table_of, wait_for_rounds, write
+
+from .tiny_study import TINY, digests, start, table_of, wait_for_rounds, write
 
 WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
 
@@ -38,7 +39,7 @@ def _holder(runs, timeout=60):
     raise AssertionError("nobody works on a cell")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
 def test_study_through_ray_with_a_killed_worker_gives_the_identicaltable_of(tmp_path, local):
     pytest.importorskip("ray", reason="ray is not installed")
     write(tmp_path, WHOLE)
@@ -51,7 +52,7 @@ def test_study_through_ray_with_a_killed_worker_gives_the_identicaltable_of(tmp_
     assert (digests(tmp_path / "runs"), table_of(printed)) == local
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
 def test_study_through_ray_stopped_leaves_nothing_and_goes_on(tmp_path, local):
     pytest.importorskip("ray", reason="ray is not installed")
     write(tmp_path, WHOLE)

@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from tiny_study import TINY, write
+
+from .tiny_study import TINY, write
 
 ABSENT = """
 import attrs

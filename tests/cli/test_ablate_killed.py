@@ -5,7 +5,9 @@ import signal
 import time
 
 import pytest
-from tiny_study import TINY, digests, processes_of, rounds_on_disk, start, table_of, wait_for_rounds, write
+
+from ..support.commands import boostlora
+from .tiny_study import TINY, digests, processes_of, rounds_on_disk, start, table_of, wait_for_rounds, write
 
 WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
 SLOW = WHOLE.replace("steps = 5", "steps = 2000")
@@ -13,11 +15,10 @@ LINES = 6 * 7
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, shared_cache):
+def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     write(folder, WHOLE)
-    os.environ["BOOSTLORA_CACHE"] = str(shared_cache)
-    done = start("ablate", "tiny.toml", cwd=folder).communicate(timeout=120)[0]
+    done = boostlora("ablate", "tiny.toml", cwd=folder).stdout
     return digests(folder / "runs"), table_of(done)
 
 

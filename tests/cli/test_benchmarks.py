@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from ..support.places import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="whole benchmarks")
 @pytest.mark.parametrize(
     ("script", "columns"),
     [

@@ -3,11 +3,12 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 import boostlora.engine.cli
+
+from ..support.places import ROOT
 
 TINY = [
     "--set",
@@ -247,7 +248,7 @@ def test_show_on_a_terminal_without_unicode_still_works(boostlora, monkeypatch):
 def test_package_list_names_every_folder():
     import tomllib
 
-    root = Path(__file__).parents[2]
+    root = ROOT
     declared = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     found = {
         "boostlora." + ".".join(path.parent.relative_to(root).parts)

@@ -1,93 +1,74 @@
-"""Every block of README and CONTRIBUTING: files are written, commands run, tables of hooks compared."""
+"""Every block of the documents: files are written, commands run, tables of hooks compared."""
 
 import inspect
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from boostlora.engine import hookspecs
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"^# file: (\S+)\n")
-IN_A_CLONE = ("make ", ".ci/run")
-"""Commands that CI itself runs, in a clone."""
+from ..support.documents import Block, Reading, blocks, run_line
+from ..support.places import ROOT
 
-
-def _blocks(document):
-    return [(kind, text) for kind, text in BLOCK.findall((ROOT / document).read_text())]
-
-
-def _run(line, folder):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder)}
-    return subprocess.run(
-        ["bash", "-c", line],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+DOCUMENTS = [
+    str(path.relative_to(ROOT))
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted(ROOT.glob("docs/*.md")),
+        ROOT / "plugins" / "README.md",
     )
+]
+LONG = {"boostlora ablate question.toml    # run them, and compare": "a study of 72 cells"}
+"""Commands that take long, and why; no later block reads what they leave."""
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/studies.md",
-        "docs/ablations.md",
-        "docs/boosting.md",
-        "docs/compare.md",
-        "docs/ensemble.md",
-        "docs/rewards.md",
-        "docs/paper.md",
-        "docs/parallel.md",
-        "plugins/README.md",
-    ],
-)
-def test_document_commands_run_and_files_are_good(document, tmp_path):
-    ran = 0
-    for kind, text in _blocks(document):
-        if kind in {"toml", "python"} and (name := NAMED.match(text)):
-            (tmp_path / name[1]).write_text(text)
-        if kind != "bash":
-            continue
-        for line in text.strip().splitlines():
-            if line.startswith(IN_A_CLONE):
-                continue
-            said = re.search(r"exit code (\d+)", line)
-            done = _run(line, tmp_path)
-            assert done.returncode == (int(said[1]) if said else 0), f"{line}\n{done.stdout}\n{done.stderr}"
-            ran += 1
-    assert ran >= {"README.md": 4, "CONTRIBUTING.md": 4, "plugins/README.md": 3, "docs/paper.md": 0}.get(
-        document, 1
-    )
+def _case(block: Block) -> object:
+    why = next((LONG[line] for line in block.lines if line in LONG), None)
+    marks = [pytest.mark.slow(reason=why)] if why else []
+    return pytest.param(block, id=f"{block.document}-{block.number}", marks=marks)
+
+
+@pytest.fixture(scope="module")
+def readings(tmp_path_factory):
+    """Every document, and how far it has been read."""
+    return {document: Reading(document, tmp_path_factory.mktemp("document")) for document in DOCUMENTS}
+
+
+@pytest.mark.parametrize("block", [_case(b) for document in DOCUMENTS for b in blocks(document) if b.lines])
+def test_commands_of_a_block_end_as_they_say(block, readings):
+    reading = readings[block.document]
+    reading.reach(block.number, LONG).run(reading.folder)
+
+
+def test_documents_with_commands_are_all_tried():
+    tried = {document for document in DOCUMENTS if any(block.lines for block in blocks(document))}
+    assert tried == set(DOCUMENTS)
+    assert LONG.keys() <= {
+        line for document in DOCUMENTS for block in blocks(document) for line in block.lines
+    }
 
 
 def test_readme_shows_the_faults_as_they_are_printed(tmp_path):
-    blocks = _blocks("README.md")
-    wrong = next(text for kind, text in blocks if text.startswith("# file: wrong.toml"))
-    shown = next(text for kind, text in blocks if text.startswith("error: wrong.toml"))
+    wrong = _shown("# file: wrong.toml")
     (tmp_path / "wrong.toml").write_text(wrong)
-    assert _run("boostlora check wrong.toml", tmp_path).stderr == shown
+    assert run_line("boostlora check wrong.toml", tmp_path).stderr == _shown("error: wrong.toml")
 
 
 def test_readme_shows_the_quickstart_as_it_runs(tmp_path):
-    shown = next(text for kind, text in _blocks("README.md") if text.startswith("round failures"))
-    printed = _run("boostlora run quickstart", tmp_path).stdout.splitlines()
+    shown = _shown("round failures")
+    printed = run_line("boostlora run quickstart", tmp_path).stdout.splitlines()
     # Seconds and the last digits of overlaps belong to the machine; everything else is the same everywhere it was tried.
     strip = re.compile(r"(\s+\S+){2}$")
     rows = [strip.sub("", line) for line in printed]
     for line in shown.splitlines():
         if line.strip() and "…" not in line:
             assert strip.sub("", line) in rows, line
+
+
+def _shown(beginning):
+    """The block of README that begins so."""
+    return next(block.text for block in blocks("README.md") if block.text.startswith(beginning))
 
 
 def test_readme_lists_every_built_in_plugin():

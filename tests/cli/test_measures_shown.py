@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_study import TINY, write
+
+from ..support.commands import boostlora
+from .tiny_study import TINY, write
 
 RANKED = """
 import attrs
@@ -37,22 +36,15 @@ def register_tasks(register):
 STUDY = TINY.replace("rounds = 3", 'rounds = 2\n\n[task]\nuse = "ranked"') + 'metric = "mcc"\n'
 
 
-def run(folder: Path, cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    script = Path(sys.executable).with_name("boostlora")
-    environment = {**os.environ, "BOOSTLORA_CACHE": str(cache), "COLUMNS": "200"}
-    command = [str(script), *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> tuple[Path, Path, str]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The study, run once: its folder, the cache, and what was said."""
     folder = tmp_path_factory.mktemp("measures")
     (folder / "ranked.py").write_text(RANKED)
     write(folder, STUDY)
-    done = run(folder, shared_cache, "ablate", "tiny.toml", "--plugin", "ranked.py")
+    done = boostlora("ablate", "tiny.toml", "--plugin", "ranked.py", cwd=folder)
     assert done.returncode == 0, done.stderr
-    return folder, shared_cache, done.stdout
+    return folder, done.stdout
 
 
 def one_run(folder: Path) -> str:
@@ -63,14 +55,14 @@ def last_record(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / name / "rounds.jsonl").read_text().splitlines()[-1])
 
 
-def test_ablate_compares_by_the_measure_and_shows_the_others(played: tuple[Path, Path, str]) -> None:
-    head = next(line for line in played[2].splitlines() if line.startswith("arm"))
+def test_ablate_compares_by_the_measure_and_shows_the_others(played: tuple[Path, str]) -> None:
+    head = next(line for line in played[1].splitlines() if line.startswith("arm"))
     assert "test mcc  accuracy (%)  macro_f1" in head
 
 
-def test_show_of_a_run_ends_with_its_measures(played: tuple[Path, Path, str]) -> None:
-    folder, cache, _ = played
-    lines = run(folder, cache, "show", one_run(folder)).stdout.splitlines()
+def test_show_of_a_run_ends_with_its_measures(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    lines = boostlora("show", one_run(folder), cwd=folder).stdout.splitlines()
     place = next(i for i, line in enumerate(lines) if line.split() == ["measure", "validation", "test"])
     found = last_record(folder, one_run(folder))
     for line, name in zip(lines[place + 1 :], ("mcc", "macro_f1"), strict=True):
@@ -81,43 +73,43 @@ def test_show_of_a_run_ends_with_its_measures(played: tuple[Path, Path, str]) ->
         )
 
 
-def test_show_of_several_runs_has_a_column_a_measure(played: tuple[Path, Path, str]) -> None:
-    folder, cache, _ = played
-    lines = run(folder, cache, "show").stdout.splitlines()
+def test_show_of_several_runs_has_a_column_a_measure(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    lines = boostlora("show", cwd=folder).stdout.splitlines()
     assert "test mcc  test macro_f1" in lines[0]
     assert len(lines) == 7
 
 
-def test_show_as_json_has_them_of_every_split_and_round(played: tuple[Path, Path, str]) -> None:
-    folder, cache, _ = played
-    content = json.loads(run(folder, cache, "show", "--json", one_run(folder)).stdout)
+def test_show_as_json_has_them_of_every_split_and_round(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    content = json.loads(boostlora("show", "--json", one_run(folder), cwd=folder).stdout)
     for record in content["rounds"]:
         for split in ("train", "validation", "test"):
             assert list(record[split]["measures"]) == ["mcc", "macro_f1"]
 
 
-def test_report_is_about_the_measure(played: tuple[Path, Path, str]) -> None:
-    folder, cache, _ = played
-    done = run(folder, cache, "report", "tiny")
+def test_report_is_about_the_measure(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    done = boostlora("report", "tiny", cwd=folder)
     assert done.returncode == 0, done.stderr
     text = (folder / "runs/tiny/report/report.md").read_text()
     assert "| Test MCC | Difference |" in text
     assert "Test macro F1" in text
 
 
-def test_metric_that_the_task_does_not_measure_is_refused(played: tuple[Path, Path, str]) -> None:
-    folder, cache, _ = played
+def test_metric_that_the_task_does_not_measure_is_refused(played: tuple[Path, str]) -> None:
+    folder, _ = played
     write(folder, STUDY.replace('"mcc"', '"macro_f2"'), "wrong.toml")
-    done = run(folder, cache, "check", "wrong.toml", "--plugin", "ranked.py")
+    done = boostlora("check", "wrong.toml", "--plugin", "ranked.py", cwd=folder)
     assert done.returncode == 2
     assert 'expected one of "accuracy", "loss", "macro_f1", "mcc", got "macro_f2"' in done.stderr
     assert 'did you mean "macro_f1"?' in done.stderr
 
 
-def test_metric_that_only_some_arms_measure_is_refused(played: tuple[Path, Path, str]) -> None:
-    folder, cache, _ = played
+def test_metric_that_only_some_arms_measure_is_refused(played: tuple[Path, str]) -> None:
+    folder, _ = played
     text = STUDY.replace('grid."basis.use"', 'grid."task.use" = ["ranked", "digits"]\ngrid."basis.use"')
     write(folder, text.replace('[task]\nuse = "ranked"\n', ""), "mixed.toml")
-    done = run(folder, cache, "check", "mixed.toml", "--plugin", "ranked.py")
+    done = boostlora("check", "mixed.toml", "--plugin", "ranked.py", cwd=folder)
     assert done.returncode == 2
     assert 'expected one of "accuracy", "loss", got "mcc"' in done.stderr

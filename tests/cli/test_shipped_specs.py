@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
-
-from in_process import called
-from real_files import real_data
-from stand_ins import HUB, PAPER, model_of, settings, write_data, write_model
 
 from boostlora.engine.boosting.workload import ACCELERATORS, Workload
 from boostlora.engine.cli.workloads import CLASSES, seconds_by_class
@@ -23,15 +15,17 @@ from boostlora.engine.registry import Registry
 from boostlora.engine.study.conducting import plans_of
 from boostlora.engine.study.loading import load_study
 
+from ..support.commands import Command
+from ..support.places import ROOT
+from ..support.real_files import real_data
+from ..support.stand_ins import HUB, PAPER, model_of, settings, write_data, write_model
+
 Hollow = Mapping[str, "Path | None"]
-Check = Callable[..., tuple[int, str, str]]
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
-
-ROOT = Path(__file__).parents[2] / "specs"
+SPECS = ROOT / "specs"
 SHIPPED = [
-    str(p.relative_to(ROOT).with_suffix(""))
-    for p in (*sorted(ROOT.glob("*.toml")), *sorted(ROOT.glob("*/*.toml")))
+    str(p.relative_to(SPECS).with_suffix(""))
+    for p in (*sorted(SPECS.glob("*.toml")), *sorted(SPECS.glob("*/*.toml")))
     if not p.name.startswith("_")
 ]
 ALONE = [spec for spec in SHIPPED if spec not in HUB]
@@ -67,13 +61,6 @@ def hollow(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Holl
     }
 
 
-@pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Check:
-    """`boostlora check …` in an empty folder, without a process of its own."""
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: called(["check", *arguments], monkeypatch, capfd)
-
-
 @pytest.mark.parametrize("spec", ALONE)
 def test_every_shipped_spec_passes_check(boostlora: Command, spec: str) -> None:
     done = boostlora("check", spec)
@@ -81,37 +68,39 @@ def test_every_shipped_spec_passes_check(boostlora: Command, spec: str) -> None:
 
 
 @pytest.mark.parametrize("spec", PAPER)
-def test_every_spec_of_the_paper_passes_check(check: Check, tiny: Path, hollow: Hollow, spec: str) -> None:
+def test_every_spec_of_the_paper_passes_check(
+    boostlora: Command, tiny: Path, hollow: Hollow, spec: str
+) -> None:
     given = settings(spec, tiny, hollow[model_of(spec)])
-    code, out, err = check(spec, *given)
+    code, out, err = boostlora("check", spec, *given)
     assert (code, err) == (0, "")
     assert f"{spec.replace('/', '-')} · study" in out
     assert all(arm in out for arm in (*ARMS, "linear probe" if "protein" in spec else "zero-shot"))
     assert "9 arms" in out
 
 
-def test_spec_of_smollm2_passes_check(check: Check, tiny: Path, hollow: Hollow) -> None:
-    code, out, err = check("smollm2", *settings("smollm2", tiny, hollow[model_of("smollm2")]))
+def test_spec_of_smollm2_passes_check(boostlora: Command, tiny: Path, hollow: Hollow) -> None:
+    code, out, err = boostlora("check", "smollm2", *settings("smollm2", tiny, hollow[model_of("smollm2")]))
     assert (code, err) == (0, "")
     assert "70 sites" in out
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="reads the real data of every experiment")
 @pytest.mark.parametrize("spec", PAPER)
 def test_every_spec_of_the_paper_passes_check_with_the_real_data(
-    check: Check, hollow: Hollow, tmp_path: Path, spec: str
+    boostlora: Command, hollow: Hollow, tmp_path: Path, spec: str
 ) -> None:
     (tmp_path / "data").mkdir()
     data = real_data(tmp_path / "data")
     if data is None:
         pytest.skip("the paper's data are not beside the checkout (shared/data)")
     given = settings(spec, data, hollow[model_of(spec)])
-    code, _, err = check(spec, *given)
+    code, _, err = boostlora("check", spec, *given)
     assert (code, err) == (0, "")
 
 
 def test_gsm8k_of_the_paper_trains_twelve_numbers_a_round_at_all_252_matrices(
-    check: Check, tiny: Path, hollow: Hollow, tmp_path: Path
+    boostlora: Command, tiny: Path, hollow: Hollow, tmp_path: Path
 ) -> None:
     given = settings("paper/gsm8k", tiny, hollow["qwen"])
     study = load_study("paper/gsm8k", Registry.load(), tmp_path, given[1::2])
@@ -122,7 +111,7 @@ def test_gsm8k_of_the_paper_trains_twelve_numbers_a_round_at_all_252_matrices(
     assert plan.weight_bytes == 2 * QWEN_NUMBERS
     assert plan.workload is not None
     assert plan.workload.trained > plan.workload.written > 0
-    code, out, err = check("paper/gsm8k", "--json", *given)
+    code, out, err = boostlora("check", "paper/gsm8k", "--json", *given)
     assert (code, err) == (0, "")
     content = json.loads(out)
     numbers = {arm["arm"]: (arm["parameters"], arm["rounds"]) for arm in content["arms"]}
@@ -157,7 +146,7 @@ def test_seconds_in_json_are_by_the_class_of_accelerator() -> None:
 def test_shipped_specs_that_name_a_hub_are_all_known_to_these_tests() -> None:
     """A spec that names an `owner/name` needs settings here, else no test can check it without a network."""
     hub = re.compile(r'^(path|dataset) = "[\w.-]+/[\w.-]+"', re.MULTILINE)
-    named = {spec for spec in SHIPPED if hub.search((ROOT / f"{spec}.toml").read_text())}
+    named = {spec for spec in SHIPPED if hub.search((SPECS / f"{spec}.toml").read_text())}
     assert {"paper/mbpp", "paper/protein-binding"} <= named  # the search finds what it should
     assert named <= set(HUB) <= set(SHIPPED)
 

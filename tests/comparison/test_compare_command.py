@@ -13,10 +13,11 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from compare_toys import SUMS, judged, load, write_run
 
 from boostlora.engine import cli
 from boostlora.engine.testing import assert_close
+
+from .compare_toys import SUMS, judged, load, write_run
 
 TURNED = """
 import attrs

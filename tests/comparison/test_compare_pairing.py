@@ -7,7 +7,6 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from compare_toys import outcome, side
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,8 @@ from boostlora.engine.errors import UsageError
 from boostlora.engine.statistics.mcnemar import mcnemar
 from boostlora.engine.statistics.means import MANY
 from boostlora.engine.testing import assert_close
+
+from .compare_toys import outcome, side
 
 
 def no_data(_: Side) -> Contents:

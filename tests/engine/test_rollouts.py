@@ -5,7 +5,6 @@ from itertools import pairwise
 import attrs
 import numpy as np
 import pytest
-from rollout_toys import BACKENDS, Writer, opened, trained, write_folder
 
 from boostlora.engine.boosting.rollouts import continued
 from boostlora.engine.boosting.rounds import Player
@@ -14,6 +13,8 @@ from boostlora.engine.contracts import Decoding, Sampling, Tokens, Written
 from boostlora.engine.streams import Streams
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import silent
+
+from ..support.rollout_toys import BACKENDS, Writer, opened, trained, write_folder
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import attrs
 import numpy as np
 import pytest
-from rollout_toys import Writer, opened, trained, with_plugin, write_folder
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.rollouts import rollout_of
@@ -11,6 +10,8 @@ from boostlora.engine.contracts import Selection
 from boostlora.engine.errors import PluginError, UsageError
 from boostlora.engine.workplace import silent
 from boostlora.plugins.objectives.grpo import Grpo
+
+from ..support.rollout_toys import Writer, opened, trained, with_plugin, write_folder
 
 
 @pytest.fixture(scope="module")

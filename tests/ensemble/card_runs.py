@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 from markdown_it import MarkdownIt
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "exporters"))
-
-from export_runs import ADAPTER, CAUSAL, MLP, REFERENCE, TORCH, boosted, words
-
 from boostlora.engine.card.writing import write_card
 from boostlora.engine.ensemble.choice import Rounds
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.workplace import Workplace
+
+from ..support.export_runs import ADAPTER, CAUSAL, MLP, REFERENCE, TORCH, boosted, words
 
 USAGE = "print('loaded')\n"
 ROW = re.compile(r"^\| (.*) \|$", re.MULTILINE)
@@ -38,7 +34,7 @@ def mlp_run_of(folder: Path, cache: Path, *, rounds: int = 3, head: str = "", da
 
 def causal_run_of(folder: Path, cache: Path, *, head: str = "", family: str = "llama") -> Path:
     """A tiny language model of random weights, from a folder that is a user's."""
-    from hf_toys import causal
+    from ..support.hf_toys import causal
 
     folder.mkdir(parents=True, exist_ok=True)
     words(folder)

@@ -1,18 +1,12 @@
-"""Runs that several tests of ensembles share, and the command line in this process."""
+"""Runs that several tests of ensembles share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from boost_runs import PLUGIN, ToyRun, toy_run
-from command_line import Command, command_in
 
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command line as users run it, in the test's own folder."""
-    return command_in(tmp_path, monkeypatch, capsys)
+from ..support.boost_runs import PLUGIN, ToyRun, toy_run
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +38,6 @@ def torch_toy_file(torch_toy: ToyRun) -> Path:
 def causal_path(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A run of a tiny Llama, which lies beside it in `model`."""
     pytest.importorskip("transformers", reason="needs transformers")
-    from card_runs import causal_run_of
+    from .card_runs import causal_run_of
 
     return causal_run_of(tmp_path_factory.mktemp("causal"), shared_cache)

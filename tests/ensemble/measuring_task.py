@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "record"))
-
-from toy_plugin import Blobs
-
 from boostlora.engine.contracts import Examples, Outcome, Predictions
 from boostlora.engine.hookspecs import hookimpl
+from tests.support.toy_plugin import Blobs
 
 
 @attrs.frozen(kw_only=True)

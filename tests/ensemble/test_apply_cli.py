@@ -14,12 +14,13 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from boost_runs import PLUGIN, ToyRun, forged
 from safetensors.numpy import load_file
 
 from boostlora.backends.torch.store import TorchStore
 from boostlora.engine.contracts import Frame, MergedRound
 from boostlora.engine.ensemble.recipe import KeptRound, Recipe
+
+from ..support.boost_runs import PLUGIN, ToyRun, forged
 
 Command = Callable[..., Any]
 PLUG = ("--plugin", PLUGIN)
@@ -50,32 +51,32 @@ def _same(folder: Path, expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["toy", "torch_toy"])
 def test_apply_writes_the_merged_model_of_the_run_bit_by_bit(
-    name: str, request: pytest.FixtureRequest, command: Command, tmp_path: Path
+    name: str, request: pytest.FixtureRequest, boostlora: Command, tmp_path: Path
 ) -> None:
     run, file = request.getfixturevalue(name), request.getfixturevalue(f"{name}_file")
-    answer = command("apply", run.base, file, *PLUG)
-    assert answer.code == 0, answer.err
-    assert "toy-merged: safetensors, " in answer.out
-    assert "; rounds 1..4" in answer.out
-    assert "\nbit for bit the merged weights of the run\n" in answer.out
-    assert "read back and compared: 4 logits of 4 examples" in answer.out
+    answer = boostlora("apply", run.base, file, *PLUG)
+    assert answer.returncode == 0, answer.stderr
+    assert "toy-merged: safetensors, " in answer.stdout
+    assert "; rounds 1..4" in answer.stdout
+    assert "\nbit for bit the merged weights of the run\n" in answer.stdout
+    assert "read back and compared: 4 logits of 4 examples" in answer.stdout
     assert _left(tmp_path) == ["toy-merged"]
     _same(tmp_path / "toy-merged", _merged(run))
 
 
 def test_apply_and_export_of_the_run_write_the_same_file(
-    torch_toy: ToyRun, torch_toy_file: Path, command: Command, tmp_path: Path
+    torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
-    assert command("apply", torch_toy.base, torch_toy_file, "--out", "a", *PLUG).code == 0
-    assert command("export", torch_toy.path, "--to", "safetensors", "--out", "b", *PLUG).code == 0
+    assert boostlora("apply", torch_toy.base, torch_toy_file, "--out", "a", *PLUG).returncode == 0
+    assert boostlora("export", torch_toy.path, "--to", "safetensors", "--out", "b", *PLUG).returncode == 0
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
 
 
-def test_apply_tells_scripts_everything(toy: ToyRun, toy_file: Path, command: Command) -> None:
-    answer = command("apply", toy.base, toy_file, "--json", *PLUG)
-    assert answer.code == 0
-    assert answer.err == ""
-    found = json.loads(answer.out)
+def test_apply_tells_scripts_everything(toy: ToyRun, toy_file: Path, boostlora: Command) -> None:
+    answer = boostlora("apply", toy.base, toy_file, "--json", *PLUG)
+    assert answer.returncode == 0
+    assert answer.stderr == ""
+    found = json.loads(answer.stdout)
     assert found.keys() == {
         "to", "path", "rounds", "size", "compared", "usage", "bit_identical", "departure", "allowed",
     }  # fmt: skip
@@ -85,25 +86,25 @@ def test_apply_tells_scripts_everything(toy: ToyRun, toy_file: Path, command: Co
     assert found["size"] > sum(value.nbytes for value in load_file(toy.base).values())
 
 
-def test_apply_quietly_tells_the_place_alone(toy: ToyRun, toy_file: Path, command: Command) -> None:
-    answer = command("apply", toy.base, toy_file, "--out", "there/model", "-q", *PLUG)
-    assert (answer.code, answer.out, answer.err) == (0, "there/model\n", "")
+def test_apply_quietly_tells_the_place_alone(toy: ToyRun, toy_file: Path, boostlora: Command) -> None:
+    answer = boostlora("apply", toy.base, toy_file, "--out", "there/model", "-q", *PLUG)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "there/model\n", "")
 
 
 def test_apply_without_examples_compares_nothing_and_says_so(
-    toy: ToyRun, toy_file: Path, command: Command
+    toy: ToyRun, toy_file: Path, boostlora: Command
 ) -> None:
-    answer = command("apply", toy.base, toy_file, "--examples", "0", *PLUG)
-    assert answer.code == 0
-    assert "its logits were not compared with those of the evaluated model" in answer.out
+    answer = boostlora("apply", toy.base, toy_file, "--examples", "0", *PLUG)
+    assert answer.returncode == 0
+    assert "its logits were not compared with those of the evaluated model" in answer.stdout
 
 
 def test_apply_by_another_backend_is_near_and_claims_no_more(
-    torch_toy: ToyRun, torch_toy_file: Path, command: Command, tmp_path: Path
+    torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
-    answer = command("apply", torch_toy.base, torch_toy_file, "--backend", "reference", "--json", *PLUG)
-    assert answer.code == 0, answer.err
-    found = json.loads(answer.out)
+    answer = boostlora("apply", torch_toy.base, torch_toy_file, "--backend", "reference", "--json", *PLUG)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
     assert found["bit_identical"] is False
     assert 0.0 < found["departure"] <= 1e-3
     ours, theirs = load_file(tmp_path / "toy-merged/model.safetensors"), _merged(torch_toy)
@@ -114,19 +115,19 @@ def test_apply_by_another_backend_is_near_and_claims_no_more(
 
 
 def test_apply_by_another_backend_says_that_it_is_not_the_runs_bits(
-    torch_toy: ToyRun, torch_toy_file: Path, command: Command
+    torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command
 ) -> None:
-    answer = command("apply", torch_toy.base, torch_toy_file, "--backend", "reference", *PLUG)
-    assert "\nnot bit for bit the run's: rebuilt updates depart by " in answer.out
-    assert "bit for bit the merged weights of the run" not in answer.out
+    answer = boostlora("apply", torch_toy.base, torch_toy_file, "--backend", "reference", *PLUG)
+    assert "\nnot bit for bit the run's: rebuilt updates depart by " in answer.stdout
+    assert "bit for bit the merged weights of the run" not in answer.stdout
 
 
 def test_apply_by_a_backend_that_is_not_there_is_refused(
-    toy: ToyRun, toy_file: Path, command: Command, tmp_path: Path
+    toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
-    answer = command("apply", toy.base, toy_file, "--backend", "jax", *PLUG)
-    assert answer.code == 2
-    assert 'unknown backend plugin "jax"' in answer.err
+    answer = boostlora("apply", toy.base, toy_file, "--backend", "jax", *PLUG)
+    assert answer.returncode == 2
+    assert 'unknown backend plugin "jax"' in answer.stderr
     assert _left(tmp_path) == []
 
 
@@ -147,33 +148,33 @@ def test_apply_of_a_selection_is_the_ensembles_own(
     options: list[str], rounds: Any, told: str | None, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     torch_toy, torch_toy_file = map(request.getfixturevalue, ("torch_toy", "torch_toy_file"))
-    command = request.getfixturevalue("command")
-    answer = command("apply", torch_toy.base, torch_toy_file, *options, "--json", *PLUG)
-    assert answer.code == 0, answer.err
-    found = json.loads(answer.out)
+    boostlora = request.getfixturevalue("boostlora")
+    answer = boostlora("apply", torch_toy.base, torch_toy_file, *options, "--json", *PLUG)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
     assert told is None or found["rounds"] == told
     assert found["bit_identical"] is (dict(torch_toy.ensemble().choose(rounds).weights) == dict.fromkeys(range(1, 5), 1.0))  # fmt: skip
     _same(tmp_path / "toy-merged", _merged(torch_toy, rounds))
 
 
 def test_apply_of_a_file_of_a_selection_is_that_selection_unless_told_otherwise(
-    toy: ToyRun, command: Command, tmp_path: Path
+    toy: ToyRun, boostlora: Command, tmp_path: Path
 ) -> None:
     file = toy.ensemble().save(tmp_path / "part.boost.safetensors", {1: 1.0, 3: 0.5})
-    answer = command("apply", toy.base, file, "--out", "own", "--json", *PLUG)
-    assert json.loads(answer.out)["rounds"] == "1, 3 (x 0.5)"
-    assert json.loads(answer.out)["bit_identical"] is True
+    answer = boostlora("apply", toy.base, file, "--out", "own", "--json", *PLUG)
+    assert json.loads(answer.stdout)["rounds"] == "1, 3 (x 0.5)"
+    assert json.loads(answer.stdout)["bit_identical"] is True
     _same(tmp_path / "own", _merged(toy, {1: 1.0, 3: 0.5}))
-    assert command("apply", toy.base, file, "--out", "two", "--rounds", "1..2", *PLUG).code == 0
+    assert boostlora("apply", toy.base, file, "--out", "two", "--rounds", "1..2", *PLUG).returncode == 0
     _same(tmp_path / "two", _merged(toy, 2))
-    answer = command("apply", toy.base, file, "--out", "four", "--rounds", "4", *PLUG)
-    assert (answer.code, answer.err) == (2, "error: no round 4; there are: 1 to 3\n")
+    answer = boostlora("apply", toy.base, file, "--out", "four", "--rounds", "4", *PLUG)
+    assert (answer.returncode, answer.stderr) == (2, "error: no round 4; there are: 1 to 3\n")
 
 
 def test_apply_writes_another_dtype_where_asked(
-    toy: ToyRun, toy_file: Path, command: Command, tmp_path: Path
+    toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
-    assert command("apply", toy.base, toy_file, "--set", "dtype=float64", *PLUG).code == 0
+    assert boostlora("apply", toy.base, toy_file, "--set", "dtype=float64", *PLUG).returncode == 0
     found = load_file(tmp_path / "toy-merged/model.safetensors")
     exportable = toy.ensemble().exportable()
     for site in exportable.sites:
@@ -185,7 +186,7 @@ def test_apply_writes_another_dtype_where_asked(
 def test_apply_never_overwrites_and_says_so_before_any_work(
     out: str | None, toy: ToyRun, toy_file: Path, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    command, monkeypatch = map(request.getfixturevalue, ("command", "monkeypatch"))
+    boostlora, monkeypatch = map(request.getfixturevalue, ("boostlora", "monkeypatch"))
     place = tmp_path / (out or "toy-merged")
     if out == "file":
         place.write_text("mine")
@@ -193,40 +194,42 @@ def test_apply_never_overwrites_and_says_so_before_any_work(
         place.mkdir()
         (place / "mine").write_text("mine")
     monkeypatch.setattr("boostlora.engine.ensemble.recipe.Recipe.of", None)  # no round may be made
-    answer = command("apply", toy.base, toy_file, *(("--out", place.name) if out else ()), *PLUG)
+    answer = boostlora("apply", toy.base, toy_file, *(("--out", place.name) if out else ()), *PLUG)
     told = f"error: {place.name}: is there already, and is not overwritten; choose another place (--out)\n"
-    assert (answer.code, answer.err, answer.out) == (2, told, "")
+    assert (answer.returncode, answer.stderr, answer.stdout) == (2, told, "")
     assert (place if out == "file" else place / "mine").read_text() == "mine"
     assert _left(tmp_path) == [place.name]
 
 
 def test_apply_into_an_empty_folder_fills_it(
-    toy: ToyRun, toy_file: Path, command: Command, tmp_path: Path
+    toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "toy-merged").mkdir()
-    assert command("apply", toy.base, toy_file, *PLUG).code == 0
+    assert boostlora("apply", toy.base, toy_file, *PLUG).returncode == 0
     assert "model.safetensors" in _left(tmp_path / "toy-merged")
 
 
-def test_apply_below_a_file_is_refused(toy: ToyRun, toy_file: Path, command: Command, tmp_path: Path) -> None:
+def test_apply_below_a_file_is_refused(
+    toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
+) -> None:
     (tmp_path / "note").write_text("mine")
-    answer = command("apply", toy.base, toy_file, "--out", "note/model", *PLUG)
-    assert answer.code == 2
-    assert answer.err.startswith("error: note/model: ")
+    answer = boostlora("apply", toy.base, toy_file, "--out", "note/model", *PLUG)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: note/model: ")
     assert _left(tmp_path) == ["note"]
 
 
 def test_apply_on_another_base_writes_nothing(
-    toy: ToyRun, torch_toy_file: Path, toy_file: Path, command: Command, tmp_path: Path
+    toy: ToyRun, torch_toy_file: Path, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
-    answer = command("apply", toy_file, toy_file, *PLUG)
-    assert answer.code == 2
-    assert "another base than the one that" in answer.err
-    assert "nothing was written" in answer.err
-    answer = command("apply", tmp_path / "nowhere", toy_file, *PLUG)
-    assert (answer.code, answer.out) == (2, "")
-    answer = command("apply", toy.base, tmp_path / "nowhere.safetensors", *PLUG)
-    assert (answer.code, answer.err) == (2, f"error: {tmp_path}/nowhere.safetensors: no such file\n")
+    answer = boostlora("apply", toy_file, toy_file, *PLUG)
+    assert answer.returncode == 2
+    assert "another base than the one that" in answer.stderr
+    assert "nothing was written" in answer.stderr
+    answer = boostlora("apply", tmp_path / "nowhere", toy_file, *PLUG)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    answer = boostlora("apply", toy.base, tmp_path / "nowhere.safetensors", *PLUG)
+    assert (answer.returncode, answer.stderr) == (2, f"error: {tmp_path}/nowhere.safetensors: no such file\n")
     assert _left(tmp_path) == []
 
 
@@ -246,72 +249,75 @@ def _turned(angle: float) -> Callable[..., Frame]:
 def test_apply_where_rounds_come_out_otherwise_writes_nothing(
     torch_toy: ToyRun,
     torch_toy_file: Path,
-    command: Command,
+    boostlora: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     base = torch_toy.base
     monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(TorchStore, "directions", _turned(0.3))
-    answer = command("apply", base, torch_toy_file, *PLUG)
-    assert answer.code == 4
-    assert "its rounds come out otherwise here: they depart by " in answer.err
-    assert "a file that was made with --with-factors does not depend on them" in answer.err
+    answer = boostlora("apply", base, torch_toy_file, *PLUG)
+    assert answer.returncode == 4
+    assert "its rounds come out otherwise here: they depart by " in answer.stderr
+    assert "a file that was made with --with-factors does not depend on them" in answer.stderr
     assert _left(tmp_path) == ["cache"]
 
 
 def test_apply_within_the_tolerance_is_written_and_told(
     torch_toy: ToyRun,
     torch_toy_file: Path,
-    command: Command,
+    boostlora: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     base = torch_toy.base
     monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(TorchStore, "directions", _turned(1e-4))
-    answer = command("apply", base, torch_toy_file, "--json", *PLUG)
-    assert answer.code == 0, answer.err
-    found = json.loads(answer.out)
+    answer = boostlora("apply", base, torch_toy_file, "--json", *PLUG)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
     assert found["bit_identical"] is False
     assert 1e-6 < found["departure"] < 1e-3
-    again = command("apply", base, torch_toy_file, "--tolerance", "1e-7", "--out", "strict", *PLUG)
-    assert again.code == 4
+    again = boostlora("apply", base, torch_toy_file, "--tolerance", "1e-7", "--out", "strict", *PLUG)
+    assert again.returncode == 4
     assert _left(tmp_path) == ["cache", "toy-merged"]
-    loose = command("apply", base, torch_toy_file, "--tolerance", "0.5", "--out", "loose", "--json", *PLUG)
-    assert json.loads(loose.out)["allowed"] == 0.5
+    loose = boostlora("apply", base, torch_toy_file, "--tolerance", "0.5", "--out", "loose", "--json", *PLUG)
+    assert json.loads(loose.stdout)["allowed"] == 0.5
 
 
 def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
-    torch_toy: ToyRun, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torch_toy: ToyRun, boostlora: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = torch_toy.ensemble().save(tmp_path / "last.boost.safetensors", rounds="3..3")
     monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / "cache"))
-    whole = command("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "whole", *PLUG)
-    assert whole.code == 0, whole.err
+    whole = boostlora("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "whole", *PLUG)
+    assert whole.returncode == 0, whole.stderr
     made = Recipe.made
 
     def other(self: Recipe, kept: KeptRound) -> MergedRound:
         return attrs.evolve(made(self, kept), updates={} if kept.number == 1 else made(self, kept).updates)
 
     monkeypatch.setattr(Recipe, "made", other)
-    assert command("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "lacking", *PLUG).code == 4
+    assert (
+        boostlora("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "lacking", *PLUG).returncode
+        == 4
+    )
     assert not (tmp_path / "lacking").exists()
 
 
 def test_apply_of_a_file_with_factors_does_not_depend_on_directions(
-    torch_toy: ToyRun, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torch_toy: ToyRun, boostlora: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = torch_toy.ensemble().save(tmp_path / "f.boost.safetensors", with_factors=True)
     base, expected = torch_toy.base, _merged(torch_toy)
     monkeypatch.setattr(TorchStore, "directions", _turned(0.3))
-    answer = command("apply", base, file, "--json", *PLUG)
-    assert json.loads(answer.out)["bit_identical"] is True
+    answer = boostlora("apply", base, file, "--json", *PLUG)
+    assert json.loads(answer.stdout)["bit_identical"] is True
     _same(tmp_path / "toy-merged", expected)
 
 
 def test_apply_of_a_file_from_a_device_that_is_not_here_says_so(
-    torch_toy: ToyRun, torch_toy_file: Path, command: Command, tmp_path: Path
+    torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     import torch
 
@@ -323,20 +329,20 @@ def test_apply_of_a_file_from_a_device_that_is_not_here_says_so(
         assert "cuda" in content["spec"]
 
     file = forged(torch_toy_file, tmp_path / "x.safetensors", cuda)
-    answer = command("apply", torch_toy.base, file, *PLUG)
-    assert answer.code == 2
-    assert "cuda" in answer.err
-    assert command("apply", torch_toy.base, file, "--backend", "reference", *PLUG).code == 0
+    answer = boostlora("apply", torch_toy.base, file, *PLUG)
+    assert answer.returncode == 2
+    assert "cuda" in answer.stderr
+    assert boostlora("apply", torch_toy.base, file, "--backend", "reference", *PLUG).returncode == 0
 
 
 def test_apply_of_an_hf_model_writes_a_folder_that_transformers_loads(
-    causal_path: Path, command: Command, tmp_path: Path
+    causal_path: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     file = tmp_path / "words.boost.safetensors"
-    assert command("export", causal_path, "--to", "boost", "--out", file).code == 0
-    answer = command("apply", causal_path.parent / "model", file, "--json")
-    assert answer.code == 0, answer.err
-    found = json.loads(answer.out)
+    assert boostlora("export", causal_path, "--to", "boost", "--out", file).returncode == 0
+    answer = boostlora("apply", causal_path.parent / "model", file, "--json")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
     assert (found["to"], found["path"], found["bit_identical"]) == ("hf", "words-merged", True)
     from transformers import AutoModelForCausalLM
 
@@ -387,8 +393,8 @@ def test_apply_interrupted_in_the_middle_of_writing_leaves_no_folder_of_that_nam
 
 
 def test_apply_after_a_kill_works_beside_what_is_left(
-    toy: ToyRun, toy_file: Path, command: Command, tmp_path: Path
+    toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     (tmp_path / ".toy-merged.making-abc").mkdir()
-    assert command("apply", toy.base, toy_file, *PLUG).code == 0
+    assert boostlora("apply", toy.base, toy_file, *PLUG).returncode == 0
     _same(tmp_path / "toy-merged", _merged(toy))

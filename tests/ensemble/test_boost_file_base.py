@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boost_runs import ToyRun, weights_sha256
 from safetensors.numpy import load_file, save_file
 
 from boostlora.engine.ensemble.boost_file import tensors_sha256
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.errors import UsageError
 from boostlora.engine.workplace import Workplace
+
+from ..support.boost_runs import ToyRun, weights_sha256
 
 
 def _sha256(path: Path) -> str:

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boost_runs import (
+from click.testing import CliRunner
+from safetensors.numpy import save_file
+
+from boostlora.engine.cli.apply import command as apply
+from boostlora.engine.ensemble.boost_file import MOST
+from boostlora.engine.errors import BoostLoraError, RunError, UsageError
+
+from ..support.boost_runs import (
     PLUGIN,
     Forger,
     ToyRun,
@@ -25,12 +32,6 @@ from boost_runs import (
     toy_run,
     written,
 )
-from click.testing import CliRunner
-from safetensors.numpy import save_file
-
-from boostlora.engine.cli.apply import command as apply
-from boostlora.engine.ensemble.boost_file import MOST
-from boostlora.engine.errors import BoostLoraError, RunError, UsageError
 
 REFUSED = (UsageError, RunError)
 SITE = "layers.0.weight"

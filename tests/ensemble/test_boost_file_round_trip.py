@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from boost_runs import PLUGIN, ToyRun, adapter_text, origin_of, toy_run, weights_sha256
 
 from boostlora.backends.reference.store import ReferenceStore
 from boostlora.backends.torch.store import TorchStore
@@ -18,9 +17,12 @@ from boostlora.engine.errors import UsageError
 from boostlora.engine.spec.faults import SpecError
 from boostlora.engine.workplace import Workplace
 
+from ..support.boost_runs import PLUGIN, ToyRun, adapter_text, origin_of, toy_run, weights_sha256
+from ..support.places import SUPPORT
+
 BACKENDS = ("reference", "torch")
 BASES = ("rotate", "fixed", "random", "tail", "refresh")
-WANDERING = Path(__file__).with_name("wandering_basis.py")
+WANDERING = SUPPORT / "wandering_basis.py"
 CASES = [
     *((b, a, basis, "full") for b in BACKENDS for a in ("tinylora", "lora-xs") for basis in BASES),
     *((b, a, "rotate", "full") for b in BACKENDS for a in ("tinylora-tied", "lora", "full")),

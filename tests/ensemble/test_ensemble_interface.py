@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from boost_runs import PLUGIN, ToyRun, weights_sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,8 @@ from boostlora.engine.judging import metrics_of
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import Workplace
+
+from ..support.boost_runs import PLUGIN, ToyRun, weights_sha256
 
 SPLITS = ("train", "validation", "test")
 SELECTIONS: tuple[Any, ...] = (0, 1, 2, 3, None, "2..3", "1,3", {1: 0.5, 3: -1.0}, {2: 1.0})
@@ -41,7 +42,7 @@ class Family:
 def classifier_path(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A run of a tiny BERT with a fitted head, which lies beside it in `model`."""
     pytest.importorskip("transformers", reason="needs transformers")
-    from export_runs import classifier_run
+    from ..support.export_runs import classifier_run
 
     folder = tmp_path_factory.mktemp("classifier")
     classifier_run(folder, shared_cache)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from boost_runs import PLUGIN, ToyRun, adapter_text, toy_run
+
+from ..support.boost_runs import PLUGIN, ToyRun, adapter_text, toy_run
 
 Command = Callable[..., Any]
 PLUG = ("--plugin", PLUGIN)
@@ -18,15 +19,15 @@ METRICS = {"accuracy", "loss", "count", "measures"}
 
 
 @pytest.fixture
-def ask(toy: ToyRun, command: Command) -> Command:
+def ask(toy: ToyRun, boostlora: Command) -> Command:
     """`boostlora evaluate` of the toy's run."""
-    return lambda *options: command("evaluate", toy.path, *options, *PLUG)
+    return lambda *options: boostlora("evaluate", toy.path, *options, *PLUG)
 
 
 def _json(answer: Any) -> Any:
-    assert answer.code == 0, answer.err
-    assert answer.err == ""
-    return json.loads(answer.out)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    return json.loads(answer.stdout)
 
 
 def _cells(line: str) -> list[str]:
@@ -34,7 +35,7 @@ def _cells(line: str) -> list[str]:
 
 
 def test_evaluate_of_all_rounds_shows_every_split_against_the_base(toy: ToyRun, ask: Command) -> None:
-    lines = ask().out.splitlines()
+    lines = ask().stdout.splitlines()
     assert lines[0] == "rounds 1..4: as recorded when the run had this model"
     assert _cells(lines[2]) == ["split", "model", "accuracy %", "loss nats"]
     records = toy.ensemble().records
@@ -64,11 +65,11 @@ def test_evaluate_of_all_rounds_shows_every_split_against_the_base(toy: ToyRun, 
     ],
 )
 def test_evaluate_says_where_its_numbers_come_from(options: list[str], head: str, ask: Command) -> None:
-    assert ask(*options).out.splitlines()[0] == head
+    assert ask(*options).stdout.splitlines()[0] == head
 
 
 def test_evaluate_of_a_part_is_held_against_all_rounds_too(ask: Command) -> None:
-    lines = ask("--rounds", "2", "--split", "validation").out.splitlines()
+    lines = ask("--rounds", "2", "--split", "validation").stdout.splitlines()
     assert [_cells(line)[-3] for line in lines[3:6]] == ["base", "rounds 1..2", "all 4 rounds"]
     assert [line.partition(":")[0] for line in lines[7:]] == ["validation", "validation"]
     assert " against the base: " in lines[7]
@@ -117,13 +118,13 @@ def test_evaluate_recomputed_to_something_else_is_an_error(
     own = Ensemble._chosen
     monkeypatch.setattr(Ensemble, "_chosen", lambda self, choice: own(self, choice)[1:])
     answer = ask("--recompute")
-    assert answer.code == 3
+    assert answer.returncode == 3
     told = r"error: the train loss comes out as \S+, recorded was \S+: base, data or versions are no longer those of the run\n"  # fmt: skip
-    assert re.fullmatch(told, answer.err)
+    assert re.fullmatch(told, answer.stderr)
 
 
 def test_evaluate_staged_has_a_line_for_every_round_and_marks_the_best(toy: ToyRun, ask: Command) -> None:
-    lines = ask("--staged").out.splitlines()
+    lines = ask("--staged").stdout.splitlines()
     records = toy.ensemble().records
     assert _cells(lines[0])[0] == "round"
     for line, record in zip(lines[1:6], records, strict=True):
@@ -133,7 +134,7 @@ def test_evaluate_staged_has_a_line_for_every_round_and_marks_the_best(toy: ToyR
     best = max(records, key=lambda r: (r.validation.accuracy, -r.round)).round
     assert [i for i, line in enumerate(lines[1:6]) if "* best on validation" in line] == [best]
     assert lines[-1] == f"by accuracy on validation: --rounds {best}"
-    assert ask("--staged", "--metric", "loss").out.splitlines()[-1] == "by loss on validation: --rounds 4"
+    assert ask("--staged", "--metric", "loss").stdout.splitlines()[-1] == "by loss on validation: --rounds 4"
 
 
 def test_evaluate_staged_tells_scripts_every_stage(toy: ToyRun, ask: Command) -> None:
@@ -153,7 +154,7 @@ def test_evaluate_without_each_round_tells_what_it_is_worth(toy: ToyRun, ask: Co
     ensemble = toy.ensemble()
     assert found["whole"]["validation"]["loss"] == ensemble.records[4].validation.loss
     assert [stage["round"] for stage in found["without"]] == [1, 2, 3, 4]
-    lines = ask("--leave-one-out", "--metric", "loss").out.splitlines()
+    lines = ask("--leave-one-out", "--metric", "loss").stdout.splitlines()
     assert re.fullmatch(r"rounds 1\.\.4: validation \S+, test \S+ \(loss, lower is better\)", lines[0])
     for line, stage in zip(lines[3:7], found["without"], strict=True):
         rest = [n for n in range(1, 5) if n != stage["round"]]
@@ -176,18 +177,18 @@ def test_evaluate_without_each_round_of_a_selection_leaves_the_others_out(toy: T
 
 
 def test_evaluate_without_each_round_marks_rounds_that_do_harm(ask: Command) -> None:
-    found = ask("--leave-one-out", "--weight", "1=-5", "--metric", "loss").out.splitlines()
+    found = ask("--leave-one-out", "--weight", "1=-5", "--metric", "loss").stdout.splitlines()
     assert "better without it, on validation" in found[3]
     assert _cells(found[3])[2].startswith("-")
 
 
 def test_evaluate_without_each_round_leaves_out_rounds_that_were_refused(
-    command: Command, tmp_path: Path
+    boostlora: Command, tmp_path: Path
 ) -> None:
     run = toy_run(tmp_path / "gate", "backend.threads=1", "merge.use=gate", text=adapter_text("lora"))
     refused = [r.round for r in run.ensemble().records[1:] if r.scale == 0.0]
     assert refused
-    found = _json(command("evaluate", run.path, "--leave-one-out", "--json", *PLUG))
+    found = _json(boostlora("evaluate", run.path, "--leave-one-out", "--json", *PLUG))
     assert [s["round"] for s in found["without"]] == [n for n in range(1, 5) if n not in refused]
 
 
@@ -196,31 +197,31 @@ def test_evaluate_of_the_base_without_each_round_has_nothing_to_leave_out(ask: C
 
 
 @pytest.mark.parametrize("metric", ["first", "timed_out"])
-def test_evaluate_judges_by_a_measure_of_the_task(metric: str, command: Command, tmp_path: Path) -> None:
+def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Command, tmp_path: Path) -> None:
     task = Path(__file__).with_name("measuring_task.py")
     plugins = (PLUGIN, task)
     run = toy_run(tmp_path / "toy", "task.use=measured-blobs", "backend.threads=1", plugins=plugins)
     more = (*PLUG, "--plugin", task)
     values = [r.validation.measures[metric] for r in run.ensemble().records]
     best = values.index(min(values) if metric == "timed_out" else max(values))
-    found = _json(command("evaluate", run.path, "--staged", "--metric", metric, "--json", *more))
+    found = _json(boostlora("evaluate", run.path, "--staged", "--metric", metric, "--json", *more))
     assert (found["metric"], found["best_on_validation"]) == (metric, best)
     assert [s["validation"]["measures"][metric] for s in found["stages"]] == values
-    lines = command("evaluate", run.path, "--staged", "--metric", metric, *more).out.splitlines()
+    lines = boostlora("evaluate", run.path, "--staged", "--metric", metric, *more).stdout.splitlines()
     assert lines[-1] == f"by {metric} on validation: --rounds {best}"
-    lines = command("evaluate", run.path, "--leave-one-out", "--metric", metric, *more).out.splitlines()
+    lines = boostlora("evaluate", run.path, "--leave-one-out", "--metric", metric, *more).stdout.splitlines()
     better = "lower" if metric == "timed_out" else "higher"
     assert f"({metric}, {better} is better)" in lines[0]
-    lines = command("evaluate", run.path, "--split", "test", *more).out.splitlines()
+    lines = boostlora("evaluate", run.path, "--split", "test", *more).stdout.splitlines()
     assert [title.partition(" ")[0] for title in _cells(lines[2])[2:]] == [
         "accuracy",
         "loss",
         "first",
         "timed_out",
     ]
-    answer = command("evaluate", run.path, "--staged", "--metric", "nothing", *more)
+    answer = boostlora("evaluate", run.path, "--staged", "--metric", "nothing", *more)
     told = 'error: no metric "nothing" on validation; there are: accuracy, loss, first, timed_out\n'
-    assert (answer.code, answer.err) == (2, told)
+    assert (answer.returncode, answer.stderr) == (2, told)
 
 
 @pytest.mark.parametrize(
@@ -238,48 +239,48 @@ def test_evaluate_judges_by_a_measure_of_the_task(metric: str, command: Command,
 )  # fmt: skip
 def test_evaluate_of_what_cannot_be_is_refused(options: list[str], message: str, ask: Command) -> None:
     answer = ask(*options)
-    assert (answer.code, answer.out, answer.err) == (2, "", message)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", message)
 
 
-def test_evaluate_of_a_boost_file_points_to_the_run(toy_file: Path, command: Command) -> None:
-    answer = command("evaluate", toy_file, *PLUG)
+def test_evaluate_of_a_boost_file_points_to_the_run(toy_file: Path, boostlora: Command) -> None:
+    answer = boostlora("evaluate", toy_file, *PLUG)
     told = f"error: {toy_file}: a file holds no data to evaluate with; evaluate the run that it came from\n"
-    assert (answer.code, answer.err) == (2, told)
+    assert (answer.returncode, answer.stderr) == (2, told)
 
 
-def test_evaluate_of_a_run_that_is_not_there_is_refused(command: Command) -> None:
-    answer = command("evaluate", "nothing")
-    assert (answer.code, answer.out) == (2, "")
-    assert "nothing" in answer.err
+def test_evaluate_of_a_run_that_is_not_there_is_refused(boostlora: Command) -> None:
+    answer = boostlora("evaluate", "nothing")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "nothing" in answer.stderr
 
 
-def test_evaluate_finds_a_run_by_its_name(toy: ToyRun, command: Command, tmp_path: Path) -> None:
+def test_evaluate_finds_a_run_by_its_name(toy: ToyRun, boostlora: Command, tmp_path: Path) -> None:
     shutil.copytree(toy.path, tmp_path / "runs" / "toy" / "abc")
-    answer = command("evaluate", "toy", "--rounds", "1", *PLUG)
-    assert answer.out.startswith("rounds 1..1: as recorded when the run had this model\n")
+    answer = boostlora("evaluate", "toy", "--rounds", "1", *PLUG)
+    assert answer.stdout.startswith("rounds 1..1: as recorded when the run had this model\n")
 
 
 @pytest.mark.parametrize("file", ["outcomes/0002.safetensors", "updates/0001.safetensors", "rounds.jsonl"])
 def test_evaluate_of_a_damaged_run_is_refused(
-    file: str, toy: ToyRun, command: Command, tmp_path: Path
+    file: str, toy: ToyRun, boostlora: Command, tmp_path: Path
 ) -> None:
     place = tmp_path / "run"
     shutil.copytree(toy.path, place)
     data = bytearray((place / file).read_bytes())
     data[len(data) // 2] ^= 1
     (place / file).write_bytes(data)
-    answer = command("evaluate", place, "--rounds", "2", *PLUG)
-    assert (answer.code, answer.out) == (3, "")
-    assert Path(file).name in answer.err
+    answer = boostlora("evaluate", place, "--rounds", "2", *PLUG)
+    assert (answer.returncode, answer.stdout) == (3, "")
+    assert Path(file).name in answer.stderr
 
 
 def test_evaluate_of_changed_data_is_refused_where_it_must_compute(
     toy: ToyRun, ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOY_DATA", "1")
-    assert ask("--rounds", "2").code == 0
+    assert ask("--rounds", "2").returncode == 0
     answer = ask("--drop", "2")
-    assert answer.code == 2
-    assert answer.err == (
+    assert answer.returncode == 2
+    assert answer.stderr == (
         f"error: {toy.path}: the data that it names are no longer those it began with; put them back\n"
     )

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from card_runs import card_of, causal_run_of, front_of, html_of, mlp_run_of, opened, rows_of
 
 from boostlora.engine.card import base as card_base
 from boostlora.engine.card import front as card_front
@@ -14,6 +13,8 @@ from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.options import DatasetPath, ModelPath
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import Workplace
+
+from .card_runs import card_of, causal_run_of, front_of, html_of, mlp_run_of, opened, rows_of
 
 
 @pytest.fixture(scope="module")

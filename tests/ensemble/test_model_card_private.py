@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from card_runs import card_of, causal_run_of, front_of, html_of, mlp_run_of, opened
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,8 @@ from boostlora.engine.card.base import Licence, licence_of
 from boostlora.engine.card.paths import Private
 from boostlora.engine.card.text import yaml_scalar
 from boostlora.engine.markup import code, fenced, printable
+
+from .card_runs import card_of, causal_run_of, front_of, html_of, mlp_run_of, opened
 
 NOWHERE = Private(known=("/home/jane doe/models/base", "/data"), home="/home/jane doe")
 

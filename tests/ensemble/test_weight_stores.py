@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 
 import torch
-from boost_runs import PLUGIN, adapter_text, toy_run
 from safetensors.torch import load_file, save_file
 
 from boostlora.backends.reference.backend import Reference
@@ -31,6 +30,8 @@ from boostlora.engine.errors import NonFiniteError, UsageError
 from boostlora.engine.record.atomic import file_sha256
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 from boostlora.engine.workplace import Workplace, silent
+
+from ..support.boost_runs import PLUGIN, adapter_text, toy_run
 
 BACKENDS: dict[str, Any] = {
     "reference": Reference(),
@@ -76,13 +77,13 @@ def _stored_as(source: ModelSource, dtype: torch.dtype) -> ModelSource:
 def _transposed(name: str, folder: Path) -> tuple[ModelSource, tuple[Site, ...]]:
     """Weights that files have as `(d_in, d_out)`: GPT-2's, or those of a Llama turned round for the reference."""
     if name.startswith("torch"):
-        from hf_modules import make
+        from ..support.hf_modules import make
 
         source = make("gpt2", folder)
         turned = [w for w in source.blueprint.weights if w.transposed]
         return source, tuple(Site(name=w.name, shape=w.matrix) for w in turned)
-    from tiny_transformers import NETS, source_of
-    from tiny_transformers import sites_of as matrices_of
+    from ..support.tiny_transformers import NETS, source_of
+    from ..support.tiny_transformers import sites_of as matrices_of
 
     source = source_of(folder, *NETS["llama"])
     sites = tuple(matrices_of(source))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -11,13 +10,10 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "exporters"))
-
-from export_runs import TORCH, causal_run, classifier_run, mlp_run
-
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.workplace import Workplace
+
+from ..support.export_runs import TORCH, causal_run, classifier_run, mlp_run
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -26,7 +26,7 @@ def cluster():
         ray.shutdown()
 
 
-@pytest.mark.slow  # every cell starts a process of its own
+@pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
 @pytest.mark.usefixtures("cluster")
 class TestRay(ExecutorContract):
     def make(self):
@@ -65,19 +65,19 @@ def own(tmp_path_factory):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
 def test_own_cluster_says_nothing_even_when_a_worker_dies(own):
     assert own.stderr == ""
     assert len(own.stdout.splitlines()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
 def test_own_cluster_plays_cells_and_tells_of_a_killed_worker(own):
     said = json.loads(own.stdout)
     assert sorted(said["statuses"]) == ["finished", "lost"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
 def test_own_cluster_is_gone_afterwards_and_the_signal_handler_as_it_was(own):
     said = json.loads(own.stdout)
     assert len(said["processes"]) >= 2  # a cluster has several

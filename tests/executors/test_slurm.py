@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 
-import fake_slurm
 import pytest
 
 from boostlora.engine.errors import RunError, UsageError
@@ -12,6 +11,8 @@ from boostlora.engine.study.states import failure_path
 from boostlora.engine.testing.cells import Cells, is_waiting, wait_until, worker_of
 from boostlora.engine.testing.executors import DetachedExecutorContract
 from boostlora.plugins.executors.slurm import Slurm
+
+from . import fake_slurm
 
 pytest.importorskip("submitit")
 

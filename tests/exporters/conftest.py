@@ -12,7 +12,7 @@ from boostlora.engine.testing import ExportCase
 @pytest.fixture(scope="session")
 def causal_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
     """A tiny Llama in float32."""
-    from export_runs import causal_run
+    from ..support.export_runs import causal_run
 
     return causal_run(tmp_path_factory.mktemp("causal"), shared_cache)
 
@@ -20,7 +20,7 @@ def causal_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) ->
 @pytest.fixture(scope="session")
 def classifier_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
     """A tiny BERT with a head, in float32."""
-    from export_runs import classifier_run
+    from ..support.export_runs import classifier_run
 
     return classifier_run(tmp_path_factory.mktemp("classifier"), shared_cache)
 
@@ -28,6 +28,6 @@ def classifier_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path
 @pytest.fixture(scope="session")
 def mlp_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
     """A perceptron by the reference backend."""
-    from export_runs import mlp_run
+    from ..support.export_runs import mlp_run
 
     return mlp_run(tmp_path_factory.mktemp("mlp"), shared_cache)

@@ -12,9 +12,10 @@ from boostlora.engine.testing import ExportCase
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 transformers = pytest.importorskip("transformers", reason="needs transformers")
 
-from export_runs import as_is  # noqa: E402, F401 - makes tests/plugins importable
-from hf_toys import as_bin, config_of, shard  # noqa: E402, F401
 from safetensors.torch import load_file, save_file  # noqa: E402
+
+from ..support.export_runs import as_is  # noqa: E402, F401 - makes tests/plugins importable
+from ..support.hf_toys import as_bin, config_of, shard  # noqa: E402, F401
 
 Make = Callable[[Path, Path], ExportCase]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import attrs
 import numpy as np
-from export_runs import CAUSAL, CLASSIFIER, TORCH, boosted, case_of, moods, words
 from safetensors.torch import load_file
 
 from boostlora.engine.testing import ExportCase, assert_close
+
+from ..support.export_runs import CAUSAL, CLASSIFIER, TORCH, boosted, case_of, moods, words
 
 ROUNDING = 2.0**-23
 STEPS = "[optimizer]\nlr = 0.1\nsteps = 6\nbatch_size = 8\n"
@@ -88,8 +89,8 @@ def own_run(
     folder: Path, cache: Path, more: str, *, family: str = "llama", causal: bool = True, **toy: Any
 ) -> ExportCase:
     """A run whose spec ends with `more`: its adapter, its sites."""
-    from hf_toys import causal as make_causal
-    from hf_toys import encoder
+    from ..support.hf_toys import causal as make_causal
+    from ..support.hf_toys import encoder
 
     folder.mkdir(parents=True, exist_ok=True)
     (words if causal else moods)(folder)

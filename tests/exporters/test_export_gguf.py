@@ -16,7 +16,7 @@ from boostlora.plugins.exporters.gguf import Gguf
 @pytest.fixture(scope="session")
 def grouped_case(tmp_path_factory, shared_cache):
     """A tiny Llama with fewer key-value heads than heads, whose tokenizer opens every text."""
-    from export_runs import causal_run
+    from ..support.export_runs import causal_run
 
     shape = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "hidden_size": 32}
     return causal_run(tmp_path_factory.mktemp("grouped"), shared_cache, bos=True, chat=True, **shape)

@@ -61,7 +61,7 @@ def asked_of_llama_cpp(file):
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "llama made from nothing", "qwen2 made from nothing"])
 def test_llama_cpp_reads_the_same_tokens_and_continues_with_the_same(family, tmp_path, shared_cache):
-    from export_runs import causal_run, scratch_causal_run
+    from ..support.export_runs import causal_run, scratch_causal_run
 
     name, _, scratch = family.partition(" ")
     shape = {} if scratch else {"bos": True} if name == "llama" else {"chat": True}

@@ -55,7 +55,7 @@ def assert_same_logits(case, folder):
 
 
 def test_gguf_of_a_qwen2_says_what_was_evaluated(tmp_path, shared_cache):
-    from export_runs import causal_run
+    from ..support.export_runs import causal_run
 
     case = causal_run(tmp_path / "run", shared_cache, family="qwen2", chat=True)
     reader = written(case, tmp_path)
@@ -68,7 +68,7 @@ def test_gguf_of_a_qwen2_says_what_was_evaluated(tmp_path, shared_cache):
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_gguf_of_a_model_made_from_nothing_says_what_was_evaluated(family, tmp_path, shared_cache):
-    from export_runs import scratch_causal_run
+    from ..support.export_runs import scratch_causal_run
 
     case = scratch_causal_run(tmp_path / "run", shared_cache, family=family)
     reader = written(case, tmp_path)
@@ -82,7 +82,7 @@ def test_gguf_of_a_model_made_from_nothing_says_what_was_evaluated(family, tmp_p
 
 @pytest.mark.parametrize("family", ["qwen3", "mistral"])
 def test_gguf_of_kin_of_llama_and_qwen2_says_what_was_evaluated(family, tmp_path, shared_cache):
-    from export_runs import causal_run
+    from ..support.export_runs import causal_run
 
     config = {
         "qwen3": lambda: transformers.Qwen3Config(**SIZES, head_dim=128),
@@ -96,7 +96,7 @@ def test_gguf_of_kin_of_llama_and_qwen2_says_what_was_evaluated(family, tmp_path
 
 
 def test_gguf_of_16_bit_weights_keeps_those_that_no_round_changed(tmp_path, shared_cache):
-    from export_runs import causal_run
+    from ..support.export_runs import causal_run
 
     config = transformers.LlamaConfig(**SIZES, dtype=torch.bfloat16)
     options = '[sites]\ntargets = ["*.q_proj"]'
@@ -178,8 +178,9 @@ def test_gguf_without_the_library_says_what_to_install(causal_case, monkeypatch)
 
 def altered(**parts):
     """The toys' byte-level tokenizer with parts of its tokenizer.json replaced."""
-    from hf_toys import byte_tokenizer
     from tokenizers import Tokenizer
+
+    from ..support.hf_toys import byte_tokenizer
 
     found = byte_tokenizer()
     content = json.loads(found.backend_tokenizer.to_str())
@@ -245,7 +246,7 @@ def test_vocabulary_of_what_gguf_has_no_words_for_is_refused(parts, told):
 
 
 def test_vocabulary_of_word_pieces_or_of_too_many_tokens_is_refused():
-    from hf_toys import wordpiece_tokenizer
+    from ..support.hf_toys import wordpiece_tokenizer
 
     with pytest.raises(UsageError, match="it is WordPiece, and not byte-level BPE"):
         vocabulary(wordpiece_tokenizer(), 300)

@@ -24,7 +24,7 @@ from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import Workplace
 from boostlora.plugins.exporters.gguf import Gguf
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(reason="a real model of 135 million parameters")
 
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SPEC = """

@@ -54,7 +54,7 @@ def quantised(source: Path, place: Path) -> None:
 @pytest.fixture(scope="session")
 def template_case(tmp_path_factory, shared_cache):
     """A tiny Llama, written as GGUF, quantised, and boosted at its queries and keys."""
-    from export_runs import causal_run
+    from ..support.export_runs import causal_run
 
     shape = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "hidden_size": 32}
     first = causal_run(tmp_path_factory.mktemp("first"), shared_cache, **shape)

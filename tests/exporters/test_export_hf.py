@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from export_bases import Make, as_bfloat16, as_bin, in_bfloat16_shards
-from export_runs import causal_run, classifier_run, scratch_causal_run, scratch_classifier_run
 
 from boostlora.engine.contracts import Exportable
 from boostlora.engine.testing import ExportCase, ExporterContract
 from boostlora.plugins.exporters.hf import Hf
+
+from ..support.export_runs import causal_run, classifier_run, scratch_causal_run, scratch_classifier_run
+from .export_bases import Make, as_bfloat16, as_bin, in_bfloat16_shards
 
 OTHERS: dict[str, Make] = {
     "qwen2-tied": lambda folder, cache: causal_run(folder, cache, family="qwen2"),
@@ -54,7 +55,7 @@ class TestHf(ExporterContract):
         return self._foreign
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="the whole suite once more")
 class TestHfOfOtherFamilies(TestHf):
     """Transposed weights, tied ones, other poolings, sites in the head, converted bases, models made from nothing."""
 
@@ -79,7 +80,7 @@ class TestHfOfBfloat16(TestHf):
         return causal_run(folder, shared_cache, after=in_bfloat16_shards, lr=1.0)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="the whole suite once more")
 class TestHfOfClassifierInBfloat16(TestHfOfBfloat16):
     """Encoder in bfloat16, head in float32."""
 
@@ -89,7 +90,7 @@ class TestHfOfClassifierInBfloat16(TestHfOfBfloat16):
         return classifier_run(tmp_path_factory.mktemp("run"), shared_cache, after=as_bfloat16)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="the whole suite once more")
 class TestHfToFloat32(TestHfOfBfloat16):
     """A base in bfloat16, exported in the precision that it was evaluated in."""
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from export_bases import as_bfloat16, as_bin, in_bfloat16_shards, torch, with_more_tensors
-from export_runs import causal_run, classifier_run, scratch_classifier_run
 from safetensors.torch import load_file
 
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.testing import ExportCase, assert_close
 from boostlora.plugins.exporters.hf import Hf
+
+from ..support.export_runs import causal_run, classifier_run, scratch_classifier_run
+from .export_bases import as_bfloat16, as_bin, in_bfloat16_shards, torch, with_more_tensors
 
 INDEX = "model.safetensors.index.json"
 

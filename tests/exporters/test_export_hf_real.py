@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export_runs import TORCH, boosted, case_of
 
 from boostlora.engine.testing import ExportCase, assert_close
 from boostlora.engine.testing.exporters import run_alone
 from boostlora.plugins.exporters.hf import Hf
 
+from ..support.export_runs import TORCH, boosted, case_of
+
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(reason="a real model, and the import of sentence-transformers")
 
 SPEC = """
 name = "peptides"

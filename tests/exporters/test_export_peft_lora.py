@@ -7,8 +7,13 @@ order, some roundings apart.
 import attrs
 import numpy as np
 import pytest
-from export_runs import causal_run, classifier_run, scratch_causal_run, scratch_classifier_run
-from peft_helpers import (
+
+from boostlora.engine.errors import UsageError
+from boostlora.engine.testing import ExporterContract, assert_close
+from boostlora.plugins.exporters.peft_lora import PeftLora
+
+from ..support.export_runs import causal_run, classifier_run, scratch_causal_run, scratch_classifier_run
+from .peft_helpers import (
     ROUNDING,
     assert_usage_answers,
     base_module,
@@ -21,10 +26,6 @@ from peft_helpers import (
     tolerance,
     written,
 )
-
-from boostlora.engine.errors import UsageError
-from boostlora.engine.testing import ExporterContract, assert_close
-from boostlora.plugins.exporters.peft_lora import PeftLora
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 peft = pytest.importorskip("peft", reason="needs PEFT")

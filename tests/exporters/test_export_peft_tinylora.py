@@ -3,7 +3,12 @@
 import attrs
 import numpy as np
 import pytest
-from peft_helpers import (
+
+from boostlora.engine.errors import UsageError
+from boostlora.engine.testing import ExporterContract, assert_close
+from boostlora.plugins.exporters.peft_tinylora import PeftTinyLora
+
+from .peft_helpers import (
     ROUNDING,
     assert_usage_answers,
     base_module,
@@ -14,10 +19,6 @@ from peft_helpers import (
     tolerance,
     written,
 )
-
-from boostlora.engine.errors import UsageError
-from boostlora.engine.testing import ExporterContract, assert_close
-from boostlora.plugins.exporters.peft_tinylora import PeftTinyLora
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 peft = pytest.importorskip("peft", reason="needs PEFT")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import attrs
 import numpy as np
 import pytest
-from export_runs import REFERENCE, TORCH, boosted, case_of, mlp_run
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.testing import ExportCase, ExporterContract
 from boostlora.plugins.exporters.safetensors import Safetensors
+
+from ..support.commands import python
+from ..support.export_runs import REFERENCE, TORCH, boosted, case_of, mlp_run
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 
@@ -201,8 +201,7 @@ class Nobody(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Nobody())
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import export_runs
+from tests.support import export_runs
 from boostlora.plugins.exporters.safetensors import Safetensors
 case = export_runs.case_of(Path({str(tmp_path / "run" / "run")!r}), Path({str(shared_cache)!r}))
 folder = Path({str(tmp_path / "export")!r})
@@ -212,6 +211,6 @@ exporter.check(case.ensemble)
 exporter.write(case.ensemble, folder)
 print(abs(case.opened(exporter.reload(case.ensemble, folder)) - case.evaluated()).max())
 """
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False)
+    done = python("-c", lines)
     assert done.returncode == 0, done.stderr
     assert 0 < float(done.stdout) < 0.1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from real_files import real_data, shortest, unpacked_smollm2
+
+from ..support.real_files import real_data, shortest, unpacked_smollm2
 
 
 @pytest.fixture(scope="session")

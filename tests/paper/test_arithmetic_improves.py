@@ -21,7 +21,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(reason="eight rounds of rewards, for three seeds")
 
 ROUNDS, TESTED = 8, 500
 

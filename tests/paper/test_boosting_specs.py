@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from in_process import called
-from stand_ins import BRINGING, write_data, write_model
 
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Spec
@@ -16,7 +14,10 @@ from boostlora.engine.study.ablate import Quantity
 from boostlora.engine.study.loading import Study, load_study
 from boostlora.engine.study.measuring import measure
 
-ROOT = Path(__file__).parents[2]
+from ..support.commands import Command
+from ..support.places import ROOT
+from ..support.stand_ins import BRINGING, write_data, write_model
+
 STUDIES = [f"boosting/{path.stem}" for path in sorted((ROOT / "specs" / "boosting").glob("*.toml"))]
 ROUGHLY = 0.035
 """How far the steps of an arm may depart whose rounds, some of which train earlier numbers again, do not divide them."""
@@ -117,17 +118,10 @@ def test_studies_of_boosting_are_those_that_are_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", BRINGING)  # the others pass it in test_shipped_specs.py
-def test_study_of_boosting_passes_check(
-    name: str,
-    given: Given,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_study_of_boosting_passes_check(name: str, given: Given, boostlora: Command) -> None:
     settings = given(name)
-    monkeypatch.chdir(tmp_path)
     words = [word for setting in settings for word in ("--set", setting)]
-    code, out, err = called(["check", name, *words], monkeypatch, capfd)
+    code, out, err = boostlora("check", name, *words)
     assert (code, err) == (0, "")
     assert f"{name.replace('/', '-')} · study" in out
 

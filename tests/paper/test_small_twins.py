@@ -10,19 +10,20 @@ from typing import Any
 
 import attrs
 import pytest
-from stand_ins import settings
 
 from boostlora.engine.boosting.encoding import SPLITS
 from boostlora.engine.registry import Registry
 from boostlora.engine.streams import Streams
 from boostlora.engine.study.loading import Study, load_study
 
+from ..support.stand_ins import settings
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(reason="every arm of every experiment, on real data")
 
 DASH = "-"
 """What stands between the chains of a side here: no residue."""

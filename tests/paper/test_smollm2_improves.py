@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from real_files import GGUF
 
 from boostlora.engine import Ensemble
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.statistics.bootstrap import bca
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.exporters import run_alone
+
+from ..support.real_files import GGUF
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 FORMS = {"hf": "all", "peft-lora": "all", "peft-tinylora": "2..2", "gguf": "all"}
@@ -27,7 +28,7 @@ pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
 pytest.importorskip("gguf", reason="needs gguf: pip install 'boostlora[gguf]'")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(reason="a real model of 135 million parameters")
 
 TOKENS = 2
 """Of every answer: a space or a space with a minus sign, and a digit; `loss` is their mean."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from in_process import called
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.workload import ACCELERATORS, SERVED_TOGETHER, Workload, workload_of
@@ -16,6 +15,8 @@ from boostlora.engine.contracts import DenseDelta, FreeFactors, Parametrisation
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
+
+from ..support.commands import Command
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
@@ -224,32 +225,28 @@ def test_workload_seconds_are_operations_by_peak_and_bytes_by_bandwidth() -> Non
     assert all(work.seconds_of(slower) > 2.0 for slower in ACCELERATORS if slower != "h100")
 
 
-def test_check_prints_tokens_of_a_language_model(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_check_prints_tokens_of_a_language_model(folder: Path, boostlora: Command) -> None:
     given = [str(folder / "tiny.toml"), *(word for pair in GRPO for word in ("--set", pair))]
-    code, out, err = called(["check", *given], monkeypatch, capfd)
+    code, out, err = boostlora("check", *given)
     assert (code, err) == (0, "")
     work = estimate(folder, *GRPO)
     read, written, trained = (_short(n) for n in counts(work))
     assert f"tokens: {read} read, {written} written at most, {trained} trained on" in out
     assert "activations: about" in out
-    code, out, err = called(["check", *given, "--json"], monkeypatch, capfd)
+    code, out, err = boostlora("check", *given, "--json")
     assert (code, err) == (0, "")
     content = json.loads(out)
     assert content["plan"]["workload"] == attrs.asdict(work)
     assert content["seconds"] == {gpu: work.seconds_of(gpu) for gpu in ACCELERATORS}
 
 
-def test_check_prints_no_tokens_of_digits(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    code, out, err = called(["check", "paper/digits"], monkeypatch, capfd)
+def test_check_prints_no_tokens_of_digits(boostlora: Command) -> None:
+    code, out, err = boostlora("check", "paper/digits")
     assert (code, err) == (0, "")
     assert "numbers trained" in out
     assert "tokens:" not in out
     assert "activations:" not in out
-    code, out, err = called(["check", "paper/digits", "--json"], monkeypatch, capfd)
+    code, out, err = boostlora("check", "paper/digits", "--json")
     assert "workload" not in json.loads(out)["plan"]
 
 

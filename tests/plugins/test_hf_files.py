@@ -13,14 +13,15 @@ import pytest
 pytest.importorskip("torch", reason="Hugging Face models need torch")
 pytest.importorskip("transformers", reason="Hugging Face models need transformers")
 
-import hf_toys
-from hf_cases import CAUSAL, CLASSES, assert_module_is_the_files, get, values
 from safetensors.torch import load_file, save_file
 
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import Workplace
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 from boostlora.plugins.models.hf_classifier import HfClassifier
+
+from ..support import hf_toys
+from .hf_cases import CAUSAL, CLASSES, assert_module_is_the_files, get, values
 
 
 @pytest.fixture

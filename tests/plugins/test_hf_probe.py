@@ -12,14 +12,15 @@ import pytest
 pytest.importorskip("torch", reason="Hugging Face models need torch")
 pytest.importorskip("transformers", reason="Hugging Face models need transformers")
 
-import hf_toys
 import torch
-from hf_cases import CLASSES, get, message, splits_of
 from safetensors.torch import load_file
 
 from boostlora.engine.contracts import Texts
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.models.hf_classifier import HfClassifier
+
+from ..support import hf_toys
+from .hf_cases import CLASSES, get, message, splits_of
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +13,15 @@ import pytest
 pytest.importorskip("torch", reason="Hugging Face models need torch")
 pytest.importorskip("transformers", reason="Hugging Face models need transformers")
 
-import hf_toys
-from hf_cases import CAUSAL, CLASSES, TEXTS, get, message, splits_of
 from safetensors.torch import load_file, save_file
 
 from boostlora.engine.contracts import Splits
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 from boostlora.plugins.models.hf_classifier import HfClassifier
+
+from ..support import hf_toys
+from ..support.commands import python
+from .hf_cases import CAUSAL, CLASSES, TEXTS, get, message, splits_of
 
 
 @pytest.fixture
@@ -124,22 +125,13 @@ def test_model_tokenizer_of_another_model_is_refused(folder: Path) -> None:
 
 def test_model_hub_id_without_a_network_is_refused_at_once(tmp_path: Path) -> None:
     """In a process of its own: the library reads `HF_HUB_OFFLINE` when it is imported."""
-    here = str(Path(__file__).parent)
     code = (
-        f"import sys, time; sys.path.insert(0, {here!r}); from hf_cases import CAUSAL, message;"
+        "import time; from tests.plugins.hf_cases import CAUSAL, message;"
         "from boostlora.plugins.models.hf_causal_lm import HfCausalLm;"
         "t = time.time(); print(message(lambda: HfCausalLm(path='owner/name').blueprint(CAUSAL)));"
         "assert time.time() - t < 20"
     )
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = python("-c", code, env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
     expected = 'model.path: no folder "owner/name" here, and not to be had from the Hugging Face hub: '
     assert done.stdout.startswith(expected), done.stderr
 

@@ -11,12 +11,12 @@ import pytest
 pytest.importorskip("torch", reason="Hugging Face models need torch")
 pytest.importorskip("transformers", reason="Hugging Face models need transformers")
 
-import hf_toys
-from hf_cases import CAUSAL, CLASSES, PAIRS, PROMPTS, message, splits_of
-
 from boostlora.engine.contracts import Prompts, Texts
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 from boostlora.plugins.models.hf_classifier import HfClassifier
+
+from ..support import hf_toys
+from .hf_cases import CAUSAL, CLASSES, PAIRS, PROMPTS, message, splits_of
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ pytest.importorskip("transformers", reason="models made from nothing need transf
 
 import attrs
 import torch
-from hf_cases import CLASSES, assert_module_is_the_files, get, message, splits_of
 
 from boostlora.engine.contracts import Examples, Prompts, Splits
 from boostlora.engine.errors import NonFiniteError
 from boostlora.engine.testing import ModelContract
 from boostlora.engine.workplace import Workplace
 from boostlora.plugins.models.scratch_causal_lm import ScratchCausalLm
+
+from .hf_cases import CLASSES, assert_module_is_the_files, get, message, splits_of
 
 TINY: Any = {
     "layers": 2, "hidden": 16, "heads": 2, "kv_heads": 1, "intermediate": 24, "max_length": 24,

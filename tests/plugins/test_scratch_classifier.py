@@ -14,12 +14,13 @@ pytest.importorskip("transformers", reason="models made from nothing need transf
 
 import attrs
 import torch
-from hf_cases import CAUSAL, CLASSES, PAIRS, assert_module_is_the_files, get, message, splits_of
 
 from boostlora.engine.contracts import ModelSource, Splits, Texts, Tokens
 from boostlora.engine.testing import ModelContract, assert_close
 from boostlora.engine.workplace import Workplace
 from boostlora.plugins.models.scratch_classifier import ScratchClassifier
+
+from .hf_cases import CAUSAL, CLASSES, PAIRS, assert_module_is_the_files, get, message, splits_of
 
 TINY: Any = {
     "layers": 2, "hidden": 16, "heads": 2, "intermediate": 24, "max_length": 24,

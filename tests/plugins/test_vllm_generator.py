@@ -2,15 +2,12 @@
 
 import sys
 import types
-from pathlib import Path
 
 import attrs
 import numpy as np
 import pytest
 
 pytest.importorskip("transformers", reason="the stand-in computes with Hugging Face's modules")
-
-import fake_vllm
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
@@ -32,7 +29,10 @@ from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import Workplace
 from boostlora.plugins.generators.vllm import Stored, Vllm, VllmWriter
 
-WEIGHED = Path(__file__).parents[1] / "backends" / "crew_plugin.py"
+from ..support.places import SUPPORT
+from . import fake_vllm
+
+WEIGHED = SUPPORT / "crew_plugin.py"
 SPEC = """
 name = "sums"
 rounds = 2

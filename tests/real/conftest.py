@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+from ..support.places import SHARED_DATA
 
 
 def packaged(package, what):
@@ -49,7 +49,7 @@ def peptides(tmp_path):
 @pytest.fixture
 def gsm8k(tmp_path):
     """The 60 shortest of the first 600 training questions of GSM8K, as JSON lines."""
-    source = DATA / "gsm8k" / "train.jsonl"
+    source = SHARED_DATA / "gsm8k" / "train.jsonl"
     if not source.is_file():
         pytest.skip("GSM8K's train.jsonl is not beside the checkout (shared/data/gsm8k)")
     path = tmp_path / "gsm8k.jsonl"

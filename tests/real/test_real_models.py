@@ -2,14 +2,15 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+
+from ..support.places import ROOT
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(reason="real models on real data")
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 PEPTIDES = """
@@ -104,7 +105,7 @@ def test_smollm2_is_verified_against_the_reference_on_a_few_examples(boostlora, 
 
 
 def test_readme_specs_for_real_models_are_valid(boostlora, minilm, smollm2, tmp_path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     blocks = dict(re.findall(r"```toml\n# file: (\S+)\n(.*?)```", readme, re.DOTALL))
     (tmp_path / "reviews.csv").write_text("text,label\n" + "".join(f"word {i},{i % 2}\n" for i in range(40)))
     rows = [json.dumps({"question": f"{i} + 1?", "answer": f"It is {i + 1}"}) for i in range(40)]

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import attrs
 import pytest
-from command_line import Answer, Command, command_in
-from record_toys import PLUGIN, Toy, clone, listening, write_spec
 
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.record.rounds import RoundRecord
+
+from ..support.commands import Answer, Command
+from ..support.record_toys import PLUGIN, Toy, clone, listening, write_spec
 
 
 class StopAfter:
@@ -56,12 +57,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(
-    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
+def desk(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boostlora: Command) -> Desk:
     """A folder of the test's own, with the shared cache."""
     write_spec(tmp_path)
     monkeypatch.setenv("BOOSTLORA_CACHE", str(toy.cache))
-    return Desk(
-        tmp_path, tmp_path / "runs" / "toy" / toy.spec.short_hash, command_in(tmp_path, monkeypatch, capsys)
-    )
+    return Desk(tmp_path, tmp_path / "runs" / "toy" / toy.spec.short_hash, boostlora)

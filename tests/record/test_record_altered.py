@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_toys import sealed
 
 from boostlora.engine.errors import RunError
 from boostlora.engine.record.directory import RunDirectory
+
+from ..support.record_toys import sealed
 
 FILES = settings(deadline=None)  # a disk may take its time
 
@@ -87,9 +88,9 @@ def test_unfinished_run_altered_is_refused_by_name(damage, verb, desk, toy):
     change, message = DAMAGE[damage]
     change(desk.path)
     answer = getattr(desk, verb)("--quiet")
-    assert answer.code == 3
-    assert answer.err.startswith(f"error: {desk.path}/{message}")
-    assert "Traceback" not in answer.err
+    assert answer.returncode == 3
+    assert answer.stderr.startswith(f"error: {desk.path}/{message}")
+    assert "Traceback" not in answer.stderr
 
 
 OF_FINISHED = {
@@ -112,28 +113,28 @@ def test_finished_run_altered_is_not_called_cached(damage, verb, desk, toy):
     change, message = OF_FINISHED[damage]
     change(desk.path)
     answer = getattr(desk, verb)()
-    assert answer.code == 3
-    assert "cached" not in answer.out
-    assert answer.err.startswith(f"error: {desk.path}/{message}")
+    assert answer.returncode == 3
+    assert "cached" not in answer.stdout
+    assert answer.stderr.startswith(f"error: {desk.path}/{message}")
 
 
 def test_refused_update_altered_is_refused_by_name(desk):
     settings = ("--set", "merge.use=gate", "--set", "merge.margin=1e9")
-    assert desk.run("--quiet", *settings).code == 0
+    assert desk.run("--quiet", *settings).returncode == 0
     (path,) = (desk.folder / "runs" / "toy").iterdir()
     assert RunDirectory.open(path).ensemble() == []
     (path / "result.json").unlink()
     flip(path / "updates" / "0003.safetensors")
     answer = desk.run("--quiet", *settings)
-    assert (answer.code, "updates/0003.safetensors: damaged" in answer.err) == (3, True)
+    assert (answer.returncode, "updates/0003.safetensors: damaged" in answer.stderr) == (3, True)
 
 
 def test_show_of_an_altered_run_names_the_line(desk, toy):
     desk.place(toy.path("whole"))
     edit_line(desk.path, 4, '"failures": ', '"failures": 1')
     answer = desk.command("show", str(desk.path))
-    assert answer.code == 3
-    assert answer.err.startswith(f"error: {desk.path}/rounds.jsonl:4: altered")
+    assert answer.returncode == 3
+    assert answer.stderr.startswith(f"error: {desk.path}/rounds.jsonl:4: altered")
 
 
 @FILES
@@ -180,9 +181,9 @@ def test_spec_changed_under_a_run_is_refused_with_the_difference(verb, source, d
     spec.write_text(spec.read_text().replace("lr = 0.05", "lr = 0.5"))
     before = (desk.path / "rounds.jsonl").read_bytes()
     answer = getattr(desk, verb)()
-    assert answer.code == 2
-    assert answer.err.startswith(f"error: {spec} was changed after the run began:")
-    assert "\n-lr = 0.05\n+lr = 0.5\n" in answer.err
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"error: {spec} was changed after the run began:")
+    assert "\n-lr = 0.05\n+lr = 0.5\n" in answer.stderr
     assert (desk.path / "rounds.jsonl").read_bytes() == before
 
 
@@ -192,8 +193,8 @@ def test_spec_changed_together_with_its_copy_is_refused(desk, toy):
         path = desk.path / name
         path.write_text(path.read_text().replace("lr = 0.05", "lr = 0.5"))
     answer = desk.resume()
-    assert answer.code == 2
-    assert "since the run began, spec (" in answer.err
+    assert answer.returncode == 2
+    assert "since the run began, spec (" in answer.stderr
 
 
 @pytest.mark.parametrize(("variable", "what"), [("TOY_DATA", "data"), ("TOY_WEIGHTS", "weights")])
@@ -202,13 +203,13 @@ def test_resume_with_other_data_or_weights_is_refused_by_name(variable, what, de
     before = {p: p.read_bytes() for p in desk.path.rglob("*") if p.is_file()}
     monkeypatch.setenv(variable, "1")
     answer = desk.resume()
-    assert answer.code == 2
-    found = re.search(r"since the run began, (.*) changed", answer.err)
+    assert answer.returncode == 2
+    found = re.search(r"since the run began, (.*) changed", answer.stderr)
     assert found is not None
     assert [part.split(" ", 1)[0] for part in found[1].split(", ")] == [what]
     assert {p: p.read_bytes() for p in desk.path.rglob("*") if p.is_file() and p.name != "run.lock"} == {
         p: content for p, content in before.items() if p.name != "run.lock"
     }
     monkeypatch.delenv(variable)
-    assert desk.resume().code == 0
+    assert desk.resume().returncode == 0
     assert sealed(desk.path) == sealed(toy.path("whole"))

@@ -5,10 +5,11 @@ import socket
 import subprocess
 
 import pytest
-from record_toys import PLUGIN, call, only_run, run_arguments, sealed, start, write_spec
 
 from boostlora.engine.errors import RunError
 from boostlora.engine.record.lock import locked
+
+from ..support.record_toys import PLUGIN, call, only_run, run_arguments, sealed, start, write_spec
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 import json
 import shutil
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_toys import Interrupter, check_valid, sealed
 
 from boostlora.engine.contracts import Batch, Metrics, Rollouts, Tokens
 from boostlora.engine.errors import RunError
@@ -18,9 +15,8 @@ from boostlora.engine.record.rounds import RolloutFacts, RoundRecord
 from boostlora.engine.record.updates import read_rollouts, write_rollouts
 from boostlora.engine.testing.strategies import seeds
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-
-from rollout_toys import BACKENDS, Writer, write_folder
+from ..support.record_toys import Interrupter, check_valid, sealed
+from ..support.rollout_toys import BACKENDS, Writer, write_folder
 
 EMPTY = Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
 FILES = settings(deadline=None, max_examples=40)

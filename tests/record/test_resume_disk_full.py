@@ -5,9 +5,10 @@ from pathlib import Path
 
 import attrs
 import pytest
-from record_toys import Toy, check_valid, disk_full, sealed
 
 from boostlora.engine.errors import RunError
+
+from ..support.record_toys import Toy, check_valid, disk_full, sealed
 
 
 class FailingDisk:
@@ -71,7 +72,9 @@ class HalfWriter:
 
 
 @pytest.mark.parametrize("failure", [disk_full(), KeyboardInterrupt()], ids=["disk-full", "interrupt"])
-@pytest.mark.parametrize("rounds", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "rounds", [1, pytest.param(3, marks=pytest.mark.slow(reason="fails at each of some hundred writes"))]
+)
 def test_write_failing_anywhere_leaves_a_valid_run_that_goes_on(failure, rounds, tmp_path, monkeypatch):
     toy = Toy.make(tmp_path, f"rounds={rounds}")
     toy.go("whole")
@@ -102,7 +105,7 @@ def test_write_failing_anywhere_leaves_a_valid_run_that_goes_on(failure, rounds,
 
 
 def test_write_failing_says_what_to_do_next(desk, monkeypatch):
-    assert desk.run("--quiet").code == 0
+    assert desk.run("--quiet").returncode == 0
     (desk.path / "result.json").unlink()
     original = os.replace
 
@@ -113,8 +116,8 @@ def test_write_failing_says_what_to_do_next(desk, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     answer = desk.resume()
-    assert answer.code == 3
-    assert f"{desk.path}/result.json: cannot be written (No space left on device)" in answer.err
-    assert f"boostlora resume {desk.path}" in answer.err
+    assert answer.returncode == 3
+    assert f"{desk.path}/result.json: cannot be written (No space left on device)" in answer.stderr
+    assert f"boostlora resume {desk.path}" in answer.stderr
     monkeypatch.setattr(os, "replace", original)
-    assert desk.resume().code == 0
+    assert desk.resume().returncode == 0

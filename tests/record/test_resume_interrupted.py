@@ -1,9 +1,10 @@
 """A run that was interrupted, however often, ends as one that was not."""
 
 import pytest
-from record_toys import ROUNDS, Interrupter, Toy, check_valid, listening, sealed
 
 from boostlora.engine.hookspecs import hookimpl
+
+from ..support.record_toys import ROUNDS, Interrupter, Toy, check_valid, listening, sealed
 
 WIDE = ("model.hidden=[37, 29]", "task.columns=23", "rounds=3", "adapter.rank=3")
 """Shapes on which sums over rows and over columns differ in their last bit."""

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from record_toys import ROUNDS, Interrupter, Toy, check_valid, disk_full, sealed
 
 from boostlora.engine.errors import RunError
+
+from ..support.record_toys import ROUNDS, Interrupter, Toy, check_valid, disk_full, sealed
 
 
 class InterruptedRun(RuleBasedStateMachine):
@@ -116,6 +117,6 @@ def test_run_treated_badly_ends_as_the_uninterrupted_one(toy):
     check(toy, 20)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="many sequences of interruptions")
 def test_run_treated_badly_many_times_ends_as_the_uninterrupted_one(toy):
     check(toy, 300)

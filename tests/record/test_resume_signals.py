@@ -7,7 +7,18 @@ import time
 from pathlib import Path
 
 import pytest
-from record_toys import PLUGIN, ROUNDS, call, check_valid, only_run, run_arguments, sealed, start, write_spec
+
+from ..support.record_toys import (
+    PLUGIN,
+    ROUNDS,
+    call,
+    check_valid,
+    only_run,
+    run_arguments,
+    sealed,
+    start,
+    write_spec,
+)
 
 LONG = ("--set", "rounds=40", "--set", "basis.exhausted=wrap")
 TOLD = "interrupted; every finished round is kept. Go on with: "
@@ -83,7 +94,7 @@ def test_run_killed_at_random_moments_ends_as_the_uninterrupted_one(tmp_path):
     check_kills(tmp_path, 5)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="thirty processes")
 def test_run_killed_thirty_times_ends_as_the_uninterrupted_one(tmp_path):
     check_kills(tmp_path, 30)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from sample_records import METRICS, candidates_of, comparison_of, estimate, record, value
 
 from boostlora.engine.analysis.model import (
     Analysis,
@@ -15,6 +14,8 @@ from boostlora.engine.analysis.model import (
 )
 from boostlora.engine.study.record import Arm, Block, CellRecord, StudyRecord
 from boostlora.engine.study.states import CellState
+
+from .sample_records import METRICS, candidates_of, comparison_of, estimate, record, value
 
 HOSTILE = (
     "<script>alert('x')</script>",

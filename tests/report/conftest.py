@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from analysis_samples import SITUATIONS, sample
 
 from boostlora.engine.report import write_report
+
+from .analysis_samples import SITUATIONS, sample
 
 ARGUMENTS = (
     "--no-sandbox",

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from analysis_samples import SITUATIONS, sample
+
+from .analysis_samples import SITUATIONS, sample
 
 Opener = Callable[..., Any]
 PHONE, DESK = (375, 740), (1280, 900)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from analysis_samples import sample
 
 from boostlora.engine.analysis.model import Analysis
 from boostlora.engine.report import sheets
 from boostlora.engine.report.cost import cost_table
 from boostlora.engine.report.markdown import markdown
 from boostlora.engine.report.page import html
+
+from .analysis_samples import sample
 
 
 def titles_of(analysis: Analysis) -> list[str]:

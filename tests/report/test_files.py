@@ -11,10 +11,11 @@ from typing import Any
 import attrs
 import pandas as pd
 import pytest
-from analysis_samples import HOSTILE, SITUATIONS, sample
 
 from boostlora.engine.errors import UsageError
 from boostlora.engine.report import FORMATS, sheets, write_report
+
+from .analysis_samples import HOSTILE, SITUATIONS, sample
 
 needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
 

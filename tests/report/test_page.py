@@ -9,12 +9,13 @@ from typing import Any
 
 import attrs
 import pytest
-from analysis_samples import HOSTILE, SITUATIONS, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.report.page import html
 from boostlora.engine.report.payload import island, payload, rounded
+
+from .analysis_samples import HOSTILE, SITUATIONS, sample
 
 VOID = {"meta", "link", "input", "br"}
 

@@ -6,7 +6,6 @@ import re
 
 import attrs
 import pytest
-from analysis_samples import HOSTILE, SITUATIONS, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,8 @@ from boostlora.engine.report.latex import escaped as latex_escaped
 from boostlora.engine.report.latex import latex
 from boostlora.engine.report.markdown import escaped as markdown_escaped
 from boostlora.engine.report.markdown import markdown
+
+from .analysis_samples import HOSTILE, SITUATIONS, sample
 
 UNESCAPED_PIPE = re.compile(r"(?<!\\)\|")
 

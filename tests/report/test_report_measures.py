@@ -8,8 +8,6 @@ from typing import Any
 
 import attrs
 import pytest
-from analysis_samples import sample
-from sample_records import estimate
 
 from boostlora.engine.analysis.model import Analysis
 from boostlora.engine.contracts import Metrics
@@ -18,6 +16,9 @@ from boostlora.engine.report import write_report
 from boostlora.engine.report.payload import payload
 from boostlora.engine.report.quantities import in_sentence, quantity, titled
 from boostlora.engine.report.table import main_table
+
+from .analysis_samples import sample
+from .sample_records import estimate
 
 SPLITS = ("train", "validation", "test")
 

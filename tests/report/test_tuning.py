@@ -6,7 +6,6 @@ from pathlib import Path
 
 import attrs
 import pytest
-from analysis_samples import SITUATIONS, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,8 @@ from boostlora.engine import report
 from boostlora.engine.report.page import html
 from boostlora.engine.report.quantities import together
 from boostlora.engine.report.tuning import CHOSEN, tuning_table
+
+from .analysis_samples import SITUATIONS, sample
 
 
 def test_tuning_of_a_study_that_tunes_nothing_has_no_table_and_no_section() -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import attrs
 import pytest
-from analysis_samples import SITUATIONS, sample
 
 from boostlora.engine.analysis.model import Analysis
 from boostlora.engine.report import words
 from boostlora.engine.report.table import TableCell, main_table, settings
+
+from .analysis_samples import SITUATIONS, sample
 
 
 def cells_of(analysis: Analysis, key: str) -> list[TableCell]:

@@ -1,17 +1,14 @@
 """A toy run of six rounds, and runs that go on from it."""
 
-import sys
 from pathlib import Path
 
 import attrs
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "record"))
-
-from record_toys import PLUGIN, SPEC, Interrupter, Toy, check_valid, clone, sealed, write_spec
-
 from boostlora.engine.record.atomic import file_sha256
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
+
+from ..support.record_toys import PLUGIN, SPEC, Interrupter, Toy, check_valid, clone, sealed, write_spec
 
 __all__ = [
     "PLUGIN",

@@ -5,12 +5,13 @@ import os
 import shutil
 
 import pytest
-from rollback_toys import ROUNDS, Interrupter, check_valid, clone, contents, digests, sealed
 
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.record.lock import locked
 from boostlora.engine.record.rollback import roll_back
+
+from .rollback_toys import ROUNDS, Interrupter, check_valid, clone, contents, digests, sealed
 
 
 @pytest.fixture
@@ -145,44 +146,44 @@ def test_rollback_of_no_run_is_refused_and_leaves_no_folder(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_rollback_command_says_what_it_did_and_what_next(run, family, command, monkeypatch):
+def test_rollback_command_says_what_it_did_and_what_next(run, family, boostlora, monkeypatch):
     monkeypatch.setenv("BOOSTLORA_CACHE", str(family.toy.cache))
-    code, out, err = command("rollback", run, "--to", 3)
+    code, out, err = boostlora("rollback", run, "--to", 3)
     assert (code, err) == (0, "")
     first, again, other = out.splitlines()
     assert first.startswith(f"{run}: back at round 3; rounds 4 to {ROUNDS} are set aside in rolled-back/")
     assert f"boostlora resume {run} --plugin " in again
     assert f"boostlora run {run}/spec.toml --from {run}@3 --set KEY=VALUE" in other
-    assert command(*again.partition("boostlora ")[2].split())[0] == 0
+    assert boostlora(*again.partition("boostlora ")[2].split())[0] == 0
     assert digests(run) == digests(family.parent)
 
 
-def test_rollback_command_in_json(run, command):
-    code, out, _ = command("rollback", run, "--to", 5, "--json")
+def test_rollback_command_in_json(run, boostlora):
+    code, out, _ = boostlora("rollback", run, "--to", 5, "--json")
     found = json.loads(out)
     assert code == 0
     assert found == {"path": str(run), "round": 5, "rounds_before": 6, "set_aside": found["set_aside"]}
     assert RunDirectory.open(run).digest == digests(run)[5]
-    code, out, _ = command("rollback", run, "--to", 5, "--json")
+    code, out, _ = boostlora("rollback", run, "--to", 5, "--json")
     assert json.loads(out)["set_aside"] is None
 
 
-def test_rollback_command_refusals(run, command):
+def test_rollback_command_refusals(run, boostlora):
     runs = run.parent
-    code, _, err = command("rollback", run, "--to", 9)
+    code, _, err = boostlora("rollback", run, "--to", 9)
     assert (code, err) == (2, f"error: {run}: no round 9 to go back to; it has rounds 0 to 6\n")
-    code, _, err = command("rollback", "nothing", "--to", 1, "--runs", runs)
+    code, _, err = boostlora("rollback", "nothing", "--to", 1, "--runs", runs)
     assert code == 2
     assert 'no run "nothing"' in err
     clone(run, runs / "several" / "one")
     clone(run, runs / "several" / "two")
-    code, _, err = command("rollback", "several", "--to", 1, "--runs", runs)
+    code, _, err = boostlora("rollback", "several", "--to", 1, "--runs", runs)
     assert code == 2
     assert '"several" is 2 runs; name one of them: ' in err
     assert " older" not in err
     before = contents(run)
     with locked(run):
-        code, _, err = command("rollback", run, "--to", 1)
+        code, _, err = boostlora("rollback", run, "--to", 1)
     assert code == 3
     assert f"error: {run}: in use by process {os.getpid()}" in err
     assert contents(run) == before

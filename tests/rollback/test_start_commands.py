@@ -6,15 +6,16 @@ import shlex
 import shutil
 
 import pytest
-from rollback_toys import PLUGIN, clone, digests, write_spec
 
 from boostlora.engine.record.directory import RunDirectory
+
+from .rollback_toys import PLUGIN, clone, digests, write_spec
 
 SETTINGS = ("--set", "task.columns=14", "--set", "model.hidden=[13, 12]", "--set", "rounds=6")
 
 
 @pytest.fixture
-def desk(family, tmp_path, monkeypatch, command):
+def desk(family, tmp_path, monkeypatch, boostlora):
     """A folder with the spec, the parent as `toy/parent` among the runs, and `run` and `check` for it."""
     write_spec(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -22,7 +23,7 @@ def desk(family, tmp_path, monkeypatch, command):
     clone(family.parent, tmp_path / "runs" / "toy" / "parent")
 
     def go(verb, *words, spec="toy.toml", settings=SETTINGS):
-        return command(verb, spec, "--plugin", PLUGIN, *settings, *words)
+        return boostlora(verb, spec, "--plugin", PLUGIN, *settings, *words)
 
     return go
 
@@ -62,12 +63,12 @@ def test_run_from_a_run_goes_on_after_its_last_round(desk, tmp_path):
     assert '"toy" is 2 runs; name one of them: ' in out[2]
 
 
-def test_name_of_many_runs_is_refused_with_the_latest_and_where_all_are(desk, command, tmp_path):
+def test_name_of_many_runs_is_refused_with_the_latest_and_where_all_are(desk, boostlora, tmp_path):
     many = tmp_path / "runs" / "many runs"
     for number in range(13):
         spec = write_spec(many / f"{number:02}").rename(many / f"{number:02}" / "spec.toml")
         os.utime(spec, (1000 + number * 7 % 13, 1000 + number * 7 % 13))
-    code, _, err = command("rollback", "many runs", "--to", 1)
+    code, _, err = boostlora("rollback", "many runs", "--to", 1)
     latest = sorted(range(13), key=lambda number: number * 7 % 13, reverse=True)[:10]
     told = ", ".join(f"runs/many runs/{number:02}" for number in latest)
     shown = "boostlora show 'many runs' --runs runs"
@@ -75,7 +76,7 @@ def test_name_of_many_runs_is_refused_with_the_latest_and_where_all_are(desk, co
     assert (
         err == f'error: "many runs" is 13 runs; name one of them: {told}, and 3 older; all of them: {shown}\n'
     )
-    code, out, err = command(*shlex.split(shown)[1:])
+    code, out, err = boostlora(*shlex.split(shown)[1:])
     assert (code, err) == (0, "")
     assert all(f"{number:02}" in out for number in range(13))
 
@@ -111,7 +112,7 @@ def test_run_from_a_run_on_other_data_leaves_nothing_behind(desk, tmp_path):
     assert sorted(p.name for p in (tmp_path / "runs" / "toy").iterdir()) == ["parent"]
 
 
-def test_run_fresh_without_its_parent_sets_nothing_aside(desk, command, tmp_path):
+def test_run_fresh_without_its_parent_sets_nothing_aside(desk, boostlora, tmp_path):
     path = tmp_path / quiet(desk("run", "--from", "toy@3", "-q"))
     shutil.rmtree(tmp_path / "runs" / "toy" / "parent")
     code, _, err = desk("run", "--fresh", spec=path / "spec.toml", settings=())
@@ -120,7 +121,7 @@ def test_run_fresh_without_its_parent_sets_nothing_aside(desk, command, tmp_path
     assert [p.name for p in (tmp_path / "runs" / "toy").iterdir()] == [path.name]
     assert desk("check", spec=path / "spec.toml", settings=())[0] == 0
     assert "already completed" in desk("run", spec=path / "spec.toml", settings=())[1]
-    assert command("show", path)[0] == 0
+    assert boostlora("show", path)[0] == 0
     assert "already completed" in desk("resume", spec=path, settings=())[1]
 
 

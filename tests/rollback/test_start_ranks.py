@@ -5,7 +5,6 @@ import shutil
 import attrs
 import numpy as np
 import pytest
-from rollback_toys import Family, Interrupter, sealed, steps_until_round
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.contracts import Frame
@@ -13,6 +12,8 @@ from boostlora.engine.errors import ExhaustedError, UsageError
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.workplace import Workplace
+
+from .rollback_toys import Family, Interrupter, sealed, steps_until_round
 
 
 def starting_of(folder, basis, rank, *settings):

@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import tomli
-from rollback_toys import clone, digests
 
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import SpecError
@@ -12,6 +11,8 @@ from boostlora.engine.spec.document import parse
 from boostlora.engine.spec.faults import Source
 from boostlora.engine.spec.resolve import load_spec, resolve
 from boostlora.engine.spec.start import Start
+
+from .rollback_toys import clone, digests
 
 NEEDED = 'task.use = "toy-blobs"\nmodel.use = "toy-random"\nrounds = 8\n'
 

@@ -2,22 +2,19 @@
 
 import os
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
-sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
-
-from rollback_toys import digests
-from test_torch_parallel import only_run, run_alone, run_together
 
 from boostlora.engine.record.directory import RunDirectory
 
+from .rollback_toys import digests
+from .test_torch_parallel import only_run, run_alone, run_together
 
-@pytest.mark.slow
+
+@pytest.mark.slow(reason="two processes, each of which imports torch and transformers")
 def test_two_processes_go_on_from_a_round_that_the_leader_copies(tmp_path):
     parent = run_alone(tmp_path)
     digest = parent.records[1].digest

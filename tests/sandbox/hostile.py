@@ -18,6 +18,8 @@ import attrs
 
 from boostlora.engine.sandbox import Program, Verdict
 
+from ..support.places import ROOT
+
 TEMPORARY = "/tmp"  # noqa: S108 - what the programs write to
 
 PREAMBLE = """
@@ -126,7 +128,7 @@ class Surroundings:
             "UNIX": self.local.getsockname(),
             "VICTIM": self.victim.pid,
             "PACKAGES": str(Path(attr.__file__).parent.parent),
-            "REPOSITORY": str(Path(__file__).resolve().parents[2] / "engine" / "sandbox"),
+            "REPOSITORY": str(ROOT / "engine" / "sandbox"),
         }
         return "".join(f"{name} = {value!r}\n" for name, value in values.items())
 

@@ -8,16 +8,19 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-import hostile_files
-import hostile_forgeries
-import hostile_kernel
-import hostile_network
-import hostile_processes
-import hostile_resources
 import pytest
-from hostile import PREAMBLE, Surroundings, left_over, sources
 
 from boostlora.engine.sandbox import OVERRIDE, Limits, Program, Sandbox
+
+from . import (
+    hostile_files,
+    hostile_forgeries,
+    hostile_kernel,
+    hostile_network,
+    hostile_processes,
+    hostile_resources,
+)
+from .hostile import PREAMBLE, Surroundings, left_over, sources
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are confined on Linux only")
 
@@ -54,7 +57,7 @@ def test_attack_inside_the_sandbox_gets_nowhere(name: str, around: Surroundings)
     assert "NameError" not in verdict.message
 
 
-@pytest.mark.slow  # twenty seconds all together, and nothing depends on it but the corpus
+@pytest.mark.slow(reason="starts every attack without a sandbox, to show that it is one")
 @pytest.mark.parametrize("name", sorted(set(ATTACKS) - NOT_UNCONFINED))
 def test_attack_with_nothing_to_confine_it_is_noticed(
     name: str, around: Surroundings, monkeypatch: pytest.MonkeyPatch
@@ -78,7 +81,7 @@ def test_forgery_within_the_process_of_the_tests_succeeds(name: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-@pytest.mark.slow  # a minute all together: most wait for the clock
+@pytest.mark.slow(reason="most wait for the clock")
 @pytest.mark.parametrize("name", EXHAUSTIONS)
 def test_exhaustion_ends_by_the_clock_and_leaves_nothing(name: str) -> None:
     started = time.monotonic()

@@ -8,15 +8,15 @@ import json
 import sys
 import warnings
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from boostlora.engine.sandbox import Limits, Program, Sandbox, Verdict
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-HUMANEVAL, MBPP = DATA / "humaneval" / "HumanEval.jsonl.gz", DATA / "mbpp" / "mbpp.jsonl"
+from ..support.places import SHARED_DATA
+
+HUMANEVAL, MBPP = SHARED_DATA / "humaneval" / "HumanEval.jsonl.gz", SHARED_DATA / "mbpp" / "mbpp.jsonl"
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="programs are confined on Linux only"),
@@ -80,7 +80,7 @@ def test_mbpp_task_with_odd_values_passes(number: int) -> None:
     assert SANDBOX.judge(mbpp()[number]).passed
 
 
-@pytest.mark.slow  # 164 programs, twice
+@pytest.mark.slow(reason="164 programs, twice")
 def test_humaneval_solutions_pass_and_broken_ones_fail() -> None:
     verdicts = judged(humaneval())
     assert {name: v for name, v in verdicts.items() if not v.passed} == {}
@@ -88,7 +88,7 @@ def test_humaneval_solutions_pass_and_broken_ones_fail() -> None:
     assert {v.status for v in judged(humaneval("    return None\n")).values()} == {"failed"}
 
 
-@pytest.mark.slow  # 974 programs
+@pytest.mark.slow(reason="974 programs")
 def test_mbpp_solutions_pass() -> None:
     verdicts = judged(mbpp())
     assert {name: v for name, v in verdicts.items() if not v.passed} == {}

@@ -7,9 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from hostile import left_over
 
 from boostlora.engine.sandbox import Limits, Program, Sandbox
+
+from .hostile import left_over
 
 DESCRIPTORS = Path("/proc/self/fd")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kept_study import TEXT, Kept
 
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.keeping import chosen, find_study, known_record, study_names
 from boostlora.engine.study.record import CellRecord, StudyRecord
+
+from .kept_study import TEXT, Kept
 
 
 @pytest.fixture

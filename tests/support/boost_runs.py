@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +11,6 @@ from typing import Any
 import attrs
 import numpy as np
 from safetensors import safe_open
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "record"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "exporters"))
-
-from record_toys import PLUGIN, SPEC
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
@@ -31,6 +24,8 @@ from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.workplace import Workplace
+
+from .record_toys import PLUGIN, SPEC
 
 Content = dict[str, Any]
 Arrays = dict[str, Any]

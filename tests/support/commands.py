@@ -1,44 +1,121 @@
-"""The command line in this process, with which fixtures of several folders answer."""
+"""The command line, called in this process or started as a process of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from .places import ROOT
+
+SCRIPT = Path(sys.executable).with_name("boostlora")
+"""The installed console script."""
+PATIENCE = 300.0
+"""Seconds after which a process is given up; it bounds a hang, and no process comes near it on a busy machine."""
+
 
 class Answer(NamedTuple):
-    """What a command said."""
+    """What a command said, under the names that `subprocess` gives it."""
 
-    code: int
-    out: str
-    err: str
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 Command = Callable[..., Answer]
 
 
-def command_in(
-    folder: Path | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """The command line as users run it, in a folder or, with None, where the test is."""
+def boostlora(*arguments: str | Path, cwd: Path | None = None, workers: bool = False) -> Answer:
+    """Call the entry point in this process, where what is imported stays imported.
+
+    Args:
+        arguments: What follows `boostlora`.
+        cwd: The folder in which the command works; without one, the current folder.
+        workers: Whether a study's cells get worker processes, as they do for users; otherwise they run here as well.
+    """
     from boostlora.engine.cli import main
 
-    if folder is not None:
-        monkeypatch.chdir(folder)
+    out, err = _stream(), _stream()
+    with (
+        contextlib.chdir(cwd or Path.cwd()),
+        _restored(["boostlora", *map(str, arguments)]),
+        contextlib.nullcontext() if workers else _cells_in_this_process(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        returncode = _exit_code(main)
+    return Answer(returncode, _text(out), _text(err))
 
-    def call(*arguments: str | Path) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["boostlora", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
 
-    return call
+def boostlora_process(
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
+    """Start the installed console script, as users do, and wait for its end."""
+    command = [SCRIPT, *arguments]
+    environment = {**os.environ, **(env or {})}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def python(
+    *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Start Python with these arguments and wait for its end; it can import `tests` as this process does."""
+    command = [sys.executable, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+@contextlib.contextmanager
+def _cells_in_this_process() -> Iterator[None]:
+    """Let the executor `local` run its cells here; its worker processes have a suite of their own."""
+    from boostlora.engine.study import playing
+    from boostlora.plugins.executors.local import Local
+
+    playing._registry.cache_clear()  # a worker reads plugins anew
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Local, "run", lambda _, jobs: (playing.play(job) for job in jobs))
+        yield
+
+
+def _exit_code(main: Callable[[], None]) -> int:
+    """What the interpreter would exit with."""
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+@contextlib.contextmanager
+def _restored(argv: list[str]) -> Iterator[None]:
+    """Set the arguments of the process, and afterwards put back what a command may change of this one."""
+    before = sys.argv, dict(os.environ)
+    sys.argv = argv
+    try:
+        yield
+    finally:
+        sys.argv = before[0]
+        os.environ.clear()
+        os.environ.update(before[1])
+
+
+def _stream() -> io.TextIOWrapper:
+    """A stream that can be reconfigured, as those of a process can."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode("utf-8")

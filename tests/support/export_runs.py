@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
@@ -143,7 +140,7 @@ def causal_run(
     **toy: Any,
 ) -> ExportCase:
     """An `hf-causal-lm` of random weights; `after(model folder)` may change its files before the run."""
-    from hf_toys import causal
+    from .hf_toys import causal
 
     folder.mkdir(parents=True, exist_ok=True)
     words(folder)
@@ -164,7 +161,7 @@ def classifier_run(
     lr: float = 0.3,
 ) -> ExportCase:
     """An `hf-classifier` of random weights."""
-    from hf_toys import encoder
+    from .hf_toys import encoder
 
     folder.mkdir(parents=True, exist_ok=True)
     (peptides if family == "esm" else moods)(folder)

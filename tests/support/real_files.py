@@ -6,18 +6,19 @@ import importlib.util
 import json
 from pathlib import Path
 
-from stand_ins import FILES, GGUF, MBPP_PARTS, SHARED
+from .places import SHARED_DATA
+from .stand_ins import FILES, GGUF, MBPP_PARTS
 
 
 def real_data(folder: Path) -> Path | None:
     """The real files at the places of `write_data`, in `folder`, or None where they are not beside the checkout."""
     import gzip
 
-    if not SHARED.is_dir():
+    if not SHARED_DATA.is_dir():
         return None
     for name in ("gsm8k", "math500", "mbpp", "skempi"):
-        (folder / name).symlink_to(SHARED / name)
-    packed = SHARED / "humaneval" / "HumanEval.jsonl.gz"
+        (folder / name).symlink_to(SHARED_DATA / name)
+    packed = SHARED_DATA / "humaneval" / "HumanEval.jsonl.gz"
     (folder / "humaneval").mkdir()
     (folder / "humaneval" / "HumanEval.jsonl").write_bytes(gzip.decompress(packed.read_bytes()))
     return folder

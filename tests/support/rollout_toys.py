@@ -1,7 +1,6 @@
 """A tiny Qwen2 that learns from rewards: the vowel that it writes last should be the right one."""
 
 import json
-import sys
 from pathlib import Path
 
 import attrs
@@ -10,9 +9,6 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
-
-import hf_toys
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import boost
@@ -24,6 +20,8 @@ from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Spec
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.workplace import Workplace, silent
+
+from . import hf_toys
 
 SPEC = """
 name = "rollouts"

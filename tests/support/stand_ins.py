@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 """The real data, where a checkout has them beside it."""
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 MBPP_PARTS = (range(11, 511), range(511, 601), range(601, 975))

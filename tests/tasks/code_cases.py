@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ import pytest
 
 from boostlora.engine.contracts import Predictions
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-HUMANEVAL, MBPP = DATA / "humaneval" / "HumanEval.jsonl.gz", DATA / "mbpp" / "mbpp.jsonl"
+from ..support.places import SHARED_DATA
+
+HUMANEVAL, MBPP = SHARED_DATA / "humaneval" / "HumanEval.jsonl.gz", SHARED_DATA / "mbpp" / "mbpp.jsonl"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="programs are confined on Linux only")
 beside = pytest.mark.skipif(
     not (HUMANEVAL.is_file() and MBPP.is_file()),

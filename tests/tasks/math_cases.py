@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,12 @@ import pytest
 
 from boostlora.engine.contracts import Examples, Predictions, Prompts
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+from ..support.places import SHARED_DATA
 
 
 def real(name: str) -> list[dict[str, Any]]:
     """The rows of a file of `shared/data`."""
-    path = DATA / name
+    path = SHARED_DATA / name
     if not path.is_file():
         pytest.skip(f"{name} is not beside the checkout (shared/data)")
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..support.places import SHARED_DATA
+
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
-REAL = Path(__file__).parents[3] / "shared" / "data" / "skempi" / "binding.csv"
+REAL = SHARED_DATA / "skempi" / "binding.csv"
 """SKEMPI v2.0, where a checkout has it beside it."""
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from math_cases import solved, written
-from text_cases import PARTS, contents, everything, load, message
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, Predictions, Sampling
 from boostlora.engine.judging import text_number
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks._math.sums import Sums
 from boostlora.plugins.tasks.arithmetic import Arithmetic, integer_in
+
+from .math_cases import solved, written
+from .text_cases import PARTS, contents, everything, load, message
 
 SMALL: dict[str, Any] = {"train": 30, "validation": 10, "test": 10}
 RESULT = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}

@@ -10,14 +10,15 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from code_cases import HUMANEVAL, answers, beside, heads, lines, linux
-from text_cases import PARTS, Write, everything, load, message
 
 from boostlora.engine.contracts import Decoding, Examples, GeneratingTask, Outcome, Sampling, WitnessedTask
 from boostlora.engine.errors import UsageError
 from boostlora.engine.sandbox import OVERRIDE
 from boostlora.engine.testing import TaskContract
 from boostlora.plugins.tasks.humaneval import STOPS, HumanEval
+
+from .code_cases import HUMANEVAL, answers, beside, heads, lines, linux
+from .text_cases import PARTS, Write, everything, load, message
 
 pytestmark = linux
 
@@ -243,7 +244,7 @@ def test_humaneval_options_that_contradict_each_other_are_refused(options: dict[
 
 
 @beside
-@pytest.mark.slow  # 164 programs, four times
+@pytest.mark.slow(reason="164 programs, four times")
 @pytest.mark.parametrize("style", ["completion", "chat"])
 def test_humaneval_real_solutions_are_right_and_broken_ones_wrong(style: Any) -> None:
     task = HumanEval(path=str(HUMANEVAL), style=style, seconds=15.0)

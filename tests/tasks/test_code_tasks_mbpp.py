@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from code_cases import MBPP, answers, beside, lines, linux, sentences
-from text_cases import PARTS, Write, everything, load, message
 
 from boostlora.engine.contracts import Decoding, Examples
 from boostlora.engine.testing import TaskContract
 from boostlora.plugins.tasks.mbpp import Mbpp
+
+from .code_cases import MBPP, answers, beside, lines, linux, sentences
+from .text_cases import PARTS, Write, everything, load, message
 
 pytestmark = linux
 
@@ -245,7 +246,7 @@ def test_mbpp_options_that_contradict_each_other_are_refused(options: dict[str, 
 
 
 @beside
-@pytest.mark.slow  # 964 programs
+@pytest.mark.slow(reason="964 programs")
 def test_mbpp_real_solutions_are_right() -> None:
     task = Mbpp(path=str(MBPP), seconds=15.0)
     splits = load(task)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from code_cases import heads, lines, linux, sentences
+
+from .code_cases import heads, lines, linux, sentences
 
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
-pytestmark = [linux, pytest.mark.slow]
+pytestmark = [linux, pytest.mark.slow(reason="whole runs of a language model whose answers are programs")]
 
 SPEC = """
 name = "code"

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from math_cases import lines, problems, real, solved, written
 
 from boostlora.plugins.tasks.gsm8k import Gsm8k
+
+from .math_cases import lines, problems, real, solved, written
 
 pytest.importorskip("lm_eval", reason="differential tests need lm-eval")
 

@@ -7,14 +7,15 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from math_cases import lines, problems, solved, written
-from text_cases import PARTS, Write, contents, everything, load, message
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, Sampling
 from boostlora.engine.errors import RunError
 from boostlora.engine.judging import text_number
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks.gsm8k import Gsm8k
+
+from .math_cases import lines, problems, solved, written
+from .text_cases import PARTS, Write, contents, everything, load, message
 
 QUESTION = "Question: "
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from math_cases import real
 
 from boostlora.plugins.tasks._math.pool import verdicts
 from boostlora.plugins.tasks.math500 import gold
+
+from .math_cases import real
 
 pytest.importorskip("math_verify", reason="differential tests need math-verify")
 

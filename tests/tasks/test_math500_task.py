@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from math_cases import competition, lines, real, written
-from text_cases import PARTS, Write, everything, load, message
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, WitnessedTask
 from boostlora.engine.judging import text_number
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks.math500 import Math500, name_of
+
+from .math_cases import competition, lines, real, written
+from .text_cases import PARTS, Write, everything, load, message
 
 pytest.importorskip("math_verify", reason="the task needs math-verify")
 
@@ -118,9 +119,9 @@ def test_math500_decoding_and_origin(path: str) -> None:
 
 def test_math500_real_file_is_read_and_its_solutions_are_right() -> None:
     real("math500/test.jsonl")
-    from math_cases import DATA
+    from ..support.places import SHARED_DATA
 
-    task = Math500(path=str(DATA / "math500" / "test.jsonl"), by="level")
+    task = Math500(path=str(SHARED_DATA / "math500" / "test.jsonl"), by="level")
     splits = load(task)
     assert [len(getattr(splits, part)) for part in PARTS] == [302, 99, 99]
     outcome = task.judge(splits.test, written(splits.test.inputs.completions))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from protein_cases import complexes
-from text_cases import PARTS, Write, contents, everything, load, message
 
 from boostlora.engine.contracts import Examples, Predictions, Texts
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks._protein.windows import windows
 from boostlora.plugins.tasks.protein_binding import ProteinBinding
+
+from .protein_cases import complexes
+from .text_cases import PARTS, Write, contents, everything, load, message
 
 
 class TestProteinBinding(TaskContract):

@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protein_cases import REAL, complexes
-from text_cases import PARTS, Write, contents, load
 
 from boostlora.engine.contracts import Splits
 from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.tasks._protein.grouping import connected, group_split
 from boostlora.plugins.tasks.protein_binding import ProteinBinding
+
+from .protein_cases import REAL, complexes
+from .text_cases import PARTS, Write, contents, load
 
 BREAK = "-"
 SHARES = {"validation": 0.2, "test": 0.2}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from text_cases import PARTS, Write, contents, everything, load, message, reviews, sums
 
 from boostlora.plugins.tasks.language_modelling import LanguageModelling
 from boostlora.plugins.tasks.text_classification import TextClassification
+
+from .text_cases import PARTS, Write, contents, everything, load, message, reviews, sums
 
 
 @pytest.fixture

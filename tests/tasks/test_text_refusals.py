@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from text_cases import Write, jsonl, message, reviews, sums
 
 from boostlora.plugins.tasks.language_modelling import LanguageModelling
 from boostlora.plugins.tasks.text_classification import TextClassification
+
+from .text_cases import Write, jsonl, message, reviews, sums
 
 
 @pytest.mark.parametrize(

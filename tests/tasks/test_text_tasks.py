@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from text_cases import PARTS, Write, contents, everything, jsonl, load, reviews, sums
 
 from boostlora.engine.testing import TaskContract
 from boostlora.plugins.tasks._text.data import sampled
 from boostlora.plugins.tasks.language_modelling import LanguageModelling
 from boostlora.plugins.tasks.text_classification import TextClassification
+
+from .text_cases import PARTS, Write, contents, everything, jsonl, load, reviews, sums
 
 
 class Written(TaskContract):

@@ -2,7 +2,8 @@
 
 import attrs
 import numpy as np
-from broken_backends import Proxy
+
+from .broken_backends import Proxy
 
 
 class Rewired(Proxy):

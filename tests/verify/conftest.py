@@ -4,7 +4,6 @@ import importlib.util
 
 import attrs
 import pytest
-from broken_backends import Candidate, Proxy
 
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Slot
@@ -12,6 +11,8 @@ from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.verify.limits import Limits
 from boostlora.engine.verify.verifying import verify
 from boostlora.engine.workplace import Workplace
+
+from .broken_backends import Candidate, Proxy
 
 SMALL = (
     "rounds=2",

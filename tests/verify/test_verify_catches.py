@@ -1,7 +1,8 @@
 """Backends broken on purpose: each must be caught, and by the quantity that is wrong."""
 
-import broken_backends as faults
 import pytest
+
+from . import broken_backends as faults
 
 SHRUNK = ("merge.use=shrinkage", "merge.rate=0.5")
 

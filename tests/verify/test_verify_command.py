@@ -7,10 +7,8 @@ import pytest
 
 REFERENCE = ("--backend", "reference")
 FAULTY = '''
-import sys
-sys.path.insert(0, {folder!r})
 import attrs
-from broken_backends import Candidate, NeverMerged
+from tests.verify.broken_backends import Candidate, NeverMerged
 from boostlora.backends.reference.backend import Reference
 from boostlora.engine.hookspecs import hookimpl
 
@@ -34,7 +32,7 @@ def register_backends(register):
 @pytest.fixture
 def faulty(tmp_path):
     """Options that load a backend with a fault, and make it the candidate."""
-    (tmp_path / "faulty.py").write_text(FAULTY.format(folder=str(Path(__file__).parent)))
+    (tmp_path / "faulty.py").write_text(FAULTY)
     return ["--plugin", "faulty.py", "--backend", "faulty"]
 
 

@@ -3,7 +3,6 @@
 import attrs
 import numpy as np
 import pytest
-from broken_backends import Proxy
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
@@ -17,6 +16,8 @@ from boostlora.engine.verify.kept import _lack, _shape_of
 from boostlora.engine.verify.recorded import Recording
 from boostlora.engine.verify.verifying import verify
 from boostlora.engine.workplace import Workplace
+
+from .broken_backends import Proxy
 
 GRADIENT = ("basis.use=gradient", "adapter.use=lora-xs", "adapter.rank=2")
 KINDS = {

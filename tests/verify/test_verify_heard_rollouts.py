@@ -1,10 +1,6 @@
 """Bases that hear rewarded answers under verification: the same answers go to every model."""
 
-import sys
-from pathlib import Path
-
 import attrs
-import broken_backends
 import pytest
 
 from boostlora.engine.contracts import Products
@@ -14,9 +10,8 @@ from boostlora.engine.verify.recorded import Recording
 from boostlora.engine.verify.verifying import verify
 from boostlora.engine.workplace import Workplace
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-
-from rollout_toys import BACKENDS, Writer, write_folder
+from ..support.rollout_toys import BACKENDS, Writer, write_folder
+from . import broken_backends
 
 INFORMED = ("basis.use=gradient", "basis.examples=8", "basis.batches=2", "basis.data=all")
 

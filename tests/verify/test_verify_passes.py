@@ -2,10 +2,11 @@
 
 import attrs
 import pytest
-from broken_backends import Candidate, Proxy
 
 from boostlora.engine.verify.findings import Finding, Verification
 from boostlora.engine.verify.limits import Limits
+
+from .broken_backends import Candidate, Proxy
 
 EVERY = (
     "singular values",

@@ -1,11 +1,6 @@
 """Rollouts under verification: what is right passes in every precision, and every fault is caught by its quantity."""
 
-import sys
-from pathlib import Path
-
 import attrs
-import broken_backends
-import broken_policies as faults
 import numpy as np
 import pytest
 
@@ -18,9 +13,9 @@ from boostlora.engine.verify.limits import Limits
 from boostlora.engine.verify.verifying import Recording, verify
 from boostlora.engine.workplace import Workplace
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-
-from rollout_toys import BACKENDS, Writer, write_folder
+from ..support.rollout_toys import BACKENDS, Writer, write_folder
+from . import broken_backends
+from . import broken_policies as faults
 
 TORCH = ("backend.use=torch", "backend.device=cpu")
 TELLING = (

@@ -1,10 +1,8 @@
 """Token models: masks, layers, and decisions that are counts of right tokens."""
 
 import attrs
-import broken_backends as faults
 import numpy as np
 import pytest
-from token_toys import HF, Letters, TinyDecoder
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.engine.contracts import Examples, Tokens
@@ -14,6 +12,9 @@ from boostlora.engine.verify.answers import TOKEN_ROWS, read_logits
 from boostlora.engine.verify.limits import Limits
 from boostlora.engine.verify.verifying import verify
 from boostlora.engine.workplace import Workplace
+
+from . import broken_backends as faults
+from .token_toys import HF, Letters, TinyDecoder
 
 
 @pytest.fixture

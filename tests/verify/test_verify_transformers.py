@@ -1,8 +1,6 @@
 """Tiny random transformers, built from their Hugging Face configurations: torch against the reference."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +10,8 @@ from boostlora.engine.workplace import Workplace
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
 
-import hf_toys
+from ..support import hf_toys
 
 WORDS = [
     "the",

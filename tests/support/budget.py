@@ -1,0 +1,120 @@
+"""Every test has a budget of CPU time: above it a test is marked `slow`, with a reason, or is made faster.
+
+CPU seconds of the process and of the children it has waited for are counted, so a busy machine changes little. Fixtures of a
+wider scope than one test and imports are left out: whichever test comes first would pay for all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.machinery
+import os
+import resource
+from collections.abc import Generator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+LIMIT = 5.0
+"""CPU seconds that a test may take without the mark `slow`."""
+NEAR = 2.5
+"""CPU seconds from which the suite names a test at its end."""
+PROPERTY = "cpu_seconds"
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in usage)
+
+
+class Budget:
+    """Measures each test where it runs, and judges all of them where the session is reported."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.judges = not hasattr(config, "workerinput")
+        self.shared = 0.0  # seconds within the present test that are not its own
+        self.depth = 0  # of what is being put aside
+        self.taken: dict[str, tuple[float, bool]] = {}
+        self._put_imports_aside()
+
+    def _put_imports_aside(self) -> None:
+        loader: Any = importlib.machinery.SourceFileLoader
+        execute = loader.exec_module
+
+        def exec_module(this: Any, module: ModuleType) -> None:
+            with self._aside():
+                execute(this, module)
+
+        loader.exec_module = exec_module
+
+    @contextlib.contextmanager
+    def _aside(self) -> Generator[None]:
+        """Put aside what this takes, once where such things nest."""
+        start = cpu_seconds()
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+            if self.depth == 0:
+                self.shared += cpu_seconds() - start
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        """Put the setup of fixtures aside that several tests may share."""
+        with contextlib.nullcontext() if fixturedef.scope == "function" else self._aside():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Start the clock of a test."""
+        item.stash[_START] = cpu_seconds()
+        self.shared = 0.0
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Stop it; the report of the teardown carries the seconds to the process that judges."""
+        try:
+            return (yield)
+        finally:
+            item.user_properties.append((PROPERTY, cpu_seconds() - item.stash[_START] - self.shared))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect what the tests took."""
+        seconds = dict(report.user_properties).get(PROPERTY)
+        if self.judges and report.when == "teardown" and isinstance(seconds, float):
+            self.taken[report.nodeid] = (seconds, "slow" in report.keywords)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Refuse a mark without a reason."""
+        bare = {
+            item.nodeid
+            for item in items
+            for mark in item.iter_markers("slow")
+            if not mark.kwargs.get("reason")
+        }
+        if bare:
+            raise pytest.UsageError("slow needs a reason, as in slow(reason=…): " + ", ".join(sorted(bare)))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Name the tests that come near the limit, the costliest first."""
+        near = sorted(
+            ((s, name) for name, (s, slow) in self.taken.items() if not slow and s > NEAR), reverse=True
+        )
+        if near:
+            terminalreporter.section(f"CPU seconds near or above the limit of {LIMIT:g}")
+        for seconds, name in near:
+            terminalreporter.line(f"{seconds:7.2f}  {name}", red=seconds > LIMIT)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """In CI a test above the limit fails the session."""
+        above = [name for name, (seconds, slow) in self.taken.items() if not slow and seconds > LIMIT]
+        if above and "CI" in os.environ and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+_START = pytest.StashKey[float]()
