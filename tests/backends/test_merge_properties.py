@@ -1,7 +1,7 @@
 """Properties of merged weights over random shapes, ranks and rounds."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.backends.reference.weights import dense, merged
@@ -10,7 +10,6 @@ from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.assertions import EPS
 from boostlora.engine.testing.strategies import seeds
 
-quick = settings(deadline=None, max_examples=80)
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 20))
 
 
@@ -30,7 +29,6 @@ def _rounds(rng, shape, count):
 
 
 @given(shapes, st.integers(1, 10), seeds)
-@quick
 def test_merge_order_is_irrelevant_within_rounding(shape, count, seed):
     rng = np.random.default_rng(seed)
     W, rounds = rng.standard_normal(shape), _rounds(rng, shape, count)
@@ -41,7 +39,6 @@ def test_merge_order_is_irrelevant_within_rounding(shape, count, seed):
 
 
 @given(shapes, st.integers(1, 6), seeds)
-@quick
 def test_zero_cores_leave_the_weight_equal_by_value(shape, count, seed):
     rng = np.random.default_rng(seed)
     W = rng.standard_normal(shape)
@@ -53,7 +50,6 @@ def test_zero_cores_leave_the_weight_equal_by_value(shape, count, seed):
 
 
 @given(shapes, st.integers(1, 6), seeds)
-@quick
 def test_dropping_rounds_restores_the_weight_before_them_bit_for_bit(shape, count, seed):
     rng = np.random.default_rng(seed)
     W, rounds = rng.standard_normal(shape), _rounds(rng, shape, count)
@@ -64,7 +60,6 @@ def test_dropping_rounds_restores_the_weight_before_them_bit_for_bit(shape, coun
 
 
 @given(shapes, seeds)
-@quick
 def test_dense_form_of_an_update_is_its_factors(shape, seed):
     rng = np.random.default_rng(seed)
     update, _ = _rounds(rng, shape, 1)[0]

@@ -3,23 +3,20 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from ..support.forked import forked, run_script
 from ..support.hf_modules import texts
 from .test_products_transformers import BATCHES, DOUBLE, asked, assert_agree
-from .test_torch_parallel import together
 from .training_transformers import opened
 
-SCRIPT = Path(__file__).parent / "crew_products.py"
+PRODUCTS = Path(__file__).with_name("crew_products.py")
 
 
-@pytest.mark.slow(reason="three processes, each of which imports torch and transformers")
 def test_products_in_three_processes_are_the_single_processs(tmp_path):
     """A batch of two among three: one process has nothing of it."""
     count = 3
-    process = together(count, [SCRIPT, tmp_path], tmp_path)
-    _, err = process.communicate(timeout=110)
-    assert process.returncode == 0, err
+    done = forked(count, lambda: run_script(PRODUCTS, tmp_path), tmp_path)
+    assert done.returncode == 0, done.stderr
     for kind in ("qwen2", "bert"):
         alone = asked(*opened(kind, tmp_path, DOUBLE), texts(kind), BATCHES)
         found = [dict(np.load(tmp_path / str(rank) / f"{kind}.npz")) for rank in range(count)]

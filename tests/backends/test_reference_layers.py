@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.backends.reference.activations import ACTIVATIONS
@@ -28,7 +28,6 @@ from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.assertions import EPS
 from boostlora.engine.testing.strategies import seeds
 
-quick = settings(deadline=None, max_examples=25)
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 6))
 lengths = st.lists(st.integers(1, 5), min_size=1, max_size=3)
 
@@ -53,7 +52,6 @@ def normal(seed, *shape):
 
 
 @given(shapes, seeds)
-@quick
 def test_rms_norm_backward_equals_finite_differences(shape, seed):
     X, g, G = normal(seed, *shape) + 0.5, normal([seed, 1], shape[1]), normal([seed, 2], *shape)
     expected = numeric_gradient(lambda x: rms_norm(x, g, 0.1), X, G)
@@ -61,7 +59,6 @@ def test_rms_norm_backward_equals_finite_differences(shape, seed):
 
 
 @given(shapes, seeds)
-@quick
 def test_layer_norm_backward_equals_finite_differences(shape, seed):
     X, g, G = normal(seed, *shape), normal([seed, 1], shape[1]), normal([seed, 2], *shape)
     b = normal([seed, 3], shape[1])
@@ -98,7 +95,6 @@ def test_activations_at_one_are_as_tabulated():
 
 
 @given(shapes, st.integers(1, 6), st.booleans(), seeds)
-@quick
 def test_linear_backward_with_a_delta_equals_finite_differences(shape, d_out, biased, seed):
     (n, d_in), W = shape, normal(seed, d_out, shape[1])
     weights = {"m.weight": W} | ({"m.bias": normal([seed, 1], d_out)} if biased else {})
@@ -115,7 +111,6 @@ def test_linear_backward_with_a_delta_equals_finite_differences(shape, d_out, bi
 
 
 @given(lengths, st.integers(1, 3), st.integers(1, 2), st.booleans(), seeds)
-@quick
 def test_attention_backward_equals_finite_differences(sizes, kv_heads, group, causal, seed):
     n, offsets = sum(sizes), np.r_[0, np.cumsum(sizes)]
     Q, G = normal(seed, n, kv_heads * group, 3), normal([seed, 1], n, kv_heads * group, 3)
@@ -132,7 +127,6 @@ def test_attention_backward_equals_finite_differences(sizes, kv_heads, group, ca
 
 
 @given(lengths, st.booleans(), seeds)
-@quick
 def test_attention_of_every_query_is_its_softmax_average_written_out(sizes, causal, seed):
     n, offsets = sum(sizes), np.r_[0, np.cumsum(sizes)]
     Q, K, V = (normal([seed, i], n, heads, 4) for i, heads in enumerate((4, 2, 2)))
@@ -154,7 +148,6 @@ def test_attention_with_huge_scores_takes_the_largest_without_overflow():
 
 
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), seeds)
-@quick
 def test_rotation_keeps_lengths_and_turns_back(n, heads, half, seed):
     X = normal(seed, n, heads, 2 * half)
     cos, sin = angles(np.arange(n), frequencies({}, 2 * half), X.dtype)
@@ -166,7 +159,6 @@ def test_rotation_keeps_lengths_and_turns_back(n, heads, half, seed):
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), seeds)
-@quick
 def test_scores_of_turned_vectors_depend_on_the_distance_alone(i, j, shift, seed):
     def score(a, b):
         turned = [
@@ -209,7 +201,6 @@ def test_llama3_frequencies_are_kept_blended_and_divided():
 
 @pytest.mark.parametrize("how", POOLINGS)
 @given(sizes=lengths, seed=seeds)
-@quick
 def test_pooling_backward_equals_finite_differences(how, sizes, seed):
     offsets, n = np.r_[0, np.cumsum(sizes)], sum(sizes)
     X, G = normal(seed, n, 3), normal([seed, 1], len(sizes), 3)

@@ -3,7 +3,7 @@
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.backends.reference.losses import surrogate_loss
@@ -14,8 +14,6 @@ from boostlora.engine.testing.strategies import seeds
 
 from ..support.hf_modules import torch
 from .policy_cases import log_softmax, loss_by_definition
-
-many = settings(deadline=None, max_examples=100)
 
 
 @attrs.frozen
@@ -80,7 +78,6 @@ def by_numpy(case):
     return surrogate_loss(case.logits, case.targets, case.advantages, case.batch.rollouts)
 
 
-@many
 @given(cases())
 def test_loss_is_the_definition_on_both_backends(case):
     old = case.log_p if case.batch.rollouts.old is None else None
@@ -90,13 +87,11 @@ def test_loss_is_the_definition_on_both_backends(case):
         assert_close(found, expected, atol=1e-13, what="loss")
 
 
-@many
 @given(cases())
 def test_gradient_by_hand_is_that_of_autograd(case):
     assert_close(by_numpy(case)[1], by_torch(case)[1], atol=1e-13, what="gradient of the logits")
 
 
-@settings(deadline=None, max_examples=30)
 @given(cases(old=True), seeds)
 def test_gradient_is_the_slope_of_the_definition(case, seed):
     r = case.batch.rollouts
@@ -116,7 +111,6 @@ def test_gradient_is_the_slope_of_the_definition(case, seed):
     assert_close(float(np.sum(by_numpy(case)[1] * direction)), slope, atol=1e-7, what="slope")
 
 
-@many
 @given(cases(old=True))
 def test_clipped_tokens_have_no_gradient_and_the_others_have(case):
     r = case.batch.rollouts
@@ -128,7 +122,6 @@ def test_clipped_tokens_have_no_gradient_and_the_others_have(case):
         assert (np.abs(gradient[~bound]).max(axis=1, initial=0.0) > 0.0).all()
 
 
-@many
 @given(cases(old=False))
 def test_first_step_on_fresh_answers_follows_the_plain_policy_gradient(case):
     """Without old log-probabilities the ratio is 1, and its gradient is that of `-A log p`, whatever the clip."""
@@ -142,7 +135,6 @@ def test_first_step_on_fresh_answers_follows_the_plain_policy_gradient(case):
         assert_close(gradient, expected, atol=1e-14, what="gradient")
 
 
-@many
 @given(cases())
 def test_divergence_is_never_negative_and_nothing_at_the_start(case):
     r = attrs.evolve(case.batch.rollouts, beta=1.0, old=None)
@@ -156,7 +148,6 @@ def test_divergence_is_never_negative_and_nothing_at_the_start(case):
         assert_close(gradient, np.zeros_like(gradient), atol=1e-14, what="its gradient")
 
 
-@many
 @given(cases(), st.integers(1, 3))
 def test_parts_of_a_batch_add_up_to_the_whole(case, size):
     whole, parts = by_torch(case)[0], 0.0

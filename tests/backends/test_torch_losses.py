@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.testing import assert_close
@@ -49,7 +49,6 @@ def test_loss_near_zero_and_its_gradient_are_as_exact_as_those_of_small_logits(t
 
 
 @given(st.integers(1, 6), st.integers(2, 9), seeds)
-@settings(deadline=None)
 def test_loss_and_gradient_equal_those_of_torch_in_float64(rows, classes, seed):
     rng = np.random.default_rng(seed)
     values, labels = rng.standard_normal((rows, classes)) * 5, rng.integers(0, classes, rows)

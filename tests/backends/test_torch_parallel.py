@@ -3,11 +3,8 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from boostlora.engine.boosting.experiment import prepare
@@ -19,120 +16,26 @@ from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
 from boostlora.engine.workplace import Workplace
 
-from ..support.places import ROOT, SUPPORT
+from ..support.commands import PATIENCE, SCRIPT
+from ..support.crew_runs import (
+    GRPO,
+    IDLE,
+    PLUGIN,
+    SPEC,
+    arguments,
+    assert_same_way,
+    only_run,
+    run_alone,
+    run_forked,
+    run_together,
+    together,
+)
+from ..support.forked import forked, run_script
 
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
 
-HERE = Path(__file__).parent
-PLUGIN, MEETING = SUPPORT / "crew_plugin.py", HERE / "crew_meeting.py"
-BOOSTLORA = Path(sys.executable).with_name("boostlora")
-
-SPEC = """
-name = "sums"
-rounds = 2
-
-[task]
-use = "weighed"
-train = 40
-validation = 20
-test = 20
-source = 200
-max_new_tokens = 5
-
-[model]
-use = "scratch-causal-lm"
-layers = 1
-hidden = 16
-heads = 2
-intermediate = 32
-max_length = 64
-pretrain_steps = 60
-
-[adapter]
-rank = 2
-directions = 4
-
-[optimizer]
-steps = 3
-batch_size = 5
-lr = 0.1
-
-[backend]
-use = "torch"
-device = "cpu"
-dtype = "float64"
-threads = 1
-eval_tokens = 128
-"""
-GRPO = ("objective.use=grpo", "objective.group_size=4", "objective.iterations=2", "objective.kl=0.1")
-IDLE = ("optimizer.batch_size=1", "backend.micro_batch=1")
-
-
-def arguments(settings):
-    return [word for setting in settings for word in ("--set", setting)]
-
-
-def together(count, command, folder, **more):
-    """Start a command as torchrun does, in processes that are a session of their own."""
-    environment = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE", "LOCAL_RANK"}}
-    return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count), *map(str, command)],
-        cwd=folder,
-        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)} | more,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def run_together(folder, *settings, verb=None, count=2, **more):
-    """The outcome of `boostlora run` in several processes: exit code, what was printed, what was told."""
-    (folder / "sums.toml").write_text(SPEC)
-    words = verb or ["run", "sums.toml", "--runs", "runs"]
-    command = ["--no-python", BOOSTLORA, *words, "--plugin", PLUGIN, *arguments(settings)]
-    process = together(count, command, folder, **more)
-    try:
-        out, err = process.communicate(timeout=110)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, out, err
-
-
-def run_alone(folder, *settings):
-    (folder / "alone.toml").write_text(SPEC)
-    registry = Registry.load((PLUGIN,))
-    spec = load_spec(str(folder / "alone.toml"), registry, settings)
-    directory = RunDirectory.create(folder / "alone", spec)
-    boost(prepare(spec), directory, registry, Workplace())
-    return directory
-
-
-def only_run(folder):
-    (path,) = (p.parent for p in folder.glob("*/*/spec.toml"))
-    return RunDirectory.open(path)
-
-
-def assert_same_way(one, two):
-    """The same choices and texts, and numbers that differ by roundings of float64 alone."""
-    assert len(one.records) == len(two.records) == 3
-    for a, b in zip(one.records, two.records, strict=True):
-        for field in ("status", "selected", "trained_on", "failures", "forgotten", "fixed", "parameters"):
-            assert getattr(a, field) == getattr(b, field), field
-        assert a.rollouts == b.rollouts
-        left, right = one.outcomes(a.round), two.outcomes(b.round)
-        for split, outcome in left.items():
-            np.testing.assert_array_equal(right[split].correct, outcome.correct)
-            np.testing.assert_array_equal(right[split].reward, outcome.reward)
-            assert right[split].texts == outcome.texts
-            assert_close(right[split].loss, outcome.loss, atol=1e-12, what=f"round {a.round}, {split}: loss")
-        if a.round:
-            assert a.loss_last == pytest.approx(b.loss_last, abs=1e-12)
-            for site, update in one.updates(a.round).items():
-                core = two.updates(b.round)[site].core
-                assert_close(core, update.core, atol=1e-11, what=f"round {a.round}: {site}")
+MEETING = Path(__file__).with_name("crew_meeting.py")
 
 
 def test_crew_is_read_from_torchruns_environment_and_nothing_else():
@@ -144,9 +47,8 @@ def test_crew_is_read_from_torchruns_environment_and_nothing_else():
 
 
 def test_three_processes_agree_add_up_in_order_and_fail_as_one(tmp_path):
-    process = together(3, [MEETING, tmp_path], tmp_path)
-    _, err = process.communicate(timeout=100)
-    assert process.returncode == 0, err
+    done = forked(3, lambda: run_script(MEETING, tmp_path), tmp_path)
+    assert done.returncode == 0, done.stderr
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
     assert [one.pop("rank") for one in found] == [0, 1, 2]
     assert [one.pop("rows") for one in found] == [[1], [0], []], "a process may have nothing to do"
@@ -172,7 +74,7 @@ def test_grpo_in_two_processes_is_the_single_processs_run_and_the_leader_alone_j
     alone = run_alone(tmp_path, *GRPO)
     log, scratch = tmp_path / "judges", tmp_path / "scratch"
     scratch.mkdir()
-    code, out, err = run_together(tmp_path, *GRPO, CREW_LOG=str(log), TMPDIR=str(scratch))
+    code, out, err = run_forked(tmp_path, *GRPO, CREW_LOG=str(log), TMPDIR=str(scratch))
     assert code == 0, err
     found = only_run(tmp_path / "runs")
     assert_same_way(alone, found)
@@ -187,16 +89,14 @@ def test_grpo_in_two_processes_is_the_single_processs_run_and_the_leader_alone_j
     assert not [p for p in scratch.iterdir() if p.name.startswith("boostlora-")], "left behind"
 
 
-@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 @pytest.mark.parametrize("settings", [(), IDLE, ("backend.micro_batch=2", "merge.use=line-search")])
 def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_path):
     alone = run_alone(tmp_path, *settings)
-    code, _, err = run_together(tmp_path, *settings)
+    code, _, err = run_forked(tmp_path, *settings)
     assert code == 0, err
     assert_same_way(alone, only_run(tmp_path / "runs"))
 
 
-@pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 @pytest.mark.parametrize("adapter", [("adapter.use=lora", "adapter.rank=2"), ("adapter.use=full",)])
 def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
     text = SPEC.replace("rank = 2\ndirections = 4\n", "")
@@ -206,7 +106,7 @@ def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
     spec = load_spec(str(tmp_path / "alone.toml"), registry, settings)
     alone = RunDirectory.create(tmp_path / "alone", spec)
     boost(prepare(spec), alone, registry, Workplace())
-    code, _, err = run_together(tmp_path, verb=["run", "alone.toml", "--runs", "runs", *arguments(settings)])
+    code, _, err = run_forked(tmp_path, verb=["run", "alone.toml", "--runs", "runs", *arguments(settings)])
     assert code == 0, err
     found = only_run(tmp_path / "runs")
     for record in alone.records[1:]:
@@ -227,11 +127,11 @@ def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption
     whole = only_run(tmp_path / "whole" / "runs")
     half = tmp_path / "half"
     (half / "sums.toml").write_text(SPEC)
-    words = ["--no-python", BOOSTLORA, "run", "sums.toml", "--runs", "runs", "--plugin", PLUGIN, "-q"]
+    words = ["--no-python", SCRIPT, "run", "sums.toml", "--runs", "runs", "--plugin", PLUGIN, "-q"]
     process = together(2, [*words, *arguments(GRPO)], half, CREW_FAULT="pause")
     assert process.stdout.readline() == "paused\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (
         err.count("interrupted; every finished round is kept. Go on with: boostlora resume runs/sums/") == 1
     )
@@ -273,7 +173,7 @@ def test_what_breaks_in_one_process_ends_all_and_is_told_once(tmp_path):
 @pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 def test_killed_process_is_noticed_and_how_to_go_on_is_said(tmp_path):
     (tmp_path / "sums.toml").write_text(SPEC)
-    words = ["--no-python", BOOSTLORA, "run", "sums.toml", "--runs", "runs", "--plugin", PLUGIN, "-q"]
+    words = ["--no-python", SCRIPT, "run", "sums.toml", "--runs", "runs", "--plugin", PLUGIN, "-q"]
     process = together(2, words, tmp_path, CREW_FAULT="pause")
     assert process.stdout.readline() == "paused\n"
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -285,7 +185,7 @@ def test_killed_process_is_noticed_and_how_to_go_on_is_said(tmp_path):
     }
     (second,) = (int(child) for child, env in ranks.items() if env.get(b"RANK") == b"1")
     os.kill(second, signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "every finished round is kept. Go on with: boostlora resume" in err
 

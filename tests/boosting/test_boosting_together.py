@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
 
-import test_torch_parallel as parallel
+from ..support import crew_runs as parallel
 
 CASES = {
     "gradient": ("basis.use=gradient", "basis.examples=8", "basis.batches=2"),
@@ -14,11 +14,10 @@ CASES = {
 }
 
 
-@pytest.mark.slow(reason="two processes, each of which imports torch and transformers")
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES.keys())
 def test_options_in_two_processes_give_the_single_processs_run(settings, tmp_path):
     alone = parallel.run_alone(tmp_path, *settings)
-    code, _, err = parallel.run_together(tmp_path, *settings)
+    code, _, err = parallel.run_forked(tmp_path, *settings)
     assert code == 0, err
     found = parallel.only_run(tmp_path / "runs")
     parallel.assert_same_way(alone, found)

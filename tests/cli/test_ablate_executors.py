@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from ..support.commands import PATIENCE
 from .tiny_study import TINY, digests, start, table_of, wait_for_rounds, write
 
 WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
@@ -20,12 +21,12 @@ def local(tmp_path_factory, shared_cache):
     os.environ["BOOSTLORA_CACHE"] = str(shared_cache)
     os.environ["COLUMNS"] = "200"
     process = start("ablate", "tiny.toml", cwd=folder)
-    printed = process.communicate(timeout=120)[0]
+    printed = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0
     return digests(folder / "runs"), table_of(printed)
 
 
-def _holder(runs, timeout=60):
+def _holder(runs, timeout=PATIENCE):
     """A process that is at work on a cell which has rounds already."""
     until = time.monotonic() + timeout
     while time.monotonic() < until:
@@ -46,7 +47,7 @@ def test_study_through_ray_with_a_killed_worker_gives_the_identicaltable_of(tmp_
     process = start("ablate", "tiny.toml", "--executor", "ray", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 1, process)
     os.kill(_holder(tmp_path / "runs"), signal.SIGKILL)
-    printed, error = process.communicate(timeout=240)
+    printed, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, error
     assert "lost its worker, and will go on" in printed
     assert (digests(tmp_path / "runs"), table_of(printed)) == local
@@ -59,11 +60,11 @@ def test_study_through_ray_stopped_leaves_nothing_and_goes_on(tmp_path, local):
     process = start("ablate", "tiny.toml", "--executor", "ray", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 3, process)
     process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "every finished round is kept" in error
     again = start("ablate", "tiny.toml", cwd=tmp_path)
-    assert table_of(again.communicate(timeout=120)[0]) == local[1]
+    assert table_of(again.communicate(timeout=PATIENCE)[0]) == local[1]
 
 
 def test_study_through_a_queue_is_submitted_watched_and_collected(tmp_path, boostlora, local):

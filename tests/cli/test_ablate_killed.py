@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ..support.commands import boostlora
+from ..support.commands import PATIENCE, boostlora
 from .tiny_study import TINY, digests, processes_of, rounds_on_disk, start, table_of, wait_for_rounds, write
 
 WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
@@ -33,7 +33,7 @@ def test_study_killed_again_and_again_ends_with_the_identicaltable_of(tmp_path, 
     finished = {path.parent for path in runs.glob("*/*/result.json")}
     stamps = {path: (path / "rounds.jsonl").stat().st_mtime_ns for path in finished}
     process = start("ablate", "tiny.toml", cwd=tmp_path)
-    printed = process.communicate(timeout=120)[0]
+    printed = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0
     assert (digests(runs), table_of(printed)) == undisturbed
     assert finished, "nothing had been finished before the last kill"
@@ -46,12 +46,12 @@ def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number,
     process = start("ablate", "tiny.toml", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 5, process)
     process.send_signal(number)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert error.endswith("every finished round is kept. Go on with: boostlora ablate tiny.toml\n")
     assert processes_of(tmp_path) == []
     again = start("ablate", "tiny.toml", cwd=tmp_path)
-    assert table_of(again.communicate(timeout=120)[0]) == undisturbed[1]
+    assert table_of(again.communicate(timeout=PATIENCE)[0]) == undisturbed[1]
 
 
 def test_workers_end_when_their_master_is_killed(tmp_path):
@@ -60,7 +60,7 @@ def test_workers_end_when_their_master_is_killed(tmp_path):
     wait_for_rounds(tmp_path / "runs", 1, process)
     process.kill()
     process.communicate()
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while processes_of(tmp_path):
         assert time.monotonic() < until, "workers outlive their master"
         time.sleep(0.05)
@@ -72,7 +72,7 @@ def test_killed_worker_loses_its_round_and_nothing_else(tmp_path, undisturbed):
     wait_for_rounds(tmp_path / "runs", 4, process)
     worker = next(pid for pid in processes_of(tmp_path) if pid != process.pid)
     os.kill(worker, signal.SIGKILL)
-    printed = process.communicate(timeout=120)[0]
+    printed = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0
     assert "lost its worker, and will go on: its worker was killed by signal 9" in printed
     assert table_of(printed) == undisturbed[1]
@@ -89,7 +89,7 @@ def test_second_process_on_the_study_is_told_who_has_it(tmp_path, boostlora):
         assert "running" in boostlora("status", "tiny").stdout
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
 
 
 def test_two_studies_that_share_cells_run_each_once(tmp_path):
@@ -98,7 +98,7 @@ def test_two_studies_that_share_cells_run_each_once(tmp_path):
     first = start("ablate", "tiny.toml", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 2, first)
     second = start("ablate", "twin.toml", cwd=tmp_path)
-    outputs = [table_of(p.communicate(timeout=120)[0]) for p in (first, second)]
+    outputs = [table_of(p.communicate(timeout=PATIENCE)[0]) for p in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0]
     assert outputs[0] == outputs[1].replace("twin", "tiny")
     assert (

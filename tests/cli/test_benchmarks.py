@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from ..support.commands import PATIENCE
 from ..support.places import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -29,7 +30,7 @@ def test_benchmark_runs_to_its_table(script, columns, tmp_path):
         env={**os.environ, "BOOSTLORA_CACHE": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

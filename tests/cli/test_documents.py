@@ -19,7 +19,12 @@ DOCUMENTS = [
         ROOT / "plugins" / "README.md",
     )
 ]
-LONG = {"boostlora ablate question.toml    # run them, and compare": "a study of 72 cells"}
+LONG = {
+    "boostlora ablate question.toml    # run them, and compare": "a study of 72 cells",
+    "torchrun --nproc-per-node 2 --no-python boostlora run quickstart --set backend.use=torch --set backend.device=cpu": (
+        "two processes, each of which imports torch"
+    ),
+}
 """Commands that take long, and why; no later block reads what they leave."""
 
 

@@ -18,6 +18,7 @@ from boostlora.engine.study.loading import load_study
 from ..support.commands import Command
 from ..support.places import ROOT
 from ..support.real_files import real_data
+from ..support.shared import Shared
 from ..support.stand_ins import HUB, PAPER, model_of, settings, write_data, write_model
 
 Hollow = Mapping[str, "Path | None"]
@@ -45,20 +46,21 @@ QWEN_NUMBERS = 3_085_938_688
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(shared: Shared) -> Path:
     """Made-up data in the real files' form."""
-    return write_data(tmp_path_factory.mktemp("data"))
+    return shared.made("tiny-data", write_data)
 
 
 @pytest.fixture(scope="session")
-def hollow(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Hollow:
+def hollow(shared: Shared, shared_cache: Path) -> Hollow:
     """Models of the real shapes without a number in them, by kind."""
     pytest.importorskip("torch", reason="needs PyTorch")
     pytest.importorskip("transformers", reason="needs transformers")
-    folder = tmp_path_factory.mktemp("models")
-    return {kind: write_model(kind, folder / kind, shared_cache) for kind in ("qwen", "smol", "esm")} | {
-        "": None
+    found = {
+        kind: shared.made(f"hollow-{kind}", lambda folder, kind=kind: write_model(kind, folder, shared_cache))
+        for kind in ("qwen", "smol", "esm")
     }
+    return found | {"": None}
 
 
 @pytest.mark.parametrize("spec", ALONE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.comparison.comparing import Comparison, compare
@@ -79,7 +79,6 @@ def test_effects_add_up_to_what_changed_on_each_side(sides: tuple[Side, Side]) -
         assert fixed == int((~base.correct & now.correct).sum())
 
 
-@settings(max_examples=25)  # each takes two bootstraps
 @given(two_sides())
 def test_comparison_of_swapped_sides_is_the_same_with_signs_turned(sides: tuple[Side, Side]) -> None:
     a, b = (attrs.evolve(one, digest=name) for one, name in zip(sides, "ab", strict=True))

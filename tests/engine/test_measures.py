@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Metrics
@@ -24,7 +24,6 @@ ROUNDING = 1e-12
 """A few float64 operations on numbers near 1."""
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-12, 12)), min_size=2, max_size=30))
 def test_auroc_counts_pairs_in_order_with_ties_half(rows: list[tuple[int, int]]) -> None:
     """Against the definition: the share of pairs (class 1, class 0) whose scores are in order."""

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import DenseUpdate, FactoredUpdate, Frame
@@ -10,8 +10,6 @@ from boostlora.engine.testing.assertions import EPS
 from boostlora.engine.testing.strategies import MatrixSite, seeds
 from boostlora.plugins.bases.fixed import Fixed
 from boostlora.plugins.bases.rotate import Rotate
-
-quick = settings(deadline=None, max_examples=60)
 
 
 def _update(rng, shape, rank, orthonormal=True):
@@ -23,7 +21,6 @@ def _update(rng, shape, rank, orthonormal=True):
 
 
 @given(st.integers(2, 30), st.integers(2, 30), st.integers(1, 3), st.integers(1, 5), seeds)
-@quick
 def test_singular_values_from_factors_equal_those_of_the_dense_sum(rows, columns, rank, rounds, seed):
     rng = np.random.default_rng(seed)
     rank = min(rank, rows, columns)
@@ -39,7 +36,6 @@ def test_singular_values_from_factors_equal_those_of_the_dense_sum(rows, columns
 
 
 @given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 4), st.integers(1, 8), seeds)
-@quick
 def test_rank_of_rotated_rounds_is_exactly_rounds_times_rank(rows, columns, rank, rounds, seed):
     rng = np.random.default_rng(seed)
     site = MatrixSite(rng.standard_normal((rows, columns)))
@@ -50,7 +46,6 @@ def test_rank_of_rotated_rounds_is_exactly_rounds_times_rank(rows, columns, rank
 
 
 @given(st.integers(4, 40), st.integers(4, 40), st.integers(1, 4), st.integers(1, 8), seeds)
-@quick
 def test_rank_of_fixed_rounds_never_exceeds_the_rank_of_one(rows, columns, rank, rounds, seed):
     rng = np.random.default_rng(seed)
     site = MatrixSite(rng.standard_normal((rows, columns)))

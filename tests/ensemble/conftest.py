@@ -6,38 +6,46 @@ from pathlib import Path
 
 import pytest
 
-from ..support.boost_runs import PLUGIN, ToyRun, toy_run
+from ..support.boost_runs import ToyRun, toy_run
+from ..support.shared import Shared
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
+def toy(shared: Shared) -> ToyRun:
     """Four rounds of TinyLoRA by the reference."""
-    return toy_run(tmp_path_factory.mktemp("toy"), "backend.threads=1", plugins=(PLUGIN,))
+    folder = shared.made("toy", lambda folder: toy_run(folder, "backend.threads=1"))
+    return ToyRun.at(folder)
 
 
 @pytest.fixture(scope="session")
-def torch_toy(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
+def torch_toy(shared: Shared) -> ToyRun:
     """Four rounds of TinyLoRA by torch, in float32."""
     pytest.importorskip("torch", reason="the torch backend needs PyTorch")
-    return toy_run(tmp_path_factory.mktemp("torch-toy"), "backend.use=torch", "backend.threads=1")
+    settings = ("backend.use=torch", "backend.threads=1")
+    return ToyRun.at(shared.made("torch-toy", lambda folder: toy_run(folder, *settings)))
 
 
 @pytest.fixture(scope="session")
-def toy_file(toy: ToyRun) -> Path:
+def toy_file(shared: Shared, toy: ToyRun) -> Path:
     """The boost file of `toy`."""
-    return toy.ensemble().save(toy.path.parent / "toy.boost.safetensors")
+    return _boost_file(shared, toy, "toy-file")
 
 
 @pytest.fixture(scope="session")
-def torch_toy_file(torch_toy: ToyRun) -> Path:
+def torch_toy_file(shared: Shared, torch_toy: ToyRun) -> Path:
     """The boost file of `torch_toy`."""
-    return torch_toy.ensemble().save(torch_toy.path.parent / "toy.boost.safetensors")
+    return _boost_file(shared, torch_toy, "torch-toy-file")
 
 
 @pytest.fixture(scope="session")
-def causal_path(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+def causal_path(shared: Shared, shared_cache: Path) -> Path:
     """A run of a tiny Llama, which lies beside it in `model`."""
     pytest.importorskip("transformers", reason="needs transformers")
     from .card_runs import causal_run_of
 
-    return causal_run_of(tmp_path_factory.mktemp("causal"), shared_cache)
+    return shared.made("causal-path", lambda folder: causal_run_of(folder, shared_cache)) / "run"
+
+
+def _boost_file(shared: Shared, run: ToyRun, name: str) -> Path:
+    file = "toy.boost.safetensors"
+    return shared.made(name, lambda folder: run.ensemble().save(folder / file)) / file

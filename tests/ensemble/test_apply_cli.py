@@ -21,6 +21,7 @@ from boostlora.engine.contracts import Frame, MergedRound
 from boostlora.engine.ensemble.recipe import KeptRound, Recipe
 
 from ..support.boost_runs import PLUGIN, ToyRun, forged
+from ..support.commands import PATIENCE
 
 Command = Callable[..., Any]
 PLUG = ("--plugin", PLUGIN)
@@ -383,7 +384,7 @@ def test_apply_interrupted_in_the_middle_of_writing_leaves_no_folder_of_that_nam
     assert process.stdout is not None
     assert process.stdout.readline() == "paused\n"
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert not (tmp_path / "toy-merged").exists()
     if number is signal.SIGKILL:  # nobody can clean up after that; it is hidden, and in nobody's way
         assert all(name.startswith(".toy-merged.making-") for name in _left(tmp_path))

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Outcome
@@ -90,7 +90,6 @@ def test_selections_differ_from_one_another(fresh: dict[int, Any]) -> None:
     assert len(kinds) == len(SELECTIONS) or len(kinds) == len(SELECTIONS) - 1  # three rounds may be all
 
 
-@settings(max_examples=15, deadline=None)
 @given(order=st.lists(st.integers(0, len(SELECTIONS) - 1), min_size=1, max_size=6))
 def test_model_of_a_selection_does_not_depend_on_what_was_asked_before(
     order: list[int], family: Family, fresh: dict[int, Any], used: Ensemble

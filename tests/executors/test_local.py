@@ -12,6 +12,8 @@ from boostlora.engine.testing import ExecutorContract
 from boostlora.plugins.executors import local
 from boostlora.plugins.executors.local import Local
 
+from ..support.commands import PATIENCE
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
@@ -27,7 +29,7 @@ def _started(workers):
     running = Local(workers=workers).run([Job(cell=str(n), label="", **nothing) for n in range(4)])
     before = set(_workers())
     next(running)
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while len(found := sorted(set(_workers()) - before)) < workers:
         assert time.monotonic() < until
         time.sleep(0.01)

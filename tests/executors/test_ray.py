@@ -10,6 +10,8 @@ from boostlora.engine.testing.cells import Cells, is_alive, is_waiting, rounds_o
 from boostlora.engine.testing.executors import ExecutorContract
 from boostlora.plugins.executors.ray import Ray
 
+from ..support.commands import PATIENCE
+
 ray = pytest.importorskip("ray")
 OWN_CLUSTER = Path(__file__).with_name("own_cluster.py")
 
@@ -62,7 +64,7 @@ def own(tmp_path_factory):
     """A program that runs two cells on a cluster of its own, kills the worker of one, and tells what it saw."""
     folder = tmp_path_factory.mktemp("own")
     command = [sys.executable, "-W", "error", str(OWN_CLUSTER), str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
 
 
 @pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")

@@ -12,6 +12,7 @@ from boostlora.engine.testing.cells import Cells, is_waiting, wait_until, worker
 from boostlora.engine.testing.executors import DetachedExecutorContract
 from boostlora.plugins.executors.slurm import Slurm
 
+from ..support.commands import PATIENCE
 from . import fake_slurm
 
 pytest.importorskip("submitit")
@@ -59,7 +60,7 @@ class TestSlurmLocally(_Queue):
         import attrs
 
         command = [sys.executable, "-c", code, json.dumps(attrs.asdict(job))]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
         wait_until(lambda: is_waiting(job), "the cell has got to its gate")
         assert os.getpgid(worker_of(job)) != os.getpgid(0)
         ids = json.loads(done.stdout)
@@ -118,7 +119,7 @@ class TestSlurmOnStandIns(_Queue):
             "print(json.dumps({cell: ended.status for cell, ended in found.items()}))"
         )
         command = [sys.executable, "-c", code, str(cells.study), json.dumps(ids)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
         assert json.loads(done.stdout) == here
 
     def test_queue_that_refuses_is_quoted(self, cells, state):

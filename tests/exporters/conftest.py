@@ -8,26 +8,32 @@ import pytest
 
 from boostlora.engine.testing import ExportCase
 
+from ..support.shared import Shared
+
 
 @pytest.fixture(scope="session")
-def causal_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
+def causal_case(shared: Shared, shared_cache: Path) -> ExportCase:
     """A tiny Llama in float32."""
-    from ..support.export_runs import causal_run
+    from ..support.export_runs import case_of, causal_run
 
-    return causal_run(tmp_path_factory.mktemp("causal"), shared_cache)
+    return case_of(
+        shared.made("causal", lambda folder: causal_run(folder, shared_cache)) / "run", shared_cache
+    )
 
 
 @pytest.fixture(scope="session")
-def classifier_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
+def classifier_case(shared: Shared, shared_cache: Path) -> ExportCase:
     """A tiny BERT with a head, in float32."""
-    from ..support.export_runs import classifier_run
+    from ..support.export_runs import case_of, classifier_run
 
-    return classifier_run(tmp_path_factory.mktemp("classifier"), shared_cache)
+    return case_of(
+        shared.made("classifier", lambda folder: classifier_run(folder, shared_cache)) / "run", shared_cache
+    )
 
 
 @pytest.fixture(scope="session")
-def mlp_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
+def mlp_case(shared: Shared, shared_cache: Path) -> ExportCase:
     """A perceptron by the reference backend."""
-    from ..support.export_runs import mlp_run
+    from ..support.export_runs import case_of, mlp_run
 
-    return mlp_run(tmp_path_factory.mktemp("mlp"), shared_cache)
+    return case_of(shared.made("mlp", lambda folder: mlp_run(folder, shared_cache)) / "run", shared_cache)

@@ -17,6 +17,8 @@ import torch
 
 from boostlora.plugins.exporters.gguf import Gguf
 
+from ..support.commands import PATIENCE
+
 ASKED = ["12 + 5 =", "the cat sat on", "é 中 12"]
 NEW = 6
 ASKING = """
@@ -54,7 +56,7 @@ os._exit(0)
 
 def asked_of_llama_cpp(file):
     command = [sys.executable, "-c", ASKING, str(file), json.dumps(ASKED), str(NEW)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert "\nFOUND" in done.stdout, done.stderr[-2000:]
     return json.loads(done.stdout.rpartition("\nFOUND")[2])
 

@@ -52,23 +52,25 @@ def quantised(source: Path, place: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def template_case(tmp_path_factory, shared_cache):
+def template_case(shared, shared_cache):
     """A tiny Llama, written as GGUF, quantised, and boosted at its queries and keys."""
-    from ..support.export_runs import causal_run
+    from ..support.export_runs import case_of, causal_run
 
     shape = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "hidden_size": 32}
-    first = causal_run(tmp_path_factory.mktemp("first"), shared_cache, **shape)
-    folder = tmp_path_factory.mktemp("written")
-    Gguf().write(first.ensemble, folder)
 
-    def replaced(model: Path) -> None:
-        shutil.rmtree(model)
-        model.mkdir()
-        quantised(folder / "words.gguf", model / "base.gguf")
+    def make(folder: Path) -> None:
+        first = causal_run(folder / "first", shared_cache, **shape)
+        (folder / "written").mkdir()
+        Gguf().write(first.ensemble, folder / "written")
 
-    return causal_run(
-        tmp_path_factory.mktemp("template"), shared_cache, after=replaced, options=SITES, lr=0.5
-    )
+        def replaced(model: Path) -> None:
+            shutil.rmtree(model)
+            model.mkdir()
+            quantised(folder / "written" / "words.gguf", model / "base.gguf")
+
+        causal_run(folder / "boosted", shared_cache, after=replaced, options=SITES, lr=0.5)
+
+    return case_of(shared.made("template", make) / "boosted" / "run", shared_cache)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import FactoredUpdate, Frame
@@ -95,7 +95,6 @@ def test_compact_of_rounds_that_undo_each_other_has_one_column_of_next_to_nothin
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-25, 25), st.floats(-25, 25))
-@settings(max_examples=50)
 def test_balanced_factors_are_of_one_size_and_round_as_before(seed, left, right):
     rng = np.random.default_rng(seed)
     B, A = rng.standard_normal((7, 3)) * 2.0**left, rng.standard_normal((3, 5)) * 2.0**right

@@ -1,7 +1,7 @@
 """Names of modules and places, as PEFT itself understands them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Blueprint, Exportable, ModelSource, WeightInfo
@@ -89,7 +89,6 @@ def test_ranks_where_names_are_ends_of_others_go_to_the_right_modules():
 
 
 @given(st.integers(1, 12), st.data())
-@settings(max_examples=25, deadline=None)
 def test_tying_of_neighbours_is_tied_by_peft_in_the_same_way(count, data):
     groups = shares(count, data.draw(st.integers(1, count)))
     degree = tying([f"block.{g}" for g in groups])

@@ -16,6 +16,7 @@ from boostlora.engine.study.measuring import measure
 
 from ..support.commands import Command
 from ..support.places import ROOT
+from ..support.shared import Shared
 from ..support.stand_ins import BRINGING, write_data, write_model
 
 STUDIES = [f"boosting/{path.stem}" for path in sorted((ROOT / "specs" / "boosting").glob("*.toml"))]
@@ -29,20 +30,17 @@ Given = Callable[[str], list[str]]
 
 
 @pytest.fixture(scope="session")
-def given(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Given:
+def given(shared: Shared, tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Given:
     """`--set` for a study: small files in the real ones' form, and models by their shapes alone, or as a package has them."""
     folder = tmp_path_factory.mktemp("boosting")
-    models = dict[str, Path]()
 
     def settings(study: str) -> list[str]:
         if study in {"boosting/peptides", "boosting/smollm2"}:
             pytest.importorskip("torch", reason="needs PyTorch")
             pytest.importorskip("transformers", reason="needs transformers")
         if study == "boosting/smollm2":
-            models.setdefault(study, folder / "smol")
-            if not models[study].exists():
-                write_model("smol", models[study], shared_cache)
-            return [f"model.path={models[study]}"]
+            model = shared.made("hollow-smol", lambda folder: write_model("smol", folder, shared_cache))
+            return [f"model.path={model}"]
         if study == "boosting/peptides":
             rows = [
                 f"{'AGHKLW'[i % 6] * (5 + i % 9)}{'CDEF'[i % 4]},{'AMP' if i % 2 else 'other'}"
@@ -58,10 +56,7 @@ def given(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Given
             path = _written(folder / "cells.csv", [",".join([*"abcdefghij", "target"]), *rows])
             return [f"task.path={path}", f"task.source={path}"]
         if study == "boosting/protein-binding":
-            data = folder / "data"
-            if not data.exists():
-                data.mkdir()
-                write_data(data)
+            data = shared.made("tiny-data", write_data)
             return [f"task.path={data / 'skempi' / 'binding.csv'}"]
         return []
 

@@ -59,7 +59,7 @@ def test_small_language_twin_runs_every_arm_and_answers_what_it_trains_on(
     spec = f"paper/{task}-small"
     given = settings(spec, short_data, smollm2)
     study = study_of(tmp_path, spec, given)
-    done = boostlora("ablate", spec, *given, timeout=1400)
+    done = boostlora("ablate", spec, *given)
     check_all_ran(tmp_path, study, done)
     (rounds,) = records_of(tmp_path, study, "boosted")
     assert [r["round"] for r in rounds] == [0, 1, 2]
@@ -83,7 +83,7 @@ def test_small_protein_twin_runs_every_arm_with_groups_kept_apart(
     given = settings(spec, short_data, None)
     study = study_of(tmp_path, spec, given)
     assert len(study.record.seeds) == 3
-    done = boostlora("ablate", spec, *given, timeout=1400)
+    done = boostlora("ablate", spec, *given)
     check_all_ran(tmp_path, study, done)
     for rounds in records_of(tmp_path, study, "boosted"):
         assert [r["round"] for r in rounds] == list(range(9))

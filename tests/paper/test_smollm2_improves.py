@@ -50,7 +50,7 @@ def run(boostlora: Command, gguf: Path, tmp_path_factory: pytest.TempPathFactory
     place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
     model = ("--set", f"model.path={gguf.parent}", "--set", f"model.gguf={GGUF}")
     with FileLock(place / "smollm2.lock"):
-        done = boostlora("run", "smollm2", *model, "--runs", place / "smollm2-runs", "--quiet", timeout=1400)
+        done = boostlora("run", "smollm2", *model, "--runs", place / "smollm2-runs", "--quiet")
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
 
@@ -73,7 +73,7 @@ def test_smollm2_exported_loads_without_this_package_and_says_the_same(
     if form.startswith("peft"):
         pytest.importorskip("peft", reason="needs peft")
     asked = ("--rounds", FORMS[form], "--out", tmp_path / "export", "--json")
-    done = boostlora("export", run, "--to", form, *asked, timeout=600)
+    done = boostlora("export", run, "--to", form, *asked)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["compared"]["largest"] <= told["compared"]["allowed"]
@@ -89,16 +89,16 @@ def test_smollm2_boost_file_makes_the_exported_model_again_byte_by_byte(
     boostlora: Command, run: Path, gguf: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "smollm2.boost.safetensors"
-    assert boostlora("export", run, "--to", "boost", "--out", file, timeout=300).returncode == 0
-    assert boostlora("export", run, "--to", "hf", "--out", tmp_path / "hf", timeout=300).returncode == 0
-    done = boostlora("apply", gguf, file, "--out", tmp_path / "applied", "--json", timeout=300)
+    assert boostlora("export", run, "--to", "boost", "--out", file).returncode == 0
+    assert boostlora("export", run, "--to", "hf", "--out", tmp_path / "hf").returncode == 0
+    done = boostlora("apply", gguf, file, "--out", tmp_path / "applied", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["bit_identical"]
     merged = tmp_path / "hf" / "model.safetensors"
     assert merged.read_bytes() == (tmp_path / "applied" / "model.safetensors").read_bytes()
     assert 10_000 * file.stat().st_size < merged.stat().st_size
     file.write_bytes(file.read_bytes()[:-100])
-    refused = boostlora("apply", gguf, file, "--out", tmp_path / "cut", timeout=300)
+    refused = boostlora("apply", gguf, file, "--out", tmp_path / "cut")
     assert refused.returncode == 3
     assert "cut off" in refused.stderr
     assert not (tmp_path / "cut").exists()

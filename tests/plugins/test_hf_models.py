@@ -20,6 +20,7 @@ from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 from boostlora.plugins.models.hf_classifier import HfClassifier
 
 from ..support import hf_toys
+from ..support.shared import Shared
 from .hf_cases import CAUSAL, CLASSES, PAIRS, assert_module_is_the_files, get, roles, splits_of
 
 
@@ -29,13 +30,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("toys")
+def toys(shared: Shared) -> Path:
+    return shared.made("hf-toys", _save)
+
+
+def _save(root: Path) -> None:
     for family in ("qwen2", "gpt2"):
         hf_toys.causal(root / family, family)
     for family in ("bert", "esm"):
         hf_toys.encoder(root / f"{family}-encoder", family)
-    return root
 
 
 class Toy(ModelContract):

@@ -20,7 +20,7 @@ from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 from boostlora.plugins.models.hf_classifier import HfClassifier
 
 from ..support import hf_toys
-from ..support.commands import python
+from ..support.commands import PATIENCE, python
 from .hf_cases import CAUSAL, CLASSES, TEXTS, get, message, splits_of
 
 
@@ -143,7 +143,7 @@ def test_model_plugins_register_without_importing_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'transformers', 'datasets', 'tokenizers'} & set(sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -71,7 +71,7 @@ def rounds_of(done):
 
 def test_minilm_boosted_on_peptides_gets_better_on_held_out_ones(boostlora, minilm, peptides, tmp_path):
     (tmp_path / "spec.toml").write_text(PEPTIDES.format(rounds=4, minilm=minilm))
-    rounds = rounds_of(boostlora("run", "spec.toml", "--json", timeout=900))
+    rounds = rounds_of(boostlora("run", "spec.toml", "--json"))
     first, last = rounds[0], rounds[-1]
     assert last["validation"]["loss"] < first["validation"]["loss"]
     assert last["test"]["loss"] < first["test"]["loss"]
@@ -83,7 +83,7 @@ def test_smollm2_boosted_on_gsm8k_answers_has_a_lower_loss_on_held_out_ones(
     boostlora, smollm2, gsm8k, tmp_path
 ):
     (tmp_path / "spec.toml").write_text(GSM8K.format(rounds=2, smollm2=smollm2, gguf=GGUF))
-    rounds = rounds_of(boostlora("run", "spec.toml", "--json", timeout=1800))
+    rounds = rounds_of(boostlora("run", "spec.toml", "--json"))
     first, last = rounds[0], rounds[-1]
     assert last["validation"]["loss"] < first["validation"]["loss"]
     assert last["test"]["loss"] < first["test"]["loss"]
@@ -93,14 +93,14 @@ def test_smollm2_boosted_on_gsm8k_answers_has_a_lower_loss_on_held_out_ones(
 
 def test_minilm_is_verified_against_the_reference(boostlora, minilm, peptides, tmp_path):
     (tmp_path / "spec.toml").write_text(PEPTIDES.format(rounds=3, minilm=minilm))
-    done = boostlora("verify", "spec.toml", "--examples", "24", "--steps", "3", timeout=900)
+    done = boostlora("verify", "spec.toml", "--examples", "24", "--steps", "3")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_smollm2_is_verified_against_the_reference_on_a_few_examples(boostlora, smollm2, gsm8k, tmp_path):
     (tmp_path / "spec.toml").write_text(GSM8K.format(rounds=2, smollm2=smollm2, gguf=GGUF))
     slice_ = ("--examples", "3", "--steps", "2", "--set", "optimizer.batch_size=2")
-    done = boostlora("verify", "spec.toml", *slice_, timeout=1800)
+    done = boostlora("verify", "spec.toml", *slice_)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -117,6 +117,6 @@ def test_readme_specs_for_real_models_are_valid(boostlora, minilm, smollm2, tmp_
     for name, (hub, folder, more) in packaged.items():
         assert hub in blocks[name]
         (tmp_path / name).write_text(blocks[name].replace(hub, str(folder)))
-        done = boostlora("check", name, *more, timeout=300)
+        done = boostlora("check", name, *more)
         assert done.returncode == 0, done.stderr
         assert "numbers trained" in done.stdout

@@ -10,6 +10,7 @@ from boostlora.engine.record.rounds import RoundRecord
 
 from ..support.commands import Answer, Command
 from ..support.record_toys import PLUGIN, Toy, clone, listening, write_spec
+from ..support.shared import Shared
 
 
 class StopAfter:
@@ -25,13 +26,16 @@ class StopAfter:
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+def toy(shared: Shared) -> Toy:
     """A spec, run to its end in `path("whole")`, and to the end of round 2 in `path("half")`."""
-    toy = Toy.make(tmp_path_factory.mktemp("toy"))
+    return Toy.make(shared.made("record-toy", _play))
+
+
+def _play(folder: Path) -> None:
+    toy = Toy.make(folder)
     toy.go("whole")
     with listening(toy.registry, StopAfter(2)), pytest.raises(KeyboardInterrupt):
         toy.go("half")
-    return toy
 
 
 @attrs.frozen

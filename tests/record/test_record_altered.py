@@ -6,15 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.errors import RunError
 from boostlora.engine.record.directory import RunDirectory
 
 from ..support.record_toys import sealed
-
-FILES = settings(deadline=None)  # a disk may take its time
 
 
 def flip(path: Path, at: int = -1) -> None:
@@ -137,7 +135,6 @@ def test_show_of_an_altered_run_names_the_line(desk, toy):
     assert answer.stderr.startswith(f"error: {desk.path}/rounds.jsonl:4: altered")
 
 
-@FILES
 @given(data=st.data())
 def test_rounds_with_any_byte_changed_are_refused_or_the_same(data, toy, tmp_path_factory):
     path = tmp_path_factory.mktemp("bytes")
@@ -156,7 +153,6 @@ def test_rounds_with_any_byte_changed_are_refused_or_the_same(data, toy, tmp_pat
     assert not refused or f"{path}/rounds.jsonl:" in refused
 
 
-@FILES
 @given(
     line=st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Batch, Metrics, Rollouts, Tokens
@@ -19,7 +19,6 @@ from ..support.record_toys import Interrupter, check_valid, sealed
 from ..support.rollout_toys import BACKENDS, Writer, write_folder
 
 EMPTY = Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
-FILES = settings(deadline=None, max_examples=40)
 
 
 @st.composite
@@ -76,7 +75,6 @@ def content(batch):
     return [*map(bits, arrays), r.temperature, r.clip, r.beta]
 
 
-@FILES
 @given(written=batches())
 def test_rollouts_written_and_read_are_the_same_bits(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("rollouts") / "0001.safetensors"
@@ -86,7 +84,6 @@ def test_rollouts_written_and_read_are_the_same_bits(tmp_path_factory, written):
     assert [a is b for a, b in pairwise(found)] == same, "steps that shared a batch still do"
 
 
-@FILES
 @given(written=batches())
 def test_rollouts_written_twice_have_the_same_hash(tmp_path_factory, written):
     folder = tmp_path_factory.mktemp("rollouts")

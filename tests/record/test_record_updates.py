@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -15,8 +15,6 @@ from boostlora.engine.record.updates import read_outcomes, read_updates, write_o
 BITS = st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
 """Any float64: subnormal, signed zero, NaN with a payload."""
 SITES = st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters="._/"), min_size=1)
-
-FILES = settings(deadline=None)  # a disk may take its time
 
 
 def matrices(*shape):
@@ -57,7 +55,6 @@ def parts(update):
     return [*arrays, update.exponents, update.orthonormal]
 
 
-@FILES
 @given(updates=st.dictionaries(SITES, ANY, max_size=4))
 def test_updates_written_and_read_are_the_same_bits(updates, tmp_path_factory):
     path = tmp_path_factory.mktemp("updates") / "0001.safetensors"
@@ -65,7 +62,6 @@ def test_updates_written_and_read_are_the_same_bits(updates, tmp_path_factory):
     assert {site: parts(u) for site, u in found.items()} == {site: parts(u) for site, u in updates.items()}
 
 
-@FILES
 @given(updates=st.dictionaries(SITES, ANY, min_size=1, max_size=4))
 def test_updates_written_twice_have_the_same_hash_in_any_order(updates, tmp_path_factory):
     folder = tmp_path_factory.mktemp("updates")
@@ -92,7 +88,6 @@ def test_updates_of_another_hash_are_refused(tmp_path):
         read_updates(path, "0" * 64)
 
 
-@FILES
 @given(data=st.data(), count=st.integers(0, 6))
 def test_outcomes_written_and_read_are_the_same_bits(data, count, tmp_path_factory):
     def column(dtype, elements=None):

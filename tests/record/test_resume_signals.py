@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ..support.commands import PATIENCE
 from ..support.record_toys import (
     PLUGIN,
     ROUNDS,
@@ -46,7 +47,7 @@ def kill_in_its_rounds(home: Path, whole: list[str]) -> int:
     """Kill a run as soon as it has rounds on disk; how many it had."""
     write_spec(home)
     process = start(run_arguments(home, *LONG), home)
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while sum(p.read_bytes().count(b"\n") for p in home.glob("runs/*/*/rounds.jsonl")) < 2:
         assert process.poll() is None, "it had ended before"
         assert time.monotonic() < until, "no progress"
@@ -104,7 +105,7 @@ def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
     write_spec(tmp_path)
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "round 2")
     process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "Traceback" not in err
     whole = sealed(toy.path("whole"))
@@ -122,7 +123,7 @@ def test_run_interrupted_before_it_began_leaves_nothing(number, tmp_path):
     write_spec(tmp_path)
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "load")
     process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (130, "interrupted; nothing was begun\n")
     assert not (tmp_path / "runs").exists()
 
@@ -132,6 +133,6 @@ def test_resume_in_a_folder_whose_name_needs_quoting_works_as_told(toy, tmp_path
     write_spec(folder)
     process = start(run_arguments(folder, "--quiet"), folder, "round 0")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert call(command_in(err), folder).returncode == 0
     assert sealed(only_run(folder)) == sealed(toy.path("whole"))

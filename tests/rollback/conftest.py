@@ -2,9 +2,10 @@
 
 import pytest
 
+from ..support.shared import Shared
 from .rollback_toys import Family
 
 
 @pytest.fixture(scope="session")
-def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
-    return Family.make(tmp_path_factory.mktemp("family"))
+def family(shared: Shared) -> Family:
+    return Family.of(shared.made("family", Family.make))

@@ -37,9 +37,14 @@ class Family:
 
     @classmethod
     def make(cls, folder: Path, *settings: str) -> "Family":
-        toy = Toy.make(folder, *WIDE, *settings)
-        toy.go("parent")
-        return cls(toy, (*WIDE, *settings))
+        family = cls.of(folder, *settings)
+        family.toy.go("parent")
+        return family
+
+    @classmethod
+    def of(cls, folder: Path, *settings: str) -> "Family":
+        """What `make` has left in a folder."""
+        return cls(Toy.make(folder, *WIDE, *settings), (*WIDE, *settings))
 
     @property
     def parent(self) -> Path:

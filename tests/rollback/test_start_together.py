@@ -10,18 +10,17 @@ pytest.importorskip("transformers", reason="the model is Hugging Face's")
 
 from boostlora.engine.record.directory import RunDirectory
 
+from ..support.crew_runs import only_run, run_alone, run_forked
 from .rollback_toys import digests
-from .test_torch_parallel import only_run, run_alone, run_together
 
 
-@pytest.mark.slow(reason="two processes, each of which imports torch and transformers")
 def test_two_processes_go_on_from_a_round_that_the_leader_copies(tmp_path):
     parent = run_alone(tmp_path)
     digest = parent.records[1].digest
     gone = tmp_path / "alone-elsewhere"
     shutil.copytree(parent.path, gone)
     settings = (f'start.run="{gone}"', "start.round=1", f'start.digest="{digest}"')
-    code, out, err = run_together(tmp_path, *settings)
+    code, out, err = run_forked(tmp_path, *settings)
     assert code == 0, err
     found = only_run(tmp_path / "runs")
     assert digests(found.path)[:2] == [record.digest for record in parent.records[:2]]

@@ -117,7 +117,7 @@ def studies(draw: st.DrawFn) -> dict[str, object]:
 
 
 @given(tree=studies())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_study_toml_of_any_study_is_the_same_study(
     tree: dict[str, object], registry: Registry, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -40,6 +40,11 @@ class ToyRun:
     cache: Path
     plugins: tuple[Path, ...] = (PLUGIN,)
 
+    @classmethod
+    def at(cls, folder: Path, plugins: tuple[Path, ...] = (PLUGIN,)) -> ToyRun:
+        """What `toy_run` has left in a folder."""
+        return cls(path=folder / "run", cache=folder / "cache", plugins=plugins)
+
     def ensemble(self) -> Ensemble:
         """Opened anew."""
         return Ensemble.open(self.path, plugins=self.plugins, workplace=Workplace(cache=self.cache))
@@ -65,7 +70,7 @@ def toy_run(folder: Path, *settings: str, plugins: tuple[Path, ...] = (PLUGIN,),
     directory = RunDirectory.create(folder / "run", prepared.spec)
     result = boost(prepared, directory, registry, Workplace(cache=folder / "cache"))
     assert result.status == "completed", result.reason
-    return ToyRun(path=folder / "run", cache=folder / "cache", plugins=plugins)
+    return ToyRun.at(folder, plugins)
 
 
 def adapter_text(adapter: str) -> str:

@@ -1,7 +1,8 @@
 """Every test has a budget of CPU time: above it a test is marked `slow`, with a reason, or is made faster.
 
-CPU seconds of the process and of the children it has waited for are counted, so a busy machine changes little. Fixtures of a
-wider scope than one test and imports are left out: whichever test comes first would pay for all.
+CPU seconds of the process and of the children it has waited for are counted, so a busy machine changes little. Imports, and
+the setup of fixtures of a wider scope than one test, are left out, since whichever test comes first would pay for all; so are
+teardowns, in which the last one would.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Budget:
     def __init__(self, config: pytest.Config) -> None:
         self.judges = not hasattr(config, "workerinput")
         self.shared = 0.0  # seconds within the present test that are not its own
-        self.depth = 0  # of what is being put aside
+        self.nested = False  # within something that is put aside
         self.taken: dict[str, tuple[float, bool]] = {}
         self._put_imports_aside()
 
@@ -51,15 +52,16 @@ class Budget:
 
     @contextlib.contextmanager
     def _aside(self) -> Generator[None]:
-        """Put aside what this takes, once where such things nest."""
-        start = cpu_seconds()
-        self.depth += 1
+        """Put aside what this takes, once where such things nest: the clock itself is not cheap."""
+        if self.nested:
+            yield
+            return
+        start, self.nested = cpu_seconds(), True
         try:
             yield
         finally:
-            self.depth -= 1
-            if self.depth == 0:
-                self.shared += cpu_seconds() - start
+            self.shared += cpu_seconds() - start
+            self.nested = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
@@ -74,13 +76,10 @@ class Budget:
         self.shared = 0.0
         return (yield)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         """Stop it; the report of the teardown carries the seconds to the process that judges."""
-        try:
-            return (yield)
-        finally:
-            item.user_properties.append((PROPERTY, cpu_seconds() - item.stash[_START] - self.shared))
+        item.user_properties.append((PROPERTY, cpu_seconds() - item.stash[_START] - self.shared))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect what the tests took."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -42,16 +43,18 @@ def boostlora(*arguments: str | Path, cwd: Path | None = None, workers: bool = F
     """
     from boostlora.engine.cli import main
 
-    out, err = _stream(), _stream()
-    with (
-        contextlib.chdir(cwd or Path.cwd()),
-        _restored(["boostlora", *map(str, arguments)]),
-        contextlib.nullcontext() if workers else _cells_in_this_process(),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        returncode = _exit_code(main)
-    return Answer(returncode, _text(out), _text(err))
+    cells = contextlib.nullcontext() if workers else _cells_in_this_process()
+    with cells:
+        return _called(main, ["boostlora", *map(str, arguments)], cwd or Path.cwd())
+
+
+def script(path: str | Path, *arguments: str | Path, cwd: Path) -> Answer:
+    """Run a Python file in this process, as `python path arguments` does in a folder."""
+
+    def main() -> None:
+        runpy.run_path(str(cwd / path), run_name="__main__")
+
+    return _called(main, [str(path), *map(str, arguments)], cwd)
 
 
 def boostlora_process(
@@ -88,7 +91,20 @@ def _cells_in_this_process() -> Iterator[None]:
         yield
 
 
-def _exit_code(main: Callable[[], None]) -> int:
+def _called(main: Callable[[], object], argv: list[str], cwd: Path) -> Answer:
+    """What a function prints and exits with that is called as the main program of a process."""
+    out, err = _stream(), _stream()
+    with (
+        contextlib.chdir(cwd),
+        _restored(argv),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        returncode = _exit_code(main)
+    return Answer(returncode, _text(out), _text(err))
+
+
+def _exit_code(main: Callable[[], object]) -> int:
     """What the interpreter would exit with."""
     try:
         main()

@@ -58,10 +58,12 @@ def blocks(document: str) -> tuple[Block, ...]:
 
 
 def run_line(line: str, folder: Path) -> commands.Answer:
-    """Run a line of a shell: our own command in this process, everything else in a process."""
+    """Run a line of a shell: our own command and scripts in this process, everything else in a process of its own."""
     words = shlex.split(line, comments=True)
     if words[0] == "boostlora":
         return commands.boostlora(*words[1:], cwd=folder)
+    if words[0] == "python" and words[1].endswith(".py"):
+        return commands.script(*words[1:], cwd=folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", line],

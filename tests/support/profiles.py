@@ -22,6 +22,6 @@ def load() -> None:
         derandomize="CI" in os.environ,
         suppress_health_check=[HealthCheck.too_slow],
     )
-    settings.register_profile(FAST, common, max_examples=25)
+    settings.register_profile(FAST, common, max_examples=30)
     settings.register_profile(THOROUGH, common, max_examples=200)
     settings.load_profile(FAST)

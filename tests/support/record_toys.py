@@ -25,6 +25,8 @@ from boostlora.engine.spec import Spec
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.workplace import Workplace
 
+from .commands import PATIENCE
+
 PLUGIN = Path(__file__).with_name("toy_plugin.py")
 BOOSTLORA = Path(sys.executable).with_name("boostlora")
 ROUNDS = 4
@@ -162,7 +164,7 @@ def call(arguments: list[str] | str, folder: Path) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

@@ -123,7 +123,6 @@ def write_model(kind: str, folder: Path, cache: Path) -> Path:
         "smol": (LlamaConfig, SMOL, "LlamaForCausalLM"),
         "esm": (EsmConfig, ESM, "EsmModel"),
     }[kind]
-    folder.mkdir()
     config = cls(**shape)
     config.architectures, config.dtype = [architecture], "float32" if kind == "esm" else "bfloat16"
     config.save_pretrained(folder)

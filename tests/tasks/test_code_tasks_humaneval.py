@@ -244,15 +244,17 @@ def test_humaneval_options_that_contradict_each_other_are_refused(options: dict[
 
 
 @beside
-@pytest.mark.slow(reason="164 programs, four times")
+@pytest.mark.slow(reason="164 programs in each style")
 @pytest.mark.parametrize("style", ["completion", "chat"])
-def test_humaneval_real_solutions_are_right_and_broken_ones_wrong(style: Any) -> None:
+def test_humaneval_real_solutions_are_right(style: Any) -> None:
+    """That broken ones are wrong is tested through the sandbox, and here of a few."""
     task = HumanEval(path=str(HUMANEVAL), style=style, seconds=15.0)
     splits = load(task)
     assert sum(len(getattr(splits, part)) for part in PARTS) == 164
     for part in PARTS:
         examples = getattr(splits, part)
         assert task.judge(examples, answers(examples.inputs.completions)).accuracy == 1.0
+        examples = examples.take(np.arange(0, len(examples), 10))
         broken = task.judge(examples, answers(["    return None\n"] * len(examples)))
         assert broken.accuracy == 0.0
         assert broken.verdicts is None

@@ -246,12 +246,13 @@ def test_mbpp_options_that_contradict_each_other_are_refused(options: dict[str, 
 
 
 @beside
-@pytest.mark.slow(reason="964 programs")
+@pytest.mark.slow(reason="97 programs")
 def test_mbpp_real_solutions_are_right() -> None:
+    """Every tenth; all of them are judged in the tests of the sandbox."""
     task = Mbpp(path=str(MBPP), seconds=15.0)
     splits = load(task)
     for part in PARTS:
-        examples = getattr(splits, part)
+        examples = getattr(splits, part).take(np.arange(0, len(getattr(splits, part)), 10))
         assert task.judge(examples, answers(examples.inputs.completions)).accuracy == 1.0
 
 

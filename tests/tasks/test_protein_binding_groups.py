@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Splits
@@ -54,7 +54,6 @@ def test_group_split_tears_no_group_apart_and_gives_every_part_both_classes(
     assert all(set(labels[index].tolist()) == {0, 1} for index in parts.values())
 
 
-@settings(max_examples=15)
 @given(seed=st.integers(0, 1000))
 def test_group_split_of_many_small_groups_comes_close_to_the_shares(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -107,7 +106,6 @@ def homes_of(splits: Splits, linker: str) -> dict[str, set[str]]:
     return found
 
 
-@settings(max_examples=25)
 @given(seed=st.integers(0, 500), shared=st.integers(0, 11))
 def test_protein_chains_that_groups_share_join_them(
     tmp_path_factory: pytest.TempPathFactory, seed: int, shared: int

@@ -10,6 +10,8 @@ from boostlora.engine.errors import UsageError
 from boostlora.engine.testing.trackers import TrackerContract, make_records, make_result, make_run
 from boostlora.plugins.trackers.mlflow import Mlflow
 
+from ..support.commands import PATIENCE
+
 pytest.importorskip("mlflow")
 
 
@@ -129,7 +131,9 @@ def test_mlflow_opens_no_connection_by_itself(tmp_path):
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "CI"))}
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

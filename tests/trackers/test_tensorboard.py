@@ -8,6 +8,8 @@ from boostlora.engine.errors import UsageError
 from boostlora.engine.testing.trackers import TrackerContract, make_records, make_result, make_run
 from boostlora.plugins.trackers.tensorboard import Tensorboard
 
+from ..support.commands import PATIENCE
+
 pytest.importorskip("tensorboardX")
 reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
@@ -110,7 +112,7 @@ def test_tensorboard_says_nothing_and_needs_no_torch(tmp_path):
         "followed.close()"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
