@@ -3,7 +3,6 @@
 import attrs
 import numpy as np
 import pytest
-import test_products_transformers as transformers
 
 from boostlora.backends.reference import products as reference_products
 from boostlora.backends.reference.backend import Reference
@@ -17,6 +16,7 @@ from boostlora.engine.testing.perceptron import Judge
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 
 from ..support.hf_modules import torch
+from . import test_products_transformers as transformers
 
 SUITE, SITE = BackendContract(), "layers.1.weight"
 both = pytest.mark.parametrize("name", ["reference", "torch"])

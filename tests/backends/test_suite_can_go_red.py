@@ -169,9 +169,9 @@ def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, jud
 
 
 def test_padding_that_is_not_masked_is_caught_by_the_module_itself(tmp_path, monkeypatch):
-    import test_every_backend_transformers as suite
-
     from boostlora.backends.torch.nets import Padded
+
+    from . import test_every_backend_transformers as suite
 
     right = Padded.of.__func__
 
