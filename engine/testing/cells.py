@@ -48,6 +48,8 @@ class Cells:
 
     folder: Path
     registry: Registry = attrs.field(factory=lambda: Registry.load((PLUGIN,)))
+    cache: Path = attrs.field(default=attrs.Factory(lambda self: self.folder / "cache", takes_self=True))
+    """Where models are kept once they are pretrained; cells of several folders may share it."""
 
     @property
     def gate(self) -> Path:
@@ -67,16 +69,16 @@ class Cells:
 
     def job(self, seed: int, *, fails: bool = False, gated: bool = False) -> Job:
         """A cell of two rounds; gated, it stops before the second until `gate` is there."""
-        spec, cache = self.spec(seed, fails=fails, gated=gated), self.folder / "cache"
+        spec = self.spec(seed, fails=fails, gated=gated)
         return Job(
             cell=spec.short_hash,
             label=f"seed {seed}",
             spec=spec.dump(),
             folder=str((self.folder / "runs" / "cells" / spec.short_hash).absolute()),
             study=str(self.study.absolute()),
-            cache=str(cache.absolute()),
+            cache=str(self.cache.absolute()),
             plugin_files=(str(PLUGIN),),
-            inputs=inputs_of(spec, (PLUGIN,), cache),
+            inputs=inputs_of(spec, (PLUGIN,), self.cache),
         )
 
 

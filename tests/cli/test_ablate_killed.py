@@ -10,7 +10,8 @@ from ..support.commands import PATIENCE, boostlora
 from .tiny_study import TINY, digests, processes_of, rounds_on_disk, start, table_of, wait_for_rounds, write
 
 WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
-SLOW = WHOLE.replace("steps = 5", "steps = 2000")
+SLOW = WHOLE.replace("steps = 5", "steps = 50000")
+"""Cells that go on for longer than anybody waits."""
 LINES = 6 * 7
 
 
@@ -22,6 +23,7 @@ def undisturbed(tmp_path_factory):
     return digests(folder / "runs"), table_of(done)
 
 
+@pytest.mark.slow(reason="fifteen processes")
 def test_study_killed_again_and_again_ends_with_the_identicaltable_of(tmp_path, undisturbed):
     write(tmp_path, WHOLE)
     runs = tmp_path / "runs"
@@ -40,8 +42,14 @@ def test_study_killed_again_and_again_ends_with_the_identicaltable_of(tmp_path, 
     assert {path: (path / "rounds.jsonl").stat().st_mtime_ns for path in finished} == stamps
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number, undisturbed):
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow(reason="the same by another signal")),
+    ],
+)
+def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number, undisturbed, boostlora):
     write(tmp_path, WHOLE)
     process = start("ablate", "tiny.toml", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 5, process)
@@ -50,8 +58,7 @@ def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number,
     assert process.returncode == 130
     assert error.endswith("every finished round is kept. Go on with: boostlora ablate tiny.toml\n")
     assert processes_of(tmp_path) == []
-    again = start("ablate", "tiny.toml", cwd=tmp_path)
-    assert table_of(again.communicate(timeout=PATIENCE)[0]) == undisturbed[1]
+    assert table_of(boostlora("ablate", "tiny.toml").stdout) == undisturbed[1]
 
 
 def test_workers_end_when_their_master_is_killed(tmp_path):
@@ -92,6 +99,7 @@ def test_second_process_on_the_study_is_told_who_has_it(tmp_path, boostlora):
         process.communicate(timeout=PATIENCE)
 
 
+@pytest.mark.slow(reason="two studies, each with its workers")
 def test_two_studies_that_share_cells_run_each_once(tmp_path):
     write(tmp_path, WHOLE)
     write(tmp_path, WHOLE.replace('name = "tiny"', 'name = "twin"'), "twin.toml")
