@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Digits:
 
     def load(self, rng: np.random.Generator) -> Splits:
         """Stratified splits; `inputs (n, 64)` in [0, 1]."""
-        table = np.loadtxt(_file(), delimiter=",", dtype=np.float64)  # 64 pixels from 0 to 16, and the digit
+        table = _table()
         upright, labels = table[:, :-1].reshape(-1, 8, 8) / 16.0, table[:, -1].astype(np.int64)
         ids = np.arange(len(labels), dtype=np.int64)
         shares = {"validation": self.validation, "test": self.test}
@@ -60,12 +61,16 @@ class Digits:
         return judge_labels(examples, predictions)
 
 
-def _file() -> Path:
-    """Where scikit-learn keeps its digits, found without importing it: that would take seconds."""
+@cache
+def _table() -> NDArray[np.float64]:
+    """scikit-learn's digits, read without importing it, which would take seconds: 64 pixels from 0 to 16, and the digit."""
     found = find_spec("sklearn")
     if found is None or found.origin is None:
         raise UsageError("task digits reads the digits that come with scikit-learn: pip install scikit-learn")
-    return Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    table = np.loadtxt(file, delimiter=",", dtype=np.float64)
+    table.setflags(write=False)
+    return table
 
 
 def rotated(images: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
