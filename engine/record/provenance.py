@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -45,8 +46,9 @@ def _version(package: str) -> str:
         return ""
 
 
-def hardware() -> dict[str, Any]:
-    """The machine."""
+@cache
+def hardware() -> Mapping[str, Any]:
+    """The machine, looked at once."""
     return {
         "machine": platform.machine(),
         "system": platform.system(),
@@ -96,7 +98,7 @@ def provenance(hashes: dict[str, str], seed: int, processes: int = 1) -> dict[st
         "processes": processes,
         "hashes": hashes,
         "versions": versions(),
-        "hardware": hardware(),
+        "hardware": dict(hardware()),
         "git": git_commit(Path.cwd()),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
