@@ -68,7 +68,7 @@ imports: $(VENV)/dev
 	$(BIN)/lint-imports
 
 benchmarks: $(VENV)/dev
-	for script in workers partial_svd rank_from_factors round_parts against_peft inference directions; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in commands workers partial_svd rank_from_factors round_parts against_peft inference directions; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -18,6 +18,7 @@ BENCHMARKS = ROOT / "benchmarks"
 @pytest.mark.parametrize(
     ("script", "columns"),
     [
+        ("commands", "command / interpreter"),
         ("rank_from_factors", "dense / factors"),
         ("round_parts", "earlier cores again"),
         ("partial_svd", "full / partial"),

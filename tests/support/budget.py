@@ -33,14 +33,15 @@ def cpu_seconds() -> float:
 class Budget:
     """Measures each test where it runs, and judges all of them where the session is reported."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, limit: float = LIMIT, near: float = NEAR) -> None:
+        self.limit, self.near = limit, near
         self.judges = not hasattr(config, "workerinput")
         self.shared = 0.0  # seconds within the present test that are not its own
         self.nested = False  # within something that is put aside
         self.taken: dict[str, tuple[float, bool]] = {}
-        self._put_imports_aside()
+        self._put_imports_aside(config)
 
-    def _put_imports_aside(self) -> None:
+    def _put_imports_aside(self, config: pytest.Config) -> None:
         loader: Any = importlib.machinery.SourceFileLoader
         execute = loader.exec_module
 
@@ -49,6 +50,7 @@ class Budget:
                 execute(this, module)
 
         loader.exec_module = exec_module
+        config.add_cleanup(lambda: setattr(loader, "exec_module", execute))
 
     @contextlib.contextmanager
     def _aside(self) -> Generator[None]:
@@ -101,17 +103,17 @@ class Budget:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Name the tests that come near the limit, the costliest first."""
         near = sorted(
-            ((s, name) for name, (s, slow) in self.taken.items() if not slow and s > NEAR), reverse=True
+            ((s, name) for name, (s, slow) in self.taken.items() if not slow and s > self.near), reverse=True
         )
         if near:
-            terminalreporter.section(f"CPU seconds near or above the limit of {LIMIT:g}")
+            terminalreporter.section(f"CPU seconds near or above the limit of {self.limit:g}")
         for seconds, name in near:
-            terminalreporter.line(f"{seconds:7.2f}  {name}", red=seconds > LIMIT)
+            terminalreporter.line(f"{seconds:7.2f}  {name}", red=seconds > self.limit)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """In CI a test above the limit fails the session."""
-        above = [name for name, (seconds, slow) in self.taken.items() if not slow and seconds > LIMIT]
+        above = [name for name, (seconds, slow) in self.taken.items() if not slow and seconds > self.limit]
         if above and "CI" in os.environ and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

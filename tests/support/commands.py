@@ -52,7 +52,7 @@ def script(path: str | Path, *arguments: str | Path, cwd: Path) -> Answer:
     """Run a Python file in this process, as `python path arguments` does in a folder."""
 
     def main() -> None:
-        runpy.run_path(str(cwd / path), run_name="__main__")
+        runpy.run_path(str(path), run_name="__main__")
 
     return _called(main, [str(path), *map(str, arguments)], cwd)
 
