@@ -84,3 +84,8 @@ def went_on(made, name, number):
         assert len(records(made, name)) == number + 1
         return made.go(name).digest
     raise AssertionError("it was to be interrupted")
+
+
+def settings_of(words):
+    """Each `key=value` as the command line takes it."""
+    return [word for setting in words for word in ("--set", setting)]

@@ -1,32 +1,18 @@
 """What may stand in `[boosting]`: in pairs of what is taken and what is refused, before any work."""
 
-import json
-import re
 from types import SimpleNamespace
 
 import attrs
 import pytest
 
-from boostlora.engine.boosting.experiment import prepare
-from boostlora.engine.boosting.options import LARGE, check_boosting
+from boostlora.engine.boosting.options import check_boosting
 from boostlora.engine.errors import UsageError
-from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Slot
 from boostlora.engine.spec.resolve import load_spec
 
-QUICKSTART = "4d8bf4a2608e"
+from .boosting_toys import settings_of
+
 ALLOWED = "allowed: first_step, ranks, subsample, top_sites, refit_every, refit_steps, refit_lr"
-
-
-@pytest.fixture(scope="module")
-def registry():
-    return Registry.load()
-
-
-def settings_of(words):
-    return [word for setting in words for word in ("--set", setting)]
-
-
 PAIRS = {
     "key": ("boosting.refit_every=3", "boosting.refitevery=3", [
         '1:1: unknown key "refitevery"', ALLOWED, 'did you mean "refit_every"?']),
@@ -226,128 +212,3 @@ def test_rate_of_refits_is_refused_for_an_optimizer_without_one(boostlora, tmp_p
         "error: boosting.refit_lr = 0.1 is to change the option lr of the optimizer, and steady has only: batch_size, clip, momentum, "
         "nesterov, steps, weight_decay; switch it off (--set boosting.refit_lr=0.0), or use an optimizer that has it\n"
     )
-
-
-def notes(registry, *settings):
-    return [
-        n
-        for n in prepare(load_spec("paper/digits", registry, settings)).plan.notes
-        if n.startswith("boosting")
-    ]
-
-
-NOTED = {
-    "sites": (["boosting.top_sites=1"], ["boosting.top_sites=2"], "boosting.top_sites = 2 leaves out none of 2 sites"),
-    "refits": (
-        ["boosting.refit_every=15"],
-        ["boosting.refit_every=16"],
-        "boosting.refit_every = 16: the first refit would be round 17, and there are 16 rounds",
-    ),
-    "tied numbers": (
-        ["boosting.refit_every=3"],
-        ["adapter.tie=all", "boosting.refit_every=3", "rounds=200", "basis.use=random", "adapter.rank=12"],
-        "boosting.refit_every: the last refit trains 1,200 numbers, whose projections take 62.2 GB",
-    ),
-    "size": (
-        ["adapter.use=lora-xs", "boosting.refit_every=3"],
-        ["adapter.use=lora-xs", "boosting.refit_every=3", "rounds=200", "basis.use=random", "adapter.rank=6"],
-        "boosting.refit_every: the last refit trains 10,800 numbers, whose projections take 70.0 GB",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("good", "odd", "note"), NOTED.values(), ids=NOTED.keys())
-def test_options_that_were_hardly_meant_are_noted(good, odd, note, registry):
-    assert notes(registry, *good) == []
-    assert notes(registry, *odd) == [note]
-
-
-def test_note_of_large_refits_comes_at_the_size_that_is_said(registry):
-    """Eight bytes of `t u (t r)^2` numbers a site, of those rounds that the last refit trains again."""
-    for rounds in (40, 58, 59, 60, 80, 100):
-        fresh = 3 * (rounds // 4)
-        size = 2 * 8 * fresh * 16 * (fresh * 4) ** 2
-        found = notes(
-            registry, "adapter.use=lora-xs", "boosting.refit_every=3", "basis.use=random", f"rounds={rounds}"
-        )
-        assert bool(found) == (size > LARGE)
-
-
-def test_hash_of_a_spec_without_options_is_the_one_it_had(registry):
-    def short(*settings):
-        return load_spec("paper/digits", registry, settings).short_hash
-
-    assert short() == QUICKSTART
-    neutral = [
-        "subsample=1.0",
-        "subsample=1",
-        "top_sites=0",
-        "refit_every=0",
-        "first_step=none",
-        "refit_lr=0",
-    ]
-    assert {short(f"boosting.{setting}") for setting in neutral} == {QUICKSTART}
-    others = [
-        "subsample=0.5",
-        "top_sites=1",
-        "refit_every=3",
-        "first_step=exact",
-        "refit_lr=0.1",
-        "refit_steps=2",
-    ]
-    found = {short(f"boosting.{setting}") for setting in others}
-    assert len(found | {QUICKSTART}) == len(others) + 1
-
-
-def test_check_names_the_question_and_the_refits(boostlora):
-    settings = settings_of(["basis.use=gradient", "boosting.refit_every=3"])
-    answer = boostlora("check", "paper/digits", *settings)
-    assert answer.returncode == 0, answer.stderr
-    assert "numbers trained: 16 a round, 192 in 12 rounds, and again in 4 refits\n" in answer.stdout
-    assert re.search(
-        r"\nbasis gradient: hears 256 chosen examples before every round, in 2 passes; ", answer.stdout
-    )
-    plan = json.loads(boostlora("check", "paper/digits", *settings, "--json").stdout)["plan"]
-    assert plan["question"] == {"told": "chosen", "examples": 256, "batches": 8, "passes": 2, "columns": 12}
-    assert plan["question_bytes"] == 2 * 8 * 12 * (128 + 64 + 128 + 128)
-
-
-@pytest.mark.parametrize(
-    ("steps", "batches", "told"),
-    [(8, 8, "1 pass"), (9, 8, "2 passes"), (8, 1, "8 passes"), (3, 8, "1 pass")],
-)
-def test_check_of_a_probe_counts_its_steps_as_parts_of_passes(boostlora, steps, batches, told):
-    settings = settings_of(["basis.use=probe", f"basis.steps={steps}", f"basis.batches={batches}"])
-    answer = boostlora("check", "paper/digits", *settings)
-    assert f"hears 256 chosen examples before every round, in {told}; " in answer.stdout, answer.stderr
-
-
-def test_check_of_a_spec_without_options_says_nothing_of_them(boostlora):
-    text = boostlora("check", "paper/digits").stdout
-    assert "hears" not in text
-    assert "refit" not in text
-    plan = json.loads(boostlora("check", "paper/digits", "--json").stdout)["plan"]
-    assert "question" not in plan
-
-
-def test_choice_of_sites_costs_a_pass_more_and_is_named(boostlora):
-    settings = settings_of(["basis.use=gradient", "boosting.top_sites=1"])
-    assert ", in 3 passes" in boostlora("check", "paper/digits", *settings).stdout
-    alone = boostlora("check", "paper/digits", "--set", "boosting.top_sites=1").stdout
-    assert "256 chosen examples before every round, in 1 pass" in alone
-
-
-def test_quickstart_with_refits_is_run_shown_and_gone_over(boostlora):
-    words = settings_of(
-        ["boosting.refit_every=3", "rounds=4", "optimizer.steps=5", "model.epochs=3", "backend.threads=1"]
-    )
-    answer = boostlora("run", "paper/digits", *words, "--runs", "runs")
-    assert answer.returncode == 0, answer.stderr
-    assert "completed: all 4 rounds played" in answer.stdout
-    shown = boostlora("show", "paper-digits", "--runs", "runs")
-    assert shown.returncode == 0, shown.stderr
-    rows = [line.split() for line in shown.stdout.splitlines()]
-    (last,) = (row for row in rows if row[:1] == ["4"])
-    assert "48" in last, "three rounds' numbers trained again"
-    again = boostlora("run", "paper/digits", *words, "--runs", "runs")
-    assert "nothing to do" in again.stdout

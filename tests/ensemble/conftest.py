@@ -1,13 +1,19 @@
-"""Runs that several tests of ensembles share."""
+"""Runs that several tests of ensembles share, their boost files and their ensembles."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from ..support.boost_runs import ToyRun, toy_run
+from boostlora.engine.ensemble.ensemble import Ensemble
+from boostlora.engine.workplace import Workplace
+
+from ..support.boost_runs import PLUGIN, ToyRun, toy_run
 from ..support.shared import Shared
+from .families import Family
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +52,52 @@ def causal_path(shared: Shared, shared_cache: Path) -> Path:
     return shared.made("causal-path", lambda folder: causal_run_of(folder, shared_cache)) / "run"
 
 
-def _boost_file(shared: Shared, run: ToyRun, name: str) -> Path:
+@pytest.fixture(scope="session")
+def classifier_path(shared: Shared, shared_cache: Path) -> Path:
+    """A run of a tiny BERT with a fitted head, which lies beside it in `model`."""
+    pytest.importorskip("transformers", reason="needs transformers")
+    from ..support.export_runs import classifier_run
+
+    return shared.made("classifier-path", lambda folder: classifier_run(folder, shared_cache)) / "run"
+
+
+@pytest.fixture(scope="session")
+def file(toy_file: Path) -> Path:
+    """The boost file that is damaged and forged."""
+    return toy_file
+
+
+@pytest.fixture(scope="session")
+def with_factors(shared: Shared, toy: ToyRun) -> Path:
+    """The same with factors."""
+    return _boost_file(shared, toy, "toy-file-with-factors", with_factors=True)
+
+
+@pytest.fixture(scope="session", params=["toy", "torch_toy", "causal", "classifier"])
+def family(request: pytest.FixtureRequest, shared_cache: Path) -> Family:
+    """A perceptron by both backends, a causal language model, a classifier."""
+    name = request.param
+    if name.endswith("toy"):
+        run: ToyRun = request.getfixturevalue(name)
+        rows = np.random.default_rng(0).standard_normal((5, 9))
+        return Family(name, run.ensemble, run.base, rows, (PLUGIN,))
+    path: Path = request.getfixturevalue(f"{name}_path")
+    inputs: Any = ["good dog", "bad cat 3", "cat"]
+    if name == "causal":
+        inputs = [("1 + 2 =", " 3"), ("20 + 6 =", " 26")]
+
+    def opened() -> Ensemble:
+        return Ensemble.open(path, workplace=Workplace(cache=shared_cache))
+
+    return Family(name, opened, path.parent / "model", inputs)
+
+
+@pytest.fixture(scope="session")
+def used(family: Family) -> Ensemble:
+    """One ensemble, asked for everything."""
+    return family.open()
+
+
+def _boost_file(shared: Shared, run: ToyRun, name: str, **options: bool) -> Path:
     file = "toy.boost.safetensors"
-    return shared.made(name, lambda folder: run.ensemble().save(folder / file)) / file
+    return shared.made(name, lambda folder: run.ensemble().save(folder / file, **options)) / file

@@ -18,6 +18,7 @@ from boostlora.engine.ensemble.applying import FileOrigin
 from boostlora.engine.ensemble.boost_file import BoostFile
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.packing import merged_sha256
+from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.record.atomic import write_arrays
 from boostlora.engine.record.cache import arrays_sha256
 from boostlora.engine.record.directory import RunDirectory
@@ -30,6 +31,9 @@ from .record_toys import PLUGIN, SPEC
 Content = dict[str, Any]
 Arrays = dict[str, Any]
 Forger = Callable[[Content, Arrays], object]
+
+REFUSED = (UsageError, RunError)
+"""What is raised for a boost file that cannot be read."""
 
 
 @attrs.frozen(kw_only=True)

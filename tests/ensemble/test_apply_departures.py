@@ -1,0 +1,155 @@
+"""`boostlora apply` where rounds come out otherwise than in the run: on another backend or device, with other directions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from boostlora.backends.torch.store import TorchStore
+from boostlora.engine.contracts import Frame, MergedRound
+from boostlora.engine.ensemble.recipe import KeptRound, Recipe
+
+from ..support.boost_runs import ToyRun, forged
+from ..support.commands import Command
+from .applied import PLUG, left, merged, same
+
+
+def test_apply_by_another_backend_is_near_and_claims_no_more(
+    torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command, tmp_path: Path
+) -> None:
+    answer = boostlora("apply", torch_toy.base, torch_toy_file, "--backend", "reference", "--json", *PLUG)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert found["bit_identical"] is False
+    assert 0.0 < found["departure"] <= 1e-3
+    ours, theirs = load_file(tmp_path / "toy-merged/model.safetensors"), merged(torch_toy)
+    base = load_file(torch_toy.base)
+    apart = np.sqrt(sum(float(np.sum((ours[n] - theirs[n]) ** 2)) for n in theirs))
+    moved = np.sqrt(sum(float(np.sum((base[n] - theirs[n]) ** 2)) for n in theirs))
+    assert 0.0 <= apart < 2e-3 * moved
+
+
+def test_apply_by_another_backend_says_that_it_is_not_the_runs_bits(
+    torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command
+) -> None:
+    answer = boostlora("apply", torch_toy.base, torch_toy_file, "--backend", "reference", *PLUG)
+    assert "\nnot bit for bit the run's: rebuilt updates depart by " in answer.stdout
+    assert "bit for bit the merged weights of the run" not in answer.stdout
+
+
+def test_apply_by_a_backend_that_is_not_there_is_refused(
+    toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
+) -> None:
+    answer = boostlora("apply", toy.base, toy_file, "--backend", "jax", *PLUG)
+    assert answer.returncode == 2
+    assert 'unknown backend plugin "jax"' in answer.stderr
+    assert left(tmp_path) == []
+
+
+def test_apply_of_a_file_from_a_device_that_is_not_here_says_so(
+    torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command, tmp_path: Path
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+
+    def cuda(content: Any, arrays: Any) -> None:
+        content["spec"] = content["spec"].replace('device = "auto"', 'device = "cuda"')
+        assert "cuda" in content["spec"]
+
+    file = forged(torch_toy_file, tmp_path / "x.safetensors", cuda)
+    answer = boostlora("apply", torch_toy.base, file, *PLUG)
+    assert answer.returncode == 2
+    assert "cuda" in answer.stderr
+    assert boostlora("apply", torch_toy.base, file, "--backend", "reference", *PLUG).returncode == 0
+
+
+def _turned(angle: float) -> Callable[..., Frame]:
+    """Directions of which the first two are turned into each other, as another library might give equal ones."""
+    own = TorchStore.directions
+
+    def directions(self: TorchStore, site: str, count: int, updates: Any = ()) -> Frame:
+        frame = own(self, site, count, updates)
+        turn = np.eye(count)
+        turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        return Frame(U=frame.U @ turn, S=frame.S, V=frame.V @ turn)
+
+    return directions
+
+
+def test_apply_where_rounds_come_out_otherwise_writes_nothing(
+    torch_toy: ToyRun,
+    torch_toy_file: Path,
+    boostlora: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = torch_toy.base
+    monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(TorchStore, "directions", _turned(0.3))
+    answer = boostlora("apply", base, torch_toy_file, *PLUG)
+    assert answer.returncode == 4
+    assert "its rounds come out otherwise here: they depart by " in answer.stderr
+    assert "a file that was made with --with-factors does not depend on them" in answer.stderr
+    assert left(tmp_path) == ["cache"]
+
+
+def test_apply_within_the_tolerance_is_written_and_told(
+    torch_toy: ToyRun,
+    torch_toy_file: Path,
+    boostlora: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = torch_toy.base
+    monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(TorchStore, "directions", _turned(1e-4))
+    answer = boostlora("apply", base, torch_toy_file, "--json", *PLUG)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert found["bit_identical"] is False
+    assert 1e-6 < found["departure"] < 1e-3
+    again = boostlora("apply", base, torch_toy_file, "--tolerance", "1e-7", "--out", "strict", *PLUG)
+    assert again.returncode == 4
+    assert left(tmp_path) == ["cache", "toy-merged"]
+    loose = boostlora("apply", base, torch_toy_file, "--tolerance", "0.5", "--out", "loose", "--json", *PLUG)
+    assert json.loads(loose.stdout)["allowed"] == 0.5
+
+
+def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
+    torch_toy: ToyRun, boostlora: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = torch_toy.ensemble().save(tmp_path / "last.boost.safetensors", rounds="3..3")
+    monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / "cache"))
+    whole = boostlora("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "whole", *PLUG)
+    assert whole.returncode == 0, whole.stderr
+    made = Recipe.made
+
+    def other(self: Recipe, kept: KeptRound) -> MergedRound:
+        return attrs.evolve(made(self, kept), updates={} if kept.number == 1 else made(self, kept).updates)
+
+    monkeypatch.setattr(Recipe, "made", other)
+    assert (
+        boostlora("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "lacking", *PLUG).returncode
+        == 4
+    )
+    assert not (tmp_path / "lacking").exists()
+
+
+def test_apply_of_a_file_with_factors_does_not_depend_on_directions(
+    torch_toy: ToyRun, boostlora: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = torch_toy.ensemble().save(tmp_path / "f.boost.safetensors", with_factors=True)
+    base, expected = torch_toy.base, merged(torch_toy)
+    monkeypatch.setattr(TorchStore, "directions", _turned(0.3))
+    answer = boostlora("apply", base, file, "--json", *PLUG)
+    assert json.loads(answer.stdout)["bit_identical"] is True
+    same(tmp_path / "toy-merged", expected)
