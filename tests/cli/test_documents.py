@@ -35,9 +35,20 @@ def _case(block: Block) -> object:
 
 
 @pytest.fixture(scope="module")
-def readings(tmp_path_factory):
+def quickstart(tmp_path_factory):
+    """A folder in which README's first command has been run, and what that printed."""
+    folder = tmp_path_factory.mktemp("README")
+    return folder, run_line("boostlora run quickstart", folder)
+
+
+@pytest.fixture(scope="module")
+def readings(tmp_path_factory, quickstart):
     """Every document, and how far it has been read."""
-    return {document: Reading(document, tmp_path_factory.mktemp("document")) for document in DOCUMENTS}
+    folders = {document: tmp_path_factory.mktemp("document") for document in DOCUMENTS}
+    return {
+        document: Reading(document, folder)
+        for document, folder in {**folders, "README.md": quickstart[0]}.items()
+    }
 
 
 @pytest.mark.parametrize("block", [_case(b) for document in DOCUMENTS for b in blocks(document) if b.lines])
@@ -60,9 +71,9 @@ def test_readme_shows_the_faults_as_they_are_printed(tmp_path):
     assert run_line("boostlora check wrong.toml", tmp_path).stderr == _shown("error: wrong.toml")
 
 
-def test_readme_shows_the_quickstart_as_it_runs(tmp_path):
+def test_readme_shows_the_quickstart_as_it_runs(quickstart):
     shown = _shown("round failures")
-    printed = run_line("boostlora run quickstart", tmp_path).stdout.splitlines()
+    printed = quickstart[1].stdout.splitlines()
     # Seconds and the last digits of overlaps belong to the machine; everything else is the same everywhere it was tried.
     strip = re.compile(r"(\s+\S+){2}$")
     rows = [strip.sub("", line) for line in printed]
