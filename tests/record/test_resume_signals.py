@@ -95,9 +95,9 @@ def test_run_killed_at_random_moments_ends_as_the_uninterrupted_one(tmp_path):
     check_kills(tmp_path, 3)
 
 
-@pytest.mark.slow(reason="thirty processes")
-def test_run_killed_thirty_times_ends_as_the_uninterrupted_one(tmp_path):
-    check_kills(tmp_path, 30)
+@pytest.mark.slow(reason="some forty processes")
+def test_run_killed_twenty_times_ends_as_the_uninterrupted_one(tmp_path):
+    check_kills(tmp_path, 20)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -69,13 +69,11 @@ def test_arithmetic_is_run_and_its_measures_are_kept(boostlora: Any, tmp_path: P
         assert {"pass_1", "pass_2"} <= set(rounds[0][split]["measures"])
 
 
-@pytest.mark.slow(reason="whole runs of a language model")
 def test_arithmetic_forced_is_run_without_writing(boostlora: Any, tmp_path: Path) -> None:
     rounds = played(boostlora, tmp_path, SUMS + 'correct = "forced"')
     assert set(rounds[0]["test"]["measures"]) == {"probability"}
 
 
-@pytest.mark.slow(reason="whole runs of a language model")
 def test_gsm8k_is_run_and_its_measures_are_kept(boostlora: Any, tmp_path: Path) -> None:
     (tmp_path / "problems.jsonl").write_text(lines(problems()))
     task = 'use = "gsm8k"\npath = "problems.jsonl"\nshots = 1\nmax_new_tokens = 8\nlimit = 20'
@@ -83,7 +81,6 @@ def test_gsm8k_is_run_and_its_measures_are_kept(boostlora: Any, tmp_path: Path) 
     assert set(rounds[0]["test"]["measures"]) == {"strict", "flexible"}
 
 
-@pytest.mark.slow(reason="whole runs of a language model")
 def test_math500_is_run_and_says_what_judged(boostlora: Any, tmp_path: Path) -> None:
     pytest.importorskip("math_verify", reason="the task needs math-verify")
     (tmp_path / "problems.jsonl").write_text(lines(competition()))
