@@ -100,11 +100,11 @@ def _called(main: Callable[[], object], argv: list[str], cwd: Path) -> Answer:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        returncode = _exit_code(main)
+        returncode = exit_code(main)
     return Answer(returncode, _text(out), _text(err))
 
 
-def _exit_code(main: Callable[[], object]) -> int:
+def exit_code(main: Callable[[], object]) -> int:
     """What the interpreter would exit with."""
     try:
         main()

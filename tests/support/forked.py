@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from .commands import PATIENCE, Answer
+from .commands import PATIENCE, Answer, exit_code
 
 
 def forked(count: int, main: Callable[[], object], folder: Path, **environment: str) -> Answer:
@@ -54,22 +54,13 @@ def _fork(main: Callable[[], object], folder: Path, rank: int, environment: dict
         for number, kind in ((1, "out"), (2, "err")):
             os.dup2(os.open(f"{rank}.{kind}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
         sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", encoding="utf-8") for number in (1, 2))
-        code = _exit_code(main)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
-
-
-def _exit_code(main: Callable[[], object]) -> int:
-    try:
-        main()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+        code = exit_code(main)
     except BaseException:
         traceback.print_exc()
-        return 1
-    return 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _codes(children: list[int]) -> list[int]:
