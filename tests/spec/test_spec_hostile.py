@@ -102,10 +102,10 @@ def test_load_hostile_file_is_a_short_spec_error(
 ) -> None:
     path = tmp_path / "s.toml"
     path.write_bytes(content)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(SpecError) as caught:
         load_spec(path, registry)
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert message.rstrip("\n") in str(caught.value)
     assert len(str(caught.value)) < LENGTH
     assert all(line.isprintable() for line in str(caught.value).split("\n"))
@@ -115,10 +115,10 @@ def test_load_hostile_layers_are_joined_in_time(registry: Registry, tmp_path: Pa
     keys = "".join(f"k{i:04} = {i}\n" for i in range(9_000))
     (tmp_path / "base.toml").write_text(keys)
     (tmp_path / "s.toml").write_text('extends = "base.toml"\n' + keys)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(SpecError, match=r's.toml:2:1: unknown key "k0000"'):
         load_spec(tmp_path / "s.toml", registry)
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 THROUGH_CLI = [

@@ -51,9 +51,9 @@ HUGE = {
 @pytest.mark.parametrize("situation", HUGE)
 def test_ablate_too_many_cells_are_refused_at_once(study_faults: Faults, situation: str) -> None:
     written, message = HUGE[situation]
-    start = time.monotonic()
+    start = time.process_time()
     assert study_faults(written) == [message]
-    assert time.monotonic() - start < QUICK
+    assert time.process_time() - start < QUICK
 
 
 def test_ablate_thousand_seeds_are_a_thousand_cells(read_study: Read) -> None:
