@@ -157,16 +157,26 @@ def test_failing_cells_are_recorded_and_the_others_finish(tmp_path, boostlora):
     assert again.returncode == 3
 
 
-def test_failed_cell_is_retried_when_asked_and_goes_on(tmp_path, boostlora):
-    (tmp_path / "brittle.py").write_text(
-        FAILING.replace('raise ValueError("it broke")', "import os; os._exit(1)")
-    )
+@pytest.fixture
+def dying(tmp_path):
+    """A study of one cell, whose worker dies in the second round; returns the plugin that kills it."""
+    code = FAILING.replace('raise ValueError("it broke")', "import os; os._exit(1)")
+    (tmp_path / "brittle.py").write_text(code)
     study = TINY + '\n[sampler]\nuse = "brittle"\nfail_at = 3\n'
     write(tmp_path, study.replace("seeds = 2", "seeds = 1").replace('"rotate", "random", ', ""))
-    done = boostlora("ablate", "tiny.toml", "--plugin", "brittle.py", workers=True)
+    return ("--plugin", "brittle.py")
+
+
+def test_cell_whose_worker_keeps_dying_is_given_up(dying, boostlora):
+    done = boostlora("ablate", "tiny.toml", *dying, workers=True)
     assert "its worker ended with exit code 1 (3 times)" in done.stdout
     assert done.returncode == 3
-    done = boostlora("ablate", "tiny.toml", "--plugin", "brittle.py", "--retry", workers=True)
+
+
+@pytest.mark.slow(reason="six workers that die")
+def test_failed_cell_is_retried_when_asked_and_goes_on(dying, boostlora):
+    assert boostlora("ablate", "tiny.toml", *dying, workers=True).returncode == 3
+    done = boostlora("ablate", "tiny.toml", *dying, "--retry", workers=True)
     assert "1 to run" in done.stdout
     assert done.returncode == 3
 

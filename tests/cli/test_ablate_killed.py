@@ -73,6 +73,7 @@ def test_workers_end_when_their_master_is_killed(tmp_path):
         time.sleep(0.05)
 
 
+@pytest.mark.slow(reason="a study with its workers, one of which is started again")
 def test_killed_worker_loses_its_round_and_nothing_else(tmp_path, undisturbed):
     write(tmp_path, WHOLE)
     process = start("ablate", "tiny.toml", cwd=tmp_path)
