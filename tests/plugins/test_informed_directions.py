@@ -146,6 +146,16 @@ def test_mixed_gives_its_share_to_the_gradient_and_the_rest_to_the_weight():
     assert captured >= 0.9 * np.linalg.norm(np.linalg.svd(G, compute_uv=False)[:2])
 
 
+def test_mixed_keeps_the_weights_directions_in_their_order():
+    rng, site = made()
+    frame = frame_of(Mixed(share=0.25), site, (), 4, 3)
+    weight = Rotate().frame(site, (), 3, rng)
+    overlap = np.abs(weight.U.T @ frame.U[:, 1:])
+    assert_close(
+        overlap, np.eye(3), atol=1e-12, what="the weight's U, but for signs"
+    )  # exact arithmetic, float64
+
+
 @pytest.mark.parametrize(("share", "rank", "own"), [(0.5, 3, 2), (0.0, 4, 0), (1.0, 4, 4), (0.25, 4, 1)])
 def test_mixed_question_and_depth_are_of_the_shares(share, rank, own):
     basis = Mixed(share=share)

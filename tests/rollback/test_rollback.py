@@ -36,6 +36,17 @@ def test_rollback_keeps_a_prefix_and_sets_the_rest_aside(run, family):
         assert (aside.get(name) == sha256) == (later or name in {"rounds.jsonl", "result.json"}), name
 
 
+def test_rollback_reports_every_step_once_and_in_order(run):
+    told = []
+    roll_back(run, 2, lambda what, done, total: told.append((what, done, total)))
+    first = [(done, total) for what, done, total in told if what != "removing"]
+    last = [(done, total) for what, done, total in told if what == "removing"]
+    assert [done for done, _ in first] == list(range(len(first)))
+    assert {total for _, total in first} == {len(first)}
+    assert [done for done, _ in last] == list(range(len(last)))
+    assert {total for _, total in last} == {len(last)}
+
+
 def test_rollback_then_resume_plays_the_same_rounds(run, family):
     roll_back(run, 3)
     family.toy.go(run.name)

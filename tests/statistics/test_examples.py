@@ -107,6 +107,11 @@ def test_cluster_interval_is_as_wide_as_the_normal_limit():
     assert_close(high - low, expected, atol=0.05 * expected, what="width")
 
 
+def test_cluster_interval_takes_two_examples_and_no_fewer():
+    assert cluster_interval(np.array([1]), np.array([1])) is None
+    assert cluster_interval(np.array([1, -1]), np.array([1, 1])) == (-1.0, 1.0)
+
+
 def test_cluster_interval_of_equal_clusters_is_a_point():
     assert cluster_interval(np.zeros(10, dtype=int), np.full(10, 3)) == (0.0, 0.0)
 

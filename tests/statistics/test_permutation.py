@@ -103,6 +103,16 @@ def test_pairs_needed_are_the_fewest_that_can_reach_alpha(alpha, tests):
     assert pairs == 1 or tests * 2.0 ** (2 - pairs) > alpha
 
 
+@pytest.mark.parametrize(("alpha", "pairs"), [(0.5, 2), (0.25, 3), (0.125, 4), (0.0625, 5)])
+def test_pairs_needed_are_not_one_more_where_the_smallest_p_is_alpha_itself(alpha, pairs):
+    assert pairs_needed(alpha) == pairs
+    assert smallest_p(pairs) == alpha
+
+
+def test_smallest_p_of_no_pairs_is_one():
+    assert smallest_p(0) == 1.0
+
+
 @pytest.mark.parametrize(("tests", "pairs"), [(1, 6), (3, 7), (6, 8), (20, 10)])
 def test_pairs_needed_at_five_percent_are_these(tests, pairs):
     assert pairs_needed(0.05, tests) == pairs
