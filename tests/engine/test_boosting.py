@@ -20,6 +20,11 @@ def test_run_with_rotate_grows_the_rank_by_r_every_round(play):
     assert directory.records[-1].train.accuracy > directory.records[0].train.accuracy
 
 
+def test_round_of_an_adapter_without_frames_says_of_no_site_that_it_was_chosen(play):
+    _, directory = play("adapter.use=full", "optimizer.lr=0.001", "rounds=1")
+    assert [record.adapted for record in directory.records] == [None, None]
+
+
 def test_run_with_fixed_keeps_the_rank_at_r(play):
     _, directory = play("basis.use=fixed")
     assert {tuple(r.rank.values()) for r in directory.records[1:]} == {(2, 2)}

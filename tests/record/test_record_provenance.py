@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.record.provenance import git_commit, provenance
+from boostlora.engine.record.provenance import git_commit, memory_bytes, provenance
 
 
 @pytest.fixture
@@ -45,3 +45,12 @@ def test_commit_with_changes_that_are_not_committed_is_marked(repository: Path) 
 def test_folder_outside_any_repository_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit(tmp_path) is None
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="the peak is read from /proc, which is Linux's"
+)
+def test_memory_is_the_peak_of_the_process_in_bytes() -> None:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    assert memory_bytes() == pytest.approx(peak, rel=0.05)  # it may have grown in between

@@ -1,0 +1,46 @@
+"""Precisions and devices of the torch backend: bytes of a number, and kernels that repeat."""
+
+import contextlib
+import types
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the torch backend needs PyTorch")
+
+import torch
+
+from boostlora.backends.torch.backend import Torch
+from boostlora.backends.torch.devices import repeatable, resolve
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_itemsize_is_that_of_the_dtype(dtype):
+    assert Torch(device="cpu", dtype=dtype).itemsize == getattr(torch, dtype).itemsize
+
+
+def test_threads_are_those_asked_for_and_afterwards_as_before():
+    before = torch.get_num_threads()
+    with repeatable(resolve("cpu", "float32"), 1):
+        assert torch.get_num_threads() == 1
+        assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == before
+
+
+def test_kernels_of_an_accelerator_are_deterministic_where_there_are_such_and_afterwards_as_before(
+    monkeypatch,
+):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    place = types.SimpleNamespace(device=types.SimpleNamespace(type="cuda"), exact=contextlib.nullcontext)
+    with repeatable(place, 0):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def test_master_numbers_are_float32_at_least():
+    assert [
+        np.dtype(str(resolve("cpu", d).master).removeprefix("torch.")).itemsize
+        for d in ("float64", "float32", "bfloat16")
+    ] == [8, 4, 4]
