@@ -37,6 +37,21 @@ def test_gradient_does_not_depend_on_how_the_batch_is_computed(kind, change, tmp
     assert not any(module.training for module in parts.net.module.modules())
 
 
+@pytest.mark.parametrize(("checkpointing", "times"), [(False, 1), (True, 2)])
+def test_checkpointing_computes_every_layer_once_more_in_the_backward_pass(checkpointing, times, tmp_path):
+    """Numbers are the same either way: that nothing is kept shows in what is computed again."""
+    model, sites = opened("qwen2", tmp_path, attrs.evolve(DOUBLE, checkpointing=checkpointing))
+    request = request_for(model, sites, "qwen2", steps=1)
+    called = list[str]()
+    for name, module in model.net.module.named_modules():
+        if name.endswith(".mlp"):
+            module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
+    model.train(request)
+    counts = {name: called.count(name) for name in called}
+    assert len(counts) > 1
+    assert set(counts.values()) == {times}
+
+
 def test_checkpointing_of_a_model_without_layers_that_can_is_refused(tmp_path):
     from boostlora.engine.testing.requests import make_request
     from boostlora.engine.testing.strategies import sites_of, tiny_mlp
