@@ -14,12 +14,10 @@ WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\n
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory, shared_cache):
+def local(tmp_path_factory):
     """The study on this machine's own processes."""
     folder = tmp_path_factory.mktemp("local")
     write(folder, WHOLE)
-    os.environ["BOOSTLORA_CACHE"] = str(shared_cache)
-    os.environ["COLUMNS"] = "200"
     process = start("ablate", "tiny.toml", cwd=folder)
     printed = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0

@@ -13,18 +13,6 @@ from boostlora.engine.testing import ExporterContract
 from boostlora.plugins.exporters.gguf import Gguf
 
 
-@pytest.fixture(scope="session")
-def grouped_case(shared, shared_cache):
-    """A tiny Llama with fewer key-value heads than heads, whose tokenizer opens every text."""
-    from ..support.export_runs import case_of, causal_run
-
-    shape = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "hidden_size": 32}
-    folder = shared.made(
-        "grouped", lambda folder: causal_run(folder, shared_cache, bos=True, chat=True, **shape)
-    )
-    return case_of(folder / "run", shared_cache)
-
-
 class TestGguf(ExporterContract):
     def make(self):
         return Gguf()

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ..support.commands import boostlora_process
+
 pytest.importorskip("torch", reason="models made from nothing need torch")
 pytest.importorskip("transformers", reason="models made from nothing need transformers")
 
@@ -124,15 +126,14 @@ def test_scratch_model_of_texts_it_cannot_read_is_refused_before_training(
     assert "\"MKT|GLF\" has the character '|'" in done.stderr
 
 
-def test_scratch_model_trained_by_another_process_is_the_same(
-    boostlora: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.slow(reason="two processes, each of which imports torch and transformers")
+def test_scratch_model_trained_by_another_process_is_the_same(tmp_path: Path) -> None:
     write_sums(tmp_path)
     (tmp_path / "spec.toml").write_text(SUMS + COMMON.format(backend="torch", dtype=""))
     weights = list[str]()
     for place in ("one", "two"):
-        monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / place))
-        done = boostlora("run", "spec.toml", "--runs", f"runs-{place}")
+        environment = {"BOOSTLORA_CACHE": str(tmp_path / place), "PYTHONHASHSEED": str(len(weights))}
+        done = boostlora_process("run", "spec.toml", "--runs", f"runs-{place}", cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
         (provenance,) = (tmp_path / f"runs-{place}").rglob("provenance.json")
         weights.append(json.loads(provenance.read_text())["hashes"]["weights"])

@@ -35,9 +35,8 @@ lr = 0.3
 
 
 @pytest.fixture
-def clinic(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clinic(write: Write, tmp_path: Path) -> Path:
     """A spec, its table, and a source in which other instruments measured, half of them upside down."""
-    monkeypatch.setenv("PYTHONWARNINGS", "error")
     data = load_breast_cancer(as_frame=True)
     names = np.array(["malignant", "benign"])
     frame = data.data.assign(finding=names[data.target], clinic="north")
