@@ -35,6 +35,7 @@ class TestRay(ExecutorContract):
         return Ray()
 
 
+@pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
 @pytest.mark.usefixtures("cluster")
 def test_cells_at_a_time_are_at_most_the_workers(tmp_path):
     cells = Cells(tmp_path)
@@ -49,6 +50,7 @@ def test_cells_at_a_time_are_at_most_the_workers(tmp_path):
     assert rounds_of(second) == 0
 
 
+@pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize(
     ("options", "asked"),

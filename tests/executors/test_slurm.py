@@ -36,6 +36,9 @@ class _Queue(DetachedExecutorContract):
         assert self._wait(cells, ids)[job.cell].status == "finished"
 
 
+@pytest.mark.slow(
+    reason="submitit's own jobs, of which it asks every few seconds; stand-ins are asked in the default suite"
+)
 class TestSlurmLocally(_Queue):
     def make(self):
         return Slurm(cluster="local", minutes=5)
