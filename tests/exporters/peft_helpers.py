@@ -78,11 +78,15 @@ def answered(lines: str) -> dict[str, Any]:
 
 
 def assert_usage_answers(exporter: Any, case: ExportCase, folder: Path) -> None:
-    """The lines ask something, and the answer is the evaluated model's; of a continuation, that of the next token."""
+    """The lines ask something, and the answer is the evaluated model's; of a continuation, that of the next token.
+
+    Roundings are of the size of the logits of all examples: the one logit of a single text may be next to nothing.
+    """
     left = answered(exporter.usage(case.ensemble, str(folder)))
     rows = len(left["texts"])
     expected = case.evaluated(case.encode(left["texts"]))[:rows]
-    assert_close(left["logits"].numpy(), expected, atol=tolerance(expected), what="logits by usage")
+    allowed = max(tolerance(expected), tolerance(case.evaluated()))
+    assert_close(left["logits"].numpy(), expected, atol=allowed, what="logits by usage")
 
 
 def own_run(

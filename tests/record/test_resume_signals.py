@@ -12,6 +12,7 @@ from ..support.commands import PATIENCE
 from ..support.record_toys import (
     PLUGIN,
     ROUNDS,
+    Toy,
     call,
     check_valid,
     only_run,
@@ -91,8 +92,15 @@ def check_kills(folder: Path, kills: int) -> None:
     assert most > 1  # some kill hit a run that had rounds
 
 
-def test_run_killed_at_random_moments_ends_as_the_uninterrupted_one(tmp_path):
-    check_kills(tmp_path, 3)
+def test_run_killed_in_its_rounds_ends_as_the_uninterrupted_one(tmp_path):
+    whole = Toy.make(tmp_path / "whole", "rounds=40", "basis.exhausted=wrap")
+    whole.go("run")
+    expected = sealed(whole.path("run"))
+    home = tmp_path / "killed"
+    assert kill_in_its_rounds(home, expected) > 1
+    answer = call(run_arguments(home, *LONG), home)
+    assert answer.returncode == 0, answer.stderr
+    assert sealed(only_run(home)) == expected
 
 
 @pytest.mark.slow(reason="some forty processes")

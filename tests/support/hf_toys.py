@@ -63,13 +63,15 @@ def byte_tokenizer(*, bos: bool = False, chat: bool = False) -> PreTrainedTokeni
 
 def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
     """BERT's way: lower case, word pieces, `[CLS] a [SEP] b [SEP]` with types 0 and 1."""
-    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    raw.normalizer = normalizers.BertNormalizer(lowercase=True)
-    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=120, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False
-    )
-    raw.train_from_iterator(SENTENCES, trainer)
+    # Its vocabulary is made by hand: the library's trainer breaks ties otherwise in every process.
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    split = [splitter.pre_tokenize_str(normalizer.normalize_str(text)) for text in SENTENCES]
+    words = sorted({word for text in split for word, _ in text})
+    letters = sorted(set("".join(words)))
+    pieces = [*letters, *(f"##{letter}" for letter in letters), *(word for word in words if len(word) > 1)]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *pieces]
+    raw = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(vocabulary)}, unk_token="[UNK]"))
+    raw.normalizer, raw.pre_tokenizer = normalizer, splitter
     raw.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
