@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from boostlora.engine.testing import ExportCase, assert_close
-from boostlora.engine.testing.exporters import run_alone
 from boostlora.plugins.exporters.hf import Hf
 
+from ..support.alone import run_alone
 from ..support.export_runs import TORCH, boosted, case_of
 
 pytest.importorskip("torch", reason="needs PyTorch")

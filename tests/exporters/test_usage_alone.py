@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,27 +11,12 @@ import pytest
 
 from boostlora.engine.testing import ExportCase
 
-from ..support.commands import python
+from ..support.alone import run_alone
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
 
 pytestmark = pytest.mark.slow(reason="every process imports torch and transformers")
-
-ALONE = """
-import importlib.abc, json, sys
-class Nobody(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "boostlora":
-            raise ImportError("boostlora is not to be imported here")
-sys.meta_path.insert(0, Nobody())
-told = {}
-exec(compile(open(sys.argv[1], encoding="utf-8").read(), "usage", "exec"), told)
-logits = told["logits"]
-for step in ("detach", "double", "numpy"):
-    logits = getattr(logits, step, lambda: logits)()
-json.dump({"asked": len(told.get("texts", told.get("rows"))), "logits": logits.tolist()}, open(sys.argv[2], "w"))
-"""
 
 
 def hf() -> Any:
@@ -76,10 +60,6 @@ def test_usage_answers_in_a_process_without_this_package(
     folder = tmp_path / "export"
     folder.mkdir()
     exporter.write(found.ensemble, folder)
-    usage, answer = tmp_path / "usage.py", tmp_path / "answer.json"
-    usage.write_text(exporter.usage(found.ensemble, str(folder)))
-    done = python("-I", "-c", ALONE, usage, answer, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(answer.read_text())
-    assert len(told["logits"]) == told["asked"] > 0
+    told = run_alone(exporter.usage(found.ensemble, str(folder)), tmp_path)
+    assert len(told["logits"]) == len(told["texts"]) > 0
     assert np.isfinite(told["logits"]).all()

@@ -17,8 +17,8 @@ from boostlora.engine import Ensemble
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.statistics.bootstrap import bca
 from boostlora.engine.testing import assert_close
-from boostlora.engine.testing.exporters import run_alone
 
+from ..support.alone import run_alone
 from ..support.real_files import GGUF
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -28,7 +28,12 @@ pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")
 pytest.importorskip("gguf", reason="needs gguf: pip install 'boostlora[gguf]'")
 
-pytestmark = pytest.mark.slow(reason="a real model of 135 million parameters")
+pytestmark = [
+    pytest.mark.slow(reason="a real model of 135 million parameters"),
+    pytest.mark.filterwarnings(
+        "ignore:.*gradient_checkpointing:FutureWarning"
+    ),  # PEFT calls what transformers has renamed
+]
 
 TOKENS = 2
 """Of every answer: a space or a space with a minus sign, and a digit; `loss` is their mean."""
