@@ -46,7 +46,7 @@ def rank_of(updates: Sequence[tuple[Update, float]], shape: tuple[int, int]) -> 
     width = min(shape)
     if sigma.size == 0 or sigma[0] == 0.0:
         return RankReport(rank=0, effective=0.0, width=width)
-    rank = int(np.sum(sigma > np.finfo(np.float64).eps * max(shape) * sigma[0]))
+    rank = int(np.sum(sigma > _threshold(sigma, shape)))
     p = sigma[sigma > 0] / sigma.sum()
     effective = float(np.exp(-np.sum(p * np.log(p))))
     return RankReport(rank=min(rank, width), effective=effective, width=width)
@@ -56,22 +56,39 @@ def overlap(new: Update, earlier: Sequence[Update]) -> float | None:
     """Cosine of the smallest principal angle between a round's directions and any earlier round's, left or right.
 
     `max_t max(||U_t^T U||_2, ||V_t^T V||_2)`, in [0, 1]: 0 where slices are orthogonal, 1 where a direction is used
-    again. None where it says nothing: no earlier round, or a dense update, which spans everything.
+    again. None where it says nothing: no earlier round that changed the site, an update that is zero, or a dense one, which
+    spans everything.
     """
-    if not isinstance(new, FactoredUpdate):
+    bases = _directions(new)
+    if bases is None:
         return None
-    bases = _orthonormal(new)
+    others = filter(None, map(_directions, earlier))
     cosines = [
         float(np.linalg.norm(mine.T @ theirs, 2))
-        for update in earlier
-        if isinstance(update, FactoredUpdate)
-        for mine, theirs in zip(bases, _orthonormal(update), strict=True)
+        for other in others
+        for mine, theirs in zip(bases, other, strict=True)
     ]
     return min(1.0, max(cosines)) if cosines else None
 
 
-def _orthonormal(update: FactoredUpdate) -> tuple[Matrix, Matrix]:
-    """Orthonormal columns that span the update's left and right directions."""
+def _directions(update: Update) -> tuple[Matrix, Matrix] | None:
+    """Orthonormal columns that span an update's left and right directions; None where it has none, or all.
+
+    Of a frame they are its own, whatever the core. Free factors may have dependent or zero columns: with `dW = L M^T`,
+    `L = Q_L R_L` and `M = Q_M R_M` they are the singular vectors of `dW` whose singular values are not 0, `Q_L` and `Q_M` times those of
+    `R_L R_M^T`.
+    """
+    if not isinstance(update, FactoredUpdate) or not np.any(update.core):
+        return None
     if update.orthonormal:
         return update.frame.U, update.frame.V
-    return np.linalg.qr(update.frame.U)[0], np.linalg.qr(update.frame.V)[0]
+    L, M = update.factors()
+    (Q_L, R_L), (Q_M, R_M) = np.linalg.qr(L), np.linalg.qr(M)
+    left, sigma, right = np.linalg.svd(R_L @ R_M.T)
+    rank = int(np.sum(sigma > _threshold(sigma, (len(L), len(M))))) if sigma[0] > 0 else 0
+    return (Q_L @ left[:, :rank], Q_M @ right[:rank].T) if rank else None
+
+
+def _threshold(sigma: Matrix, shape: tuple[int, int]) -> float:
+    """Below it, a singular value is rounding: `eps max(d_out, d_in) sigma_1`."""
+    return float(np.finfo(np.float64).eps * max(shape) * sigma[0])

@@ -35,7 +35,7 @@ from .generation import continued
 from .losses import negative_log_likelihood, surrogate_loss, weighted_loss
 from .nets import make_net
 from .policy import ReferencePolicy
-from .products import Gram, Sums, mean_grams
+from .products import Gram, Sums, row_shares, weighted_means
 from .trainables import Trainable, bind
 from .training import Round, train
 
@@ -156,13 +156,22 @@ class ReferenceModel:
             return sums.products()
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
-        """`X'(X O) / n` at every named site."""
+        """`X' diag(w) (X O) / sum w` at every named site; examples of one weight are computed together."""
         with self._limited(), np.errstate(over="ignore", invalid="ignore"):
             grams = {site: Gram.of(factor, self._dtype) for site, factor in right.items()}
             for batch in batches:
-                for chunk in chunks(batch.rows(examples)) if len(batch) else ():
-                    self._net.forward(self._weights, chunk.inputs, grams)
-            return mean_grams(grams)
+                rows, shares = batch.rows(examples), row_shares(batch)
+                for share in np.unique(shares):
+                    for gram in grams.values():
+                        gram.share = float(share)
+                    for chunk in chunks(rows.take(np.flatnonzero(shares == share))):
+                        self._net.forward(self._weights, chunk.inputs, grams)
+            return weighted_means(grams)
+
+    def unreached_sites(self, examples: Examples) -> tuple[str, ...]:
+        """None: every layer of these architectures is used by every example, and only by calling it."""
+        del examples
+        return ()
 
     def _loss_and_pairs(
         self, examples: Examples, batch: Batch, deltas: Mapping[str, Any]
@@ -215,6 +224,7 @@ class ReferenceModel:
         )
         policy = ReferencePolicy(
             updates=state.updates,
+            update=state.update,
             ask=lambda trial, examples, asked: self.generate(examples, asked, trial, 1.0),
             log_p=self._log_probabilities,
             start_weight=self.weight,

@@ -21,7 +21,9 @@ class ReferencePolicy:
     """What is being trained, merged into the weights whenever it is asked: slow, and another way than training's."""
 
     updates: Callable[[], Mapping[str, Update]]
-    """What the numbers trained so far make of every site."""
+    """What the numbers trained so far make of every site that is trained."""
+    update: Callable[[str], Update | None]
+    """The same of one site; None where nothing is trained there."""
     ask: Ask
     log_p: LogP
     start_weight: Weight
@@ -38,5 +40,8 @@ class ReferencePolicy:
 
     def weight(self, site: str) -> NDArray[np.float64]:
         """A site's weight with what is being trained merged into it."""
-        L, M = self.updates()[site].factors()
+        update = self.update(site)
+        if update is None:
+            return self.start_weight(site)
+        L, M = update.factors()
         return self.start_weight(site) + L @ M.T

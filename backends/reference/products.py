@@ -67,11 +67,13 @@ class Sums:
 
 @attrs.define(eq=False)
 class Gram:
-    """A delta that adds nothing, and sums `X'(X O)` of the rows that come into its site."""
+    """A delta that adds nothing, and sums `w X'(X O)` of the rows that come into its site, and their weights `w`."""
 
     right: Matrix
     total: Matrix
-    count: int = 0
+    weight: float = 0.0
+    share: float = 1.0
+    """The weight of every row that comes in now."""
 
     @classmethod
     def of(cls, factor: NDArray[np.float64], dtype: np.dtype[Any]) -> Gram:
@@ -81,8 +83,8 @@ class Gram:
 
     def forward(self, X: Matrix) -> Matrix:
         """Nothing, for every row."""
-        self.total += X.T @ (X @ self.right)
-        self.count += len(X)
+        self.total += self.total.dtype.type(self.share) * (X.T @ (X @ self.right))
+        self.weight += self.share * len(X)
         return np.zeros((len(X), 1), dtype=X.dtype)
 
     def backward(self, G: Matrix) -> Matrix:
@@ -95,9 +97,14 @@ class Gram:
         return {}
 
 
-def mean_grams(grams: Mapping[str, Gram]) -> dict[str, NDArray[np.float64]]:
-    """`X'X O / n` of every site. Raises `NonFiniteError`."""
-    means = {site: gram.total / gram.total.dtype.type(max(gram.count, 1)) for site, gram in grams.items()}
+def row_shares(batch: Batch) -> NDArray[np.float64]:
+    """What each of a batch's examples counts for: its weight; where a policy wrote them that is an advantage, and all count the same."""
+    return batch.weights if batch.rollouts is None else np.ones(len(batch))
+
+
+def weighted_means(grams: Mapping[str, Gram]) -> dict[str, NDArray[np.float64]]:
+    """`X' diag(w) X O / sum w` of every site, 0 without a row. Raises `NonFiniteError`."""
+    means = {site: gram.total / gram.total.dtype.type(gram.weight or 1.0) for site, gram in grams.items()}
     return {site: _finite(means[site], site, "activations") for site in means}
 
 

@@ -32,6 +32,10 @@ class Round:
         """What the numbers as they are now make of every site."""
         return {site: trainable.update(self.values) for site, trainable in self.trainables.items()}
 
+    def update(self, site: str) -> Update | None:
+        """The same of one site; None where nothing is trained."""
+        return self.trainables[site].update(self.values) if site in self.trainables else None
+
 
 def train(state: Round, request: TrainingRequest, policy: ReferencePolicy) -> Training:
     """Follow the optimiser's rule. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""

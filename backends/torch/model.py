@@ -31,13 +31,14 @@ from ...engine.workplace import Report, silent
 from . import weights as w
 from .batching import lengths_of
 from .crew import current
-from .deltas import Layer
+from .deltas import layers_of
 from .devices import repeatable, resolve
 from .evaluation import Evaluation
 from .factorise import leading_triplets
 from .generation import continuations
-from .nets import open_net
-from .products import Survey
+from .nets import CausalNet, open_net
+from .products import Survey, gradients_told
+from .site_check import Checked, SiteCheck, few
 from .trainables import to_array
 from .training import loss_of, train
 
@@ -56,12 +57,14 @@ class TorchModel:
         self._base = w.Base(source)
         with self._running():
             self.net = open_net(source, self._base, self._place)
-        self._layers = {site.name: self._layer(site.name) for site in sites}
+        self._layers = layers_of(
+            self.net.module, {site.name: self._base.is_transposed(site.name) for site in sites}
+        )
         self._ensemble: w.Ensemble = ()
-
-    def _layer(self, name: str) -> Layer:
-        module = self.net.module.get_submodule(name.removesuffix(".weight"))
-        return Layer(name=name, module=module, transposed=self._base.is_transposed(name))
+        self._checked: Checked | None = None
+        self._own = (
+            source.build is None
+        )  # a module of this backend calls every layer, and uses no weight otherwise
 
     @contextmanager
     def _running(self) -> Generator[None]:
@@ -124,6 +127,26 @@ class TorchModel:
                 team=self._team,
             )
 
+    # -- Sites
+
+    def unreached_sites(self, examples: Examples) -> tuple[str, ...]:
+        """Sites that no gradient of a few examples reaches; on the way each is given the path that is right for it."""
+        if self._checked is None and self._own:
+            self._checked = Checked(self._layers, ())
+        if self._checked is None:
+            rows = few(examples, completes=isinstance(self.net, CausalNet))
+            check = SiteCheck(
+                net=self.net,
+                layers=self._layers,
+                place=self._place,
+                examples=rows,
+                merged=lambda updates: self._evaluating(updates, 1.0),
+            )
+            with self._running():
+                self._checked = check.run()
+            self._layers = self._checked.layers
+        return self._checked.unreached
+
     # -- Directions and gradients
 
     def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
@@ -138,32 +161,33 @@ class TorchModel:
 
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
         """`dL/dW (d_out, d_in)`."""
-        parameter = self._layers[site].parameter
+        layer = self._layers[site]
         mine = batch.take(self._team.rows(lengths_of(batch.rows(examples))))
+        total = torch.zeros(layer.weight.shape, dtype=layer.weight.dtype, device=self._place.device)
 
         def slope() -> list[Tensor]:
-            if not len(mine):
-                return [torch.zeros_like(parameter)]
-            loss = loss_of(self.net, mine, examples, self._place, whole=len(batch))
-            return list(torch.autograd.grad(loss, parameter))
+            if len(mine):
+                with gradients_told(layer, total.add_):
+                    loss = loss_of(self.net, mine, examples, self._place, whole=len(batch))
+                    if loss.requires_grad:
+                        loss.backward()
+            return [total]
 
         with self._running():
-            parameter.requires_grad = True
-            try:
-                (found,) = self._team.summed(slope, [parameter])
-            finally:
-                parameter.requires_grad = False
-        return to_array(found.T if self._layers[site].transposed else found)
+            (found,) = self._team.summed(slope, [total])
+        return to_array(found)
 
     def gradient_products(
         self, examples: Examples, batches: Sequence[Batch], *, right: Factors, left: Factors
     ) -> dict[str, Products]:
         """`G O` and `G'Q` at every named site, in one forward and backward pass over the batches."""
+        self.unreached_sites(examples)
         with self._running():
             return self._survey().gradients(examples, batches, right, left)
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
-        """`X'X O / n` at every named site, in one forward pass over the batches."""
+        """`X' diag(w) X O / sum w` at every named site, in one forward pass over the batches."""
+        self.unreached_sites(examples)
         with self._evaluating():
             return self._survey().activations(examples, batches, right)
 
@@ -181,6 +205,7 @@ class TorchModel:
 
     def train(self, request: TrainingRequest) -> Training:
         """Follow the optimiser's rule over the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
+        self.unreached_sites(request.examples)
         with self._running():
             return train(
                 self.net,

@@ -10,11 +10,10 @@ import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ...engine.contracts import Examples, GenerationRequest, Written
 from .batching import Index, by_budget, lengths_of
-from .deltas import computing
+from .deltas import adapted
 from .generation import continuations
 from .losses import Targets, negative_log_likelihood, require_finite
 from .trainables import to_array
@@ -36,9 +35,9 @@ class TorchPolicy:
     def _acting(self, *, start: bool = False) -> Generator[None]:
         """No gradients, and every site with its adapter; with `start`, the model as the round found it."""
         trainables = self.state.trainables
-        with torch.no_grad(), resting(self.state.net.module):
-            forwards = {} if start else trainables.forwards(trainables.cores.assemble())
-            with computing(self.state.layers, forwards):
+        with torch.no_grad():
+            adapters = {} if start else trainables.adapters(trainables.cores.assemble())
+            with adapted(self.state.layers, adapters):
                 yield
 
     def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
@@ -76,19 +75,8 @@ class TorchPolicy:
 
     def weight(self, site: str) -> NDArray[np.float64]:
         """A site's weight with what is being trained merged into it."""
-        trainables, layer = self.state.trainables, self.state.layers[site]
-        L, M = trainables.updates(trainables.values())[site].factors()
-        return to_array(layer.weight) + L @ M.T
-
-
-@contextmanager
-def resting(module: nn.Module) -> Generator[None]:
-    """Inside, no layer is in training mode, in which a checkpointed one refuses the key-value cache."""
-    layers = [layer for layer in module.modules() if layer.training]
-    for layer in layers:
-        layer.training = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.training = True
+        weight, update = to_array(self.state.layers[site].weight), self.state.trainables.update(site)
+        if update is None:
+            return weight
+        L, M = update.factors()
+        return weight + L @ M.T

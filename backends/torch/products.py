@@ -2,28 +2,29 @@
 
 With a layer's input `X (n, d_in)` and `G = dL/dY (n, d_out)`, the gradient `dL/dW = G'X` is never formed: `(dL/dW) O = G'(X O)` and
 `(dL/dW)' Q = X'(G Q)`. Between the passes a layer keeps `X O` alone where only the first is asked. Products are taken and summed in the
-master dtype, whatever the compute dtype; factors and sums are held as rows, for the reason that `deltas` has.
+master dtype, whatever the compute dtype; factors and sums are held as rows, for the reason that `deltas` has. A weight that is used
+otherwise than by such a layer does form its gradient, one at a time: its products are taken from it, and it is let go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 from ...engine.contracts import Batch, Examples, Factors, Products
-from ...engine.errors import NonFiniteError
+from ...engine.errors import NonFiniteError, UsageError
 from ...engine.workplace import Report
 from .batching import Index, by_count, lengths_of
 from .crew import Team
-from .deltas import Forward, Layer, computing
+from .deltas import Layer, of_input, replaced, shaped_like
 from .devices import Place
 from .nets import Net
 from .trainables import to_array
@@ -45,10 +46,17 @@ class Probe:
     """What the backward pass under way counts for in the sums."""
 
     def kept(self, rows: Tensor) -> Tensor:
-        """What the backward pass will need of the input: `X O` where that is enough."""
+        """What the backward pass will need of the input: `X O` where that is enough, else a copy, since models may write into `X`."""
         if self.right is not None and self.left is None:
             return F.linear(rows.to(self.right.dtype), self.right)
-        return rows
+        return rows.clone()
+
+    def hear_gradient(self, G: Tensor) -> None:
+        """Add up the products with a whole gradient `(d_out, d_in)`."""
+        if self.right is not None:
+            self.sums["right"].add_(F.linear(self.right, G.to(self.right.dtype)), alpha=self.share)
+        if self.left is not None:
+            self.sums["left"].addmm_(self.left, G.to(self.left.dtype), alpha=self.share)
 
     def hear(self, kept: Tensor, gradient: Tensor) -> None:
         """Add up the products of one backward pass through the layer."""
@@ -74,8 +82,9 @@ class ProbedLinear(torch.autograd.Function):
         """`x (…, d_in)`, `weight (d_out, d_in)`."""
         del reach
         ctx.probe = probe
-        ctx.save_for_backward(weight, probe.kept(x.reshape(-1, x.shape[-1])))
-        return F.linear(x, weight, bias)
+        rows = x.reshape(-1, x.shape[-1])
+        ctx.save_for_backward(weight, probe.kept(rows))
+        return shaped_like(x, F.linear(rows, weight, bias))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -88,22 +97,20 @@ class ProbedLinear(torch.autograd.Function):
 
 @attrs.define(kw_only=True, eq=False)
 class Gram:
-    """`X'X O` of one site as rows `(k, d_in)`, summed over the rows that have come in, and how many these are."""
+    """`X' diag(w) X O` of one site as rows `(k, d_in)`, summed over the rows that have come in, and the sum of their weights."""
 
     right: Tensor
     total: Tensor
     count: Tensor
+    share: float = 1.0
+    """The weight of every row that comes in now."""
 
-    def forward(self, layer: Layer) -> Forward:
-        """The layer, listened to."""
-
-        def forward(x: Tensor) -> Tensor:
-            rows = x.reshape(-1, x.shape[-1]).to(self.right.dtype)
-            self.total.addmm_(F.linear(rows, self.right).T, rows)
-            self.count += len(rows)
-            return F.linear(x, layer.weight, layer.bias)
-
-        return forward
+    def hear(self, _module: nn.Module, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]) -> None:
+        """A hook before a module's forward: whatever it computes of its input."""
+        x = (*args, *kwargs.values())[0]
+        rows = x.reshape(-1, x.shape[-1]).to(self.right.dtype)
+        self.total.addmm_(F.linear(rows, self.right).T, rows, alpha=self.share)
+        self.count += self.share * len(rows)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -149,12 +156,10 @@ class Survey:
     def _listen(self, probes: Mapping[str, Probe], examples: Examples, batches: Sequence[Batch]) -> None:
         """This process's part of every batch, forward and back."""
         total, done = sum(map(len, batches)), 0
-        reach = torch.zeros((), device=self.place.device, requires_grad=True)
-        forwards = {site: _probed(self.layers[site], reach, probe) for site, probe in probes.items()}
         saving = self.options.checkpointing
         with (
             checkpointed(self.net.module, self.place) if saving else nullcontext(),
-            computing(self.layers, forwards),
+            _listening(self.layers, probes, self.place),
         ):
             for batch in batches:
                 self.report("gradient products", done, total)
@@ -178,34 +183,38 @@ class Survey:
     # -- Activations
 
     def activations(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> dict[str, Any]:
-        """`X'X O / n` at every named site; call it without gradients.
+        """`X' diag(w) X O / sum w` at every named site; call it without gradients.
 
-        Only texts of equal length are computed together, so that no row is padding, whatever shape a module gives its rows.
+        Only texts of equal length and weight are computed together, so that no row is padding, and each has that weight, whatever
+        shape a module gives its rows. Raises `UsageError` for a site whose inputs are not seen.
         """
         grams = {site: self._gram(factor) for site, factor in right.items()}
         like = [x for gram in grams.values() for x in (gram.total, gram.count)]
-        rows = [batch.rows(examples) for batch in batches if len(batch)]
-        groups = [
-            (of, group)
-            for of, some in enumerate(rows)
-            for group in by_length(lengths_of(some), self.options.eval_tokens)
-        ]
+        groups = list(_alike(examples, [batch for batch in batches if len(batch)], self.options.eval_tokens))
 
         def part() -> list[Tensor]:
-            with computing(
-                self.layers, {site: gram.forward(self.layers[site]) for site, gram in grams.items()}
-            ):
-                mine = self.team.share(groups)
-                for done, (of, group) in enumerate(mine):
+            mine = self.team.share(groups)
+            with ExitStack() as hooks:
+                for site, gram in grams.items():
+                    for module in self.layers[site].modules:
+                        hooks.enter_context(module.register_forward_pre_hook(gram.hear, with_kwargs=True))
+                for done, (share, rows) in enumerate(mine):
                     self.report("activation products", done, len(mine))
-                    self.net.logits(rows[of].take(group))
+                    for gram in grams.values():
+                        gram.share = share
+                    self.net.logits(rows)
             return like
 
         found = self.team.summed(part, like) if grams else []
-        return {
-            site: _finite(total, site, "activations") / max(float(count), 1.0)
-            for site, total, count in zip(grams, found[::2], found[1::2], strict=True)
-        }
+        answers = dict[str, Any]()
+        for site, total, count in zip(grams, found[::2], found[1::2], strict=True):
+            if groups and float(count) == 0.0 and not self.layers[site].low_rank:
+                raise UsageError(
+                    f"{site}: its weight is used without its layer being called, so that nobody sees what comes into it; take "
+                    "a basis that needs no activations, or leave it out (sites.targets)"
+                )
+            answers[site] = _finite(total, site, "activations") / (float(count) or 1.0)
+        return answers
 
     def _gram(self, factor: NDArray[np.float64]) -> Gram:
         right = self._rows(factor)
@@ -221,11 +230,59 @@ class Survey:
         return torch.zeros(shape, dtype=self.place.master, device=self.place.device)
 
 
-def _probed(layer: Layer, reach: Tensor, probe: Probe) -> Forward:
-    def forward(x: Tensor) -> Tensor:
-        return ProbedLinear.apply(x, layer.weight, layer.bias, reach, probe)  # type: ignore[return-value]
+@contextmanager
+def _listening(layers: Mapping[str, Layer], probes: Mapping[str, Probe], place: Place) -> Generator[None]:
+    """Inside, every backward pass tells the probes of their sites."""
+    reach = torch.zeros((), device=place.device, requires_grad=True)
+    forwards = (
+        (module, _probed(layers[site].weight, module.bias, reach, probe))
+        for site, probe in probes.items()
+        if layers[site].low_rank
+        for module in layers[site].modules
+    )
+    with ExitStack() as undo:
+        for site, probe in probes.items():
+            if not layers[site].low_rank:
+                undo.enter_context(gradients_told(layers[site], probe.hear_gradient))
+        with replaced(forwards):
+            yield
 
-    return forward
+
+@contextmanager
+def gradients_told(layer: Layer, hear: Callable[[Tensor], object]) -> Generator[None]:
+    """Inside, each backward pass tells of the site's gradient `(d_out, d_in)`, summed over all uses of the weight, and lets it go."""
+
+    def told(parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            hear(layer.oriented(parameter.grad))
+            parameter.grad = None
+
+    parameter = layer.parameter
+    parameter.requires_grad = True
+    handle = parameter.register_post_accumulate_grad_hook(told)
+    try:
+        yield
+    finally:
+        handle.remove()
+        parameter.requires_grad = False
+
+
+def _probed(weight: Tensor, bias: Any, reach: Tensor, probe: Probe) -> Callable[..., Any]:
+    return of_input(lambda x: ProbedLinear.apply(x, weight, bias, reach, probe))
+
+
+def _alike(examples: Examples, batches: Sequence[Batch], budget: int) -> Iterator[tuple[float, Examples]]:
+    """Examples of one length and weight, at most `budget` tokens at once, with that weight.
+
+    Where a policy wrote them their weights are advantages, which are no shares: all count the same.
+    """
+    for batch in batches:
+        rows = batch.rows(examples)
+        weights = np.ones(len(batch)) if batch.rollouts is not None else batch.weights
+        for weight in np.unique(weights).tolist():
+            these = np.flatnonzero(weights == weight)
+            for group in by_length(lengths_of(rows)[these], budget):
+                yield weight, rows.take(these[group])
 
 
 def by_length(lengths: Index, budget: int) -> Iterator[Index]:

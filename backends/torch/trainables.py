@@ -1,4 +1,4 @@
-"""The numbers a round trains, as leaf tensors, and the forwards they give the sites."""
+"""The numbers a round trains, as leaf tensors, and the adapters they make of the sites."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ...engine.contracts import (
     TrainingRequest,
     Update,
 )
-from .deltas import Forward, Layer, core_forward, dense_forward, factor_forward
+from .deltas import Adapter, CoreAdapter, DenseAdapter, FactorAdapter, Layer
 from .devices import Place
 
 Array = NDArray[np.float64]
@@ -81,12 +81,9 @@ class Cores:
             found |= dict(zip(sites, R.unbind(), strict=True))
         return found
 
-    def forwards(self, layers: Mapping[str, Layer], cores: Mapping[str, Tensor]) -> dict[str, Forward]:
-        """The sites with the given cores."""
-        return {
-            site: core_forward(layers[site], left, cores[site], right)
-            for site, (left, right) in self._sides.items()
-        }
+    def adapters(self, cores: Mapping[str, Tensor]) -> dict[str, Adapter]:
+        """The given cores between their factors."""
+        return {site: CoreAdapter(left, cores[site], right) for site, (left, right) in self._sides.items()}
 
     def split(self, flat: Tensor) -> dict[str, Array]:
         """A vector of the length of `v`, by group."""
@@ -103,7 +100,7 @@ class Trainables:
 
     def __init__(self, request: TrainingRequest, layers: Mapping[str, Layer], place: Place) -> None:
         self.cores = Cores(request, place)
-        self._layers, self._specs = layers, request.parametrisations
+        self._specs = request.parametrisations
         self._free = dict[str, Tensor]()
         self._scales = dict[str, float]()
         for site, spec in request.parametrisations.items():
@@ -125,15 +122,14 @@ class Trainables:
         """What the optimiser moves."""
         return [*([self.cores.v] if self.cores.specs else []), *self._free.values()]
 
-    def forwards(self, cores: Mapping[str, Tensor]) -> dict[str, Forward]:
-        """How every adapted site computes."""
-        found = self.cores.forwards(self._layers, cores)
+    def adapters(self, cores: Mapping[str, Tensor]) -> dict[str, Adapter]:
+        """What trains at every adapted site."""
+        found = self.cores.adapters(cores)
         for site, scale in self._scales.items():
-            A, B = self._free[f"{site}:A"], self._free[f"{site}:B"]
-            found[site] = factor_forward(self._layers[site], A, B, scale)
+            found[site] = FactorAdapter(self._free[f"{site}:A"], self._free[f"{site}:B"], scale)
         for site, delta in self._free.items():
-            if site in self._layers:
-                found[site] = dense_forward(self._layers[site], delta)
+            if site in self._specs:
+                found[site] = DenseAdapter(delta)
         return found
 
     def values(self) -> dict[str, Array]:
@@ -146,6 +142,18 @@ class Trainables:
         found = self.cores.split(torch.zeros_like(v) if v.grad is None else v.grad)
         grads = {name: torch.zeros_like(x) if x.grad is None else x.grad for name, x in self._free.items()}
         return found | {name: to_array(grad) for name, grad in grads.items()}
+
+    def update(self, site: str) -> Update | None:
+        """What the round adds to one site as it is now; None where it trains nothing there."""
+        match self._specs.get(site):
+            case None:
+                return None
+            case LinearCore(group=group) as spec:
+                place = self.cores.places[group]
+                return update_of(site, spec, self.cores.frames[site], {group: to_array(self.cores.v[place])})
+            case spec:
+                names = (name for name in (site, f"{site}:A", f"{site}:B") if name in self._free)
+                return update_of(site, spec, None, {name: to_array(self._free[name]) for name in names})
 
     def updates(self, values: Mapping[str, Array]) -> dict[str, Update]:
         """What the round adds to every site."""

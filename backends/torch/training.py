@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ...engine.contracts import Batch, Examples, Step, Training, TrainingRequest
 from ...engine.errors import NonFiniteError, UsageError
 from ...engine.workplace import Report, silent
 from .batching import by_count, lengths_of
 from .crew import ALONE, Team
-from .deltas import Layer, computing
+from .deltas import Layer, adapted, replaced
 from .devices import Place
 from .losses import Targets, negative_log_likelihood, surrogate
 from .nets import Net
@@ -68,16 +69,18 @@ class Round:
         cores, scale = self.trainables.cores.assemble(), self.place.loss_scale
         leaves = {site: core.detach().requires_grad_() for site, core in cores.items()}
         total = 0.0
-        with computing(self.layers, self.trainables.forwards(leaves)):
-            for part in by_count(lengths, self.micro_batch):
+        for part in by_count(lengths, self.micro_batch):
+            with adapted(self.layers, self.trainables.adapters(leaves)):
                 loss = loss_of(self.net, batch.take(part), examples, self.place, whole=whole)
-                (scale * loss).backward()
-                total += float(loss.detach())
-        if cores:
-            torch.autograd.backward(list(cores.values()), [leaves[site].grad for site in cores])
+                if loss.requires_grad:
+                    (scale * loss).backward()
+            total += float(loss.detach())
+        heard = [site for site in cores if leaves[site].grad is not None]
+        if heard:
+            torch.autograd.backward([cores[s] for s in heard], [leaves[s].grad for s in heard])
         for leaf in self.trainables.leaves:
-            if scale != 1.0 and leaf.grad is not None:
-                leaf.grad.div_(scale)
+            # A site that no gradient reaches has gradient 0; without one, the optimiser would leave its state as it is.
+            leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad.div_(scale)
         return total
 
 
@@ -156,28 +159,35 @@ def _require_finite(loss: float, leaves: Sequence[Tensor], step: int) -> None:
 
 @contextmanager
 def checkpointed(module: nn.Module, place: Place) -> Generator[None]:
-    """Inside, layers that can be are computed twice rather than kept.
+    """Inside, the model's layers keep only their inputs for the backward pass, and are computed again there.
 
-    Hugging Face's layers do so only in training mode; that mode is set on the layers alone, not on what is inside them, so
-    that dropout stays off. Raises `UsageError` for a module that has no such layers.
+    Hugging Face's own switch works only in training mode, in which layers drop units out as well; here they stay in evaluation
+    mode. Raises `UsageError` for a module that has no such layers.
     """
-    layers = [layer for layer in module.modules() if hasattr(layer, "gradient_checkpointing")]
-    owner: Any = next((m for m in module.modules() if hasattr(m, "gradient_checkpointing_enable")), None)
-    if owner is None or not layers:
+    layers = list(_checkpointable(module))
+    if not layers:
         raise UsageError(
             "backend.checkpointing: this model has no layers that can be checkpointed; leave it false"
         )
-    kind = "activation" if hasattr(owner, "activation_checkpointing_enable") else "gradient"  # its newer name
-    getattr(owner, f"{kind}_checkpointing_enable")(
-        {"use_reentrant": False, "context_fn": lambda: (nullcontext(), place.exact())}
-    )
-    if hasattr(owner, "disable_input_require_grads"):
-        owner.disable_input_require_grads()  # a hook on the embeddings, which only reentrant checkpoints need
-    try:
-        for layer in layers:
-            layer.training = True
+    with replaced((layer, _recomputed(layer.forward, place)) for layer in layers):
         yield
-    finally:
-        for layer in layers:
-            layer.training = False
-        getattr(owner, f"{kind}_checkpointing_disable")()
+
+
+def _checkpointable(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost of the layers that transformers marks by their class."""
+    for child in module.children():
+        if any(kind.__name__ == "GradientCheckpointingLayer" for kind in type(child).__mro__):
+            yield child
+        else:
+            yield from _checkpointable(child)
+
+
+def _recomputed(forward: Callable[..., Any], place: Place) -> Callable[..., Any]:
+    def computed(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        return checkpoint(
+            forward, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), place.exact()), **kwargs
+        )
+
+    return computed

@@ -108,7 +108,8 @@ def _estimate(values: Sequence[float], confidence: float) -> Estimate:
 
 
 def _relative(study: StudyRecord, pair: Pair, differences: Sequence[float]) -> float | None:
-    baseline = sum(value_of(study, reading) for reading in pair.baseline)
+    """`sum_s d_s / |sum_s b_s|`: its sign is that of the difference, whatever the baseline's."""
+    baseline = abs(sum(value_of(study, reading) for reading in pair.baseline))
     return sum(differences) / baseline if baseline else None
 
 

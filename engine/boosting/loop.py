@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import partial
 
@@ -23,6 +24,9 @@ from .stopping import best_round, ran_out, reason_to_stop
 from .together import hand_over, require_alike, require_one_way
 from .tracking import following
 
+NAMED = 5
+"""Sites named in a message."""
+
 
 def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workplace: Workplace) -> RunResult:
     """Play every round that is not on disk yet, and write the result.
@@ -35,6 +39,7 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     team.agree(lambda: check_start(prepared, directory))  # before anything that costs
     experiment = open_experiment(prepared, workplace)
     require_alike(team, {"spec": prepared.spec.sha256, **experiment.hashes})
+    _check_sites(experiment)
     files = [str(file.resolve()) for file in registry.files]
     team.agree(lambda: _check_origin(directory, experiment, files))
     team.agree(lambda: inherit(experiment, directory, workplace.report))
@@ -55,6 +60,23 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
         result = _conclude(directory, prepared, status, reason)
         events.tell("run_finished", run=run, result=result)
     return result
+
+
+def _check_sites(experiment: Experiment) -> None:
+    """Name the sites that no gradient reaches. Raises `UsageError` where that is all of them."""
+    with blame("backend", experiment.name_of("backend")):
+        unreached = experiment.model.unreached_sites(experiment.encoded.train)
+    if not unreached:
+        return
+    count, named = len(unreached), ", ".join(unreached[:NAMED]) + (", …" if len(unreached) > NAMED else "")
+    if count == len(experiment.sites):
+        raise UsageError(f"no gradient reaches any site ({named}): nothing can be trained; see sites.targets")
+    warnings.warn(
+        f"no gradient reaches {count} of {len(experiment.sites)} sites on the examples tried, and without one they stay as they "
+        f"are: {named}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _conclude(directory: RunDirectory, prepared: Prepared, status: End, reason: str) -> RunResult:

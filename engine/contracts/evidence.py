@@ -53,7 +53,7 @@ class Evidence(Protocol):
         ...
 
     def activation_products(self, right: Factors) -> Factors:
-        """`X' X O / n (d_in, k)` for the n rows `X (n, d_in)` that come into a site."""
+        """`X' diag(w) X O / sum w (d_in, k)` for the rows `X (n, d_in)` that come into a site, each with its example's weight."""
         ...
 
     def weight(self, site: str) -> NDArray[np.float64]:

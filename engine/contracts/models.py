@@ -84,6 +84,13 @@ class BoostedModel(Protocol):
         """Continuations of every prompt (the tokens before `starts`)."""
         ...
 
+    def unreached_sites(self, examples: Examples) -> tuple[str, ...]:
+        """Names of sites that no gradient reaches on the first of the examples; called before the first round.
+
+        Raises `UsageError` naming sites whose update would do one thing in training and another one merged.
+        """
+        ...
+
     def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
         """The `count` leading singular triplets, canonical signs, of the base weight, or of the merged one."""
         ...
@@ -107,7 +114,11 @@ class BoostedModel(Protocol):
         ...
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
-        """`X' X O / n (d_in, k)` for the n rows `X (n, d_in)` that come into a named site; padding is no row."""
+        """`X' diag(w) X O / sum w (d_in, k)` for the rows `X (n, d_in)` that come into a named site; padding is no row.
+
+        A row's weight is that of its example in the batch. Where a policy wrote the examples their weights are advantages,
+        and all rows count the same.
+        """
         ...
 
     def train(self, request: TrainingRequest) -> Training:

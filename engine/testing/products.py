@@ -133,14 +133,15 @@ class ProductContract:
     def test_activation_products_are_those_of_the_rows_that_come_in(
         self, model: BoostedModel, judge: Judge, precision: float
     ) -> None:
-        """Weights have no say; an example that comes twice counts twice."""
+        """Each row counts as its example's weight says; an example that comes twice counts twice."""
         examples, batches = tiny_examples(), some_batches()
         O, rows = unit_columns(model, SITES, 1, 3), np.concatenate([b.indices for b in batches])  # noqa: E741
+        w = np.concatenate([b.weights for b in batches])
         found, inputs = model.activation_products(examples, batches, O), _inputs(judge, examples.take(rows))
         assert set(found) == set(SITES)
         for site in SITES:
             X = inputs[site]
-            expected = X.T @ (X @ O[site]) / len(X)
+            expected = (X * w[:, None]).T @ (X @ O[site]) / w.sum()
             assert_close(
                 found[site], expected, atol=PRODUCT_ROUNDINGS * precision, what=f"activations: {site}"
             )

@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from boostlora.engine.analysis import comparing
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.statistics.mcnemar import mcnemar
@@ -124,6 +127,15 @@ def test_comparisons_use_the_split_that_the_study_names(tmp_path):
     )
     assert analysis.rows[1].metrics["test.accuracy"].mean == pytest.approx(0.5)
     assert found[1].relative == pytest.approx(0.1 / 0.7)
+
+
+@pytest.mark.parametrize(("baseline", "expected"), [(-0.5, 0.4), (0.5, 0.4), (0.0, None)])
+def test_relative_change_has_the_sign_of_the_difference(monkeypatch, baseline, expected):
+    """A metric may be negative, as a mean reward."""
+    monkeypatch.setattr(comparing, "value_of", lambda study, reading: reading)
+    pair = SimpleNamespace(baseline=(baseline, baseline))
+    found = comparing._relative(None, pair, (0.1, 0.3))
+    assert found == (expected if expected is None else pytest.approx(expected))
 
 
 def test_pairs_are_the_seeds_that_both_have_finished(tmp_path):

@@ -215,3 +215,22 @@ def test_weight_of_the_policy_is_the_merged_weight(backend, kind, tmp_path):
         for site in sites:
             # Weights of size 1 in float64, updates added in another order.
             assert_close(weights[site.name], model.weight(site.name), atol=1e-15, what=site.name)
+
+
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+def test_weight_of_the_policy_where_nothing_trains_is_the_models(backend, tmp_path):
+    """A round may adapt some sites only, and a generator of its own asks for all."""
+    model, sites = opened("llama", tmp_path, backend)
+    request, found = request_for(model, sites, "llama", steps=2), list[dict[str, np.ndarray]]()
+    some = {site.name: request.parametrisations[site.name] for site in sites[::2]}
+
+    def batches(policy):
+        for batch in request.batches:
+            found.append({site.name: policy.weight(site.name) for site in sites})
+            yield batch
+
+    rates = np.full(2, 0.1)
+    model.train(attrs.evolve(request, parametrisations=some, batches=batches, learning_rates=rates))
+    for site in sites:
+        moved = not np.array_equal(found[-1][site.name], model.weight(site.name))
+        assert moved == (site.name in some)

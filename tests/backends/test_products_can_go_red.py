@@ -89,9 +89,11 @@ def test_layer_that_the_graph_does_not_reach_is_caught_by_the_slopes(tmp_path, j
     """The first layer's input needs no gradient, and neither does anything else of a frozen model."""
     right = torch_products._probed
 
-    def cut(layer, reach, probe):
-        return right(layer, reach.detach() if layer.name == "layers.0.weight" else reach, probe)
+    def cut(weight, bias, reach, probe):
+        first = weight.shape == (6, 4)
+        return right(weight, bias, reach.detach() if first else reach, probe)
 
+    assert judge.weights["layers.0.weight"].shape == (6, 4)
     monkeypatch.setattr(torch_products, "_probed", cut)
     with pytest.raises(AssertionError, match=r"right: layers\.0\.weight: off by"):
         against_slopes("torch", tmp_path, judge, "layers.0.weight")
@@ -154,6 +156,10 @@ def test_padding_that_counts_as_rows_is_caught_by_other_companions_and_by_the_re
     monkeypatch.setattr(torch_products, "by_length", by_budget)
     with pytest.raises(AssertionError, match="one by one: off by"):
         transformers.test_activation_products_do_not_depend_on_what_is_computed_together(kind, tmp_path)
+    alike = [attrs.evolve(batch, weights=np.ones(len(batch))) for batch in transformers.BATCHES]
+    monkeypatch.setattr(
+        transformers, "BATCHES", alike
+    )  # examples of other weights are never computed together
     with pytest.raises(AssertionError, match="activations: off by"):
         transformers.test_products_equal_the_references_to_roundings_of_float64(
             kind, BACKENDS["torch"], tmp_path

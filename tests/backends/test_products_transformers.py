@@ -151,6 +151,7 @@ def test_products_make_nothing_of_the_size_of_a_weight(kind, way, tmp_path):
     weights = {site.shape for site in sites} | {site.shape[::-1] for site in sites}
     examples = texts(kind)
     known = {p.untyped_storage().data_ptr() for p in model.net.module.parameters()}
+    assert model.unreached_sites(examples) == ()
     with Watch(known) as seen:
         model.gradient_products(examples, BATCHES, right=right, left=left)
         model.gradient_products(examples, BATCHES, right=right, left={})

@@ -65,12 +65,8 @@ def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(
     monkeypatch.setattr(
         deltas.CoreDelta, "forward", lambda self, X: ((X @ self.right) @ self.core) @ self.left.T
     )
-    right = torch_deltas.core_forward
-    monkeypatch.setattr(
-        torch_trainables,
-        "core_forward",
-        lambda layer, left, core, last: right(layer, left, core.T, last),
-    )
+    right = torch_deltas.CoreAdapter
+    monkeypatch.setattr(torch_trainables, "CoreAdapter", lambda left, core, last: right(left, core.T, last))
     with pytest.raises(AssertionError, match="off by"):
         finite_differences_of("unit-core", name, tmp_path, judge)
 

@@ -43,6 +43,7 @@ def test_checkpointing_computes_every_layer_once_more_in_the_backward_pass(check
     model, sites = opened("qwen2", tmp_path, attrs.evolve(DOUBLE, checkpointing=checkpointing))
     request = request_for(model, sites, "qwen2", steps=1)
     called = list[str]()
+    assert model.unreached_sites(request.examples) == ()
     for name, module in model.net.module.named_modules():
         if name.endswith(".mlp"):
             module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
@@ -102,6 +103,7 @@ def test_step_makes_nothing_of_the_size_of_a_weight(kind, tmp_path):
     model, sites = opened(kind, tmp_path, DOUBLE)
     request = request_for(model, sites, kind, steps=2)
     known = {p.untyped_storage().data_ptr() for p in model.net.module.parameters()}
+    assert model.unreached_sites(request.examples) == ()
     with Watch(known) as seen:
         model.train(request)
     weights = {site.shape for site in sites} | {site.shape[::-1] for site in sites}

@@ -53,6 +53,19 @@ def test_evidence_of_all_chosen_hears_each_once_in_its_share(ready, examples, ba
     assert_close(weights / shares, np.full(25, 25 / selection.weights.sum()), atol=1e-12, what="shares")
 
 
+@pytest.mark.parametrize("examples", [0, 12])
+def test_activations_are_those_of_the_chosen_in_their_shares(ready, examples):
+    """Of all chosen by their weights, which this is the formula of; of some, because they are drawn so."""
+    experiment, _ = ready
+    evidence = asked(ready, chosen_of(), examples=examples)
+    found = evidence.activation_products({SITES[0]: np.eye(14)})[SITES[0]]
+    indices, weights = together(evidence)
+    X = experiment.encoded.train.inputs[indices]
+    expected = (X * weights[:, None]).T @ X / weights.sum()
+    assert_close(found, expected, atol=1e-13 * np.abs(expected).max(), what="second moments")
+    assert (np.ptp(weights) == 0.0) == (examples > 0)
+
+
 @pytest.mark.parametrize("batches", [1, 3, 8])
 def test_evidence_of_all_does_not_depend_on_its_parts(ready, batches):
     factors = {site: np.eye(n)[:, :3] for site, n in zip(SITES, (14, 13), strict=True)}

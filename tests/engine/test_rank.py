@@ -105,3 +105,34 @@ def test_overlap_of_free_factors_is_taken_between_subspaces():
         orthonormal=False,
     )
     assert overlap(mixed, [update]) == pytest.approx(1.0)
+
+
+def factors(B, A):
+    return FactoredUpdate(
+        frame=Frame(U=B, S=np.ones(B.shape[1]), V=A.T), core=np.eye(B.shape[1]), orthonormal=False
+    )
+
+
+def test_overlap_of_free_factors_is_that_of_what_they_multiply_to():
+    """Dependent and zero columns span nothing, and QR would fill them up, always with the same ones."""
+    I, J, rng = np.eye(32), np.eye(64), np.random.default_rng(0)  # noqa: E741
+    zero = [factors(np.zeros((32, 4)), J[a : a + 4]) for a in (0, 8)]
+    assert overlap(zero[0], zero[1:]) is None
+    alone = [factors(np.outer(I[i], rng.standard_normal(4)), J[a : a + 4]) for i, a in ((0, 0), (1, 8))]
+    assert overlap(alone[0], alone[1:]) == pytest.approx(0.0, abs=1e-15)
+    assert overlap(alone[0], [zero[1]]) is None
+    assert overlap(alone[0], [zero[1], alone[0]]) == pytest.approx(1.0)
+    # One column of B makes of four rows of A one direction, and that is what another round must share to overlap.
+    row = rng.standard_normal(4) @ J[:4]
+    single = factors(I[:, :1], row[None])
+    doubled = factors(np.outer(I[0], [1.0, 0.0, 0.0, 0.0]), np.vstack([row, J[20:23]]))
+    assert overlap(doubled, [factors(I[:, 5:6], J[20:21])]) == pytest.approx(0.0, abs=1e-14)
+    assert overlap(doubled, [single]) == pytest.approx(1.0)
+
+
+def test_overlap_of_an_update_that_is_zero_says_nothing():
+    frame = Frame(U=np.eye(8)[:, :2], S=np.ones(2), V=np.eye(8)[:, :2])
+    still, moved = (FactoredUpdate(frame=frame, core=core) for core in (np.zeros((2, 2)), np.eye(2)))
+    assert overlap(still, [moved]) is None
+    assert overlap(moved, [still]) is None
+    assert overlap(moved, [still, moved]) == 1.0
