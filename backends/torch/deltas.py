@@ -59,7 +59,10 @@ def layers_of(module: nn.Module, transposed: Mapping[str, bool]) -> dict[str, La
     fused = {id(part) for owner in module.modules() if isinstance(owner, FUSED) for part in owner.modules()}
     found = dict[str, Layer]()
     for name, turned in transposed.items():
-        modules = tuple(users[id(parameters[name])])
+        # In a module that wraps its layers, as PEFT's, the weight has another path; such a module only answers.
+        parameter = parameters.get(name)
+        wrapper = module.get_submodule(name.removesuffix(".weight"))
+        modules = (wrapper,) if parameter is None else tuple(users[id(parameter)])
         inside = any(id(part) in fused for part in modules)
         plain = not inside and all(map(is_plain, modules))
         found[name] = Layer(name=name, modules=modules, transposed=turned, low_rank=plain, fused=inside)

@@ -1,24 +1,23 @@
-"""Decoding with a key-value cache, greedy or sampled, for many prompts side by side."""
+"""Text written for many prompts side by side, greedy or sampled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from inspect import signature
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import attrs
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...engine.contracts import Examples, GenerationRequest, Sampling, Tokens, Written
 from ...engine.errors import UsageError
 from .batching import Index, by_budget
 from .crew import ALONE, Team
+from .decoding import RECOMPUTED, CachedSteps, RecomputedSteps, Steps, Way, way_of
 from .devices import Place
 from .losses import require_finite
-from .nets import CausalNet, Net, Padded, speaking
+from .nets import CausalNet, Net
 
 Told = Callable[[int, int], None]
 
@@ -39,11 +38,12 @@ def continuations(
     """
     if not isinstance(examples.inputs, Tokens) or not isinstance(net, CausalNet):
         raise UsageError("only a causal language model can write")
-    prompts, module = examples.inputs, net.module
+    prompts = examples.inputs
     groups = list(by_budget(prompts.starts + request.max_new_tokens, budget))
+    way = way_of(net, prompts, place) if groups else RECOMPUTED
 
     def write(group: Index) -> list[Written]:
-        return _Conversation(module, prompts[group], request.take(group), place).finish()
+        return _Conversation(net, prompts[group], request.take(group), place, way).finish()
 
     found = [Written(np.empty(0, dtype=np.int32))] * len(examples)
     for group, said in team.over(groups, write, told):
@@ -57,74 +57,59 @@ class _Row:
     """One sequence in the making."""
 
     number: int
+    prompt: list[int]
     tokens: list[int] = attrs.field(factory=list)
     end: int | None = None
 
 
 class _Conversation:
-    """Prompts side by side, padded to the left so that all continue in the same column.
+    """Prompts side by side, each continued until it ends.
 
-    A sequence ends with an end token, when `finished` says so, or after `max_new_tokens`. Equal prompts that follow one another are read
-    once. Once most rows have ended, the others go on without them.
+    A sequence ends with an end token, when `finished` says so, or after `max_new_tokens`. Where the cache can be divided, equal prompts that
+    follow one another are read once, and once most rows have ended, the others go on without them.
     """
 
-    def __init__(self, module: Any, prompts: Tokens, request: GenerationRequest, place: Place) -> None:
-        self._module, self._request, self._place = module, request, place
-        self._prompts = prompts
-        self._cache: Any = None
-        # transformers from 5.24 on calls it `cache`, and warns of its older name.
-        self._cache_name = "cache" if "cache" in signature(module.forward).parameters else "past_key_values"
-        self._rows = [_Row(i) for i in range(len(prompts))]
+    def __init__(
+        self, net: CausalNet, prompts: Tokens, request: GenerationRequest, place: Place, way: Way
+    ) -> None:
+        self._request, self._place = request, place
+        starts = prompts.starts.tolist()
+        self._rows = [_Row(i, prompts.sequence(i)[:start].tolist()) for i, start in enumerate(starts)]
         self._open = list(self._rows)
         self._active = list(self._rows)
-        """Rows of the tensors; some may have ended."""
+        """Rows that are computed; some may have ended."""
+        self._steps: Steps = (
+            CachedSteps(net.module, place, prepared=way.prepared) if way.cached else RecomputedSteps(net)
+        )
+        self._divides = way.divides
 
     def finish(self) -> list[Written]:
         """Go on until all have ended."""
         for step in range(self._request.max_new_tokens):
-            chosen = self._choose(self._read() if step == 0 else self._logits(), step)
+            chosen = self._choose(self._read() if step == 0 else self._steps.logits(self._given()), step)
             self._note(chosen)
             if not self._open:
                 break
             self._advance(chosen)
         return [Written(np.array(row.tokens, dtype=np.int32), row.end) for row in self._rows]
 
+    def _given(self) -> list[list[int]]:
+        return [row.prompt + row.tokens for row in self._active]
+
     def _read(self) -> Tensor:
-        """Read the prompts, equal neighbours once, and give the logits of every row's first token."""
-        first, copies = _distinct(self._prompts)
-        self._begin(self._prompts[first])
-        logits = self._logits()
-        if len(first) == len(copies):
-            return logits
-        if not hasattr(self._cache, "batch_select_indices"):
-            self._begin(self._prompts)
-            return self._logits()
-        index = torch.from_numpy(copies).to(self._place.device)
-        self._cache.batch_select_indices(index)
-        self._ids, self._positions, self._mask = self._ids[index], self._positions[index], self._mask[index]
+        """The logits of every row's first token; equal neighbours are read once."""
+        prompts = [row.prompt for row in self._rows]
+        first, copies = _distinct(prompts)
+        if not self._divides or len(first) == len(copies):
+            return self._steps.logits(prompts)
+        logits = self._steps.logits([prompts[i] for i in first])
+        index = torch.tensor(copies, device=self._place.device)
+        self._steps.take(index)
         return logits[index]
-
-    def _begin(self, prompts: Tokens) -> None:
-        padded = Padded.of(prompts, prompts.starts, self._place.device, left=True)
-        self._ids, self._mask, self._cache = padded.ids, padded.mask, None
-        self._positions = (padded.mask.cumsum(1) - 1).clamp(min=0)
-
-    def _logits(self) -> Tensor:
-        """Of the next token, `(rows, vocabulary)`."""
-        rows = torch.arange(len(self._ids), device=self._place.device)
-        with speaking(self._module, (rows, torch.full_like(rows, self._ids.shape[1] - 1))):
-            answer = self._module(
-                input_ids=self._ids,
-                attention_mask=self._mask,
-                position_ids=self._positions,
-                use_cache=True,
-                **{self._cache_name: self._cache},
-            )
-        self._cache = getattr(answer, self._cache_name)
-        return require_finite(answer.logits)
 
     def _choose(self, logits: Tensor, step: int) -> Tensor:
         request = self._request
+        require_finite(logits)
         if request.sampling is None:
             return logits.argmax(dim=-1)
         if request.draws is None:
@@ -147,23 +132,19 @@ class _Conversation:
 
     def _advance(self, chosen: Tensor) -> None:
         """The chosen tokens become the next input; rows that have ended are left out once they are most of all."""
-        self._ids, self._positions = chosen[:, None], self._positions[:, -1:] + 1
-        self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
-        if 2 * len(self._open) > len(self._active) or not hasattr(self._cache, "batch_select_indices"):
+        self._steps.feed(chosen)
+        if 2 * len(self._open) > len(self._active) or not self._divides:
             return
         still = {id(row) for row in self._open}
         kept = [place for place, row in enumerate(self._active) if id(row) in still]
-        index = torch.tensor(kept, device=self._place.device)
-        self._cache.batch_select_indices(index)
-        self._ids, self._positions, self._mask = self._ids[index], self._positions[index], self._mask[index]
+        self._steps.take(torch.tensor(kept, device=self._place.device))
         self._active = [self._active[place] for place in kept]
 
 
-def _distinct(prompts: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _distinct(prompts: Sequence[list[int]]) -> tuple[list[int], list[int]]:
     """The first of every run of equal prompts, and for every prompt which of them it is."""
-    asked = [prompts.sequence(i)[:start].tobytes() for i, start in enumerate(prompts.starts.tolist())]
-    new = np.array([i == 0 or asked[i] != asked[i - 1] for i in range(len(asked))], dtype=np.bool_)
-    return np.flatnonzero(new), np.cumsum(new, dtype=np.int64) - 1
+    new = [i == 0 or prompt != prompts[i - 1] for i, prompt in enumerate(prompts)]
+    return [i for i, is_new in enumerate(new) if is_new], [n - 1 for n in accumulate(map(int, new))]
 
 
 def sampled(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:

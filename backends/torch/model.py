@@ -39,6 +39,7 @@ from .generation import continuations
 from .nets import CausalNet, open_net
 from .products import Survey, gradients_told
 from .site_check import Checked, SiteCheck, few
+from .text_check import check_texts
 from .trainables import to_array
 from .training import loss_of, train
 
@@ -130,7 +131,10 @@ class TorchModel:
     # -- Sites
 
     def unreached_sites(self, examples: Examples) -> tuple[str, ...]:
-        """Sites that no gradient of a few examples reaches; on the way each is given the path that is right for it."""
+        """Sites that no gradient of a few examples reaches; on the way each is given the path that is right for it.
+
+        Raises `UsageError` for a site, or a model, that cannot be right.
+        """
         if self._checked is None and self._own:
             self._checked = Checked(self._layers, ())
         if self._checked is None:
@@ -143,6 +147,7 @@ class TorchModel:
                 merged=lambda updates: self._evaluating(updates, 1.0),
             )
             with self._running():
+                check_texts(self.net, rows, self._place)
                 self._checked = check.run()
             self._layers = self._checked.layers
         return self._checked.unreached

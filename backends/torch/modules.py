@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from ...engine.contracts import Blueprint, ModelSource, Splits
 from ...engine.errors import UsageError
@@ -18,7 +19,7 @@ from ...engine.record.hashes import file_sha256_cached
 from ...engine.workplace import Workplace
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 CHECKED = 2
 """Rows of the training split that a new module is tried on."""
@@ -86,12 +87,10 @@ class TorchModule:
         """The weights as a file in the cache, under the hash of their values, or the user's own file."""
         seed = int(rng.integers(2**31))
         module = _made(self, splits, seed=seed)
-        state = {
-            name: tensor.detach().cpu().contiguous().numpy() for name, tensor in module.state_dict().items()
-        }
+        state = {name: to_stored(tensor) for name, tensor in module.state_dict().items()}
         if self.weights:
             file = Path(self.weights)
-            _check_file(file, {name: value.shape for name, value in state.items()})
+            _check_file(file, {name: value.shape for name, value in state.items()}, _shared(module))
             sha256 = file_sha256_cached(file, workplace.cache)
         else:
             found = cached(workplace.cache / "models", arrays_sha256(state), lambda: state)
@@ -125,8 +124,11 @@ class Build:
         """The module with its weights in `dtype`, in evaluation mode."""
         from safetensors.torch import load_file  # noqa: PLC0415
 
-        module = self.make()
-        module.load_state_dict(load_file(self.file))
+        module, state = self.make(), load_file(self.file)
+        for names in _shared(module):
+            there = next((state[name] for name in names if name in state), None)
+            state |= {name: there for name in names if there is not None and name not in state}
+        module.load_state_dict(state)
         return module.to(dtype).eval()
 
 
@@ -148,22 +150,59 @@ def _made(model: TorchModule, splits: Splits, *, seed: int) -> nn.Module:
     return module
 
 
-def _check_file(file: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Hold a user's file against the module's tensors. Raises `UsageError` naming the first that does not fit."""
+def to_stored(tensor: Tensor) -> NDArray[Any]:
+    """A tensor as the file keeps it; kinds of numbers that NumPy does not know, such as bfloat16, as float32, which holds them exactly."""
+    found = tensor.detach().cpu().contiguous()
+    try:
+        return found.numpy()
+    except TypeError:
+        return found.float().numpy()
+
+
+def _shared(module: nn.Module) -> list[list[str]]:
+    """The names of tensors that a module has under several."""
+    found = dict[int, list[str]]()
+    for name, tensor in (
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ):
+        found.setdefault(id(tensor), []).append(name)
+    return [names for names in found.values() if len(names) > 1]
+
+
+def _check_file(file: Path, shapes: dict[str, tuple[int, ...]], shared: list[list[str]]) -> None:
+    """Hold a user's file against the module's tensors. Raises `UsageError` naming the first that does not fit.
+
+    Of a tensor with several names the file may have one, or all of them alike.
+    """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 
     try:
-        with safe_open(file, framework="np") as tensors:
+        with safe_open(file, framework="pt") as tensors:
             found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+            same = [[name for name in names if name in found] for names in shared]
+            unlike = next((names for names in same if not _alike(tensors, names)), None)
     except (SafetensorError, OSError) as error:
         raise UsageError(f"{file}: not a readable safetensors file: {error}") from error
+    optional = {name for names, there in zip(shared, same, strict=True) if there for name in names}
     for name in sorted(shapes.keys() | found.keys()):
-        if name not in found:
+        if name not in found and name not in optional:
             raise UsageError(f'{file}: no tensor "{name}", which the module has')
         if name not in shapes:
             raise UsageError(f'{file}: tensor "{name}" is none of the module\'s')
-        if found[name] != tuple(shapes[name]):
+        if name in found and found[name] != tuple(shapes[name]):
             raise UsageError(f"{file}: {name} has shape {found[name]}, expected {tuple(shapes[name])}")
+    if unlike is not None:
+        raise UsageError(
+            f"{file}: {unlike[0]} and {unlike[1]} are one tensor in the module, and two in the file"
+        )
+
+
+def _alike(tensors: Any, names: list[str]) -> bool:
+    import torch  # noqa: PLC0415
+
+    found = [tensors.get_tensor(name) for name in names]
+    return all(torch.equal(found[0], other) for other in found[1:])
 
 
 def _try(build: Build, splits: Splits) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from typing import Any, Protocol
 
 import attrs
@@ -93,17 +94,18 @@ class ClassifierNet:
         return self.module(**Padded.of(tokens, tokens.lengths, self.place.device).keywords)
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class CausalNet:
     """Prompts and completions to logits of the completions' tokens, the output layer applied to these alone."""
 
     module: nn.Module
     place: Place
+    way: Any = None
+    """How it writes; see `decoding`."""
 
     def logits(self, examples: Examples) -> Tensor:
         """One row for every token to be predicted: the one before it speaks."""
         tokens: Tokens = examples.inputs
-        padded = Padded.of(tokens, tokens.lengths, self.place.device)
         rows = np.repeat(np.arange(len(tokens)), tokens.targets)
         columns = np.concatenate(
             [
@@ -111,9 +113,22 @@ class CausalNet:
                 for a, b in zip(tokens.starts.tolist(), tokens.lengths.tolist(), strict=True)
             ]
         )
+        return self.speak(tokens, rows, columns)
+
+    def speak(self, tokens: Tokens, rows: Index, columns: Index) -> Tensor:
+        """Logits of what follows the tokens at `(rows, columns)`, `(n, vocabulary)`."""
+        padded = Padded.of(tokens, tokens.lengths, self.place.device)
         where = tuple(torch.from_numpy(x.astype(np.int64)).to(self.place.device) for x in (rows, columns))
         with speaking(self.module, where):
-            return self.module(**padded.keywords, use_cache=False).logits
+            return self.module(**accepted(self.module, {**padded.keywords, "use_cache": False})).logits
+
+
+def accepted(module: nn.Module, given: dict[str, Any]) -> dict[str, Any]:
+    """What a module's forward has a name for; all of it where it takes anything."""
+    names = signature(module.forward).parameters
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in names.values()):
+        return given
+    return {name: value for name, value in given.items() if name in names}
 
 
 @contextmanager

@@ -99,7 +99,7 @@ class Experiment(Prepared):
             return None
         rows = repeated(getattr(self.encoded, split), decoding.samples)
         request = request_for(self.spec, decoding, len(rows), self.streams("answers", 0, split))
-        return texts_of(self.spec, decoding, self.write(speaker, rows, request))
+        return texts_of(self.spec, decoding, rows.inputs, self.write(speaker, rows, request))
 
     def write(self, speaker: Speaker, rows: Examples, request: GenerationRequest) -> list[Written]:
         """Ask the generator, and hold it to its contract."""

@@ -121,7 +121,9 @@ class Rollout:
         return Answers(
             indices=indices,
             tokens=tokens,
-            rewards=self._rewards(indices, texts_of(experiment.spec, decoding, written)).reshape(shape),
+            rewards=self._rewards(indices, texts_of(experiment.spec, decoding, tokens, written)).reshape(
+                shape
+            ),
             ended=self._ended(written, decoding, request.max_new_tokens).reshape(shape),
             longest=request.max_new_tokens,
             old=policy.log_probabilities(answered, temperature) if old else None,

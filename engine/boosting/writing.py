@@ -15,6 +15,7 @@ from ..contracts import (
     GeneratingTask,
     GenerationRequest,
     TextModel,
+    Tokens,
     Update,
     Written,
 )
@@ -66,12 +67,18 @@ def request_for(
 
     return GenerationRequest(
         max_new_tokens=length,
-        end_tokens=reader.end_tokens,
+        end_tokens=tuple(dict.fromkeys((*reader.end_tokens, *special_stops(reader, decoding)))),
         finished=finished if decoding.stop else None,
         stop=decoding.stop,
         sampling=decoding.sampling,
         draws=None if decoding.sampling is None else rng.random((count, length)),
     )
+
+
+def special_stops(reader: TextModel, decoding: Decoding) -> list[int]:
+    """Stop strings that are special tokens, which have no text: they end an answer as end tokens do."""
+    found = (reader.special_token(stop.strip()) for stop in decoding.stop)
+    return [token for token in found if token is not None]
 
 
 def repeated(examples: Examples, times: int) -> Examples:
@@ -81,6 +88,11 @@ def repeated(examples: Examples, times: int) -> Examples:
     return examples.take(np.repeat(np.arange(len(examples), dtype=np.int64), times))
 
 
-def texts_of(spec: Spec, decoding: Decoding, written: Sequence[Written]) -> tuple[str, ...]:
-    """What was written, cut at the task's stop strings."""
-    return tuple(decoding.cut(spec["model"].decode(w.tokens)) for w in written)
+def texts_of(spec: Spec, decoding: Decoding, prompts: Tokens, written: Sequence[Written]) -> tuple[str, ...]:
+    """What was written behind every prompt (the tokens before `starts`), cut at the task's stop strings."""
+    reader: TextModel = spec["model"]
+    starts = prompts.starts.tolist()
+    return tuple(
+        decoding.cut(reader.decode(w.tokens, prompts.sequence(i)[:start]))
+        for i, (w, start) in enumerate(zip(written, starts, strict=True))
+    )

@@ -40,8 +40,12 @@ class TextModel(Model, Protocol):
         """`Texts` or `Prompts` as `Tokens`; called once per split, before the model is opened."""
         ...
 
-    def decode(self, tokens: NDArray[np.int32]) -> str:
-        """The text of generated tokens."""
+    def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
+        """The text of generated tokens, as it goes on behind the prompt's tokens `after`; special tokens have none."""
+        ...
+
+    def special_token(self, text: str) -> int | None:
+        """The special token that is written as `text`, such as `<|im_end|>`; None where there is none."""
         ...
 
     @property

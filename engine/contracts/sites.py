@@ -24,6 +24,10 @@ class WeightInfo:
     """Depth of the block the weight belongs to; None outside the stack of layers."""
     stored: str = ""
     """Its name in the files, where that is another."""
+    also: tuple[str, ...] = ()
+    """Its other names in the module, where several layers share it."""
+    also_stored: tuple[str, ...] = ()
+    """Its other names in the files, where they have it more than once: what is merged is merged under all of them."""
     transposed: bool = False
     """Whether `shape` and the file have it as `(d_in, d_out)`, as Hugging Face's `Conv1D` does."""
 

@@ -154,7 +154,12 @@ class Ensemble:
             sampling=Sampling(temperature=temperature) if temperature else None,
             draws=draws,
         )
-        return [reader.decode(w.tokens) for w in model.generate(asked, request)]
+        tokens, written = asked.inputs, model.generate(asked, request)
+        starts = tokens.starts.tolist()
+        return [
+            reader.decode(w.tokens, tokens.sequence(i)[:start])
+            for i, (w, start) in enumerate(zip(written, starts, strict=True))
+        ]
 
     def model(self, rounds: Rounds | Choice = None) -> Any:
         """The plain torch module with the rounds merged: the base's classes, names and shapes, nothing of this package around them.

@@ -120,7 +120,8 @@ class ModelContract:
             return
         tokens = _tokens(model, splits.train)
         for i, completion in enumerate(splits.train.inputs.completions):
-            assert model.decode(tokens.completion(i)) == completion
+            prompt = tokens.sequence(i)[: tokens.starts[i]]
+            assert model.decode(tokens.completion(i), prompt) == completion
 
 
 def _tokens(model: TextModel, examples: Examples) -> Tokens:

@@ -116,9 +116,13 @@ class ShallowText(Shallow):
         """As the whole model does."""
         return self.model.encode(examples)
 
-    def decode(self, tokens: NDArray[np.int32]) -> str:
+    def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
         """As the whole model does."""
-        return self.model.decode(tokens)
+        return self.model.decode(tokens, after)
+
+    def special_token(self, text: str) -> int | None:
+        """As the whole model has it."""
+        return self.model.special_token(text)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:

@@ -29,7 +29,6 @@ from ._weights.planning import (
     planned,
     size_of,
 )
-from ._weights.tensors import read
 from ._weights.usage import of_folder
 from ._weights.writing import compare_files, write_files
 
@@ -55,14 +54,13 @@ class Hf:
 
     def check(self, ensemble: Exportable) -> None:
         """Raise `UsageError` where transformers is missing or does not load such a model."""
-        model = hf_model(ensemble, "hf")
+        hf_model(ensemble, "hf")
         missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
         if missing:
             raise UsageError(
                 f"exporter hf needs pip install 'boostlora[hf]' ({', '.join(missing)} is missing)"
             )
         size_of(self.max_shard_size)
-        _check_sharing(ensemble, model.folder(weights=True))
 
     def precision(self, ensemble: Exportable) -> str:
         """The dtype of the adapted weights, the coarsest where they have several."""
@@ -142,29 +140,6 @@ class Build:
         net.head.load_state_dict(head)
         net.head.to(dtype)
         return net.eval()
-
-
-def _check_sharing(ensemble: Exportable, folder: Folder) -> None:
-    """Refuse a site whose weight the module has under a second name, and the files too. Raises `UsageError`.
-
-    Weights tied to an embedding are no sites, and stay as the base's files have them.
-    """
-    from ..models._hf.nets import empty  # noqa: PLC0415 - seconds of imports
-
-    kind, prefix = ("encoder", "model.") if is_classifier(ensemble) else ("causal", "")
-    named = empty(folder.config(), kind, str(folder)).named_parameters(remove_duplicate=False)
-    names = dict[int, list[str]]()
-    for name, parameter in named:
-        names.setdefault(id(parameter), []).append(name)
-    held = {tensor.name for file in encoder_files(ensemble) for tensor in read(file).tensors}
-    adapted = {site.name.removeprefix(prefix) for site in ensemble.sites}
-    for same in names.values():
-        there = [name for name in same if any(f".{tensor}".endswith(f".{name}") for tensor in held)]
-        if len(there) > 1 and adapted & set(same):
-            raise UsageError(
-                f"{same[0]}: the model uses this weight as {same[1]} too, and its files have it twice; "
-                "leave it out of [sites], or use --to safetensors"
-            )
 
 
 @hookimpl

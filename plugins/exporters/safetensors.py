@@ -80,20 +80,27 @@ class Build:
     files: tuple[Path, ...]
 
     def __call__(self, blueprint: Blueprint, dtype: Any) -> Any:
-        """The module with its weights in `dtype`, in evaluation mode. Raises `KeyError` for a weight that no file has."""
+        """The module with its weights in `dtype`, in evaluation mode. Raises `KeyError` for a weight that no file has.
+
+        A module of the user's takes them as users load them: under every name that the files have. Files of other models have names of
+        their own.
+        """
         import torch  # noqa: PLC0415 - only models that are torch modules come here
         from safetensors.torch import load_file  # noqa: PLC0415
 
         module = self.base(blueprint, dtype)
+        tensors = {name: tensor for file in self.files for name, tensor in load_file(file).items()}
+        for weight in blueprint.weights:
+            if (weight.stored or weight.name) not in tensors:
+                raise KeyError(weight.name)
+        if blueprint.architecture == "torch-module":
+            module.load_state_dict(tensors, strict=False)
+            return module
         parameters = dict(module.named_parameters())
-        stored = {weight.stored or weight.name: weight.name for weight in blueprint.weights}
         with torch.no_grad():
-            for file in self.files:
-                for name, tensor in load_file(file).items():
-                    if name in stored:
-                        parameters[stored.pop(name)].copy_(tensor)
-        if stored:
-            raise KeyError(min(stored))
+            for weight in blueprint.weights:
+                for name in (weight.stored or weight.name, *weight.also_stored):
+                    parameters[weight.name].copy_(tensors[name])
         return module
 
 

@@ -168,7 +168,7 @@ def _parameters(request: GenerationRequest, index: int) -> dict[str, Any]:
         "stop_token_ids": list(request.end_tokens),
         "stop": list(request.stop) or None,
         "detokenize": bool(request.stop),
-        "skip_special_tokens": True,
+        "skip_special_tokens": True,  # those that stop strings are end as end tokens do
     }
     if request.sampling is None:
         return {**common, "temperature": 0.0}

@@ -81,18 +81,18 @@ def test_cold_draws_and_narrow_nuclei_are_greedy(tmp_path):
 @pytest.mark.parametrize("kind", DECODERS)
 def test_rows_that_end_early_leave_the_others_as_they_would_be_alone(pair, kind, monkeypatch):
     """The key-value cache is compacted on the way; alone, a row has nothing to be compacted."""
-    import transformers
+    from boostlora.backends.torch import decoding
 
-    compacted, whole = [], transformers.DynamicCache.batch_select_indices
+    compacted, whole = [], decoding.CachedSteps.take
 
-    def counted(cache, indices):
+    def counted(steps, indices):
         if (
             len(indices) < 21
         ):  # with as many as there are rows, a prompt that was read once is given to its copies
             compacted.append(len(indices))
-        return whole(cache, indices)
+        return whole(steps, indices)
 
-    monkeypatch.setattr(transformers.DynamicCache, "batch_select_indices", counted)
+    monkeypatch.setattr(decoding.CachedSteps, "take", counted)
     truth, together, _ = pair(kind, Torch(device="cpu", dtype="float64"))
     _, alone, _ = pair(kind, Torch(device="cpu", dtype="float64", eval_tokens=1))
     examples = texts(kind).take(np.arange(7).repeat(3))

@@ -202,5 +202,7 @@ def test_texts_are_cut_at_the_stop_and_an_answer_that_stops_has_ended(folder):
             assert answers.ended.ravel()[i] == (short or "s" in text)
     assert stopped, "nothing stopped; the test shows less than it should"
     decoding = Decoding(max_new_tokens=6, stop=("s",))
-    tokens = np.array(experiment.encoded.train.inputs.sequence(0))
-    assert texts_of(experiment.spec, decoding, [Written(tokens)])[0] == model.decode(tokens).partition("s")[0]
+    prompts = experiment.encoded.train.inputs[np.array([0])]
+    tokens = np.array(prompts.sequence(0))
+    (found,) = texts_of(experiment.spec, decoding, prompts, [Written(tokens)])
+    assert found == model.decode(tokens).partition("s")[0]

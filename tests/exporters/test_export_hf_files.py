@@ -219,24 +219,6 @@ def test_a_missing_library_is_named(causal_case: ExportCase, monkeypatch: pytest
         Hf().check(causal_case.ensemble)
 
 
-def test_a_site_that_the_files_have_twice_is_refused(
-    causal_case: ExportCase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from boostlora.plugins.models._hf import nets
-
-    real = nets.empty
-
-    def tied(*given: object) -> object:
-        module = real(*given)
-        first, second = (module.model.layers[i].self_attn for i in (0, 1))
-        second.q_proj.weight = first.q_proj.weight
-        return module
-
-    monkeypatch.setattr(nets, "empty", tied)
-    with pytest.raises(UsageError, match=r"layers\.0\.self_attn\.q_proj\.weight: .* twice"):
-        Hf().check(causal_case.ensemble)
-
-
 def test_a_tokenizer_that_gives_other_tokens_is_refused(
     causal_case: ExportCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from ..support.export_runs import REFERENCE, TORCH, boosted, case_of, mlp_run
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 
-RESIDUAL = """
+MODULES = """
 import attrs
 from boostlora.backends.torch.modules import TorchModule
 from boostlora.engine.hookspecs import hookimpl
@@ -40,9 +40,38 @@ class Normed(TorchModule):
         return nn.Sequential(nn.Linear(d, 12), nn.BatchNorm1d(12), nn.Linear(12, len(splits.classes)))
 
 
+@attrs.frozen(kw_only=True)
+class Doubled(TorchModule):
+    "A weight under two names, a layer that is listed three times, and a buffer in half precision."
+
+    head = "out"
+
+    def module(self, splits):
+        import torch
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self, d, classes):
+                super().__init__()
+                self.a, self.b = nn.Linear(d, d), nn.Linear(d, d)
+                self.b.weight = self.a.weight
+                self.layers = nn.ModuleList([nn.Linear(d, d)] * 3)
+                self.register_buffer("scale", torch.full((d,), 1.25, dtype=torch.bfloat16))
+                self.out = nn.Linear(d, classes)
+
+            def forward(self, x):
+                h = self.b(torch.tanh(self.a(x))) * self.scale
+                for layer in self.layers:
+                    h = torch.tanh(layer(h))
+                return self.out(h)
+
+        return Net(splits.train.inputs.shape[1], len(splits.classes))
+
+
 @hookimpl
 def register_models(register):
     register("normed", Normed)
+    register("doubled", Doubled)
 """
 
 
@@ -62,6 +91,22 @@ class TestMlpInBfloat16(TestMlp):
         return Safetensors(dtype="bfloat16")
 
 
+def own_module(model: str, folder: Path, cache: Path) -> ExportCase:
+    """A run of one of these modules."""
+    plugin = folder / "modules.py"
+    plugin.write_text(MODULES)
+    rng = np.random.default_rng(0)
+    rows = ["a,b,c,d,e,f,g,h,label"]
+    rows += [",".join(f"{x:.3f}" for x in rng.standard_normal(8)) + f",{i % 3}" for i in range(60)]
+    (folder / "rows.csv").write_text("\n".join(rows) + "\n")
+    spec = (
+        'name = "own"\nrounds = 3\n[task]\nuse = "table"\npath = "rows.csv"\nlabel = "label"\n'
+        f'[model]\nuse = "{model}"\n[adapter]\nrank = 2\n[optimizer]\nlr = 0.3\nsteps = 5\n'
+    )
+    run = boosted(folder, spec + TORCH.format(dtype="float32"), cache, (plugin,))
+    return case_of(run, cache, (plugin,))
+
+
 @needs_torch
 class TestModule(TestMlp):
     """A module of the user's, with buffers, by the torch backend."""
@@ -71,19 +116,7 @@ class TestModule(TestMlp):
     @pytest.fixture(scope="class")
     @staticmethod
     def module_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
-        folder = tmp_path_factory.mktemp("module")
-        plugin = folder / "normed.py"
-        plugin.write_text(RESIDUAL)
-        rng = np.random.default_rng(0)
-        rows = ["a,b,c,d,e,f,g,h,label"]
-        rows += [",".join(f"{x:.3f}" for x in rng.standard_normal(8)) + f",{i % 3}" for i in range(60)]
-        (folder / "rows.csv").write_text("\n".join(rows) + "\n")
-        spec = (
-            'name = "own"\nrounds = 3\n[task]\nuse = "table"\npath = "rows.csv"\nlabel = "label"\n'
-            '[model]\nuse = "normed"\n[adapter]\nrank = 2\n[optimizer]\nlr = 0.3\nsteps = 5\n'
-        )
-        run = boosted(folder, spec + TORCH.format(dtype="float32"), shared_cache, (plugin,))
-        return case_of(run, shared_cache, (plugin,))
+        return own_module("normed", tmp_path_factory.mktemp("module"), shared_cache)
 
     @pytest.fixture
     def case(self, module_case: ExportCase) -> ExportCase:
@@ -92,6 +125,28 @@ class TestModule(TestMlp):
     def test_buffers_come_along(self, case: ExportCase, tmp_path: Path) -> None:
         found = load_file(self._written(case, tmp_path / "export") / "model.safetensors")
         assert {"1.running_mean", "1.running_var", "1.num_batches_tracked"} <= found.keys()
+
+
+@needs_torch
+class TestDoubledModule(TestModule):
+    """What is merged is merged under every name of a weight, for users load by name."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def module_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
+        return own_module("doubled", tmp_path_factory.mktemp("module"), shared_cache)
+
+    def test_buffers_come_along(self, case: ExportCase, tmp_path: Path) -> None:
+        assert "scale" in load_file(self._written(case, tmp_path / "export") / "model.safetensors")
+
+    def test_users_load_what_was_evaluated(self, case: ExportCase, tmp_path: Path) -> None:
+        import torch
+        from safetensors.torch import load_file as load
+
+        state = load(self._written(case, tmp_path / "export") / "model.safetensors")
+        for names in (("a.weight", "b.weight"), ("layers.0.weight", "layers.1.weight", "layers.2.weight")):
+            assert all(torch.equal(state[names[0]], state[name]) for name in names)
+        assert not torch.equal(state["a.weight"], load(case.ensemble.source.files[0])["a.weight"])
 
 
 @needs_torch

@@ -182,3 +182,66 @@ def test_weights_of_a_shared_matrix_are_named_once_and_no_site() -> None:
 )
 def test_layer_of_a_path_is_its_first_number(name: str, layer: int | None) -> None:
     assert layer_of(name) == layer
+
+
+class Doubled(nn.Module):
+    """One weight under two names, a layer that is listed three times, and a buffer in half precision."""
+
+    def __init__(self, d: int = 6, classes: int = 3) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(d, d), nn.Linear(d, d)
+        self.b.weight = self.a.weight
+        self.layers = nn.ModuleList([nn.Linear(d, d)] * 3)
+        self.register_buffer("scale", torch.full((d,), 1.25, dtype=torch.bfloat16))
+        self.out = nn.Linear(d, classes)
+
+    def forward(self, x: Any) -> Any:
+        h = self.b(torch.tanh(self.a(x))) * self.scale
+        for layer in self.layers:
+            h = torch.tanh(layer(h))
+        return self.out(h)
+
+
+@attrs.frozen(kw_only=True)
+class Twice(TorchModule):
+    head: ClassVar[str] = "out"
+
+    def module(self, splits: Splits) -> nn.Module:
+        return Doubled()
+
+
+def test_torch_module_weight_with_several_names_is_one_site(splits: Splits) -> None:
+    found = {w.name: w.also for w in Twice().blueprint(splits).weights if w.role != "other"}
+    assert found == {
+        "a.weight": ("b.weight",),
+        "layers.0.weight": ("layers.1.weight", "layers.2.weight"),
+        "out.weight": (),
+    }
+
+
+def test_torch_module_buffer_in_half_precision_is_kept_exactly(splits: Splits, tmp_path: Path) -> None:
+    source = get(Twice(), splits, tmp_path)
+    assert load_file(source.files[0])["scale"].dtype == torch.float32
+    module = source.build(source.blueprint, torch.float64)
+    assert torch.equal(module.scale, torch.full((6,), 1.25, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("left_out", [(), ("b.weight",), ("a.weight", "layers.0.weight", "layers.2.weight")])
+def test_torch_module_takes_files_with_one_or_all_names_of_a_weight(
+    splits: Splits, tmp_path: Path, left_out: tuple[str, ...]
+) -> None:
+    """safetensors' own `save_model` keeps one name of a weight."""
+    state, file = load_file(get(Twice(), splits, tmp_path).files[0]), tmp_path / "mine.safetensors"
+    mine = {name: tensor + 1 for name, tensor in state.items() if name not in left_out}
+    save_file(mine, file)
+    source = get(Twice(weights=str(file)), splits, tmp_path)
+    module = source.build(source.blueprint, torch.float32)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, (state[name] + 1).to(tensor.dtype)), name
+
+
+def test_torch_module_file_with_two_values_of_one_weight_is_refused(splits: Splits, tmp_path: Path) -> None:
+    state, file = load_file(get(Twice(), splits, tmp_path).files[0]), tmp_path / "mine.safetensors"
+    save_file({**state, "b.weight": state["b.weight"] + 1}, file)
+    said = message(lambda: get(Twice(weights=str(file)), splits, tmp_path))
+    assert said == f"{file}: a.weight and b.weight are one tensor in the module, and two in the file"

@@ -33,7 +33,13 @@ def check(exporter: str, ensemble: Exportable) -> tuple[Target, ...]:
             f"exporter {exporter}: only the head {HEAD} was trained, which is no part of the encoder that PEFT wraps; "
             "--to hf or --to safetensors takes it"
         )
+    shared = {info.name: info.also for info in source.blueprint.weights if info.also}
     for target in targets:
+        if target.site in shared:
+            raise UsageError(
+                f"exporter {exporter}: {target.site} is also {shared[target.site][0]}, and PEFT adapts one layer, not both; "
+                "--to hf writes the merged model"
+            )
         if any(isinstance(update, DenseUpdate) for update, _ in ensemble.updates(target.site)):
             raise UsageError(
                 f"exporter {exporter}: {target.site} was trained entry by entry (adapter full), which has no low rank; "

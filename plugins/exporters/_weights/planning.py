@@ -82,7 +82,8 @@ def planned(
     found = [read(file) for file in files]
     owner = {tensor.name: file.path for file in found for tensor in file.tensors}
     adapted = {site.name for site in ensemble.sites}
-    sites = {w.stored or w.name: w for w in ensemble.source.blueprint.weights if w.name in adapted}
+    weights = [w for w in ensemble.source.blueprint.weights if w.name in adapted]
+    sites = {name: w for w in weights for name in (w.stored or w.name, *w.also_stored)}
 
     def plan(tensor: Tensor) -> Planned:
         site = sites.get(tensor.name) if owner[tensor.name] == tensor.file else None

@@ -45,9 +45,13 @@ class HfModel:
             return attrs.evolve(self, path=ModelPath(str(path.resolve())), revision="")
         return attrs.evolve(self, path=ModelPath(place))
 
-    def decode(self, tokens: NDArray[np.int32]) -> str:
+    def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
         """The text of tokens, special ones left out."""
-        return self.reader().decode(tokens)
+        return self.reader().decode(tokens, after)
+
+    def special_token(self, text: str) -> int | None:
+        """The special token that is written as `text`; None where there is none."""
+        return self.reader().special_token(text)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:

@@ -19,14 +19,17 @@ def stored_names(
     """
     found = dict[str, str]()
     for name, shape in shapes.items():
-        fitting = (
-            n for n in _candidates(name, prefix) if n in header and header[n][0] and header[n][1] == shape
-        )
-        stored = next(fitting, None)
+        stored = stored_name(name, shape, header, prefix)
         if stored is None:
             return None
         found[name] = stored
     return found if len(set(found.values())) == len(found) else None
+
+
+def stored_name(name: str, shape: tuple[int, ...], header: Header, prefix: str) -> str | None:
+    """A parameter's name in the files; None where it is not there as it is."""
+    fitting = (n for n in _candidates(name, prefix) if n in header and header[n][0] and header[n][1] == shape)
+    return next(fitting, None)
 
 
 def _candidates(name: str, prefix: str) -> Iterator[str]:

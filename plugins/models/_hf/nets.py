@@ -117,8 +117,15 @@ def _no_pooler(config: Any) -> dict[str, Any]:
     return {"add_pooling_layer": False} if takes else {}
 
 
+class Nothing(nn.Module):
+    """In the place of a part that is not used: some models call it without asking whether it is there."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing."""
+
+
 def _without_unused(module: nn.Module) -> nn.Module:
     for name in UNUSED:
         if isinstance(getattr(module, name, None), nn.Module):
-            setattr(module, name, None)
+            setattr(module, name, Nothing())
     return module

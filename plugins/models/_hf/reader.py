@@ -17,6 +17,9 @@ from .library import told
 
 UNKNOWN = 10**9
 """A tokenizer that knows no limit of its model names a number above this."""
+CONTEXT = 32
+"""Tokens of a prompt that are decoded with what follows it."""
+BREAK = "\n"
 OFFSET_POSITIONS = (
     "camembert",
     "data2vec-text",
@@ -95,7 +98,7 @@ class Reader:
         asked = [self._in_chat(p) for p in prompts.prompts] if chat else list(prompts.prompts)
         openings = [] if chat else self._opening()
         heads = self._tokenise(asked, add_special_tokens=False)["input_ids"]
-        tails = self._tokenise(list(prompts.completions), add_special_tokens=False)["input_ids"]
+        tails = self._completions(prompts.completions)
         last = self._end() if end else []
         sequences, starts, cut = list[list[int]](), list[int](), list[bool]()
         for i, (head, tail) in enumerate(zip(heads, tails, strict=True)):
@@ -116,11 +119,37 @@ class Reader:
         self._check(sequences)
         return Tokens.join(sequences, starts, cut=cut)
 
-    def decode(self, tokens: NDArray[np.int32]) -> str:
-        """The text of tokens, special ones left out, spaces as they are."""
-        return self.tokenizer.decode(
-            tokens.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+    def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
+        """The text of tokens, special ones left out, spaces as they are.
+
+        Behind a prompt it is what they add to its text: tokenizers in SentencePiece's manner drop the space that opens a text.
+        """
+        before = [] if after is None else after[-CONTEXT:].tolist()
+        head, whole = self._text(before), self._text([*before, *tokens.tolist()])
+        return whole.removeprefix(head) if whole.startswith(head) else self._text(tokens.tolist())
+
+    def _text(self, tokens: list[int]) -> str:
+        return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def special_token(self, text: str) -> int | None:
+        """The token that is written as `text` and has no text of its own; None where there is none."""
+        token = self.tokenizer.get_added_vocab().get(text)
+        return token if token is not None and not self._text([token]) else None
+
+    def _completions(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of texts that go on behind others: no token of theirs stands for a space that opens a text.
+
+        Where a tokenizer puts one before every text, it is given one that ends in a line break, whose tokens are then taken off.
+        """
+        plain = self._tokenise(list(texts), add_special_tokens=False)["input_ids"]
+        letter, mark, both = self._tokenise(["a", BREAK, f"{BREAK}a"], add_special_tokens=False)["input_ids"]
+        if both == [*mark, *letter] or both[: len(mark)] != mark:
+            return plain
+        behind = self._tokenise([BREAK + text for text in texts], add_special_tokens=False)["input_ids"]
+        return [
+            after[len(mark) :] if after[: len(mark)] == mark and len(after) > len(mark) else alone
+            for alone, after in zip(plain, behind, strict=True)
+        ]
 
     def _tokenise(self, *columns: list[str], **how: Any) -> Any:
         with told("the tokenizer fails"):

@@ -23,7 +23,7 @@ from ....engine.record.cache import key_of
 from ....engine.record.hashes import file_sha256_cached, folder_sha256
 from ....engine.workplace import Workplace
 from .folder import Folder
-from .names import stored_names
+from .names import stored_name, stored_names
 from .nets import Kind, empty, loaded, weights
 
 
@@ -46,14 +46,21 @@ def layout(folder: Folder, config: Any, kind: Kind) -> Layout:
     names = stored_names({i.name: i.shape for i in infos}, header, str(module.base_model_prefix))
     if names is None:
         dtype = str(_copy_dtype(folder, config)).removeprefix("torch.")
-        return Layout(weights=tuple(attrs.evolve(i, dtype=dtype) for i in infos), own_files=False)
-    told = (
-        attrs.evolve(
-            i, dtype=header[names[i.name]][0], stored=names[i.name] if names[i.name] != i.name else ""
+        return Layout(
+            weights=tuple(attrs.evolve(i, dtype=dtype, also_stored=()) for i in infos), own_files=False
         )
-        for i in infos
-    )
-    return Layout(weights=tuple(told), own_files=True)
+
+    def in_files(info: WeightInfo) -> WeightInfo:
+        stored = names[info.name]
+        also = {stored_name(name, info.shape, header, str(module.base_model_prefix)) for name in info.also}
+        return attrs.evolve(
+            info,
+            dtype=header[stored][0],
+            stored=stored if stored != info.name else "",
+            also_stored=tuple(sorted(name for name in also if name and name != stored)),
+        )
+
+    return Layout(weights=tuple(map(in_files, infos)), own_files=True)
 
 
 def weight_files(

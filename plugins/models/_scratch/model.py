@@ -62,9 +62,13 @@ class ScratchModel:
         """The Hugging Face plugin that takes it from a folder, with weights or without."""
         raise NotImplementedError
 
-    def decode(self, tokens: NDArray[np.int32]) -> str:
+    def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
         """The text of tokens, special ones left out."""
-        return self.at(self.skeleton()).decode(tokens)
+        return self.at(self.skeleton()).decode(tokens, after)
+
+    def special_token(self, text: str) -> int | None:
+        """The special token that is written as `text`; None where there is none."""
+        return self.at(self.skeleton()).special_token(text)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
