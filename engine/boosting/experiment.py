@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import (
@@ -16,11 +17,9 @@ from ..contracts import (
     ModelSource,
     Outcome,
     Predictions,
-    Prompts,
     Site,
     Speaker,
     Splits,
-    Texts,
     Update,
     Writer,
     Written,
@@ -179,6 +178,7 @@ def _load(spec: Spec, streams: Streams) -> Splits:
     for split in SPLITS:
         if len(getattr(splits, split)) == 0:
             raise PluginError("task", name, f"the {split} split is empty")
+        arrays_of(getattr(splits, split), name)
     return splits
 
 
@@ -229,12 +229,28 @@ def views_of(
 
 def data_sha256(splits: Splits) -> str:
     """Hash of every split's ids, labels and inputs."""
-    arrays = dict[str, NDArray[Any]]()
-    for name in SPLITS:
-        examples = getattr(splits, name)
-        arrays |= {f"{name}/ids": examples.ids, f"{name}/labels": examples.labels}
-        if isinstance(examples.inputs, Texts | Prompts):
-            arrays |= {f"{name}/{field}": array for field, array in examples.inputs.arrays().items()}
-        elif hasattr(examples.inputs, "tobytes"):
-            arrays[f"{name}/inputs"] = examples.inputs
+    arrays = {
+        f"{name}/{field}": array
+        for name in SPLITS
+        for field, array in arrays_of(getattr(splits, name)).items()
+    }
     return arrays_sha256(arrays)
+
+
+def arrays_of(examples: Examples, task: str = "") -> dict[str, NDArray[Any]]:
+    """All that a split says, for hashing. Raises `PluginError` for inputs whose content cannot be told.
+
+    Inputs are an array of numbers, or have `arrays()`, as `Texts`, `Prompts` and their kinds do.
+    """
+    inputs = examples.inputs
+    arrays = dict(inputs.arrays()) if callable(getattr(inputs, "arrays", None)) else {"inputs": inputs}
+    arrays |= {"ids": examples.ids, "labels": examples.labels}
+    for array in arrays.values():
+        if not isinstance(array, np.ndarray) or array.dtype.hasobject:
+            raise PluginError(
+                "task",
+                task,
+                f"inputs of type {type(inputs).__name__} must be an array of numbers, or have arrays() that give their content: "
+                "data that no hash covers could change unnoticed",
+            )
+    return arrays

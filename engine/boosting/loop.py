@@ -160,7 +160,12 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
                 f"those the run began with. Put it back, or start over with: boostlora run --fresh {directory.path / SPEC}"
             )
         made = provenance(hashes, spec.head.seed, experiment.team.size)
-        origin = {**made, "plugin_files": plugin_files}
+        installed = {f"{slot}.{used.use}": used.distribution for slot, used in spec.slots.items()}
+        origin = {
+            **made,
+            "plugin_files": plugin_files,
+            "plugins": {name: package for name, package in installed.items() if package},
+        }
         if isinstance(spec["task"], WitnessedTask):
             with blame("task", spec.slots["task"].use):
                 origin["task"] = dict(spec["task"].origin())

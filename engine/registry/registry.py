@@ -20,7 +20,7 @@ import pluggy
 
 from .. import hookspecs
 from ..errors import UsageError
-from ..record.atomic import file_sha256
+from .code import code_sha256
 from .kinds import KINDS, SERVICES, Kind
 
 BUILT_IN = "boostlora.plugins"
@@ -39,7 +39,9 @@ class Entry:
     cls: type[Any]
     origin: str
     code: str = ""
-    """SHA-256 of the plugin's file, where it was given as one."""
+    """SHA-256 of the plugin's code, where it does not come with this package."""
+    distribution: str = ""
+    """Name and version of the package that it was installed with."""
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +88,7 @@ class Registry:
         for name in _built_in_modules():
             registry._guarded(name, lambda name=name: importlib.import_module(name))
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
-            registry._guarded(f"{point.name} ({point.value})", point.load)
+            registry._guarded(f"{point.name} ({point.value})", point.load, point)
         registry.files = files
         for file in files:
             before = len(registry.broken)
@@ -103,15 +105,18 @@ class Registry:
         """The name under which a plugin's class is registered."""
         return next(e.name for e in self._entries[slot].values() if e.cls is type(plugin))
 
-    def _guarded(self, origin: str, load: Any) -> None:
+    def _guarded(self, origin: str, load: Any, point: importlib.metadata.EntryPoint | None = None) -> None:
         try:
-            self.add(load(), origin)
+            self.add(load(), origin, point)
         except Exception as error:
             reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
             self.broken.append(BrokenPlugin(origin=origin, reason=reason))
 
-    def add(self, plugin: object, origin: str) -> None:
-        """Register one plugin, whole or not at all. Raises `UsageError` saying what is wrong with it."""
+    def add(self, plugin: object, origin: str, point: importlib.metadata.EntryPoint | None = None) -> None:
+        """Register one plugin, whole or not at all; `point` is where an installed one was found.
+
+        Raises `UsageError` saying what is wrong with it.
+        """
         try:
             self.manager.register(plugin, name=origin)
             self.manager.check_pending()
@@ -123,7 +128,10 @@ class Registry:
             self.manager.unregister(plugin)
             raise UsageError("implements no hook; its functions must be marked with @hookimpl")
         try:
-            for entry in list(self._offered(plugin, origin)):
+            code, distribution = self._code(plugin, origin, point)
+            for entry in [
+                attrs.evolve(e, code=code, distribution=distribution) for e in self._offered(plugin, origin)
+            ]:
                 self._entries[entry.kind.slot][entry.name] = entry
         except Exception:
             self.manager.unregister(plugin)
@@ -131,7 +139,6 @@ class Registry:
 
     def _offered(self, plugin: object, origin: str) -> Iterator[Entry]:
         """What the plugin registers, each offer checked against its kind."""
-        code = file_sha256(Path(origin)) if Path(origin) in self.files else ""
         for kind in ALL.values():
             implementation = getattr(plugin, kind.hook, None)
             if implementation is None or self.manager.parse_hookimpl_opts(plugin, kind.hook) is None:
@@ -142,7 +149,19 @@ class Registry:
                 self._check(kind, name, cls)
                 if [other for other, _ in offers.made].count(name) > 1:
                     raise UsageError(f'{kind.hook}: the name "{name}" is offered twice')
-                yield Entry(kind=kind, name=name, cls=cls, origin=origin, code=code)
+                yield Entry(kind=kind, name=name, cls=cls, origin=origin)
+
+    def _code(
+        self, plugin: object, origin: str, point: importlib.metadata.EntryPoint | None
+    ) -> tuple[str, str]:
+        """The hash of a plugin's code, and the package it was installed with."""
+        if Path(origin) in self.files:
+            return code_sha256(Path(origin)), ""
+        if point is None:
+            return "", ""
+        found = f"{point.dist.name} {point.dist.version}" if point.dist is not None else ""
+        file = getattr(sys.modules.get(point.module, plugin), "__file__", None)
+        return code_sha256(Path(file), point.module.partition(".")[0]) if file else "", found
 
     def _check(self, kind: Kind, name: Any, cls: Any) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):

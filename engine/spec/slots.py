@@ -45,7 +45,11 @@ def plugin_of(kind: Kind, document: Document, registry: Registry, faults: list[F
         return None
     options = _options(kind, table, use, document, registry)
     plugin = structure_table(entries[use].cls, options, (kind.slot,), document, faults)
-    return None if plugin is None else Slot(use=use, plugin=plugin, code=entries[use].code)
+    return (
+        None
+        if plugin is None
+        else Slot(use=use, plugin=plugin, code=entries[use].code, distribution=entries[use].distribution)
+    )
 
 
 def trackers_of(document: Document, registry: Registry, faults: list[Fault]) -> dict[str, Any]:

@@ -56,7 +56,9 @@ class Slot:
     use: str
     plugin: Any
     code: str = ""
-    """SHA-256 of the file a plugin was loaded from; empty for built-in and installed ones, whose versions are recorded."""
+    """SHA-256 of a plugin's code; empty for built-in ones, whose version is recorded."""
+    distribution: str = ""
+    """Name and version of the package that an installed plugin comes with."""
 
 
 @attrs.frozen(kw_only=True)

@@ -118,6 +118,7 @@ class _Point:
 
     def __init__(self, name, load):
         self.name, self.value, self.load = name, f"package.{name}", load
+        self.module, self.dist = "package", None
 
 
 def test_installed_plugin_that_is_broken_is_named_and_the_others_go_on(tmp_path, monkeypatch):

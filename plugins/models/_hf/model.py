@@ -61,11 +61,19 @@ class HfModel:
     def reader(self) -> Reader:
         """The tokenizer with the model's limits, read once a process."""
         require(self.NAME)
-        return _reader(str(self.path), self.revision, self.gguf, self.max_length)
+        return _reader(str(self.path), self.revision, self.gguf, self.max_length, _stamp(Path(self.path)))
+
+
+def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Changes when a file that a tokenizer may be read from does; a folder on the hub is fetched once a process."""
+    if not path.is_dir():
+        return ()
+    files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix != ".safetensors")
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 @lru_cache(maxsize=4)
-def _reader(path: str, revision: str, gguf: str, max_length: int) -> Reader:
+def _reader(path: str, revision: str, gguf: str, max_length: int, _stamp: tuple[Any, ...]) -> Reader:
     from .folder import open_folder  # noqa: PLC0415
     from .reader import Reader  # noqa: PLC0415
 
