@@ -20,6 +20,7 @@ from ..contracts import (
     Site,
     Speaker,
     Splits,
+    Tokens,
     Update,
     Writer,
     Written,
@@ -200,6 +201,10 @@ def open_experiment(prepared: Prepared, workplace: Workplace, *, factorise: bool
     with blame("generator", spec.slots["generator"].use):
         writer = spec["generator"].open(source, sites)
     hashes = {"data": data_sha256(prepared.splits), "weights": source.sha256}
+    if isinstance(prepared.encoded.train.inputs, Tokens):
+        hashes["tokens"] = data_sha256(
+            prepared.encoded
+        )  # templates and tokenizers may say something else tomorrow
     fields = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
     return Experiment(
         **fields,

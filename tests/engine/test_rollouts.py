@@ -206,3 +206,15 @@ def test_texts_are_cut_at_the_stop_and_an_answer_that_stops_has_ended(folder):
     tokens = np.array(prompts.sequence(0))
     (found,) = texts_of(experiment.spec, decoding, prompts, [Written(tokens)])
     assert found == model.decode(tokens).partition("s")[0]
+
+
+def test_hashes_of_a_run_cover_the_tokens_that_its_texts_become(folder, monkeypatch):
+    """A template or a tokenizer may say something else tomorrow, and a run must not go on with that."""
+    from boostlora.plugins.models._hf.reader import Reader
+
+    first, again = opened(folder).hashes, opened(folder).hashes
+    monkeypatch.setattr(Reader, "_opening", lambda _: [5])
+    other = opened(folder).hashes
+    assert first == again
+    assert first["tokens"] != other["tokens"]
+    assert first["data"] == other["data"]

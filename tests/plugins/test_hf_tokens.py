@@ -116,3 +116,36 @@ def test_limits_are_those_of_positions_and_tokenizer(tmp_path: Path) -> None:
     assert esm.reader().limit == 64  # 66 positions, counted from the padding token's id + 1
     too_long = attrs.evolve(bert, max_length=33)
     assert message(too_long.reader) == f"model.max_length = 33; {tmp_path / 'bert'} takes 32 tokens at most"
+
+
+CLOCKS = {
+    "{{ strftime_now('%d %B %Y') }}": "26 July 2024",
+    "{{ strftime_now('%H:%M:%S') }}": "00:00:00",
+    "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% endif %}": "2024",
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_causal_chat_template_with_a_clock_says_the_same_at_all_times(folder: Path, clock: str) -> None:
+    reader = HfCausalLm(path=str(hf_toys.causal(folder, chat=True)), chat_template=True).reader()
+    reader.tokenizer.chat_template = clock + " {{ messages[0]['content'] }}"
+    assert reader._in_chat("a") == f"{CLOCKS[clock]} a"
+    now = reader.tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False)
+    assert now != f"{CLOCKS[clock]} a", "afterwards the clock goes on"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception('no such role') }}",
+        "{{ messages[0]['content'] + 1 }}",
+        "{{ undefined.thing }}",
+        "{% if %}",
+        "{{ messages[0]['content'] | no_such_filter }}",
+    ],
+)
+def test_causal_chat_template_that_fails_is_told_with_its_key(folder: Path, template: str) -> None:
+    model = HfCausalLm(path=str(hf_toys.causal(folder, chat=True)), chat_template=True)
+    model.reader().tokenizer.chat_template = template
+    said = message(lambda: model.encode(CAUSAL.train))
+    assert said.startswith("model.chat_template: the tokenizer's template fails: ")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime, tzinfo
+from typing import Any
 
 from ....engine.errors import UsageError
 from ....engine.options import shortened
@@ -34,6 +37,30 @@ def quiet() -> Generator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+class SameDay(datetime):
+    """A clock that stands still on the day that Llama's templates fall back on where they cannot ask for one."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> SameDay:
+        """Always the same moment."""
+        return cls(2024, 7, 26, tzinfo=tz)
+
+
+@contextmanager
+def same_day() -> Generator[None]:
+    """Inside, chat templates that ask for the date are told the same one whenever it is."""
+    module: Any = importlib.import_module("transformers.utils.chat_template_utils")
+    before = getattr(module, "datetime", None)
+    if before is None:  # another version; that the tokens are those of before is checked by their hash
+        yield
+        return
+    module.datetime = SameDay
+    try:
+        yield
+    finally:
+        module.datetime = before
 
 
 @contextmanager

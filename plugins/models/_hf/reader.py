@@ -13,7 +13,7 @@ from ....engine.contracts import Prompts, Texts, Tokens
 from ....engine.errors import UsageError
 from ....engine.options import shortened
 from .folder import Folder
-from .library import told
+from .library import same_day, told
 
 UNKNOWN = 10**9
 """A tokenizer that knows no limit of its model names a number above this."""
@@ -162,12 +162,20 @@ class Reader:
             )
 
     def _in_chat(self, prompt: str) -> str:
+        """The prompt in the tokenizer's chat template. Raises `UsageError` where there is none, or where it refuses the prompt.
+
+        A template that asks for the date is told always the same one, so that a run goes on tomorrow with the prompts of today.
+        """
         if not getattr(self.tokenizer, "chat_template", None):
             raise UsageError("model.chat_template: the tokenizer has no chat template")
-        with told("model.chat_template"):
-            return self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-            )
+        message = [{"role": "user", "content": prompt}]
+        try:
+            with same_day():
+                return self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        except Exception as error:
+            raise UsageError(
+                f"model.chat_template: the tokenizer's template fails: {shortened(str(error) or type(error).__name__, 300)}"
+            ) from error
 
     def _opening(self) -> list[int]:
         """The tokens that the tokenizer itself puts before a text, such as BOS."""
