@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,28 @@ class Document:
     marks: dict[KeyPath, Mark]
     source: Source
     replaced: dict[str, list[str]] = attrs.field(factory=dict)
+    aside: Mapping[KeyPath, Mark] = attrs.field(factory=dict)
+    """Marks of a table that was taken out of the tree, and that no layer replaces."""
 
     def mark(self, path: KeyPath) -> Mark:
         """The mark of a path, or of the nearest key above it; the start of the text where there is none."""
-        while path and path not in self.marks:
+        while path:
+            found = self.marks.get(path) or self.aside.get(path)
+            if found is not None:
+                return found
             path = path[:-1]
         start = Span(self.source, 0, 0)
-        return self.marks[path] if path else Mark(start, start)
+        return Mark(start, start)
+
+    def without(self, table: str) -> Document:
+        """The document without a table, whose marks are kept aside: every layer over it copies the others."""
+        of_table = {path: mark for path, mark in self.marks.items() if path[0] == table}
+        return attrs.evolve(
+            self,
+            tree={key: value for key, value in self.tree.items() if key != table},
+            marks={path: mark for path, mark in self.marks.items() if path not in of_table},
+            aside=of_table,
+        )
 
 
 def shipped_specs() -> dict[str, Path]:
@@ -132,7 +147,7 @@ def overlay(base: Document, top: Document) -> Document:
     }
     for path, mark in top.marks.items():
         marks[path] = attrs.evolve(mark, layer=layer)
-    return Document(tree, marks, top.source, replaced)
+    return Document(tree, marks, top.source, replaced, base.aside)
 
 
 def _join(base: dict[str, Any], top: dict[str, Any], path: KeyPath, gone: set[KeyPath]) -> dict[str, Any]:

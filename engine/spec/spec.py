@@ -144,13 +144,13 @@ class Spec:
 
 def contents_of(plugin: Any) -> dict[str, str]:
     """Hashes of the files and folders that a plugin's options name."""
-    found, cache = dict[str, str](), default_cache()
+    found = dict[str, str]()
     for field in attrs.fields(type(plugin)):
         value = getattr(plugin, field.name)
         if field.type is FilePath and value:
-            found[field.name] = file_sha256_cached(Path(value), cache)
+            found[field.name] = file_sha256_cached(Path(value), default_cache())
         elif field.type in FOLDERS and value and Path(value).is_absolute():
-            found[field.name] = folder_sha256(Path(value), cache, FOLDERS[field.type])
+            found[field.name] = folder_sha256(Path(value), default_cache(), FOLDERS[field.type])
     return found
 
 

@@ -88,9 +88,8 @@ class _Loader:
         self.document, self.registry, self.runs = document, registry, runs
         self.faults = list[Fault]()
         self.reader = Reader(document, registry, self.faults)
-        tree = {key: value for key, value in document.tree.items() if key != "ablate"}
-        tree.setdefault("name", default_name)
-        self.base = attrs.evolve(document, tree=tree)
+        base = document.without("ablate")
+        self.base = attrs.evolve(base, tree={"name": default_name} | base.tree)
         self.budgets, self.conditions = Budgets(self.reader), Conditions(self.reader)
 
     def load(self) -> Study:

@@ -8,7 +8,9 @@ import pytest
 from boostlora.engine.errors import UsageError
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Spec, SpecError
-from boostlora.engine.spec.document import MAX_EXTENDS
+from boostlora.engine.spec.document import MAX_EXTENDS, overlay, parse
+from boostlora.engine.spec.document import load as load_document
+from boostlora.engine.spec.faults import Source
 from boostlora.engine.spec.resolve import load_spec
 
 NEEDED = '[task]\nuse = "digits"\n[model]\nuse = "mlp"\n'
@@ -266,3 +268,18 @@ def test_extends_other_plugin_drops_what_only_the_old_one_has(load: Load) -> Non
     sgd = load(top, base=ADAM)["optimizer"]
     assert (sgd.lr, sgd.momentum) == (0.5, 0.5)
     assert told(load, top + "beta1 = 0.1\n", base=ADAM) == ['top.toml:5:1: unknown key "beta1"']
+
+
+def test_table_that_is_taken_out_keeps_its_places_and_is_not_copied_by_layers(tmp_path: Path) -> None:
+    """A study has a mark for each of thousands of values, and a layer over it for each arm."""
+    values = ", ".join(str(i) for i in range(1, 1001))
+    (tmp_path / "s.toml").write_text(f"rounds = 3\n{NEEDED}[ablate]\ngrid.rounds = [{values}]\n")
+    whole = load_document(tmp_path / "s.toml")
+    base = whole.without("ablate")
+    place = ("ablate", "grid", "rounds", 700)
+    assert base.mark(place) == whole.mark(place)
+    assert "ablate" not in base.tree
+    over = overlay(base, parse(Source("more", "rounds = 5\n", tmp_path)))
+    assert over.mark(place) == whole.mark(place)
+    assert len(over.marks) < 20 < len(whole.marks)
+    assert over.tree["rounds"] == 5
