@@ -64,11 +64,12 @@ class HfCausalLm(HfModel):
 
     def _source(self, blueprint: Blueprint, workplace: Workplace) -> ModelSource:
         folder = self.folder(weights=True)
-        from ._hf.weights import layout, weight_files  # noqa: PLC0415
+        from ._hf.weights import layout, require_one_value, weight_files  # noqa: PLC0415
 
         config = folder.config()
-        own = layout(folder, config, "causal").own_files
-        files = weight_files(folder, config, "causal", own, workplace)
+        laid = layout(folder, config, "causal")
+        require_one_value(folder, laid)
+        files = weight_files(folder, config, "causal", laid.own_files, workplace)
         return ModelSource(
             blueprint=blueprint,
             files=files,

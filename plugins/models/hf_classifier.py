@@ -88,11 +88,12 @@ class HfClassifier(HfModel):
 
     def _encoder(self, blueprint: Blueprint, workplace: Workplace) -> tuple[tuple[Path, ...], Build]:
         folder = self.folder(weights=True)
-        from ._hf.weights import layout, weight_files  # noqa: PLC0415
+        from ._hf.weights import layout, require_one_value, weight_files  # noqa: PLC0415
 
         config = folder.config()
-        own = layout(folder, config, "encoder").own_files
-        files = weight_files(folder, config, "encoder", own, workplace)
+        laid = layout(folder, config, "encoder")
+        require_one_value(folder, laid)
+        files = weight_files(folder, config, "encoder", laid.own_files, workplace)
         layers = blueprint.config["hf"]["num_hidden_layers"]
         return files, Build(folder=files[0].parent, head=None, layers=layers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,26 @@ def test_model_weight_that_is_missing_is_named(tmp_path: Path, folder: Path) -> 
     save_file(kept, file, metadata={"format": "pt"})
     said = message(lambda: get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path))
     assert said == f'{folder}: no weight "model.layers.1.mlp.up_proj.weight" (1 of 21 are missing)'
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_model_with_a_head_of_its_own_though_it_is_tied_is_refused(
+    tmp_path: Path, folder: Path, same: bool
+) -> None:
+    """transformers would make two weights of it, and the reference one."""
+    hf_toys.causal(folder, "llama")
+    config, file = folder / "config.json", folder / "model.safetensors"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"tie_word_embeddings": True}))
+    state = load_file(file)
+    if same:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
+    save_file(state, file, metadata={"format": "pt"})
+    if same:
+        get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path)
+        return
+    said = message(lambda: get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path))
+    assert said.startswith(f"{folder}: model.embed_tokens.weight and lm_head.weight are one weight by its")
+    assert said.endswith("set tie_word_embeddings to false in config.json")
 
 
 def test_model_shard_that_is_missing_is_named(tmp_path: Path, folder: Path) -> None:

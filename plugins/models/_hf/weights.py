@@ -6,13 +6,14 @@ import io
 import json
 import shutil
 import tempfile
-from contextlib import nullcontext, redirect_stderr, suppress
+from contextlib import ExitStack, nullcontext, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 import torch
 import transformers
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ....engine.contracts import WeightInfo
@@ -61,6 +62,27 @@ def layout(folder: Folder, config: Any, kind: Kind) -> Layout:
         )
 
     return Layout(weights=tuple(map(in_files, infos)), own_files=True)
+
+
+def require_one_value(folder: Folder, layout: Layout) -> None:
+    """Refuse files that have two values of one parameter, as a head of its own beside `tie_word_embeddings = true`.
+
+    transformers then makes two parameters of it, and other readers one. Raises `UsageError`.
+    """
+    doubled = [w for w in layout.weights if w.also_stored]
+    if not doubled or not layout.own_files:
+        return
+    with ExitStack() as files:
+        opened = [files.enter_context(safe_open(shard, framework="pt")) for shard in folder.shards()]
+        held = {name: file for file in opened for name in file.keys()}  # noqa: SIM118 - no mapping
+        for weight in doubled:
+            first = weight.stored or weight.name
+            for other in weight.also_stored:
+                if not torch.equal(held[first].get_tensor(first), held[other].get_tensor(other)):
+                    raise UsageError(
+                        f"{folder}: {first} and {other} are one weight by its configuration, and two in its files; "
+                        "if they are meant to be two, set tie_word_embeddings to false in config.json"
+                    )
 
 
 def weight_files(
