@@ -23,8 +23,8 @@ class HfCausalLm(HfModel):
     """A causal language model in Hugging Face's layout: safetensors, PyTorch's .bin, or GGUF.
 
     safetensors are opened as they are; other files are converted once, GGUF to float32. Weights keep their stored precision.
-    Prompt and completion are tokenised apart, and an end token follows unless told otherwise; tokenizers that open every text with a space do so
-    with the completion.
+    Prompt and completion are tokenised apart, so that no token spans their border, the completion as it stands behind a text; an end token
+    follows unless told otherwise. A chat template that asks for the date is told 26 July 2024, whenever it is.
     """
 
     NAME: ClassVar[str] = "hf-causal-lm"

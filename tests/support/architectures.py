@@ -59,6 +59,8 @@ SMALL: dict[str, Any] = {
     "num_key_value_heads": 2,
     "num_experts_per_tok": 2,
     "state_size": 8,
+    "chunk_size": 8,
+    "mamba_chunk_size": 8,
     "conv_kernel": 4,
     "time_step_rank": 4,
     "attention_window": 8,
@@ -70,6 +72,7 @@ SMALL: dict[str, Any] = {
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4, "mamba_n_groups": 1}
 OWN: dict[str, dict[str, Any]] = {
     "bamba": {**MAMBA, "attn_layer_indices": [1]},
+    "falcon_h1": {**MAMBA, "mamba_d_ssm": 64},
     "granitemoehybrid": {**MAMBA, "layer_types": ["mamba", "attention"] * 2},
     "jamba": {
         "attn_layer_period": 2,

@@ -1,0 +1,124 @@
+"""Answers of models that keep other things than keys and values, or nothing; and models that cannot be computed in batches."""
+
+import warnings
+from functools import wraps
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the torch backend needs PyTorch")
+pytest.importorskip("transformers", reason="needs transformers")
+
+import torch
+from torch import nn
+
+from boostlora.backends.torch import decoding
+from boostlora.backends.torch.decoding import Way, way_of
+from boostlora.backends.torch.devices import Place
+from boostlora.backends.torch.nets import CausalNet
+from boostlora.backends.torch.text_check import check_texts
+from boostlora.engine.contracts import Examples, Tokens
+from boostlora.engine.errors import UsageError
+
+from ..support.architectures import examine, examples, module_of
+
+PLACE = Place(device=torch.device("cpu"), compute=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("family", "writes"),
+    [
+        ("llama", "from a cache"),
+        ("mamba", "from a cache"),
+        ("qwen3_next", "from a cache"),
+        ("openai-gpt", "anew for each token"),
+        ("rwkv", "anew for each token"),
+    ],
+)
+def test_answers_and_gradients_are_right_whatever_a_model_keeps(family, writes):
+    found = examine(family)
+    assert (found.status, found.writes) == ("right", writes)
+
+
+@pytest.mark.parametrize(
+    ("family", "way"),
+    [
+        ("llama", Way(cached=True, divides=True)),
+        ("qwen3_next", Way(cached=True, divides=True)),
+        ("mamba", Way(cached=True, divides=True, prepared=True)),
+        ("openai-gpt", decoding.RECOMPUTED),
+    ],
+)
+def test_way_is_the_quickest_that_is_right(family, way):
+    net = CausalNet(module_of(family), PLACE)
+    with warnings.catch_warnings(record=True) as told, torch.no_grad():
+        warnings.simplefilter("always")
+        assert way_of(net, examples().inputs, PLACE) == way
+        assert way_of(net, examples().inputs, PLACE) == way
+    slow = [w for w in told if "is slow" in str(w.message)]
+    assert len(slow) == (0 if way.cached else 1), "told once, where it is slow"
+
+
+def test_cache_that_forgets_is_not_used(monkeypatch):
+    """A cache is right by what comes of it: here it loses what was fed."""
+    module = module_of("llama")
+    whole = module.forward
+
+    @wraps(whole)
+    def forgetful(*args, **kwargs):
+        if kwargs.get("past_key_values") is not None or kwargs.get("cache") is not None:
+            kwargs["input_ids"] = torch.full_like(kwargs["input_ids"], 9)
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(module, "forward", forgetful)
+    net = CausalNet(module, PLACE)
+    with pytest.warns(RuntimeWarning, match="is slow"), torch.no_grad():
+        assert way_of(net, examples().inputs, PLACE) == decoding.RECOMPUTED
+
+
+class Texts(nn.Module):
+    """The sum of embeddings, over whatever is there."""
+
+    def __init__(self, mix):
+        super().__init__()
+        self.embed, self.mix = nn.Embedding(64, 8), mix
+        torch.manual_seed(0)
+        nn.init.normal_(self.embed.weight)
+
+    def forward(self, input_ids, attention_mask):
+        x = self.embed(input_ids)
+        return self.mix(x, attention_mask[..., None].to(x))
+
+
+class Net:
+    """What gives a row of logits for every text."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def logits(self, rows):
+        from boostlora.backends.torch.nets import Padded
+
+        return self.module(**Padded.of(rows.inputs, rows.inputs.lengths, PLACE.device).keywords)
+
+
+def texts():
+    return Examples(
+        ids=np.arange(1), inputs=Tokens.join([[5, 6, 7, 8, 9, 10]]), labels=np.zeros(1, dtype=np.int64)
+    )
+
+
+def test_texts_whose_answer_depends_on_padding_are_refused():
+    check_texts(Net(Texts(lambda x, m: (x * m).sum(1) / m.sum(1))), texts(), PLACE)
+    with pytest.raises(UsageError, match=r"^Texts: .*padding"):
+        check_texts(Net(Texts(lambda x, m: x.mean(1))), texts(), PLACE)
+
+
+def test_texts_whose_answer_depends_on_the_texts_beside_them_are_refused():
+    with pytest.raises(UsageError, match="the texts beside it"):
+        check_texts(Net(Texts(lambda x, m: (x * m).sum(1) - x.mean((0, 1)))), texts(), PLACE)
+
+
+def test_models_that_look_ahead_are_refused():
+    found = examine("bert-generation")
+    assert found.status.startswith("refused: BertGenerationDecoder: what it says after a token depends on")
