@@ -112,7 +112,11 @@ class TrackedRun(Protocol):
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Tells a run's metrics to a tool that records experiments. One that raises is silenced, and never fails the run."""
+    """Tells a run's metrics to a tool that records experiments. One that raises is silenced, and never fails the run.
+
+    `follow`, and what follows the run, are called one after the other in a thread of the tracker's own: the run goes on meanwhile,
+    and waits for it at the end only as long as it answers.
+    """
 
     def check(self) -> None:
         """Called before any work. Raises `UsageError` where its library is missing, saying how to install it."""

@@ -39,7 +39,8 @@ class Mlflow:
 
     uri: str = option(
         "",
-        "a folder, sqlite:///FILE (needs all of mlflow), or a server's URL; default: mlruns in the folder of all runs",
+        "a folder, sqlite:///FILE (needs all of mlflow), or a server's URL; default: mlruns in the folder of all runs; who you are "
+        "is read from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
     )
     experiment: str = option("", "name of the MLflow experiment; default: the run's name")
     tags: tuple[str, ...] = option((), "tags of the MLflow run, each KEY=VALUE")

@@ -55,7 +55,7 @@ class Tensorboard:
 
 
 class TensorboardRun:
-    """One run, followed. Events are written as they come, in this thread, so that a full disk is an error here and now."""
+    """One run, followed. Events are written as they come, in the thread that tells them, so that a full disk is an error at once."""
 
     def __init__(self, folder: Path, run: RunInfo) -> None:
         from tensorboardX import summary  # noqa: PLC0415 - not every run has a tracker

@@ -1,0 +1,188 @@
+"""Trackers that do not answer: the run goes on, says so once, and waits at its end only so long."""
+
+import socket
+import sys
+import threading
+import warnings
+
+import attrs
+import pytest
+
+from boostlora.engine.boosting import tracking
+from boostlora.engine.boosting.experiment import prepare
+from boostlora.engine.boosting.loop import boost
+from boostlora.engine.hookspecs import hookimpl
+from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.registry import Registry
+from boostlora.engine.spec.resolve import load_spec
+from boostlora.engine.workplace import Workplace
+
+RELEASE = threading.Event()
+HEARD = list[tuple[object, ...]]()
+ROUND = 2
+
+
+@attrs.frozen(kw_only=True)
+class Stuck:
+    """Writes down what it hears, and stands still where it is told to until it is released."""
+
+    at: str = "follow"
+
+    def check(self):
+        pass
+
+    def follow(self, run):
+        self._step("follow")
+        return self
+
+    def round_finished(self, record):
+        self._step("round_finished", record.round)
+
+    def run_finished(self, result):
+        self._step("run_finished")
+
+    def close(self):
+        self._step("close")
+
+    def _step(self, name, *facts):
+        if self.at == name or (self.at == "round 1" and facts == (1,)):
+            RELEASE.wait(60)
+        HEARD.append((name, *facts, threading.current_thread() is threading.main_thread()))
+
+
+@hookimpl
+def register_trackers(register):
+    register("stuck", Stuck)
+
+
+@pytest.fixture
+def run(tmp_path, small):
+    registry = Registry.load()
+    registry.add(sys.modules[__name__], "tests")
+    HEARD.clear()
+    RELEASE.clear()
+
+    def play(*settings):
+        spec = load_spec("paper/digits", registry, (*small, f"rounds={ROUND}", *settings))
+        directory = RunDirectory.create(tmp_path / spec.short_hash, spec)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = boost(prepare(spec), directory, registry, Workplace())
+        return result, [str(w.message) for w in caught if "tracker" in str(w.message)]
+
+    play.registry = registry
+    yield play
+    RELEASE.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("tracker "):
+            thread.join(60)
+
+
+LEFT = {
+    "follow": "the start, rounds 0 to 2, the result",
+    "round_finished": "rounds 0 to 2, the result",
+    "round 1": "rounds 1 to 2, the result",
+    "run_finished": "the result",
+}
+
+
+@pytest.mark.parametrize("at", LEFT)
+def test_tracker_that_does_not_answer_is_left_and_what_it_missed_is_told(run, monkeypatch, at):
+    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    result, told = run(f"trackers.stuck.at={at}")
+    assert (result.status, result.rounds) == ("completed", ROUND)
+    assert told[-1] == f"tracker stuck does not answer and is left; not delivered: {LEFT[at]}"
+    before = list(HEARD)
+    RELEASE.set()
+    next(t for t in threading.enumerate() if t.name == "tracker stuck").join(60)
+    later = HEARD[len(before) :]
+    assert len(later) <= 2, "what it was at, and its close: nothing that was left"
+    assert later[-1][0] == "close"
+
+
+def test_tracker_that_is_not_closed_in_time_is_told(run, monkeypatch):
+    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    _, told = run("trackers.stuck.at=close")
+    assert told == ["tracker stuck does not answer and is left; it was told everything, but not closed"]
+
+
+def test_tracker_that_is_slow_in_the_rounds_is_named_once_and_hears_the_rest(run, monkeypatch):
+    monkeypatch.setattr(tracking, "PATIENCE", 0.0)
+    patience = iter([0.0])
+
+    class Wait:
+        @hookimpl
+        def run_finished(self):
+            monkeypatch.setattr(tracking, "PATIENCE", 60.0)
+            RELEASE.set()
+            next(patience, None)
+
+    run.registry.manager.register(Wait(), name="wait")
+    _, told = run("trackers.stuck.at=follow")
+    assert told == ["tracker stuck has not answered for 0 s; the run goes on without waiting for it"]
+    assert [heard[:-1] for heard in HEARD] == [
+        ("follow",), ("round_finished", 0), ("round_finished", 1), ("round_finished", 2), ("run_finished",), ("close",),
+    ]  # fmt: skip
+    assert not any(heard[-1] for heard in HEARD), "never in the thread of the run"
+
+
+def test_end_is_bounded_in_all_even_where_a_tracker_answers(monkeypatch):
+    monkeypatch.setattr(tracking, "LONGEST", 0.5)
+
+    class Slow:
+        def follow(self, run):
+            return self
+
+        def round_finished(self, record):
+            RELEASE.wait(0.2)
+
+        def close(self):
+            pass
+
+    RELEASE.clear()
+    listener = tracking.Listener("tracker slow", Slow())
+    listener.run_started(None)
+    for number in range(100):
+        listener.round_finished(type("Record", (), {"round": number}))
+    with pytest.warns(RuntimeWarning, match=r"not delivered: rounds \d to 99"):
+        listener.finish(tracking.time.monotonic())
+    RELEASE.set()
+
+
+def test_several_trackers_that_do_not_answer_share_the_wait(monkeypatch):
+    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    RELEASE.clear()
+    listeners = [tracking.Listener(f"tracker {i}", Stuck()) for i in range(20)]
+    looks = list[float]()
+    join = threading.Thread.join
+    monkeypatch.setattr(threading.Thread, "join", lambda t, s=None: (looks.append(s), join(t, s)))
+    for listener in listeners:
+        listener.run_started(None)
+    ended = tracking.time.monotonic()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for listener in listeners:
+            listener.finish(ended)
+    assert len(caught) == len(listeners)
+    assert all("not delivered: the start" in str(w.message) for w in caught)
+    assert sum(looks) < 2 * 0.3 + 0.1
+    RELEASE.set()
+
+
+@pytest.fixture
+def silent_server():
+    """A server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_mlflow_server_that_never_replies_does_not_hold_a_run(run, monkeypatch, silent_server):
+    pytest.importorskip("mlflow")
+    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    result, told = run(f"trackers.mlflow.uri={silent_server}")
+    assert result.status == "completed"
+    assert told[-1].startswith(
+        "tracker mlflow does not answer and is left; not delivered: the start, rounds 0 to 2"
+    )
