@@ -7,6 +7,7 @@ import sys
 import types
 
 from .confinement import ConfinementError, confine
+from .kernel import end_with
 from .plain import MalformedError, Unsupported, decode, encode
 from .wire import ClosedError, receive, send
 
@@ -20,8 +21,9 @@ MESSAGE = 300
 
 
 def main() -> None:
-    """Called with two descriptors: where requests come from, and where replies go."""
-    requests, replies = int(sys.argv[1]), int(sys.argv[2])
+    """Called with two descriptors, where requests come from and where replies go, and the parent's id."""
+    requests, replies, parent = map(int, sys.argv[1:4])
+    end_with(parent)
     for fd in range(3, 64):
         if fd not in {requests, replies}:
             _close(fd)

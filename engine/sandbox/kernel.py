@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ def prctl(option: int, *arguments: Any) -> None:
     """Raises `OSError`."""
     wide = [ctypes.c_ulong(x) if isinstance(x, int) else x for x in (*arguments, 0, 0, 0, 0)[:4]]
     _checked(_libc.prctl(option, *wide), f"prctl {option}")
+
+
+def end_with(parent: int) -> None:
+    """Be killed when the process `parent`, which started this one, ends, whatever this one does then. Raises `OSError`."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended already
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def unshare(flags: int) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 
 from .confinement import limit
+from .kernel import end_with
 from .plain import MalformedError, Unsupported, decode, encode
 from .remote import Conversation, Disturbed
 from .wire import ClosedError, receive, send
@@ -21,12 +22,13 @@ MESSAGE = 400
 
 
 def main() -> None:
-    """Called with three descriptors: the program's replies, requests to it, and where the verdict goes. The job is on 0.
+    """Called with three descriptors (the program's replies, requests to it, where the verdict goes) and the parent's id. The job is on 0.
 
     The verdict is `(status, message, what is in force inside)`; beside the known statuses there are `ended` (the program's process
     is gone), `refused` (it could not be confined) and `broken` (the tests do not compile).
     """
-    replies, requests, verdicts = map(int, sys.argv[1:4])
+    replies, requests, verdicts, parent = map(int, sys.argv[1:5])
+    end_with(parent)
     job = decode(receive(0, 1 << 28), _nothing)
     limit(job["plan"]["seconds"], 4 * job["plan"]["memory_mb"])
     state: Any = None

@@ -90,10 +90,14 @@ def judge(
         held = {fd for pair in ends for fd in pair}
         stack.callback(lambda: [os.close(fd) for fd in held])
         inside = Child.start(
-            command("inside", to_program, from_program), (to_program, from_program), subprocess.DEVNULL
+            command("inside", to_program, from_program, os.getpid()),
+            (to_program, from_program),
+            subprocess.DEVNULL,
         )
         stack.callback(inside.end)
-        outside = Child.start(command("outside", answers, ask, say), (answers, ask, say), subprocess.PIPE)
+        outside = Child.start(
+            command("outside", answers, ask, say, os.getpid()), (answers, ask, say), subprocess.PIPE
+        )
         stack.callback(outside.end)
         for fd in held - {verdicts}:
             os.close(fd)

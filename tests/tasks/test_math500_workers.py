@@ -208,3 +208,27 @@ def test_workers_at_work_end_themselves_where_their_master_is_gone() -> None:
     assert ended(worker.process.pid)
     assert worker.process.wait() == -signal.SIGALRM
     worker.end()
+
+
+BUSY = """
+import sys, threading, time
+from boostlora.plugins.tasks._math.pool import Verifiers
+verifiers = Verifiers(most=1)
+verifiers.judge([("7", "7")], 5.0)
+print(*verifiers.processes, flush=True)
+verifiers.judge([("7", sys.argv[1])], 3000.0)
+"""
+
+
+def test_workers_at_work_end_with_a_program_that_is_killed() -> None:
+    endless = "\\boxed{\\sum_{k=1}^{10^{12}} \\frac{1}{k^{7}}}"
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY, endless], stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        worker = int(program.stdout.readline())
+        time.sleep(1.0)  # it gets to work
+        assert alive(worker)
+        program.kill()
+        program.wait()
+        assert ended(worker)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -28,6 +30,19 @@ def confine(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError, ValueError):  # macOS has no limit on addresses
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+
+def end_with_master(descriptor: int) -> None:
+    """End this process as soon as the other end of its line is closed, also in the middle of a comparison."""
+
+    def watch() -> None:
+        look = select.poll()
+        look.register(descriptor, select.POLLHUP)
+        while not any(event & select.POLLHUP for _, event in look.poll()):
+            continue
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def comparison() -> Callable[[str, str], dict[str, Any]]:
@@ -72,6 +87,7 @@ def serve(connection: Connection) -> None:
 
 if __name__ == "__main__":
     confine(int(sys.argv[2]))
+    end_with_master(int(sys.argv[1]))
     with Connection(int(sys.argv[1])) as line:
         serve(line)
     os._exit(0)
