@@ -13,6 +13,7 @@ from ..errors import ExhaustedError, PluginError, RunError, UsageError, blame
 from ..record.directory import PROVENANCE, RESULT, SPEC, RunDirectory
 from ..record.provenance import provenance, versions
 from ..record.rounds import RoundRecord
+from ..redaction import cleaned, without_credentials
 from ..registry import Registry
 from ..workplace import Workplace
 from .events import Events
@@ -83,7 +84,7 @@ def _conclude(directory: RunDirectory, prepared: Prepared, status: End, reason: 
     """Write how the run ended."""
     result = RunResult(
         status=status,
-        reason=reason,
+        reason=without_credentials(reason),
         rounds=max(0, len(directory.records) - 1),
         best_round=best_round(directory.records, prepared.spec) if directory.records else 0,
         digest=directory.digest,
@@ -168,7 +169,7 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
         }
         if isinstance(spec["task"], WitnessedTask):
             with blame("task", spec.slots["task"].use):
-                origin["task"] = dict(spec["task"].origin())
+                origin["task"] = cleaned(dict(spec["task"].origin()))
         directory.write_json(PROVENANCE, origin)
         return
     changed = _changes(recorded["hashes"], hashes)

@@ -10,6 +10,7 @@ import attrs
 
 from ..ensemble.opening import RunOrigin
 from ..options import DatasetPath, FilePath, ModelPath
+from ..redaction import cleaned, without_credentials, without_homes
 
 if TYPE_CHECKING:
     from ..ensemble.ensemble import Ensemble
@@ -53,7 +54,8 @@ class Private:
         return cls(known=tuple(sorted(known, key=len, reverse=True)), home=_home())
 
     def text(self, text: str) -> str:
-        """The text with every absolute path by its last part."""
+        """The text with every absolute path by its last part, and without credentials."""
+        text = without_credentials(text)
         for path in self.known:
             text = re.sub(_whole(path), lambda _, name=Path(path).name: name, text)
         if self.home:
@@ -69,7 +71,8 @@ class Private:
     def tree(self, value: Any) -> Any:
         """A tree of TOML with its texts so changed."""
         if isinstance(value, dict):
-            return {self.text(str(key)): self.tree(inner) for key, inner in value.items()}
+            inner = cleaned(value)  # what is behind the name of a credential, too
+            return {self.text(str(key)): self.tree(item) for key, item in inner.items()}
         if isinstance(value, list | tuple):
             return [self.tree(inner) for inner in value]
         if not isinstance(value, str):
@@ -93,6 +96,8 @@ def _whole(path: str) -> str:
 
 
 def _last(path: str) -> str:
+    if without_homes(path.rstrip("/\\")) == "~":  # its last part is somebody's name
+        return "~"
     parts = [part for part in re.split(r"[\\/]+", path) if part]
     return parts[-1] if len(parts) > 1 or not path.startswith("~") else path
 

@@ -13,6 +13,7 @@ from ..ensemble.choice import Choice
 from ..errors import RunError
 from ..markup import code, fenced, printable
 from ..record.atomic import write_text
+from ..redaction import publishable
 from ..report.markdown import escaped
 from ..statistics.bootstrap import NARROW
 from .base import base_of
@@ -83,7 +84,7 @@ def write_card(
         base_card=_kept(file),
         options=options or {},
     )
-    write_text(file, _rendered(_content(ensemble, choice, form)))
+    write_text(file, publishable(_rendered(_content(ensemble, choice, form))))
 
 
 def _kept(file: Path) -> Path | None:
@@ -135,7 +136,12 @@ def _content(ensemble: Ensemble, choice: Choice, form: Form) -> dict[str, Any]:
         "grown": grown(ensemble, choice),
         "rounds": choice.describe(),
         "command": " ".join(
-            ["boostlora export RUN --to", form.to, *rounds_options(choice).split(), *_settings(form.options)]
+            [
+                "boostlora export RUN --to",
+                form.to,
+                *rounds_options(choice).split(),
+                *map(private.word, _settings(form.options)),
+            ]
         ),
         "whole": bool(choice.weights),
         "usage": fenced(shown, "python"),

@@ -80,9 +80,10 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
     source, fitted = origin.source, _fitted(origin.source)
     arrays |= {f"fitted/{name}": value for name, value in fitted.items()}
     arrays["sketch"] = sketches(whole)
+    private = Private.of(ensemble)
     file = BoostFile(
         name=chosen.name,
-        spec=tomli_w.dumps(portable_spec(ensemble, Private.of(ensemble))),
+        spec=tomli_w.dumps(portable_spec(ensemble, private)),
         blueprint=source.blueprint,
         classes=origin.classes,
         base=_base(ensemble, tuple(fitted)),
@@ -90,9 +91,9 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
         merged=MergedFacts(
             weights=choice.weights, sha256=merged_sha256(chosen), norm=norm(whole.sites, whole)
         ),
-        records=tuple(attrs.asdict(_shortened(r)) for r in origin.records if r.round <= last),
+        records=tuple(attrs.asdict(_shortened(r, private)) for r in origin.records if r.round <= last),
         best=min(origin.best, last),
-        provenance={k: v for k, v in origin.provenance.items() if k not in PRIVATE},
+        provenance=private.tree({k: v for k, v in origin.provenance.items() if k not in PRIVATE}),
         arrays=arrays,
     )
     size = file.write(path)
@@ -106,7 +107,7 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
     )
 
 
-def _shortened(record: RoundRecord) -> RoundRecord:
+def _shortened(record: RoundRecord, private: Private) -> RoundRecord:
     """A record without what is told of every site, file and second: with hundreds of sites that would be most of the file."""
     ranks, effective = record.rank.values(), record.effective_rank.values()
     return attrs.evolve(
@@ -116,6 +117,7 @@ def _shortened(record: RoundRecord) -> RoundRecord:
         files={},
         seconds={},
         memory_bytes=0,
+        reason=private.text(record.reason),
     )
 
 

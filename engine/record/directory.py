@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..contracts import Batch, Outcome, Training, Update
 from ..errors import RunError, UsageError
+from ..redaction import credentials_in
 from ..spec import Spec
 from .atomic import check_file, sweep, write_text
 from .rounds import RoundRecord
@@ -55,6 +56,8 @@ class RunDirectory:
         if (path / SPEC).exists():
             directory.check_spec()
         else:
+            for key, what in credentials_in(spec.as_tree()):  # of a spec that was not read from a file
+                raise UsageError(f"{'.'.join(map(str, key))}: {what}, and specs are kept with their runs")
             write_text(path / ORIGINAL, spec.dump())
             write_text(path / SPEC, spec.dump())
         directory.records = directory.load_records()

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..redaction import command_without_credentials
+
 PACKAGES = (
     "boostlora",
     "numpy",
@@ -100,7 +102,7 @@ def provenance(hashes: dict[str, str], seed: int, processes: int = 1) -> dict[st
         "versions": versions(),
         "hardware": dict(hardware()),
         "git": git_commit(Path.cwd()),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": command_without_credentials([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
 
 

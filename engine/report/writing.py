@@ -8,6 +8,7 @@ from pathlib import Path
 from ..analysis.model import Analysis
 from ..errors import UsageError
 from ..record.atomic import write_bytes
+from ..redaction import cleaned, publishable
 
 FIGURES = ("png", "svg", "pdf")
 FORMATS = ("html", "md", "tex", "csv", "parquet", *FIGURES)
@@ -24,6 +25,7 @@ def write_report(analysis: Analysis, folder: Path, formats: Sequence[str]) -> di
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UsageError(f'unknown report format "{unknown[0]}"\n  allowed: {", ".join(FORMATS)}')
+    analysis = cleaned(analysis, publishable)
     files = dict[str, bytes]()
     for name in FORMATS:  # figures are known before Markdown refers to them
         if name in FIGURES and name in formats:

@@ -12,6 +12,7 @@ import tomli
 
 from ..errors import UsageError
 from ..options import shortened
+from ..redaction import credentials_in
 from .faults import Fault, Source, Span, SpecError, did_you_mean, listed
 from .spans import Mark, locate
 from .spans import Path as KeyPath
@@ -19,6 +20,10 @@ from .spans import Path as KeyPath
 MAX_BYTES = 1 << 20
 MAX_EXTENDS = 8
 SUFFIX = ".toml"
+SECRETS = (
+    "leave it out: what is secret comes from the environment, where a library reads it itself, such as MLflow its "
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and Hugging Face its HF_TOKEN"
+)
 
 
 @attrs.frozen(eq=False)
@@ -114,7 +119,13 @@ def read_text(path: Path) -> str:
 
 
 def parse(source: Source) -> Document:
-    """One text as a document, without what it extends."""
+    """One text as a document, without what it extends. Raises `SpecError` for what is no TOML, and for credentials."""
+    document = _parsed(source)
+    _refuse_credentials(document)
+    return document
+
+
+def _parsed(source: Source) -> Document:
     marks = locate(source)
     try:
         tree = tomli.loads(source.text)
@@ -125,6 +136,21 @@ def parse(source: Source) -> Document:
     except (RecursionError, ValueError) as error:  # hostile text that the scanner did not foresee
         raise _fault(source.name, f"not valid TOML: {error}") from error
     return Document(tree, marks, source)
+
+
+def _refuse_credentials(document: Document) -> None:
+    """A spec is kept and published with its run: what is secret is not written in one. Raises `SpecError`."""
+    faults = [
+        Fault(
+            message=f"{'.'.join(map(str, path))}: {what}, and specs are kept and published",
+            span=document.mark(path).value,
+            hint=SECRETS,
+            quoted=False,
+        )
+        for path, what in credentials_in(document.tree)
+    ]
+    if faults:
+        raise SpecError(faults)
 
 
 def overlay(base: Document, top: Document) -> Document:
@@ -181,7 +207,8 @@ def from_settings(settings: Sequence[str]) -> Document:
 
 
 def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
-    document = parse(Source(_short(path), read_text(path), path.resolve().parent))
+    whole = path.resolve()
+    document = parse(Source(_short(path), read_text(path), whole.parent, quoted=whole.suffix == SUFFIX))
     extends = document.tree.pop("extends", None)
     if extends is None:
         return document
@@ -195,6 +222,10 @@ def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
         parent = find_spec(extends, document.source.folder)
     except UsageError as error:
         raise SpecError([Fault(message=f"extends: {error}", span=span)]) from error
+    if parent.resolve().suffix != SUFFIX:  # before it is read: what is wrong in it would be told
+        raise SpecError(
+            [Fault(message=f"extends: not the name of a spec, which ends with {SUFFIX}", span=span)]
+        )
     if parent.resolve() in chain:
         raise SpecError([Fault(message=f'extends "{extends}", which extends this file in turn', span=span)])
     if len(chain) > MAX_EXTENDS:
@@ -220,9 +251,10 @@ def _setting(setting: str) -> Document:
             [Fault(message="not of the form key=value", span=span, allowed="such as --set basis.use=random")]
         )
     try:
-        document = parse(source)
+        document = _parsed(source)
     except SpecError:
-        document = parse(attrs.evolve(source, text=f"{key}={_quoted(value.strip())}"))
+        document = _parsed(attrs.evolve(source, text=f"{key}={_quoted(value.strip())}"))
+    _refuse_credentials(document)
     if "extends" in document.tree:
         span = document.mark(("extends",)).key
         raise SpecError([Fault(message="extends is a key of files, not of the command line", span=span)])

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from ..errors import BoostLoraError
+from ..redaction import without_credentials
 
 SHOWN = 50
 """Faults shown in full; a hostile file may have a hundred thousand."""
@@ -24,6 +25,8 @@ class Source:
     text: str
     folder: Path
     """What relative paths in it are relative to."""
+    quoted: bool = True
+    """Whether messages may show its lines; not those of a file that is no spec by its name."""
 
     def line_of(self, offset: int) -> tuple[int, int, str]:
         """Line and column, both from 1, and the text of that line."""
@@ -52,6 +55,8 @@ class Fault:
     """Stands for the span where there is none: a file that could not be read."""
     allowed: str = ""
     hint: str = ""
+    quoted: bool = True
+    """Whether the message shows the line; not where it holds a credential."""
 
     def position(self) -> str:
         """`file:line:column`, as editors and terminals link it."""
@@ -69,9 +74,11 @@ class Fault:
         return "\n".join(lines)
 
     def _picture(self) -> list[str]:
-        if self.span is None:
+        if self.span is None or not self.quoted or not self.span.source.quoted:
             return []
         number, column, line = self.span.source.line_of(self.span.start)
+        if (clean := without_credentials(line)) != line:
+            line, column = clean, min(column, len(clean)) or 1
         width = max(1, min(self.span.end - self.span.start, len(line) - column + 1))
         first = max(0, column - 1 - WINDOW // 2) if len(line) > WINDOW else 0
         shown = "".join(c if c.isprintable() else " " for c in line[first : first + WINDOW])

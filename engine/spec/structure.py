@@ -162,7 +162,7 @@ class _TableReader:
             self._fault(str(error), self.document.mark(self.path).key)
             return None
 
-    def _fault(self, message: str, span: Span, **more: str) -> None:
+    def _fault(self, message: str, span: Span, **more: Any) -> None:
         self.faults.append(Fault(message=message, span=span, **more))
 
     def _unknown(self, key: str) -> Fault:

@@ -13,6 +13,7 @@ from ..errors import BoostLoraError, UsageError
 from ..options import shortened
 from ..record.atomic import write_text
 from ..record.provenance import provenance
+from ..redaction import command_without_credentials
 from ..spec.document import find_spec, load
 from ..spec.faults import did_you_mean, listed
 from ..spec.resolve import legal_name
@@ -89,7 +90,9 @@ def keep(study: Study, runs: Path, known: StudyRecord | None, again: str, *, run
     if known is not None and known.sha256 == record.sha256:
         record = attrs.evolve(record, created=known.created, provenance=known.provenance)
     else:
-        origin = provenance({"study": record.sha256}, record.seeds[0]) | {"command": shlex.split(again)}
+        origin = provenance({"study": record.sha256}, record.seeds[0]) | {
+            "command": command_without_credentials(shlex.split(again))
+        }
         record = attrs.evolve(record, provenance=origin)
         if known is not None:
             old = (folder / RECORD).read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from ..errors import BoostLoraError, RunError
 from ..record.atomic import write_text
 from ..record.directory import RunDirectory
 from ..record.lock import InUseError, locked
+from ..redaction import cleaned
 from ..registry import Registry
 from ..spec import Spec
 from ..spec.document import parse
@@ -54,6 +55,7 @@ def record_failure(study: Path, cell: str, cause: str, trace: str = "") -> None:
     """Write down why a cell failed, where `status` and reports look for it."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     content = {"cell": cell, "cause": cause, "traceback": trace, "at": now}
+    content = cleaned(content)
     content |= {"host": platform.node(), "pid": os.getpid()}
     write_text(failure_path(study, cell), json.dumps(content, indent=2) + "\n")
 

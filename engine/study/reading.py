@@ -36,12 +36,12 @@ class Reader:
         else:
             self.fault(("ablate",), f"ablate must be a table, got {show(table)}")
 
-    def fault(self, path: Path, message: str, *, at_key: bool = False, **more: str) -> None:
+    def fault(self, path: Path, message: str, *, at_key: bool = False, **more: Any) -> None:
         """Take a fault down, at a value of the table or at its key."""
         mark = self.document.mark(path)
         self.faults.append(Fault(message=message, span=mark.key if at_key else mark.value, **more))
 
-    def fault_once(self, path: Path, message: str, *, at_key: bool = True, **more: str) -> None:
+    def fault_once(self, path: Path, message: str, *, at_key: bool = True, **more: Any) -> None:
         """Take a fault down, the first of its place: many arms may share it."""
         if path not in self._told:
             self._told.add(path)

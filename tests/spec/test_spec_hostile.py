@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Spec, SpecError
-from boostlora.engine.spec.document import MAX_BYTES
+from boostlora.engine.spec.document import MAX_BYTES, load
 from boostlora.engine.spec.resolve import load_spec
 
 SECONDS = 20
@@ -266,3 +266,26 @@ def test_load_any_setting_gives_a_spec_or_a_spec_error(registry: Registry, setti
     for prefix in ("", "basis.use=", "stop.", "sites.targets="):
         with contextlib.suppress(SpecError):
             assert isinstance(load_spec("quickstart", registry, [prefix + setting]), Spec)
+
+
+@pytest.mark.parametrize("name", ["passwd", "id_rsa", "spec.toml.bak", "link.toml"])
+def test_extends_names_specs_only_and_tells_nothing_of_other_files(tmp_path, name):
+    (tmp_path / "passwd").write_text("somebody:x:0:0:private\nkey_of_mine = 1\n")
+    for other in ("id_rsa", "spec.toml.bak"):
+        (tmp_path / other).write_text("somebody:x:0:0:private\nkey_of_mine = 1\n")
+    (tmp_path / "link.toml").symlink_to(tmp_path / "passwd")
+    (tmp_path / "spec.toml").write_text(f'extends = "{name}"\n')
+    with pytest.raises(SpecError, match=r"extends: not the name of a spec, which ends with \.toml") as caught:
+        load(tmp_path / "spec.toml")
+    assert "somebody" not in str(caught.value)
+    assert "key_of_mine" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "told"), [("spec.toml", True), ("passwd", False), ("link.toml", False)])
+def test_lines_are_shown_of_files_that_are_specs_by_their_name(tmp_path, name, told):
+    (tmp_path / "passwd").write_text("somebody:x:0:0:private\n")
+    (tmp_path / "spec.toml").write_text("somebody:x:0:0:private\n")
+    (tmp_path / "link.toml").symlink_to(tmp_path / "passwd")
+    with pytest.raises(SpecError, match="not valid TOML") as caught:
+        load(tmp_path / name)
+    assert ("private" in str(caught.value)) is told

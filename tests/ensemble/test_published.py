@@ -1,0 +1,80 @@
+"""What is exported tells no credential and no home, not even of a run that recorded one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from boostlora.engine import redaction
+from boostlora.engine.card.paths import Private
+from boostlora.engine.ensemble.boost_file import BoostFile
+from boostlora.engine.ensemble.ensemble import Ensemble
+from boostlora.engine.workplace import Workplace
+
+from ..support.boost_runs import ToyRun
+from .card_runs import card_of
+
+SECRET = "hunter2x99"  # noqa: S105 - nobody's
+TOLD = [
+    f"https://jane:{SECRET}@h/?token={SECRET}",
+    f"password={SECRET}",
+    f"hf_{SECRET}",
+    "/home/jane/x",
+    "/Users/jane",
+]
+
+
+@pytest.fixture
+def run(toy: ToyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ensemble:
+    """A run whose provenance and spec tell what they should not."""
+    monkeypatch.setattr(redaction, "_me", lambda: ("/home/jane", "jane"))
+    folder = tmp_path / "run"
+    shutil.copytree(toy.path, folder)
+    path = folder / "provenance.json"
+    content = json.loads(path.read_text())
+    content |= {
+        "command": ["boostlora", *TOLD],
+        "git": " ".join(TOLD),
+        "api_key": SECRET,
+        "more": {"list": TOLD},
+    }
+    path.write_text(json.dumps(content))
+    for name in ("spec.toml", ".spec.lock.toml"):
+        text = (folder / name).read_text().splitlines()
+        described = f"description = {json.dumps(' '.join(TOLD[3:]))}"
+        text = [described if line.startswith("description") else line for line in text]
+        (folder / name).write_text("\n".join(text) + "\n")
+    return Ensemble.open(folder, plugins=toy.plugins, workplace=Workplace(cache=tmp_path / "cache"))
+
+
+def test_card_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> None:
+    card = card_of(
+        run,
+        tmp_path / "export",
+        usage=f"load('https://jane:{SECRET}@h')\nos.environ['HF_TOKEN'] = '{SECRET}'\n",
+    )
+    assert "Commit of the folder" in card
+    assert SECRET not in card
+    assert "jane" not in card
+
+
+def test_boost_file_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> None:
+    path = tmp_path / "x.boost.safetensors"
+    run.save(path)
+    content = json.dumps(BoostFile.read(path).content())
+    assert "hardware" in content
+    assert SECRET not in content
+    assert "jane" not in content
+
+
+def test_private_text_has_no_credential_and_no_name_of_a_home() -> None:
+    private = Private(known=(), home="")
+    assert private.text("/home/jane and /home/jane/x.csv") == "~ and x.csv"
+    assert private.text(f"http://a:{SECRET}@h/x") == "http://REDACTED@h/x"
+    assert private.tree({"password": "three words", "x": [f"token={SECRET}"]}) == {
+        "password": "REDACTED",
+        "x": ["token=REDACTED"],
+    }
