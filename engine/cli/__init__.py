@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 
 import click
 
+from .terminal import echo
+
 COMMANDS: Mapping[str, str] = {
     "run": "Run a spec: boost a model round by round.",
     "resume": "Go on with a run that was interrupted.",
@@ -68,7 +70,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         from importlib.metadata import version
 
-        click.echo(f"boostlora {version('boostlora')}")
+        echo(f"boostlora {version('boostlora')}")
         ctx.exit()
 
 
@@ -113,14 +115,14 @@ def main() -> None:
         _say(f"error: out of memory: {error}")
         sys.exit(EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # `boostlora show … | head`
         sys.stderr.close()
         sys.exit(0)
 
 
-def _say(message: str, show: Callable[[], None] | None = None) -> None:
+def _say(message: str, show: Callable[[io.StringIO], None] | None = None) -> None:
     """Tell an error, in its own way where it has one; of several processes that meet the same one, only the leader."""
     from ..crew import crew
 
@@ -129,6 +131,8 @@ def _say(message: str, show: Callable[[], None] | None = None) -> None:
 
         say_last(message)
     elif show is not None:
-        show()
+        shown = io.StringIO()
+        show(shown)
+        echo(shown.getvalue().rstrip("\n"), err=True)
     else:
-        click.echo(message, err=True)
+        echo(message, err=True)

@@ -20,6 +20,7 @@ from .common import (
     track_option,
     with_trackers,
 )
+from .terminal import echo
 
 
 @click.command("ablate")
@@ -75,9 +76,7 @@ def command(
     study = with_exclusions(study, known, exclude, include)
     if replaces(study, known):
         told = f'warning: another study was called "{study.record.name}"; its cells stay, and its record is kept in'
-        click.echo(
-            f"{told} {runs_folder / study.record.name / 'study'}. Give this one a name of its own", err=True
-        )
+        echo(f"{told} {runs_folder / study.record.name / 'study'}. Give this one a name of its own", err=True)
     again = command_line("boostlora", "ablate", spec, *_given(settings, plugin_files, tracked, runs_folder))
     conduct = Conduct(study=study, runs=runs_folder, again=again, as_json=as_json, quiet=quiet)
     conduct.run(retry=retry, keep=partial(keep, study, runs_folder, known, again))

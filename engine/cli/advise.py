@@ -22,6 +22,7 @@ from .common import (
     runs_option,
     set_option,
 )
+from .terminal import echo
 
 if TYPE_CHECKING:
     from ..advising.advising import Moment
@@ -101,7 +102,7 @@ def command(
             content = found = _found(moment, then, registry, workplace, rank=rank, examples=examples)
             show = partial(print_advice, found, then)
     if as_json:
-        click.echo(json.dumps(_json(content), indent=2, allow_nan=False))
+        echo(json.dumps(_json(content), indent=2, allow_nan=False))
     elif shown:
         show()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from ..advising.advice import Advice
 from ..advising.findings import BasisFinding, Findings
 from ..advising.rules import cautions, choose_basis, recommend
@@ -14,6 +12,7 @@ from ..advising.thresholds import DEFAULT
 from ..advising.wording import percent
 from .advised_lines import Row, laid_out, share, wrapped
 from .advised_next import Next, lines_for_spec
+from .console import Console
 
 MOST_SITES = 8
 """Sites that are listed; all are in `--json`."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console
-
 from ..advising.holding import Held, Place
 from ..advising.pairing import WITH, Judged, Kind
 from ..advising.ranking import ArmHeld, Verdict
@@ -18,6 +16,7 @@ from ..analysis.wording import (
     unit_of,
 )
 from .advised_lines import Row, laid_out, share, wrapped
+from .console import Console
 
 STYLES = {"hit": "green", "miss": "red", "open": "yellow"}
 LEGEND = (

@@ -11,6 +11,7 @@ import click
 
 from .common import json_option, plugin_option, quiet_option
 from .ensembles import choice_of, choice_options, progress, size_text
+from .terminal import echo
 
 
 @click.command("apply")
@@ -108,9 +109,9 @@ def command(
     facts: dict[str, Any] = {**attrs.asdict(done), "path": str(done.path), "bit_identical": exact}
     facts |= {"departure": origin.rebuilt.departure, "allowed": origin.rebuilt.allowed}
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        echo(json.dumps(facts, indent=2))
     elif quiet:
-        click.echo(done.path)
+        echo(done.path)
     else:
         _tell(done, exact=exact, own=own, departure=origin.rebuilt.departure)
 
@@ -118,13 +119,13 @@ def command(
 def _tell(done: Any, *, exact: bool, own: bool, departure: float) -> None:
     from .export import compared_text
 
-    click.echo(f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}")
+    echo(f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}")
     if exact:
-        click.echo("bit for bit the merged weights of the run")
+        echo("bit for bit the merged weights of the run")
     elif own:
-        click.echo(f"not bit for bit the run's: rebuilt updates depart by {departure:.2g} of their norm")
+        echo(f"not bit for bit the run's: rebuilt updates depart by {departure:.2g} of their norm")
     else:
-        click.echo(f"the updates of the run, up to {departure:.2g} of their norm")
-    click.echo(compared_text(done.compared))
-    click.echo("")
-    click.echo(done.usage.rstrip())
+        echo(f"the updates of the run, up to {departure:.2g} of their norm")
+    echo(compared_text(done.compared))
+    echo("")
+    echo(done.usage.rstrip())

@@ -10,6 +10,7 @@ import click
 
 from ..record.directory import SPEC, RunDirectory
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
+from .terminal import echo
 from .workloads import gpu_option, seconds_by_class, workload_lines
 
 WIDE = 120
@@ -67,20 +68,20 @@ def command(
     prepared = prepare(loaded)
     check_start(prepared, _begun(runs_folder / loaded.head.name / loaded.short_hash))
     if resolved:
-        click.echo(loaded.dump(), nl=False)
+        echo(loaded.dump(), nl=False)
     elif as_json:
         content = {"name": loaded.head.name, "spec_sha256": loaded.sha256, "plan": prepared.plan.as_json()}
         if prepared.plan.workload is not None:
             content["seconds"] = seconds_by_class(prepared.plan.workload)
-        click.echo(json.dumps(content, indent=2))
+        echo(json.dumps(content, indent=2))
     elif not quiet:
         _print_plan(loaded, prepared.plan, gpu)
 
 
 def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from .console import Console
     from .display import describe
 
     console = Console(highlight=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import click
 
 from ..boosting.plan import Plan
 from ..study.conducting import plans_of, to_do
@@ -16,6 +15,7 @@ from ..study.cost import Cost, cost_of
 from ..study.keeping import known_record, with_exclusions
 from ..study.loading import Study, load_study
 from .common import load_registry
+from .terminal import echo
 
 WIDE = 120
 MOST_CELLS = 24
@@ -39,7 +39,7 @@ def check_study(
     study = with_exclusions(study, known_record(runs, study.record.name), (), ())
     plans = plans_of(study, set(study.distinct))
     if resolved:
-        click.echo(study.toml, nl=False)
+        echo(study.toml, nl=False)
         return
     todo = to_do(study, runs)
     cost = cost_of(study, plans, {state.cell.key for state in todo.open}, runs)
@@ -54,7 +54,7 @@ def check_study(
             "finished": len(todo.finished),
             "cost": attrs.asdict(cost),
         }
-        click.echo(json.dumps({**content, "notes": study.record.notes}, indent=2))
+        echo(json.dumps({**content, "notes": study.record.notes}, indent=2))
     elif not quiet:
         _print(study, plans, cost, finished=len(todo.finished), show_cells=show_cells, gpu=gpu)
 
@@ -74,7 +74,7 @@ def _print(
     show_cells: bool,
     gpu: str,
 ) -> None:
-    from rich.console import Console
+    from .console import Console
 
     record = study.record
     console = Console(highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option
+from .terminal import echo
 
 POLL = 2.0
 """Seconds between two looks at a queue."""
@@ -46,7 +47,7 @@ def command(
                 break
             time.sleep(POLL)
     if queued and not (quiet or as_json):
-        click.echo(f"{queued} cells are queued or running still; wait for them with --wait")
+        echo(f"{queued} cells are queued or running still; wait for them with --wait")
     show_results(record, runs, as_json=as_json, quiet=quiet)
     if any(s.status == "failed" for s in states_of(runs, record)):
         sys.exit(EXIT_FAILED)

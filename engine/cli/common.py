@@ -11,6 +11,7 @@ import click
 
 from ..errors import UsageError
 from ..record.directory import SPEC, RunDirectory
+from .terminal import echo
 
 SET_ASIDE = ".old-"
 """What the names of run folders have that `--fresh` has set aside; they are found by their own path only."""
@@ -64,7 +65,7 @@ def load_registry(plugin_files: tuple[Path, ...]) -> Any:
 
     registry = Registry.load(plugin_files)
     for broken in registry.broken:
-        click.echo(f"warning: plugin {broken.origin} is left out: {broken.reason}", err=True)
+        echo(f"warning: plugin {broken.origin} is left out: {broken.reason}", err=True)
     return registry
 
 

@@ -11,6 +11,7 @@ import click
 
 from .common import json_option, load_registry, plugin_option, runs_option
 from .places import one_run
+from .terminal import echo
 
 AT = re.compile(r"(?P<run>.+)@(?P<round>\d{1,9}|best|last)")
 
@@ -60,7 +61,7 @@ def command(
     first, second = (read_side(path, moment, split) for path, moment in places)
     found = compare(first, second, _loader(plugin_files), examples)
     if as_json:
-        click.echo(json.dumps(content_of(found), indent=2, allow_nan=False))
+        echo(json.dumps(content_of(found), indent=2, allow_nan=False))
     else:
         print_comparison(found)
 
@@ -89,7 +90,7 @@ def _loader(plugin_files: tuple[Path, ...]) -> Any:
     registry = cache(lambda: load_registry(plugin_files))
 
     def load(side: Side) -> Contents:
-        from rich.console import Console
+        from .console import Console
 
         with Console(stderr=True).status(f"loading the data of {side.title}"):
             return load_contents(side, registry())

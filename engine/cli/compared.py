@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rich.console import Console
-
 from ..analysis.wording import number_text, unit_of
 from ..comparison.comparing import Comparison
 from ..comparison.showing import Answer, Shown
 from ..comparison.verdict import accuracy_sentence, loss_sentence, verdict
 from ..contracts import Outcome
 from ..options import shortened
+from .console import Console
 
 ASKED, ANSWERED = 150, 60
 """Characters of a prompt and of an answer that are shown."""

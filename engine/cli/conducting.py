@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import attrs
-import click
 
 from ..contracts import DetachedExecutor
 from ..errors import blame
@@ -25,6 +24,7 @@ from .interrupts import interruptible
 from .overview import CellLines, Overview, Silence, say
 from .progress import Progress
 from .results import show_results
+from .terminal import echo
 
 
 @attrs.frozen(kw_only=True)
@@ -74,12 +74,13 @@ class Conduct:
             return
         if self.quiet:
             return
-        click.echo(f"{click.style(record.name, bold=True)} · {self.folder}")
+        echo(record.name, nl=False, bold=True)
+        echo(f" · {self.folder}")
         parts = [f"{len(todo.finished)} of {total} cells cached"]
         parts += [f"{len(todo.open)} to run"] if todo.open else []
         parts += [f"{len(todo.failed)} failed before (try them again with --retry)"] if todo.failed else []
         parts += [f"{len(record.excluded)} excluded"] if record.excluded else []
-        click.echo(" · ".join(parts) + (f" · executor {record.executor}" if todo.open else ""))
+        echo(" · ".join(parts) + (f" · executor {record.executor}" if todo.open else ""))
 
     def _conduct(self, todo: ToDo, keys: set[str]) -> None:
         progress = Progress(self.study, self.runs, todo.open)
@@ -96,19 +97,19 @@ class Conduct:
         if self.as_json:
             say("study_submitted", submitted=new, already_queued=queued)
         elif not self.quiet:
-            click.echo(f"{new} cells submitted" + (f", {queued} were queued already" if queued else ""))
-            click.echo(f"see how far they are: {command_line('boostlora', 'status', name)}")
-            click.echo(f"compare what is there: {command_line('boostlora', 'collect', name)}")
+            echo(f"{new} cells submitted" + (f", {queued} were queued already" if queued else ""))
+            echo(f"see how far they are: {command_line('boostlora', 'status', name)}")
+            echo(f"compare what is there: {command_line('boostlora', 'collect', name)}")
 
     def _conclude(self, record: StudyRecord) -> None:
         show_results(record, self.runs, as_json=self.as_json, quiet=self.quiet)
         states = states_of(self.runs, record)
         failed = {s.cell.key for s in states if s.status == "failed"}
         if self.quiet:
-            click.echo(self.folder)
+            echo(self.folder)
         if failed:
             if not self.as_json:
                 cells = f"{len(failed)} cell{'s' * (len(failed) != 1)} failed"
                 why = command_line("boostlora", "status", record.name)
-                click.echo(f"{cells}: why, see {why}; try again with: {self.again} --retry", err=True)
+                echo(f"{cells}: why, see {why}; try again with: {self.again} --retry", err=True)
             sys.exit(EXIT_FAILED)

@@ -15,6 +15,7 @@ import attrs
 
 from ..crew import Alone, Team, crew
 from ..errors import RunError, UsageError, blame
+from .terminal import safe
 
 if TYPE_CHECKING:
     from ..spec import Spec
@@ -85,7 +86,7 @@ def say_last(message: str) -> None:
     """Tell an error of a process that does not lead, once the leader has had the time to tell its own."""
     time.sleep(PATIENCE)
     if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"rank {crew().rank}: {message}\n")
+        sys.__stderr__.write(f"rank {crew().rank}: {safe(message)}\n")
 
 
 def _mute() -> None:

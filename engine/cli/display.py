@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import attrs
-import click
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -27,6 +25,8 @@ from ..record.rounds import RoundRecord
 from ..spec import Spec
 from ..workplace import Report
 from .columns import header, percent, row, span
+from .console import Console
+from .terminal import echo
 
 MEASURED = ("validation", "test")
 """Splits whose measures are shown."""
@@ -188,4 +188,4 @@ class JsonLines:
         self._print("run_finished", **result.as_json())
 
     def _print(self, event: str, **content: Any) -> None:
-        click.echo(json.dumps({"event": event, **content}))
+        echo(json.dumps({"event": event, **content}))

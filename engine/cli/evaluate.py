@@ -12,6 +12,7 @@ import click
 from ..errors import UsageError
 from .common import json_option, plugin_option, runs_option
 from .ensembles import choice_of, choice_options, open_ensemble, progress
+from .terminal import echo
 
 if TYPE_CHECKING:
     from ..ensemble.choice import Choice
@@ -91,10 +92,10 @@ def command(
         else:
             content, lines = _evaluated(ensemble, choice, splits, recompute=recompute)
     if as_json:
-        click.echo(json.dumps(content, indent=2))
+        echo(json.dumps(content, indent=2))
         return
     for line in lines:
-        click.echo(line)
+        echo(line)
 
 
 Told = tuple[dict[str, Any], list[str]]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import click
 
 from ..boosting.experiment import Prepared, prepare
 from ..boosting.loop import boost
@@ -25,6 +24,7 @@ from .common import command_line, is_finished
 from .crewing import follow
 from .display import JsonLines, Live, conclusion
 from .interrupts import interruptible
+from .terminal import echo
 
 MANY = 1 << 21
 """Trained numbers (16 MiB) from which their exchange between processes is worth a word."""
@@ -64,7 +64,7 @@ def execute(
         live.conclude(directory.records, result.as_json())
         live.console.print(f"look at it again: {command_line('boostlora', 'show', path)}", markup=False)
     if quiet:
-        click.echo(path)
+        echo(path)
     if result.failed:
         hint = 'It would fail there again: try a lower optimizer.lr, or stop.on_nonfinite = "skip"'
         raise RunError(f"{result.reason}. The rounds before it are kept in {path}. {hint}")
@@ -101,17 +101,15 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         import json
 
-        click.echo(
-            json.dumps({"event": "run_finished", "cached": True, "path": str(directory.path), **result})
-        )
+        echo(json.dumps({"event": "run_finished", "cached": True, "path": str(directory.path), **result}))
     elif quiet:
-        click.echo(directory.path)
+        echo(directory.path)
     else:
         rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
         anew = command_line("boostlora", "run", "--fresh", directory.path / SPEC)
-        click.echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do. Anew: {anew}")
+        echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do. Anew: {anew}")
         for line in conclusion(directory.records, result):
-            click.echo(line)
+            echo(line)
 
 
 @contextmanager
@@ -119,7 +117,7 @@ def plain_warnings() -> Generator[None]:
     """Show a warning as one line, without the source line that raised it."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        click.echo(f"warning: {message}", err=True)
+        echo(f"warning: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -12,6 +12,7 @@ import click
 from ..errors import UsageError
 from .common import json_option, plugin_option, quiet_option, runs_option
 from .ensembles import choice_of, choice_options, open_ensemble, progress, size_text
+from .terminal import echo
 
 if TYPE_CHECKING:
     from ..ensemble.exporting import Compared, Exported
@@ -116,12 +117,12 @@ def command(
             place = out or Path(f"{ensemble.spec.head.name}-{to}")
             done = export(ensemble, to, place, choice, from_settings(settings), examples=examples)
     if as_json:
-        click.echo(json.dumps(_as_json(done), indent=2))
+        echo(json.dumps(_as_json(done), indent=2))
     elif quiet:
-        click.echo(done.path)
+        echo(done.path)
     else:
         for line in _told(done):
-            click.echo(line)
+            echo(line)
 
 
 def _refuse_options(settings: tuple[str, ...]) -> None:

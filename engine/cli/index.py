@@ -9,6 +9,7 @@ import attrs
 import click
 
 from .common import json_option, runs_option
+from .terminal import echo
 
 
 @click.command("index")
@@ -38,24 +39,25 @@ def command(sql: str | None, runs_folder: Path, rebuild: bool, as_json: bool) ->
     index = Index(runs_folder)
     found = index.refresh(rebuild=rebuild)
     for problem in found.unreadable:
-        click.echo(f"warning: left out: {problem}", err=True)
+        echo(f"warning: left out: {problem}", err=True)
     if sql is None:
         told = attrs.asdict(found)
         if as_json:
-            click.echo(json.dumps({"path": str(index.path), **told}, indent=2))
+            echo(json.dumps({"path": str(index.path), **told}, indent=2))
         else:
-            click.echo(f"{index.path}: {found.runs} runs, {found.read} read now, {found.removed} removed")
+            echo(f"{index.path}: {found.runs} runs, {found.read} read now, {found.removed} removed")
         return
     columns, rows = index.query(sql)
     if as_json:
-        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
+        echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
         return
     _print(columns, rows)
 
 
 def _print(columns: list[str], rows: list[tuple[object, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from .console import Console
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for place, title in enumerate(columns):

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import attrs
-import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -19,7 +18,9 @@ from rich.text import Text
 
 from ..contracts import Ended
 from ..study.states import CellState
+from .console import Console
 from .progress import Progress, fitting, rounds_behind
+from .terminal import echo
 
 BAR = 24
 ROWS_AROUND = 5
@@ -140,7 +141,7 @@ class CellLines(Silence):
 
 def say(event: str, **content: Any) -> None:
     """One event as a line of JSON."""
-    click.echo(json.dumps({"event": event, **content}, default=str))
+    echo(json.dumps({"event": event, **content}, default=str))
 
 
 def outcome(state: CellState) -> str:

@@ -12,6 +12,7 @@ import click
 
 from ..errors import UsageError
 from .common import json_option, plugin_option
+from .terminal import echo
 
 TITLES = {"exporter": "boostlora export --to", "executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
 """Tables of a spec that are not called as the kind is."""
@@ -33,17 +34,17 @@ def command(name: str | None, plugin_files: tuple[Path, ...], as_json: bool) -> 
             raise UsageError(f'no plugin and no kind "{name}"; kinds: {", ".join((*KINDS, *SERVICES))}')
     if as_json:
         broken = [attrs.asdict(b) for b in registry.broken]
-        click.echo(json.dumps({"plugins": [_entry(e) for e in entries], "broken": broken}, indent=2))
+        echo(json.dumps({"plugins": [_entry(e) for e in entries], "broken": broken}, indent=2))
         return
     slot = None
     for entry in entries:
         if entry.kind.slot != slot:
             slot = entry.kind.slot
             default = f" (default: {entry.kind.default})" if entry.kind.default else ""
-            click.secho(f"\n{TITLES.get(slot, f'[{slot}]')}{default}", bold=True)
+            echo(f"\n{TITLES.get(slot, f'[{slot}]')}{default}", bold=True)
         _print_entry(entry)
     for broken in registry.broken:
-        click.secho(f"\nbroken: {broken.origin}: {broken.reason}", fg="red")
+        echo(f"\nbroken: {broken.origin}: {broken.reason}", fg="red")
 
 
 def _help(cls: type[Any]) -> str:
@@ -80,8 +81,8 @@ def _print_entry(entry: Any) -> None:
         if entry.origin.startswith(("boostlora.plugins.", "boostlora.backends."))
         else f"  from {entry.origin}"
     )
-    click.secho(f"  {entry.name}", fg="cyan", nl=False)
-    click.echo(f"  {_help(entry.cls)}{outside}")
+    echo(f"  {entry.name}", fg="cyan", nl=False)
+    echo(f"  {_help(entry.cls)}{outside}")
     for option in _options(entry.cls):
         default = option["default"]
         value = (
@@ -89,7 +90,5 @@ def _print_entry(entry: Any) -> None:
             if option["required"]
             else show(list(default) if isinstance(default, tuple) else default)
         )
-        click.echo(f"      {option['name']} = {value}  ", nl=False)
-        click.secho(
-            f"{option['help']} ({option['type']})" if option["help"] else f"({option['type']})", dim=True
-        )
+        echo(f"      {option['name']} = {value}  ", nl=False)
+        echo(f"{option['help']} ({option['type']})" if option["help"] else f"({option['type']})", dim=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from .common import json_option, quiet_option, runs_option
+from .terminal import echo
 
 FORMATS = ("html", "md", "tex", "csv", "parquet", "png", "svg", "pdf")
 """As in `report.FORMATS`, which is not imported for --help."""
@@ -43,7 +44,7 @@ def command(
     wanted = FORMATS if "all" in formats else formats or DEFAULT
     written = write_report(analyse(runs, record), out or runs / record.name / "report", wanted)
     if as_json:
-        click.echo(json.dumps({name: str(path) for name, path in written.items()}, indent=2))
+        echo(json.dumps({name: str(path) for name, path in written.items()}, indent=2))
     elif not quiet:
         for path in written.values():
-            click.echo(path)
+            echo(path)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
 from ..study.record import StudyRecord
 from .common import command_line
 from .overview import say
+from .terminal import echo
 
 
 def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool) -> None:
@@ -25,15 +24,14 @@ def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool)
         say("study_finished", **summary(analysis))
         return
     print_table(analysis)
-    click.echo(f"look closer: {command_line('boostlora', 'report', record.name)}")
+    echo(f"look closer: {command_line('boostlora', 'report', record.name)}")
 
 
 def print_table(analysis: Any) -> None:
     """The tables of an analysis, of results and of cost, and its notes."""
-    from rich.console import Console
-
     from ..analysis.cost import cost_lines
     from ..analysis.table import table_lines
+    from .console import Console
 
     console = Console(highlight=False, soft_wrap=True)
     width = console.width if console.is_terminal else 1000

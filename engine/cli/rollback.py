@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from .common import command_line, json_option, resume_command, runs_option
+from .terminal import echo
 
 
 @click.command("rollback")
@@ -30,13 +31,13 @@ def command(run: str, to: int, runs_folder: Path, as_json: bool) -> None:
     if as_json:
         aside = None if done.aside is None else str(done.aside)
         content = {"path": str(path), "round": done.to, "rounds_before": done.last, "set_aside": aside}
-        click.echo(json.dumps(content))
+        echo(json.dumps(content))
         return
     if done.aside is None:
-        click.echo(f"{path}: round {to} is its last; nothing to do")
+        echo(f"{path}: round {to} is its last; nothing to do")
         return
     after = f"round {done.last} is" if done.last == to + 1 else f"rounds {to + 1} to {done.last} are"
-    click.echo(f"{path}: back at round {to}; {after} set aside in {done.aside.relative_to(path)}")
-    click.echo(f"play them again:        {resume_command(RunDirectory.open(path))}")
+    echo(f"{path}: back at round {to}; {after} set aside in {done.aside.relative_to(path)}")
+    echo(f"play them again:        {resume_command(RunDirectory.open(path))}")
     other = command_line("boostlora", "run", path / SPEC, "--from", f"{path}@{to}")
-    click.echo(f"go on another way:      {other} --set KEY=VALUE")
+    echo(f"go on another way:      {other} --set KEY=VALUE")

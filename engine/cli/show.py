@@ -10,6 +10,7 @@ import attrs
 import click
 
 from .common import find_runs, is_finished, json_option, resume_command, runs_option
+from .terminal import echo
 
 BARS = "▁▂▃▄▅▆▇█"
 MOST_KEYS = 6
@@ -33,16 +34,16 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
     from .columns import legend as column_legend
 
     if legend:
-        click.echo("\n".join(column_legend()))
+        echo("\n".join(column_legend()))
         return
     names = runs or tuple(sorted({p.parent.parent.name for p in runs_folder.glob(f"*/*/{SPEC}")}))
     if not names:
-        click.echo(f"no runs in {runs_folder} yet; begin with: boostlora run quickstart")
+        echo(f"no runs in {runs_folder} yet; begin with: boostlora run quickstart")
         return
     directories = [RunDirectory.open(path) for name in names for path in find_runs(name, runs_folder)]
     if as_json:
         content = [_as_json(directory) for directory in directories]
-        click.echo(json.dumps(content[0] if len(content) == 1 and runs else content, indent=2))
+        echo(json.dumps(content[0] if len(content) == 1 and runs else content, indent=2))
     elif len(directories) == 1:
         _show_one(directories[0])
     else:
@@ -61,9 +62,8 @@ def _status(directory: Any) -> str:
 
 
 def _show_one(directory: Any) -> None:
-    from rich.console import Console
-
     from .columns import header, row
+    from .console import Console
     from .display import conclusion
 
     console = Console(highlight=False, soft_wrap=True)
@@ -105,12 +105,12 @@ def _spark(values: list[float]) -> str:
 
 def _show_many(directories: list[Any]) -> None:
     """One line a run: what differs between their specs, and what came of it."""
-    from rich.console import Console
     from rich.table import Table
 
     from ..analysis.wording import number_text
     from ..comparison.specs import flat
     from .columns import percent, span
+    from .console import Console
 
     trees = [flat(directory.spec_tree()) for directory in directories]
     differing = _differing(trees)

@@ -7,6 +7,7 @@ import json
 import click
 
 from .common import json_option
+from .terminal import echo
 
 
 @click.command("specs")
@@ -19,15 +20,15 @@ def command(name: str | None, as_json: bool) -> None:
     from ..spec.document import find_spec, shipped_specs
 
     if name is not None:
-        click.echo(find_spec(name).read_text(), nl=False)
+        echo(find_spec(name).read_text(), nl=False)
         return
     found = {
         key: tomli.loads(path.read_text()).get("description", "") for key, path in shipped_specs().items()
     }
     if as_json:
-        click.echo(json.dumps([{"name": key, "description": text} for key, text in found.items()], indent=2))
+        echo(json.dumps([{"name": key, "description": text} for key, text in found.items()], indent=2))
         return
     width = max(map(len, found), default=0)
     for key, text in found.items():
-        click.secho(f"{key:{width}}  ", fg="cyan", nl=False)
-        click.echo(text)
+        echo(f"{key:{width}}  ", fg="cyan", nl=False)
+        echo(text)

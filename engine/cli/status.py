@@ -11,6 +11,7 @@ import attrs
 import click
 
 from .common import command_line, json_option, runs_option
+from .terminal import echo
 
 MOST_CAUSES, MOST_CELLS = 10, 3
 """Causes that are told, and cells that are named for each."""
@@ -31,16 +32,16 @@ def command(study: str | None, runs_folder: Path, show_cells: bool, as_json: boo
 
     names = [study] if study is not None else study_names(runs_folder)
     if not names:
-        click.echo(f"no studies in {runs_folder} yet; begin with: boostlora ablate ablations/bases")
+        echo(f"no studies in {runs_folder} yet; begin with: boostlora ablate ablations/bases")
         return
     found = [find_study(name, runs_folder) for name in names]
     if as_json:
         content = [_as_json(record, states_of(runs, record)) for runs, record in found]
-        click.echo(json.dumps(content[0] if study is not None else content, indent=2))
+        echo(json.dumps(content[0] if study is not None else content, indent=2))
         return
     for number, (runs, record) in enumerate(found):
         if number:
-            click.echo()
+            echo()
         _print(
             study_folder(_short(runs), record.name), record, states_of(runs, record), show_cells=show_cells
         )
@@ -64,10 +65,10 @@ def _as_json(record: Any, states: Sequence[Any]) -> dict[str, Any]:
 
 
 def _print(folder: Path, record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from .console import Console
     from .overview import COLOURS, bar, told
 
     console = Console(highlight=False)

@@ -21,6 +21,7 @@ from .common import (
     runs_option,
     set_option,
 )
+from .terminal import echo
 
 if TYPE_CHECKING:
     from ..registry import Registry
@@ -103,12 +104,12 @@ def command(
         workplace = Workplace(report=report) if report else Workplace()
         result = verify(spec, registry, workplace, limits, recording)
     if as_json:
-        click.echo(json.dumps(result.as_json(), indent=2))
+        echo(json.dumps(result.as_json(), indent=2))
     elif not quiet:
         _print(result)
     if not result.passed:
         if quiet:
-            click.echo(f"error: {_verdict(result)}", err=True)
+            echo(f"error: {_verdict(result)}", err=True)
         sys.exit(EXIT_DEPARTED)
 
 
@@ -177,8 +178,9 @@ def _load(name: str, registry: Registry, settings: tuple[str, ...], backend: str
 
 
 def _print(result: Verification) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from .console import Console
 
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, WIDE)  # a line that wraps is better than one that is cut

@@ -1,12 +1,16 @@
 """Processes that are killed, terminated or interrupted."""
 
+import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from boostlora.engine.cli.interrupts import interruptible
 
 from ..support.commands import PATIENCE
 from ..support.record_toys import (
@@ -15,6 +19,7 @@ from ..support.record_toys import (
     Toy,
     call,
     check_valid,
+    environment,
     only_run,
     run_arguments,
     sealed,
@@ -108,7 +113,7 @@ def test_run_killed_twenty_times_ends_as_the_uninterrupted_one(tmp_path):
     check_kills(tmp_path, 20)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
     write_spec(tmp_path)
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "round 2")
@@ -126,7 +131,7 @@ def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
     assert check_valid(only_run(tmp_path), whole) == ROUNDS + 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_run_interrupted_before_it_began_leaves_nothing(number, tmp_path):
     write_spec(tmp_path)
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "load")
@@ -144,3 +149,46 @@ def test_resume_in_a_folder_whose_name_needs_quoting_works_as_told(toy, tmp_path
     _, err = process.communicate(timeout=PATIENCE)
     assert call(command_in(err), folder).returncode == 0
     assert sealed(only_run(folder)) == sealed(toy.path("whole"))
+
+
+def test_hangup_that_was_ignored_before_stays_ignored_as_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible(lambda: "never"):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_handlers_are_put_back_after_a_command():
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    with interruptible(lambda: "never"):
+        assert signal.getsignal(signal.SIGHUP) != before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="terminals are POSIX")
+def test_run_whose_terminal_is_closed_stops_and_can_be_resumed(toy, tmp_path):
+    write_spec(tmp_path)
+    master, terminal = os.openpty()
+    code = (
+        "import fcntl, os, sys, termios; "
+        "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    seen = environment(tmp_path, TOY_PAUSE="round 2")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *run_arguments(tmp_path)],
+        cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, env=seen,
+    )  # fmt: skip
+    os.close(terminal)
+    until = time.monotonic() + PATIENCE
+    while sum(p.read_bytes().count(b"\n") for p in tmp_path.glob("runs/*/*/rounds.jsonl")) < 2:
+        assert process.poll() is None, os.read(master, 1 << 16)
+        assert time.monotonic() < until, "no progress"
+        time.sleep(0.005)
+    os.close(master)
+    assert process.wait(PATIENCE) == 130
+    answer = call(run_arguments(tmp_path), tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert sealed(only_run(tmp_path)) == sealed(toy.path("whole"))

@@ -1,0 +1,26 @@
+"""The console of commands that print tables and styles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import rich.console
+from rich.console import ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from .terminal import safe
+
+
+class Console(rich.console.Console):
+    """Rich's, in which texts cannot control the terminal: only what Rich itself adds does."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text with its markup; escaped before anything measures it."""
+        return super().render_str(safe(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Pieces of text with their styles."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(safe(segment.text), segment.style)
