@@ -6,12 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
+import attrs
 import pytest
 
 from boostlora.engine import redaction
 from boostlora.engine.card.paths import Private
 from boostlora.engine.ensemble.boost_file import BoostFile
 from boostlora.engine.ensemble.ensemble import Ensemble
+from boostlora.engine.ensemble.packing import _shortened
 from boostlora.engine.workplace import Workplace
 
 from ..support.boost_runs import ToyRun
@@ -68,6 +70,13 @@ def test_boost_file_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Pat
     assert "hardware" in content
     assert SECRET not in content
     assert "jane" not in content
+
+
+def test_boost_file_tells_the_reasons_of_its_rounds_without_them(run: Ensemble) -> None:
+    record = attrs.evolve(run.records[1], reason=" ".join(TOLD))
+    reason = _shortened(record, Private.of(run)).reason
+    assert SECRET not in reason
+    assert "jane" not in reason
 
 
 def test_private_text_has_no_credential_and_no_name_of_a_home() -> None:

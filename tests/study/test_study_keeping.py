@@ -8,7 +8,8 @@ import pytest
 
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.keeping import chosen, find_study, known_record, study_names
+from boostlora.engine.spec import SpecError
+from boostlora.engine.study.keeping import chosen, find_study, keep, known_record, study_names
 from boostlora.engine.study.record import CellRecord, StudyRecord
 
 from .kept_study import TEXT, Kept
@@ -175,3 +176,16 @@ def test_words_may_be_candidates_of_what_is_tuned() -> None:
         for n, tuning in enumerate([{"optimizer.lr": 0.1}, {"optimizer.lr": 1e300}])
     ]
     assert chosen(cells, ["lr=1e+300"]) == chosen(cells, ["optimizer.lr=1e+300"]) == {f"{1:012d}"}
+
+
+def test_study_is_recorded_without_the_credentials_of_its_command(kept: Kept) -> None:
+    record = keep(kept.load(), kept.runs, None, "boostlora ablate s --token hunter2x99", runs_cells=True)
+    assert record.provenance["command"] == ["boostlora", "ablate", "s", "--token", "REDACTED"]
+    assert "hunter2x99" not in kept.record.read_text()
+
+
+def test_study_whose_cells_would_hold_a_credential_is_refused(kept: Kept) -> None:
+    line = 'grid."trackers.mlflow.uri" = ["http://h", "http://a:hunter2x99@h"]\n'
+    with pytest.raises(SpecError, match=r"ablate\.grid\.trackers\.mlflow\.uri\.1: an address") as caught:
+        kept.load(TEXT + line)
+    assert "hunter2x99" not in str(caught.value)
