@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 CUT = "REDACTED"
 """What stands where something was cut out; no format gives it a meaning."""
 
@@ -225,6 +223,8 @@ def cleaned(value: Any, clean: Callable[[str], str] = without_credentials) -> An
         }
     if isinstance(value, list | tuple):
         return type(value)(cleaned(inner, clean) for inner in value)
+    import attrs  # noqa: PLC0415 - help, which prints through here, is instant
+
     if attrs.has(type(value)):
         fields = [field.name for field in attrs.fields(type(value)) if field.init]
         old = {name: getattr(value, name) for name in fields}

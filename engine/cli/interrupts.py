@@ -28,9 +28,8 @@ def interruptible(how_to_go_on: Callable[[], str]) -> Generator[None]:
 
     def interrupt(number: int, frame: object) -> None:
         if number == HANGUP:
-            signal.signal(
-                number, signal.SIG_IGN
-            )  # shell and kernel may both send it; the end must not be disturbed
+            # Shell and kernel may both send it; the end must not be disturbed.
+            signal.signal(number, signal.SIG_IGN)
             _let_go()
         raise KeyboardInterrupt
 

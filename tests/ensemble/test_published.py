@@ -11,6 +11,7 @@ import pytest
 
 from boostlora.engine import redaction
 from boostlora.engine.card.paths import Private
+from boostlora.engine.card.writing import write_card
 from boostlora.engine.ensemble.boost_file import BoostFile
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.packing import _shortened
@@ -61,6 +62,18 @@ def test_card_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> 
     assert "Commit of the folder" in card
     assert SECRET not in card
     assert "jane" not in card
+
+
+def test_card_tells_no_credential_that_an_exporter_brings(run: Ensemble, tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    for options in (
+        {"to": f"x password={SECRET}"},
+        {"to": "x", "options": {"address": f"http://a:{SECRET}@h"}},
+    ):
+        whole = {"place": "place", "usage": "", "compared": None, **options}
+        write_card(run, run.choose(None), file, **whole)
+        assert "REDACTED" in file.read_text()
+        assert SECRET not in file.read_text()
 
 
 def test_boost_file_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> None:

@@ -161,6 +161,17 @@ def test_hangup_that_was_ignored_before_stays_ignored_as_under_nohup():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_second_hangup_does_not_disturb_the_end():
+    ended = list[bool]()
+    with pytest.raises(SystemExit), interruptible(lambda: "nothing was begun"):
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            ended.append(True)
+    assert ended
+
+
 def test_handlers_are_put_back_after_a_command():
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     with interruptible(lambda: "never"):
