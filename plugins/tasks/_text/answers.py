@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 import attrs
 
+from .numbers import last_number
+
 Match = Literal["exact", "last-line", "last-number"]
-NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 
 
 def regular(instance: object, attribute: attrs.Attribute[Any], value: str) -> None:
@@ -24,8 +24,8 @@ def answer_of(text: str, match: Match, extract: str) -> str | None:
     """The answer in a text, None where there is none.
 
     First `extract`, where it is not empty: the last match of the regular expression, its first group where it has one. Then
-    `match`: the whole of that without the space around it, its last line that is not blank, or its last number, with commas
-    left out and as a number (`1,200.50` is `1200.5`).
+    `match`: the whole of that without the space around it, its last line that is not blank, or its last number (`1,200.50`
+    is `1200.5`; see `last_number`).
     """
     if extract:
         found = list(re.finditer(extract, text))
@@ -36,10 +36,4 @@ def answer_of(text: str, match: Match, extract: str) -> str | None:
         return text.strip()
     if match == "last-line":
         return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), None)
-    numbers = NUMBER.findall(text)
-    if not numbers:
-        return None
-    try:
-        return f"{Decimal(numbers[-1].replace(',', '')).normalize():f}"
-    except InvalidOperation:
-        return None
+    return last_number(text)
