@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from .crew import Alone, Team
+from .errors import UsageError
 
 Report = Callable[[str, int, int], None]
 """`report(what, done, total)`: progress of one piece of work; `total` 0 means unknown."""
@@ -19,11 +20,22 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 def default_cache() -> Path:
-    """`$BOOSTLORA_CACHE`, else the platform's cache folder for this user."""
+    """`$BOOSTLORA_CACHE`, else the platform's cache folder for this user. Raises `UsageError` for a user without a home."""
     from platformdirs import user_cache_path  # noqa: PLC0415 - not needed for --help
 
     given = os.environ.get("BOOSTLORA_CACHE")
-    return Path(given) if given else user_cache_path("boostlora", appauthor=False)
+    if given:
+        return Path(given)
+    try:
+        found = user_cache_path("boostlora", appauthor=False)
+    except RuntimeError:
+        found = None
+    # Older versions of platformdirs leave the "~" as it is.
+    if found is None or not found.is_absolute():
+        raise UsageError(
+            "this user has no home folder for the cache; set BOOSTLORA_CACHE to a folder, or HOME to an absolute path"
+        )
+    return found
 
 
 @attrs.frozen(kw_only=True)
