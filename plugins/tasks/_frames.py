@@ -2,69 +2,78 @@
 
 from __future__ import annotations
 
-import json
-import warnings
-from pathlib import Path
+import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.errors import UsageError
+from ._files import cells, json_lines, kind_of, parquet, readable
+
+WHOLE = re.compile(r"^(-?\d+)\.0+$")
 
 
-def read(path: str) -> Any:
-    """A table file as a data frame, columns that hold no numbers as plain text."""
-    import pandas as pd  # noqa: PLC0415 - half a second to import
+def read(path: str, words: Collection[str] = ()) -> Any:
+    """A table file as a data frame: columns of numbers or truth values as such, all others as the text that was written.
 
-    suffix = Path(path).suffix.lower()
-    try:
-        if suffix in {".csv", ".tsv"}:
-            # In one piece: the kind of a column must not depend on which rows share a chunk.
-            # Nor may a surplus field make the first column into names of rows.
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                rows = pd.read_csv(
-                    path, sep="\t" if suffix == ".tsv" else ",", low_memory=False, index_col=False
-                )
-        elif suffix in {".parquet", ".pq"}:
-            rows = pd.read_parquet(path).reset_index(drop=True)
-        elif suffix in {".jsonl", ".ndjson"}:
-            rows = pd.DataFrame(json_lines(path))
-        else:
-            raise UsageError(f"{path}: unknown kind of table; allowed: .csv, .tsv, .parquet, .jsonl")
-    except ImportError as error:
-        raise UsageError(f"{path}: reading Parquet needs pip install 'boostlora[parquet]'") from error
-    except pd.errors.ParserWarning as warning:
-        raise UsageError(f"{path}: not a readable table: rows have more fields than the header") from warning
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path}: not a readable table: {error}") from error
-    rows.columns = [str(column) for column in rows.columns]
+    In a comma- or tab-separated file, a column is one of numbers when all its cells are, but for those that are empty or say NA,
+    NaN, null and the like: these are gaps. In every other column only an empty cell is a gap, and NA is a word. Columns named in
+    `words` are labels: numbers only where these say all that was written (`1`, `1.0`), else text (`01`, `1.50`, `1e3`, `NA`).
+    """
+    with readable(path):
+        match kind_of(path):
+            case "jsonl":
+                rows = _json_frame(path)
+            case "parquet":
+                rows = parquet(path)
+            case _:
+                rows = _written_frame(path, words)
     for column in rows.columns:
         if not is_numeric(rows[column]):
-            values = zip(rows[column].astype(object), rows[column].isna(), strict=True)
-            texts = [None if gap else str(value) for value, gap in values]
-            rows[column] = pd.Series(texts, index=rows.index, dtype=object)
+            rows[column] = _plain_column(rows[column], column in words)
     return rows
 
 
-def json_lines(path: str) -> list[dict[str, Any]]:
-    """A file of one JSON object a line; empty lines do not count. Raises `UsageError` naming the line at fault."""
-    found = list[dict[str, Any]]()
-    with Path(path).open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row: Any = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{path}: line {number} is no JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise UsageError(f"{path}: line {number} is no JSON object")
-            found.append(row)
-    if not found:
-        raise UsageError(f"{path}: not a readable table: it has no line")
-    return found
+def _json_frame(path: str) -> Any:
+    from pandas import DataFrame  # noqa: PLC0415
+
+    return DataFrame(json_lines(path))
+
+
+def _written_frame(path: str, words: Collection[str]) -> Any:
+    """Columns of numbers, and as text those that are none, or whose numbers would lose what was written."""
+    numbers, written = cells(path), cells(path, dtype=str, na_filter=False)
+    for name, column in numbers.items():
+        said = written[name].astype(object)
+        if name in words:
+            kept = is_numeric(column) and _says_all(column, said)
+        else:
+            kept = is_numeric(column) and (column.notna().any() or said.nunique() <= 1)
+        if kept:
+            continue
+        large = name not in words and said.str.fullmatch(r"\s*[-+]?\d+\s*|").all() and (said != "").any()
+        numbers[name] = said.mask(said == "").astype("float64") if large else said.mask(said == "", None)
+    return numbers
+
+
+def _says_all(column: Any, written: Any) -> bool:
+    """Whether numbers as text are what was written, but for `.0` and the space around."""
+    return all(
+        said == WHOLE.sub(r"\1", text.strip()) for said, text in zip(texts(column), written, strict=True)
+    )
+
+
+def _plain_column(column: Any, is_label: bool) -> Any:
+    """A column of anything as text with None for gaps; as float64 where all of it are numbers, such as too large for int64."""
+    from pandas import Series  # noqa: PLC0415
+
+    values = [None if gap else v for v, gap in zip(column.astype(object), column.isna(), strict=True)]
+    there = [v for v in values if v is not None]
+    if there and not is_label and all(type(v) in {int, float} for v in there):
+        return Series([np.nan if v is None else float(v) for v in values], index=column.index)
+    return Series([None if v is None else text_of(v) for v in values], index=column.index, dtype=object)
 
 
 def is_numeric(column: Any) -> bool:
@@ -108,7 +117,12 @@ def row_ids(rows: Any) -> NDArray[np.int64]:
 
 def texts(column: Any) -> list[str]:
     """Labels as text, 1.0 as "1": one table may keep whole numbers as floats that another does not."""
-    return [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in column.tolist()]
+    return [text_of(v) for v in column.tolist()]
+
+
+def text_of(value: Any) -> str:
+    """A value as text, whole numbers without `.0`."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def check_finite(path: str, features: Any) -> None:

@@ -43,8 +43,8 @@ class Table:
 
     def load(self, rng: np.random.Generator) -> Splits:
         """Read, split, scale. Raises `UsageError` naming the column or the rows at fault."""
-        rows = read(self.path)
-        source = read(self.source) if self.source else None
+        rows = read(self.path, (self.label, self.split))
+        source = read(self.source, (self.label,)) if self.source else None
         self._check_columns(rows, source)
         classes = self._classes(rows[self.label], source)
         rows, ids = by_id(rows)

@@ -14,7 +14,8 @@ from ...engine.errors import UsageError
 from ...engine.hookspecs import hookimpl
 from ...engine.judging import judge_labels
 from ...engine.options import FilePath, option
-from ._text.data import TextData, ids_of
+from ._frames import WHOLE
+from ._text.data import Gathered, TextData, ids_of
 from ._text.rows import Row, Rows, read_file
 from ._text.templates import Template, readable
 
@@ -49,6 +50,7 @@ class TextClassification(TextData):
         columns = {**{name: "text" for t in self._templates for name in t.fields}, self.label: "label"}
         found = self.gather(columns, self._check, lambda row: row[self.label] not in self.drop)
         source = self._source(columns) if self.source else []
+        found, source = self._spelled(found, source)
         classes = self._classes(found.rows, source)
         found, parts = self.divide(found, lambda row: row[self.label], rng)
         whole = self._examples(found.rows, found.ids, classes)
@@ -90,6 +92,18 @@ class TextClassification(TextData):
             raise UsageError(f"{self.source}: no row is left")
         ids = ids_of(found, list(columns))
         return [found[i] for i in np.argsort(ids, kind="stable")]
+
+    def _spelled(self, found: Gathered, source: list[Row]) -> tuple[Gathered, list[Row]]:
+        """`1.0` as `1` where both are labels: one file may keep whole numbers as floats that another does not."""
+        labels = {row[self.label] for row in (*found.rows, *source)}
+        whole = {name: bare for name in labels if (bare := WHOLE.sub(r"\1", name)) != name and bare in labels}
+        if not whole:
+            return found, source
+        rows, source = (
+            [{**row, self.label: whole.get(row[self.label], row[self.label])} for row in some]
+            for some in (found.rows, source)
+        )
+        return attrs.evolve(found, rows=rows), source
 
     def _classes(self, rows: Sequence[Row], source: Sequence[Row]) -> tuple[str, ...]:
         found = {row[self.label] for row in (*rows, *source)}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def write(tmp_path: Path) -> Write:
     def write_file(content: pd.DataFrame | str | bytes, name: str = "rows.csv") -> str:
         path = tmp_path / name
         if isinstance(content, str):
-            path.write_text(content)
+            # Line ends, too, as they are given.
+            content = content.encode()
+            path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
         elif isinstance(content, bytes):
             path.write_bytes(content)
         elif name.endswith(".parquet"):

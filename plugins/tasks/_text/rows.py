@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
-import warnings
-import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
 
 from ....engine.errors import UsageError
 from ....engine.options import shortened
-from .._frames import json_lines
+from .._files import cells, json_lines, kind_of, parquet, readable
+from .._frames import text_of
 
 Row = dict[str, str]
-
-JSON_LINES = frozenset({".jsonl", ".ndjson"})
 
 
 @attrs.frozen(kw_only=True)
@@ -52,49 +47,21 @@ class Rows:
                 f'{self.where}: column "{name}" holds a {type(value).__name__} in row {index + 1}, no text'
             )
         # One file may keep whole numbers as floats that another does not.
-        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        return text_of(value)
 
 
 def read_file(path: str) -> Rows:
-    """A CSV, TSV, Parquet or JSON lines file (these gzipped, too); in the first two, everything is text ("NA" and "007" too)."""
-    import pandas as pd  # noqa: PLC0415 - half a second to import
-
-    suffix = Path(path).suffix.lower()
-    try:
-        if suffix in {".csv", ".tsv"}:
-            separator = "\t" if suffix == ".tsv" else ","
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                frame = pd.read_csv(path, sep=separator, dtype=str, na_filter=False, index_col=False)
-        elif suffix in {".parquet", ".pq"}:
-            frame = pd.read_parquet(path)
-        elif suffix in JSON_LINES or Path(path.lower().removesuffix(".gz")).suffix in JSON_LINES:
-            records = json_lines(path) if suffix in JSON_LINES else _unpacked(path)
-            names = list(dict.fromkeys(name for record in records for name in record))
-            return Rows(where=path, columns={n: [record.get(n) for record in records] for n in names})
-        else:
-            raise UsageError(f"{path}: unknown kind of file; allowed: .csv, .tsv, .parquet, .jsonl")
-    except ImportError as error:
-        raise UsageError(f"{path}: reading Parquet needs pip install 'boostlora[parquet]'") from error
-    except pd.errors.ParserWarning as warning:
-        raise UsageError(f"{path}: not a readable table: rows have more fields than the header") from warning
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path}: not a readable table: {error}") from error
-    return Rows(where=path, columns=_columns(frame))
-
-
-def _unpacked(path: str) -> list[dict[str, Any]]:
-    """JSON lines that are gzipped."""
-    with TemporaryDirectory() as folder:
-        plain = Path(folder) / "rows.jsonl"
-        try:
-            plain.write_bytes(gzip.decompress(Path(path).read_bytes()))
-        except (EOFError, zlib.error) as error:
-            raise UsageError(f"{path}: not a readable table: {error}") from error
-        try:
-            return json_lines(str(plain))
-        except UsageError as error:
-            raise UsageError(str(error).replace(str(plain), path)) from error
+    """A CSV, TSV, Parquet or JSON lines file, all but Parquet gzipped, too; in the first two, everything is text ("NA" and "007")."""
+    with readable(path):
+        match kind_of(path, "file"):
+            case "jsonl":
+                records = json_lines(path)
+                names = list(dict.fromkeys(name for record in records for name in record))
+                return Rows(where=path, columns={n: [record.get(n) for record in records] for n in names})
+            case "parquet":
+                return Rows(where=path, columns=_columns(parquet(path)))
+            case _:
+                return Rows(where=path, columns=_columns(cells(path, dtype=str, na_filter=False)))
 
 
 def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str, Rows]:
