@@ -33,8 +33,8 @@ letters = Limit("letters, or one of . and -", lambda text: text in {".", "-"} or
 class ProteinBinding(TextData):
     """Pairs of proteins from a file or a Hugging Face data set: does a pair bind tightly, by its measured affinity?
 
-    Parts are drawn by whole groups: rows that share a group or a chain, directly or through others, lie in one part. A pair is known by
-    its sequences; the order of the rows changes nothing. Parts that are given (by files, or by a column) are taken as they are.
+    Parts are drawn by whole groups: rows that share a group or a chain, directly or through others, lie in one part; a pair with several
+    measurements belongs to the groups of all of them. A pair is known by its sequences; the order of the rows changes nothing. Parts that are given (by files, or by a column) are taken as they are.
     """
 
     ligand: str = option("ligand_seq", "the column with one side's chains, joined by |")
@@ -80,7 +80,7 @@ class ProteinBinding(TextData):
         affinities = np.array([pair.pkd for pair in pairs])
         threshold = self.threshold or float(np.median(affinities))
         labels = (affinities >= threshold).astype(np.int64)
-        groups = connected([self._keys(pair) for pair in pairs])
+        groups = connected([pair.keys for pair in pairs])
         whole = Examples(ids=ids, inputs=self._texts(pairs, groups.tolist()), labels=labels)
         kept = np.flatnonzero(np.abs(affinities - threshold) >= self.gap)
         kept = self._limited(kept, whole, groups, rng)
@@ -125,14 +125,9 @@ class ProteinBinding(TextData):
             ligand=side(where, self.ligand, number, row[self.ligand]),
             receptor=side(where, self.receptor, number, row[self.receptor]),
             pkd=pkd(where, self.affinity, number, row[self.affinity], self.scale),
-            group=row[self.group].strip() if self.group else "",
+            groups=(group,) if self.group and (group := row[self.group].strip()) else (),
             mutations=row[self.mutations].strip() if self.mutations else "",
         )
-
-    def _keys(self, pair: Complex) -> tuple[str, ...]:
-        """What a pair must not share with another part."""
-        group = (f"group {pair.group}",) if pair.group else ()
-        return (*group, *pair.chains)
 
     def _texts(self, pairs: Sequence[Complex], groups: Sequence[int]) -> Texts:
         sides = [[pair.ligand for pair in pairs], [pair.receptor for pair in pairs]]

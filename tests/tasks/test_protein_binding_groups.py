@@ -17,6 +17,7 @@ from boostlora.plugins.tasks._protein.grouping import connected, group_split
 from boostlora.plugins.tasks.protein_binding import ProteinBinding
 
 from .protein_cases import REAL, complexes
+from .protein_cases import chain as random_chain
 from .text_cases import PARTS, Write, contents, load
 
 BREAK = "-"
@@ -117,6 +118,37 @@ def test_protein_chains_that_groups_share_join_them(
     frame.sample(frac=1, random_state=seed).to_csv(path, index=False)
     splits = load(ProteinBinding(path=str(path), linker=BREAK), seed)
     assert all(len(parts) == 1 for parts in homes_of(splits, BREAK).values())
+
+
+def shared_pairs(groups: int = 12, links: int = 3, seed: int = 0) -> pd.DataFrame:
+    """Complexes whose rows share no chain, and `links` pairs of groups that have one measured pair in common."""
+    frame = complexes(groups=groups).astype({"group": object})
+    rng = np.random.default_rng(seed)
+    for column in ("ligand_seq", "receptor_seq"):
+        frame[column] = [random_chain(rng) for _ in range(len(frame))]
+    first, second = (4 * (2 * np.arange(links) + k) for k in (0, 1))
+    frame.loc[second, ["ligand_seq", "receptor_seq"]] = frame.loc[
+        first, ["ligand_seq", "receptor_seq"]
+    ].to_numpy()
+    return frame
+
+
+@pytest.mark.parametrize("duplicates", ["mean", "keep"])
+@given(seed=st.integers(0, 500))
+def test_protein_groups_that_share_a_measured_pair_lie_in_one_part(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, duplicates: str
+) -> None:
+    """Also where the pair's measurements are averaged: no chain links the rest of either group to it."""
+    frame = shared_pairs(seed=seed)
+    path = tmp_path_factory.mktemp("binding") / "complexes.csv"
+    frame.sample(frac=1, random_state=seed).to_csv(path, index=False)
+    splits = load(ProteinBinding(path=str(path), linker=BREAK, duplicates=duplicates), seed)
+    assert sum(len(getattr(splits, part)) for part in PARTS) == 48 - 3 * (duplicates == "mean")
+    homes = homes_of(splits, BREAK)
+    frame["linked"] = [group // 2 if group < 6 else group for group in frame.group]
+    for _, rows in frame.groupby("linked"):
+        chains = rows[["ligand_seq", "receptor_seq"]].to_numpy().ravel()
+        assert len(set.union(*(homes[name] for name in chains))) == 1
 
 
 @pytest.mark.parametrize("duplicates", ["mean", "keep"])

@@ -28,13 +28,19 @@ class Complex:
     receptor: str
     pkd: float
     """`-log10` of the dissociation constant in molar."""
-    group: str = ""
+    groups: tuple[str, ...] = ()
+    """All groups that its measurements belong to."""
     mutations: str = ""
 
     @property
     def chains(self) -> tuple[str, ...]:
         """All chains of both sides."""
         return (*self.ligand.split(BREAK), *self.receptor.split(BREAK))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What it must not share with another part."""
+        return (*(f"group {group}" for group in self.groups), *self.chains)
 
 
 def side(where: str, column: str, number: int, text: str) -> str:
@@ -70,12 +76,13 @@ def pkd(where: str, column: str, number: int, text: str, scale: str) -> float:
 
 
 def averaged(complexes: Sequence[Complex]) -> list[Complex]:
-    """Every pair of sequences once in each part, with the mean of its affinities: the geometric mean of the constants."""
+    """Every pair of sequences once in each part, with the mean of its affinities (the geometric mean of the constants) and all groups."""
     found = list[Complex]()
     for _, same in groupby(sorted(complexes), key=lambda c: (c.said, c.ligand, c.receptor)):
         several = list(same)
         mean = math.fsum(c.pkd for c in several) / len(several)
-        found.append(attrs.evolve(several[0], pkd=mean))
+        groups = tuple(sorted({group for c in several for group in c.groups}))
+        found.append(attrs.evolve(several[0], pkd=mean, groups=groups))
     return found
 
 
