@@ -115,6 +115,13 @@ def row_ids(rows: Any) -> NDArray[np.int64]:
     return hash_pandas_object(numbered, index=False).to_numpy().view(np.int64)
 
 
+def equal_rows(features: Any) -> NDArray[np.int64]:
+    """Numbers `(n,)` that are the same for rows that say the same."""
+    from pandas.core.util.hashing import hash_pandas_object  # noqa: PLC0415
+
+    return np.unique(hash_pandas_object(features, index=False).to_numpy(), return_inverse=True)[1]
+
+
 def texts(column: Any) -> list[str]:
     """Labels as text, 1.0 as "1": one table may keep whole numbers as floats that another does not."""
     return [text_of(v) for v in column.tolist()]

@@ -61,7 +61,9 @@ class Gsm8k(TextData, WrittenAnswers):
 
     def load(self, rng: np.random.Generator) -> Splits:
         """Read, split, and put the shots before the prompts. Raises `UsageError` naming file, column and row at fault."""
-        found, parts = self.divide(self.gather(COLUMNS, _check), lambda _: "", rng)
+        found, parts = self.divide(
+            self.gather(COLUMNS, _check), lambda _: "", rng, asked=lambda row: row["question"]
+        )
         template = Template.parse(self.prompt)
         prompts = [template.fill(row) for row in found.rows]
         completions = tuple(f" {row['answer']}" for row in found.rows)

@@ -59,7 +59,9 @@ class HumanEval(TextData, WrittenPrograms):
     def load(self, rng: np.random.Generator) -> Splits:
         """Read and split. Raises `UsageError` naming file, column and row at fault, and where programs cannot be confined."""
         self.sandbox.check()
-        found, parts = self.divide(self.gather(COLUMNS, _check), lambda _: "", rng)
+        found, parts = self.divide(
+            self.gather(COLUMNS, _check), lambda _: "", rng, asked=lambda row: row["prompt"]
+        )
         rows, template = found.rows, Template.parse(self.prompt)
         chat = self.style == "chat"
         exercises = Exercises(

@@ -27,7 +27,8 @@ class LanguageModelling(TextData):
 
     What is right: `forced`, every token of the completion is the likeliest after the right ones before it (one pass, the verdict
     of greedy decoding token by token); `greedy`, the answer in what the model writes is the answer in the completion; `loss`, the
-    completion's mean token loss is below `threshold`.
+    completion's mean token loss is below `threshold`. Rows of equal prompts are drawn for one part; where all prompts are equal, rows
+    of equal completions.
     """
 
     prompt: str = option(
@@ -70,7 +71,10 @@ class LanguageModelling(TextData):
             **dict.fromkeys(completion.fields, "completion"),
             **dict.fromkeys(prompt.fields, "prompt"),
         }
-        found, parts = self.divide(self.gather(columns, self._check), lambda _: "", rng)
+        rows = self.gather(columns, self._check)
+        # Where all prompts are the same, as in a text without one, the completions tell examples apart.
+        told = prompt if len({prompt.fill(row) for row in rows.rows}) > 1 else completion
+        found, parts = self.divide(rows, lambda _: "", rng, asked=told.fill)
         whole_set = Examples(
             ids=found.ids,
             inputs=Prompts(

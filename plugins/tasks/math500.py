@@ -75,7 +75,10 @@ class Math500(TextData, WrittenAnswers):
         if importlib.util.find_spec("math_verify") is None:
             raise UsageError("task math500 needs pip install 'boostlora[math]' (math-verify is missing)")
         found, parts = self.divide(
-            self.gather({**COLUMNS, **EXTRA}, self._check), lambda row: row["subject"], rng
+            self.gather({**COLUMNS, **EXTRA}, self._check),
+            lambda row: row["subject"],
+            rng,
+            asked=lambda row: row["problem"],
         )
         template, rows = Template.parse(self.prompt), found.rows
         problems = Problems(

@@ -90,7 +90,9 @@ class Mbpp(TextData, WrittenPrograms):
     def load(self, rng: np.random.Generator) -> Splits:
         """Read and split. Raises `UsageError` naming file, column and row at fault, and where programs cannot be confined."""
         self.sandbox.check()
-        found, parts = self.divide(self.gather(self._columns, _check, self._keep()), lambda _: "", rng)
+        found, parts = self.divide(
+            self.gather(self._columns, _check, self._keep()), lambda _: "", rng, asked=self._asked
+        )
         rows, shown = found.rows, self._shown()
         exercises = Exercises(
             prompts=tuple(shown + self._asked(row) for row in rows),

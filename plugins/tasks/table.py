@@ -15,7 +15,7 @@ from ...engine.hookspecs import hookimpl
 from ...engine.judging import judge_labels
 from ...engine.options import REQUIRED, FilePath, option
 from ...engine.splitting import stratified
-from ._frames import by_id, check_finite, is_numeric, plain, read, row_ids, texts
+from ._frames import by_id, check_finite, equal_rows, is_numeric, plain, read, row_ids, texts
 
 MOST_CLASSES = 1000
 
@@ -25,7 +25,8 @@ class Table:
     """A CSV or Parquet file: classify the `label` column from the others.
 
     Numbers are scaled and their gaps filled with the median; anything else becomes one column per value. Both are fitted
-    on `source` where there is one, else on the training rows, never on validation or test.
+    on `source` where there is one, else on the training rows, never on validation or test. Split at random, rows that are equal but
+    for the label and the columns left out lie in one part; a table of too few different rows is split row by row, with a warning.
     """
 
     path: FilePath = option(REQUIRED, "the table: .csv, .tsv, .parquet or .jsonl")
@@ -50,17 +51,13 @@ class Table:
         rows, ids = by_id(rows)
         source = None if source is None else by_id(source)[0]
         labels = _codes(rows[self.label], classes)
-        parts = (
-            self._by_column(rows)
-            if self.split
-            else stratified(ids, labels, {"validation": self.validation, "test": self.test}, rng)
-        )
+        features = plain(self._features(rows))
+        parts = self._by_column(rows) if self.split else self._at_random(features, ids, labels, rng)
         for name, index in parts.items():
             if len(index) == 0:
                 raise UsageError(
                     f"{self.path}: no row is left for {name}; every class gives its share of rows to it"
                 )
-        features = plain(self._features(rows))
         fitted = self._scaler(features).fit(
             features.iloc[parts["train"]] if source is None else plain(source[features.columns])
         )
@@ -134,6 +131,12 @@ class Table:
                 f'{self.path}: column "{self.label}" has {len(found)} different values; it is no class label'
             )
         return tuple(sorted(found))
+
+    def _at_random(
+        self, features: Any, ids: NDArray[np.int64], labels: NDArray[np.int64], rng: np.random.Generator
+    ) -> dict[str, NDArray[np.int64]]:
+        shares = {"validation": self.validation, "test": self.test}
+        return stratified(ids, labels, shares, rng, same=equal_rows(features), where=self.path)
 
     def _by_column(self, rows: Any) -> dict[str, NDArray[np.int64]]:
         column = rows[self.split].astype(object)

@@ -26,7 +26,7 @@ MOST_CLASSES = 1000
 class TextClassification(TextData):
     """Rows of a file or a Hugging Face data set: classify the `label` column from a text, or from a pair of texts.
 
-    An example is known by its texts and its label; the order of the rows changes nothing.
+    An example is known by its texts and its label; the order of the rows changes nothing. Rows of equal texts are drawn for one part.
     """
 
     text: tuple[str, ...] | str = option("text", "the column with the text, or a list of two for pairs")
@@ -52,7 +52,7 @@ class TextClassification(TextData):
         source = self._source(columns) if self.source else []
         found, source = self._spelled(found, source)
         classes = self._classes(found.rows, source)
-        found, parts = self.divide(found, lambda row: row[self.label], rng)
+        found, parts = self.divide(found, lambda row: row[self.label], rng, asked=self._filled)
         whole = self._examples(found.rows, found.ids, classes)
         return Splits(
             **{part: whole.take(index) for part, index in parts.items()},
@@ -70,6 +70,9 @@ class TextClassification(TextData):
             return (Template.parse(self.template),)
         names = (self.text,) if isinstance(self.text, str) else self.text
         return tuple(Template.column(name) for name in names)
+
+    def _filled(self, row: Row) -> tuple[str, ...]:
+        return tuple(template.fill(row) for template in self._templates)
 
     def _check(self, rows: Rows, found: Sequence[Row]) -> None:
         """Refuse a row without a label or without a text."""
@@ -119,7 +122,7 @@ class TextClassification(TextData):
 
     def _examples(self, rows: Sequence[Row], ids: NDArray[np.int64], classes: tuple[str, ...]) -> Examples:
         position = {name: i for i, name in enumerate(classes)}
-        texts = Texts(tuple(tuple(t.fill(row) for t in self._templates) for row in rows))
+        texts = Texts(tuple(self._filled(row) for row in rows))
         return Examples(
             ids=ids,
             inputs=texts,

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from boostlora.engine.splitting import stratified
@@ -42,3 +43,90 @@ def test_stratified_split_another_seed_takes_other_examples() -> None:
         stratified(ids, labels, {"test": 0.3}, np.random.default_rng(seed))["test"] for seed in (0, 1)
     )
     assert set(first) != set(second)
+
+
+@given(labels=LABELS, validation=SHARE, test=SHARE, seed=st.integers(0, 2**32))
+def test_stratified_split_without_equal_inputs_is_that_of_single_examples(
+    labels: list[int], validation: float, test: float, seed: int
+) -> None:
+    """Against the definition: a class's examples shuffled in the order of their ids, and cut."""
+    classes, shares = np.array(labels), {"validation": validation, "test": test}
+    ids = np.random.default_rng(seed).permutation(10_000)[: len(labels)]
+    rng, expected = np.random.default_rng(seed), {"validation": set(), "test": set()}
+    for label in np.unique(classes):
+        drawn = rng.permutation(np.sort(ids[classes == label]))
+        sizes = [round(share * len(drawn)) for share in shares.values()]
+        expected["validation"] |= set(drawn[: sizes[0]])
+        expected["test"] |= set(drawn[sizes[0] : sum(sizes)])
+    numbers = np.random.default_rng(seed + 1).permutation(len(labels))
+    for same in (None, numbers):
+        parts = stratified(ids, classes, shares, np.random.default_rng(seed), same=same)
+        assert {part: set(ids[parts[part]]) for part in shares} == expected
+
+
+@given(
+    sets=st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3), min_size=40, max_size=60),
+    seed=st.integers(0, 2**32),
+)
+def test_stratified_split_keeps_equal_inputs_together_near_the_shares(
+    sets: list[list[int]], seed: int
+) -> None:
+    """Sets of at most three examples, their labels whatever they are."""
+    labels = np.array([label for members in sets for label in members])
+    same = np.array([number for number, members in enumerate(sets) for _ in members])
+    rng = np.random.default_rng(seed)
+    ids, order = rng.permutation(10_000)[: len(labels)], rng.permutation(len(labels))
+    assume(len(np.unique(labels)) == 1 or np.bincount(labels).min() >= 10)
+    shares = {"validation": 0.2, "test": 0.3}
+    parts = stratified(ids, labels, shares, np.random.default_rng(seed), same=same)
+    homes = [set(same[index].tolist()) for index in parts.values()]
+    assert sum(map(len, homes)) == len(set.union(*homes)) == len(sets)
+    for part, share in shares.items():
+        # In each of three classes at most one example off by the sets, and a half by rounding.
+        assert abs(len(parts[part]) - share * len(labels)) <= 4.5
+    again = stratified(ids[order], labels[order], shares, np.random.default_rng(seed), same=same[order] + 7)
+    for part, index in parts.items():
+        assert set(ids[index]) == set(ids[order][again[part]])
+
+
+def test_stratified_split_largest_set_stays_in_training() -> None:
+    same = np.array([0] * 60 + list(range(1, 41)))
+    for seed in range(20):
+        parts = stratified(
+            np.arange(100),
+            np.zeros(100, int),
+            {"validation": 0.2, "test": 0.2},
+            np.random.default_rng(seed),
+            same=same,
+        )
+        assert {part: len(index) for part, index in parts.items()} == {
+            "validation": 20,
+            "test": 20,
+            "train": 60,
+        }
+        assert 0 in parts["train"]
+
+
+def test_stratified_split_set_larger_than_what_is_missing_is_taken_where_it_comes_closer() -> None:
+    for size, expected in ((2, 2), (3, 0)):
+        same = np.repeat(np.arange(12 // size), size)
+        sizes = {"test": 1 / 12}
+        if expected:
+            parts = stratified(np.arange(12), np.zeros(12, int), sizes, np.random.default_rng(0), same=same)
+            assert len(parts["test"]) == expected
+        else:
+            with pytest.warns(RuntimeWarning, match="12 rows have only 4 different inputs"):
+                stratified(np.arange(12), np.zeros(12, int), sizes, np.random.default_rng(0), same=same)
+
+
+def test_stratified_split_of_too_few_different_inputs_divides_examples_and_says_so() -> None:
+    labels, shares = np.arange(40) % 2, {"validation": 0.2, "test": 0.2}
+    with pytest.warns(RuntimeWarning) as told:
+        parts = stratified(
+            np.arange(40), labels, shares, np.random.default_rng(0), same=labels, where="x.csv"
+        )
+    assert [str(warning.message) for warning in told] == [
+        "x.csv: 40 rows have only 2 different inputs, too few to keep equal ones together: the same inputs lie in validation, test, train"
+    ]
+    assert {part: len(index) for part, index in parts.items()} == {"validation": 8, "test": 8, "train": 24}
+    assert all(labels[index].mean() == 0.5 for index in parts.values())

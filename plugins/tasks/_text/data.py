@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -38,7 +38,8 @@ class Gathered:
 class TextData:
     """Files or a Hugging Face data set; validation and test are given, or drawn from the rest.
 
-    A part that is given by a file (or a split of a data set) is taken as it is; shares are drawn only for those that are not.
+    A part that is given by a file (or a split of a data set) is taken as it is; shares are drawn only for those that are not, and
+    rows of equal inputs are drawn together.
     """
 
     path: FilePath = option("", "the rows: .csv, .tsv, .parquet or .jsonl")
@@ -93,17 +94,22 @@ class TextData:
         return Gathered([rows[kept[i]] for i in order], [said[kept[i]] for i in order], ids[order])
 
     def divide(
-        self, found: Gathered, stratum: Callable[[Row], str], rng: np.random.Generator
+        self,
+        found: Gathered,
+        stratum: Callable[[Row], str],
+        rng: np.random.Generator,
+        *,
+        asked: Callable[[Row], Hashable],
     ) -> tuple[Gathered, dict[str, Index]]:
         """Limit the rows, and give the indices of every part, each stratum divided on its own.
 
-        Raises `UsageError` for a part without a row.
+        Rows of which a model is asked the same (`asked`) lie in one part, as far as parts are drawn. Raises `UsageError` for a part without a row.
         """
         names = [(part, stratum(row)) for part, row in zip(found.said, found.rows, strict=True)]
         if self.limit and self.limit < len(found.ids):
             chosen = sampled(found.ids, names, self.limit, rng)
             found, names = found.take(chosen), [names[i] for i in chosen]
-        return found, self._parts(np.array(found.said), found.ids, names, rng)
+        return found, self._parts(found, names, [asked(row) for row in found.rows], rng)
 
     def _read(self, columns: Mapping[str, str], check: Check) -> tuple[list[Row], list[str]]:
         """All rows, and the part that each was given to; "" where none was."""
@@ -130,14 +136,22 @@ class TextData:
         return {part: read_file(path) for part, path in paths.items() if path}
 
     def _parts(
-        self, said: NDArray[np.str_], ids: Index, names: Sequence[tuple[str, str]], rng: np.random.Generator
+        self,
+        found: Gathered,
+        names: Sequence[tuple[str, str]],
+        asked: Sequence[Hashable],
+        rng: np.random.Generator,
     ) -> dict[str, Index]:
+        said, ids = np.array(found.said), found.ids
         free = np.flatnonzero(said == "")
         shares = {"validation": self.validation, "test": self.test}
         shares = {part: share for part, share in shares.items() if not (said == part).any()}
         number = {name: i for i, name in enumerate(sorted(set(names)))}
         labels = np.array([number[name] for name in names], dtype=np.int64)
-        drawn = stratified(ids[free], labels[free], shares, rng) if len(free) else {}
+        same = numbered(asked)[free]
+        drawn = (
+            stratified(ids[free], labels[free], shares, rng, same=same, where=self.where) if len(free) else {}
+        )
         parts = {
             part: np.sort(np.concatenate([np.flatnonzero(said == part), free[drawn.get(part, free[:0])]]))
             for part in PARTS
@@ -148,6 +162,12 @@ class TextData:
                     f"{self.where}: no row is left for {part}; every class gives its share of rows to it"
                 )
         return parts
+
+
+def numbered(keys: Sequence[Hashable]) -> Index:
+    """Numbers `(n,)` that are the same for equal keys."""
+    number = dict[Hashable, int]()
+    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
 
 
 def sampled(ids: Index, strata: Sequence[Any], count: int, rng: np.random.Generator) -> Index:

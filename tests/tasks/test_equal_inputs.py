@@ -1,0 +1,127 @@
+"""Rows of equal inputs lie in one part, whatever else they say; given parts are taken as they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boostlora.engine.contracts import Prompts, Splits
+from boostlora.plugins.tasks.gsm8k import Gsm8k
+from boostlora.plugins.tasks.language_modelling import LanguageModelling
+from boostlora.plugins.tasks.table import Table
+from boostlora.plugins.tasks.text_classification import TextClassification
+
+from .text_cases import PARTS, Write, load, reviews
+
+
+def shown(splits: Splits, part: str) -> list[Any]:
+    inputs = getattr(splits, part).inputs
+    if isinstance(inputs, np.ndarray):
+        return [row.tobytes() for row in inputs]
+    return list(inputs.prompts if isinstance(inputs, Prompts) else inputs.rows)
+
+
+def assert_together(splits: Splits, different: int, rows: int) -> None:
+    every = [shown(splits, part) for part in PARTS]
+    assert sum(map(len, every)) == rows
+    assert sum(len(set(some)) for some in every) == len(set().union(*every)) == different
+
+
+def twice(frame: pd.DataFrame, **changes: Any) -> pd.DataFrame:
+    """All rows, and every second once more with other values of some columns."""
+    return pd.concat([frame, frame.iloc[::2].assign(**changes)], ignore_index=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_table_rows_that_differ_in_label_and_key_alone_lie_in_one_part(
+    write: Write, frame: pd.DataFrame, seed: int
+) -> None:
+    frame.loc[3, "income"] = np.nan
+    frame.loc[4, "town"] = None
+    frame["key"] = np.arange(60)
+    many = twice(frame, bought="yes", key=np.arange(100, 130))
+    many.loc[62, "bought"] = many.loc[4, "bought"]
+    one = load(Table(path=write(many), label="bought", drop=("key",)), seed)
+    assert_together(one, 60, 90)
+    shuffled = many.sample(frac=1, random_state=seed)
+    two = load(Table(path=write(shuffled, "shuffled.csv"), label="bought", drop=("key",)), seed)
+    for part in PARTS:
+        np.testing.assert_array_equal(getattr(one, part).ids, getattr(two, part).ids)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_texts_of_two_labels_lie_in_one_part(write: Write, seed: int) -> None:
+    path = write(twice(reviews(), label="pos", title="again"))
+    assert_together(load(TextClassification(path=path), seed), 60, 90)
+    assert_together(load(TextClassification(path=path, template="so {text}"), seed), 60, 90)
+    # Pairs are inputs as a whole.
+    assert_together(load(TextClassification(path=path, text=("title", "text")), seed), 90, 90)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_texts_that_a_limit_keeps_lie_in_one_part(write: Write, seed: int) -> None:
+    path = write(twice(reviews()))
+    splits = load(TextClassification(path=path, limit=50), seed)
+    every = [set(shown(splits, part)) for part in PARTS]
+    assert sum(map(len, every)) == len(set.union(*every)) < 50
+
+
+@given(seed=st.integers(0, 1000))
+def test_prompts_of_several_completions_lie_in_one_part(tmp_path_factory: Any, seed: int) -> None:
+    frame = pd.DataFrame({"prompt": [f"p{i // 2}" for i in range(40)], "completion": [f"c{i}" for i in range(40)]})  # fmt: skip
+    path = tmp_path_factory.mktemp("prompts") / "rows.csv"
+    frame.sample(frac=1, random_state=seed).to_csv(path, index=False)
+    splits = load(LanguageModelling(path=str(path)), seed)
+    assert_together(splits, 20, 40)
+    assert [len(getattr(splits, part)) for part in PARTS] == [24, 8, 8]
+
+
+@pytest.mark.parametrize("prompt", ["", "Write:"])
+def test_completions_of_one_prompt_lie_in_one_part(write: Write, prompt: str) -> None:
+    rows = [{"prompt": prompt, "completion": f"c{i // 2}"} for i in range(40)]
+    splits = load(LanguageModelling(path=write("\n".join(map(json.dumps, rows)), "rows.jsonl")))
+    every = [set(getattr(splits, part).inputs.completions) for part in PARTS]
+    assert sum(map(len, every)) == len(set.union(*every)) == 20
+
+
+def test_questions_with_two_solutions_lie_in_one_part(write: Write) -> None:
+    frame = pd.DataFrame({"question": [f"q{i // 2}?" for i in range(40)], "answer": [f"{i}\n#### {i}" for i in range(40)]})  # fmt: skip
+    assert_together(load(Gsm8k(path=write(frame))), 20, 40)
+
+
+def test_problems_with_two_solutions_lie_in_one_part(write: Write) -> None:
+    pytest.importorskip("math_verify")
+    from boostlora.plugins.tasks.math500 import Math500
+
+    frame = pd.DataFrame({"problem": [f"q{i // 2}?" for i in range(40)], "answer": [str(i) for i in range(40)], "subject": ["a", "b"] * 20})  # fmt: skip
+    splits = load(Math500(path=write(frame)))
+    every = [set(getattr(splits, part).inputs.prompts) for part in PARTS]
+    assert sum(map(len, every)) == len(set.union(*every)) == 20
+
+
+def test_given_parts_are_taken_as_they_are(write: Write) -> None:
+    frame = reviews(30)
+    train = write(twice(frame), "train.csv")
+    splits = load(TextClassification(path=train, test_path=write(frame, "test.csv")))
+    assert set(shown(splits, "train")) | set(shown(splits, "validation")) == set(shown(splits, "test"))
+    assert not set(shown(splits, "train")) & set(shown(splits, "validation"))
+
+
+def test_table_of_few_different_rows_is_split_row_by_row_with_a_warning(write: Write) -> None:
+    path = write(pd.DataFrame({"x": np.arange(40) % 2, "y": np.arange(40) % 2}))
+    with pytest.warns(RuntimeWarning, match=f"^{path}: 40 rows have only 2 different inputs, too few"):
+        splits = load(Table(path=path, label="y"))
+    assert [len(getattr(splits, part)) for part in PARTS] == [24, 8, 8]
+
+
+def test_texts_of_few_different_rows_are_split_row_by_row_with_a_warning(write: Write) -> None:
+    path = write(pd.DataFrame({"text": ["a", "b"] * 20, "label": ["x", "y"] * 20}))
+    with pytest.warns(RuntimeWarning, match=f"^{path}: 40 rows have only 2 different inputs, too few"):
+        splits = load(TextClassification(path=path))
+    assert [len(getattr(splits, part)) for part in PARTS] == [24, 8, 8]
