@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import warnings
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 
@@ -102,7 +104,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        group.main(prog_name="boostlora", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            group.main(prog_name="boostlora", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
@@ -120,6 +124,11 @@ def main() -> None:
     except BrokenPipeError:  # `boostlora show … | head`
         sys.stderr.close()
         sys.exit(0)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning as one line, without the source line that raised it."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def _say(message: str, show: Callable[[io.StringIO], None] | None = None) -> None:
