@@ -23,10 +23,12 @@ ROW = re.compile(r"^\| (.*) \|$", re.MULTILINE)
 def mlp_run_of(folder: Path, cache: Path, *, rounds: int = 3, head: str = "", data: str = "rows.csv") -> Path:
     """A perceptron on a small table that it can learn in part; `head` is put above the tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    labels = [
-        (i % 11) % 3 if i % 5 else i % 3 for i in range(90)
-    ]  # rows come again with other labels: never all right
-    lines = [",".join([*(str((i * k) % 11 / 5) for k in range(1, 9)), str(labels[i])]) for i in range(90)]
+    # Rows come again, all but, with other labels: never all right.
+    labels = [(i % 11) % 3 if i % 5 else i % 3 for i in range(90)]
+    lines = [
+        ",".join([*(f"{(i * k) % 11 / 5 + i * 1e-6:f}" for k in range(1, 9)), str(labels[i])])
+        for i in range(90)
+    ]
     (folder / data).write_text("a,b,c,d,e,f,g,h,label\n" + "\n".join(lines) + "\n")
     text = MLP.replace("rounds = 3", f"rounds = {rounds}\n{head}").replace('"rows.csv"', f"'{data}'")
     return boosted(folder, text + ADAPTER.format(lr=0.1) + '[basis]\nexhausted = "wrap"\n' + REFERENCE, cache)
