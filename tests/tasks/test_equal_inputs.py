@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Prompts, Splits
 from boostlora.plugins.tasks.gsm8k import Gsm8k
+from boostlora.plugins.tasks.humaneval import HumanEval
 from boostlora.plugins.tasks.language_modelling import LanguageModelling
+from boostlora.plugins.tasks.mbpp import Mbpp
 from boostlora.plugins.tasks.table import Table
 from boostlora.plugins.tasks.text_classification import TextClassification
 
+from .code_cases import heads, lines, linux, sentences
 from .text_cases import PARTS, Write, load, reviews
 
 
@@ -103,6 +106,22 @@ def test_problems_with_two_solutions_lie_in_one_part(write: Write) -> None:
     splits = load(Math500(path=write(frame)))
     every = [set(getattr(splits, part).inputs.prompts) for part in PARTS]
     assert sum(map(len, every)) == len(set.union(*every)) == 20
+
+
+@linux
+def test_programs_that_are_asked_for_twice_lie_in_one_part(write: Write) -> None:
+    again = [{**row, "canonical_solution": row["canonical_solution"] + "    # again\n"} for row in heads(20)]
+    splits = load(HumanEval(path=write(lines(heads(20) + again), "heads.jsonl")))
+    every = [set(getattr(splits, part).inputs.prompts) for part in PARTS]
+    assert sum(map(len, every)) == len(set.union(*every)) == 20
+    rows = sentences(range(101, 121))
+    other = [{**row, "task_id": row["task_id"] + 100, "code": row["code"] + "  # again"} for row in rows]
+    tests = [{**row, "task_id": row["task_id"] + 200, "test_list": row["test_list"][:2]} for row in rows]
+    path = write(lines(rows + other + tests), "sentences.jsonl")
+    splits = load(Mbpp(path=path, parts="shares", shots=0))
+    every = [set(getattr(splits, part).inputs.prompts) for part in PARTS]
+    # One sentence with other tests is another question.
+    assert sum(map(len, every)) == len(set.union(*every)) == 40
 
 
 def test_given_parts_are_taken_as_they_are(write: Write) -> None:

@@ -23,10 +23,10 @@ NUMBER = re.compile(
     (?: (?<![^\W{UNSPACED}]) (?<![)\]}}%°-]) (?<!\d[{CURRENCY}])    # 2019-2021, $5-$10, x-5, (a)-5: ranges and differences
         (?P<sign>[-+]) (?: [A-Z]{{0,3}} \\? [{CURRENCY}] [ ]? )? )?
     (?: (?P<grouped> (?<!\d,) (?: \d{{1,3}} (?: ,\d{{3}} )+ | \d{{1,2}} (?: ,\d{{2}} )+ ,\d{{3}} ) (?! \d | ,\d ) )
-        (?: \. (?P<cents>\d+) (?! \d | \.\d ) )?
-      | (?<!\d\.) (?P<whole>\d+) \. (?P<fraction>\d+) (?! \d | \.\d )    # 1.2.3 is no decimal number, but three whole ones
+        (?: \. (?P<cents>\d+) )?
+      | (?<!\d\.) (?P<whole>\d+) \. (?P<fraction>\d+)    # 1.2.3 is no decimal number, but three whole ones
       | (?P<integer>\d+)
-      | (?<![\w.]) \. (?P<tail>\d+) (?! \d | \.\d ) )
+      | (?<![\w.]) \. (?P<tail>\d+) )
     (?: [eE] (?P<exponent>[-+]?\d+) (?! \w | \.\d ) )?
     """,
     re.VERBOSE,
