@@ -119,6 +119,13 @@ def test_stratified_split_set_larger_than_what_is_missing_is_taken_where_it_come
                 stratified(np.arange(12), np.zeros(12, int), sizes, np.random.default_rng(0), same=same)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_stratified_split_where_no_set_fits_takes_the_smallest(seed: int) -> None:
+    same, rng = np.repeat(np.arange(3), (6, 4, 10)), np.random.default_rng(seed)
+    parts = stratified(np.arange(20), np.zeros(20, int), {"test": 0.15}, rng, same=same)
+    assert same[parts["test"]].tolist() == [1] * 4
+
+
 def test_stratified_split_of_too_few_different_inputs_divides_examples_and_says_so() -> None:
     labels, shares = np.arange(40) % 2, {"validation": 0.2, "test": 0.2}
     with pytest.warns(RuntimeWarning) as told:
