@@ -128,7 +128,7 @@ def main() -> None:
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as one line, without the source line that raised it."""
-    click.echo(f"warning: {message}", err=True)
+    echo(f"warning: {message}", err=True)
 
 
 def _say(message: str, show: Callable[[io.StringIO], None] | None = None) -> None:
