@@ -23,7 +23,7 @@ class Events:
                 continue
             try:
                 implementation.function(*(arguments[argument] for argument in implementation.argnames))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._silenced.add(name)
                 message = f"plugin {name} raised {type(error).__name__} in {event}: {error}; it is told nothing more"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -10,7 +10,9 @@ import attrs
 
 from ..contracts import WitnessedTask
 from ..errors import ExhaustedError, PluginError, RunError, UsageError, blame
-from ..record.directory import PROVENANCE, RESULT, SPEC, RunDirectory
+from ..record.atomic import remove
+from ..record.directory import PROVENANCE, SPEC, RunDirectory
+from ..record.ending import RESULT, End
 from ..record.provenance import provenance, versions
 from ..record.rounds import RoundRecord
 from ..redaction import cleaned, without_credentials
@@ -20,7 +22,7 @@ from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
 from .rounds import Played, Player
 from .starting import check_start, inherit
-from .state import End, RunInfo, RunResult
+from .state import RunInfo, RunResult
 from .stopping import best_round, ran_out, reason_to_stop
 from .together import hand_over, require_alike, require_one_way
 from .tracking import following
@@ -35,7 +37,7 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     The directory must be locked by the caller. Interrupting it anywhere loses at most the round in progress; calling it again
     goes on, to the bit-identical result on the same machine and versions.
     """
-    (directory.path / RESULT).unlink(missing_ok=True)  # of a run that failed, and is now tried again
+    remove(directory.path / RESULT)  # of a run that failed, and is now tried again
     team = workplace.team
     team.agree(lambda: check_start(prepared, directory))  # before anything that costs
     experiment = open_experiment(prepared, workplace)

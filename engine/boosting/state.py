@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
+from ..record.ending import End
 from ..spec import Spec
 from .plan import Plan
-
-End = Literal["completed", "converged", "patience", "exhausted", "failed"]
 
 
 @attrs.frozen(kw_only=True)

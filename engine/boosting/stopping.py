@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..judging import badness
+from ..record.ending import End, best_of
 from ..record.rounds import RoundRecord
 from ..spec import Spec
 from .plan import Plan
-from .state import End
 
 
 def best_round(records: Sequence[RoundRecord], spec: Spec) -> int:
     """The round that is best on validation; the earliest, where later ones gain no more than `min_delta`."""
-    best = 0
-    for record in records[1:]:
-        gain = badness(records[best].validation, spec.stop.metric) - badness(
-            record.validation, spec.stop.metric
-        )
-        if gain > spec.stop.min_delta:
-            best = record.round
-    return best
+    return best_of(records, spec.stop.metric, spec.stop.min_delta)
 
 
 def ran_out(rounds: int) -> tuple[End, str]:

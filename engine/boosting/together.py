@@ -10,7 +10,8 @@ import attrs
 from ..crew import CrewError, Team
 from ..errors import RunError, UsageError
 from ..record.atomic import write_bytes
-from ..record.directory import ROUNDS, RunDirectory
+from ..record.directory import RunDirectory
+from ..record.ending import ROUNDS
 from ..record.rounds import UNSEALED, RoundRecord
 
 

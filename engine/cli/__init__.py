@@ -7,6 +7,7 @@ import io
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -98,32 +99,41 @@ def group(ctx: click.Context) -> None:
 
 def main() -> None:
     """Entry point: every expected error is one message on standard error and an exit code."""
-    from ..errors import BoostLoraError
+    from .streams import flushed, prepare
 
-    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character gets a "?"
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    prepare()
+    try:
+        code = _called()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise
+        code = 0 if isinstance(end.__context__, BrokenPipeError) else end.code or 0  # click has met the pipe
+    unprinted = flushed()
+    sys.exit(code or unprinted)
+
+
+def _called() -> int:
+    """Call the command; what the process exits with. Raises what nobody foresaw."""
+    from .streams import in_words
+
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             group.main(prog_name="boostlora", standalone_mode=False)
     except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
-    except click.ClickException as error:
-        _say(error.format_message(), error.show)
-        sys.exit(error.exit_code)
-    except BoostLoraError as error:
-        _say(f"error: {error}")
-        sys.exit(error.exit_code)
-    except MemoryError as error:
-        _say(f"error: out of memory: {error}")
-        sys.exit(EXIT_FAILED)
+        return exit_.exit_code
     except (KeyboardInterrupt, click.Abort):
-        echo("interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        _say("interrupted")
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # `boostlora show … | head`
-        sys.stderr.close()
-        sys.exit(0)
+        return 0
+    except Exception as error:
+        told = in_words(error)
+        if told is None:
+            raise
+        _say(told.message, told.show)
+        return told.code
+    return 0
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -139,9 +149,11 @@ def _say(message: str, show: Callable[[io.StringIO], None] | None = None) -> Non
         from .crewing import say_last
 
         say_last(message)
-    elif show is not None:
+        return
+    with suppress(OSError):  # nobody is there to be told
+        if show is None:
+            echo(message, err=True)
+            return
         shown = io.StringIO()
         show(shown)
         echo(shown.getvalue().rstrip("\n"), err=True)
-    else:
-        echo(message, err=True)

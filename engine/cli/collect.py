@@ -25,18 +25,22 @@ POLL = 2.0
 def command(
     study: str, plugin_files: tuple[Path, ...], runs_folder: Path, wait: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Gather what became of the cells of STUDY that were submitted to a queue, and compare its arms so far."""
+    """Gather what became of the cells of STUDY that were submitted to a queue, and compare its arms so far.
+
+    A plugin file that the study was run with is run only where --plugin names it.
+    """
     from ..contracts import DetachedExecutor
     from ..study.keeping import find_study
     from ..study.states import states_of, study_folder
-    from ..study.submitting import executor_of, gather
+    from ..study.submitting import check_plugins, executor_of, gather
     from . import EXIT_FAILED
     from .interrupts import interruptible
     from .results import show_results
 
     runs, record = find_study(study, runs_folder)
     folder = study_folder(runs, record.name)
-    executor = executor_of(record, load_registry(plugin_files or tuple(Path(f) for f in record.plugin_files)))
+    check_plugins(record, plugin_files)
+    executor = executor_of(record, load_registry(plugin_files))
     with interruptible(lambda: "nothing is lost: the queue goes on without this command"):
         while True:
             queued = 0

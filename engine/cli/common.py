@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,7 +94,11 @@ def find_runs(name: str, runs_folder: Path) -> list[Path]:
 
 def is_finished(directory: RunDirectory) -> bool:
     """Whether a run ended as it should; one that failed may be tried again."""
-    result = directory.result()
+    return ended_well(directory.result())
+
+
+def ended_well(result: Mapping[str, Any] | None) -> bool:
+    """Whether a result is that of a run which did not fail."""
     return result is not None and result["status"] != "failed"
 
 

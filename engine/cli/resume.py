@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from .common import (
+    ended_well,
     find_runs,
-    is_finished,
     json_option,
     load_registry,
     plugin_option,
@@ -37,12 +37,13 @@ def command(
     """
     from ..crew import crew
     from ..record.directory import SPEC, RunDirectory
+    from ..record.ending import read_ending
     from ..spec.resolve import load_spec
     from .crewing import meet
     from .execution import already_done, execute, show_done
 
     paths = find_runs(run, runs_folder)
-    unfinished = [path for path in paths if not is_finished(RunDirectory(path))]
+    unfinished = [path for path in paths if not ended_well(read_ending(path))]
     path = (unfinished or paths)[-1]
     if not crew().shared and (done := already_done(path)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)

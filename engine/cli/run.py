@@ -82,12 +82,13 @@ def command(
 def _set_aside(path: Path) -> None:
     """Rename a run's folder, while nobody else is at work in it."""
     from ..errors import RunError
+    from ..record.durable import settle
     from ..record.lock import HOLDER, locked
 
     aside = path.with_name(f"{path.name}{SET_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
     with locked(path):
         try:
             (path / HOLDER).unlink(missing_ok=True)
-            path.rename(aside)
+            settle(path, aside)
         except OSError as error:
             raise RunError(f"{path}: cannot be set aside ({error.strerror or error})") from error

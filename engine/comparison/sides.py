@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-import tomli
 
 from ..contracts import Outcome
 from ..errors import RunError, UsageError
-from ..record.directory import ORIGINAL, PROVENANCE, RESULT, SPEC, RunDirectory
+from ..record.directory import ORIGINAL, RunDirectory
 
 Split = Literal["train", "validation", "test"]
 
@@ -81,9 +80,6 @@ def read_side(path: Path, moment: Round, split: Split) -> Side:
     number = _number(directory, moment)
     result = directory.result()
     origin = directory.provenance() or {}
-    hashes: object = origin.get("hashes", {})
-    if not isinstance(hashes, dict):
-        raise RunError(f"{path / PROVENANCE}: damaged: hashes is no object")
     return Side(
         path=path,
         round=number,
@@ -92,8 +88,8 @@ def read_side(path: Path, moment: Round, split: Split) -> Side:
         split=split,
         now=_outcome(directory, number, split),
         base=_outcome(directory, 0, split),
-        tree=_tree(directory),
-        hashes=hashes,
+        tree=directory.spec_tree(),
+        hashes=origin.get("hashes", {}),
         status="unfinished" if result is None else str(result["status"]),
         plugin_files=tuple(map(str, origin.get("plugin_files", ()))),
         digest=directory.records[number].digest,
@@ -111,10 +107,7 @@ def _number(directory: RunDirectory, moment: Round) -> int:
                 f"{directory.path}: which round is best on validation is recorded when a run ends, and this one has not; "
                 f"name a round, 0 to {last}: {directory.path}@{last}"
             )
-        best: object = result["best_round"]
-        if not isinstance(best, int) or not 0 <= best <= last:
-            raise RunError(f"{directory.path / RESULT}: damaged: best_round is {best!r}, of {last} rounds")
-        return best
+        return result["best_round"]
     if not 0 <= moment <= last:
         raise UsageError(f"{directory.path}: no round {moment}; there are rounds 0 (the base) to {last}")
     return moment
@@ -129,10 +122,3 @@ def _outcome(directory: RunDirectory, number: int, split: Split) -> Outcome:
             f"{directory.path}: damaged: round {number} has no outcome of the {split} split"
         ) from error
     return found
-
-
-def _tree(directory: RunDirectory) -> Mapping[str, Any]:
-    try:
-        return directory.spec_tree()
-    except (OSError, tomli.TOMLDecodeError, ValueError) as error:
-        raise RunError(f"{directory.path / SPEC}: damaged: {error}") from error

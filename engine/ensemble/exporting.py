@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 
 from ..contracts import Examples, Exportable, Exporter, ModelSource
 from ..errors import BoostLoraError, DepartedError, RunError, UsageError, blame
+from ..record.durable import settle
 from ..record.hashes import folder_files
+from ..record.leftovers import making
 from ..registry import SERVICES, Registry
 from ..spec.document import Document, from_settings
 from ..spec.faults import Fault, SpecError, did_you_mean, listed
@@ -91,30 +92,27 @@ def export(
     exportable = ensemble.exportable(choice)
     with blame("exporter", to):
         exporter.check(exportable)
-    making = _beside(place)
-    try:
+    with _making(place) as made:
         with blame("exporter", to):
-            exporter.write(exportable, making)
+            exporter.write(exportable, made)
         asked, compared = _examples(ensemble, examples) if examples else None, None
         if asked is not None:
             compared = compare(
-                ensemble, exporter, to, exportable=exportable, folder=making, choice=choice, asked=asked
+                ensemble, exporter, to, exportable=exportable, folder=made, choice=choice, asked=asked
             )
         from ..card.writing import write_card  # noqa: PLC0415 - needs jinja2
 
         write_card(
             ensemble,
             choice,
-            making / README,
+            made / README,
             to=to,
             place=place.name,
             usage=exporter.usage(exportable, place.name),
             compared=compared,
             options=options.tree if isinstance(options, Document) else options,
         )
-        _name(making, place)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+        _name(made, place)
     return Exported(
         to=to,
         path=place,
@@ -125,22 +123,23 @@ def export(
     )
 
 
-def _beside(place: Path) -> Path:
+@contextmanager
+def _making(place: Path) -> Generator[Path]:
     """A new folder in which an export is made until it may have its name."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.making-"))
-    except OSError as error:
-        raise UsageError(f"{place}: cannot be made there ({error.strerror or error})") from error
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(making(place))
+        except OSError as error:
+            raise UsageError(f"{place}: cannot be made there ({error.strerror or error})") from error
+        yield folder
 
 
-def _name(making: Path, place: Path) -> None:
-    """Give what was made its name."""
+def _name(made: Path, place: Path) -> None:
+    """Give what was made its name, once it is on disk."""
     try:
-        making.chmod(0o755)  # mkdtemp makes folders for their owner alone
         if place.exists():
             place.rmdir()  # it is empty
-        making.rename(place)
+        settle(made, place)
     except OSError as error:
         raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from numpy.typing import NDArray
 
 from ..errors import RunError
+from .durable import make_folder, sync
+from .leftovers import hold, sweep_dead, unfinished
+
+ASIDE = "rolled-back"
+"""The folder in a run that holds what was set aside, in a folder for each time, named by the time (UTC)."""
 
 
 class WriteError(RunError):
@@ -22,18 +28,20 @@ def write_bytes(path: Path, data: bytes) -> str:
     """Write a file atomically and durably; returns the SHA-256 of its bytes.
 
     The bytes go to a temporary file in the same folder, are forced to disk, and only then take the name; then the
-    folder itself is forced to disk, without which a power loss could forget the rename. Raises `WriteError` when the system
-    cannot; then the file holds its old bytes or its new ones, whole.
+    folder itself is forced to disk, without which a power loss could forget the rename. Temporary files of writers that were
+    killed in the folder are removed first. Raises `WriteError` when the system cannot; then the file holds its old bytes or its
+    new ones, whole.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path, suffix=".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        make_folder(path.parent)
+        sweep_dead(path.parent)
+        with _held(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+            temporary.replace(path)
+        sync(path.parent)
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -42,21 +50,33 @@ def write_bytes(path: Path, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def _held(temporary: Path) -> IO[bytes]:
+    """A new file that nobody takes for a leftover while it is open."""
+    while True:
+        file = temporary.open("wb")
+        if hold(file.fileno(), temporary):
+            return file
+        file.close()
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may not be there, durably. Raises `WriteError` when the system cannot."""
+    try:
+        path.unlink()
+        sync(path.parent)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be removed ({error.strerror or error})") from error
+
+
 def sweep(folder: Path) -> None:
-    """Remove the temporary files of writers that were killed; nobody else may be writing under the folder."""
+    """Remove what killed writers left unfinished in a run's folder, whose lock the caller holds."""
     for leftover in folder.rglob(".*.tmp"):
         with suppress(OSError):
             leftover.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # other systems cannot open a folder to force it out
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for leftover in (folder / ASIDE).glob(".*"):  # of a rollback that had changed nothing yet
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> str:

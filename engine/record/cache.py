@@ -13,8 +13,13 @@ import attrs
 from numpy.typing import NDArray
 
 from ..errors import RunError
-from .atomic import read_arrays, write_arrays, write_text
+from .atomic import WriteError, read_arrays, write_arrays, write_text
+from .durable import make_folder
 
+VARIABLE = "BOOSTLORA_CACHE"
+ANOTHER = (
+    f"the environment variable {VARIABLE} names the folder of the cache: set it to one that can be written"
+)
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -55,8 +60,27 @@ def cached(folder: Path, key: str, compute: Callable[[], Arrays]) -> Cached:
     found = _read(folder, key)
     if found is None:
         with turn(folder / key):
-            found = _read(folder, key) or _write(folder, key, compute())
+            if (found := _read(folder, key)) is None:
+                arrays = compute()
+                with writing_cache(folder):
+                    found = _write(folder, key, arrays)
     return found
+
+
+@contextmanager
+def writing_cache(place: Path) -> Generator[None]:
+    """Say where the cache's folder comes from when it cannot be written. Raises `WriteError`."""
+    try:
+        yield
+    except WriteError as error:
+        if VARIABLE in str(error):
+            raise
+        raise WriteError(f"{error}; {ANOTHER}") from error
+    except OSError as error:
+        if not Path(str(error.filename or place)).is_relative_to(place.parent):
+            raise
+        problem = f"{error.filename or place}: cannot be written ({error.strerror or error})"
+        raise WriteError(f"{problem}; {ANOTHER}") from error
 
 
 def _read(folder: Path, key: str) -> Cached | None:
@@ -84,7 +108,7 @@ def turn(place: Path) -> Generator[None]:
 
     lock = FileLock(place.with_name(f"{place.name}.lock"))
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         lock.acquire()
     except (OSError, NotImplementedError):
         yield

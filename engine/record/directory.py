@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import tomli
@@ -17,7 +17,9 @@ from ..errors import RunError, UsageError
 from ..redaction import credentials_in
 from ..spec import Spec
 from .atomic import check_file, sweep, write_text
+from .ending import ROUNDS, check_ending, read_ending
 from .rounds import RoundRecord
+from .sealed import read_sealed, write_sealed
 from .updates import (
     read_outcomes,
     read_rollouts,
@@ -28,13 +30,9 @@ from .updates import (
     write_training,
 )
 
-SPEC, ORIGINAL, PROVENANCE, ROUNDS, RESULT = (
-    "spec.toml",
-    ".spec.lock.toml",
-    "provenance.json",
-    "rounds.jsonl",
-    "result.json",
-)
+SPEC, ORIGINAL, PROVENANCE = "spec.toml", ".spec.lock.toml", "provenance.json"
+HASH = re.compile(r"[0-9a-f]{12}")
+"""A run's folder is named by the hash of its spec, unless somebody has moved it."""
 
 
 @attrs.define(eq=False)
@@ -101,15 +99,11 @@ class RunDirectory:
         return records
 
     def check_files(self) -> None:
-        """Refuse files that are not the ones the rounds and the result vouch for. Raises `RunError` naming the first."""
+        """Refuse files that are not those which the rounds vouch for, and a result of others. Raises `RunError` naming the first."""
         for record in self.records:
             for name, sha256 in record.files.items():
                 check_file(self.path / name, sha256)
-        result = self.result()
-        if result is not None and result["status"] != "failed" and result["digest"] != self.digest:
-            raise RunError(
-                f"{self.path / ROUNDS}: damaged or altered: {RESULT} tells of {result['rounds']} rounds with another digest"
-            )
+        self.result()
 
     @property
     def digest(self) -> str:
@@ -166,20 +160,46 @@ class RunDirectory:
         return [(self.updates(r.round), r.scale) for r in self.records if r.scale != 0.0]
 
     def spec_tree(self) -> dict[str, Any]:
-        """The run's spec as a TOML tree."""
-        return tomli.loads((self.path / SPEC).read_text())
+        """The run's spec as a TOML tree. Raises `RunError` where it is damaged."""
+        return read_tree(self.path / SPEC)
 
     def provenance(self) -> dict[str, Any] | None:
-        """What was recorded of the run's origin."""
-        return _json(self.path / PROVENANCE, ("hashes", "versions"))
+        """What was recorded of the run's origin. Raises `RunError` where it is damaged, altered, or another run's."""
+        found = read_sealed(self.path / PROVENANCE, ("hashes", "versions"))
+        recorded, name = (found or {}).get("hashes", {}).get("spec", ""), self.path.resolve().name
+        if recorded and HASH.match(name) and not recorded.startswith(name[:12]):
+            raise RunError(
+                f"{self.path / PROVENANCE}: of another run: its spec is {recorded[:12]}…, not {name[:12]}…"
+            )
+        return found
 
     def result(self) -> dict[str, Any] | None:
-        """How the run ended; None while it has not."""
-        return _json(self.path / RESULT, ("status", "reason", "rounds", "best_round", "digest"))
+        """How the run ended; None while it has not. Raises `RunError` for what the rounds do not say.
+
+        A round that was finished since they were read is read now.
+        """
+        found = read_ending(self.path)
+        if found is None:
+            return None
+        if found["digest"] != self.digest and (self.path / ROUNDS).exists():
+            self.records = self.load_records()
+        began = self.path / ORIGINAL
+        tree = read_tree(began if began.exists() else self.path / SPEC)
+        stop = tree.get("stop", {})
+        check_ending(self.path, found, self.records, stop if isinstance(stop, dict) else {})
+        return found
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write one of the JSON files."""
-        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+        """Write one of the JSON files, sealed."""
+        write_sealed(self.path / name, content)
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """A spec of a run as a TOML tree. Raises `RunError` where it cannot be read, or is no TOML."""
+    try:
+        return tomli.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: damaged: {error}") from error
 
 
 def _text(path: Path) -> str:
@@ -189,16 +209,3 @@ def _text(path: Path) -> str:
         raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise RunError(f"{path}: damaged: {error}") from error
-
-
-def _json(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
-    """A file's JSON object; None where there is no file."""
-    if not path.exists():
-        return None
-    try:
-        content: object = json.loads(_text(path))
-    except ValueError as error:
-        raise RunError(f"{path}: damaged: {error}") from error
-    if not isinstance(content, dict) or not all(key in content for key in keys):
-        raise RunError(f"{path}: damaged: not an object with {', '.join(keys)}")
-    return cast("dict[str, Any]", content)

@@ -15,7 +15,8 @@ from ..spec.start import Start
 from ..spec.structure import PATHS
 from ..workplace import Report
 from .atomic import check_file, write_bytes, write_text
-from .directory import PROVENANCE, ROUNDS, SPEC, RunDirectory
+from .directory import PROVENANCE, SPEC, RunDirectory
+from .ending import ROUNDS
 from .prefix import read_lines, records_of
 from .rounds import RoundRecord
 
@@ -54,10 +55,7 @@ class Parent:
             raise RunError(
                 f"{folder / PROVENANCE}: missing, so that nobody can tell on which data it was run"
             )
-        try:
-            tree = directory.spec_tree()
-        except (OSError, ValueError) as error:
-            raise RunError(f"{folder / SPEC}: damaged: {error}") from error
+        tree = directory.spec_tree()
         return cls(folder=folder, start=start, records=records, hashes=origin["hashes"], tree=tree)
 
     def require(self, spec: Spec, sites: Collection[str], hashes: Mapping[str, str]) -> None:

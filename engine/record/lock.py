@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import RunError
 from .atomic import write_text
+from .durable import make_folder
 
 LOCK, HOLDER = "run.lock", "holder.json"
 
@@ -30,7 +31,7 @@ def locked(folder: Path) -> Generator[None]:
 
     lock = FileLock(folder / LOCK, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock.acquire()
     except Timeout as error:
         raise InUseError(

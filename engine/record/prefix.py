@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import RunError
+from .ending import ROUNDS
 from .rounds import RoundRecord
-
-ROUNDS = "rounds.jsonl"
 
 
 def read_lines(folder: Path) -> list[bytes]:

@@ -9,16 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
-import tomli
 
 from ..errors import RunError, UsageError
-from .atomic import check_file, sweep, write_bytes
-from .directory import RESULT, ROUNDS, SPEC
+from .atomic import ASIDE, check_file, remove, sweep, write_bytes
+from .directory import SPEC, read_tree
+from .durable import make_folder, settle
+from .ending import RESULT, ROUNDS
 from .lock import locked
 from .prefix import read_lines, records_of, rounds_text
 
-ASIDE = "rolled-back"
-"""The folder in a run that holds what was set aside, in a folder for each time, named by the time (UTC)."""
 FOLDERS = ("outcomes", "updates", "rollouts")
 """Folders of a run with a file `NNNN.safetensors` for a round."""
 
@@ -70,11 +69,13 @@ def _require_round(folder: Path, to: int, count: int) -> None:
     """Refuse a round that there is none of, and one that the run has from another."""
     if not 0 <= to < count:
         raise UsageError(f"{folder}: no round {to} to go back to; it has {rounds_text(count)}")
-    start = tomli.loads((folder / SPEC).read_text(encoding="utf-8")).get("start", {})
+    start = read_tree(folder / SPEC).get("start", {})
+    if not isinstance(start, dict) or not isinstance(start.get("round", 0), int):
+        raise RunError(f"{folder / SPEC}: damaged: [start] names no round")
     if to < start.get("round", 0):
         raise UsageError(
-            f"{folder}: rounds 0 to {start['round']} are those it goes on from, and stay; they are of {start['run']}. To go on from "
-            f"an earlier one: boostlora run {folder / SPEC} --from {start['run']}@{to}"
+            f"{folder}: rounds 0 to {start['round']} are those it goes on from, and stay; they are of {start.get('run')}. To go on from "
+            f"an earlier one: boostlora run {folder / SPEC} --from {start.get('run')}@{to}"
         )
 
 
@@ -83,10 +84,6 @@ def _go_back(folder: Path, to: int, lines: Sequence[bytes], report: Callable[[st
     sweep(folder)
     later = _files_after(folder, to)
     steps, stamp = len(later) + 4, f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-    for unfinished in (folder / ASIDE).glob(
-        ".*"
-    ):  # of a rollback that was killed; it had changed nothing yet
-        shutil.rmtree(unfinished, ignore_errors=True)
     part, aside = folder / ASIDE / f".{stamp}", folder / ASIDE / stamp
     for done, file in enumerate(later):
         report("setting aside", done, steps)
@@ -96,9 +93,9 @@ def _go_back(folder: Path, to: int, lines: Sequence[bytes], report: Callable[[st
         _keep(folder / RESULT, part / RESULT)
     write_bytes(part / ROUNDS, b"".join(lines))
     report("setting aside", len(later) + 1, steps)
-    part.rename(aside)
+    settle(part, aside)
     report("cutting off", len(later) + 2, steps)
-    (folder / RESULT).unlink(missing_ok=True)
+    remove(folder / RESULT)
     report("cutting off", len(later) + 3, steps)
     write_bytes(folder / ROUNDS, b"".join(lines[: to + 1]))
     for done, file in enumerate(later):
@@ -115,7 +112,7 @@ def _files_after(folder: Path, to: int) -> list[Path]:
 
 def _keep(source: Path, target: Path) -> None:
     """The same bytes under another name too: a run's files are replaced, never written into."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     try:
         os.link(source, target)
     except OSError:  # a file system without links

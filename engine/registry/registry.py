@@ -108,7 +108,7 @@ class Registry:
     def _guarded(self, origin: str, load: Any, point: importlib.metadata.EntryPoint | None = None) -> None:
         try:
             self.add(load(), origin, point)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
             self.broken.append(BrokenPlugin(origin=origin, reason=reason))
 
@@ -133,7 +133,7 @@ class Registry:
                 attrs.evolve(e, code=code, distribution=distribution) for e in self._offered(plugin, origin)
             ]:
                 self._entries[entry.kind.slot][entry.name] = entry
-        except Exception:
+        except (Exception, SystemExit):
             self.manager.unregister(plugin)
             raise
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from ..record.directory import RESULT, SPEC
+from ..record.directory import SPEC
+from ..record.ending import ending_or_none
 
 NOWHERE = (-1, -1)
 """Below the rank of any run that there is."""
@@ -30,8 +30,5 @@ def known_runs(runs: Path, keys: Collection[str], name: str) -> Mapping[str, str
 
 
 def _is_finished(folder: Path) -> bool:
-    try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        return result["status"] != "failed"
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+    result = ending_or_none(folder)
+    return result is not None and result["status"] != "failed"

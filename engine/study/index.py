@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 
 from ..errors import BoostLoraError, RunError, UsageError
-from ..record.directory import RESULT, ROUNDS, SPEC, RunDirectory
+from ..record.directory import PROVENANCE, SPEC, RunDirectory
+from ..record.ending import RESULT, ROUNDS
 from ..record.rounds import RoundRecord
 from .record import FOLDER, RECORD, StudyRecord
 
@@ -129,7 +130,7 @@ class Index:
 def _stamp(folder: Path) -> str:
     """Size and time of change of the files that are read."""
     parts = list[str]()
-    for name in (SPEC, ROUNDS, RESULT):
+    for name in (SPEC, ROUNDS, RESULT, PROVENANCE):
         with suppress(OSError):
             status = (folder / name).stat()
             parts.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")

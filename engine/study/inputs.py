@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import tomli
@@ -15,7 +14,9 @@ import tomli_w
 
 from ..contracts import Job
 from ..errors import RunError
+from ..record.durable import settle
 from ..record.hashes import file_sha256_cached, folder_sha256
+from ..record.leftovers import making
 from ..spec import Spec
 from ..spec.spec import FOLDERS, contents_of
 
@@ -41,10 +42,9 @@ def stage(inputs: Mapping[str, str], store: Path) -> None:
         source, place = Path(name), store / sha256 / Path(name).name
         if not place.exists():
             try:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with TemporaryDirectory(prefix=".", dir=place.parent, ignore_cleanup_errors=True) as folder:
-                    _copy(source, Path(folder) / place.name, sha256)
-                    _rename(Path(folder) / place.name, place)
+                with making(place) as folder:
+                    _copy(source, folder / place.name, sha256)
+                    _rename(folder / place.name, place)
             except OSError as error:
                 raise RunError(f"{name}: cannot be copied to {place} ({error.strerror or error})") from error
 
@@ -59,7 +59,7 @@ def _copy(source: Path, copy: Path, sha256: str) -> None:
 def _rename(copy: Path, place: Path) -> None:
     """Move a copy to its place, unless another process was first."""
     try:
-        copy.rename(place)
+        settle(copy, place)
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from ..errors import UsageError
+from ..record.atomic import file_sha256
 from ..registry import Registry
 from ..spec import Spec
 from ..spec.document import Document, find_spec, load
@@ -193,6 +194,7 @@ class _Loader:
             **more,
             notes=tuple(self._notes(arms, cells, more["baseline"])),
             plugin_files=tuple(str(file.resolve()) for file in self.registry.files),
+            plugin_hashes=tuple(file_sha256(file) for file in self.registry.files),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         return attrs.evolve(record, sha256=_sha256(record))

@@ -87,6 +87,8 @@ class StudyRecord:
     excluded: tuple[str, ...] = ()
     """Keys of cells that the user has taken out."""
     plugin_files: tuple[str, ...] = ()
+    plugin_hashes: tuple[str, ...] = ()
+    """SHA-256 of each of those files. None of them is run because it is named here."""
     executor: str = "local"
     executor_options: dict[str, Any] = attrs.field(factory=dict)
     created: str = ""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from ..record.directory import RESULT, ROUNDS
+from ..record.ending import ROUNDS, ending_or_none
 from ..record.lock import HOLDER
 from .record import FAILURES, FOLDER, CellRecord, StudyRecord
 
@@ -52,7 +52,7 @@ def state_of(runs: Path, study: StudyRecord, cell: CellRecord, *, probe: bool = 
         return CellState(cell=cell, status="excluded")
     folder = runs / cell.folder
     rounds = max(0, _lines(folder / ROUNDS) - 1)
-    result = _json(folder / RESULT)
+    result = ending_or_none(folder)
     if result and result.get("status") != "failed":
         return CellState(cell=cell, status="finished", rounds=rounds, ended=str(result.get("status")))
     failure = _json(failure_path(study_folder(runs, study.name), cell.key))

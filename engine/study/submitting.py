@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import cattrs
 
 from ..contracts import DetachedExecutor, Ended, Job
 from ..errors import RunError, UsageError, blame
-from ..record.atomic import write_text
+from ..record.atomic import file_sha256, write_text
 from ..registry import Registry
 from ..spec.structure import converter
 from .playing import record_failure
@@ -26,9 +27,12 @@ def submitted(folder: Path) -> dict[str, str]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(cell): str(job) for cell, job in content.items()}
+        found = {str(cell): str(job) for cell, job in content.items()}
     except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"{path}: damaged: {error}; remove it, and submit the study again") from error
+    if any(Path(cell).name != cell for cell in found):  # failures are written under that name
+        raise RunError(f"{path}: damaged: a cell's key is no name; remove it, and submit the study again")
+    return found
 
 
 def submit(executor: DetachedExecutor, folder: Path, jobs: Sequence[Job]) -> tuple[int, int]:
@@ -64,11 +68,36 @@ def gather(executor: DetachedExecutor, folder: Path) -> dict[str, Ended | None]:
     return found
 
 
+def check_plugins(record: StudyRecord, files: Sequence[Path]) -> None:
+    """Refuse a plugin file that has changed since the study was run with it, before it is run."""
+    recorded = dict(zip(record.plugin_files, record.plugin_hashes, strict=False))
+    for file in files:
+        was = recorded.get(str(file.resolve()))
+        if was is not None and file.is_file() and (now := file_sha256(file)) != was:
+            raise UsageError(
+                f"--plugin {file}: has changed since the study was run with it (its SHA-256 was {was[:12]}…, and is {now[:12]}…); "
+                "look at it, then run the study's spec again with it, which records it anew"
+            )
+
+
+def _asked(record: StudyRecord) -> str:
+    """How to name the plugin files that a study was run with: a record alone makes no code run."""
+    if not record.plugin_files:
+        return ""
+    named = " ".join(f"--plugin {shlex.quote(file)}" for file in record.plugin_files)
+    return (
+        "; code is run only where the command line names it, never because a study's record does: look at the plugin files that "
+        f"it was run with, and if you trust them, give {named}"
+    )
+
+
 def executor_of(record: StudyRecord, registry: Registry) -> object:
     """The executor that a study was run with, made again from its record."""
     entry = registry.entries("executor").get(record.executor)
     if entry is None:
-        raise UsageError(f'the study was run with executor "{record.executor}", which is not installed here')
+        raise UsageError(
+            f'the study was run with executor "{record.executor}", which is not installed here{_asked(record)}'
+        )
     known = {
         field.name: field for field in attrs.fields(entry.cls)
     }  # their types were resolved by the registry

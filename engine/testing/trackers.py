@@ -12,12 +12,9 @@ import pytest
 from ..boosting.experiment import prepare
 from ..boosting.state import RunInfo, RunResult
 from ..contracts import Metrics, TrackedRun, Tracker
-from ..record.atomic import write_text
-from ..record.directory import PROVENANCE
+from ..record.directory import PROVENANCE, RunDirectory
 from ..record.rounds import RoundRecord
 from .cells import Cells
-
-CREATED = '{{"created": "{created}", "hashes": {{"data": "ab12", "weights": "cd34"}}, "git": "0123abcd", "versions": {{}}}}\n'
 
 
 class TrackerContract:
@@ -121,7 +118,9 @@ def make_run(folder: Path, seed: int = 0, created: str = "2026-01-01T00:00:00+00
     cells = Cells(folder)
     spec = cells.spec(seed)
     path = folder / "runs" / spec.head.name / spec.short_hash
-    write_text(path / PROVENANCE, CREATED.format(created=created))
+    hashes = {"data": "ab12", "weights": "cd34"}
+    origin = {"created": created, "hashes": hashes, "git": "0123abcd", "versions": {}}
+    RunDirectory(path).write_json(PROVENANCE, origin)
     return RunInfo(path=path, spec=spec, plan=prepare(spec).plan, resumed_from=0)
 
 

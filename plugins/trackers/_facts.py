@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...engine.record.directory import PROVENANCE
+from ...engine.record.directory import RunDirectory
 from ...engine.record.rounds import RoundRecord
 from ...engine.spec import Spec
 from ...engine.spec.spec import SILENT
@@ -37,8 +37,7 @@ def settings_of(spec: Spec) -> dict[str, Plain]:
 
 def provenance_of(run: Path) -> dict[str, Plain]:
     """Where a run comes from: hashes, commit, versions, machine. Empty where the run has not recorded it."""
-    path = run / PROVENANCE
-    return flat(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return flat(RunDirectory(run).provenance() or {})
 
 
 def metrics_of(record: RoundRecord) -> dict[str, float]:

@@ -15,7 +15,8 @@ import tomli_w
 
 from boostlora.engine.contracts import Outcome
 from boostlora.engine.judging import metrics_of
-from boostlora.engine.record.directory import ORIGINAL, PROVENANCE, RESULT, SPEC, RunDirectory
+from boostlora.engine.record.directory import ORIGINAL, PROVENANCE, SPEC, RunDirectory
+from boostlora.engine.record.ending import RESULT
 from boostlora.engine.record.rounds import RoundRecord
 from boostlora.engine.streams import Streams
 from boostlora.engine.study.record import Arm, Block, CellRecord, StudyRecord

@@ -5,6 +5,7 @@ import pytest
 
 from boostlora.engine.analysis.analysing import analyse
 from boostlora.engine.analysis.reading import read_cells
+from boostlora.engine.record.sealed import read_sealed, write_sealed
 
 from .synthetic_study import make_study
 
@@ -65,8 +66,13 @@ def _rounds_altered(folder):
 
 
 def _best_round(folder):
+    content = read_sealed(folder / "result.json", ())
+    write_sealed(folder / "result.json", {**content, "best_round": 99})
+
+
+def _unsealed(folder):
     content = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**content, "best_round": 99}))
+    (folder / "result.json").write_text(json.dumps({**content, "best_round": 3}))
 
 
 DAMAGES = {
@@ -80,6 +86,7 @@ DAMAGES = {
     "outcomes altered": (lambda folder: (folder / "outcomes/0004.safetensors").write_bytes(b"x"), "altered"),
     "outcomes gone": (lambda folder: shutil.rmtree(folder / "outcomes"), "cannot be read"),
     "best round out of range": (_best_round, "best_round is 99"),
+    "best round edited": (_unsealed, "its seal does not match"),
 }
 
 

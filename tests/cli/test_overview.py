@@ -12,6 +12,8 @@ from boostlora.engine.registry import Registry
 from boostlora.engine.study.conducting import to_do
 from boostlora.engine.study.loading import load_study
 
+from ..support.endings import leave_result
+
 STUDY = """
 extends = "paper/digits"
 name = "seen"
@@ -38,7 +40,7 @@ def _play(progress: Progress, index: int, rounds: int, *, finished: bool = False
     (folder / "holder.json").write_text("{}")
     if finished:
         (folder / "holder.json").unlink()
-        (folder / "result.json").write_text('{"status": "completed"}')
+        leave_result(folder, "completed")
     return key
 
 

@@ -14,7 +14,8 @@ from boostlora.engine.boosting.experiment import data_sha256
 from boostlora.engine.comparison.sides import Side
 from boostlora.engine.contracts import Outcome, Splits
 from boostlora.engine.judging import metrics_of
-from boostlora.engine.record.directory import PROVENANCE, RESULT, RunDirectory
+from boostlora.engine.record.directory import PROVENANCE, RunDirectory
+from boostlora.engine.record.ending import RESULT, best_of
 from boostlora.engine.record.rounds import RoundRecord
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec.resolve import load_spec
@@ -90,13 +91,20 @@ def write_run(
     hashes = {"spec": spec.sha256, "data": data_sha256(splits), "weights": "0" * 64}
     directory.write_json(PROVENANCE, {"hashes": hashes, "versions": {}})
     for number, outcomes in enumerate(rounds):
-        metrics = {split: metrics_of(outcomes[split]) for split in SPLITS}
+        found = outcomes if number else {**outcomes, "validation": _worse(outcomes["validation"])}
+        metrics = {split: metrics_of(found[split]) for split in SPLITS}
         record = RoundRecord(round=number, status="merged" if number else "base", failures=0, **metrics)
-        directory.commit(record, outcomes)
+        directory.commit(record, found)
     if ended:
         result = {"status": "completed", "reason": "all rounds played", "rounds": len(rounds) - 1}
-        directory.write_json(RESULT, {**result, "best_round": 1, "digest": directory.digest})
+        best = best_of(directory.records, "accuracy", 0.0)
+        directory.write_json(RESULT, {**result, "best_round": best, "digest": directory.digest})
     return path
+
+
+def _worse(found: Outcome) -> Outcome:
+    """With the first example wrong."""
+    return attrs.evolve(found, correct=found.correct & (np.arange(len(found)) > 0))
 
 
 def judged(

@@ -9,6 +9,8 @@ from typing import Any
 import attrs
 import numpy as np
 
+from boostlora.engine.record.directory import PROVENANCE, RunDirectory
+
 from ..support.commands import Command
 from .compare_toys import SUMS, judged, load, write_run
 
@@ -111,8 +113,8 @@ def test_a_plugin_file_that_the_data_need_is_named(compare: Command, digits: Any
     plugin = tmp_path / "turned.py"
     plugin.write_text(TURNED)
     for path in (a, b):
-        origin = json.loads((path / "provenance.json").read_text())
-        (path / "provenance.json").write_text(json.dumps({**origin, "plugin_files": [str(plugin)]}))
+        directory = RunDirectory(path)
+        directory.write_json(PROVENANCE, {**(directory.provenance() or {}), "plugin_files": [str(plugin)]})
         for name in ("spec.toml", ".spec.lock.toml"):
             (path / name).write_text((path / name).read_text().replace('use = "digits"', 'use = "turned"'))
     out = compare(a, b, "--examples", 1)[1]

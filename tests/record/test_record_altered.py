@@ -99,7 +99,7 @@ OF_FINISHED = {
         lambda p: (p / "result.json").write_text(
             re.sub(r'"digest": "..', '"digest": "zz', (p / "result.json").read_text())
         ),
-        "rounds.jsonl: damaged or altered: result.json tells of 4 rounds with another digest",
+        "result.json: damaged or altered: its seal does not match",
     ),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import pytest
 
 from boostlora.engine.study.folders import known_runs
 from boostlora.engine.study.loading import Study
+
+from ..support.endings import leave_result
 
 Read = Callable[..., Study]
 
@@ -81,7 +82,7 @@ def leave(runs: Path, folder: str, status: str = "") -> None:
     place.mkdir(parents=True)
     (place / "spec.toml").write_text("")
     if status:
-        (place / "result.json").write_text(json.dumps({"status": status}))
+        leave_result(place, status)
 
 
 KNOWN = {

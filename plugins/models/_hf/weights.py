@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import tempfile
 from contextlib import ExitStack, nullcontext, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ from ....engine.contracts import WeightInfo
 from ....engine.errors import UsageError
 from ....engine.options import MODEL_SUFFIXES
 from ....engine.record.atomic import write_text
-from ....engine.record.cache import key_of
+from ....engine.record.cache import key_of, writing_cache
+from ....engine.record.durable import settle
 from ....engine.record.hashes import file_sha256_cached, folder_sha256
+from ....engine.record.leftovers import making
 from ....engine.workplace import Workplace
 from .folder import Folder
 from .names import stored_name, stored_names
@@ -133,17 +134,13 @@ def _convert(folder: Folder, config: Any, kind: Kind, place: Path, workplace: Wo
     tensors = dict(module.named_parameters()) | {
         n: t for n, t in module.state_dict().items() if n not in tied
     }
-    place.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=place.parent, prefix=".making-"))
-    try:
+    with writing_cache(place), making(place) as made:
         whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-        save_file(whole, making / "model.safetensors", metadata={"format": "pt"})
-        config.to_json_file(making / "config.json")
-        sha256 = file_sha256_cached(making / "model.safetensors", workplace.cache)
-        write_text(making / "manifest.json", json.dumps({"sha256": sha256}) + "\n")
+        save_file(whole, made / "model.safetensors", metadata={"format": "pt"})
+        config.to_json_file(made / "config.json")
+        sha256 = file_sha256_cached(made / "model.safetensors", workplace.cache)
+        write_text(made / "manifest.json", json.dumps({"sha256": sha256}) + "\n")
         shutil.rmtree(place, ignore_errors=True)  # what is there is damaged
-        with suppress(FileExistsError, OSError):  # another process was faster
-            making.rename(place)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+        with suppress(OSError):  # another process was faster
+            settle(made, place)
     workplace.report(what, 1, 1)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ....engine.errors import RunError
-from ....engine.record.atomic import write_text
-from ....engine.record.cache import turn
+from ....engine.record.atomic import WriteError, write_text
+from ....engine.record.cache import turn, writing_cache
+from ....engine.record.durable import settle
 from ....engine.record.hashes import file_sha256_cached, folder_files
+from ....engine.record.leftovers import making
 
 MANIFEST = "manifest.json"
 
@@ -21,7 +21,7 @@ def kept_folder(place: Path, cache: Path, make: Callable[[Path], None]) -> Path:
     """The folder `place` of the cache; where it is missing or damaged, `make(folder)` fills a new one that takes its name.
 
     A manifest in it holds the hashes of its files. Of several processes that want it at once, one makes it and the others
-    wait; where the file system has no locks, each makes it and the first one stays. Raises `RunError` where it cannot be written.
+    wait; where the file system has no locks, each makes it and the first one stays. Raises `WriteError` where it cannot be written.
     """
     if not _whole(place, cache):
         with turn(place):
@@ -43,17 +43,11 @@ def _hashes(folder: Path, cache: Path) -> dict[str, str]:
 
 
 def _make(place: Path, cache: Path, make: Callable[[Path], None]) -> None:
-    try:
-        making = Path(tempfile.mkdtemp(dir=place.parent, prefix=".making-"))
-    except OSError as error:
-        raise RunError(f"{place.parent}: cannot be written ({error.strerror or error})") from error
-    try:
-        make(making)
-        write_text(making / MANIFEST, json.dumps({"files": _hashes(making, cache)}, indent=1) + "\n")
+    with writing_cache(place), making(place) as made:
+        make(made)
+        write_text(made / MANIFEST, json.dumps({"files": _hashes(made, cache)}, indent=1) + "\n")
         shutil.rmtree(place, ignore_errors=True)  # what is there is damaged
         with suppress(OSError):  # another process was faster
-            making.rename(place)
+            settle(made, place)
         if not _whole(place, cache):
-            raise RunError(f"{place}: cannot be written; is the disk full, or the folder another user's?")
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+            raise WriteError(f"{place}: cannot be written; is the disk full, or the folder another user's?")
