@@ -99,7 +99,7 @@ def group(ctx: click.Context) -> None:
 
 def main() -> None:
     """Entry point: every expected error is one message on standard error and an exit code."""
-    from .streams import flushed, prepare
+    from .streams import ended, flushed, prepare
 
     prepare()
     try:
@@ -107,8 +107,8 @@ def main() -> None:
     except SystemExit as end:
         if isinstance(end.code, str):
             raise
-        code = 0 if isinstance(end.__context__, BrokenPipeError) else end.code or 0  # click has met the pipe
-    unprinted = flushed()
+        code = ended(end.code)
+    unprinted = flushed(quiet=code != 0)
     sys.exit(code or unprinted)
 
 

@@ -20,10 +20,11 @@ def command(name: str | None, as_json: bool) -> None:
     from ..spec.document import find_spec, shipped_specs
 
     if name is not None:
-        echo(find_spec(name).read_text(), nl=False)
+        echo(find_spec(name).read_text(encoding="utf-8"), nl=False)
         return
     found = {
-        key: tomli.loads(path.read_text()).get("description", "") for key, path in shipped_specs().items()
+        key: tomli.loads(path.read_text(encoding="utf-8")).get("description", "")
+        for key, path in shipped_specs().items()
     }
     if as_json:
         echo(json.dumps([{"name": key, "description": text} for key, text in found.items()], indent=2))

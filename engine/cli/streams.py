@@ -47,13 +47,22 @@ def prepare() -> None:
 class _Output(io.FileIO):
     """Standard output, whose errors say that it is that."""
 
+    deserted = False
+    """Whether its reader has left: `boostlora show … | head`."""
+
     def write(self, data: Any, /) -> int:
         """Write as a file does."""
         try:
             return super().write(data)
         except OSError as error:
             error.filename = "standard output"
+            _Output.deserted |= isinstance(error, BrokenPipeError)
             raise
+
+
+def ended(code: int | None) -> int:
+    """What a command's own exit means: click ends with 1 where nobody reads on, which is no failure."""
+    return 0 if code == 1 and _Output.deserted else code or 0
 
 
 def _named(stream: TextIO) -> TextIO:
@@ -97,9 +106,8 @@ def in_words(error: Exception) -> Told | None:  # noqa: PLR0911 - one for each k
         case MemoryError():
             return Told(f"error: out of memory: {error}", EXIT_FAILED)
         case UnicodeEncodeError():
-            return Told(
-                f"error: {error.object!r}: no valid Unicode, and cannot be written as UTF-8", EXIT_USAGE
-            )
+            near = error.object[max(0, error.start - 20) : error.end + 20]
+            return Told(f"error: {near!r}: no valid Unicode, and cannot be written as UTF-8", EXIT_USAGE)
         case OSError() if error.errno is not None:
             return _of_the_system(error)
         case ValueError() if "embedded null" in str(error):
@@ -108,8 +116,8 @@ def in_words(error: Exception) -> Told | None:  # noqa: PLR0911 - one for each k
             return None
 
 
-def flushed() -> int:
-    """Flush what was printed; the exit code if that fails, which it says.
+def flushed(*, quiet: bool) -> int:
+    """Flush what was printed; the exit code if that fails, which it says unless another error was told.
 
     What is left is thrown away then, so that the interpreter does not try again.
     """
@@ -119,8 +127,9 @@ def flushed() -> int:
         _throw_away()
     except OSError as error:
         _throw_away()
-        with suppress(OSError):
-            sys.stderr.write(f"{_of_the_system(error).message}\n")
+        if not quiet:
+            with suppress(OSError):
+                sys.stderr.write(f"{_of_the_system(error).message}\n")
         return EXIT_FAILED
     except ValueError:  # closed by whoever printed last
         pass

@@ -86,7 +86,8 @@ def writing_cache(place: Path) -> Generator[None]:
 def _read(folder: Path, key: str) -> Cached | None:
     try:
         found = Cached(
-            folder / f"{key}.safetensors", json.loads((folder / f"{key}.json").read_text())["sha256"]
+            folder / f"{key}.safetensors",
+            json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))["sha256"],
         )
         found.arrays()
     except (OSError, ValueError, KeyError, TypeError, RunError):

@@ -35,7 +35,7 @@ def file_sha256_cached(path: Path, cache: Path) -> str:
     )
     stamp = [before.st_size, before.st_mtime_ns, before.st_ctime_ns]
     with suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(note.read_text())
+        known = json.loads(note.read_text(encoding="utf-8"))
         if known["stamp"] == stamp and len(known["sha256"]) == 64:
             return known["sha256"]
     found = file_sha256(path)

@@ -38,7 +38,7 @@ def locked(folder: Path) -> Generator[None]:
             f"{folder}: in use by {_holder(folder)}; wait for it, or stop it, then try again"
         ) from error
     except (OSError, NotImplementedError) as error:  # no permission; a file system without locks
-        raise RunError(f"{folder}: cannot be locked ({error})") from error
+        raise RunError(f"{folder}: cannot be locked ({getattr(error, 'strerror', None) or error})") from error
     try:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
@@ -52,7 +52,7 @@ def locked(folder: Path) -> Generator[None]:
 
 def _holder(folder: Path) -> str:
     try:
-        holder = json.loads((folder / HOLDER).read_text())
+        holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

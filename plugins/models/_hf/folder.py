@@ -78,7 +78,7 @@ class Folder:
         index, single = self.path / INDEX, self.path / "model.safetensors"
         if index.is_file():
             with told(f"{index}: not a readable index"):
-                names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+                names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
             return tuple(self.path / name for name in names)
         return (single,) if single.is_file() else ()
 

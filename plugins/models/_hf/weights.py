@@ -107,7 +107,9 @@ def weight_files(
     place = workplace.cache / "models" / key
     file, manifest = place / "model.safetensors", place / "manifest.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
-        if json.loads(manifest.read_text())["sha256"] == file_sha256_cached(file, workplace.cache):
+        if json.loads(manifest.read_text(encoding="utf-8"))["sha256"] == file_sha256_cached(
+            file, workplace.cache
+        ):
             return (file,)
     _convert(folder, config, kind, place, workplace)
     return (file,)

@@ -32,7 +32,7 @@ def kept_folder(place: Path, cache: Path, make: Callable[[Path], None]) -> Path:
 
 def _whole(place: Path, cache: Path) -> bool:
     try:
-        recorded = json.loads((place / MANIFEST).read_text())["files"]
+        recorded = json.loads((place / MANIFEST).read_text(encoding="utf-8"))["files"]
         return bool(recorded) and recorded == _hashes(place, cache)
     except (OSError, ValueError, KeyError, TypeError):
         return False

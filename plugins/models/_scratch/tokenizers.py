@@ -50,7 +50,7 @@ def bert_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
 def esm_tokenizer(folder: Path, max_length: int) -> EsmTokenizer:
     """ESM-2's own: `<cls> a <eos>`, or `<cls> a <eos> b <eos>`; its vocabulary is a file in the folder."""
     vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join(VOCABULARY))
+    vocabulary.write_text("\n".join(VOCABULARY), encoding="utf-8")
     return EsmTokenizer(str(vocabulary), model_max_length=max_length)
 
 

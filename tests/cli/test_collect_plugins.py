@@ -1,0 +1,94 @@
+"""Code runs only where the command line names it: what a study's record says of plugin files runs nothing."""
+
+import json
+
+import pytest
+
+from boostlora.engine.study.record import StudyRecord
+
+from .tiny_study import TINY, write
+
+EXECUTOR = """\
+from pathlib import Path
+import attrs
+from boostlora.engine.hookspecs import hookimpl
+from boostlora.plugins.executors.local import Local
+
+Path("ran").write_text("")
+
+@attrs.frozen(kw_only=True)
+class Mine(Local):
+    pass
+
+@hookimpl
+def register_executors(register):
+    register("mine", Mine)
+"""
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch, boostlora):
+    """The folder of a study that was run with an executor of a file."""
+    monkeypatch.chdir(tmp_path)
+    write(
+        tmp_path,
+        TINY.replace('executor.use = "local"', "") + '\n[ablate.executor]\nuse = "mine"\nworkers = 1\n',
+    )
+    (tmp_path / "mine.py").write_text(EXECUTOR)
+    done = boostlora("ablate", "tiny.toml", "--plugin", "mine.py", "-q")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "ran").unlink()
+    return tmp_path
+
+
+def edit(folder, **changes):
+    path = folder / "runs/tiny/study/study.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_collect_without_the_plugin_runs_nothing_and_names_it(study, boostlora):
+    answer = boostlora("collect", "tiny", "-q")
+    assert answer.returncode == 2
+    assert (
+        'executor "mine", which is not installed here; code is run only where the command line'
+        in answer.stderr
+    )
+    assert answer.stderr.endswith(f"give --plugin {study / 'mine.py'}\n")
+    assert not (study / "ran").exists()
+
+
+def test_collect_with_the_plugin_named_goes_on(study, boostlora):
+    assert boostlora("collect", "tiny", "-q", "--plugin", "mine.py").returncode == 0
+    assert (study / "ran").exists()
+
+
+def test_collect_with_a_plugin_that_has_changed_is_refused_before_it_is_run(study, boostlora):
+    (study / "mine.py").write_text(EXECUTOR + "\n")
+    answer = boostlora("collect", "tiny", "-q", "--plugin", "mine.py")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: --plugin mine.py: has changed since the study was run with it")
+    assert not (study / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("collect", "tiny"), ("status", "tiny"), ("report", "tiny", "--format", "md")]
+)
+def test_file_that_a_record_names_is_not_run(words, study, boostlora):
+    (study / "evil.py").write_text("from pathlib import Path\nPath('ran').write_text('')\n")
+    edit(study, plugin_files=[str(study / "evil.py")], executor="local", executor_options={})
+    assert boostlora(*words).returncode == 0
+    assert not (study / "ran").exists()
+
+
+def test_study_records_the_hashes_of_its_plugin_files(study):
+    record = StudyRecord.read(study / "runs/tiny/study")
+    assert [len(sha256) for sha256 in record.plugin_hashes] == [64] * len(record.plugin_files) == [64]
+
+
+def test_job_of_a_queue_whose_cell_is_a_path_is_refused(study, boostlora):
+    from boostlora.engine.errors import RunError
+    from boostlora.engine.study.submitting import submitted
+
+    (study / "submitted.json").write_text('{"../../x": "1"}')
+    with pytest.raises(RunError, match="a cell's key is no name"):
+        submitted(study)

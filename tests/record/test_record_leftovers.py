@@ -1,0 +1,193 @@
+"""Names are given once all is on disk; what the dead have left goes, and what the living make stays."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from boostlora.engine.record import leftovers
+from boostlora.engine.record.atomic import remove, write_bytes
+from boostlora.engine.record.cache import cached
+from boostlora.engine.record.durable import make_folder, settle
+from boostlora.engine.record.leftovers import DAY, making, sweep_dead, unfinished
+
+from ..support.record_toys import clone
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the system was asked for, in order: `fsync NAME`, `rename NAME`, `mkdir NAME`."""
+    found = list[str]()
+    fsync, rename, replace, mkdir = os.fsync, os.rename, os.replace, os.mkdir
+
+    def named(descriptor: int) -> str:
+        return Path(f"/proc/self/fd/{descriptor}").readlink().name
+
+    monkeypatch.setattr(os, "fsync", lambda fd: (found.append(f"fsync {named(fd)}"), fsync(fd)))
+    for name, real in (("rename", rename), ("replace", replace)):
+        monkeypatch.setattr(
+            os, name, lambda a, b, real=real, **k: (found.append(f"rename {Path(b).name}"), real(a, b, **k))
+        )
+    monkeypatch.setattr(
+        os, "mkdir", lambda p, *a, **k: (found.append(f"mkdir {Path(p).name}"), mkdir(p, *a, **k))
+    )
+    return found
+
+
+def test_settle_forces_files_and_folders_out_before_the_name_and_the_parent_after(asked, tmp_path):
+    (tmp_path / "made" / "sub").mkdir(parents=True)
+    (tmp_path / "made" / "sub" / "deep").write_bytes(b"1")
+    (tmp_path / "made" / "top").write_bytes(b"2")
+    asked.clear()
+    settle(tmp_path / "made", tmp_path / "place")
+    before, after = asked[: asked.index("rename place")], asked[asked.index("rename place") + 1 :]
+    assert sorted(before) == ["fsync deep", "fsync made", "fsync sub", "fsync top"]
+    assert before.index("fsync deep") < before.index("fsync sub") < before.index("fsync made")
+    assert after == [f"fsync {tmp_path.name}"]
+
+
+def test_settle_of_a_file_forces_it_out_first(asked, tmp_path):
+    (tmp_path / "one").write_bytes(b"1")
+    asked.clear()
+    settle(tmp_path / "one", tmp_path / "two")
+    assert asked == ["fsync one", "rename two", f"fsync {tmp_path.name}"]
+
+
+def test_new_folders_have_their_entries_forced_out(asked, tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    assert [word for word in asked if word.startswith("fsync")] == [f"fsync {tmp_path.name}", "fsync a"]
+    asked.clear()
+    make_folder(tmp_path / "a" / "b")
+    assert "fsync a" not in asked
+
+
+def test_removed_file_is_forced_out_and_an_absent_one_is_fine(asked, tmp_path):
+    (tmp_path / "f").touch()
+    asked.clear()
+    remove(tmp_path / "f")
+    assert asked == [f"fsync {tmp_path.name}"]
+    remove(tmp_path / "f")
+
+
+def test_run_and_rollback_force_out_what_they_name(asked, desk, toy):
+    assert desk.run("--quiet").returncode == 0
+    assert asked.index(f"mkdir {desk.path.name}") < asked.index(f"fsync {desk.path.parent.name}")
+    asked.clear()
+    assert desk.command("rollback", desk.path, "--to", "1").returncode == 0
+    (aside,) = (desk.path / "rolled-back").iterdir()
+    named = asked.index(f"rename {aside.name}")
+    assert {"fsync 0002.safetensors", "fsync updates", "fsync outcomes"} <= set(asked[:named])
+    assert "fsync rolled-back" in asked[named:]
+
+
+def test_fresh_run_forces_out_what_it_sets_aside(asked, desk, toy):
+    desk.place(toy.path("whole"))
+    assert desk.run("--quiet", "--fresh").returncode == 0
+    named = next(n for n, word in enumerate(asked) if ".old-" in word and word.startswith("rename"))
+    assert asked[named + 1] == f"fsync {desk.path.parent.name}"
+
+
+def dead(place: Path, host: str = leftovers.HOST) -> Path:
+    """What a writer that was killed has left of a file, and of a folder."""
+    name = unfinished(place, "making").name.replace(leftovers.HOST, host)
+    (place.parent / name).mkdir()
+    (place.parent / name / "model").write_bytes(b"x" * 100)
+    file = unfinished(place, suffix=".tmp").name.replace(leftovers.HOST, host)
+    (place.parent / file).write_bytes(b"x")
+    return place.parent
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_leftovers_of_the_dead_go_with_the_next_write(tmp_path):
+    dead(tmp_path / "ex")
+    write_bytes(tmp_path / "other", b"1")
+    assert names(tmp_path) == ["other"]
+    dead(tmp_path / "ex")
+    with making(tmp_path / "ex") as folder:
+        assert names(tmp_path) == sorted([folder.name, "other"])
+    assert names(tmp_path) == ["other"]
+
+
+def test_leftovers_in_a_cache_go_when_another_result_is_kept(tmp_path):
+    dead(tmp_path / "one")
+    cached(tmp_path, "two", dict)
+    assert [name for name in names(tmp_path) if name.startswith(".")] == []
+
+
+def test_what_the_living_make_stays(tmp_path):
+    with making(tmp_path / "ex") as folder:
+        (folder / "model").write_bytes(b"1")
+        sweep_dead(tmp_path)
+        with making(tmp_path / "ex") as other:
+            assert other != folder
+        assert (folder / "model").read_bytes() == b"1"
+        settle(folder, tmp_path / "ex")
+    assert (tmp_path / "ex" / "model").read_bytes() == b"1"
+
+
+def test_file_that_is_being_written_stays(tmp_path, monkeypatch):
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (sweep_dead(tmp_path), real(fd)))
+    write_bytes(tmp_path / "f", b"whole")
+    assert (tmp_path / "f").read_bytes() == b"whole"
+
+
+def test_file_that_is_taken_before_it_is_locked_is_begun_again(tmp_path, monkeypatch):
+    fcntl, taken = leftovers.fcntl, list[Path]()
+    real = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        if not taken:
+            (path,) = tmp_path.glob(".*")
+            path.unlink()
+            taken.append(path)
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_bytes(tmp_path / "f", b"whole")
+    assert (tmp_path / "f").read_bytes() == b"whole"
+    assert taken
+
+
+def test_what_another_machine_left_goes_after_a_day(tmp_path):
+    dead(tmp_path / "ex", host="0" * 8)
+    sweep_dead(tmp_path)
+    assert len(names(tmp_path)) == 2
+    old = time.time() - DAY - 1
+    for path in (*tmp_path.glob(".*/*"), *tmp_path.glob(".*")):
+        os.utime(path, (old, old))
+    sweep_dead(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_where_there_are_no_locks_nothing_goes(tmp_path, monkeypatch):
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError
+
+    dead(tmp_path / "ex")
+    monkeypatch.setattr(leftovers.fcntl, "flock", refuse)
+    write_bytes(tmp_path / "f", b"1")
+    assert len(names(tmp_path)) == 3
+
+
+def test_names_that_only_look_alike_stay(tmp_path):
+    for name in (".ex.making-abc", ".f.4242.tmp", "ex.making-00000000-1-00000000"):
+        (tmp_path / name).touch()
+    sweep_dead(tmp_path)
+    assert len(names(tmp_path)) == 3
+
+
+def test_longest_name_there_is_can_be_written(tmp_path):
+    write_bytes(tmp_path / ("ä" * 127), b"1")
+    assert (tmp_path / ("ä" * 127)).read_bytes() == b"1"
+
+
+def test_rollback_that_was_killed_leaves_nothing_once_the_run_goes_on(desk, toy):
+    clone(toy.path("half"), desk.path)
+    (desk.path / "rolled-back" / ".20260101T000000000000").mkdir(parents=True)
+    assert desk.resume("--quiet").returncode == 0
+    assert names(desk.path / "rolled-back") == []
