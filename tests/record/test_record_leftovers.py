@@ -10,29 +10,15 @@ from boostlora.engine.record import leftovers
 from boostlora.engine.record.atomic import remove, write_bytes
 from boostlora.engine.record.cache import cached
 from boostlora.engine.record.durable import make_folder, settle
-from boostlora.engine.record.leftovers import DAY, making, sweep_dead, unfinished
+from boostlora.engine.record.leftovers import DAY, making, sweep_dead
 
+from ..support.durability import asked_of_the_system, dead
 from ..support.record_toys import clone
 
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What the system was asked for, in order: `fsync NAME`, `rename NAME`, `mkdir NAME`."""
-    found = list[str]()
-    fsync, rename, replace, mkdir = os.fsync, os.rename, os.replace, os.mkdir
-
-    def named(descriptor: int) -> str:
-        return Path(f"/proc/self/fd/{descriptor}").readlink().name
-
-    monkeypatch.setattr(os, "fsync", lambda fd: (found.append(f"fsync {named(fd)}"), fsync(fd)))
-    for name, real in (("rename", rename), ("replace", replace)):
-        monkeypatch.setattr(
-            os, name, lambda a, b, real=real, **k: (found.append(f"rename {Path(b).name}"), real(a, b, **k))
-        )
-    monkeypatch.setattr(
-        os, "mkdir", lambda p, *a, **k: (found.append(f"mkdir {Path(p).name}"), mkdir(p, *a, **k))
-    )
-    return found
+    return asked_of_the_system(monkeypatch)
 
 
 def test_settle_forces_files_and_folders_out_before_the_name_and_the_parent_after(asked, tmp_path):
@@ -86,16 +72,6 @@ def test_fresh_run_forces_out_what_it_sets_aside(asked, desk, toy):
     assert desk.run("--quiet", "--fresh").returncode == 0
     named = next(n for n, word in enumerate(asked) if ".old-" in word and word.startswith("rename"))
     assert asked[named + 1] == f"fsync {desk.path.parent.name}"
-
-
-def dead(place: Path, host: str = leftovers.HOST) -> Path:
-    """What a writer that was killed has left of a file, and of a folder."""
-    name = unfinished(place, "making").name.replace(leftovers.HOST, host)
-    (place.parent / name).mkdir()
-    (place.parent / name / "model").write_bytes(b"x" * 100)
-    file = unfinished(place, suffix=".tmp").name.replace(leftovers.HOST, host)
-    (place.parent / file).write_bytes(b"x")
-    return place.parent
 
 
 def names(folder: Path) -> list[str]:
