@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def expect(whole: Whole, *words: str) -> None:
 
 
 @pytest.mark.slow(reason="some three processes a kill")
-def test_commands_killed_anywhere_lose_nothing_and_leave_nothing(whole, tmp_path, record_property):
+def test_commands_killed_anywhere_lose_nothing_and_leave_nothing(whole, tmp_path):
     rng, killed = random.Random(1), 0  # noqa: S311 - moments, not secrets
     lives = dict[str, float]()
     expected = whole.digests()
@@ -76,5 +77,5 @@ def test_commands_killed_anywhere_lose_nothing_and_leave_nothing(whole, tmp_path
         assert copy.digests() == expected, (kind, number)
         if not done:
             assert copy.unfinished() == [], (kind, number)
-    record_property("killed", killed)
+    sys.stdout.write(f"{killed} of {COUNT} commands were killed before they had ended\n")
     assert killed >= COUNT // 4
