@@ -163,12 +163,17 @@ def test_hangup_that_was_ignored_before_stays_ignored_as_under_nohup():
 
 def test_second_hangup_does_not_disturb_the_end():
     ended = list[bool]()
-    with pytest.raises(SystemExit), interruptible(lambda: "nothing was begun"):
+
+    @interruptible(lambda: "nothing was begun")
+    def command():
         try:
             os.kill(os.getpid(), signal.SIGHUP)
         finally:
             os.kill(os.getpid(), signal.SIGHUP)
             ended.append(True)
+
+    with pytest.raises(SystemExit):
+        command()
     assert ended
 
 
