@@ -53,7 +53,7 @@ def _written_frame(path: str, words: Collection[str]) -> Any:
             kept = is_numeric(column) and (column.notna().any() or said.nunique() <= 1)
         if kept:
             continue
-        large = name not in words and said.str.fullmatch(r"\s*[-+]?\d+\s*|").all() and (said != "").any()
+        large = name not in words and said.str.fullmatch(r"\s*[-+]?\d+\s*|").all()
         numbers[name] = said.mask(said == "").astype("float64") if large else said.mask(said == "", None)
     return numbers
 
