@@ -71,8 +71,13 @@ SMALL: dict[str, Any] = {
 }
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4, "mamba_n_groups": 1}
 OWN: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(
+        ("axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32"),
+        {"num_key_value_heads": 4, "n_group": 1, "topk_group": 1},
+    ),
     "bamba": {**MAMBA, "attn_layer_indices": [1]},
     "falcon_h1": {**MAMBA, "mamba_d_ssm": 64},
+    "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "granitemoehybrid": {**MAMBA, "layer_types": ["mamba", "attention"] * 2},
     "jamba": {
         "attn_layer_period": 2,
@@ -81,8 +86,10 @@ OWN: dict[str, dict[str, Any]] = {
         "expert_layer_offset": 1,
         "mamba_d_state": 4,
     },
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1},
     "zamba": {
+        "num_hidden_layers": 6,
         "attn_layer_period": 2,
         "attn_layer_offset": 1,
         "mamba_d_state": 4,
@@ -91,6 +98,18 @@ OWN: dict[str, dict[str, Any]] = {
         "attention_hidden_size": 64,
         "attention_head_dim": 16,
         "num_key_value_heads": 4,
+    },
+    "zamba2": {
+        "layer_types": ["mamba", "hybrid"] * 2,
+        "mamba_d_state": 4,
+        "n_mamba_heads": 8,
+        "mamba_headdim": 8,
+        "mamba_ngroups": 1,
+        "use_mamba_kernels": False,
+        "num_key_value_heads": 4,
+        "num_mem_blocks": 1,
+        "hybrid_layer_ids": [1, 3],
+        "adapter_rank": 4,
     },
 }
 """What some families need beside, so that layers of each of their kinds are there."""
