@@ -47,6 +47,7 @@ def prepare() -> None:
 class _Output(io.FileIO):
     """Standard output, whose errors say that it is that."""
 
+    under: TextIO
     deserted = False
     """Whether its reader has left: `boostlora show … | head`."""
 
@@ -72,6 +73,7 @@ def _named(stream: TextIO) -> TextIO:
         raw = _Output(stream.fileno(), "w", closefd=False)
     except (OSError, ValueError):
         return stream
+    raw.under = stream  # which closes the file when nobody has it any more
     line_buffering = isinstance(stream, io.TextIOWrapper) and stream.line_buffering
     return io.TextIOWrapper(
         io.BufferedWriter(raw), encoding=stream.encoding, errors="replace", line_buffering=line_buffering

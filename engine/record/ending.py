@@ -46,7 +46,9 @@ def check_ending(
 ) -> None:
     """Hold a result to a run's rounds; `stop` is the table of its spec. Raises `RunError` where they disagree."""
     digest = records[-1].digest if records else ""
-    if not (folder / ROUNDS).exists():
+    if (
+        result["digest"] and not (folder / ROUNDS).exists()
+    ):  # a run that failed before its base was measured has none
         raise RunError(
             f"{folder / ROUNDS}: damaged or altered: it is missing, and {RESULT} tells of {result['rounds']} rounds"
         )

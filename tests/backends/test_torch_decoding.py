@@ -30,7 +30,8 @@ PLACE = Place(device=torch.device("cpu"), compute=torch.float32)
     [
         ("llama", "from a cache"),
         ("mamba", "from a cache"),
-        ("qwen3_next", "from a cache"),
+        ("jamba", "from a cache"),
+        ("zamba", "from a cache"),
         ("openai-gpt", "anew for each token"),
         ("rwkv", "anew for each token"),
     ],

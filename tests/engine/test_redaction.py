@@ -244,6 +244,9 @@ def test_run_records_its_reason_and_what_its_task_tells_without_credentials(play
 
     told = {"address": f"http://a:{SECRET}@h", "token": SECRET}
     monkeypatch.setattr(Digits, "origin", lambda _: told, raising=False)
+    monkeypatch.setattr(
+        loop, "WitnessedTask", Digits
+    )  # the protocol would remember for ever that digits are one
     monkeypatch.setattr(loop, "_play_on", lambda *_: ("failed", f"no answer from http://a:{SECRET}@h"))
     _, directory = play("rounds=1")
     assert directory.result()["reason"] == f"no answer from http://{CUT}@h"

@@ -15,6 +15,7 @@ from boostlora.engine.card.writing import write_card
 from boostlora.engine.ensemble.boost_file import BoostFile
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.packing import _shortened
+from boostlora.engine.record.sealed import SEAL, write_sealed
 from boostlora.engine.workplace import Workplace
 
 from ..support.boost_runs import ToyRun
@@ -37,14 +38,14 @@ def run(toy: ToyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ensembl
     folder = tmp_path / "run"
     shutil.copytree(toy.path, folder)
     path = folder / "provenance.json"
-    content = json.loads(path.read_text())
+    content = {key: value for key, value in json.loads(path.read_text()).items() if key != SEAL}
     content |= {
         "command": ["boostlora", *TOLD],
         "git": " ".join(TOLD),
         "api_key": SECRET,
         "more": {"list": TOLD},
     }
-    path.write_text(json.dumps(content))
+    write_sealed(path, content)
     for name in ("spec.toml", ".spec.lock.toml"):
         text = (folder / name).read_text().splitlines()
         described = f"description = {json.dumps(' '.join(TOLD[3:]))}"

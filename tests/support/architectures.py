@@ -70,11 +70,9 @@ SMALL: dict[str, Any] = {
     "eos_token_id": 2,
 }
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4, "mamba_n_groups": 1}
+LATENT = {"num_key_value_heads": 4, "n_group": 1, "topk_group": 1}
 OWN: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(
-        ("axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32"),
-        {"num_key_value_heads": 4, "n_group": 1, "topk_group": 1},
-    ),
+    **dict.fromkeys(("axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32"), LATENT),
     "bamba": {**MAMBA, "attn_layer_indices": [1]},
     "falcon_h1": {**MAMBA, "mamba_d_ssm": 64},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
