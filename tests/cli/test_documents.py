@@ -59,7 +59,7 @@ def test_commands_of_a_block_end_as_they_say(block, readings):
 
 def test_documents_with_commands_are_all_tried():
     tried = {document for document in DOCUMENTS if any(block.lines for block in blocks(document))}
-    assert tried == set(DOCUMENTS)
+    assert tried == set(DOCUMENTS) - {"docs/architectures.md"}, "a document without a command that is tried"
     assert LONG.keys() <= {
         line for document in DOCUMENTS for block in blocks(document) for line in block.lines
     }
