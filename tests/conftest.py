@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,14 @@ def _own_folders(shared_cache: Path) -> Iterator[None]:
         patch.setenv("BOOSTLORA_CACHE", str(shared_cache))
         patch.delenv("BOOSTLORA_RUNS", raising=False)
         patch.setenv("COLUMNS", "200")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """No test loses power, so none waits until a disk has what was written; what is forced out, and when, is asked of the calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 

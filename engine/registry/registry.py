@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import pkgutil
 import re
 import sys
@@ -62,19 +62,11 @@ class _Offers:
         self.made.append((name, cls))
 
 
-class _Manager(pluggy.PluginManager):
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        """Of a module only functions can be hooks; pluggy looks up every other name as well, which takes most of the time."""
-        if isinstance(plugin, ModuleType) and not inspect.isroutine(vars(plugin).get(name)):
-            return None
-        return super().parse_hookimpl_opts(plugin, name)
-
-
 class Registry:
     """All plugins of a process, by kind and name."""
 
     def __init__(self) -> None:
-        self.manager = _Manager(hookspecs.PROJECT)
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.broken: list[BrokenPlugin] = []
         self.files: tuple[Path, ...] = ()
@@ -85,8 +77,7 @@ class Registry:
     def load(cls, files: tuple[Path, ...] = ()) -> Registry:
         """Built-in plugins, then installed ones, then the given files. Only a file that cannot be used raises."""
         registry = cls()
-        for name in _built_in_modules():
-            registry._guarded(name, lambda name=name: importlib.import_module(name))
+        registry._take_over(cls._built_in())
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
             registry._guarded(f"{point.name} ({point.value})", point.load, point)
         registry.files = files
@@ -96,6 +87,25 @@ class Registry:
             if len(registry.broken) > before:  # the user asked for this very file
                 raise UsageError(f"--plugin {file}: {registry.broken[-1].reason}")
         return registry
+
+    @classmethod
+    @functools.cache
+    def _built_in(cls) -> Registry:
+        """The plugins that come with this package: they stay the same while a process lives, and are looked through once."""
+        registry = cls()
+        for name in _built_in_modules():
+            registry._guarded(name, lambda name=name: importlib.import_module(name))
+        return registry
+
+    def _take_over(self, other: Registry) -> None:
+        """Take the plugins of another registry, which were looked at when they came there."""
+        self.broken += other.broken
+        for slot, entries in self._entries.items():
+            entries.update(other.entries(slot))
+        for origin, plugin in other.manager.list_name_plugin():
+            callers = other.manager.get_hookcallers(plugin) or []
+            if not all(caller.name.startswith("register_") for caller in callers):
+                self.manager.register(plugin, name=origin)
 
     def entries(self, slot: str) -> dict[str, Entry]:
         """The plugins of one kind, by name."""
