@@ -80,7 +80,7 @@ class HfCausalLm(HfModel):
     def encode(self, examples: Examples) -> Examples:
         """Prompts and completions as tokens. Raises `UsageError` naming an example whose completion does not fit."""
         _check_inputs(examples)
-        tokens = self.reader().prompts(examples.inputs, chat=self.chat_template, end=self.end_token)
+        tokens = self.reader.prompts(examples.inputs, chat=self.chat_template, end=self.end_token)
         return attrs.evolve(examples, inputs=tokens)
 
 

@@ -100,7 +100,7 @@ class HfClassifier(HfModel):
     def encode(self, examples: Examples) -> Examples:
         """Texts, or pairs of them, as tokens."""
         _check_inputs(examples)
-        return attrs.evolve(examples, inputs=self.reader().texts(examples.inputs))
+        return attrs.evolve(examples, inputs=self.reader.texts(examples.inputs))
 
 
 def _with_head(

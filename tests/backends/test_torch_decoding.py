@@ -31,9 +31,7 @@ PLACE = Place(device=torch.device("cpu"), compute=torch.float32)
         ("llama", "from a cache"),
         ("mamba", "from a cache"),
         ("jamba", "from a cache"),
-        ("zamba", "from a cache"),
         ("openai-gpt", "anew for each token"),
-        ("rwkv", "anew for each token"),
     ],
 )
 def test_answers_and_gradients_are_right_whatever_a_model_keeps(family, writes):

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_causal_tokens_are_prompt_completion_and_end(folder: Path) -> None:
     model = HfCausalLm(path=str(hf_toys.causal(folder, "llama", bos=True)))
-    tokenizer = model.reader().tokenizer
+    tokenizer = model.reader.tokenizer
     tokens = model.encode(CAUSAL.train).inputs
     for i, (prompt, completion) in enumerate(zip(PROMPTS.prompts, PROMPTS.completions, strict=True)):
         head, tail = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, completion))
@@ -68,7 +68,7 @@ def test_causal_completion_that_cannot_be_learned_is_refused_by_name(folder: Pat
 def test_causal_chat_template_wraps_the_prompt_and_opens_the_answer(folder: Path) -> None:
     model = HfCausalLm(path=str(hf_toys.causal(folder, "llama", bos=True, chat=True)), chat_template=True)
     tokens = model.encode(CAUSAL.train).inputs
-    plain = model.reader().tokenizer("the cat", add_special_tokens=False)["input_ids"]
+    plain = model.reader.tokenizer("the cat", add_special_tokens=False)["input_ids"]
     assert tokens.sequence(0)[: tokens.starts[0]].tolist() == [3, *plain, 4]
 
 
@@ -111,11 +111,14 @@ def test_classifier_model_without_types_gets_none(folder: Path) -> None:
 
 def test_limits_are_those_of_positions_and_tokenizer(tmp_path: Path) -> None:
     bert = HfClassifier(path=str(hf_toys.encoder(tmp_path / "bert")))
-    assert bert.reader().limit == 32  # the tokenizer's; positions would allow 40
+    assert bert.reader.limit == 32  # the tokenizer's; positions would allow 40
     esm = HfClassifier(path=str(hf_toys.encoder(tmp_path / "esm", "esm")))
-    assert esm.reader().limit == 64  # 66 positions, counted from the padding token's id + 1
+    assert esm.reader.limit == 64  # 66 positions, counted from the padding token's id + 1
     too_long = attrs.evolve(bert, max_length=33)
-    assert message(too_long.reader) == f"model.max_length = 33; {tmp_path / 'bert'} takes 32 tokens at most"
+    assert (
+        message(lambda: too_long.reader)
+        == f"model.max_length = 33; {tmp_path / 'bert'} takes 32 tokens at most"
+    )
 
 
 CLOCKS = {
@@ -127,7 +130,7 @@ CLOCKS = {
 
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_causal_chat_template_with_a_clock_says_the_same_at_all_times(folder: Path, clock: str) -> None:
-    reader = HfCausalLm(path=str(hf_toys.causal(folder, chat=True)), chat_template=True).reader()
+    reader = HfCausalLm(path=str(hf_toys.causal(folder, chat=True)), chat_template=True).reader
     reader.tokenizer.chat_template = clock + " {{ messages[0]['content'] }}"
     assert reader._in_chat("a") == f"{CLOCKS[clock]} a"
     now = reader.tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False)
@@ -146,6 +149,6 @@ def test_causal_chat_template_with_a_clock_says_the_same_at_all_times(folder: Pa
 )
 def test_causal_chat_template_that_fails_is_told_with_its_key(folder: Path, template: str) -> None:
     model = HfCausalLm(path=str(hf_toys.causal(folder, chat=True)), chat_template=True)
-    model.reader().tokenizer.chat_template = template
+    model.reader.tokenizer.chat_template = template
     said = message(lambda: model.encode(CAUSAL.train))
     assert said.startswith("model.chat_template: the tokenizer's template fails: ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -47,19 +47,20 @@ class HfModel:
 
     def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
         """The text of tokens, special ones left out."""
-        return self.reader().decode(tokens, after)
+        return self.reader.decode(tokens, after)
 
     def special_token(self, text: str) -> int | None:
         """The special token that is written as `text`; None where there is none."""
-        return self.reader().special_token(text)
+        return self.reader.special_token(text)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
         """The tokens that end a text, as generation configuration, configuration and tokenizer name them."""
-        return self.reader().end_tokens
+        return self.reader.end_tokens
 
-    def reader(self) -> Reader:
-        """The tokenizer with the model's limits, read once a process."""
+    @cached_property
+    def reader(self) -> Any:  # a Reader; attrs looks the name up, and it is imported where it is needed
+        """The tokenizer with the model's limits, read once a process unless its files change from one run to the next."""
         require(self.NAME)
         return _reader(str(self.path), self.revision, self.gguf, self.max_length, _stamp(Path(self.path)))
 

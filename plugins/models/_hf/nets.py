@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import attrs
 import torch
 from torch import nn
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoModel, AutoModelForCausalLM
@@ -101,6 +103,33 @@ def loaded(folder: Path, config: Any, kind: Kind, dtype: torch.dtype, *, gguf: s
             f'{folder / gguf}: no weight "{wrong[0]}" ({len(wrong)} of {len(names)} are missing)'
         )
     return module.eval()
+
+
+@attrs.frozen
+class Declared:
+    """What a configuration alone says of a module: its parameters, and the prefix of its files' names."""
+
+    weights: tuple[WeightInfo, ...]
+    prefix: str
+
+
+def declared(config: Any, kind: Kind, name: str) -> Declared:
+    """What the module of a configuration has. Cells of a study share it. Raises `UsageError` where there is no such module."""
+    return _declared(_Asked(json.dumps(as_json(config)), kind, config, name))
+
+
+@attrs.frozen
+class _Asked:
+    content: str
+    kind: Kind
+    config: Any = attrs.field(eq=False)
+    name: str = attrs.field(eq=False)
+
+
+@functools.lru_cache(maxsize=8)
+def _declared(asked: _Asked) -> Declared:
+    module = empty(asked.config, asked.kind, asked.name)
+    return Declared(weights(module), str(module.base_model_prefix))
 
 
 def weights(module: nn.Module) -> tuple[WeightInfo, ...]:

@@ -26,7 +26,7 @@ from ....engine.record.leftovers import making
 from ....engine.workplace import Workplace
 from .folder import Folder
 from .names import stored_name, stored_names
-from .nets import Kind, empty, loaded, weights
+from .nets import Kind, declared, loaded
 
 
 @attrs.frozen(kw_only=True)
@@ -43,9 +43,9 @@ def layout(folder: Folder, config: Any, kind: Kind) -> Layout:
     Where a parameter is not in the safetensors files as it is (there are none, or transformers puts it together from
     several), all are named and typed as the copy will have them.
     """
-    module = empty(config, kind, str(folder))
-    infos, header = weights(module), folder.header()
-    names = stored_names({i.name: i.shape for i in infos}, header, str(module.base_model_prefix))
+    module, header = declared(config, kind, str(folder)), folder.header()
+    infos = module.weights
+    names = stored_names({i.name: i.shape for i in infos}, header, module.prefix)
     if names is None:
         dtype = str(_copy_dtype(folder, config)).removeprefix("torch.")
         return Layout(
@@ -54,7 +54,7 @@ def layout(folder: Folder, config: Any, kind: Kind) -> Layout:
 
     def in_files(info: WeightInfo) -> WeightInfo:
         stored = names[info.name]
-        also = {stored_name(name, info.shape, header, str(module.base_model_prefix)) for name in info.also}
+        also = {stored_name(name, info.shape, header, module.prefix) for name in info.also}
         return attrs.evolve(
             info,
             dtype=header[stored][0],
