@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,7 +17,6 @@ def stratified(
     rng: np.random.Generator,
     *,
     same: Index | None = None,
-    where: str = "data",
 ) -> dict[str, Index]:
     """Indices of each named part, and of `train`, which is what the shares leave.
 
@@ -26,7 +24,7 @@ def stratified(
     `round(share * n)` of them. Examples with the same number in `same` `(n,)`, those of equal inputs, lie in one part, and count
     for the class of the one with the smallest id; a part then comes as close to its share as whole sets can, and the largest sets
     lie in `train`. Where a part would have less than half its share so, as in a table of few different rows, equal inputs are
-    divided like others, with a warning. Data without equal inputs is divided as without `same`.
+    divided like others. Data without equal inputs is divided as without `same`.
     """
     apart = np.arange(len(ids))
     if same is None or len(np.unique(same)) == len(ids):
@@ -34,15 +32,9 @@ def stratified(
     parts = _drawn(ids, labels, same, shares, rng)
     counts = np.unique(labels, return_counts=True)[1].tolist()
     wanted = {name: sum(round(share * count) for count in counts) for name, share in shares.items()}
-    if all(2 * len(parts[name]) >= count for name, count in wanted.items()):
-        return parts
-    warnings.warn(
-        f"{where}: {len(ids)} rows have only {len(np.unique(same))} different inputs, too few to keep equal ones together: the same "
-        f"inputs lie in {', '.join(parts)}",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return _drawn(ids, labels, apart, shares, rng)
+    if any(2 * len(parts[name]) < count for name, count in wanted.items()):
+        return _drawn(ids, labels, apart, shares, rng)
+    return parts
 
 
 def _drawn(

@@ -35,6 +35,7 @@ from ..workplace import Workplace
 from .checks import check_written
 from .encoding import SPLITS, encode
 from .lasting import SitePlan
+from .leakage import warn_of_leakage
 from .plan import Plan, make_plan
 from .views import DirectionCache, View, Weights
 from .writing import Tried, decoding_of, repeated, request_for, texts_of
@@ -180,6 +181,7 @@ def _load(spec: Spec, streams: Streams) -> Splits:
         if len(getattr(splits, split)) == 0:
             raise PluginError("task", name, f"the {split} split is empty")
         arrays_of(getattr(splits, split), name)
+    warn_of_leakage(splits, name)
     return splits
 
 

@@ -71,6 +71,7 @@ def test_run_where_every_update_is_refused_leaves_the_base(play):
     assert directory.ensemble() == []
 
 
+@pytest.mark.filterwarnings("ignore:task digits. .* trained on too:RuntimeWarning")
 def test_run_without_failures_converges(play):
     result, directory = play("task.angle=0.0", "model.epochs=150", "model.hidden=[128, 128]", "rounds=12")
     assert result.status == "converged"

@@ -46,15 +46,19 @@ def given(shared: Shared, tmp_path_factory: pytest.TempPathFactory, shared_cache
                 f"{'AGHKLW'[i % 6] * (5 + i % 9)}{'CDEF'[i % 4]},{'AMP' if i % 2 else 'other'}"
                 for i in range(60)
             ]
+            others = [f"W{row}" for row in rows]
             path = _written(folder / "peptides.csv", ["sequence,label", *dict.fromkeys(rows)])
-            return [f"task.path={path}", f"task.source={path}", f"model.path={minilm()}"]
+            source = _written(folder / "other-peptides.csv", ["sequence,label", *dict.fromkeys(others)])
+            return [f"task.path={path}", f"task.source={source}", f"model.path={minilm()}"]
         if study == "boosting/table":
             rows = [
                 f"{i % 7},{i % 5},{i % 3},{i % 11},{i % 13},{i},{i * i % 17},{i % 4},{-i},{i % 6},{i % 2}"
                 for i in range(60)
             ]
-            path = _written(folder / "cells.csv", [",".join([*"abcdefghij", "target"]), *rows])
-            return [f"task.path={path}", f"task.source={path}"]
+            header = ",".join([*"abcdefghij", "target"])
+            path = _written(folder / "cells.csv", [header, *rows])
+            source = _written(folder / "other-cells.csv", [header, *(f"2{row}" for row in rows)])
+            return [f"task.path={path}", f"task.source={source}"]
         if study == "boosting/protein-binding":
             data = shared.made("tiny-data", write_data)
             return [f"task.path={data / 'skempi' / 'binding.csv'}"]

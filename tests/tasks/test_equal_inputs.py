@@ -132,15 +132,13 @@ def test_given_parts_are_taken_as_they_are(write: Write) -> None:
     assert not set(shown(splits, "train")) & set(shown(splits, "validation"))
 
 
-def test_table_of_few_different_rows_is_split_row_by_row_with_a_warning(write: Write) -> None:
+def test_table_of_few_different_rows_is_split_row_by_row(write: Write) -> None:
     path = write(pd.DataFrame({"x": np.arange(40) % 2, "y": np.arange(40) % 2}))
-    with pytest.warns(RuntimeWarning, match=f"^{path}: 40 rows have only 2 different inputs, too few"):
-        splits = load(Table(path=path, label="y"))
+    splits = load(Table(path=path, label="y"))
     assert [len(getattr(splits, part)) for part in PARTS] == [24, 8, 8]
 
 
-def test_texts_of_few_different_rows_are_split_row_by_row_with_a_warning(write: Write) -> None:
+def test_texts_of_few_different_rows_are_split_row_by_row(write: Write) -> None:
     path = write(pd.DataFrame({"text": ["a", "b"] * 20, "label": ["x", "y"] * 20}))
-    with pytest.warns(RuntimeWarning, match=f"^{path}: 40 rows have only 2 different inputs, too few"):
-        splits = load(TextClassification(path=path))
+    splits = load(TextClassification(path=path))
     assert [len(getattr(splits, part)) for part in PARTS] == [24, 8, 8]

@@ -14,7 +14,6 @@ Write = Callable[..., str]
 ROUNDING = 1e-12
 """Float64, sums over at most sixty scaled values."""
 PARTS = ("train", "validation", "test")
-few_inputs = pytest.mark.filterwarnings("ignore:.* different inputs, too few:RuntimeWarning")
 """What these tables are about needs only two different rows; `test_equal_inputs.py` has the warning."""
 
 
@@ -109,7 +108,6 @@ def test_table_unseen_category_becomes_zeros(write: Write) -> None:
     np.testing.assert_array_equal(splits.validation.inputs, [[0.0, 0.0]])
 
 
-@few_inputs
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
 def test_table_truth_values_become_zero_and_one(write: Write, name: str) -> None:
     truth = np.arange(40) % 4 == 0
@@ -118,7 +116,6 @@ def test_table_truth_values_become_zero_and_one(write: Write, name: str) -> None
     np.testing.assert_array_equal(rows.inputs[:, 0], rows.labels)
 
 
-@few_inputs
 def test_table_nullable_parquet_columns_are_numbers(write: Write) -> None:
     frame = pd.DataFrame(
         {
@@ -131,7 +128,6 @@ def test_table_nullable_parquet_columns_are_numbers(write: Write) -> None:
     np.testing.assert_array_equal(rows.inputs, np.tile([3.0, 1.0], (40, 1)))
 
 
-@few_inputs
 def test_table_parquet_lists_become_words_and_row_names_are_ignored(write: Write) -> None:
     frame = pd.DataFrame({"tags": [[1, 2], [3, 4]] * 20, "y": [0, 1] * 20}, index=[7] * 40)
     rows = everything(load(write(frame, "rows.parquet"), label="y"))

@@ -50,6 +50,36 @@ def test_text_data_set_in_a_folder_of_files_is_read(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+def test_text_data_set_of_tables_keeps_every_cell_as_it_was_written(
+    tmp_path: Path, dataset: Path, separator: str
+) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    name = "train.tsv" if separator == "\t" else "train.csv"
+    rows = [
+        ("label", "text"),
+        *((("01", "1", "2")[i % 3], ("NA", "null", "007")[i // 3] + f" {i}") for i in range(9)),
+    ]
+    rows += [("NA", "NA"), ("NA", "null"), ("NA", "1.0")]
+    (folder / name).write_text("".join(f"{separator.join(row)}\n" for row in rows))
+    if separator == ";":
+        card = '---\nconfigs:\n- config_name: default\n  data_files: train.csv\n  sep: ";"\n---\n'
+        (folder / "README.md").write_text(card)
+    splits = load(TextClassification(dataset=str(folder)))
+    assert splits.classes == ("01", "1", "2", "NA")
+    found = {row for part in PARTS for row in contents(splits, part).values()}
+    assert found == {((text,), label) for label, text in rows[1:]}
+
+
+def test_text_data_set_of_tables_is_held_to_what_files_are_held_to(tmp_path: Path, dataset: Path) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    (folder / "train.csv").write_text("label,text,text\nyes,a,b\n")
+    said = message(lambda: TextClassification(dataset=str(folder)))
+    assert said.endswith('two columns are called "text"; rename one of them, or leave it out')
+
+
 def test_text_data_set_without_the_split_is_refused(dataset: Path) -> None:
     said = message(lambda: TextClassification(dataset=str(dataset), test_split="test"))
     assert said == f'{dataset}: no split "test" (test); there are: train, dev'

@@ -75,9 +75,7 @@ def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str,
 
     with _quiet(f'task.dataset: "{path}" is no data set that can be read, here or on the Hugging Face hub'):
         saved = any((Path(path) / name).is_file() for name in ("dataset_dict.json", "state.json"))
-        found: Any = (
-            datasets.load_from_disk(path) if saved else datasets.load_dataset(path, name=subset or None)
-        )
+        found: Any = datasets.load_from_disk(path) if saved else _loaded(path, subset)
     if isinstance(found, datasets.Dataset):
         found = {"train": found}
     for part, name in splits.items():
@@ -86,7 +84,49 @@ def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str,
     return {part: _rows(f"{path} ({name})", found[name]) for part, name in splits.items()}
 
 
+def _loaded(path: str, subset: str) -> Any:
+    """The splits of a data set that is not saved; of comma- and tab-separated files every cell is the text that it was."""
+    import datasets  # noqa: PLC0415
+
+    builder: Any = datasets.load_dataset_builder(path, name=subset or None)
+    named = any(type(feature).__name__ == "ClassLabel" for feature in (builder.info.features or {}).values())
+    if not any(cls.__name__ == "Csv" for cls in type(builder).__mro__) or named:
+        return datasets.load_dataset(path, name=subset or None)
+    files: Mapping[str, Sequence[str]] = builder.config.data_files
+    if all(_is_plain(file, builder.config.sep) for names in files.values() for file in names):
+        return {str(split): _together(names) for split, names in files.items()}
+    return _as_text(path, subset)
+
+
+def _is_plain(file: str, separator: str) -> bool:
+    """Whether it is a file on this machine that `read_file` reads as its data set's configuration says."""
+    plain = {".csv": ",", ".tsv": "\t"}.get(Path(file.lower().removesuffix(".gz")).suffix)
+    return plain == separator and Path(file).is_file()
+
+
+def _together(files: Sequence[str]) -> Rows:
+    """The rows of several files of the same columns."""
+    read = [read_file(file) for file in files]
+    for other in read[1:]:
+        if set(other.columns) != set(read[0].columns):
+            raise UsageError(f"{other.where}: its columns are not those of {read[0].where}")
+    columns = {name: [v for rows in read for v in rows.columns[name]] for name in read[0].columns}
+    return Rows(where=read[0].where, columns=columns)
+
+
+def _as_text(path: str, subset: str) -> Any:
+    """Comma- or tab-separated files on the hub, or of another form, read once more when the names of the columns are known."""
+    import datasets  # noqa: PLC0415
+
+    found: Any = datasets.load_dataset(path, name=subset or None)
+    names = dict.fromkeys(name for split in found.values() for name in split.column_names)
+    texts = datasets.Features({name: datasets.Value("string") for name in names})
+    return datasets.load_dataset(path, name=subset or None, features=texts, na_filter=False)
+
+
 def _rows(where: str, split: Any) -> Rows:
+    if isinstance(split, Rows):
+        return attrs.evolve(split, where=where)
     columns = _columns(split.to_pandas())
     for name, feature in split.features.items():
         if type(feature).__name__ == "ClassLabel":
