@@ -88,7 +88,7 @@ def test_card_leaves_trackers_out(
     card = card_of(ensemble, tmp_path / "export")
     assert 'use = "mlp"' in card
     assert "hidden@" not in card
-    assert "trackers" not in card
+    assert "[trackers" not in card
 
 
 # -- Licences
