@@ -36,8 +36,9 @@ quickstart: $(VENV)/base
 	$(BIN)/boostlora run quickstart
 
 # One thread a worker: two that spin for each other on one core take many times as long. A file's tests stay on one worker,
-# so that what they share is made once.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# so that what they share is made once. Bytecode is kept even where the shell says otherwise: hundreds of short processes
+# import the same modules.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # Minutes: what every change runs.
 test: $(VENV)/dev
