@@ -84,6 +84,7 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     _check_writing(spec)
     sites = choose_sites(spec.sites, blueprint)
     site_plans = tuple(plan_site(spec, site) for site in sites)
+    check_capacity(spec, site_plans)  # before arrays are made whose size follows from ranks
     by_rank = _parametrise(spec, sites)
     anyone = next(iter(by_rank.values()))
     check_boosting(spec, anyone)
@@ -111,7 +112,6 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
             *_too_long(spec, blueprint, encoded),
         ),
     )
-    check_capacity(spec, site_plans)
     return plan, blueprint
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ import attrs
 import cattrs
 
 from ..errors import RunError, UsageError
-from ..record.atomic import write_text
+from ..record.sealed import read_sealed, write_sealed
 from .labels import text
 
 FOLDER, RECORD, SPEC = "study", "study.json", "study.toml"
@@ -100,8 +99,8 @@ class StudyRecord:
         return tuple(cell for cell in self.cells if cell.key not in self.excluded)
 
     def write(self, folder: Path) -> None:
-        """Write `study.json` into the study's folder, atomically."""
-        write_text(folder / RECORD, json.dumps(attrs.asdict(self), indent=2) + "\n")
+        """Write `study.json` into the study's folder, sealed: comparisons believe it which arm and seed a run is of."""
+        write_sealed(folder / RECORD, attrs.asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> StudyRecord:
@@ -109,9 +108,10 @@ class StudyRecord:
         path = folder / RECORD
         if not path.is_file():
             raise UsageError(f"{folder}: not a study (it has no {RECORD})")
+        again = "remove it, and run the study's spec again to write it anew"
         try:
-            return cattrs.structure(json.loads(path.read_text(encoding="utf-8")), cls)
-        except (OSError, ValueError, cattrs.BaseValidationError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"{path}: damaged: {error}; remove it, and run the study's spec again to write it anew"
-            ) from error
+            return cattrs.structure(read_sealed(path, ("name", "cells")), cls)
+        except RunError as error:
+            raise RunError(f"{error}; {again}") from error
+        except (ValueError, cattrs.BaseValidationError, TypeError, AttributeError) as error:
+            raise RunError(f"{path}: damaged: {error}; {again}") from error

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import attrs
 import pytest
+from safetensors.numpy import load_file
 
 from boostlora.engine.cli.common import SET_ASIDE
 from boostlora.engine.record.atomic import ASIDE, check_file, file_sha256
+from boostlora.engine.record.cache import arrays_sha256
 from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.record.ending import ROUNDS
 from boostlora.engine.record.rounds import RoundRecord
@@ -70,6 +72,7 @@ class Recorded:
     moments: list[Moment]
     words: tuple[str, ...]
     exports: dict[str, dict[str, str]]
+    tensors: dict[str, str]
     digests: dict[str, str]
     """Of all runs, when the command was followed by those that follow a loss of power."""
 
@@ -87,26 +90,28 @@ def record(kind: str, whole: Whole, place: Path) -> Recorded:
     copy = whole.copy(place, without=("ex", *scenario.without))
     if "cache" not in scenario.without:
         shutil.copytree(whole.cache, copy.cache)
-    with working_in(copy) as patch:
+    with working_in(copy):
         if scenario.before:
             expect(copy, *scenario.before)
         disk, words = Disk(place), scenario.words(copy)
-        patch.setattr(RunDirectory, "commit", noted(disk, RunDirectory.commit))
-        with disk.looking():
+        with disk.looking(), pytest.MonkeyPatch.context() as noting:
+            noting.setattr(RunDirectory, "commit", noted(disk, RunDirectory.commit))
             expect(copy, *words)
         disk.note("end")
         made = exports(copy)
         follow(kind, copy, words)
-        return Recorded(moments=disk.moments, words=words, exports=made, digests=runs_of(copy))
+        return Recorded(
+            moments=disk.moments, words=words, exports=made, tensors=tensors(copy), digests=runs_of(copy)
+        )
 
 
 @contextmanager
-def working_in(whole: Whole) -> Generator[pytest.MonkeyPatch]:
+def working_in(whole: Whole) -> Generator[None]:
     """Let commands find its cache, and paths be relative to its folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(whole.folder)
         patch.setenv("BOOSTLORA_CACHE", "cache")
-        yield patch
+        yield
 
 
 def noted(disk: Disk, commit: Callable[..., RoundRecord]) -> Callable[..., RoundRecord]:
@@ -131,6 +136,17 @@ def exports(whole: Whole) -> dict[str, dict[str, str]]:
     return found
 
 
+def tensors(whole: Whole) -> dict[str, str]:
+    """Hashes of what the weights of all exports hold; the bytes of a file differ by the order of its metadata."""
+    return {
+        f"{name}/{file}": arrays_sha256(load_file(place / file if place.is_dir() else place))
+        for name, files in exports(whole).items()
+        for file in files
+        for place in [whole.folder / name]
+        if file.endswith(".safetensors")
+    }
+
+
 def runs_of(whole: Whole) -> dict[str, str]:
     """Digests of runs that are whole and have ended, without those that were set aside."""
     found = {path: digest for path, digest in whole.digests().items() if SET_ASIDE not in path}
@@ -147,6 +163,9 @@ def follow(kind: str, whole: Whole, words: tuple[str, ...]) -> None:
     if scenario.again and not (scenario.makes and (whole.folder / scenario.makes).exists()):
         expect(whole, *words)
     expect(whole, *Whole.RUN)
+    if not scenario.again:  # what was left in the run's folder goes when somebody writes there
+        expect(whole, "rollback", "quickstart", "--to", "2")
+        expect(whole, *Whole.RUN)
     told = expect(whole, "index", "SELECT path FROM runs ORDER BY path")
     assert all(path.partition("/")[2] in told for path in whole.digests()), told
     if (whole.folder / "runs" / "tiny").exists():
@@ -175,10 +194,7 @@ def check(kind: str, recorded: Recorded, moment: Moment, state: Whole, whole: Wh
         assert kind == "rollback" or runs_of(state) == recorded.digests
     follow(kind, state, recorded.words)
     assert runs_of(state) == recorded.digests
-    weights = {n: [f[w] for w in f if w.endswith(".safetensors")] for n, f in exports(state).items()}
-    assert all(
-        weights[n] == [f[w] for w in f if w.endswith(".safetensors")] for n, f in recorded.exports.items()
-    )
+    assert tensors(state) == recorded.tensors
     assert state.unfinished() == []
 
 

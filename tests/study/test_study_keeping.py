@@ -120,6 +120,33 @@ def test_damaged_record_says_what_to_do_and_that_helps(kept: Kept, content: str)
     assert kept.keep().name == "two"
 
 
+ALTERED = {
+    "a digit of a seed": ('"seed": 1', '"seed": 7'),
+    "the arm of a run": ('"arm": "fixed"', '"arm": "rotate"'),
+    "a digit of the confidence": ('"confidence": 0.95', '"confidence": 0.05'),
+    "no seal": ('"seal"', '"seals"'),
+}
+
+
+@pytest.mark.parametrize("situation", ALTERED)
+def test_altered_record_is_refused_by_all_who_read_it_and_written_anew(kept: Kept, situation: str) -> None:
+    kept.keep()
+    old, new = ALTERED[situation]
+    text = kept.record.read_text()
+    assert old in text
+    kept.record.write_text(text.replace(old, new))
+    told = r"study\.json: damaged or altered: .*; remove it, and run the study's spec again to write it anew"
+    for ask in (
+        kept.keep,
+        lambda: find_study("two", kept.runs),
+        lambda: StudyRecord.read(kept.record.parent),
+    ):
+        with pytest.raises(RunError, match=told):
+            ask()
+    kept.record.unlink()
+    assert kept.keep() == StudyRecord.read(kept.record.parent)
+
+
 def names(kept: Kept) -> dict[str, str]:
     return {
         "name": "two",
