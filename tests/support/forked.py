@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import socket
 import sys
 import time
@@ -34,6 +35,25 @@ def forked(count: int, main: Callable[[], object], folder: Path, **environment: 
         "".join((folder / f"{rank}.{kind}").read_text() for rank in range(count)) for kind in ("out", "err")
     )
     return Answer(next((code for code in codes if code), 0), out, err)
+
+
+def cut_short(main: Callable[[], object], folder: Path, seconds: float | None = None) -> tuple[int, float]:
+    """Call `main` in a process that the system ends after so many seconds of CPU time, however it is then.
+
+    Its exit code, negative where it was ended, and the CPU seconds that it took.
+    """
+    child = _fork(lambda: _mortal(main, seconds), folder, 0, {})
+    _, status, usage = os.wait4(child, 0)
+    return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+
+
+def _mortal(main: Callable[[], object], seconds: float | None) -> None:
+    """Call it with timers whose signals nobody handles: one of CPU time, and one that bounds a hang."""
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds or 0.0)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    main()
 
 
 def run_script(path: Path, *arguments: str | Path) -> None:
