@@ -15,7 +15,7 @@ from .batching import Index, by_budget, lengths_of
 from .crew import Team
 from .devices import Place
 from .losses import Targets, negative_log_likelihood, require_finite
-from .nets import CausalNet, Net
+from .nets import Net
 from .trainables import to_array
 
 T = TypeVar("T")
@@ -39,9 +39,7 @@ class Evaluation:
         loss, counts = np.empty(len(examples)), np.empty(len(examples), dtype=np.int64)
         for group, found in self._by_group(examples, self._answers):
             output[group], loss[group], counts[group] = found
-        return Predictions(
-            output=output, loss=loss, targets=counts if isinstance(self.net, CausalNet) else None
-        )
+        return Predictions(output=output, loss=loss, targets=counts if self.net.completes else None)
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
         """Rows of logits, in the order of the examples."""
@@ -62,12 +60,14 @@ class Evaluation:
 
     def _answers(self, part: Examples) -> tuple[Index, NDArray[np.float64], Index]:
         """Output, loss and number of targets of examples that are computed at once."""
-        targets, logits = Targets.of(part), require_finite(self.net.logits(part))
+        completes = self.net.completes
+        targets, logits = Targets.of(part, completes=completes), require_finite(self.net.logits(part))
         nll = negative_log_likelihood(logits, targets.labels, self.place.master)
         chosen = logits.argmax(dim=-1).cpu().numpy()
         loss = targets.per_example(to_array(nll)) / np.maximum(targets.counts, 1)
         right = targets.per_example((chosen == targets.labels).astype(np.float64)).astype(np.int64)
-        return right if isinstance(self.net, CausalNet) else chosen, loss, targets.counts
+        return right if completes else chosen, loss, targets.counts
 
     def _logits(self, part: Examples) -> list[NDArray[np.float64]]:
-        return np.split(to_array(self.net.logits(part)), np.cumsum(Targets.of(part).counts)[:-1])
+        counts = Targets.of(part, completes=self.net.completes).counts
+        return np.split(to_array(self.net.logits(part)), np.cumsum(counts)[:-1])

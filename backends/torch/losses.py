@@ -26,12 +26,12 @@ class Targets:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, examples: Examples) -> Targets:
-        """From labels, or from the tokens of the completions."""
-        inputs = examples.inputs
-        if not (isinstance(inputs, Tokens) and inputs.targets.any()):
+    def of(cls, examples: Examples, *, completes: bool) -> Targets:
+        """From labels, or from the tokens of the completions, of which an example may have none."""
+        if not completes:
             return cls(labels=examples.labels, counts=np.ones(len(examples), dtype=np.int64))
-        completions = [inputs.completion(i) for i in range(len(inputs))]
+        inputs: Tokens = examples.inputs
+        completions = [np.empty(0, dtype=np.int64), *(inputs.completion(i) for i in range(len(inputs)))]
         return cls(labels=np.concatenate(completions).astype(np.int64), counts=inputs.targets)
 
     def weights(self, weights: NDArray[np.float64], batch: int) -> NDArray[np.float64]:

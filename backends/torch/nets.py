@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from inspect import Parameter, signature
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 import numpy as np
@@ -24,6 +24,9 @@ Index = NDArray[np.int64]
 class Net(Protocol):
     """A module with the knowledge of how it is called."""
 
+    completes: ClassVar[bool]
+    """Whether it predicts the tokens of completions, and not a class."""
+
     @property
     def module(self) -> nn.Module:
         """The module."""
@@ -38,6 +41,7 @@ class Net(Protocol):
 class ArrayNet:
     """Rows of numbers to logits: `mlp`, and a user's own module."""
 
+    completes: ClassVar[bool] = False
     module: nn.Module
     place: Place
 
@@ -85,6 +89,7 @@ class Padded:
 class ClassifierNet:
     """Texts to logits of classes."""
 
+    completes: ClassVar[bool] = False
     module: nn.Module
     place: Place
 
@@ -98,6 +103,7 @@ class ClassifierNet:
 class CausalNet:
     """Prompts and completions to logits of the completions' tokens, the output layer applied to these alone."""
 
+    completes: ClassVar[bool] = True
     module: nn.Module
     place: Place
     way: Any = None

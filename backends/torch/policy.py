@@ -61,7 +61,8 @@ class TorchPolicy:
 
         def of_group(group: Index) -> list[NDArray[np.float64]]:
             part = examples.take(group)
-            targets, logits = Targets.of(part), require_finite(self.state.net.logits(part))
+            targets = Targets.of(part, completes=True)
+            logits = require_finite(self.state.net.logits(part))
             nll = to_array(negative_log_likelihood(logits, targets.labels, place.master, temperature))
             return np.split(-nll, np.cumsum(targets.counts)[:-1])
 

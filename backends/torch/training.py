@@ -141,7 +141,7 @@ def _descend(state: Round, request: TrainingRequest, policy: TorchPolicy) -> NDA
 def loss_of(net: Net, batch: Batch, examples: Examples, place: Place, whole: int) -> Tensor:
     """A batch's loss, or its part of the loss of a batch of `whole` examples; see `Batch` and `Rollouts`."""
     rows = batch.rows(examples)
-    targets, rollouts = Targets.of(rows), batch.rollouts
+    targets, rollouts = Targets.of(rows, completes=net.completes), batch.rollouts
     temperature = 1.0 if rollouts is None else rollouts.temperature
     nll = negative_log_likelihood(net.logits(rows), targets.labels, place.master, temperature)
     if rollouts is not None:
