@@ -77,6 +77,8 @@ class BackendContract(ProductContract):
         assert (frame.U[np.argmax(np.abs(frame.U), axis=0), np.arange(frame.rank)] > 0).all()
         assert_orthonormal(frame.U, what="U")
         assert_orthonormal(frame.V, what="V")
+        rms = np.sqrt(np.mean(np.linalg.svd(W, compute_uv=False) ** 2))
+        assert_close(model.rms_singular_value(site), rms, atol=tolerance, what=f"{site}: root mean square")
 
     # -- Gradients
 
@@ -198,8 +200,8 @@ class BackendContract(ProductContract):
             )
         )
         model.assemble([(training.updates, 1.0)])
-        rows = request.examples.take(request.known[0].indices)
-        merged = float(np.mean(model.predict(rows).loss))
+        batch = request.known[0]
+        merged = float(np.mean(batch.weights * model.predict(request.examples.take(batch.indices)).loss))
         assert_close(
             again.losses[-1],
             merged,

@@ -48,7 +48,10 @@ def random_update(rng: np.random.Generator, shape: tuple[int, ...]) -> FactoredU
 
 
 def make_request(model: BoostedModel, kind: str, steps: int) -> TrainingRequest:
-    """A request that trains one parametrisation away from zero, so that every term of the gradient counts."""
+    """A request that trains one parametrisation away from zero, so that every term of the gradient counts.
+
+    Examples have unequal weights, and may come twice in a batch.
+    """
     rng, examples = np.random.default_rng(7), tiny_examples()
     sites = ["layers.0.weight", SITE] if kind == "tied-cores" else [SITE]
     P = rng.standard_normal((3, RANK, RANK))
@@ -72,7 +75,7 @@ def make_request(model: BoostedModel, kind: str, steps: int) -> TrainingRequest:
             "factors": FreeFactors(rank=RANK, scale=1.5, A=rng.standard_normal((RANK, d_in))),
             "dense": DenseDelta(),
         }[kind]
-    batches = [Batch(indices=rng.integers(0, 20, 6), weights=np.ones(6)) for _ in range(steps)]
+    batches = [Batch(indices=rng.integers(0, 20, 6), weights=rng.uniform(0.5, 2.0, 6)) for _ in range(steps)]
     return TrainingRequest(
         parametrisations=parametrisations,
         frames={site: model.directions(site, RANK) for site in sites},
@@ -87,15 +90,15 @@ def finite_differences(
     judge: Judge, request: TrainingRequest, start: Training, name: str, h: float = 1e-5
 ) -> NDArray[np.float64]:
     """`(L(x + h e_i) - L(x - h e_i)) / 2h` for every entry of one value, by the judge's arithmetic and not the backend's."""
-    value = start.values[name]
-    rows = request.examples.take(request.known[0].indices)
+    value, batch = start.values[name], request.known[0]
+    rows = request.examples.take(batch.indices)
 
     def loss(shifted: NDArray[np.float64]) -> float:
         updates = {
             site: _rebuild(request, site, {**start.values, name: shifted})
             for site in request.parametrisations
         }
-        return float(np.mean(judge.losses(rows, updates)))
+        return float(np.sum(batch.weights * judge.losses(rows, updates)) / len(batch))
 
     found = np.empty_like(value)
     for index in np.ndindex(value.shape):

@@ -8,6 +8,7 @@ from boostlora.backends.reference import deltas, trainables
 from boostlora.backends.reference import model as reference_model
 from boostlora.backends.reference import weights as reference_weights
 from boostlora.backends.reference.backend import Reference
+from boostlora.backends.reference.evaluation import Targets
 from boostlora.backends.torch.backend import Torch
 from boostlora.engine.testing import BackendContract
 from boostlora.engine.testing.assertions import EPS
@@ -17,6 +18,7 @@ from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 torch = pytest.importorskip("torch", reason="breaks the torch backend too")
 
 from boostlora.backends.torch import deltas as torch_deltas  # noqa: E402 - needs torch
+from boostlora.backends.torch import losses as torch_losses  # noqa: E402
 from boostlora.backends.torch import model as torch_model  # noqa: E402
 from boostlora.backends.torch import trainables as torch_trainables  # noqa: E402
 from boostlora.backends.torch import weights as torch_weights  # noqa: E402
@@ -69,6 +71,19 @@ def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(
     monkeypatch.setattr(torch_trainables, "CoreAdapter", lambda left, core, last: right(left, core.T, last))
     with pytest.raises(AssertionError, match="off by"):
         finite_differences_of("unit-core", name, tmp_path, judge)
+
+
+@both
+def test_weights_of_examples_that_are_forgotten_are_caught_by_finite_differences(
+    name, tmp_path, judge, monkeypatch
+):
+    spread, weights = Targets.spread, torch_losses.Targets.weights
+    monkeypatch.setattr(Targets, "spread", lambda self, given: spread(self, np.ones_like(given)))
+    monkeypatch.setattr(
+        torch_losses.Targets, "weights", lambda self, given, batch: weights(self, np.ones_like(given), batch)
+    )
+    with pytest.raises(AssertionError, match="core: v: off by"):
+        finite_differences_of("core", name, tmp_path, judge)
 
 
 @both
