@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import scipy.linalg
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +69,26 @@ def test_effective_rank_of_equal_directions_is_their_number_and_of_one_is_one():
     lopsided = rank_of([(FactoredUpdate(frame=frame, core=np.diag([1.0, 1e-9, 1e-9])), 1.0)], (6, 5))
     assert lopsided.rank == 3
     assert lopsided.effective == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("orthonormal", [True, False])
+def test_effective_rank_is_the_exponential_of_scipys_entropy_of_the_dense_sums_spectrum(orthonormal):
+    rng = np.random.default_rng(4)
+    rounds = [(_update(rng, (11, 8), 2, orthonormal=orthonormal), scale) for scale in (1.0, 0.3, -0.7)]
+    dense = sum(scale * L @ M.T for scale, (L, M) in ((s, u.factors()) for u, s in rounds))
+    expected = np.exp(scipy.stats.entropy(np.linalg.svd(dense, compute_uv=False)[:6]))
+    assert rank_of(rounds, (11, 8)).effective == pytest.approx(expected, rel=1e-12)
+
+
+def test_overlap_is_the_cosine_of_scipys_smallest_principal_angle():
+    rng = np.random.default_rng(5)
+    new, *earlier = (_update(rng, (11, 8), 2) for _ in range(4))
+    cosines = [
+        np.cos(scipy.linalg.subspace_angles(getattr(new.frame, side), getattr(other.frame, side)).min())
+        for other in earlier
+        for side in "UV"
+    ]
+    assert overlap(new, earlier) == pytest.approx(max(cosines), rel=1e-12)
 
 
 def test_rank_of_nothing_and_of_zero_updates_is_zero():

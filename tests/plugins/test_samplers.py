@@ -112,3 +112,24 @@ def test_weighted_after_a_history_prefers_what_was_always_hard():
 def test_weighted_without_sharpness_weighs_all_alike():
     outcome = make_outcome(np.array([True, False, False, True]), np.random.default_rng(0))
     assert set(Weighted(eta=0.0).select(outcome, (), np.random.default_rng(0)).weights.tolist()) == {1.0}
+
+
+@pytest.mark.parametrize(("eta", "decay"), [(2.0, 0.5), (0.7, 1.0), (30.0, 0.0)])
+def test_weighted_is_the_exponential_of_a_decayed_history_of_what_was_denied(eta, decay):
+    """`w_i` in proportion to `exp(eta sum_s decay^(T - s) (1 - p_is))`, with `p_is` the probability of the right answer in round s."""
+    rng = np.random.default_rng(3)
+    correct = np.array([True, False, True, False, True, True])
+    past = [make_outcome(correct, rng) for _ in range(4)]
+    chosen = Weighted(eta=eta, decay=decay).select(past[-1], past[:-1], rng)
+    p = np.exp(-np.array([outcome.loss for outcome in past]))
+    powers = decay ** np.arange(3, -1, -1)
+    expected = np.exp(eta * powers @ (1 - p))[chosen.indices]
+    found = chosen.weights / chosen.weights.sum()
+    assert_close(found, expected / expected.sum(), atol=1e-14, what="shares")
+    assert np.ptp(found) > 0.01
+
+
+@pytest.mark.parametrize("sampler", [All(), Random(), Failures(replay=0.0), Hardest(replay=0.0)])
+def test_samplers_without_replay_weigh_all_that_they_choose_alike(sampler):
+    outcome = make_outcome(np.arange(30) % 3 > 0, np.random.default_rng(0))
+    assert set(sampler.select(outcome, (), np.random.default_rng(1)).weights.tolist()) == {1.0}
