@@ -162,6 +162,22 @@ class BackendContract(ProductContract):
         assert_close(model.weight(SITE), expected, atol=8 * precision, what="merged weight")
         assert np.abs(expected - judge.weights[SITE]).max() > 16 * precision, "the update did nothing"
 
+    def test_merged_weight_of_several_rounds_is_base_plus_the_sum_of_all_scaled_updates(
+        self, model: BoostedModel, judge: Judge, precision: float
+    ) -> None:
+        """Rounds of other sites, scales and exponents; a scale that is negative, and one that is 0."""
+        rng, site, base = np.random.default_rng(5), SITE, judge.weights[SITE]
+        rounds, expected = list[tuple[dict[str, Update], float]](), base.copy()
+        for scale, exponents in ((0.5, (0.5, 0.5)), (-0.3, (1.0, 0.0)), (0.0, (0.0, 0.0)), (1.2, (0.0, 0.0))):
+            update = attrs.evolve(random_update(rng, base.shape), exponents=exponents)
+            update = attrs.evolve(update, frame=attrs.evolve(update.frame, S=np.array([2.0, 0.5])))
+            other = random_update(rng, judge.weights["layers.0.weight"].shape)
+            rounds.append(({site: update, "layers.0.weight": other}, scale))
+            expected += judge.merged(site, {site: update}, scale) - base
+        model.assemble([*rounds, ({"layers.0.weight": other}, 0.7)])
+        # Entries up to 8: as of one round, for each of four.
+        assert_close(model.weight(site), expected, atol=4 * 16 * precision, what="merged weight")
+
     def test_loss_of_a_trial_equals_the_judges(
         self, model: BoostedModel, judge: Judge, precision: float
     ) -> None:

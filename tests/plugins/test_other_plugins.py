@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from boostlora.engine.contracts import Metrics, Refusal
+from boostlora.engine.contracts import FactoredUpdate, Frame, Metrics, Refusal, Site
 from boostlora.engine.testing import (
     AdapterContract,
     MergeContract,
@@ -9,6 +9,7 @@ from boostlora.engine.testing import (
     ObjectiveContract,
     OptimizerContract,
     TaskContract,
+    assert_close,
 )
 from boostlora.engine.testing.strategies import SITES
 from boostlora.plugins.adapters.diagonal import Diagonal
@@ -156,6 +157,31 @@ def test_tying_groups_sites_as_it_says(tie, groups):
 def test_tinylora_projections_have_variance_one_over_rank():
     core = TinyLora(rank=8, directions=4000).parametrise(SITES[0], SITES, np.random.default_rng(0))
     assert float(np.var(core.projections)) == pytest.approx(1 / 8, rel=0.01)  # 256,000 draws
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "left", "right"), [("paper", 1.0, 0.0), ("balanced", 0.5, 0.5), ("flat", 0.0, 0.0)]
+)
+@pytest.mark.parametrize("adapter", [TinyLora, LoraXs, Diagonal])
+def test_spectrum_puts_singular_values_where_its_name_says(adapter, spectrum, left, right):
+    """`U S R V'`, `U S^1/2 R S^1/2 V'` and `U R V'`, multiplied out."""
+    rng, S = np.random.default_rng(0), np.array([3.0, 2.0, 0.5])
+    U, V = (np.linalg.qr(rng.standard_normal((d, 3)))[0] for d in SITES[0].shape)
+    core = adapter(rank=3, spectrum=spectrum).parametrise(SITES[0], SITES, rng)
+    R = rng.standard_normal((3, 3))
+    L, M = FactoredUpdate(frame=Frame(U=U, S=S, V=V), core=R, exponents=core.exponents).factors()
+    expected = U @ np.diag(S**left) @ R @ np.diag(S**right) @ V.T
+    assert_close(L @ M.T, expected, atol=1e-14, what=spectrum)
+
+
+@pytest.mark.parametrize(("rank", "alpha"), [(2, 8.0), (8, 2.0)])
+def test_lora_is_scaled_by_alpha_over_rank_and_drawn_within_one_over_the_root_of_the_width(rank, alpha):
+    site = Site(name="x.weight", shape=(5, 4000), layer=0)
+    factors = Lora(rank=rank, alpha=alpha).parametrise(site, [site], np.random.default_rng(0))
+    assert factors.scale == alpha / rank
+    bound = 1 / np.sqrt(4000)
+    assert np.abs(factors.A).max() <= bound
+    assert float(factors.A.std()) == pytest.approx(bound / np.sqrt(3), rel=0.02)  # 8,000 draws and more
 
 
 def _validation(losses):
