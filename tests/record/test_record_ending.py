@@ -1,0 +1,131 @@
+"""Which round is the best, when a run stops, and results that do not belong to the rounds beside them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boostlora.engine.boosting.stopping import reason_to_stop
+from boostlora.engine.contracts import Metrics
+from boostlora.engine.errors import RunError
+from boostlora.engine.record.ending import best_of, check_ending
+from boostlora.engine.record.rounds import RoundRecord
+from boostlora.engine.spec.boosting import Boosting
+
+NOTHING = Metrics(accuracy=0.0, loss=9.0, count=10)
+
+
+def records_of(accuracies, losses=None):
+    """Rounds by what they have on validation alone: on the other splits all are alike."""
+    losses = [1.0] * len(accuracies) if losses is None else losses
+    return [
+        RoundRecord(
+            round=r,
+            status="merged",
+            failures=1,
+            train=NOTHING,
+            validation=Metrics(accuracy=a, loss=loss, count=10),
+            test=NOTHING,
+            digest=f"d{r}",
+        )
+        for r, (a, loss) in enumerate(zip(accuracies, losses, strict=True))
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12))
+def test_best_round_is_the_earliest_of_those_with_the_best_validation(rows):
+    accuracies, losses = (np.array(column) / 8 for column in zip(*rows, strict=True))
+    records = records_of(accuracies.tolist(), losses.tolist())
+    assert best_of(records, "accuracy", 0.0) == int(np.argmax(accuracies))
+    assert best_of(records, "loss", 0.0) == int(np.argmin(losses))
+
+
+def test_best_round_gains_more_than_the_margin_over_the_best_before():
+    """Each of five rounds gains an eighth: with a margin of an eighth it takes two, and then the next but one is another."""
+    records = records_of([0.0, 0.125, 0.25, 0.375, 0.5, 0.0])
+    assert best_of(records, "accuracy", 0.0) == 4
+    assert best_of(records, "accuracy", 0.125) == 4
+    assert best_of(records[:4], "accuracy", 0.125) == 2
+    assert best_of(records, "accuracy", 0.25) == 3
+    assert best_of(records, "accuracy", 0.5) == 0
+
+
+def told(patience=0, rounds=9, capacity=None, refit_every=0):
+    stop = SimpleNamespace(patience=patience, metric="accuracy", min_delta=0.0)
+    spec = SimpleNamespace(rounds=rounds, stop=stop, boosting=Boosting(refit_every=refit_every))
+    return spec, SimpleNamespace(capacity=capacity)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "patience", "stops"),
+    [
+        ([0.5, 0.6, 0.6], 2, False),
+        ([0.5, 0.6, 0.6, 0.6], 2, True),
+        ([0.5, 0.6, 0.5, 0.7], 2, False),
+        ([0.5, 0.4], 1, True),
+        ([0.5], 1, False),
+        ([0.5, 0.4, 0.4, 0.4], 0, False),
+    ],
+)
+def test_patience_ends_after_as_many_rounds_that_are_no_better(accuracies, patience, stops):
+    end = reason_to_stop(records_of(accuracies), *told(patience))
+    assert (end is not None) == stops
+    if end:
+        best = int(np.argmax(accuracies))
+        assert end == ("patience", f"no better on validation accuracy since round {best}")
+
+
+def test_rounds_and_directions_end_a_run_before_patience_does():
+    flat = records_of([0.5, 0.5, 0.5])
+    assert reason_to_stop(flat, *told(1, rounds=2)) == ("completed", "all 2 rounds played")
+    status, reason = reason_to_stop(flat, *told(1, capacity=2))
+    assert (status, reason) == ("exhausted", "unused directions ran out after 2 rounds")
+    assert reason_to_stop(flat, *told(capacity=3)) is None
+    assert reason_to_stop(flat, *told(capacity=2, refit_every=2)) is None, "a refit takes no directions"
+
+
+STOP = {"metric": "accuracy", "min_delta": 0.0}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder, its rounds, and the result that belongs to them."""
+    records = records_of([0.5, 0.7, 0.6], [1.0, 0.9, 0.8])
+    (tmp_path / "rounds.jsonl").write_text("")
+    result = {"status": "completed", "reason": "", "rounds": 2, "best_round": 1, "digest": "d2"}
+    return tmp_path, result, records
+
+
+def test_result_that_belongs_to_its_rounds_is_accepted(run):
+    check_ending(*run, STOP)
+    check_ending(*run, {})
+    folder, result, records = run
+    check_ending(folder, {**result, "best_round": 2}, records, {**STOP, "metric": "loss"})
+    check_ending(folder, {**result, "best_round": 0}, records, {**STOP, "min_delta": 0.3})
+    check_ending(folder, {**result, "rounds": 0, "best_round": 0, "digest": ""}, [], STOP)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"digest": "other"}, r"rounds\.jsonl: damaged or altered: result\.json tells of 2 rounds with"),
+        ({"digest": ""}, r"tells of 2 rounds with another digest"),
+        ({"rounds": 3}, r"result\.json: damaged: rounds is 3, and 2 by the run's rounds"),
+        ({"best_round": 2}, r"result\.json: damaged: best_round is 2, and 1 by the run's rounds"),
+    ],
+)
+def test_result_of_other_rounds_is_refused_by_what_differs(change, message, run):
+    folder, result, records = run
+    with pytest.raises(RunError, match=message):
+        check_ending(folder, {**result, **change}, records, STOP)
+
+
+def test_result_whose_rounds_are_missing_says_so(run):
+    folder, result, _ = run
+    (folder / "rounds.jsonl").unlink()
+    with pytest.raises(RunError, match=r"it is missing, and result\.json tells of 2 rounds"):
+        check_ending(folder, result, [], STOP)
+    failed = {**result, "status": "failed", "rounds": 0, "best_round": 0, "digest": ""}
+    check_ending(folder, failed, [], STOP)  # before its base was measured
