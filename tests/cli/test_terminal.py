@@ -22,12 +22,20 @@ def test_control_characters_are_shown_escaped():
     assert safe("see http://a:hunter2x99@h") == "see http://REDACTED@h"
 
 
-def test_echo_escapes_but_keeps_its_own_style(capsys):
+def test_echo_escapes_what_it_prints_on_either_stream(capsys):
     echo(ESCAPES, nl=False)
     echo(ESCAPES, err=True)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (SHOWN, SHOWN + "\n")
-    assert click.style(SHOWN, fg="red") != SHOWN
+
+
+def test_echo_styles_what_it_has_escaped(monkeypatch):
+    said = list[str]()
+    monkeypatch.setattr(click, "echo", lambda text, **_: said.append(text))
+    echo(ESCAPES, fg="red", bold=True)
+    echo(ESCAPES)
+    assert said == [click.style(SHOWN, fg="red", bold=True), SHOWN]
+    assert said[0] != said[1]
 
 
 def test_echo_to_a_closed_terminal_is_silent_and_other_errors_are_not(monkeypatch):

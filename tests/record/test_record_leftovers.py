@@ -129,6 +129,29 @@ def test_file_that_is_taken_before_it_is_locked_is_begun_again(tmp_path, monkeyp
     assert taken
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
+def test_folder_that_is_taken_before_it_is_locked_is_begun_again_and_nothing_stays_open(
+    tmp_path, monkeypatch
+):
+    real, taken = leftovers.fcntl.flock, list[Path]()
+
+    def late(descriptor: int, how: int) -> None:
+        if len(taken) < 2:
+            (path,) = tmp_path.glob(".*")
+            path.rmdir()
+            taken.append(path)
+        real(descriptor, how)
+
+    monkeypatch.setattr(leftovers.fcntl, "flock", late)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with making(tmp_path / "ex") as folder:
+        assert folder.is_dir()
+        assert folder not in taken
+    assert len(taken) == 2
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert names(tmp_path) == []
+
+
 def test_what_another_machine_left_goes_after_a_day(tmp_path):
     dead(tmp_path / "ex", host="0" * 8)
     sweep_dead(tmp_path)
