@@ -51,6 +51,16 @@ def test_file_with_two_columns_of_one_name_is_refused(
 
 
 @pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("empty", ["", "  ", "\t "], ids=["nothing", "spaces", "a tab"])
+def test_lines_of_nothing_but_space_are_no_rows(write: Write, reader: Any, empty: str) -> None:
+    plain = write("x,y\n1,a\n2,b\n", "plain.csv")
+    spaced = write(f"{empty}\nx,y\n{empty}\n1,a\n{empty}\n2,b\n{empty}\n", "spaced.csv")
+    assert columns(reader, spaced) == columns(reader, plain)
+    single = write(f"x\n1\n{empty}\n2\n", "single.csv")
+    assert len(columns(reader, single)["x"]) == 2
+
+
+@pytest.mark.parametrize("reader", READERS)
 def test_json_line_with_two_values_of_a_name_is_refused(write: Write, reader: Any) -> None:
     for name in ("r.jsonl", "r.ndjson", "r.jsonl.gz"):
         path = write('{"x": 1, "y": 2}\n{"x": 1, "y": 2, "y": 3}\n', name)
