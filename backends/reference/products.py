@@ -40,19 +40,20 @@ class Sums:
 
     def add(self, batches: Sequence[Batch], told: Callable[[Batch], tuple[float, Pairs]]) -> None:
         """Every batch, of whose loss and pairs one is `told`. Raises `NonFiniteError` at a loss that is NaN or Inf."""
-        total = sum(map(len, batches))
+        total = sum(int(batch.counts.sum()) for batch in batches)
         for batch in batches:
             if not len(batch):
                 continue
+            part = int(batch.counts.sum()) / total
             loss, pairs = told(batch)
             if not np.isfinite(loss):
                 raise NonFiniteError(f"gradient products: the loss of a batch is {loss}")
             for site, factor in self.right.items():
                 X, G = pairs[site]
-                self.GO[site][:] += factor.dtype.type(len(batch) / total) * (G.T @ (X @ factor))
+                self.GO[site][:] += factor.dtype.type(part) * (G.T @ (X @ factor))
             for site, factor in self.left.items():
                 X, G = pairs[site]
-                self.GQ[site][:] += factor.dtype.type(len(batch) / total) * (X.T @ (G @ factor))
+                self.GQ[site][:] += factor.dtype.type(part) * (X.T @ (G @ factor))
 
     def products(self) -> dict[str, Products]:
         """By site. Raises `NonFiniteError`."""
@@ -98,8 +99,8 @@ class Gram:
 
 
 def row_shares(batch: Batch) -> NDArray[np.float64]:
-    """What each of a batch's examples counts for: its weight; where a policy wrote them that is an advantage, and all count the same."""
-    return batch.weights if batch.rollouts is None else np.ones(len(batch))
+    """What each row of a batch counts for: its weight; where a policy wrote it that is an advantage, and it counts as often as it was given."""
+    return batch.weights if batch.rollouts is None else batch.counts.astype(np.float64)
 
 
 def weighted_means(grams: Mapping[str, Gram]) -> dict[str, NDArray[np.float64]]:

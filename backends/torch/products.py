@@ -155,19 +155,20 @@ class Survey:
 
     def _listen(self, probes: Mapping[str, Probe], examples: Examples, batches: Sequence[Batch]) -> None:
         """This process's part of every batch, forward and back."""
-        total, done = sum(map(len, batches)), 0
+        sizes, done = [int(batch.counts.sum()) for batch in batches], 0
+        total = sum(sizes)
         saving = self.options.checkpointing
         with (
             checkpointed(self.net.module, self.place) if saving else nullcontext(),
             _listening(self.layers, probes, self.place),
         ):
-            for batch in batches:
+            for batch, size in zip(batches, sizes, strict=True):
                 self.report("gradient products", done, total)
                 for probe in probes.values():
                     # Shares are no factor on the loss: in float16 they would push gradients below its smallest number.
-                    probe.share = len(batch) / total / self.place.loss_scale
+                    probe.share = size / total / self.place.loss_scale
                 self._backward(batch, examples)
-                done += len(batch)
+                done += size
 
     def _backward(self, batch: Batch, examples: Examples) -> None:
         mine = batch.take(self.team.rows(lengths_of(batch.rows(examples))))
@@ -272,13 +273,10 @@ def _probed(weight: Tensor, bias: Any, reach: Tensor, probe: Probe) -> Callable[
 
 
 def _alike(examples: Examples, batches: Sequence[Batch], budget: int) -> Iterator[tuple[float, Examples]]:
-    """Examples of one length and weight, at most `budget` tokens at once, with that weight.
-
-    Where a policy wrote them their weights are advantages, which are no shares: all count the same.
-    """
+    """Examples of one length and weight, at most `budget` tokens at once, with that weight; an answer's is how often it was given."""
     for batch in batches:
         rows = batch.rows(examples)
-        weights = np.ones(len(batch)) if batch.rollouts is not None else batch.weights
+        weights = batch.weights if batch.rollouts is None else batch.counts
         for weight in np.unique(weights).tolist():
             these = np.flatnonzero(weights == weight)
             for group in by_length(lengths_of(rows)[these], budget):

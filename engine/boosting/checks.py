@@ -91,6 +91,10 @@ def check_rollouts(batch: object, objective: str) -> Batch:
     if any(a is not None and (a.shape != (targets,) or not np.isfinite(a).all()) for a in arrays):
         problem = f"batch(): shares and log-probabilities must be {targets} finite numbers, one a token"
         raise PluginError("objective", objective, problem)
+    if batch.counts.shape != (len(batch),) or batch.counts.min() < 1:
+        raise PluginError(
+            "objective", objective, "batch(): counts must be a whole number of answers a sequence"
+        )
     if rollouts.beta and rollouts.start is None:
         raise PluginError("objective", objective, "batch(): beta needs log-probabilities of the start")
     return batch

@@ -112,7 +112,7 @@ class BoostedModel(Protocol):
     ) -> Mapping[str, Products]:
         """`G O` and `G' Q` for `G = dL/dW` at every named site, in one forward and backward pass over the batches.
 
-        `L = sum_b n_b L_b / sum_b n_b` over batches of n_b examples, the current weights. No matrix of a weight's size is
+        `L = sum_b n_b L_b / sum_b n_b` over batches of n_b examples (`Batch.counts`), the current weights. No matrix of a weight's size is
         made. Where no batch has an example, products are zero. Raises `NonFiniteError`.
         """
         ...
@@ -121,7 +121,7 @@ class BoostedModel(Protocol):
         """`X' diag(w) X O / sum w (d_in, k)` for the rows `X (n, d_in)` that come into a named site; padding is no row.
 
         A row's weight is that of its example in the batch. Where a policy wrote the examples their weights are advantages,
-        and all rows count the same.
+        and an answer counts as often as it was given (`Batch.counts`).
         """
         ...
 

@@ -63,6 +63,9 @@ class Rollouts:
     clip: tuple[float, float] = (0.2, 0.2)
     """How far the ratio may fall below 1, and rise above it, and still count."""
     beta: float = 0.0
+    counts: NDArray[np.int64] | None = None
+    """Equal answers that each sequence stands for `(b,)`, whose shares are added up in its own; None: one each. The loss needs none
+    of it; who counts answers does, as means over several batches do."""
 
     def take(self, indices: NDArray[np.int64]) -> Rollouts:
         """The sequences at `indices`, with what belongs to their tokens."""
@@ -80,6 +83,7 @@ class Rollouts:
             shares=self.shares[flat],
             old=at(self.old),
             start=at(self.start),
+            counts=None if self.counts is None else self.counts[indices],
         )
 
 
@@ -98,6 +102,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Examples, or answers, that each row stands for `(b,)`."""
+        told = None if self.rollouts is None else self.rollouts.counts
+        return np.ones(len(self), dtype=np.int64) if told is None else told
 
     def take(self, indices: NDArray[np.int64]) -> Batch:
         """A part of the batch; its loss is that part of the loss only if it keeps the whole batch's size in mind."""

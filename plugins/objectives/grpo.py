@@ -115,7 +115,7 @@ class Grpo:
 
 
 def joined(batch: Batch) -> Batch:
-    """Equal answers to a prompt with equal advantages as one, whose shares are added up: the same loss, computed once.
+    """Equal answers to a prompt with equal advantages as one, whose shares are added up and which are counted: the same loss, computed once.
 
     Short answers are often equal: sixteen samples of one digit are ten different ones at most.
     """
@@ -134,8 +134,9 @@ def joined(batch: Batch) -> Batch:
         if kept != i:
             count = int(tokens.targets[i])
             shares[ends[kept] - count : ends[kept]] += shares[ends[i] - count : ends[i]]
+    counts = np.bincount(owner, weights=batch.counts, minlength=len(batch)).astype(np.int64)
     kept = np.array(sorted(first.values()), dtype=np.int64)
-    return attrs.evolve(batch, rollouts=attrs.evolve(rollouts, shares=shares)).take(kept)
+    return attrs.evolve(batch, rollouts=attrs.evolve(rollouts, shares=shares, counts=counts)).take(kept)
 
 
 @hookimpl

@@ -12,6 +12,7 @@ from boostlora.backends.torch.devices import Exact
 from boostlora.engine.boosting.evidence import _at_start
 from boostlora.engine.contracts import Batch
 from boostlora.engine.testing import assert_close
+from boostlora.plugins.objectives.grpo import joined
 from boostlora.plugins.optimizers.sgd import Sgd
 
 from ..support.hf_modules import DECODERS, texts, torch
@@ -146,3 +147,25 @@ def test_answers_at_the_start_of_a_round_need_neither_old_nor_start(backend, tmp
     found = model.gradient(site, examples, stripped)
     assert_close(found, expected, atol=1e-12 * np.abs(expected).max(), what=site)
     assert np.abs(expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
+def test_products_do_not_depend_on_whether_equal_answers_are_computed_once(backend, tmp_path):
+    """An answer that is given three times counts three times, in a mean over batches and among the rows."""
+    model, sites = opened("qwen2", tmp_path, backend)
+    examples = texts("qwen2")
+    log_p = -np.ones(int(answered(examples).targets.sum()))
+    many = batch_of(answered(examples), log_p, normalise="sequence").take(np.array([0, 1, 1, 2, 1, 4, 4]))
+    other = batch_of(answered(examples, 1), log_p, normalise="sequence").take(np.array([3, 2]))
+    once = joined(many)
+    assert (len(many), len(once), once.counts.tolist()) == (7, 4, [1, 3, 1, 2])
+    right = {s.name: np.random.default_rng(i).standard_normal((s.shape[1], 2)) for i, s in enumerate(sites)}
+    found = model.gradient_products(examples, [once, other], right=right, left={})
+    heard = model.activation_products(examples, [once, other], right)
+    apart = model.activation_products(examples, [many, other], right)
+    for site, columns in right.items():
+        one, two = (model.gradient(site, examples, batch) for batch in (many, other))
+        expected = (7 * one + 2 * two) / 9 @ columns
+        # Float64, sums in another order.
+        assert_close(found[site].right, expected, atol=1e-12 * np.abs(expected).max(), what=site)
+        assert_close(heard[site], apart[site], atol=1e-12 * np.abs(apart[site]).max(), what=f"{site}: inputs")

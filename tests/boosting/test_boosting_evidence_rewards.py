@@ -73,11 +73,9 @@ def test_evidence_of_a_policy_leaves_the_model_as_it_was(player):
 def test_products_of_a_policys_answers_are_those_of_their_dense_gradient(player):
     evidence, model = asked(player), player.experiment.model
     site = player.experiment.sites[0]
-    total = sum(len(b) for b in evidence.batches)
-    G = (
-        sum(len(b) * model.gradient(site.name, evidence.examples, b) for b in evidence.batches if len(b))
-        / total
-    )
+    heard = [b for b in evidence.batches if len(b)]
+    total = sum(b.counts.sum() for b in heard)
+    G = sum(b.counts.sum() * model.gradient(site.name, evidence.examples, b) for b in heard) / total
     right = np.random.default_rng(0).standard_normal((site.shape[1], 3))
     found = evidence.gradient_products(right={site.name: right})[site.name].right
     assert_close(found, G @ right, atol=1e-12, what="float64, some hundred tokens")

@@ -55,6 +55,14 @@ def test_reward_that_is_not_a_number_is_the_tasks_fault(folder):
             lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, start=None)),
             "beta needs log-probabilities of the start",
         ),
+        (
+            lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, counts=0 * o.counts)),
+            "counts must be a whole number of answers a sequence",
+        ),
+        (
+            lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, counts=o.counts[1:])),
+            "counts must be a whole number of answers a sequence",
+        ),
         (lambda o: "no batch", "returned str, not Batch"),
     ],
 )

@@ -8,7 +8,7 @@ from boostlora.engine.contracts import Answers, Batch, Sampling, Tokens
 from boostlora.engine.errors import PluginError
 from boostlora.engine.registry import Registry
 from boostlora.engine.testing import PolicyObjectiveContract, assert_close
-from boostlora.plugins.objectives.grpo import Grpo
+from boostlora.plugins.objectives.grpo import Grpo, joined
 
 
 class TestGrpo(PolicyObjectiveContract):
@@ -144,6 +144,9 @@ def test_equal_answers_become_one_and_the_loss_stays():
     np.testing.assert_array_equal(batch.weights, [A[0, 0], A[0, 1], A[0, 3], A[1, 0], A[1, 2]])
     shares = [2 * sixteenth] * 2 + [eighth] + [sixteenth] * 2 + [3 * eighth] + [sixteenth] * 2
     assert_close(batch.rollouts.shares, shares, atol=1e-16, what="shares")
+    assert batch.counts.tolist() == [2, 1, 1, 3, 1]
+    assert batch.take(np.array([3, 0])).counts.tolist() == [3, 2]
+    assert joined(batch).counts.tolist() == [2, 1, 1, 3, 1]
 
 
 def test_objective_asks_for_what_its_options_need():
