@@ -3,6 +3,7 @@
 import warnings
 from functools import wraps
 
+import attrs
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from boostlora.backends.torch import decoding
 from boostlora.backends.torch.decoding import Way, way_of
 from boostlora.backends.torch.devices import Place
 from boostlora.backends.torch.nets import CausalNet
-from boostlora.backends.torch.text_check import check_texts
+from boostlora.backends.torch.text_check import _uneven, check_texts
 from boostlora.engine.contracts import Examples, Tokens
 from boostlora.engine.errors import UsageError
 
@@ -111,6 +112,30 @@ def test_texts_whose_answer_depends_on_padding_are_refused():
     check_texts(Net(Texts(lambda x, m: (x * m).sum(1) / m.sum(1))), texts(), PLACE)
     with pytest.raises(UsageError, match=r"^Texts: .*padding"):
         check_texts(Net(Texts(lambda x, m: x.mean(1))), texts(), PLACE)
+
+
+@pytest.mark.parametrize("size", [1e-5, 1.0, 1e5])
+def test_texts_are_held_to_a_share_of_what_the_model_says_whatever_its_size(size):
+    def pooled(x, m):
+        return size * (x * m).sum(1) / m.sum(1)
+
+    check_texts(Net(Texts(pooled)), texts(), PLACE)
+    with pytest.raises(UsageError, match="padding"):
+        check_texts(Net(Texts(lambda x, m: pooled(x, m) + 0.01 * size * (1 - m).sum(1))), texts(), PLACE)
+
+
+@pytest.mark.parametrize(("length", "start"), [(2, 1), (5, 1), (7, 3), (7, 6), (1, 1), (2, 2), (9, 9)])
+def test_texts_that_are_tried_are_one_and_its_first_half(length, start):
+    """Where a text has a completion, one token is to be predicted after the half of its prompt; there is a token before it."""
+    ids = np.arange(10, 10 + length)
+    given = attrs.evolve(texts(), inputs=Tokens.join([ids.tolist()], [start]))
+    whole, half = (found := _uneven(given).inputs)
+    np.testing.assert_array_equal(whole, ids)
+    np.testing.assert_array_equal(half, ids[: len(half)])
+    completes = start < length
+    asked = max(1, (start if completes else length) // 2)
+    assert found.targets.tolist() == ([length - start, 1] if completes else [0, 0])
+    assert len(half) == asked + completes <= length
 
 
 def test_texts_whose_answer_depends_on_the_texts_beside_them_are_refused():

@@ -93,6 +93,18 @@ def test_credential_in_any_form_is_found_and_cut_out(text):
     assert without_credentials(f"before {text}\nafter").startswith("before ")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "shortest"),
+    [("password=", "", 3), ("password = ", "", 3), ("password: ", "", 6), ('"password": "', '"', 3), ("password='", "'", 3)],
+)  # fmt: skip
+def test_shorter_values_are_no_credentials_and_in_prose_shorter_ones_still(before, after, shortest):
+    """A word behind a colon may be prose; behind an equals sign, or in quotes, it is a value."""
+    secret = "x7q2w9"[:shortest]
+    assert without_credentials(f"{before}{secret}{after}") == f"{before}{CUT}{after}"
+    kept = f"{before}{secret[:-1]}{after}"
+    assert without_credentials(kept) == kept
+
+
 @pytest.mark.parametrize("text", PLAIN)
 def test_text_without_a_credential_stays(text):
     assert without_credentials(text) == text

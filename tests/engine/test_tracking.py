@@ -1,10 +1,14 @@
 """Trackers hear of a run, and whatever they do, the run goes on."""
 
+import threading
+from types import SimpleNamespace
+
 import attrs
 import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
+from boostlora.engine.boosting.tracking import following
 from boostlora.engine.errors import UsageError
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.record.directory import RunDirectory
@@ -81,6 +85,27 @@ def test_tracker_that_breaks_is_named_and_never_fails_the_run(run, moment):
         _, result = run(f"trackers.diary.breaks={moment}", "stop.min_delta=0.0")
     assert (result.status, result.digest) == (whole.status, whole.digest)
     assert [heard[0] for heard in HEARD].count(moment) == 1, "it is told nothing more"
+
+
+def test_tracker_hears_one_run_and_no_other_and_holds_no_process(run):
+    """A thread that is a daemon ends with the process, whatever its tracker waits for."""
+    threads = list[threading.Thread]()
+
+    class Own:
+        def follow(self, run):
+            threads.append(threading.current_thread())
+            return Diary()
+
+    manager = run.registry.manager
+    for name in ("one", "two"):
+        with following({"own": Own()}, manager):
+            manager.hook.run_started(run=name)
+            manager.hook.round_finished(run=name, record=SimpleNamespace(round=name))
+    manager.hook.round_finished(run="three", record=SimpleNamespace(round="three"))
+    rounds = [("round_finished", name) for name in ("one", "two")]
+    assert [rounds[0], ("close",), rounds[1], ("close",)] == HEARD
+    assert all(thread.daemon for thread in threads)
+    assert len(threads) == 2
 
 
 def test_tracker_that_lacks_its_library_is_refused_before_the_run(run):
