@@ -188,6 +188,15 @@ class BackendContract(ProductContract):
             assert_close(loss, expected, atol=LOSS_ROUNDINGS * precision, what="loss")
             assert model.predict(examples, updates, scale).output.dtype == np.int64
 
+    def test_answers_that_are_no_numbers_are_refused_and_the_others_go_on(self, model: BoostedModel) -> None:
+        examples = tiny_examples()
+        inputs = examples.inputs.copy()
+        inputs[3] = np.nan
+        broken = attrs.evolve(examples, inputs=inputs)
+        with pytest.raises(NonFiniteError, match="logits contain NaN or Inf"):
+            model.predict(broken)
+        assert np.isfinite(model.predict(broken.take(np.array([2, 4]))).loss).all()
+
     def test_logits_give_the_predictions(self, model: BoostedModel, precision: float) -> None:
         examples = tiny_examples()
         logits, said = model.logits(examples), model.predict(examples)
