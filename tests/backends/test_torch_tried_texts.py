@@ -1,0 +1,62 @@
+"""Which tokens a model is tried with before the first round."""
+
+from itertools import pairwise
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("torch", reason="the torch backend needs PyTorch")
+
+from boostlora.backends.torch.site_check import EXAMPLES, TOKENS, few
+from boostlora.engine.contracts import Examples, Tokens
+
+sizes = st.lists(st.integers(1, 3 * TOKENS), min_size=1, max_size=4)
+
+
+def texts(lengths, starts=None, *, typed=False):
+    """Every token another, so that it says where it stood; types are half its number."""
+    ends = np.cumsum([0, *lengths]).tolist()
+    ids = [list(range(a, b)) for a, b in pairwise(ends)]
+    types = [[i // 2 for i in row] for row in ids] if typed else None
+    tokens = Tokens.join(ids, starts, types=types)
+    n = len(lengths)
+    return Examples(ids=np.arange(n), inputs=tokens, labels=np.arange(n))
+
+
+@given(sizes, st.booleans())
+def test_texts_to_be_classified_are_tried_by_their_first_tokens(lengths, typed):
+    given_, found = (e := texts(lengths, typed=typed)).inputs, few(e, completes=False)
+    assert len(found) == min(EXAMPLES, len(lengths))
+    np.testing.assert_array_equal(found.labels, np.arange(len(found)))
+    for i, row in enumerate(found.inputs):
+        np.testing.assert_array_equal(row, given_.sequence(i)[:TOKENS])
+    np.testing.assert_array_equal(found.inputs.targets, np.zeros(len(found)))
+    if typed:
+        np.testing.assert_array_equal(found.inputs.types, found.inputs.ids // 2)
+    else:
+        assert found.inputs.types is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 90), st.integers(0, 90)), min_size=1, max_size=4))
+def test_completions_are_tried_by_the_tokens_around_their_beginning(parts):
+    """Half of the tokens before it, where there are so many; a prompt alone is read as if its second half were the completion."""
+    starts, lengths = [s for s, _ in parts], [s + n for s, n in parts]
+    examples = texts(lengths, starts)
+    found = few(examples, completes=True).inputs
+    for i, row in enumerate(found):
+        whole = examples.inputs.sequence(i)
+        begins = starts[i] if starts[i] < lengths[i] else max(1, lengths[i] // 2)
+        at = int(found.starts[i])
+        assert 1 <= at <= min(TOKENS // 2, begins)
+        assert at == begins or at == TOKENS // 2, "as many before it as there are"
+        place = begins - at
+        np.testing.assert_array_equal(row, whole[place : place + TOKENS])
+        assert found.targets[i] == min(lengths[i] - begins, TOKENS - at)
+
+
+def test_rows_of_numbers_are_tried_as_they_are():
+    examples = attrs.evolve(texts([1, 1, 1]), inputs=np.eye(3))
+    np.testing.assert_array_equal(few(examples, completes=False).inputs, np.eye(3)[:EXAMPLES])
