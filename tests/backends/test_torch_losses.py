@@ -48,14 +48,16 @@ def test_loss_near_zero_and_its_gradient_are_as_exact_as_those_of_small_logits(t
     assert_close(logits.grad * temperature, z.grad, atol=8 * 2.0**-24, what="gradient")
 
 
-@given(st.integers(1, 6), st.integers(2, 9), seeds)
-def test_loss_and_gradient_equal_those_of_torch_in_float64(rows, classes, seed):
+@given(st.integers(1, 6), st.integers(2, 9), st.sampled_from([1.0, 2.0, 0.7]), seeds)
+def test_loss_and_gradient_equal_those_of_torch_in_float64(rows, classes, temperature, seed):
     rng = np.random.default_rng(seed)
     values, labels = rng.standard_normal((rows, classes)) * 5, rng.integers(0, classes, rows)
     weights = torch.from_numpy(rng.standard_normal(rows))
     ours, theirs = (torch.tensor(values, requires_grad=True) for _ in range(2))
-    loss = negative_log_likelihood(ours, labels, torch.float64)
-    expected = torch.nn.functional.cross_entropy(theirs, torch.from_numpy(labels), reduction="none")
+    loss = negative_log_likelihood(ours, labels, torch.float64, temperature)
+    expected = torch.nn.functional.cross_entropy(
+        theirs / temperature, torch.from_numpy(labels), reduction="none"
+    )
     torch.dot(loss, weights).backward()
     torch.dot(expected, weights).backward()
     assert_close(loss.detach(), expected.detach(), atol=1e-13, what="loss")  # roundings of numbers up to 20
