@@ -135,7 +135,7 @@ class CachedSteps:
 def way_of(net: CausalNet, prompts: Tokens, place: Place) -> Way:
     """The quickest way that is right for a model, tried on the beginnings of a few prompts; found once."""
     if net.way is None:
-        sample = [prompts.sequence(i)[: min(start, LONGEST - 3 * i)].tolist() for i, start in _some(prompts)]
+        sample = _sample(prompts)
         sequences = [*sample, list(sample[-1])]
         expected = _tried(RecomputedSteps(net), sequences, divides=True)
         net.way = next((way for way in WAYS if _is_right(net, way, sequences, expected, place)), RECOMPUTED)
@@ -149,8 +149,13 @@ def way_of(net: CausalNet, prompts: Tokens, place: Place) -> Way:
     return net.way
 
 
-def _some(prompts: Tokens) -> list[tuple[int, int]]:
-    return list(enumerate(prompts.starts[:TRIED].tolist()))
+def _sample(prompts: Tokens) -> list[list[int]]:
+    """The beginnings of a few prompts, each a quarter shorter than the one before would be, so that short ones are padded too."""
+    found = list[list[int]]()
+    for i, start in enumerate(prompts.starts[:TRIED].tolist()):
+        length = min(start, LONGEST)
+        found.append(prompts.sequence(i)[: length - length * i // 4].tolist())
+    return found
 
 
 def _is_right(net: CausalNet, way: Way, sequences: list[list[int]], expected: Tensor, place: Place) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 
+from boostlora.backends.torch.decoding import LONGEST, _sample
 from boostlora.backends.torch.site_check import EXAMPLES, TOKENS, few
 from boostlora.engine.contracts import Examples, Tokens
 
@@ -60,3 +61,17 @@ def test_completions_are_tried_by_the_tokens_around_their_beginning(parts):
 def test_rows_of_numbers_are_tried_as_they_are():
     examples = attrs.evolve(texts([1, 1, 1]), inputs=np.eye(3))
     np.testing.assert_array_equal(few(examples, completes=False).inputs, np.eye(3)[:EXAMPLES])
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [((40, 40, 40, 40), (12, 9, 6)), ((12, 30), (12, 9)), ((4, 4, 4), (4, 3, 2)), ((1, 1, 1), (1, 1, 1)), ((2, 9, 5), (2, 7, 3))],
+)  # fmt: skip
+def test_ways_of_writing_are_tried_on_prompts_of_unequal_lengths(starts, expected):
+    """Equal ones have no padding, and a cache that is wrong about it would pass."""
+    prompts = texts([start + 2 for start in starts], list(starts)).inputs
+    found = _sample(prompts)
+    assert [len(row) for row in found] == list(expected)
+    assert max(map(len, found)) <= LONGEST
+    for i, row in enumerate(found):
+        np.testing.assert_array_equal(row, prompts.sequence(i)[: len(row)])

@@ -121,6 +121,7 @@ def test_last_number_of_several_points_is_the_last_part(text: str, number: str) 
         ("0." + "1" * 150, "0." + "1" * 150),
         ("1e999999999", "1e999999999"),
         ("-120e-999999999", "-12e-999999998"),
+        ("1e" + "9" * MOST_EXPONENT, "1e" + "9" * MOST_EXPONENT),
         ("1e" + "9" * (MOST_EXPONENT + 1), None),
     ],
 )
@@ -156,3 +157,9 @@ def test_last_number_of_its_own_answer_is_the_same(text: str) -> None:
 )  # fmt: skip
 def test_last_number_of_a_long_text_is_found_in_linear_time(text: str) -> None:
     last_number(text)
+
+
+@pytest.mark.parametrize("sign", ["\u2010", "\u2011", "\u2012", "\u2013", "\u2212", "\ufe63", "\uff0d", "-"])
+@pytest.mark.parametrize("currency", ["$", "\ufe69", "\uff04", ""])
+def test_last_number_has_its_sign_in_every_form(sign: str, currency: str) -> None:
+    refers(f"it is {sign}{currency}5", "-5")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -127,3 +129,17 @@ def test_stratified_split_of_too_few_different_inputs_divides_examples() -> None
     parts = stratified(np.arange(40), labels, shares, np.random.default_rng(0), same=labels)
     assert {part: len(index) for part, index in parts.items()} == {"validation": 8, "test": 8, "train": 24}
     assert all(labels[index].mean() == 0.5 for index in parts.values())
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.1, False), (0.15, True)])
+def test_equal_inputs_stay_together_where_a_part_has_half_its_share_and_no_less(
+    share: float, warned: bool
+) -> None:
+    """Of sets of 1, of 5 and of 14 rows only the first fits: one row of two, which is half, or of three."""
+    same = np.array([0] + [1] * 5 + [2] * 14)
+    wide = {"test": share}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parts = stratified(np.arange(20), np.zeros(20, int), wide, np.random.default_rng(0), same=same)
+    assert bool(caught) == warned
+    assert len(parts["test"]) == (3 if warned else 1)
