@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 
-from boostlora.backends.torch.decoding import LONGEST, _sample
+import torch
+
+from boostlora.backends.torch.decoding import LONGEST, STEPS, _sample, _tried
 from boostlora.backends.torch.site_check import EXAMPLES, TOKENS, few
 from boostlora.engine.contracts import Examples, Tokens
 
@@ -75,3 +77,27 @@ def test_ways_of_writing_are_tried_on_prompts_of_unequal_lengths(starts, expecte
     assert max(map(len, found)) <= LONGEST
     for i, row in enumerate(found):
         np.testing.assert_array_equal(row, prompts.sequence(i)[: len(row)])
+
+
+class Counting:
+    """Steps whose logits say at which one they are."""
+
+    def __init__(self):
+        self.step, self.taken = 0, []
+
+    def logits(self, given):
+        return torch.full((len(given), 5), float(self.step))
+
+    def feed(self, tokens):
+        self.step += 1
+
+    def take(self, index):
+        self.taken.append(index.tolist())
+
+
+@pytest.mark.parametrize(("divides", "taken"), [(True, [[0, 1, 2, 2], [1, 2, 3]]), (False, [])])
+def test_every_step_of_a_way_is_compared_and_the_first_row_gone_from_the_last(divides, taken):
+    steps = Counting()
+    found = _tried(steps, [[1, 2], [3], [4, 4, 4], [4, 4, 4]], divides=divides)
+    assert found[:, 0].tolist() == [0.0] * 4 + [1.0] * 4 + [2.0] * 3
+    assert (steps.step, steps.taken) == (STEPS - 1, taken)

@@ -37,6 +37,7 @@ FORMS = [
     f"https://host/?a=1&access_token={SECRET}&b=2",
     f"https://host/?key={SECRET}",
     f"https://host/?sig={SECRET}",
+    f"?sig={SECRET}",
     f"s3://bucket/x?X-Amz-Signature={SECRET}",
     f"https://host/#apiKey={SECRET}",
     f"password={SECRET}",
