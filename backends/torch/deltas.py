@@ -219,16 +219,18 @@ def of_input(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def replaced(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Generator[None]:
-    """Inside, the modules compute by the given forwards; they must have none of their own beside their class's."""
-    begun = list[nn.Module]()
+    """Inside, the modules compute by the given forwards; afterwards by those that they had, be it their class's or one of their own."""
+    begun = list[tuple[nn.Module, dict[str, Any]]]()
     try:
         for module, forward in forwards:
-            begun.append(module)
+            own = vars(module)
+            begun.append((module, {"forward": own["forward"]} if "forward" in own else {}))
             module.forward = forward
         yield
     finally:
-        for module in begun:
+        for module, own in reversed(begun):
             vars(module).pop("forward", None)
+            vars(module).update(own)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import torch
 
 from boostlora.backends.torch import deltas as torch_deltas
 from boostlora.backends.torch import model as torch_model
+from boostlora.backends.torch.devices import Place
+from boostlora.backends.torch.training import checkpointed
 from boostlora.engine.boosting.first_step import PlainDescent
 from boostlora.engine.contracts import (
     Batch,
@@ -256,3 +258,19 @@ def test_views_are_not_what_a_layer_returns():
             assert y.shape == (*shape[:-1], 6)
             y += 1.0
             y.sum().backward()
+
+
+def test_forward_of_a_module_itself_is_there_again_after_checkpointing():
+    class GradientCheckpointingLayer(torch.nn.Linear):
+        """Known by its name, as transformers' own."""
+
+    layer = GradientCheckpointingLayer(2, 2)
+    plain, calls = GradientCheckpointingLayer(2, 2), []
+    own = layer.forward = lambda x: calls.append(x) or x
+    place = Place(device=torch.device("cpu"), compute=torch.float32)
+    with checkpointed(torch.nn.Sequential(layer, plain), place):
+        assert layer.forward is not own
+        layer(torch.ones(1, 2, requires_grad=True)).sum().backward()
+    assert layer.forward is own
+    assert calls
+    assert "forward" not in vars(plain)
