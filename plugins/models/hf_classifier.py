@@ -41,7 +41,7 @@ class HfClassifier(HfModel):
         if len(splits.classes) < 2:
             raise UsageError("model hf-classifier tells classes apart; this task has none")
         folder = self.folder()
-        from ._hf.nets import as_json, check_kind  # noqa: PLC0415
+        from ._hf.nets import as_json, check_kind, width_of  # noqa: PLC0415
         from ._hf.weights import layout  # noqa: PLC0415
 
         config = folder.config()
@@ -52,7 +52,7 @@ class HfClassifier(HfModel):
         )
         classes = len(splits.classes)
         head = (
-            WeightInfo(name="head.weight", shape=(classes, config.hidden_size), role="head"),
+            WeightInfo(name="head.weight", shape=(classes, width_of(config, str(folder))), role="head"),
             WeightInfo(name="head.bias", shape=(classes,)),
         )
         return Blueprint(
@@ -129,13 +129,16 @@ class Build:
         from safetensors.torch import load_file  # noqa: PLC0415
 
         from ._hf.classifier_net import Classifier  # noqa: PLC0415
-        from ._hf.nets import loaded, rebuilt  # noqa: PLC0415
+        from ._hf.nets import loaded, rebuilt, width_of  # noqa: PLC0415
 
         config = rebuilt(blueprint.config["hf"], self.layers)
         config.use_cache = False  # a decoder's hidden states are wanted, not its memory
         encoder = loaded(self.folder, config, "encoder", dtype)
         net = Classifier(
-            encoder, config.hidden_size, blueprint.config["classes"], blueprint.config["pooling"]
+            encoder,
+            width_of(config, str(self.folder)),
+            blueprint.config["classes"],
+            blueprint.config["pooling"],
         )
         if self.head is not None:
             net.load_state_dict(load_file(self.head), strict=False)

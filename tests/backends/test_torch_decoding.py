@@ -21,7 +21,8 @@ from boostlora.backends.torch.text_check import _uneven, check_texts
 from boostlora.engine.contracts import Examples, Tokens
 from boostlora.engine.errors import UsageError
 
-from ..support.architectures import examine, examples, module_of
+from ..support.architecture_checks import examples
+from ..support.architectures import examine, module_of
 
 PLACE = Place(device=torch.device("cpu"), compute=torch.float32)
 
@@ -36,7 +37,7 @@ PLACE = Place(device=torch.device("cpu"), compute=torch.float32)
     ],
 )
 def test_answers_and_gradients_are_right_whatever_a_model_keeps(family, writes):
-    found = examine(family)
+    found = examine(family, "causal")
     assert (found.status, found.writes) == ("right", writes)
 
 
@@ -50,18 +51,18 @@ def test_answers_and_gradients_are_right_whatever_a_model_keeps(family, writes):
     ],
 )
 def test_way_is_the_quickest_that_is_right(family, way):
-    net = CausalNet(module_of(family), PLACE)
+    net = CausalNet(module_of(family, "causal"), PLACE)
     with warnings.catch_warnings(record=True) as told, torch.no_grad():
         warnings.simplefilter("always")
-        assert way_of(net, examples().inputs, PLACE) == way
-        assert way_of(net, examples().inputs, PLACE) == way
+        assert way_of(net, examples("causal").inputs, PLACE) == way
+        assert way_of(net, examples("causal").inputs, PLACE) == way
     slow = [w for w in told if "is slow" in str(w.message)]
     assert len(slow) == (0 if way.cached else 1), "told once, where it is slow"
 
 
 def test_cache_that_forgets_is_not_used(monkeypatch):
     """A cache is right by what comes of it: here it loses what was fed."""
-    module = module_of("llama")
+    module = module_of("llama", "causal")
     whole = module.forward
 
     @wraps(whole)
@@ -73,7 +74,7 @@ def test_cache_that_forgets_is_not_used(monkeypatch):
     monkeypatch.setattr(module, "forward", forgetful)
     net = CausalNet(module, PLACE)
     with pytest.warns(RuntimeWarning, match="is slow"), torch.no_grad():
-        assert way_of(net, examples().inputs, PLACE) == decoding.RECOMPUTED
+        assert way_of(net, examples("causal").inputs, PLACE) == decoding.RECOMPUTED
 
 
 class Texts(nn.Module):
@@ -144,5 +145,36 @@ def test_texts_whose_answer_depends_on_the_texts_beside_them_are_refused():
 
 
 def test_models_that_look_ahead_are_refused():
-    found = examine("bert-generation")
+    found = examine("bert-generation", "causal")
     assert found.status.startswith("refused: BertGenerationDecoder: what it says after a token depends on")
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_gradients_of_an_encoder_are_right(family):
+    assert examine(family, "encoder").status == "right"
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "reason"),
+    [
+        (
+            "gemma4_assistant",
+            "causal",
+            "Gemma4AssistantForCausalLM cannot be computed from texts alone: inputs_embeds and",
+        ),
+        (
+            "fnet",
+            "encoder",
+            "FNetModel: what it says of a text depends on the texts beside it and their padding",
+        ),
+        ("llama4", "encoder", "Llama4ForConditionalGeneration cannot be computed from texts alone: "),
+        (
+            "reformer",
+            "encoder",
+            "ReformerModel gives 64 numbers for a token where its configuration tells of 32",
+        ),
+        ("perceiver", "encoder", "perceiver tells no hidden_size: it is no text model"),
+    ],
+)
+def test_model_that_cannot_be_computed_is_refused_by_name(family, kind, reason):
+    assert examine(family, kind).status.startswith(f"refused: {reason}")

@@ -7,6 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ....engine.errors import UsageError
+from ....engine.options import shortened
+
 Pooling = Literal["mean", "cls", "last", "max"]
 
 
@@ -43,10 +46,25 @@ class Classifier(nn.Module):
     def features(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """One vector for every text, `(n, d)`."""
-        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
+        """One vector for every text, `(n, d)`. Raises `UsageError` for a model that has none."""
+        given = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            given["token_type_ids"] = token_type_ids
+        hidden = self._hidden(given)
         return pooled(hidden, attention_mask, self.pooling)
+
+    def _hidden(self, given: dict[str, Tensor]) -> Tensor:
+        name, width = type(self.model).__name__, self.head.in_features
+        try:
+            hidden = self.model(**given).last_hidden_state
+        except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+            reason = shortened(" ".join(str(error).split()), 200)
+            raise UsageError(f"{name} cannot be computed from texts alone: {reason}") from error
+        if hidden.shape[-1] != width:
+            raise UsageError(
+                f"{name} gives {hidden.shape[-1]} numbers for a token where its configuration tells of {width}"
+            )
+        return hidden
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None

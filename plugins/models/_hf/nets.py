@@ -46,6 +46,14 @@ def check_kind(config: Any, kind: Kind, name: str) -> None:
         raise UsageError(f"{name}: {family} is no text model that transformers knows")
 
 
+def width_of(config: Any, name: str) -> int:
+    """Numbers in a hidden state; of a model that takes images too, in its text part. Raises `UsageError` where none is told."""
+    width = getattr(config.get_text_config(), "hidden_size", None)
+    if not isinstance(width, int):
+        raise UsageError(f"{name}: {config.model_type} tells no hidden_size: it is no text model")
+    return width
+
+
 def as_json(config: Any) -> dict[str, Any]:
     """A configuration in JSON's types; `num_hidden_layers` is there under this name whatever the family calls it."""
     kept = {key: value for key, value in config.to_dict().items() if key not in FORGOTTEN}
