@@ -77,7 +77,7 @@ def training_is_right(model: Any, sites: Sequence[Site], kind: Kind) -> None:
     floor = FLOOR * max(float(np.linalg.norm(G)) for G in first.values())
     for site in sites:
         G, H = first[site.name], second[site.name]
-        scale = max(floor, np.linalg.norm(G) + np.linalg.norm(H))
+        scale = max(floor, float(np.linalg.norm(G) + np.linalg.norm(H)))
         _same(
             site.name,
             training.values[site.name],
