@@ -105,10 +105,19 @@ def _try(folder: Path, seeds: range, *, light: bool) -> None:
     assert not failures, f"{len(failures)} of {len(seeds)}:\n" + "\n".join(failures)
 
 
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a data set or a model of the hub."""
+    for module in ("huggingface_hub.constants", "datasets.config"):
+        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.usefixtures("offline")
 def test_few_mutated_specs_are_refused_in_a_sentence(tmp_path):
     _try(tmp_path, range(1_000_000, 1_000_060), light=True)
 
 
+@pytest.mark.usefixtures("offline")
 @pytest.mark.slow(reason="up to a second for each mutant")
 def test_mutated_specs_are_refused_in_a_sentence(tmp_path):
     _try(tmp_path, range(FIRST, FIRST + COUNT), light=False)
