@@ -114,7 +114,7 @@ def _tokenizer(ensemble: Exportable) -> Any:
     """The model's own; that of a model made from nothing lies beside its weights."""
     model = ensemble.model
     if isinstance(model, HfModel):
-        return model.reader().tokenizer
+        return model.reader.tokenizer
     from transformers import AutoTokenizer  # noqa: PLC0415 - seconds
 
     return AutoTokenizer.from_pretrained(ensemble.source.files[0].parent, local_files_only=True)

@@ -116,7 +116,7 @@ def _write_from_gguf(ensemble: Exportable, model: HfModel, folder: Path, dtype: 
     config.name_or_path = ""
     with quiet():
         config.save_pretrained(folder)
-        model.reader().tokenizer.save_pretrained(folder)
+        model.reader.tokenizer.save_pretrained(folder)
         if not is_classifier(ensemble):
             generation: Any = GenerationConfig.from_model_config(config)
             generation.eos_token_id = list(model.end_tokens) or None
@@ -135,6 +135,6 @@ def _try_tokenizer(model: HfModel, folder: Path) -> None:
     with told(f"{folder}: the tokenizer cannot be loaded again"):
         written = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     # The sample may be longer than the model takes; that is nothing to tell the user of.
-    found, own = (t(SAMPLE, verbose=False)["input_ids"] for t in (written, model.reader().tokenizer))
+    found, own = (t(SAMPLE, verbose=False)["input_ids"] for t in (written, model.reader.tokenizer))
     if found != own:
         raise RunError(f"{folder}: the tokenizer that was written gives other tokens than the model's own")

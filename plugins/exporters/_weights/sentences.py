@@ -21,7 +21,7 @@ WEIGHTS = f"{DENSE}/model.safetensors"
 
 def can_say(ensemble: Exportable, model: HfModel) -> bool:
     """Whether the library pools as the model does: `cls` is the first place there, wherever the padding is; and it always pads."""
-    pooling, tokenizer = ensemble.source.blueprint.config["pooling"], model.reader().tokenizer
+    pooling, tokenizer = ensemble.source.blueprint.config["pooling"], model.reader.tokenizer
     if tokenizer.pad_token is None:
         return False
     return pooling in MODES and (pooling != "cls" or tokenizer.padding_side == "right")
@@ -47,7 +47,7 @@ def write_modules(ensemble: Exportable, model: HfModel, folder: Path) -> None:
     pooling = {f"pooling_mode_{mode}": name == blueprint.config["pooling"] for name, mode in MODES.items()}
     contents: dict[str, Any] = {
         "modules.json": modules,
-        "sentence_bert_config.json": {"max_seq_length": model.reader().limit, "do_lower_case": False},
+        "sentence_bert_config.json": {"max_seq_length": model.reader.limit, "do_lower_case": False},
         f"{POOLING}/config.json": {"word_embedding_dimension": width, **pooling},
         f"{DENSE}/config.json": {
             "in_features": width,

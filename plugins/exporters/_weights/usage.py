@@ -50,7 +50,7 @@ print(tokenizer.batch_decode(written))
 
 
 def _classifier(ensemble: Exportable, model: HfModel, place: str, dtype: str) -> str:
-    config, reader = ensemble.source.blueprint.config, model.reader()
+    config, reader = ensemble.source.blueprint.config, model.reader
     texts = (
         '["MKTAYIAKQR", "GLFDIVKKVV"]'
         if config["hf"]["model_type"] == "esm"
