@@ -125,6 +125,7 @@ def test_study_of_boosting_passes_check(name: str, given: Given, boostlora: Comm
     assert f"{name.replace('/', '-')} · study" in out
 
 
+@pytest.mark.slow(reason="the budgets of all shipped studies are solved")
 @pytest.mark.parametrize("study", STUDIES, indirect=True)
 def test_arms_take_as_many_steps_and_draw_as_many_examples(study: Study) -> None:
     specs = specs_of(study)
@@ -137,6 +138,7 @@ def test_arms_take_as_many_steps_and_draw_as_many_examples(study: Study) -> None
         assert steps[place] == pytest.approx(exact, rel=ROUGHLY)
 
 
+@pytest.mark.slow(reason="the budgets of all shipped studies are solved")
 @pytest.mark.parametrize("study", STUDIES, indirect=True)
 def test_arms_with_one_kind_of_core_train_as_many_numbers_in_all(study: Study) -> None:
     specs = specs_of(study)

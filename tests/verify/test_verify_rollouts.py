@@ -105,7 +105,10 @@ def _without_directions(folder, settings):
     return Writer.make(other, *settings)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+SLOW = pytest.mark.slow(reason="a run for every fault, each of which the other precision shows too")
+
+
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=SLOW)])
 @pytest.mark.parametrize(
     ("fault", "quantity"),
     [
