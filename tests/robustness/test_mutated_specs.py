@@ -29,6 +29,8 @@ SECONDS = 20
 """CPU seconds that a check may take: far more than those of shipped specs, which take one at most."""
 LENGTH = 20_000
 """Characters of a message."""
+LEAKS = pytest.mark.filterwarnings("ignore:task .* have inputs that are trained on too:RuntimeWarning")
+"""A mutant may ask for data of which this is true: it is said, and nothing is wrong with it."""
 LIGHT = {"quickstart", "digits", "bases", "backends", "spectrum", "samplers", "_language", "protein-binding"}
 """Specs whose check takes some hundredths of a second; nine of ten mutants are theirs."""
 
@@ -113,11 +115,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("offline")
+@LEAKS
 def test_few_mutated_specs_are_refused_in_a_sentence(tmp_path):
     _try(tmp_path, range(1_000_000, 1_000_060), light=True)
 
 
 @pytest.mark.usefixtures("offline")
+@LEAKS
 @pytest.mark.slow(reason="up to a second for each mutant")
 def test_mutated_specs_are_refused_in_a_sentence(tmp_path):
     _try(tmp_path, range(FIRST, FIRST + COUNT), light=False)
