@@ -6,7 +6,7 @@ import pytest
 
 from boostlora.engine.errors import UsageError
 from boostlora.engine.registry import KINDS, Registry
-from boostlora.engine.registry.registry import _module_of
+from boostlora.engine.registry.registry import BrokenPlugin, _module_of
 
 GOOD = '''
 import attrs
@@ -158,3 +158,27 @@ def test_plugin_that_is_refused_leaves_nothing_behind(tmp_path):
         registry.add(module, str(path))
     assert set(registry.entries("sampler")) == before
     assert not registry.manager.is_registered(module)
+
+
+def test_registries_share_what_is_built_in_and_nothing_else(tmp_path, monkeypatch):
+    heard = """
+@hookimpl
+def round_finished(record):
+    pass
+"""
+    path = _file(tmp_path)
+    path.write_text(path.read_text() + heard)
+    built_in = Registry()
+    built_in.add(_module_of(path), "built in")
+    built_in.broken.append(BrokenPlugin(origin="other", reason="needs a library"))
+    monkeypatch.setattr(Registry, "_built_in", classmethod(lambda cls: built_in))
+    first, second = Registry.load(), Registry.load()
+    for registry in (first, second):
+        assert registry.entries("sampler")["mine"].origin == "built in"
+        assert registry.manager.has_plugin("built in"), "it takes part in runs too"
+        assert BrokenPlugin(origin="other", reason="needs a library") in registry.broken
+    del first.entries("sampler")["mine"]
+    first.broken.clear()
+    assert "mine" in second.entries("sampler")
+    assert second.broken
+    assert built_in.broken

@@ -49,9 +49,11 @@ def in_ci(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> pytest.
     return pytester
 
 
-def run(pytester: pytest.Pytester, code: str) -> pytest.RunResult:
+def run(pytester: pytest.Pytester, code: str, *more: str) -> pytest.RunResult:
     pytester.makepyfile(HEAD + code)
-    return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist")
+    return pytester.runpytest_inprocess(
+        "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", *more
+    )
 
 
 @pytest.mark.parametrize(("code", "expected"), CASES.items(), ids=range(len(CASES)))
@@ -67,6 +69,11 @@ def test_budget_names_what_comes_near_and_fails_what_is_above(
 def test_budget_fails_nothing_outside_ci(in_ci: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI")
     assert run(in_ci, "def test_one(): burn(0.5)").ret == 0
+
+
+def test_budget_fails_nothing_where_a_profile_asks_for_more_examples(in_ci: pytest.Pytester) -> None:
+    pytest.importorskip("hypothesis")
+    assert run(in_ci, "def test_one(): burn(0.5)", "--hypothesis-profile", "default").ret == 0
 
 
 def test_mark_without_a_reason_is_refused(in_ci: pytest.Pytester) -> None:
