@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import attrs
@@ -119,6 +120,17 @@ def test_limits_are_those_of_positions_and_tokenizer(tmp_path: Path) -> None:
         message(lambda: too_long.reader)
         == f"model.max_length = 33; {tmp_path / 'bert'} takes 32 tokens at most"
     )
+
+
+def test_tokenizer_that_changed_in_its_folder_is_read_again_by_the_next_run(tmp_path: Path) -> None:
+    folder = hf_toys.causal(tmp_path / "model")
+    model = HfCausalLm(path=str(folder))
+    before = model.reader.limit
+    assert before != 9
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 9}))
+    assert HfCausalLm(path=str(folder)).reader.limit == 9
+    assert model.reader.limit == before, "a run keeps what it began with"
 
 
 CLOCKS = {
