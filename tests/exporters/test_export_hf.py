@@ -77,7 +77,7 @@ class TestHfOfBfloat16(TestHf):
     @staticmethod
     def case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
         folder = tmp_path_factory.mktemp("run")
-        return causal_run(folder, shared_cache, after=in_bfloat16_shards, lr=1.0)
+        return causal_run(folder, shared_cache, after=in_bfloat16_shards)
 
 
 @pytest.mark.slow(reason="the whole suite once more")
