@@ -89,7 +89,17 @@ def test_grpo_in_two_processes_is_the_single_processs_run_and_the_leader_alone_j
     assert not [p for p in scratch.iterdir() if p.name.startswith("boostlora-")], "left behind"
 
 
-@pytest.mark.parametrize("settings", [(), IDLE, ("backend.micro_batch=2", "merge.use=line-search")])
+MORE = pytest.mark.slow(reason="two processes more")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param((), marks=MORE),
+        pytest.param(IDLE, marks=MORE),
+        ("backend.micro_batch=2", "merge.use=line-search"),
+    ],
+)
 def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_path):
     alone = run_alone(tmp_path, *settings)
     code, _, err = run_forked(tmp_path, *settings)
@@ -97,7 +107,9 @@ def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_pa
     assert_same_way(alone, only_run(tmp_path / "runs"))
 
 
-@pytest.mark.parametrize("adapter", [("adapter.use=lora", "adapter.rank=2"), ("adapter.use=full",)])
+@pytest.mark.parametrize(
+    "adapter", [("adapter.use=lora", "adapter.rank=2"), pytest.param(("adapter.use=full",), marks=MORE)]
+)
 def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
     text = SPEC.replace("rank = 2\ndirections = 4\n", "")
     (tmp_path / "alone.toml").write_text(text)

@@ -14,7 +14,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("settings", CASES.values(), ids=CASES.keys())
+MORE = pytest.mark.slow(reason="two processes more")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param(case, id=name, marks=() if name == "on-rewards" else MORE) for name, case in CASES.items()],
+)
 def test_options_in_two_processes_give_the_single_processs_run(settings, tmp_path):
     alone = parallel.run_alone(tmp_path, *settings)
     code, _, err = parallel.run_forked(tmp_path, *settings)

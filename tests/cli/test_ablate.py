@@ -167,6 +167,7 @@ def dying(tmp_path):
     return ("--plugin", "brittle.py")
 
 
+@pytest.mark.slow(reason="three workers that die; a lost cell is in tests/executors")
 def test_cell_whose_worker_keeps_dying_is_given_up(dying, boostlora):
     done = boostlora("ablate", "tiny.toml", *dying, workers=True)
     assert "its worker ended with exit code 1 (3 times)" in done.stdout

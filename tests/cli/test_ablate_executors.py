@@ -81,6 +81,7 @@ def test_study_through_a_queue_is_submitted_watched_and_collected(tmp_path, boos
     assert (digests(tmp_path / "runs"), table_of(collected.stdout)) == local
 
 
+@pytest.mark.slow(reason="submitit's own job; cells that fail in a queue are in tests/executors")
 def test_queued_cell_that_fails_is_collected_with_its_cause(tmp_path, boostlora):
     pytest.importorskip("submitit", reason="submitit is not installed")
     broken = '\n[optimizer]\nlr = 1e300\nsteps = 5\n\n[ablate.executor]\nuse = "slurm"\ncluster = "local"\n'

@@ -18,9 +18,21 @@ from . import fake_slurm
 pytest.importorskip("submitit")
 
 
+OTHERS = pytest.mark.slow(reason="a process each and waits; two tests of the contract run by default")
+
+
 class _Queue(DetachedExecutorContract):
     """What holds of both queues beyond the contract."""
 
+    @OTHERS
+    def test_killed_worker_is_lost_and_goes_on_when_submitted_again(self, cells, tmp_path):
+        super().test_killed_worker_is_lost_and_goes_on_when_submitted_again(cells, tmp_path)
+
+    @OTHERS
+    def test_cancelled_cell_is_lost_and_its_process_gone(self, cells):
+        super().test_cancelled_cell_is_lost_and_its_process_gone(cells)
+
+    @OTHERS
     def test_preempted_cell_goes_back_into_the_queue_and_then_finishes(self, cells):
         job = cells.job(0, gated=True)
         ids = self._submit(cells, [job])
@@ -107,12 +119,14 @@ class TestSlurmOnStandIns(_Queue):
         assert "export OPENBLAS_NUM_THREADS=4" in said
         assert {e.status for e in self._wait(cells, ids).values()} == {"finished"}
 
+    @OTHERS
     def test_many_cells_are_several_arrays(self, cells, monkeypatch):
         monkeypatch.setattr("boostlora.plugins.executors.slurm.ARRAY", 2)
         ids = self._submit(cells, [cells.job(seed) for seed in range(3)])
         assert list(ids.values()) == ["100_0", "100_1", "101"]
         assert {e.status for e in self._wait(cells, ids).values()} == {"finished"}
 
+    @OTHERS
     def test_poll_from_another_process_tells_the_same(self, cells):
         ids = self._submit(cells, [cells.job(0), cells.job(1, fails=True)])
         here = {cell: ended.status for cell, ended in self._wait(cells, ids).items()}

@@ -61,7 +61,19 @@ def asked_of_llama_cpp(file):
     return json.loads(done.stdout.rpartition("\nFOUND")[2])
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "llama made from nothing", "qwen2 made from nothing"])
+MORE = pytest.mark.slow(reason="llama.cpp in a process of its own for each")
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        "llama",
+        *(
+            pytest.param(name, marks=MORE)
+            for name in ("qwen2", "llama made from nothing", "qwen2 made from nothing")
+        ),
+    ],
+)
 def test_llama_cpp_reads_the_same_tokens_and_continues_with_the_same(family, tmp_path, shared_cache):
     from ..support.export_runs import causal_run, scratch_causal_run
 

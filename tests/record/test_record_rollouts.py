@@ -149,7 +149,10 @@ def test_rollouts_that_are_not_kept_leave_no_file_and_the_same_numbers(whole, fo
         assert (a.rollouts, a.train, a.loss_last) == (b.rollouts, b.train, b.loss_last)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize(
+    "name",
+    ["reference", pytest.param("torch", marks=pytest.mark.slow(reason="five runs; the loop is the same"))],
+)
 def test_resume_interrupted_while_answering_and_training_gives_the_same_rounds(name, folder):
     writer = Writer.make(folder, *BACKENDS[name])
     reference = writer.go(f"{name}-uncut")

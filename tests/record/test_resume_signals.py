@@ -113,7 +113,16 @@ def test_run_killed_twenty_times_ends_as_the_uninterrupted_one(tmp_path):
     check_kills(tmp_path, 20)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+SIGNALS = [
+    signal.SIGINT,
+    pytest.param(signal.SIGTERM, marks=pytest.mark.slow(reason="as SIGINT, in a process of its own")),
+    pytest.param(
+        signal.SIGHUP, marks=pytest.mark.slow(reason="as SIGINT; a closed terminal is another test")
+    ),
+]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
     write_spec(tmp_path)
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "round 2")
@@ -131,7 +140,7 @@ def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
     assert check_valid(only_run(tmp_path), whole) == ROUNDS + 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_run_interrupted_before_it_began_leaves_nothing(number, tmp_path):
     write_spec(tmp_path)
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "load")

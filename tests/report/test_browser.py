@@ -27,7 +27,13 @@ def header(page: Any, title: str) -> Any:
     return page.locator("#main-table thead th").filter(has_text=title)
 
 
-@pytest.mark.parametrize("name", sorted(SITUATIONS))
+OFTEN = ("all failed", "hostile labels", "tuned in blocks")
+RARELY = pytest.mark.slow(reason="a page in a browser for each; three that differ most are opened by default")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in OFTEN else RARELY) for name in sorted(SITUATIONS)]
+)
 def test_page_in_every_situation_never_scrolls_sideways(opened: Opener, name: str) -> None:
     page = opened(name, PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow(
+    reason="a page in a browser for every test; what the default suite opens is in test_browser"
+)
+
 Opener = Callable[..., Any]
 
 

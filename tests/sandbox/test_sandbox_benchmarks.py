@@ -75,7 +75,20 @@ def test_humaneval_task_with_helpers_passes(number: int) -> None:
     assert SANDBOX.judge(humaneval()[f"HumanEval/{number}"]).passed
 
 
-@pytest.mark.parametrize("number", [40, 123, 124, 367, 533, 596, 601, 653, 927])
+@pytest.mark.parametrize(
+    "number",
+    [
+        40,
+        pytest.param(123, marks=pytest.mark.slow(reason="seconds of arithmetic")),
+        124,
+        367,
+        533,
+        596,
+        601,
+        653,
+        927,
+    ],
+)
 def test_mbpp_task_with_odd_values_passes(number: int) -> None:
     assert SANDBOX.judge(mbpp()[number]).passed
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+
+from ..support import budget
 
 pytest_plugins = ["pytester"]
 
 CONFTEST = """
 import pytest
+PACE = 1.0
 from tests.support import budget
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: minutes")
-    config.pluginmanager.register(budget.Budget(config, limit=0.3, near=0.1), "budget")
+    config.pluginmanager.register(budget.Budget(config, limit=0.3, near=0.1, pace=PACE), "budget")
 
 def burn(seconds):
     begin = budget.cpu_seconds()
@@ -64,6 +69,17 @@ def test_budget_names_what_comes_near_and_fails_what_is_above(
     named = [line.split("::")[1] for line in done.outlines if "::" in line and line.split()[0][:1].isdigit()]
     assert (done.ret, named) == expected, done.outlines
     done.assert_outcomes(passed=1)
+
+
+def test_budget_grows_with_what_a_loop_takes_here(in_ci: pytest.Pytester) -> None:
+    in_ci.makeconftest(CONFTEST.replace("PACE = 1.0", "PACE = 2.5"))
+    assert run(in_ci, "def test_one(): burn(0.5)").ret == 0
+
+
+def test_budget_grows_only_on_machines_that_are_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    for each, expected in ((0.02, 1.0), (0.05, 1.0), (0.10, 2.0)):
+        monkeypatch.setattr(budget.time, "process_time", itertools.count(0.0, each).__next__)
+        assert budget.slowness() == pytest.approx(expected)
 
 
 def test_budget_fails_nothing_outside_ci(in_ci: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 CPU seconds of the process and of the children it has waited for are counted, so a busy machine changes little. Imports, and
 the setup of fixtures of a wider scope than one test, are left out, since whichever test comes first would pay for all; so are
-teardowns, in which the last one would.
+teardowns, in which the last one would. A slower machine takes more seconds for the same work, so the limit grows with the
+time that a loop takes here: a test that is within its budget on one machine is so on every other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import importlib.machinery
 import os
 import resource
+import time
 from collections.abc import Generator
 from types import ModuleType
 from typing import Any
@@ -18,9 +20,11 @@ from typing import Any
 import pytest
 
 LIMIT = 5.0
-"""CPU seconds that a test may take without the mark `slow`."""
+"""CPU seconds that a test may take without the mark `slow`, on a machine that takes `LOOP` for the loop of `slowness`."""
 NEAR = 2.5
-"""CPU seconds from which the suite names a test at its end."""
+"""CPU seconds from which the suite names a test at its end, on the same machine."""
+LOOP = 0.05
+"""CPU seconds of a million additions in Python."""
 PROPERTY = "cpu_seconds"
 
 
@@ -30,12 +34,27 @@ def cpu_seconds() -> float:
     return sum(each.ru_utime + each.ru_stime for each in usage)
 
 
+def slowness() -> float:
+    """How many times longer than `LOOP` a million additions take, the fastest of five times; at least 1."""
+
+    def loop() -> float:
+        begin, total = time.process_time(), 0
+        for i in range(1_000_000):
+            total += i * i
+        return time.process_time() - begin
+
+    return max(1.0, min(loop() for _ in range(5)) / LOOP)
+
+
 class Budget:
     """Measures each test where it runs, and judges all of them where the session is reported."""
 
-    def __init__(self, config: pytest.Config, limit: float = LIMIT, near: float = NEAR) -> None:
-        self.limit, self.near = limit, near
+    def __init__(
+        self, config: pytest.Config, limit: float = LIMIT, near: float = NEAR, pace: float | None = None
+    ) -> None:
         self.judges = not hasattr(config, "workerinput")
+        pace = pace or (slowness() if self.judges else 1.0)
+        self.limit, self.near = pace * limit, pace * near
         self.shared = 0.0  # seconds within the present test that are not its own
         self.nested = False  # within something that is put aside
         self.taken: dict[str, tuple[float, bool]] = {}
@@ -106,7 +125,7 @@ class Budget:
             ((s, name) for name, (s, slow) in self.taken.items() if not slow and s > self.near), reverse=True
         )
         if near:
-            terminalreporter.section(f"CPU seconds near or above the limit of {self.limit:g}")
+            terminalreporter.section(f"CPU seconds near or above the limit of {self.limit:.1f}")
         for seconds, name in near:
             terminalreporter.line(f"{seconds:7.2f}  {name}", red=seconds > self.limit)
 

@@ -51,7 +51,10 @@ def check(folder):
     return run
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+MORE = pytest.mark.slow(reason="another precision or kind of spec, two rounds on two backends each")
+
+
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=MORE), "bfloat16"])
 def test_backend_that_is_right_passes_and_every_step_is_compared(check, dtype):
     result = check(broken_backends.Proxy, dtype)
     assert result.passed, result.first
@@ -68,7 +71,7 @@ def test_backend_that_is_right_passes_and_every_step_is_compared(check, dtype):
         assert not result.notes
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", [pytest.param("reference", marks=MORE), "torch"])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -164,7 +167,13 @@ def test_recorded_run_passes_on_every_backend(folder, name):
     assert {"answer log-probabilities", "gradient", "recorded update", "recorded loss"} <= quantities
 
 
-@pytest.mark.parametrize("fault", [faults.WrongSign, faults.ClipIgnored, faults.DivergenceDropped])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.WrongSign,
+        *(pytest.param(f, marks=MORE) for f in (faults.ClipIgnored, faults.DivergenceDropped)),
+    ],
+)
 def test_run_of_a_broken_backend_is_caught_by_what_it_recorded(folder, fault, monkeypatch):
     """The candidate of the replay is right; what the run's own backend made is not."""
     writer = Writer.make(folder, *BACKENDS["torch"], "objective.clip_low=0.002", "objective.clip_high=0.003")
