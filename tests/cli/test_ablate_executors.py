@@ -65,6 +65,7 @@ def test_study_through_ray_stopped_leaves_nothing_and_goes_on(tmp_path, local):
     assert table_of(again.communicate(timeout=PATIENCE)[0]) == local[1]
 
 
+@pytest.mark.slow(reason="three jobs of submitit's own; a queue of stand-ins is in tests/executors")
 def test_study_through_a_queue_is_submitted_watched_and_collected(tmp_path, boostlora, local):
     pytest.importorskip("submitit", reason="submitit is not installed")
     write(tmp_path, WHOLE + '\n[ablate.executor]\nuse = "slurm"\ncluster = "local"\n')

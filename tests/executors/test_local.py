@@ -17,9 +17,20 @@ from ..support.commands import PATIENCE
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
+OTHERS = pytest.mark.slow(reason="some six processes each; the rest of the contract runs by default")
+
+
 class TestLocal(ExecutorContract):
     def make(self):
         return Local(workers=2)
+
+    @OTHERS
+    def test_order_of_jobs_does_not_matter_to_their_results(self, cells, tmp_path):
+        super().test_order_of_jobs_does_not_matter_to_their_results(cells, tmp_path)
+
+    @OTHERS
+    def test_closed_iterator_leaves_no_process_and_all_can_go_on(self, cells, tmp_path):
+        super().test_closed_iterator_leaves_no_process_and_all_can_go_on(cells, tmp_path)
 
 
 def _started(workers):

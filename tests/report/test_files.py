@@ -88,7 +88,20 @@ def test_figures_made_twice_are_the_same_bytes(suffix: str, monkeypatch: pytest.
 
 
 @needs_matplotlib
-@pytest.mark.parametrize("name", sorted(SITUATIONS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=()
+            if name in {"all failed", "hostile labels", "tuned in blocks"}
+            else pytest.mark.slow(
+                reason="two figures each; three situations that differ most are drawn by default"
+            ),
+        )
+        for name in sorted(SITUATIONS)
+    ],
+)
 def test_figures_in_every_situation_are_made_without_a_warning(name: str) -> None:
     from boostlora.engine.report.figures import figures
 

@@ -119,7 +119,7 @@ def _try(call: Call, whole: Whole, folder: Path, count: int, kinds: Sequence[str
     for number in range(count):
         attack.kill(kinds[number % len(kinds)], number, rng.uniform(0.3 if call is started else 0.0, 1.0))
     sys.stdout.write(f"{attack.killed} of {count} commands were killed before they had ended\n")
-    assert attack.killed >= count // 4
+    assert attack.killed >= max(1, count // 4)
 
 
 @pytest.fixture(scope="module")
@@ -146,4 +146,4 @@ def test_commands_killed_anywhere_lose_nothing_and_leave_nothing(whole, tmp_path
 
 
 def test_few_commands_killed_lose_nothing_and_leave_nothing(whole, tmp_path, warm):
-    _try(forked, whole, tmp_path, len(KINDS))
+    _try(forked, whole, tmp_path, 3, ("run", "ablate", "export"))

@@ -235,7 +235,13 @@ def _try(whole: Whole, folder: Path, count: int, kinds: Iterable[str]) -> None:
     assert not failures, f"{len(failures)} failures:\n" + "\n".join(failures)
 
 
-@pytest.mark.parametrize("kind", SCENARIOS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow(reason="makes the model too") if kind == "cold" else ())
+        for kind in SCENARIOS
+    ],
+)
 def test_few_losses_of_power_lose_nothing(kind, whole, tmp_path):
     _try(whole, tmp_path, 1 if kind == "cold" else 2, [kind])  # which trains a model first
 

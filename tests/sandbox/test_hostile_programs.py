@@ -49,7 +49,12 @@ def forgery(name: str, source: str) -> Program:
     )
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+OTHERS = pytest.mark.slow(reason="a process each; by default every third attack is tried")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=OTHERS if i % 3 else ()) for i, name in enumerate(ATTACKS)]
+)
 def test_attack_inside_the_sandbox_gets_nowhere(name: str, around: Surroundings) -> None:
     verdict = Sandbox(limits=Limits(seconds=3.0)).judge(around.program(ATTACKS[name], name))
     assert around.evidence(verdict) == []

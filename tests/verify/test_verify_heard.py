@@ -172,7 +172,7 @@ def test_refit_without_a_merged_round_is_said_to_have_nothing_to_train(check, re
 
 
 @pytest.fixture
-def played(registry, spec_of, tmp_path, monkeypatch):
+def played(registry, spec_of, tmp_path, monkeypatch, shared_cache):
     """Play a run by a backend, whose models have a fault meanwhile: its folder."""
 
     def run(backend, *settings, fault=Proxy):
@@ -180,7 +180,7 @@ def played(registry, spec_of, tmp_path, monkeypatch):
         directory = RunDirectory.create(tmp_path / "run", spec)
         with monkeypatch.context() as patch:
             patch.setattr(type(backend), "open", lambda *given: fault(opened(*given)))
-            boost(prepare(spec), directory, registry, Workplace(cache=tmp_path / "cache"))
+            boost(prepare(spec), directory, registry, Workplace(cache=shared_cache))
         return directory, spec
 
     return run
