@@ -31,8 +31,8 @@ from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.deltas import Layer
 from boostlora.backends.torch.model import TorchModel
 from boostlora.backends.torch.nets import CausalNet
+from boostlora.backends.torch.round_state import Round, loss_of
 from boostlora.backends.torch.trainables import Trainables
-from boostlora.backends.torch.training import Round, loss_of
 from boostlora.engine.boosting.views import DirectionCache, View
 from boostlora.engine.contracts import (
     Batch,
@@ -44,8 +44,8 @@ from boostlora.engine.contracts import (
     Tokens,
     TrainingRequest,
 )
-from boostlora.engine.sites import SiteChoice, choose_sites
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.sdk.sites import SiteChoice, choose_sites
 from boostlora.plugins.adapters.tinylora import TinyLora
 from boostlora.plugins.bases.rotate import Rotate
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm

@@ -35,8 +35,8 @@ from boostlora.backends.reference.factorise import leading_triplets
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.model import TorchModel
 from boostlora.backends.torch.optimizers import RULES
+from boostlora.backends.torch.round_state import Round, loss_of
 from boostlora.backends.torch.trainables import Trainables
-from boostlora.backends.torch.training import Round, loss_of
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.boosting.views import View
@@ -50,13 +50,13 @@ from boostlora.engine.contracts import (
     Splits,
     TrainingRequest,
 )
-from boostlora.engine.directions import Complement
-from boostlora.engine.options import ModelPath
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.options import ModelPath
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
-from boostlora.engine.sites import SiteChoice, choose_sites
+from boostlora.engine.runs.directory import RunDirectory
+from boostlora.engine.sdk.directions import Complement
+from boostlora.engine.sdk.sites import SiteChoice, choose_sites
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 from boostlora.plugins.adapters.lora_xs import LoraXs
 from boostlora.plugins.bases.gradient import Gradient
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm

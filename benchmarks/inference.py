@@ -26,13 +26,14 @@ import torch
 from safetensors import safe_open
 from side_by_side import milliseconds, show
 
+from boostlora.engine.api import export
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 ROUNDS, RANK = 4, 2
 SHAPES = {(1, 1): 120, (1, 16): 80, (1, 128): 24}
@@ -111,7 +112,7 @@ def same(base: Any, merged: Any) -> list[list[object]]:
 
 def same_files(ensemble: Ensemble, folder: Path) -> list[list[object]]:
     """The base's weight files against those of an export: tensors by name, dtype and shape, and bytes."""
-    ensemble.export("hf", folder)
+    export(ensemble, "hf", folder)
     files = [(file, folder / file.name) for file in ensemble.origin.source.files]
 
     def header(path: Path) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def adapted(ensemble: Ensemble, folder: Path) -> Any:
         return None
     from peft import PeftModel  # noqa: PLC0415 - an arm of its own
 
-    ensemble.export("peft-lora", folder)
+    export(ensemble, "peft-lora", folder)
     return PeftModel.from_pretrained(ensemble.model(0), folder).eval()
 
 

@@ -14,7 +14,7 @@ from side_by_side import interleaved, milliseconds, show
 from threadpoolctl import threadpool_limits
 
 from boostlora.engine.contracts import FactoredUpdate, Frame
-from boostlora.engine.rank import rank_of
+from boostlora.engine.sdk.rank import rank_of
 
 ROUNDS, RANK, REPEATS = 16, 4, 5
 WIDTHS = (128, 256, 512, 1024)

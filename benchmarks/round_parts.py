@@ -26,11 +26,11 @@ from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.boosting.views import DirectionCache
 from boostlora.engine.contracts import Site
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.rounds import RoundRecord
+from boostlora.engine.contracts.records import RoundRecord
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 RUNS, REPEATS, DEPTH = 5, 5, 64
 PARTS = ("evaluate", "factorise", "train", "merge", "measure", "record", "rest")

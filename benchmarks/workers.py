@@ -17,10 +17,10 @@ from pathlib import Path
 from side_by_side import show
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.conducting import conduct, jobs_of
 from boostlora.engine.study.loading import Study, load_study
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.study.scheduler import conduct, jobs_of
 
 SPEC = """
 extends = "quickstart"

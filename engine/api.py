@@ -11,14 +11,21 @@ import tomli_w
 
 from .boosting.experiment import prepare
 from .boosting.loop import boost
+from .ensemble.choice import Choice, Rounds
 from .ensemble.ensemble import Ensemble
 from .errors import RunError
-from .record.directory import RunDirectory
-from .record.lock import locked
+from .export.boost_reader import load
+from .export.boost_writer import save
+from .export.export import Exported
+from .export.export import export as write_export
+from .foundation.locks import locked
+from .foundation.run_context import Workplace
 from .registry import Registry
+from .runs.directory import RunDirectory
 from .spec import Spec
 from .spec.resolve import load_spec as read_spec
-from .workplace import Workplace
+
+__all__ = ["Ensemble", "export", "load", "load_spec", "run", "save"]
 
 Settings = Mapping[str, Any] | Sequence[str]
 
@@ -67,6 +74,26 @@ def run(
     if not _is_finished(path):
         _play(loaded, path, registry, workplace or Workplace(), progress=progress)
     return Ensemble.open(path, plugins=plugins, workplace=workplace)
+
+
+def export(
+    ensemble: Ensemble, to: str, place: str | Path, rounds: Rounds | Choice = None, **options: Any
+) -> Exported:
+    """Write a selection of rounds in another library's form, read it back as that library does, and compare.
+
+    Args:
+        ensemble: of a run or a boost file.
+        to: an exporter, such as `hf`, `peft-lora` or `safetensors`.
+        place: the folder to make.
+        rounds: as `Ensemble` takes them; all by default.
+        options: the exporter's own.
+
+    Raises:
+        UsageError: before any work, where the form cannot hold it or the place is taken.
+        DepartedError: where what was written does not compute what was evaluated.
+    """
+    choice = rounds if isinstance(rounds, Choice) else ensemble.choose(rounds)
+    return write_export(ensemble, to, Path(place), choice, options)
 
 
 def _play(spec: Spec, path: Path, registry: Registry, workplace: Workplace, *, progress: bool) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from .boosting.state import RunInfo, RunResult
-    from .record.rounds import RoundRecord
+    from .contracts.records import RoundRecord
+    from .contracts.run_info import RunInfo, RunResult
 
 PROJECT = "boostlora"
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import attrs
 
 from ...engine.contracts import BoostedModel, ModelSource, Site, WeightStore
+from ...engine.foundation.options import option, whole
+from ...engine.foundation.run_context import Report, silent
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option, whole
-from ...engine.workplace import Report, silent
 
 
 @attrs.frozen(kw_only=True)

@@ -26,7 +26,7 @@ from ...engine.contracts import (
     Written,
 )
 from ...engine.errors import NonFiniteError, UsageError
-from ...engine.workplace import Report, silent
+from ...engine.foundation.run_context import Report, silent
 from . import weights as w
 from .arrays import Matrix
 from .evaluation import answers, chunks, joined, targets_of

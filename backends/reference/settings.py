@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...engine.errors import UsageError
-from ...engine.options import shortened
+from ...engine.foundation.options import shortened
 from .activations import ACTIVATIONS, Activation
 
 

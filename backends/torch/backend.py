@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
 from ...engine.contracts import BoostedModel, ModelSource, Site, WeightStore
-from ...engine.crew import Team
 from ...engine.errors import UsageError
+from ...engine.foundation.process_group import Team
+from ...engine.foundation.run_context import Report, silent
 from ...engine.hookspecs import hookimpl
-from ...engine.options import Limit, option
-from ...engine.workplace import Report, silent
-
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-DEVICE = Limit(
-    '"auto", "cpu", "mps", "cuda" or "cuda:N"',
-    lambda x: bool(re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", x)),
-)
+from .options import ComputeOptions
 
 
 @attrs.frozen(kw_only=True)
-class Torch:
+class Torch(ComputeOptions):
     """PyTorch modules, Hugging Face's among them; only cores are trained, merges go through a float32 master."""
-
-    device: str = option("auto", 'where to compute: "auto" takes CUDA, else MPS, else the CPU', DEVICE)
-    dtype: Literal["float32", "float64", "bfloat16", "float16"] = option(
-        "float32", "precision of weights and activations; trained numbers and merges are float32 at least"
-    )
-    micro_batch: int = option(
-        0, "examples computed at once in training, gradients added up; 0: the whole batch", min=0
-    )
-    eval_tokens: int = option(2048, "tokens (or rows) computed at once in evaluation, padding counted", min=1)
-    checkpointing: bool = option(
-        False, "keep only the layers' inputs in training and compute the rest twice (Hugging Face models)"
-    )
-    threads: int = option(0, "CPU threads; 0: torch's own choice. Another number, other last bits", min=0)
 
     @property
     def architectures(self) -> frozenset[str]:
@@ -49,11 +29,6 @@ class Torch:
     def rules(self) -> frozenset[str]:
         """The optimiser rules it implements."""
         return frozenset({"adam", "sgd"})
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of the compute dtype."""
-        return BYTES[self.dtype]
 
     def check(self) -> None:
         """Refuse a missing library, an absent device, and a precision that the device does not have."""

@@ -15,8 +15,8 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...engine.crew import CrewError, crew
 from ...engine.errors import BoostLoraError, PluginError, RunError
+from ...engine.foundation.process_group import CrewError, crew
 
 T = TypeVar("T")
 Index = NDArray[np.int64]

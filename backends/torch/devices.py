@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 from torch.overrides import TorchFunctionMode
 
-from ...engine.crew import crew
 from ...engine.errors import UsageError
+from ...engine.foundation.process_group import crew
 from .crew import current
 
 DTYPES = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.contracts import Examples, Predictions
-from ...engine.workplace import Report
+from ...engine.foundation.run_context import Report
 from .batching import Index, by_budget, lengths_of
 from .crew import Team
 from .devices import Place

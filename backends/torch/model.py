@@ -27,7 +27,7 @@ from ...engine.contracts import (
     Update,
     Written,
 )
-from ...engine.workplace import Report, silent
+from ...engine.foundation.run_context import Report, silent
 from . import weights as w
 from .batching import lengths_of
 from .crew import current
@@ -38,20 +38,21 @@ from .factorise import leading_triplets
 from .generation import continuations
 from .nets import CausalNet, open_net
 from .products import Survey, gradients_told
+from .round_state import loss_of
 from .site_check import Checked, SiteCheck, few
 from .text_check import check_texts
 from .trainables import to_array
-from .training import loss_of, train
+from .training import train
 
 if TYPE_CHECKING:
-    from .backend import Torch
+    from .options import ComputeOptions
 
 
 class TorchModel:
     """A module on its device and the ensemble of updates assembled into its weights."""
 
     def __init__(
-        self, source: ModelSource, sites: Sequence[Site], options: Torch, report: Report = silent
+        self, source: ModelSource, sites: Sequence[Site], options: ComputeOptions, report: Report = silent
     ) -> None:
         self._options, self._report, self._team = options, report, current()
         self._place = resolve(options.device, options.dtype)

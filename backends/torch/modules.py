@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Blueprint, ModelSource, Splits
 from ...engine.errors import UsageError
-from ...engine.modules import weights_of
-from ...engine.options import FilePath, option
-from ...engine.record.cache import arrays_sha256, cached
-from ...engine.record.hashes import file_sha256_cached
-from ...engine.workplace import Workplace
+from ...engine.foundation.cache import arrays_sha256, cached
+from ...engine.foundation.hashes import file_sha256_cached
+from ...engine.foundation.options import FilePath, option
+from ...engine.foundation.run_context import Workplace
+from ...engine.sdk.modules import weights_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ class TorchModule:
     import attrs
     from boostlora.backends.torch.modules import TorchModule
     from boostlora.engine.hookspecs import hookimpl
-    from boostlora.engine.options import option, whole
+    from boostlora.engine.foundation.options import option, whole
 
 
     @attrs.frozen(kw_only=True)

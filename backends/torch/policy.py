@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -16,10 +15,8 @@ from .batching import Index, by_budget, lengths_of
 from .deltas import adapted
 from .generation import continuations
 from .losses import Targets, negative_log_likelihood, require_finite
+from .round_state import Round
 from .trainables import to_array
-
-if TYPE_CHECKING:
-    from .training import Round
 
 
 @attrs.frozen(kw_only=True, eq=False)

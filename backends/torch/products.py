@@ -21,17 +21,18 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 from ...engine.contracts import Batch, Examples, Factors, Products
 from ...engine.errors import NonFiniteError, UsageError
-from ...engine.workplace import Report
+from ...engine.foundation.run_context import Report
 from .batching import Index, by_count, lengths_of
 from .crew import Team
 from .deltas import Layer, of_input, replaced, shaped_like
 from .devices import Place
 from .nets import Net
+from .round_state import loss_of
 from .trainables import to_array
-from .training import checkpointed, loss_of
+from .training import checkpointed
 
 if TYPE_CHECKING:
-    from .backend import Torch
+    from .options import ComputeOptions
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -120,7 +121,7 @@ class Survey:
     net: Net
     layers: Mapping[str, Layer]
     place: Place
-    options: Torch
+    options: ComputeOptions
     report: Report
     team: Team
 

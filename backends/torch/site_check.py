@@ -23,7 +23,7 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 from ...engine.contracts import Examples, FactoredUpdate, Frame, Tokens, Update
 from ...engine.errors import UsageError
-from ...engine.options import shortened
+from ...engine.foundation.options import shortened
 from .deltas import Adapter, CoreAdapter, Layer, adapted
 from .devices import Place
 from .nets import Net

@@ -17,13 +17,13 @@ from .factorise import leading_triplets
 from .trainables import update_of
 
 if TYPE_CHECKING:
-    from .backend import Torch
+    from .options import ComputeOptions
 
 
 class TorchStore:
     """What `TorchModel` would have in its weights, computed by the same operations on the same device."""
 
-    def __init__(self, source: ModelSource, sites: Sequence[Site], options: Torch) -> None:
+    def __init__(self, source: ModelSource, sites: Sequence[Site], options: ComputeOptions) -> None:
         self._threads, self._place = options.threads, resolve(options.device, options.dtype)
         self._base = w.Base(source)
         self._shapes = {site.name: site.shape for site in sites}

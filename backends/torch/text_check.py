@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...engine.contracts import Examples, Tokens
 from ...engine.errors import UsageError
-from ...engine.options import shortened
+from ...engine.foundation.options import shortened
 from .devices import Place
 from .nets import CausalNet, ClassifierNet, Net
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .formats import NOTHING, number_text, unit_of
 from .model import Analysis, Row
 from .table import Block, Table, lines_of
-from .wording import NOTHING, number_text, unit_of
 
 COSTS = {
     "parameters": "numbers",

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..record.rounds import RoundRecord
+from ..contracts.records import RoundRecord
 from ..statistics.bootstrap import bca_many
 from ..study.record import StudyRecord
-from .choosing import Choice
+from .chosen_round import Choice
 from .model import Axis, Curve
 from .quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of, steps_of
-from .reading import Reading
+from .run_reader import Reading
 
 RESAMPLES = 1999
 """Bootstrap samples of a band: fewer than a table's intervals have, since there are so many bands. The ends of a curve may

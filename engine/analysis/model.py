@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import attrs
 
-from ..record.rounds import RoundRecord
+from ..contracts.records import RoundRecord
 from ..study.record import StudyRecord
 from ..study.states import CellState
 

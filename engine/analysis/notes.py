@@ -10,11 +10,11 @@ from ..statistics.permutation import pairs_needed
 from ..study.labels import text
 from ..study.record import StudyRecord
 from ..study.states import Status
-from .choosing import Choice
+from .chosen_round import Choice
+from .formats import count_text, p_text
 from .model import Comparison
 from .quantities import metrics_of_splits
-from .reading import Reading
-from .wording import count_text, p_text
+from .run_reader import Reading
 
 MOST = 5
 """Cells and causes that are named; the others are counted."""

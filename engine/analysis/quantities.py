@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..measures import PLAIN
-from ..record.rounds import RoundRecord
+from ..contracts.records import RoundRecord
+from ..sdk.metrics import PLAIN
 from ..spec.boosting import Boosting
 
 SPLITS = ("test", "validation", "train")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..record.rounds import RoundRecord
+from ..contracts.records import RoundRecord
 from ..study.record import Arm, StudyRecord
-from .choosing import Choice
-from .estimating import estimates
+from .chosen_round import Choice
+from .estimates import estimates
 from .model import Comparison, Row
 from .quantities import (
     effort,
@@ -21,7 +21,7 @@ from .quantities import (
     shape_of,
     stored,
 )
-from .reading import Reading
+from .run_reader import Reading
 
 
 def row_of(study: StudyRecord, choice: Choice, comparison: Comparison | None) -> Row:

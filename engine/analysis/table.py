@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from ..study.labels import text
-from .model import Analysis, Row
-from .quantities import measured
-from .wording import (
+from .formats import (
     NOTHING,
     difference_unit,
     metric_text,
@@ -19,7 +17,9 @@ from .wording import (
     signed_text,
     unit_of,
 )
-from .wording import interval_text as interval
+from .formats import interval_text as interval
+from .model import Analysis, Row
+from .quantities import measured
 
 DROPPED = ("rounds", "relative", "seeds", "p (Holm)", "tuned")
 """Columns that give way on a narrow terminal, the first first."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ..measures import PLAIN
+from ..sdk.metrics import PLAIN
 from ..statistics.permutation import pairs_needed
 from ..study.record import StudyRecord
+from .formats import change_text, count_text, difference_text, p_sentence, p_text
 from .model import Comparison
-from .wording import change_text, count_text, difference_text, p_sentence, p_text
 
 
 def words_of(comparison: Comparison, study: StudyRecord, tests: int) -> str:

@@ -25,8 +25,8 @@ from ..contracts import (
     TrainingRequest,
 )
 from ..errors import PluginError, blame
-from ..streams import Streams
-from ..workplace import Report
+from ..foundation.rng import Streams
+from ..foundation.run_context import Report
 from .checks import check_batches
 from .experiment import Experiment
 from .rollouts import inquiry_of

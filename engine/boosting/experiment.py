@@ -25,20 +25,20 @@ from ..contracts import (
     Writer,
     Written,
 )
-from ..crew import Alone, Team
 from ..errors import PluginError, blame
-from ..judging import metrics_of
-from ..record.cache import arrays_sha256
+from ..foundation.cache import arrays_sha256
+from ..foundation.process_group import Alone, Team
+from ..foundation.rng import Streams
+from ..foundation.run_context import Workplace
+from ..sdk.judging import metrics_of
 from ..spec import Spec
-from ..streams import Streams
-from ..workplace import Workplace
+from .capacity import SitePlan
 from .checks import check_written
 from .encoding import SPLITS, encode
-from .lasting import SitePlan
+from .generation import Tried, decoding_of, repeated, request_for, texts_of
 from .leakage import warn_of_leakage
 from .plan import Plan, make_plan
 from .views import DirectionCache, View, Weights
-from .writing import Tried, decoding_of, repeated, request_for, texts_of
 
 
 @attrs.frozen(kw_only=True, eq=False)

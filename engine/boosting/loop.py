@@ -9,22 +9,23 @@ from functools import partial
 import attrs
 
 from ..contracts import WitnessedTask
+from ..contracts.records import RoundRecord
+from ..contracts.run_info import End, RunResult
 from ..errors import ExhaustedError, PluginError, RunError, UsageError, blame
-from ..record.atomic import remove
-from ..record.directory import PROVENANCE, SPEC, RunDirectory
-from ..record.ending import RESULT, End
-from ..record.provenance import provenance, versions
-from ..record.rounds import RoundRecord
-from ..redaction import cleaned, without_credentials
+from ..foundation.atomic import remove
+from ..foundation.redaction import cleaned, without_credentials
+from ..foundation.run_context import Workplace
+from ..records.run_result import RESULT
 from ..registry import Registry
-from ..workplace import Workplace
+from ..runs.directory import PROVENANCE, SPEC, RunDirectory
+from ..runs.provenance import provenance, versions
 from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
+from .replica_checks import hand_over, require_alike, require_one_way
 from .rounds import Played, Player
+from .started_run import StartedRun
 from .starting import check_start, inherit
-from .state import RunInfo, RunResult
 from .stopping import best_round, ran_out, reason_to_stop
-from .together import hand_over, require_alike, require_one_way
 from .tracking import following
 
 NAMED = 5
@@ -49,7 +50,7 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
     hand_over(team, directory)
     player = Player(experiment, workplace.report)
     resumed_from = _restore(player, directory)
-    run = RunInfo(path=directory.path, spec=prepared.spec, plan=prepared.plan, resumed_from=resumed_from)
+    run = StartedRun.of(directory.path, prepared.spec, prepared.plan, resumed_from)
     with following(prepared.spec.trackers, registry.manager):
         events = Events(registry.manager)
         events.tell("run_started", run=run)
@@ -95,7 +96,7 @@ def _conclude(directory: RunDirectory, prepared: Prepared, status: End, reason: 
     return result
 
 
-def _play_on(player: Player, directory: RunDirectory, run: RunInfo, events: Events) -> tuple[End, str]:
+def _play_on(player: Player, directory: RunDirectory, run: StartedRun, events: Events) -> tuple[End, str]:
     """Rounds, until one is the last."""
     if not directory.records:
         played = player.base()

@@ -18,15 +18,15 @@ from ..contracts import (
     Tokens,
 )
 from ..errors import UsageError, blame
-from ..sites import choose_sites
+from ..foundation.rng import Streams
+from ..sdk.sites import choose_sites
 from ..spec import Spec
-from ..streams import Streams
+from .capacity import SitePlan, check_capacity, plan_site, served_by
 from .encoding import SPLITS
-from .lasting import SitePlan, check_capacity, plan_site, served_by
+from .generation import decoding_of
 from .options import boosting_notes, check_boosting, question_of, with_rank
 from .sizes import extra_bytes, numbers_in, question_bytes, stacked_rounds, update_bytes
 from .workload import Workload, workload_of
-from .writing import decoding_of
 
 
 @attrs.frozen(kw_only=True)

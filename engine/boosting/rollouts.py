@@ -21,12 +21,12 @@ from ..contracts import (
     Tokens,
     Written,
 )
+from ..contracts.records import RolloutFacts
 from ..errors import PluginError, RunError, blame
-from ..record.rounds import RolloutFacts
-from ..workplace import Report
+from ..foundation.run_context import Report
 from .checks import check_prompts, check_rollouts
 from .experiment import Experiment
-from .writing import decoding_of, repeated, request_for, texts_of
+from .generation import decoding_of, repeated, request_for, texts_of
 
 Index = NDArray[np.int64]
 

@@ -22,23 +22,17 @@ from ..contracts import (
     TrainingRequest,
     Update,
 )
+from ..contracts.records import RoundRecord
 from ..errors import NonFiniteError, blame
-from ..record.rounds import RoundRecord
-from ..workplace import Report
+from ..foundation.run_context import Report
 from .checks import check_batches, check_choice, check_selection
 from .clock import Clock
 from .experiment import Experiment
-from .facts import loss_ends, overlap_of, ranks_of, record_of, trained_on, without_signal
 from .first_step import take_first_step
 from .options import optimizer_of
-from .preparing import (
-    Merged,
-    NothingToRefitError,
-    frames_for,
-    request_for,
-    stored_numbers,
-)
 from .rollouts import Rollout, rollout_of
+from .round_metrics import loss_ends, overlap_of, ranks_of, record_of, trained_on, without_signal
+from .round_setup import Merged, NothingToRefitError, frames_for, request_for, stored_numbers
 from .subsampling import subsampled
 
 Ensemble = list[tuple[Mapping[str, Update], float]]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..record.directory import RunDirectory
-from ..record.inheriting import Parent, require_inherited
-from ..workplace import Report
+from ..foundation.run_context import Report
+from ..runs.directory import RunDirectory
+from ..runs.inheritance import Parent, require_inherited
 from .experiment import Experiment, Prepared, data_sha256
 
 

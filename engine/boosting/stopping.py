@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..record.ending import End, best_of
-from ..record.rounds import RoundRecord
+from ..contracts.records import RoundRecord
+from ..contracts.run_info import End
+from ..records.run_result import best_of
 from ..spec import Spec
 from .plan import Plan
 

@@ -13,9 +13,9 @@ from typing import Any
 import pluggy
 
 from ..contracts import TrackedRun, Tracker
+from ..contracts.records import RoundRecord
+from ..contracts.run_info import RunInfo, RunResult
 from ..hookspecs import hookimpl
-from ..record.rounds import RoundRecord
-from .state import RunInfo, RunResult
 
 PATIENCE = 10.0
 """Seconds without an answer after which a tracker is said to be slow and, once the run has ended, is left."""

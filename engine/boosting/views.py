@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Frame, Site
-from ..record.cache import arrays_sha256, cached, key_of
-from ..record.provenance import versions
+from ..foundation.cache import arrays_sha256, cached, key_of
+from ..runs.provenance import versions
 
 
 class Weights(Protocol):

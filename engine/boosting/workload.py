@@ -20,8 +20,8 @@ from ..contracts import Blueprint, Parametrisation, PolicyObjective, Splits, Tok
 from ..contracts.cores import DenseDelta
 from ..spec import Spec
 from .encoding import SPLITS
+from .generation import decoding_of
 from .options import optimizer_of, question_of
-from .writing import decoding_of
 
 PEAK_SHARE = 0.35
 BANDWIDTH_SHARE = 0.6

@@ -34,7 +34,6 @@ COMMANDS: Mapping[str, str] = {
     "plugins": "List every plugin with its options.",
     "specs": "List the specs that come with the package.",
 }
-EXIT_FAILED, EXIT_DEPARTED, EXIT_INTERRUPTED = 3, 4, 130
 
 
 class LazyGroup(click.Group):
@@ -89,10 +88,10 @@ def group(ctx: click.Context) -> None:
 
     Exit codes: 0 ok, 2 bad spec or usage, 3 run failed, 4 verification failed, 130 interrupted.
     """
-    from ..crew import crew
+    from ..foundation.process_group import crew
 
     if crew().shared:
-        from .crewing import admit
+        from .torchrun import admit
 
         admit(ctx.invoked_subcommand)
 
@@ -124,6 +123,8 @@ def _called() -> int:
         return exit_.exit_code
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted")
+        from .exit_codes import EXIT_INTERRUPTED
+
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `boostlora show … | head`
         return 0
@@ -143,10 +144,10 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _say(message: str, show: Callable[[io.StringIO], None] | None = None) -> None:
     """Tell an error, in its own way where it has one; of several processes that meet the same one, only the leader."""
-    from ..crew import crew
+    from ..foundation.process_group import crew
 
     if not crew().leads:
-        from .crewing import say_last
+        from .torchrun import say_last
 
         say_last(message)
         return

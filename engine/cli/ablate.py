@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from ..foundation.shell import command_line
 from .common import (
-    command_line,
     json_option,
     load_registry,
     plugin_option,
@@ -62,9 +62,9 @@ def command(
     Every cell is a run in RUNS, named by the hash of its spec: one that is finished, in whatever study, is never run again,
     and one that was interrupted goes on. See first what it would do with: boostlora check SPEC
     """
-    from ..study.keeping import keep, known_record, replaces, with_exclusions
     from ..study.loading import load_study
-    from .conducting import Conduct
+    from ..study.store import keep, known_record, replaces, with_exclusions
+    from .study_run import Conduct
 
     if executor is not None:
         settings = (*settings, f"ablate.executor.use={executor}")

@@ -12,24 +12,17 @@ import click
 from click.core import ParameterSource
 
 from ..errors import UsageError
-from ..record.directory import SPEC
-from .common import (
-    command_line,
-    json_option,
-    load_registry,
-    plugin_option,
-    quiet_option,
-    runs_option,
-    set_option,
-)
+from ..foundation.shell import command_line
+from ..runs.directory import SPEC
+from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
 from .terminal import echo
 
 if TYPE_CHECKING:
-    from ..advising.advising import Moment
-    from ..advising.findings import Findings
-    from ..advising.holding import Held
+    from ..advisor.advise import Moment
+    from ..advisor.backtest import Held
+    from ..advisor.findings import Findings
+    from ..foundation.run_context import Report, Workplace
     from ..registry import Registry
-    from ..workplace import Report, Workplace
     from .advised_next import Next
 
 at_least_one = click.IntRange(min=1)
@@ -125,7 +118,7 @@ def _refuse_mixtures(
 
 
 def _workplace(report: Report) -> Workplace:
-    from ..workplace import Workplace
+    from ..foundation.run_context import Workplace
 
     return Workplace(report=report)
 
@@ -140,9 +133,9 @@ def _moment(
     workplace: Workplace,
 ) -> tuple[Moment, Next]:
     """The model that is looked at, and the command with which one goes on from there."""
-    from ..advising.opening import open_run, open_spec, read_spec
+    from ..advisor.source import open_run, open_spec, read_spec
+    from ..runs.lookup import run_and_round
     from .advised_next import Next
-    from .places import run_and_round
 
     files = [word for file in plugin_files for word in ("--plugin", str(file))]
     if click.get_current_context().get_parameter_source("runs_folder") == ParameterSource.COMMANDLINE:
@@ -171,7 +164,7 @@ def _found(
 ) -> Findings:
     import attrs
 
-    from ..advising.advising import advise
+    from ..advisor.advise import advise
 
     found = advise(moment, registry, workplace, rank=rank, examples=examples)
     if then.solved is None:
@@ -183,11 +176,11 @@ def _found(
 def _held(
     study: str, runs_folder: Path, registry: Registry, workplace: Workplace, examples: int | None
 ) -> Held:
-    from ..advising.advising import advise
-    from ..advising.holding import hold_against
-    from ..advising.opening import open_run
-    from ..analysis.analysing import analyse
-    from ..study.keeping import find_study
+    from ..advisor.advise import advise
+    from ..advisor.backtest import hold_against
+    from ..advisor.source import open_run
+    from ..analysis.analyse import analyse
+    from ..study.store import find_study
 
     def look(folder: Path, only_own: bool) -> Findings:
         moment = open_run(folder, 0, registry, workplace)
@@ -198,8 +191,8 @@ def _held(
 
 
 def _json(content: Findings | Held) -> dict[str, Any]:
-    from ..advising.findings import Findings
-    from ..advising.rules import cautions, recommend
+    from ..advisor.findings import Findings
+    from ..advisor.rules import cautions, recommend
 
     if not isinstance(content, Findings):
         return content.as_json()

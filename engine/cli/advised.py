@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..advising.advice import Advice
-from ..advising.findings import BasisFinding, Findings
-from ..advising.rules import cautions, choose_basis, recommend
-from ..advising.studies import YARDSTICKS
-from ..advising.thresholds import DEFAULT
-from ..advising.wording import percent
+from ..advisor.advice import Advice
+from ..advisor.findings import BasisFinding, Findings
+from ..advisor.formats import percent
+from ..advisor.rules import cautions, choose_basis, recommend
+from ..advisor.studies import YARDSTICKS
+from ..advisor.thresholds import DEFAULT
 from .advised_lines import Row, laid_out, share, wrapped
 from .advised_next import Next, lines_for_spec
 from .console import Console

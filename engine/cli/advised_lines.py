@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..advising.wording import percent
+from ..advisor.formats import percent
 
 WIDE = 120
 

@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 import tomli_w
 
-from ..advising.advice import Advice
-from ..advising.findings import Findings
+from ..advisor.advice import Advice
+from ..advisor.findings import Findings
+from ..foundation.shell import command_line
 from .advised_lines import WIDE, wrapped
-from .common import command_line
 
 RATED = frozenset(
     {

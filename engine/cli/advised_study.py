@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..advising.holding import Held, Place
-from ..advising.pairing import WITH, Judged, Kind
-from ..advising.ranking import ArmHeld, Verdict
-from ..analysis.wording import (
-    count_text,
-    difference_unit,
-    is_lower_better,
-    number_text,
-    signed_text,
-    unit_of,
-)
+from ..advisor.arm_pairs import WITH, Judged, Kind
+from ..advisor.arm_ranking import ArmHeld, Verdict
+from ..advisor.backtest import Held, Place
+from ..analysis.formats import count_text, difference_unit, is_lower_better, number_text, signed_text, unit_of
 from .advised_lines import Row, laid_out, share, wrapped
 from .console import Console
 

@@ -70,12 +70,12 @@ def command(
 
     Exit codes: 0 written, 2 another base, 3 a damaged file, 4 the rounds come out otherwise here; then nothing is written.
     """
-    from ..ensemble.applying import FileOrigin
     from ..ensemble.ensemble import Ensemble
-    from ..ensemble.exporting import check_free, export
-    from ..ensemble.packing import merged_sha256
+    from ..export.boost_reader import FileOrigin
+    from ..export.boost_writer import merged_sha256
+    from ..export.export import check_free, export
+    from ..foundation.run_context import Workplace
     from ..spec.document import from_settings
-    from ..workplace import Workplace
     from .common import load_registry
     from .execution import plain_warnings
     from .interrupts import interruptible

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from ..record.directory import SPEC, RunDirectory
+from ..runs.directory import SPEC, RunDirectory
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
+from .sizes import size_text, start_line
 from .terminal import echo
 from .workloads import gpu_option, seconds_by_class, workload_lines
 
@@ -49,7 +50,7 @@ def command(
     from ..boosting.starting import check_start
     from ..spec.document import find_spec, load
     from ..spec.resolve import load_spec
-    from .checking import check_study
+    from .check_lines import check_study
 
     if "ablate" in load(find_spec(spec), settings).tree:
         check_study(
@@ -134,18 +135,11 @@ def _begun(path: Path) -> RunDirectory | None:
     return RunDirectory.open(path) if (path / SPEC).is_file() else None
 
 
-def start_line(spec: Any) -> str:
-    """Which rounds a run has from another, and which are left to it."""
-    start = spec.start
-    left = "none" if start.round == spec.rounds else f"{start.round + 1} to {spec.rounds}"
-    return f"goes on from {start}, whose rounds 0 to {start.round} become its own; left to play: {left}"
-
-
 def _rows(sites: Any) -> list[tuple[str, Any]]:
     """Site by site; where they are many, layers that are alike share a row, `layers.*.mlp.down_proj (30)`."""
     if len(sites) <= MOST_SITES:
         return [(site.site.name, site) for site in sites]
-    from ..sites import collapsed
+    from ..sdk.sites import collapsed
 
     alike = dict[Any, list[Any]]()
     for site in sites:
@@ -153,13 +147,3 @@ def _rows(sites: Any) -> list[tuple[str, Any]]:
             site
         )
     return [(f"{key[0]} ({len(found)})", found[0]) for key, found in alike.items()]
-
-
-def size_text(count: int) -> str:
-    """Bytes for people."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.2f} GiB"

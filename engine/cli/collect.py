@@ -30,10 +30,10 @@ def command(
     A plugin file that the study was run with is run only where --plugin names it.
     """
     from ..contracts import DetachedExecutor
-    from ..study.keeping import find_study
+    from ..study.queue import check_plugins, executor_of, gather
     from ..study.states import states_of, study_folder
-    from ..study.submitting import check_plugins, executor_of, gather
-    from . import EXIT_FAILED
+    from ..study.store import find_study
+    from .exit_codes import EXIT_FAILED
     from .interrupts import interruptible
     from .results import show_results
 

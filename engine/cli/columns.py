@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from ..record.rounds import RoundRecord
+from ..contracts.records import RoundRecord
 
 DISPENSABLE = ("eff. rank", "seconds", "fixed", "trained on", "overlap", "silent")
 """Columns that a narrow terminal does without, the most dispensable first."""

@@ -9,12 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ..errors import UsageError
-from ..record.directory import SPEC, RunDirectory
+from ..foundation.shell import command_line
+from ..runs.directory import RunDirectory
 from .terminal import echo
-
-SET_ASIDE = ".old-"
-"""What the names of run folders have that `--fresh` has set aside; they are found by their own path only."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,29 +66,6 @@ def load_registry(plugin_files: tuple[Path, ...]) -> Any:
     return registry
 
 
-def find_runs(name: str, runs_folder: Path) -> list[Path]:
-    """The run folders a word stands for: a run's own folder, a folder of runs, or a run's name; newest last.
-
-    Raises `UsageError` saying which runs there are.
-    """
-    for folder in (Path(name), runs_folder / name):
-        if (folder / SPEC).is_file():
-            return [folder]
-        candidates = (p.parent for p in folder.glob(f"*/{SPEC}") if SET_ASIDE not in p.parent.name)
-        found = sorted(candidates, key=lambda p: (p / SPEC).stat().st_mtime)
-        if found:
-            return found
-    by_hash = (
-        sorted(p.parent for p in runs_folder.glob(f"*/{name}*/{SPEC}") if SET_ASIDE not in p.parent.name)
-        if name and "/" not in name
-        else []
-    )
-    if by_hash:
-        return by_hash
-    known = sorted({p.parent.parent.name for p in runs_folder.glob(f"*/*/{SPEC}")})
-    raise UsageError(f'no run "{name}"; in {runs_folder} there are: {", ".join(known) or "none yet"}')
-
-
 def is_finished(directory: RunDirectory) -> bool:
     """Whether a run ended as it should; one that failed may be tried again."""
     return ended_well(directory.result())
@@ -108,10 +82,3 @@ def resume_command(directory: RunDirectory) -> str:
     return command_line(
         "boostlora", "resume", directory.path, *(w for file in files for w in ("--plugin", file))
     )
-
-
-def command_line(*words: str | Path) -> str:
-    """A command to type, quoted where it must be."""
-    import shlex
-
-    return shlex.join(str(word) for word in words)

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from ..runs.lookup import one_run
 from .common import json_option, load_registry, plugin_option, runs_option
-from .places import one_run
 from .terminal import echo
 
 AT = re.compile(r"(?P<run>.+)@(?P<round>\d{1,9}|best|last)")
@@ -52,9 +52,9 @@ def command(
     RUN@best the round that is best on validation. Without @, its last round. No model is opened: everything comes from the
     runs' files; the texts of examples from their data.
     """
-    from ..comparison.comparing import compare
-    from ..comparison.content import as_json as content_of
-    from ..comparison.sides import read_side
+    from ..analysis.comparison.compare import compare
+    from ..analysis.comparison.content import as_json as content_of
+    from ..analysis.comparison.sides import read_side
     from .compared import print_comparison
 
     places = [find_side(word, runs_folder) for word in (a, b)]
@@ -71,7 +71,7 @@ def find_side(word: str, runs_folder: Path) -> tuple[Path, Any]:
 
     Raises `UsageError` for no run, and for several.
     """
-    from ..record.directory import SPEC
+    from ..runs.directory import SPEC
 
     parts = AT.fullmatch(word)
     if parts is None or any((folder / SPEC).is_file() for folder in (Path(word), runs_folder / word)):
@@ -84,8 +84,8 @@ def _loader(plugin_files: tuple[Path, ...]) -> Any:
     """Loads a side's data; plugins only once, and only if they are needed."""
     from functools import cache
 
-    from ..comparison.contents import Contents, load_contents
-    from ..comparison.sides import Side
+    from ..analysis.comparison.contents import Contents, load_contents
+    from ..analysis.comparison.sides import Side
 
     registry = cache(lambda: load_registry(plugin_files))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..analysis.wording import number_text, unit_of
-from ..comparison.comparing import Comparison
-from ..comparison.showing import Answer, Shown
-from ..comparison.verdict import accuracy_sentence, loss_sentence, verdict
+from ..analysis.comparison.compare import Comparison
+from ..analysis.comparison.shown_examples import Answer, Shown
+from ..analysis.comparison.verdict import accuracy_sentence, loss_sentence, verdict
+from ..analysis.formats import number_text, unit_of
 from ..contracts import Outcome
-from ..options import shortened
+from ..foundation.options import shortened
 from .console import Console
 
 ASKED, ANSWERED = 150, 60

@@ -17,13 +17,14 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from ..analysis.wording import number_text, unit_of
-from ..boosting.state import RunInfo, RunResult
+from ..analysis.formats import number_text, unit_of
+from ..boosting.started_run import StartedRun
 from ..contracts import PolicyObjective
+from ..contracts.records import RoundRecord
+from ..contracts.run_info import RunInfo, RunResult
+from ..foundation.run_context import Report
 from ..hookspecs import hookimpl
-from ..record.rounds import RoundRecord
 from ..spec import Spec
-from ..workplace import Report
 from .columns import header, percent, row, span
 from .console import Console
 from .terminal import echo
@@ -81,7 +82,7 @@ class Live:
         self._progress.update(self._task, description=text, completed=done, total=total or None)
 
     @hookimpl
-    def run_started(self, run: RunInfo) -> None:
+    def run_started(self, run: StartedRun) -> None:
         """Head and titles."""
         self.console.print(f"[bold]{run.spec.head.name}[/bold] · {run.path}")
         for line in (*describe(run.spec, run.plan), *(f"note: {note}" for note in run.plan.notes)):
@@ -166,7 +167,7 @@ class JsonLines:
     """A run as one JSON object a line, for scripts."""
 
     @hookimpl
-    def run_started(self, run: RunInfo) -> None:
+    def run_started(self, run: StartedRun) -> None:
         """`{"event": "run_started", …}`."""
         plan = run.plan.as_json()
         self._print(

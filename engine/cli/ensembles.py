@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import UsageError
-from ..options import shortened
+from ..foundation.options import shortened
 
 if TYPE_CHECKING:
     from ..ensemble.choice import Choice
     from ..ensemble.ensemble import Ensemble
-    from ..workplace import Report
+    from ..foundation.run_context import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,7 +68,7 @@ def _weight(text: str) -> tuple[int, float]:
 @contextmanager
 def progress(*, shown: bool) -> Generator[Report]:
     """A line of progress while inside, where somebody looks."""
-    from ..workplace import silent
+    from ..foundation.run_context import silent
     from .display import Live
 
     if not shown:
@@ -83,8 +83,9 @@ def open_ensemble(
 ) -> Ensemble:
     """A run by folder, name or hash; with `base`, a boost file. Raises `UsageError` where neither is meant."""
     from ..ensemble.ensemble import Ensemble
-    from ..workplace import Workplace
-    from .places import one_run
+    from ..export.boost_reader import load
+    from ..foundation.run_context import Workplace
+    from ..runs.lookup import one_run
 
     workplace = Workplace(report=report)
     if Path(what).is_file():
@@ -92,7 +93,7 @@ def open_ensemble(
             raise UsageError(
                 f"{what}: a boost file needs its base: --base FOLDER, a file, or a Hugging Face id"
             )
-        return Ensemble.load(what, base, plugins=plugin_files, workplace=workplace)
+        return load(what, base, plugins=plugin_files, workplace=workplace)
     if base is not None:
         raise UsageError("--base is for boost files; a run knows its base")
     return Ensemble.open(one_run(what, runs_folder), plugins=plugin_files, workplace=workplace)

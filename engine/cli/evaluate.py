@@ -102,7 +102,7 @@ Told = tuple[dict[str, Any], list[str]]
 
 
 def _evaluated(ensemble: Ensemble, choice: Choice, splits: tuple[str, ...], *, recompute: bool) -> Told:
-    from ..ensemble.staging import evaluate
+    from ..ensemble.staged_evaluation import evaluate
     from .evaluated import evaluation_lines
 
     found = evaluate(ensemble, choice, splits, recompute=recompute)
@@ -110,7 +110,7 @@ def _evaluated(ensemble: Ensemble, choice: Choice, splits: tuple[str, ...], *, r
 
 
 def _staged(ensemble: Ensemble, choice: Choice, metric: str) -> Told:
-    from ..ensemble.staging import best_stage, stages
+    from ..ensemble.staged_evaluation import best_stage, stages
     from .evaluated import stage_lines
 
     found = stages(ensemble, choice)
@@ -124,7 +124,7 @@ def _staged(ensemble: Ensemble, choice: Choice, metric: str) -> Told:
 
 
 def _one_out(ensemble: Ensemble, choice: Choice, metric: str) -> Told:
-    from ..ensemble.staging import Stage, best_stage, without_each
+    from ..ensemble.staged_evaluation import Stage, best_stage, without_each
     from .evaluated import one_out_lines
 
     whole = Stage(

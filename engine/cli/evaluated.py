@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..analysis.wording import difference_unit, interval_text, number_text, unit_of
+from ..analysis.formats import difference_unit, interval_text, number_text, unit_of
 from ..contracts import Metrics
-from ..ensemble.staging import Evaluation, Stage, gain
-from ..measures import lower_is_better
+from ..ensemble.staged_evaluation import Evaluation, Stage, gain
+from ..sdk.metrics import lower_is_better
 from ..statistics.examples import PairedExamples
 
 PLAIN = ("accuracy", "loss")

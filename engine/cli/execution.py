@@ -12,19 +12,20 @@ import attrs
 
 from ..boosting.experiment import Prepared, prepare
 from ..boosting.loop import boost
-from ..crew import Alone, CrewError, Team
 from ..errors import RunError
-from ..record.atomic import WriteError
-from ..record.directory import SPEC, RunDirectory
-from ..record.lock import locked
+from ..foundation.atomic import WriteError
+from ..foundation.locks import locked
+from ..foundation.process_group import Alone, CrewError, Team
+from ..foundation.run_context import Workplace
+from ..foundation.shell import command_line
 from ..registry import Registry
+from ..runs.directory import SPEC, RunDirectory
 from ..spec import Spec
-from ..workplace import Workplace
-from .common import command_line, is_finished
-from .crewing import follow
+from .common import is_finished
 from .display import JsonLines, Live, conclusion
 from .interrupts import interruptible
 from .terminal import echo
+from .torchrun import follow
 
 MANY = 1 << 21
 """Trained numbers (16 MiB) from which their exchange between processes is worth a word."""

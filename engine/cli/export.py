@@ -15,8 +15,8 @@ from .ensembles import choice_of, choice_options, open_ensemble, progress, size_
 from .terminal import echo
 
 if TYPE_CHECKING:
-    from ..ensemble.exporting import Compared, Exported
-    from ..ensemble.packing import Packed
+    from ..export.boost_writer import Packed
+    from ..export.export import Compared, Exported
 
 BOOST = "boost"
 
@@ -105,13 +105,13 @@ def command(
         choice = choice_of(ensemble, rounds, drop, weights)
         if to == BOOST:
             _refuse_options(settings)
-            from ..ensemble.boost_file import SUFFIX
-            from ..ensemble.packing import pack
+            from ..export.boost_file import SUFFIX
+            from ..export.boost_writer import pack
 
             place = out or Path(f"{ensemble.spec.head.name}{SUFFIX}")
             done: Packed | Exported = pack(ensemble, place, choice, with_factors=with_factors)
         else:
-            from ..ensemble.exporting import export
+            from ..export.export import export
             from ..spec.document import from_settings
 
             place = out or Path(f"{ensemble.spec.head.name}-{to}")
@@ -136,7 +136,7 @@ def _as_json(done: Packed | Exported) -> dict[str, Any]:
 
 def _told(done: Any) -> list[str]:
     """What was written, for people."""
-    from ..ensemble.packing import Packed
+    from ..export.boost_writer import Packed
 
     if isinstance(done, Packed):
         what = f"rounds {done.rounds}, {done.numbers:,} trained numbers"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from . import EXIT_INTERRUPTED
+from .exit_codes import EXIT_INTERRUPTED
 from .terminal import echo
 
 HANGUP: int | None = getattr(signal, "SIGHUP", None)

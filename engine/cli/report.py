@@ -36,9 +36,9 @@ def command(
     study: str, runs_folder: Path, formats: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool
 ) -> None:
     """Write the report of STUDY: one HTML file that needs no network, Markdown, LaTeX, CSV, Parquet, figures."""
-    from ..analysis.analysing import analyse
+    from ..analysis.analyse import analyse
     from ..report import write_report
-    from ..study.keeping import find_study
+    from ..study.store import find_study
 
     runs, record = find_study(study, runs_folder)
     wanted = FORMATS if "all" in formats else formats or DEFAULT

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..foundation.shell import command_line
 from ..study.record import StudyRecord
-from .common import command_line
-from .overview import say
+from .study_progress import say
 from .terminal import echo
 
 
@@ -15,7 +15,7 @@ def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool)
     """Print what the study's finished cells say."""
     if quiet:
         return
-    from ..analysis.analysing import analyse
+    from ..analysis.analyse import analyse
 
     analysis = analyse(runs, record, curves=False)
     if as_json:

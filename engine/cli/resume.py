@@ -6,15 +6,8 @@ from pathlib import Path
 
 import click
 
-from .common import (
-    ended_well,
-    find_runs,
-    json_option,
-    load_registry,
-    plugin_option,
-    quiet_option,
-    runs_option,
-)
+from ..runs.lookup import find_runs
+from .common import ended_well, json_option, load_registry, plugin_option, quiet_option, runs_option
 
 
 @click.command("resume")
@@ -35,12 +28,12 @@ def command(
     Of several runs of that name, the newest unfinished one goes on. The result is bit-identical to that of a run which was
     never interrupted, on the same machine and versions.
     """
-    from ..crew import crew
-    from ..record.directory import SPEC, RunDirectory
-    from ..record.ending import read_ending
+    from ..foundation.process_group import crew
+    from ..records.run_result import read_ending
+    from ..runs.directory import SPEC, RunDirectory
     from ..spec.resolve import load_spec
-    from .crewing import meet
     from .execution import already_done, execute, show_done
+    from .torchrun import meet
 
     paths = find_runs(run, runs_folder)
     unfinished = [path for path in paths if not ended_well(read_ending(path))]

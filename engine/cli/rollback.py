@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from .common import command_line, json_option, resume_command, runs_option
+from ..foundation.shell import command_line
+from .common import json_option, resume_command, runs_option
 from .terminal import echo
 
 
@@ -22,9 +23,9 @@ def command(run: str, to: int, runs_folder: Path, as_json: bool) -> None:
     The rounds that stay are checked first; a damaged round after them is in nobody's way. Played again with `resume`, the
     rounds come out the same; to go on with other settings, see `run --from`.
     """
-    from ..record.directory import SPEC, RunDirectory
-    from ..record.rollback import roll_back
-    from .places import one_run
+    from ..runs.directory import SPEC, RunDirectory
+    from ..runs.lookup import one_run
+    from ..runs.rollback import roll_back
 
     path = one_run(run, runs_folder)
     done = roll_back(path, to)

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from ..runs.lookup import SET_ASIDE
 from .common import (
-    SET_ASIDE,
     json_option,
     load_registry,
     plugin_option,
@@ -55,10 +55,10 @@ def command(
     """
     from ..boosting.experiment import prepare
     from ..boosting.starting import check_start
+    from ..runs.lookup import start_settings
     from ..spec.resolve import load_spec
-    from .crewing import meet
     from .execution import already_done, execute, show_done
-    from .places import start_settings
+    from .torchrun import meet
 
     registry = load_registry(plugin_files)
     settings = (*settings, *(() if start is None else start_settings(start, runs_folder)))
@@ -82,8 +82,8 @@ def command(
 def _set_aside(path: Path) -> None:
     """Rename a run's folder, while nobody else is at work in it."""
     from ..errors import RunError
-    from ..record.durable import settle
-    from ..record.lock import HOLDER, locked
+    from ..foundation.durable import settle
+    from ..foundation.locks import HOLDER, locked
 
     aside = path.with_name(f"{path.name}{SET_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
     with locked(path):

@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 import click
 
-from .common import find_runs, is_finished, json_option, resume_command, runs_option
+from ..runs.lookup import find_runs
+from .common import is_finished, json_option, resume_command, runs_option
 from .terminal import echo
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -30,7 +31,7 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
 
     RUN is a run's folder, its name, or the beginning of its hash. Without RUN: all runs.
     """
-    from ..record.directory import SPEC, RunDirectory
+    from ..runs.directory import SPEC, RunDirectory
     from .columns import legend as column_legend
 
     if legend:
@@ -107,8 +108,8 @@ def _show_many(directories: list[Any]) -> None:
     """One line a run: what differs between their specs, and what came of it."""
     from rich.table import Table
 
-    from ..analysis.wording import number_text
-    from ..comparison.specs import flat
+    from ..analysis.comparison.specs import flat
+    from ..analysis.formats import number_text
     from .columns import percent, span
     from .console import Console
 
@@ -147,7 +148,7 @@ def _show_many(directories: list[Any]) -> None:
 
 def _test_measures(directories: list[Any]) -> dict[str, str]:
     """Titles and names of what tasks measure on the test split, for as many as there is room for."""
-    from ..analysis.wording import unit_of
+    from ..analysis.formats import unit_of
 
     last = [directory.records[-1] for directory in directories if directory.records]
     names = list(dict.fromkeys(name for record in last for name in record.test.measures))[:MOST_MEASURES]

@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import click
 
-from .common import command_line, json_option, runs_option
+from ..foundation.shell import command_line
+from .common import json_option, runs_option
 from .terminal import echo
 
 MOST_CAUSES, MOST_CELLS = 10, 3
@@ -27,8 +28,8 @@ def command(study: str | None, runs_folder: Path, show_cells: bool, as_json: boo
 
     It reads the files alone, so it can be asked from another terminal, or machine, while the study runs.
     """
-    from ..study.keeping import find_study, study_names
     from ..study.states import states_of, study_folder
+    from ..study.store import find_study, study_names
 
     names = [study] if study is not None else study_names(runs_folder)
     if not names:
@@ -69,7 +70,7 @@ def _print(folder: Path, record: Any, states: Sequence[Any], *, show_cells: bool
     from rich.table import Table
 
     from .console import Console
-    from .overview import COLOURS, bar, told
+    from .study_progress import COLOURS, bar, told
 
     console = Console(highlight=False)
     console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}", markup=True)

@@ -14,9 +14,8 @@ import attrs
 import click
 
 from ..errors import BoostLoraError
-from . import EXIT_FAILED
+from .exit_codes import EXIT_FAILED, EXIT_USAGE
 
-EXIT_USAGE = 2
 NO_PLACE = {
     errno.ENAMETOOLONG,
     errno.ENOENT,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..redaction import without_credentials
+from ..foundation.redaction import without_credentials
 
 
 def inert(text: str) -> str:

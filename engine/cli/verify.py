@@ -11,22 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import EXIT_DEPARTED
-from .common import (
-    find_runs,
-    json_option,
-    load_registry,
-    plugin_option,
-    quiet_option,
-    runs_option,
-    set_option,
-)
+from ..runs.lookup import find_runs
+from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
+from .exit_codes import EXIT_DEPARTED
 from .terminal import echo
 
 if TYPE_CHECKING:
     from ..registry import Registry
     from ..spec import Spec
-    from ..verify.findings import Finding, Row, Verification
+    from ..verification.findings import Finding, Row, Verification
 
 WIDE = 150
 at_least_one = click.IntRange(min=1)
@@ -86,9 +79,9 @@ def command(
 
     Exit codes: 0 passed, 4 departed.
     """  # noqa: D301 - click reads the backspace
-    from ..verify.limits import Limits
-    from ..verify.verifying import Recording, verify
-    from ..workplace import Workplace
+    from ..foundation.run_context import Workplace
+    from ..verification.limits import Limits
+    from ..verification.verify import Recording, verify
     from .display import Live
 
     registry = load_registry(plugin_files)
@@ -116,7 +109,7 @@ def command(
 def _find_run(what: str, runs_folder: Path) -> Path | None:
     """The run that a word stands for; None for a spec's. Raises `UsageError` for neither."""
     from ..errors import UsageError
-    from ..record.directory import SPEC
+    from ..runs.directory import SPEC
     from ..spec.document import find_spec
 
     if (Path(what) / SPEC).is_file():
@@ -134,8 +127,8 @@ def _find_run(what: str, runs_folder: Path) -> Path | None:
 def _refuse_for_runs(path: Path, settings: Sequence[str], **limits: int | None) -> None:
     """A replay is of what was run; less of it, or other settings, is another experiment."""
     from ..errors import UsageError
-    from ..record.directory import SPEC
-    from .common import command_line
+    from ..foundation.shell import command_line
+    from ..runs.directory import SPEC
 
     given = [f"--{name}" for name, value in limits.items() if value is not None]
     given += [f"--set {s}" for s in settings if not s.startswith("backend.")]
@@ -149,10 +142,10 @@ def _refuse_for_runs(path: Path, settings: Sequence[str], **limits: int | None) 
 
 def _recording(path: Path, registry: Registry) -> Any:
     from ..errors import UsageError
-    from ..record.directory import SPEC, RunDirectory
+    from ..runs.directory import SPEC, RunDirectory
     from ..spec.resolve import load_spec
-    from ..verify.criterion import Criterion, dtype_of
-    from ..verify.verifying import Recording
+    from ..verification.criterion import Criterion, dtype_of
+    from ..verification.verify import Recording
 
     directory = RunDirectory.open(path)
     directory.check_spec()
@@ -167,7 +160,7 @@ def _load(name: str, registry: Registry, settings: tuple[str, ...], backend: str
     """The spec with the candidate as its backend."""
     from ..spec.document import find_spec, load
     from ..spec.resolve import load_spec
-    from ..verify.trio import TRUTH
+    from ..verification.models import TRUTH
 
     if backend is None:
         table = load(find_spec(name), settings).tree.get("backend", {})

@@ -27,7 +27,7 @@ def workload_lines(workload: Workload | None, held_bytes: int, gpu: str) -> list
     """Tokens, memory and time; nothing where no tokens are read."""
     if workload is None:
         return []
-    from .check import size_text
+    from .sizes import size_text
 
     held = held_bytes + workload.activation_bytes
     activations, total = size_text(workload.activation_bytes), size_text(held)
@@ -45,7 +45,7 @@ def workload_lines(workload: Workload | None, held_bytes: int, gpu: str) -> list
 def time_line(seconds: float, gpu: str) -> str:
     """How long, where, and by what formula."""
     from ..boosting.workload import ACCELERATORS, BANDWIDTH_SHARE, PEAK_SHARE
-    from .overview import duration
+    from .study_progress import duration
 
     at = ACCELERATORS[gpu]
     return (

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 from numpy.typing import NDArray
 
-from ..workplace import Report, Workplace, silent
+from ..foundation.run_context import Report, Workplace, silent
 from .cores import Parametrisation
 from .sites import ModelSource, Site
 from .stores import SiteUpdates, WeightStore

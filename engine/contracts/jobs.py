@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 import attrs
 
 if TYPE_CHECKING:
-    from ..boosting.state import RunInfo, RunResult
-    from ..record.rounds import RoundRecord
+    from .records import RoundRecord
+    from .run_info import RunInfo, RunResult
 
 
 @attrs.frozen(kw_only=True)
@@ -47,7 +47,7 @@ class Ended:
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs the cells of a study. Every job is played by `boostlora.engine.study.playing.play(job)` on some machine."""
+    """Runs the cells of a study. Every job is played by `boostlora.engine.study.cell_runner.play(job)` on some machine."""
 
     @property
     def remote(self) -> bool:

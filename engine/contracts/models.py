@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..workplace import Report, Workplace, silent
+from ..foundation.run_context import Report, Workplace, silent
 from .evidence import Factors, Products
 from .examples import Examples, Predictions, Splits
 from .frames import Frame

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from ..workplace import Report
+from ..foundation.run_context import Report
 from .cores import Parametrisation
 from .frames import Frame
 from .sites import ModelSource, Site

@@ -9,7 +9,7 @@ from operator import index
 import attrs
 
 from ..errors import UsageError
-from ..options import shortened
+from ..foundation.options import shortened
 
 Rounds = int | str | Sequence[int] | Mapping[int, float] | None
 """`7`: the first seven rounds, `0`: none, the base; `"1..7"`, `"3.."`, `"..7"`, `"1..3,5,9..12"`: those; `"all"`, the same as

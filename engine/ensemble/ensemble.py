@@ -1,11 +1,11 @@
-"""The ensemble for notebooks and services: predict, evaluate and export with any selection of rounds."""
+"""The ensemble for notebooks and services: predict and evaluate with any selection of rounds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
@@ -22,18 +22,16 @@ from ..contracts import (
     Sampling,
     Update,
 )
+from ..contracts.records import RoundRecord
 from ..errors import UsageError, blame
-from ..judging import metrics_of
-from ..record.rounds import RoundRecord
+from ..foundation.run_context import Workplace
 from ..registry import Registry
+from ..runs.lookup import one_run
+from ..sdk.judging import metrics_of
 from ..spec import Spec
-from ..workplace import Workplace
 from .choice import Choice, Rounds, choose
 from .inputs import Inputs, as_examples, prompts_of
-from .opening import Origin, RunOrigin
-
-if TYPE_CHECKING:
-    from .exporting import Exported
+from .source import Origin, RunOrigin
 
 SPLITS = ("train", "validation", "test")
 
@@ -66,25 +64,8 @@ class Ensemble:
         workplace: Workplace | None = None,
     ) -> Ensemble:
         """The ensemble of a run: its folder, or its name or hash in `runs`. Raises `UsageError` where there is none, or several."""
-        from ..cli.places import one_run  # noqa: PLC0415 - not needed for boost files
-
         registry = Registry.load(tuple(Path(file) for file in plugins))
         return cls(RunOrigin(one_run(str(run), Path(runs)), registry, workplace or Workplace()))
-
-    @classmethod
-    def load(
-        cls,
-        file: str | Path,
-        base: str | Path,
-        *,
-        plugins: Sequence[str | Path] = (),
-        workplace: Workplace | None = None,
-    ) -> Ensemble:
-        """The ensemble of a boost file on its base: a folder, a file, or a Hugging Face id. Raises `UsageError` for another base."""
-        from .applying import FileOrigin  # noqa: PLC0415 - not needed for runs
-
-        registry = Registry.load(tuple(Path(f) for f in plugins))
-        return cls(FileOrigin.of(Path(file), str(base), registry, workplace or Workplace()))
 
     # -- What it is
 
@@ -215,18 +196,6 @@ class Ensemble:
             store=origin.store,
             workplace=origin.workplace,
         )
-
-    def export(self, to: str, place: str | Path, rounds: Rounds | Choice = None, **options: Any) -> Exported:
-        """Write it in another library's form, read it back as that library does, and compare. See `exporting.export`."""
-        from .exporting import export  # noqa: PLC0415
-
-        return export(self, to, Path(place), self._choice(rounds), options)
-
-    def save(self, file: str | Path, rounds: Rounds | Choice = None, *, with_factors: bool = False) -> Path:
-        """Write a boost file: the numbers trained and how to make updates of them. See `packing.pack`."""
-        from .packing import pack  # noqa: PLC0415
-
-        return pack(self, Path(file), self._choice(rounds), with_factors=with_factors).path
 
     # -- Inside
 

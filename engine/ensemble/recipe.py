@@ -9,9 +9,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.asking import frames_of, parametrise
+from ..boosting.capacity import plan_site
 from ..boosting.experiment import views_of
-from ..boosting.lasting import plan_site
+from ..boosting.frames import frames_of, parametrise
 from ..boosting.views import View
 from ..contracts import (
     Blueprint,
@@ -29,11 +29,11 @@ from ..contracts import (
     WeightStore,
 )
 from ..errors import RunError
-from ..options import shortened
-from ..sites import choose_sites
+from ..foundation.options import shortened
+from ..foundation.rng import Streams
+from ..foundation.run_context import Workplace
+from ..sdk.sites import choose_sites
 from ..spec import Spec
-from ..streams import Streams
-from ..workplace import Workplace
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Exportable, Site, SiteUpdates
-from ..streams import Streams
+from ..foundation.rng import Streams
 
 SIZE = 8
 """Numbers a site: with 70 sites the estimate of a distance is within a tenth of it."""

@@ -9,8 +9,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+from ..analysis.formats import is_share
 from ..analysis.model import Analysis, Curve, Row
-from ..analysis.wording import is_share
 from ..errors import UsageError
 from .quantities import in_sentence, titled
 from .table import difference_title, metric_name

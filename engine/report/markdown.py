@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..analysis.model import Analysis
-from ..markup import code, fenced
+from ..foundation.markup import code, escaped, fenced
 from . import words
 from .cost import ABOUT, cost_table
 from .table import LEGEND, MARKS, MainTable, TableCell, main_table
 from .tuning import tuning_table
-
-SPECIAL = str.maketrans(
-    {character: f"\\{character}" for character in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-)
-
-
-def escaped(text: str) -> str:
-    """A text on one line that Markdown takes literally, also within a table."""
-    return " ".join(text.split()).translate(SPECIAL)
 
 
 def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
+from ..analysis.formats import is_lower_better
 from ..analysis.model import Analysis, CellView
 from ..analysis.quantities import metrics_of_splits
-from ..analysis.wording import is_lower_better
 from . import words
 from .cost import ABOUT, cost_table
 from .payload import island

@@ -9,10 +9,10 @@ from typing import Any
 
 import attrs
 
+from ..analysis.formats import is_loss, is_share, unit_of
 from ..analysis.model import Analysis, CellView, Curve
 from ..analysis.quantities import SPLITS, measured, metrics_of_splits
-from ..analysis.wording import is_loss, is_share, unit_of
-from ..record.rounds import RoundRecord
+from ..contracts.records import RoundRecord
 from .quantities import AXES, quantity, titled
 from .table import metric_name, shown
 

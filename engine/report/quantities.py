@@ -6,7 +6,7 @@ import re
 
 import attrs
 
-from ..analysis import wording
+from ..analysis import formats as wording
 from ..analysis.model import Axis
 
 MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"

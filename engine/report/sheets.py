@@ -17,8 +17,8 @@ from ..analysis.quantities import (
     shape_of,
     stored,
 )
+from ..contracts.records import RoundRecord
 from ..errors import UsageError
-from ..record.rounds import RoundRecord
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from ..analysis.formats import difference_unit, p_sentence, p_text, relative_text
 from ..analysis.model import Analysis, Comparison, Row
 from ..analysis.table import extra_metrics
-from ..analysis.wording import difference_unit, p_sentence, p_text, relative_text
 from ..study.record import StudyRecord
 from .quantities import NOTHING, interval, quantity, set_in_type, signed, titled, written
 

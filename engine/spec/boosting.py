@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from ..options import Limit, option
+from ..foundation.options import Limit, option
 
 share = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 ranks = Limit("whole numbers of at least 1", lambda x: x >= 1)

@@ -11,8 +11,8 @@ import attrs
 import tomli
 
 from ..errors import UsageError
-from ..options import shortened
-from ..redaction import credentials_in
+from ..foundation.options import shortened
+from ..foundation.redaction import credentials_in
 from .faults import Fault, Source, Span, SpecError, did_you_mean, listed
 from .spans import Mark, locate
 from .spans import Path as KeyPath

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from ..errors import BoostLoraError
-from ..redaction import without_credentials
+from ..foundation.redaction import without_credentials
 
 SHOWN = 50
 """Faults shown in full; a hostile file may have a hundred thousand."""

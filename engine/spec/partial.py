@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ..registry import KINDS, Registry
-from ..sites import SiteChoice
+from ..sdk.sites import SiteChoice
 from .boosting import Boosting
 from .document import Document, parse
 from .faults import Fault, Source, SpecError

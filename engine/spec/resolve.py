@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from ..options import shortened
+from ..foundation.options import shortened
 from ..registry import KINDS, Registry
-from ..sites import SiteChoice
+from ..sdk.sites import SiteChoice
 from .boosting import Boosting
 from .document import Document, find_spec, load
 from .faults import Fault, SpecError, did_you_mean, listed

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import attrs
 import tomli_w
 
-from ..options import MODEL_SUFFIXES, DatasetPath, FilePath, Limit, ModelPath, option
-from ..record.hashes import file_sha256_cached, folder_sha256
+from ..foundation.hashes import file_sha256_cached, folder_sha256
+from ..foundation.options import MODEL_SUFFIXES, DatasetPath, FilePath, Limit, ModelPath, option
+from ..foundation.run_context import default_cache
 from ..registry.kinds import KINDS
-from ..sites import SiteChoice
-from ..workplace import default_cache
+from ..sdk.sites import SiteChoice
 from .boosting import Boosting
 from .ranks import Ranks
 from .start import Start

@@ -9,8 +9,8 @@ from pathlib import Path
 import attrs
 
 from ..errors import RunError
-from ..options import Limit, option, shortened
-from ..record.prefix import read_lines, records_of, rounds_text
+from ..foundation.options import Limit, option, shortened
+from ..records.prefix import read_lines, records_of, rounds_text
 from .document import Document
 from .faults import Fault, Span, SpecError
 

@@ -12,7 +12,7 @@ import attrs
 import cattrs
 from cattrs import AttributeValidationNote, IterableValidationNote
 
-from ..options import HUB_ID, SHOWN, DatasetPath, FilePath, ModelPath, shortened
+from ..foundation.options import HUB_ID, SHOWN, DatasetPath, FilePath, ModelPath, shortened
 from .document import Document
 from .faults import Fault, Span, did_you_mean, listed
 from .spans import Path as KeyPath

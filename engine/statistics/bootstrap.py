@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..streams import Streams
+from ..foundation.rng import Streams
 
 RESAMPLES = 9999
 """Bootstrap samples; the end of a 95 % interval then wavers by about a hundredth of its width."""

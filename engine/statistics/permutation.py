@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..streams import Streams
+from ..foundation.rng import Streams
 
 RESAMPLES = 2**16
 """Sign patterns that are tried; all of them where there are no more, so up to 16 pairs are tested exactly."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import attrs
 
-from ..options import Limit, option
+from ..foundation.options import Limit, option
 
 MOST_SEEDS, MOST_CELLS, LONGEST_LABEL = 1000, 100_000, 100
 Quantity = Literal["parameters", "total_parameters", "steps", "examples"]

@@ -11,11 +11,11 @@ from ..spec.document import Document
 from ..spec.faults import SpecError
 from ..spec.spans import Path
 from .ablate import QUANTITIES, Budget
+from .ablate_parser import Reader
 from .assignments import MISSING, Assignment, lookup, matches, overlapping
+from .budget_quantities import Measures
 from .conditions import Placed
 from .expand import tunings, tunings_count
-from .measuring import Measures
-from .reading import Reader
 
 LARGEST = 2**40
 """No key is solved beyond this."""

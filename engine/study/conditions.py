@@ -8,9 +8,9 @@ import attrs
 
 from ..spec.document import Document
 from ..spec.spans import Path
+from .ablate_parser import Reader, key_place
 from .assignments import Assignment, matches, overlapping
 from .labels import text
-from .reading import Reader, key_place
 from .record import Block
 
 Candidates = Mapping[str, list[Assignment]]

@@ -13,8 +13,8 @@ from ..boosting.options import optimizer_of
 from ..boosting.plan import Plan
 from ..boosting.workload import ACCELERATORS, Workload
 from ..errors import BoostLoraError
-from ..record.directory import RunDirectory
-from ..record.ending import RESULT
+from ..records.run_result import RESULT
+from ..runs.directory import RunDirectory
 from ..spec import Spec
 from .loading import Study
 

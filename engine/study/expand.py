@@ -11,9 +11,9 @@ from ..spec.faults import did_you_mean, listed
 from ..spec.spans import Path
 from ..spec.structure import show
 from .ablate import MOST_CELLS, Case
+from .ablate_parser import Reader, key_place
 from .assignments import Assignment, matches, overlapping
 from .conditions import Candidates, Draft, Placed
-from .reading import Reader, key_place
 from .record import Block
 
 

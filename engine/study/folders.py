@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from ..record.directory import SPEC
-from ..record.ending import ending_or_none
+from ..records.run_result import ending_or_none
+from ..runs.directory import SPEC
 
 NOWHERE = (-1, -1)
 """Below the rank of any run that there is."""

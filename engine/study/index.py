@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
+from ..contracts.records import RoundRecord
 from ..errors import BoostLoraError, RunError, UsageError
-from ..record.directory import PROVENANCE, SPEC, RunDirectory
-from ..record.ending import RESULT, ROUNDS
-from ..record.rounds import RoundRecord
+from ..records.run_result import RESULT, ROUNDS
+from ..runs.directory import PROVENANCE, SPEC, RunDirectory
 from .record import FOLDER, RECORD, StudyRecord
 
 FILE = "index.sqlite"

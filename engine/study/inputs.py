@@ -14,9 +14,9 @@ import tomli_w
 
 from ..contracts import Job
 from ..errors import RunError
-from ..record.durable import settle
-from ..record.hashes import file_sha256_cached, folder_sha256
-from ..record.leftovers import making
+from ..foundation.durable import settle
+from ..foundation.hashes import file_sha256_cached, folder_sha256
+from ..foundation.leftovers import making
 from ..spec import Spec
 from ..spec.spec import FOLDERS, contents_of
 

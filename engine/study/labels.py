@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..options import SHOWN, shortened
+from ..foundation.options import SHOWN, shortened
 
 
 def text(value: Any) -> str:

@@ -13,21 +13,21 @@ from typing import Any
 import attrs
 
 from ..errors import UsageError
-from ..record.atomic import file_sha256
+from ..foundation.atomic import file_sha256
 from ..registry import Registry
 from ..spec import Spec
 from ..spec.document import Document, find_spec, load
 from ..spec.faults import Fault, SpecError
 from ..spec.resolve import legal_name, resolve
 from .ablate import MOST_CELLS
+from .ablate_parser import Reader
 from .assignments import Assignment
 from .budget import Budgets
 from .conditions import Conditions, Draft, Placed
 from .expand import blocks_of, drafts_of, find_baseline, tunings, tunings_count
 from .folders import known_runs
-from .reading import Reader
+from .portable_spec import study_toml
 from .record import Arm, Block, CellRecord, StudyRecord
-from .sourcing import study_toml
 
 COMPARED = ("baseline", "metric", "split", "at", "confidence")
 """Fields of a study that change no cell, but what is said of them."""

@@ -9,7 +9,7 @@ import attrs
 import cattrs
 
 from ..errors import RunError, UsageError
-from ..record.sealed import read_sealed, write_sealed
+from ..foundation.sealed import read_sealed, write_sealed
 from .labels import text
 
 FOLDER, RECORD, SPEC = "study", "study.json", "study.toml"

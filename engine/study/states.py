@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import attrs
 
-from ..record.ending import ROUNDS, ending_or_none
-from ..record.lock import HOLDER
+from ..foundation.locks import HOLDER
+from ..records.run_result import ROUNDS, ending_or_none
 from .record import FAILURES, FOLDER, CellRecord, StudyRecord
 
 Status = Literal["finished", "failed", "running", "interrupted", "pending", "excluded"]
@@ -74,7 +74,7 @@ def _is_held(folder: Path) -> bool:
     """Whether some process has the run's lock; a holder's note may outlive a holder that was killed."""
     from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed for --help
 
-    from ..record.lock import LOCK  # noqa: PLC0415
+    from ..foundation.locks import LOCK  # noqa: PLC0415
 
     lock = FileLock(folder / LOCK, timeout=0)
     try:

@@ -24,7 +24,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not be taken for an answer
     jobs = queue.Queue[str]()
     threading.Thread(target=_listen, args=(sys.stdin, jobs), daemon=True).start()
-    from .playing import play  # noqa: PLC0415 - heavy, and the master may be gone already
+    from .cell_runner import play  # noqa: PLC0415 - heavy, and the master may be gone already
 
     while True:
         _answer(answers, play(cattrs.structure(json.loads(jobs.get()), Job)))

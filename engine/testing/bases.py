@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ..contracts import Basis, FactoredUpdate, Frame, InformedBasis
-from ..rank import overlap, rank_of
+from ..sdk.rank import overlap, rank_of
 from ..spec.ranks import Ranks
 from .assertions import assert_orthonormal
 from .evidence import random_evidence

@@ -12,9 +12,9 @@ import attrs
 import numpy as np
 
 from boostlora.engine.contracts import Examples, Outcome, Predictions, Selection, Splits
+from boostlora.engine.foundation.options import option
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.judging import judge_labels
-from boostlora.engine.options import option
+from boostlora.engine.sdk.judging import judge_labels
 
 CLASSES, COLUMNS = 3, 6
 POLL = 0.02

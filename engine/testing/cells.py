@@ -11,9 +11,9 @@ from pathlib import Path
 import attrs
 
 from ..contracts import Job
-from ..record.directory import RunDirectory
-from ..record.lock import HOLDER
+from ..foundation.locks import HOLDER
 from ..registry import Registry
+from ..runs.directory import RunDirectory
 from ..spec import Spec
 from ..spec.document import parse
 from ..spec.faults import Source

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from ..boosting.experiment import data_sha256
 from ..contracts import Examples, Model, Predictions, Prompts, Splits, Task, TextModel, Texts, Tokens
-from ..workplace import Workplace
+from ..foundation.run_context import Workplace
 
 
 class TaskContract:

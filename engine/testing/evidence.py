@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Factors, Products
-from ..directions.complement import scaled
+from ..sdk.directions.complement import scaled
 from .strategies import MatrixSite
 
 Matrix = NDArray[np.float64]

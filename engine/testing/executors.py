@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from ..contracts import DetachedExecutor, Ended, Executor, Job
-from ..study.playing import play
+from ..study.cell_runner import play
 from ..study.states import failure_path
 from .cells import (
     PATIENCE,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..contracts import Backend, Examples, Exportable, Exporter, MergedRound, ModelSource
 from ..errors import UsageError
-from ..record.hashes import folder_files
+from ..foundation.hashes import folder_files
 from .assertions import assert_close
 from .backends import PRECISION
 

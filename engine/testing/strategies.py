@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from ..contracts import Blueprint, Examples, Frame, ModelSource, Outcome, Site, WeightInfo
-from ..record.atomic import file_sha256
+from ..foundation.atomic import file_sha256
 
 inherited = settings(
     deadline=None,  # shared machines stall; a slow example is no fault

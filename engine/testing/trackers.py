@@ -10,10 +10,11 @@ import attrs
 import pytest
 
 from ..boosting.experiment import prepare
-from ..boosting.state import RunInfo, RunResult
+from ..boosting.started_run import StartedRun
 from ..contracts import Metrics, TrackedRun, Tracker
-from ..record.directory import PROVENANCE, RunDirectory
-from ..record.rounds import RoundRecord
+from ..contracts.records import RoundRecord
+from ..contracts.run_info import RunInfo, RunResult
+from ..runs.directory import PROVENANCE, RunDirectory
 from .cells import Cells
 
 
@@ -121,7 +122,7 @@ def make_run(folder: Path, seed: int = 0, created: str = "2026-01-01T00:00:00+00
     hashes = {"data": "ab12", "weights": "cd34"}
     origin = {"created": created, "hashes": hashes, "git": "0123abcd", "versions": {}}
     RunDirectory(path).write_json(PROVENANCE, origin)
-    return RunInfo(path=path, spec=spec, plan=prepare(spec).plan, resumed_from=0)
+    return StartedRun.of(path, spec, prepare(spec).plan)
 
 
 def make_records(count: int, base: float = 0.0) -> list[RoundRecord]:

@@ -9,10 +9,10 @@ import attrs
 import numpy as np
 
 from ...engine.contracts import LinearCore, Site
+from ...engine.foundation.options import option, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option, whole
-from ...engine.spectrum import EXPONENTS, Spectrum
-from ...engine.tying import Tie, group_of, tie_option
+from ...engine.sdk.spectrum import EXPONENTS, Spectrum
+from ...engine.sdk.tying import Tie, group_of, tie_option
 
 
 @attrs.frozen(kw_only=True)

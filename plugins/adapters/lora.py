@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 
 from ...engine.contracts import FreeFactors, Site
+from ...engine.foundation.options import option, positive, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option, positive, whole
 
 
 @attrs.frozen(kw_only=True)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.contracts import Evidence, SiteView
-from ...engine.directions import Informed, Pairs, Unused, leading_pairs, principal_directions
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
+from ...engine.sdk.directions import Informed, Pairs, Unused, leading_pairs, principal_directions
 
 
 @attrs.frozen(kw_only=True)

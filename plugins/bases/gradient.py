@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 
 from ...engine.contracts import Evidence, SiteView
-from ...engine.directions import Informed, Pairs, Unused, find_pairs
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.directions import Informed, Pairs, Unused, find_pairs
 
 
 @attrs.frozen(kw_only=True)

@@ -9,10 +9,10 @@ import attrs
 import numpy as np
 
 from ...engine.contracts import Evidence, Question, SiteView
-from ...engine.directions import Informed, Pairs, Unused, find_pairs, leading_pairs
+from ...engine.foundation.options import option
+from ...engine.foundation.options import share as part
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
-from ...engine.options import share as part
+from ...engine.sdk.directions import Informed, Pairs, Unused, find_pairs, leading_pairs
 
 
 @attrs.frozen(kw_only=True)

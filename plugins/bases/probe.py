@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 
 from ...engine.contracts import Evidence, SiteView
-from ...engine.directions import Informed, Pairs, Unused, finite, leading_pairs
+from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option, positive
+from ...engine.sdk.directions import Informed, Pairs, Unused, finite, leading_pairs
 
 
 @attrs.frozen(kw_only=True)

@@ -9,9 +9,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.blocks import Endless
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.rank_allocation import Endless
 
 
 @attrs.frozen(kw_only=True)

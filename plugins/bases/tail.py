@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 import numpy as np
 
-from ...engine.blocks import Blocks
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.rank_allocation import Blocks
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ import attrs
 import cattrs
 
 from ...engine.contracts import Ended, Job
-from ...engine.record.atomic import write_text
+from ...engine.foundation.atomic import write_text
 
 FOLDER = "submitit"
 """Folder of scripts, logs and notes, in the study's."""
@@ -29,7 +29,7 @@ class Cell:
         """Play, and leave what became of it in a file: whoever polls reads JSON, and never unpickles."""
         import submitit  # noqa: PLC0415 - an extra
 
-        from ...engine.study.playing import play  # noqa: PLC0415 - heavy, and needed by the worker alone
+        from ...engine.study.cell_runner import play  # noqa: PLC0415 - heavy, and needed by the worker alone
 
         with _stoppable():
             ended = play(cattrs.structure(job, Job))

@@ -16,9 +16,9 @@ from typing import ClassVar
 import attrs
 
 from ...engine.contracts import Ended, Job
+from ...engine.foundation.hardware import accelerators, cores, pinned
+from ...engine.foundation.options import option
 from ...engine.hookspecs import Register, hookimpl
-from ...engine.machine import accelerators, cores, pinned
-from ...engine.options import option
 
 TICK = 0.2
 """Seconds after which the caller is given a turn."""

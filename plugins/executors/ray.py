@@ -17,9 +17,9 @@ import attrs
 
 from ...engine.contracts import Ended, Job
 from ...engine.errors import UsageError
+from ...engine.foundation.hardware import VISIBLE, pinned
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.machine import VISIBLE, pinned
-from ...engine.options import option
 
 TICK = 0.2
 """Seconds after which the caller is given a turn."""
@@ -132,7 +132,7 @@ def _play(job: dict[str, Any]) -> dict[str, Any]:
     """Play a cell, in a Ray worker."""
     import cattrs  # noqa: PLC0415 - only the worker needs them
 
-    from ...engine.study.playing import play  # noqa: PLC0415
+    from ...engine.study.cell_runner import play  # noqa: PLC0415
 
     return attrs.asdict(play(cattrs.structure(job, Job)))
 

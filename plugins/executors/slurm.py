@@ -15,9 +15,9 @@ import attrs
 
 from ...engine.contracts import Ended, Job
 from ...engine.errors import RunError, UsageError
+from ...engine.foundation.hardware import pinned
+from ...engine.foundation.options import Limit, option, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.machine import pinned
-from ...engine.options import Limit, option, whole
 from . import _local_queue
 from ._queued import FOLDER, Cell, leave, left, lost
 
@@ -170,7 +170,7 @@ class Slurm:
 
 def _played(folder: Path, job: Job) -> str:
     """Play a cell at once; its number is the same whenever it is played."""
-    from ...engine.study.playing import play  # noqa: PLC0415 - heavy, and only for this
+    from ...engine.study.cell_runner import play  # noqa: PLC0415 - heavy, and only for this
 
     number = f"debug-{job.cell}"
     leave(folder, number, play(job))

@@ -11,8 +11,8 @@ import attrs
 
 from ...engine.contracts import Exportable, ModelSource
 from ...engine.errors import UsageError
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
 from ..models._hf.model import HfModel
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import attrs
 
 from ...engine.contracts import Blueprint, Exportable, ModelSource
 from ...engine.errors import UsageError
+from ...engine.foundation.atomic import write_text
+from ...engine.foundation.hashes import files_sha256
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
-from ...engine.record.atomic import write_text
-from ...engine.record.hashes import files_sha256
 from ._weights import sentences
 from ._weights.companions import encoder_files, has_own_files, hf_model, is_classifier, write_companions
 from ._weights.keeping import precision_of, warn_of_loss

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Exportable, FactoredUpdate, ModelSource, SiteUpdates
 from ...engine.errors import UsageError
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
 from ._peft.checks import adapts_head, check
 from ._peft.factors import compacted, stacked
 from ._peft.names import CONFIG, DEFAULT, HEAD_FILE, PREFIX

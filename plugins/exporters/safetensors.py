@@ -10,10 +10,10 @@ from typing import Any, Literal
 import attrs
 
 from ...engine.contracts import Blueprint, Exportable, ModelSource
+from ...engine.foundation.atomic import write_text
+from ...engine.foundation.hashes import files_sha256
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
-from ...engine.record.atomic import write_text
-from ...engine.record.hashes import files_sha256
 from ._weights.keeping import precision_of, warn_of_loss
 from ._weights.planning import INDEX, PlannedFile, in_shards, index_of, planned, size_of
 from ._weights.tensors import CODES, numpy_dtype

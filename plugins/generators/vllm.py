@@ -25,12 +25,12 @@ from ...engine.contracts import (
     Writer,
     Written,
 )
-from ...engine.crew import crew
 from ...engine.errors import RunError, UsageError
+from ...engine.foundation.atomic import write_arrays
+from ...engine.foundation.cache import arrays_sha256
+from ...engine.foundation.options import Limit, option, whole
+from ...engine.foundation.process_group import crew
 from ...engine.hookspecs import hookimpl
-from ...engine.options import Limit, option, whole
-from ...engine.record.atomic import write_arrays
-from ...engine.record.cache import arrays_sha256
 
 OLDEST = (0, 9)
 """The first version with all that is used here: V1's `collective_rpc` by name, and `worker_extension_cls`."""

@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 
 from ...engine.contracts import Refusal, Trial
+from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.judging import Metric, badness
-from ...engine.options import option, positive
+from ...engine.sdk.judging import Metric, badness
 
 
 @attrs.frozen(kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 
 from ...engine.contracts import Refusal, Trial
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
 
 
 @attrs.frozen(kw_only=True)

@@ -11,10 +11,10 @@ import numpy as np
 
 from ...engine.contracts import Blueprint, Examples, ModelSource, Prompts, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.hashes import files_sha256
+from ...engine.foundation.options import option
+from ...engine.foundation.run_context import Workplace
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
-from ...engine.record.hashes import files_sha256
-from ...engine.workplace import Workplace
 from ._hf.model import HfModel
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, WeightInfo
 from ...engine.errors import UsageError
+from ...engine.foundation.cache import arrays_sha256, cached, key_of
+from ...engine.foundation.options import option, positive, whole
+from ...engine.foundation.run_context import Workplace
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option, positive, whole
-from ...engine.record.cache import arrays_sha256, cached, key_of
-from ...engine.workplace import Workplace
 
 
 @attrs.frozen(kw_only=True)

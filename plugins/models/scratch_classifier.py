@@ -11,9 +11,9 @@ import numpy as np
 
 from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, Texts, Tokens
 from ...engine.errors import UsageError
+from ...engine.foundation.options import ModelPath, option, positive, whole
+from ...engine.foundation.run_context import Workplace
 from ...engine.hookspecs import hookimpl
-from ...engine.options import ModelPath, option, positive, whole
-from ...engine.workplace import Workplace
 from ._scratch.model import ScratchModel
 from ._scratch.residues import check_residues
 from .hf_classifier import HfClassifier

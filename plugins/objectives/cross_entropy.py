@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 
 from ...engine.contracts import Batch, Selection
-from ...engine.drawing import stratified_draws
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.stratified_batches import stratified_draws
 
 
 @attrs.frozen(kw_only=True)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.contracts import Answers, Batch, Rollouts, Sampling, Selection, Tokens
-from ...engine.drawing import stratified_draws
+from ...engine.foundation.options import Limit, option, positive, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.options import Limit, option, positive, whole
+from ...engine.sdk.stratified_batches import stratified_draws
 
 nucleus = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 several = Limit("a whole number of at least 2", lambda x: x >= 2)

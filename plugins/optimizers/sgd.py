@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import attrs
 
+from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import Limit, option
-from ...engine.schedules import Scheduled
+from ...engine.sdk.schedules import Scheduled
 
 
 @attrs.frozen(kw_only=True)

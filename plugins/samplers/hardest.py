@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 
 from ...engine.contracts import Outcome, Selection
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
 
 
 @attrs.frozen(kw_only=True)

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompts, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.options import Limit, option, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.judging import Judged, judge_tokens
-from ...engine.options import Limit, option, whole
+from ...engine.sdk.judging import Judged, judge_tokens
 from ._math.sums import Operation, Sum, Sums
 from ._text.data import PARTS, ids_of
 from ._text.fields import asks

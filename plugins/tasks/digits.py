@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Examples, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.judging import judge_labels
-from ...engine.options import option
-from ...engine.splitting import stratified
+from ...engine.sdk.judging import judge_labels
+from ...engine.sdk.splits import stratified
 
 
 @attrs.frozen(kw_only=True)

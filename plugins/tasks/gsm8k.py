@@ -10,9 +10,9 @@ import numpy as np
 
 from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompts, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
-from ...engine.judging import Judged
-from ...engine.options import Limit, option
+from ...engine.sdk.judging import Judged
 from ._text.data import TextData
 from ._text.fields import asks
 from ._text.gsm import Extraction, answer_in, comparable

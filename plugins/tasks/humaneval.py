@@ -10,8 +10,8 @@ import numpy as np
 
 from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
 from ._code.exercises import Exercises
 from ._code.finding import defines
 from ._code.running import WrittenPrograms

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompts, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.options import Limit, option, positive, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.judging import judge_loss, judge_texts, judge_tokens
-from ...engine.options import Limit, option, positive, whole
+from ...engine.sdk.judging import judge_loss, judge_texts, judge_tokens
 from ._text.answers import Match, answer_of, regular
 from ._text.data import TextData
 from ._text.rows import Row, Rows

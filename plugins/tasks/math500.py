@@ -13,9 +13,9 @@ import numpy as np
 
 from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.options import Limit, option, positive, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.judging import Judged
-from ...engine.options import Limit, option, positive, whole
+from ...engine.sdk.judging import Judged
 from ._math.pool import Verdict, verdicts
 from ._math.problems import Problems
 from ._text.data import TextData

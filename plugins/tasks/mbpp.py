@@ -12,8 +12,8 @@ import numpy as np
 
 from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.options import FilePath, option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.options import FilePath, option, positive
 from ._code.exercises import Exercises
 from ._code.finding import entry_point
 from ._code.running import Style, WrittenPrograms

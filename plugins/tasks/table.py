@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Examples, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
+from ...engine.foundation.options import REQUIRED, FilePath, option
 from ...engine.hookspecs import hookimpl
-from ...engine.judging import judge_labels
-from ...engine.options import REQUIRED, FilePath, option
-from ...engine.splitting import stratified
+from ...engine.sdk.judging import judge_labels
+from ...engine.sdk.splits import stratified
 from ._frames import by_id, check_finite, equal_rows, is_numeric, plain, read, row_ids, texts
 
 MOST_CLASSES = 1000

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...engine.record.directory import RunDirectory
-from ...engine.record.rounds import RoundRecord
-from ...engine.spec import Spec
-from ...engine.spec.spec import SILENT
+from ...engine.contracts.records import RoundRecord
+from ...engine.runs.directory import RunDirectory
 
 Plain = bool | int | float | str
 
@@ -27,12 +25,6 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
         elif value is not None:
             found[name] = json.dumps(value)
     return found
-
-
-def settings_of(spec: Spec) -> dict[str, Plain]:
-    """Everything that decides a run's result, as dotted keys of its spec."""
-    tree = {key: value for key, value in spec.as_tree().items() if key not in SILENT}
-    return flat(tree)
 
 
 def provenance_of(run: Path) -> dict[str, Plain]:

@@ -12,12 +12,12 @@ from typing import Any
 
 import attrs
 
-from ...engine.boosting.state import RunInfo, RunResult
+from ...engine.contracts.records import RoundRecord
+from ...engine.contracts.run_info import RunInfo, RunResult
 from ...engine.errors import UsageError
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
-from ...engine.record.rounds import RoundRecord
-from ._facts import metrics_of, provenance_of, settings_of
+from ._facts import flat, metrics_of, provenance_of
 
 STORE = "mlruns"
 """Folder of the default store, beside the runs."""
@@ -97,7 +97,7 @@ class Mlflow:
         return None if colon and len(scheme) > 1 else Path(self.uri).expanduser().resolve()
 
     def _experiment(self, client: Any, run: RunInfo) -> str:
-        name = self.experiment or run.spec.head.name
+        name = self.experiment or run.name
         found = client.get_experiment_by_name(name)
         return client.create_experiment(name) if found is None else found.experiment_id
 
@@ -123,11 +123,11 @@ class MlflowRun:
         from mlflow.entities import Param, RunTag  # noqa: PLC0415
 
         had = self._client.get_run(self._id).data.params
-        settings = settings_of(run.spec)
+        settings = flat(run.settings)
         params = [
             Param(key, str(value)[: LONGEST["param"]]) for key, value in settings.items() if key not in had
         ]
-        facts = provenance_of(run.path) | {"spec_toml": run.spec.dump()}
+        facts = provenance_of(run.path) | {"spec_toml": run.spec_toml}
         tags = [RunTag(_key(key), str(value)[: LONGEST["tag"]]) for key, value in facts.items()]
         for first in range(0, max(len(params), len(tags)), BATCH):
             some = slice(first, first + BATCH)
@@ -160,7 +160,7 @@ class MlflowRun:
 def _identity(run: RunInfo) -> dict[str, str]:
     """Tags by which a run is found again: a run that was started over in the same folder is another one."""
     created = str(provenance_of(run.path).get("created", ""))
-    facts = {"spec_sha256": run.spec.sha256, "path": str(run.path.absolute()), "created": created}
+    facts = {"spec_sha256": run.spec_sha256, "path": str(run.path.absolute()), "created": created}
     return {_key(key): value for key, value in facts.items()}
 
 
@@ -168,7 +168,7 @@ def _found(client: Any, experiment: str, run: RunInfo) -> str | None:
     """The MLflow run that was begun for this run."""
     identity = _identity(run)
     query = (
-        f"tags.`{_key('spec_sha256')}` = '{run.spec.sha256}'"  # a path may hold quotes: it is compared here
+        f"tags.`{_key('spec_sha256')}` = '{run.spec_sha256}'"  # a path may hold quotes: it is compared here
     )
     for found in client.search_runs([experiment], filter_string=query):
         if identity.items() <= found.data.tags.items():
@@ -177,7 +177,7 @@ def _found(client: Any, experiment: str, run: RunInfo) -> str | None:
 
 
 def _run_name(run: RunInfo) -> str:
-    return f"{run.spec.head.name}/{run.path.name}"
+    return f"{run.name}/{run.path.name}"
 
 
 def _key(name: str) -> str:

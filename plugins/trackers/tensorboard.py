@@ -10,12 +10,12 @@ from typing import Any
 
 import attrs
 
-from ...engine.boosting.state import RunInfo, RunResult
+from ...engine.contracts.records import RoundRecord
+from ...engine.contracts.run_info import RunInfo, RunResult
 from ...engine.errors import UsageError
+from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.options import option
-from ...engine.record.rounds import RoundRecord
-from ._facts import flat, metrics_of, provenance_of, settings_of
+from ._facts import flat, metrics_of, provenance_of
 
 FOLDER = "tensorboard"
 """Folder of the events within a run's own."""
@@ -74,10 +74,10 @@ class TensorboardRun:
 
     def _begin(self, run: RunInfo) -> None:
         """Settings, spec and origin."""
-        for part in self._summary.hparams(settings_of(run.spec), dict.fromkeys(GOALS, 0.0)):
+        for part in self._summary.hparams(flat(run.settings), dict.fromkeys(GOALS, 0.0)):
             self._write(0, summary=part)
         # As Markdown: four spaces make a block that is shown as it is.
-        spec = "\n".join(f"    {line}" for line in run.spec.dump().splitlines())
+        spec = "\n".join(f"    {line}" for line in run.spec_toml.splitlines())
         origin = "\n".join(f"- {key}: `{value}`" for key, value in provenance_of(run.path).items())
         for name, text in (("spec", spec), ("provenance", origin)):
             self._write(0, summary=self._summary.text(name, text))

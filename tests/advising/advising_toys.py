@@ -3,7 +3,7 @@
 import attrs
 import numpy as np
 
-from boostlora.engine.advising.findings import BasisFinding, Findings, Share, SiteFinding, UsedFinding
+from boostlora.engine.advisor.findings import BasisFinding, Findings, Share, SiteFinding, UsedFinding
 
 
 def same(value):

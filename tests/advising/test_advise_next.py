@@ -1,6 +1,6 @@
 """What is printed to be typed."""
 
-from boostlora.engine.advising.rules import recommend
+from boostlora.engine.advisor.rules import recommend
 from boostlora.engine.cli.advised_next import Next, lines_for_spec
 
 from .advising_toys import basis, findings

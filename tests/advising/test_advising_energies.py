@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from boostlora.engine.advising.capturing import (
+from boostlora.engine.advisor.gradient_energy import (
     Sides,
     core_atoms,
     diagonal_energy,
@@ -12,9 +12,9 @@ from boostlora.engine.advising.capturing import (
     span_energy,
     square_energy,
 )
-from boostlora.engine.advising.sketching import DIRECTIONS, Plan, inner
+from boostlora.engine.advisor.sketches import DIRECTIONS, Plan, inner
 from boostlora.engine.contracts import LinearCore, Site
-from boostlora.engine.streams import Streams
+from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.evidence import MatrixEvidence
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from boostlora.engine.advising.ranking import ArmHeld, judge
+from boostlora.engine.advisor.arm_ranking import ArmHeld, judge
 
 STUDY = """
 extends = "paper/digits"

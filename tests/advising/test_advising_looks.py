@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from boostlora.engine.advising.advising import Moment, advise
-from boostlora.engine.advising.framing import Framer, candidates
-from boostlora.engine.advising.looking import look_at
-from boostlora.engine.advising.opening import open_run, open_spec, read_spec
+from boostlora.engine.advisor.advise import Moment, advise
+from boostlora.engine.advisor.candidate_frames import Framer, candidates
+from boostlora.engine.advisor.gradient_sample import look_at
+from boostlora.engine.advisor.source import open_run, open_spec, read_spec
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.errors import UsageError
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace, silent
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import Workplace, silent
 
 SMALL = ("rounds=3", "model.hidden=[24, 16]", "model.epochs=15", "adapter.rank=2")
 EXACT = 1e-9

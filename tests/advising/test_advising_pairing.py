@@ -3,8 +3,8 @@
 import attrs
 import pytest
 
-from boostlora.engine.advising.pairing import Ended, Kind, judge_advice
-from boostlora.engine.advising.rules import recommend
+from boostlora.engine.advisor.arm_pairs import Ended, Kind, judge_advice
+from boostlora.engine.advisor.rules import recommend
 
 from .advising_toys import basis, findings
 

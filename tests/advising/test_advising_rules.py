@@ -1,9 +1,9 @@
 import attrs
 import pytest
 
-from boostlora.engine.advising.choosing import choose_basis
-from boostlora.engine.advising.rules import cautions, recommend
-from boostlora.engine.advising.thresholds import DEFAULT
+from boostlora.engine.advisor.basis_advice import choose_basis
+from boostlora.engine.advisor.rules import cautions, recommend
+from boostlora.engine.advisor.thresholds import DEFAULT
 
 from .advising_toys import basis, findings, used
 

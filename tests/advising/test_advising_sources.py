@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from boostlora.engine.advising import studies
+from boostlora.engine.advisor import studies
 
 from ..support.places import ROOT
 

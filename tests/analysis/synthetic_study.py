@@ -14,11 +14,11 @@ import numpy as np
 import tomli_w
 
 from boostlora.engine.contracts import Outcome
-from boostlora.engine.judging import metrics_of
-from boostlora.engine.record.directory import ORIGINAL, PROVENANCE, SPEC, RunDirectory
-from boostlora.engine.record.ending import RESULT
-from boostlora.engine.record.rounds import RoundRecord
-from boostlora.engine.streams import Streams
+from boostlora.engine.contracts.records import RoundRecord
+from boostlora.engine.foundation.rng import Streams
+from boostlora.engine.records.run_result import RESULT
+from boostlora.engine.runs.directory import ORIGINAL, PROVENANCE, SPEC, RunDirectory
+from boostlora.engine.sdk.judging import metrics_of
 from boostlora.engine.study.record import Arm, Block, CellRecord, StudyRecord
 from boostlora.engine.study.states import failure_path, study_folder
 
@@ -108,7 +108,7 @@ def make_study(
     )
     study.write(study_folder(runs, name))
     with mock.patch(
-        "boostlora.engine.record.atomic.os.fsync"
+        "boostlora.engine.foundation.atomic.os.fsync"
     ):  # test folders need no protection from power loss
         for cell in study.cells:
             if pending is not None and pending(cell):

@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.analysis.analysing import analyse
+from boostlora.engine.analysis.analyse import analyse
 from boostlora.engine.analysis.summary import summary
 
 from .synthetic_study import TUNED, make_study

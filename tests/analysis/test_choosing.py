@@ -1,6 +1,6 @@
 import shutil
 
-from boostlora.engine.analysis.analysing import analyse
+from boostlora.engine.analysis.analyse import analyse
 
 from .synthetic_study import TUNED, make_study
 

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from boostlora.engine.analysis import comparing
-from boostlora.engine.analysis.analysing import analyse
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.analysis import arm_tests as comparing
+from boostlora.engine.analysis.analyse import analyse
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.statistics.mcnemar import mcnemar
 from boostlora.engine.statistics.permutation import sign_flip
 

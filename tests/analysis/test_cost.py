@@ -5,12 +5,12 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from boostlora.engine.analysis.analysing import analyse
+from boostlora.engine.analysis.analyse import analyse
 from boostlora.engine.analysis.cost import cost_lines, cost_table, equal_costs
 from boostlora.engine.analysis.model import Estimate
 from boostlora.engine.analysis.quantities import effort, fixed, forgotten, steps_of, stored
 from boostlora.engine.contracts import Metrics
-from boostlora.engine.record.rounds import RoundRecord
+from boostlora.engine.contracts.records import RoundRecord
 
 from .synthetic_study import NUMBERS, STEPS, make_study
 

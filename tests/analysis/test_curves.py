@@ -1,6 +1,6 @@
 import pytest
 
-from boostlora.engine.analysis.analysing import analyse
+from boostlora.engine.analysis.analyse import analyse
 
 from .synthetic_study import BASE, NUMBERS, RANK, STEPS, make_study
 

@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from boostlora.engine.analysis.analysing import analyse
-from boostlora.engine.analysis.reading import read_cells
-from boostlora.engine.record.sealed import read_sealed, write_sealed
+from boostlora.engine.analysis.analyse import analyse
+from boostlora.engine.analysis.run_reader import read_cells
+from boostlora.engine.foundation.sealed import read_sealed, write_sealed
 
 from .synthetic_study import make_study
 

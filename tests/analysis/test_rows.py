@@ -2,7 +2,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.analysis.analysing import analyse
+from boostlora.engine.analysis.analyse import analyse
 from boostlora.engine.analysis.rows import lookup
 from boostlora.engine.study.record import Arm
 

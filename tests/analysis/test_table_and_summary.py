@@ -3,7 +3,7 @@ import json
 import attrs
 import pytest
 
-from boostlora.engine.analysis.analysing import analyse
+from boostlora.engine.analysis.analyse import analyse
 from boostlora.engine.analysis.summary import summary
 from boostlora.engine.analysis.table import DROPPED, table, table_lines
 

@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 import pytest
 
-from boostlora.engine.analysis.analysing import analyse
+from boostlora.engine.analysis.analyse import analyse
+from boostlora.engine.analysis.formats import difference_text, metric_text, number_text, unit_of
 from boostlora.engine.analysis.model import Analysis, Row
 from boostlora.engine.analysis.quantities import measured
 from boostlora.engine.analysis.table import table, table_lines
-from boostlora.engine.analysis.wording import difference_text, metric_text, number_text, unit_of
 from boostlora.engine.contracts import Metrics, Outcome
 from boostlora.engine.testing import assert_close
 

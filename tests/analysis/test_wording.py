@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from boostlora.engine.analysis import wording
+from boostlora.engine.analysis import formats as wording
 from boostlora.engine.analysis.model import Estimate, ExampleComparison
 
 

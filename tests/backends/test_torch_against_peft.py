@@ -12,9 +12,9 @@ import pytest
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.devices import resolve
 from boostlora.backends.torch.nets import CausalNet
-from boostlora.backends.torch.training import loss_of
+from boostlora.backends.torch.round_state import loss_of
 from boostlora.engine.contracts import Batch, LinearCore, TrainingRequest
-from boostlora.engine.sites import SiteChoice, choose_sites
+from boostlora.engine.sdk.sites import SiteChoice, choose_sites
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.requests import GradientDescent
 from boostlora.plugins.adapters.tinylora import TinyLora

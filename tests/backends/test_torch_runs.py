@@ -5,12 +5,12 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import Workplace
 
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 

@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 
 from boostlora.engine.contracts import Batch, LinearCore, TrainingRequest
-from boostlora.engine.sites import SiteChoice, choose_sites
+from boostlora.engine.sdk.sites import SiteChoice, choose_sites
 from boostlora.engine.testing.requests import GradientDescent
 
 from ..support.hf_modules import make, texts

@@ -4,10 +4,10 @@ import attrs
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.rounds import Player
+from boostlora.engine.foundation.run_context import Workplace, silent
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace, silent
 
 from ..support.boost_runs import ToyRun, toy_run, weights_sha256
 from ..support.record_toys import PLUGIN, Toy, listening, sealed

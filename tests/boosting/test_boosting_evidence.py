@@ -7,8 +7,8 @@ import pytest
 from boostlora.engine.boosting.evidence import evidence_of, require_passes
 from boostlora.engine.contracts import Question, Selection
 from boostlora.engine.errors import PluginError
+from boostlora.engine.foundation.run_context import silent
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import silent
 from boostlora.plugins.bases.probe import Probe
 
 from .boosting_toys import BACKENDS, SITES, opened, records, sealed, toy, went_on

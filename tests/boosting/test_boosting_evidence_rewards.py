@@ -8,8 +8,8 @@ from boostlora.engine.boosting.evidence import evidence_of
 from boostlora.engine.boosting.rollouts import Rollout
 from boostlora.engine.boosting.rounds import Player
 from boostlora.engine.contracts import Question
+from boostlora.engine.foundation.run_context import silent
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import silent
 
 from ..support.rollout_toys import BACKENDS, Writer, opened, write_folder
 

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import _restore
-from boostlora.engine.boosting.preparing import refit_for
-from boostlora.engine.ensemble.packing import pack
+from boostlora.engine.boosting.round_setup import refit_for
 from boostlora.engine.errors import ExhaustedError, UsageError
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.export.boost_writer import pack
+from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.ranks import Ranks
-from boostlora.engine.study.measuring import measure
+from boostlora.engine.study.budget_quantities import measure
 from boostlora.engine.testing import assert_close
-from boostlora.engine.verify.beginning import _ends
-from boostlora.engine.verify.verifying import verify
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.verification.round_start import _ends
+from boostlora.engine.verification.verify import verify
 
 from .boosting_toys import (
     BACKENDS,

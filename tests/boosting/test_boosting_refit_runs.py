@@ -7,9 +7,9 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import _restore
-from boostlora.engine.boosting.preparing import refit_for
-from boostlora.engine.ensemble.packing import pack
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.boosting.round_setup import refit_for
+from boostlora.engine.export.boost_writer import pack
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.testing import assert_close
 
 from ..support.places import SUPPORT

@@ -4,15 +4,15 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.asking import frames_of, parametrise
 from boostlora.engine.boosting.evidence import evidence_of
+from boostlora.engine.boosting.frames import frames_of, parametrise
 from boostlora.engine.boosting.options import SITES_HEARD, question_of
 from boostlora.engine.boosting.subsampling import subsampled
 from boostlora.engine.boosting.top_sites import pulled_back, steepest
 from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
-from boostlora.engine.ensemble.packing import pack
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.workplace import silent
+from boostlora.engine.export.boost_writer import pack
+from boostlora.engine.foundation.run_context import silent
+from boostlora.engine.runs.directory import RunDirectory
 
 from .boosting_toys import DEEP, as_run, opened, records, toy, weights_sha256, went_on
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boostlora.engine.record.sealed import read_sealed, write_sealed
+from boostlora.engine.foundation.sealed import read_sealed, write_sealed
 from boostlora.engine.study.record import StudyRecord
 
 from .tiny_study import TINY, write
@@ -88,7 +88,7 @@ def test_study_records_the_hashes_of_its_plugin_files(study):
 
 def test_job_of_a_queue_whose_cell_is_a_path_is_refused(study, boostlora):
     from boostlora.engine.errors import RunError
-    from boostlora.engine.study.submitting import submitted
+    from boostlora.engine.study.queue import submitted
 
     (study / "submitted.json").write_text('{"../../x": "1"}')
     with pytest.raises(RunError, match="a cell's key is no name"):

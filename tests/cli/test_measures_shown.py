@@ -14,7 +14,7 @@ from .tiny_study import TINY, write
 RANKED = """
 import attrs
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.measures import class_measures
+from boostlora.engine.sdk.metrics import class_measures
 from boostlora.plugins.tasks.digits import Digits
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from boostlora.engine.cli import progress as progress_of
-from boostlora.engine.cli.overview import Overview, duration
 from boostlora.engine.cli.progress import Progress
+from boostlora.engine.cli.study_progress import Overview, duration
 from boostlora.engine.contracts import Ended
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.conducting import to_do
 from boostlora.engine.study.loading import load_study
+from boostlora.engine.study.scheduler import to_do
 
 from ..support.endings import leave_result
 

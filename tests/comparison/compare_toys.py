@@ -10,16 +10,16 @@ from typing import Any
 import attrs
 import numpy as np
 
+from boostlora.engine.analysis.comparison.sides import Side
 from boostlora.engine.boosting.experiment import data_sha256
-from boostlora.engine.comparison.sides import Side
 from boostlora.engine.contracts import Outcome, Splits
-from boostlora.engine.judging import metrics_of
-from boostlora.engine.record.directory import PROVENANCE, RunDirectory
-from boostlora.engine.record.ending import RESULT, best_of
-from boostlora.engine.record.rounds import RoundRecord
+from boostlora.engine.contracts.records import RoundRecord
+from boostlora.engine.foundation.rng import Streams
+from boostlora.engine.records.run_result import RESULT, best_of
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import PROVENANCE, RunDirectory
+from boostlora.engine.sdk.judging import metrics_of
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.streams import Streams
 
 SPLITS = ("train", "validation", "test")
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from boostlora.engine.record.directory import PROVENANCE, RunDirectory
+from boostlora.engine.runs.directory import PROVENANCE, RunDirectory
 
 from ..support.commands import Command
 from .compare_toys import SUMS, judged, load, write_run

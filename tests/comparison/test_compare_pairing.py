@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boostlora.engine.comparison.comparing import Comparison, compare
-from boostlora.engine.comparison.contents import Contents
-from boostlora.engine.comparison.effects import effects
-from boostlora.engine.comparison.pairing import accuracy_difference, loss_difference, pair, rows_of
-from boostlora.engine.comparison.showing import show
-from boostlora.engine.comparison.sides import Side
-from boostlora.engine.comparison.specs import differing
-from boostlora.engine.comparison.verdict import verdict
+from boostlora.engine.analysis.comparison.compare import Comparison, compare
+from boostlora.engine.analysis.comparison.contents import Contents
+from boostlora.engine.analysis.comparison.effects import effects
+from boostlora.engine.analysis.comparison.pairs import accuracy_difference, loss_difference, pair, rows_of
+from boostlora.engine.analysis.comparison.shown_examples import show
+from boostlora.engine.analysis.comparison.sides import Side
+from boostlora.engine.analysis.comparison.specs import differing
+from boostlora.engine.analysis.comparison.verdict import verdict
 from boostlora.engine.contracts import Examples, Splits
 from boostlora.engine.errors import UsageError
 from boostlora.engine.statistics.mcnemar import mcnemar

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boostlora.engine.directions import Complement
+from boostlora.engine.sdk.directions import Complement
 from boostlora.engine.testing import assert_close, assert_same_subspace
 from boostlora.engine.testing.assertions import EPS, assert_orthonormal
 from boostlora.engine.testing.strategies import inherited, seeds

@@ -4,7 +4,13 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from boostlora.engine.directions import Complement, Unused, find_pairs, leading_pairs, principal_directions
+from boostlora.engine.sdk.directions import (
+    Complement,
+    Unused,
+    find_pairs,
+    leading_pairs,
+    principal_directions,
+)
 from boostlora.engine.testing import assert_close, assert_same_subspace
 from boostlora.engine.testing.assertions import assert_orthonormal
 from boostlora.engine.testing.evidence import MatrixEvidence

@@ -4,10 +4,10 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 SMALL = ("rounds=4", "model.hidden=[24, 16]", "model.epochs=15", "adapter.rank=2", "optimizer.steps=10")
 

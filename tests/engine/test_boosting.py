@@ -7,8 +7,8 @@ from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import _restore
 from boostlora.engine.boosting.rounds import Player
 from boostlora.engine.errors import ExhaustedError, UsageError
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 
 def test_run_with_rotate_grows_the_rank_by_r_every_round(play):

@@ -6,7 +6,7 @@ import platformdirs
 import pytest
 
 from boostlora.engine.errors import UsageError
-from boostlora.engine.workplace import Workplace, default_cache
+from boostlora.engine.foundation.run_context import Workplace, default_cache
 
 HOMELESS = (
     "this user has no home folder for the cache; set BOOSTLORA_CACHE to a folder, or HOME to an absolute path"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import Selection
-from boostlora.engine.drawing import stratified_draws
+from boostlora.engine.sdk.stratified_batches import stratified_draws
 from boostlora.engine.testing import assert_close
 
 GRID = 4000

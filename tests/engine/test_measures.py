@@ -1,4 +1,4 @@
-"""`engine.measures`: numbers by hand where they are defined, nothing where they are not."""
+"""`engine.sdk.metrics`: numbers by hand where they are defined, nothing where they are not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Metrics
-from boostlora.engine.measures import (
+from boostlora.engine.sdk.metrics import (
     SURE,
     badness_of,
     binary_measures,

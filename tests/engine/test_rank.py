@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import DenseUpdate, FactoredUpdate, Frame
-from boostlora.engine.rank import overlap, rank_of, singular_values
+from boostlora.engine.sdk.rank import overlap, rank_of, singular_values
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.assertions import EPS
 from boostlora.engine.testing.strategies import MatrixSite, seeds

@@ -6,11 +6,9 @@ import time
 import attrs
 import pytest
 
-from boostlora.engine import redaction
 from boostlora.engine.errors import UsageError
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.provenance import provenance
-from boostlora.engine.redaction import (
+from boostlora.engine.foundation import redaction
+from boostlora.engine.foundation.redaction import (
     CUT,
     cleaned,
     command_without_credentials,
@@ -21,9 +19,11 @@ from boostlora.engine.redaction import (
     without_homes,
 )
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
+from boostlora.engine.runs.provenance import provenance
 from boostlora.engine.spec import SpecError
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.study.playing import record_failure
+from boostlora.engine.study.cell_runner import record_failure
 from boostlora.engine.study.states import failure_path
 
 SECRET = "hunter2x99"  # noqa: S105 - nobody's

@@ -6,13 +6,13 @@ import attrs
 import numpy as np
 import pytest
 
+from boostlora.engine.boosting.generation import request_for, texts_of
 from boostlora.engine.boosting.rollouts import continued
 from boostlora.engine.boosting.rounds import Player
-from boostlora.engine.boosting.writing import request_for, texts_of
 from boostlora.engine.contracts import Decoding, Sampling, Tokens, Written
-from boostlora.engine.streams import Streams
+from boostlora.engine.foundation.rng import Streams
+from boostlora.engine.foundation.run_context import silent
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import silent
 
 from ..support.rollout_toys import BACKENDS, Writer, opened, trained, write_folder
 

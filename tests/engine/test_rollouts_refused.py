@@ -8,7 +8,7 @@ from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.rollouts import rollout_of
 from boostlora.engine.contracts import Selection
 from boostlora.engine.errors import PluginError, UsageError
-from boostlora.engine.workplace import silent
+from boostlora.engine.foundation.run_context import silent
 from boostlora.plugins.objectives.grpo import Grpo
 
 from ..support.rollout_toys import Writer, opened, trained, with_plugin, write_folder

@@ -10,12 +10,12 @@ from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.boosting.tracking import following
 from boostlora.engine.errors import UsageError
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import SpecError
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 HEARD = []
 

@@ -11,11 +11,11 @@ import pytest
 from boostlora.engine.boosting import tracking
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.record.directory import RunDirectory
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 RELEASE = threading.Event()
 HEARD = list[tuple[object, ...]]()

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from markdown_it import MarkdownIt
 
-from boostlora.engine.card.writing import write_card
 from boostlora.engine.ensemble.choice import Rounds
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.export.card.card import write_card
+from boostlora.engine.foundation.run_context import Workplace
 
 from ..support.export_runs import ADAPTER, CAUSAL, MLP, REFERENCE, TORCH, boosted, words
 

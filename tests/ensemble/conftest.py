@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boostlora.engine.api import save
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.foundation.run_context import Workplace
 
 from ..support.boost_runs import PLUGIN, ToyRun, toy_run
 from ..support.shared import Shared
@@ -100,4 +101,4 @@ def used(family: Family) -> Ensemble:
 
 def _boost_file(shared: Shared, run: ToyRun, name: str, **options: bool) -> Path:
     file = "toy.boost.safetensors"
-    return shared.made(name, lambda folder: run.ensemble().save(folder / file, **options)) / file
+    return shared.made(name, lambda folder: save(run.ensemble(), folder / file, **options)) / file

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from boostlora.backends.torch.store import TorchStore
+from boostlora.engine.api import save
 from boostlora.engine.contracts import Frame, MergedRound
 from boostlora.engine.ensemble.recipe import KeptRound, Recipe
 
@@ -127,7 +128,7 @@ def test_apply_within_the_tolerance_is_written_and_told(
 def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
     torch_toy: ToyRun, boostlora: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = torch_toy.ensemble().save(tmp_path / "last.boost.safetensors", rounds="3..3")
+    file = save(torch_toy.ensemble(), tmp_path / "last.boost.safetensors", rounds="3..3")
     monkeypatch.setenv("BOOSTLORA_CACHE", str(tmp_path / "cache"))
     whole = boostlora("apply", torch_toy.base, file, "--rounds", "1..2", "--out", "whole", *PLUG)
     assert whole.returncode == 0, whole.stderr
@@ -147,7 +148,7 @@ def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
 def test_apply_of_a_file_with_factors_does_not_depend_on_directions(
     torch_toy: ToyRun, boostlora: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = torch_toy.ensemble().save(tmp_path / "f.boost.safetensors", with_factors=True)
+    file = save(torch_toy.ensemble(), tmp_path / "f.boost.safetensors", with_factors=True)
     base, expected = torch_toy.base, merged(torch_toy)
     monkeypatch.setattr(TorchStore, "directions", _turned(0.3))
     answer = boostlora("apply", base, file, "--json", *PLUG)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from boostlora.engine.api import save
+
 from ..support.boost_runs import ToyRun
 from ..support.commands import Command
 from .applied import PLUG, left, merged, same
@@ -94,7 +96,7 @@ def test_apply_of_a_selection_is_the_ensembles_own(
 def test_apply_of_a_file_of_a_selection_is_that_selection_unless_told_otherwise(
     toy: ToyRun, boostlora: Command, tmp_path: Path
 ) -> None:
-    file = toy.ensemble().save(tmp_path / "part.boost.safetensors", {1: 1.0, 3: 0.5})
+    file = save(toy.ensemble(), tmp_path / "part.boost.safetensors", {1: 1.0, 3: 0.5})
     answer = boostlora("apply", toy.base, file, "--out", "own", "--json", *PLUG)
     assert json.loads(answer.stdout)["rounds"] == "1, 3 (x 0.5)"
     assert json.loads(answer.stdout)["bit_identical"] is True

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boostlora.engine.ensemble.boost_file import MOST
 from boostlora.engine.errors import RunError, UsageError
+from boostlora.engine.export.boost_file import MOST
 
 from ..support.boost_runs import REFUSED, forged, read_raw, reread, written
 
@@ -56,8 +56,8 @@ def test_boost_file_whose_content_is_no_content_is_refused(kind: str, file: Path
 def test_boost_file_whose_packed_content_is_not_whole_is_refused(
     kind: str, file: Path, tmp_path: Path
 ) -> None:
-    from boostlora.engine.record.atomic import write_arrays
-    from boostlora.engine.record.cache import arrays_sha256
+    from boostlora.engine.foundation.atomic import write_arrays
+    from boostlora.engine.foundation.cache import arrays_sha256
 
     header, content, arrays = read_raw(file)
     packed = zlib.compress(json.dumps(content).encode())
@@ -74,8 +74,8 @@ def test_boost_file_whose_packed_content_is_not_whole_is_refused(
 def test_boost_file_that_unpacks_to_more_than_there_can_be_is_refused_at_once(
     file: Path, tmp_path: Path
 ) -> None:
-    from boostlora.engine.record.atomic import write_arrays
-    from boostlora.engine.record.cache import arrays_sha256
+    from boostlora.engine.foundation.atomic import write_arrays
+    from boostlora.engine.foundation.cache import arrays_sha256
 
     header, _, arrays = read_raw(file)
     packer, block = zlib.compressobj(1), b" " * 2**22

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boostlora.engine.api import save
 from boostlora.engine.errors import BoostLoraError, RunError
 
 from ..support.boost_runs import Forger, ToyRun, adapter_text, forged, origin_of, reread, toy_run
@@ -225,7 +226,7 @@ def test_boost_file_with_forged_factors_is_refused(
 
 def test_boost_file_of_full_updates_forged_is_refused(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "full", "backend.threads=1", text=adapter_text("full"))
-    file = run.ensemble().save(tmp_path / "full.boost.safetensors")
+    file = save(run.ensemble(), tmp_path / "full.boost.safetensors")
 
     def shorter(content: Any, arrays: Any) -> None:
         groups = content["rounds"][0]["groups"]

@@ -9,13 +9,15 @@ import pytest
 
 from boostlora.backends.reference.store import ReferenceStore
 from boostlora.backends.torch.store import TorchStore
+from boostlora.engine.api import save
 from boostlora.engine.boosting.views import DirectionCache
-from boostlora.engine.ensemble.boost_file import BoostFile
-from boostlora.engine.ensemble.packing import pack
 from boostlora.engine.ensemble.recipe import same_update
 from boostlora.engine.errors import UsageError
+from boostlora.engine.export import boost_parser
+from boostlora.engine.export.boost_file import BoostFile
+from boostlora.engine.export.boost_writer import pack
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.spec.faults import SpecError
-from boostlora.engine.workplace import Workplace
 
 from ..support.boost_runs import PLUGIN, ToyRun, adapter_text, origin_of, toy_run, weights_sha256
 from ..support.places import SUPPORT
@@ -34,7 +36,7 @@ CASES = [
 def _packed(run: ToyRun, place: Path, **options: bool) -> BoostFile:
     ensemble = run.ensemble()
     pack(ensemble, place, ensemble.choose(), **options)
-    return BoostFile.read(place)
+    return boost_parser.read(place)
 
 
 @pytest.mark.parametrize(("backend", "adapter", "basis", "merge"), CASES)
@@ -52,9 +54,9 @@ def test_boost_file_of_any_run_gives_its_weights_back_bit_by_bit(
     own, place = run.ensemble(), tmp_path / "toy.boost.safetensors"
     packed = pack(own, place, own.choose())
     assert packed.factors == {}
-    assert not any("factors" in name for name in BoostFile.read(place).arrays)
+    assert not any("factors" in name for name in boost_parser.read(place).arrays)
     found = run.load(place, tmp_path / "cache")
-    assert weights_sha256(found) == weights_sha256(own) == BoostFile.read(place).merged.sha256
+    assert weights_sha256(found) == weights_sha256(own) == boost_parser.read(place).merged.sha256
     for number, recorded in own.origin.merged.items():
         made = found.origin.merged[number]
         assert made.scale == recorded.scale
@@ -126,7 +128,7 @@ def test_boost_file_of_frames_that_cannot_be_repeated_gets_factors_by_itself(
 def test_boost_file_with_all_factors_needs_no_plugin_of_basis_or_adapter(
     wandering: ToyRun, tmp_path: Path
 ) -> None:
-    wandering.ensemble().save(tmp_path / "x.safetensors")
+    save(wandering.ensemble(), tmp_path / "x.safetensors")
     without = ToyRun(path=wandering.path, cache=wandering.cache, plugins=(PLUGIN,))
     found = without.load(tmp_path / "x.safetensors", tmp_path / "cache", wandering.base)
     assert weights_sha256(found) == weights_sha256(wandering.ensemble())
@@ -135,7 +137,7 @@ def test_boost_file_with_all_factors_needs_no_plugin_of_basis_or_adapter(
 def test_boost_file_without_factors_asks_for_the_basis_that_is_missing(tmp_path: Path) -> None:
     plugins = (PLUGIN, WANDERING)
     run = toy_run(tmp_path / "toy", "backend.threads=1", "basis.use=following", plugins=plugins)
-    run.ensemble().save(tmp_path / "x.safetensors")
+    save(run.ensemble(), tmp_path / "x.safetensors")
     base, without = run.base, ToyRun(path=run.path, cache=run.cache)
     with pytest.raises(SpecError, match='unknown basis plugin "following"'):
         without.load(tmp_path / "x.safetensors", tmp_path / "cache", base)
@@ -173,7 +175,7 @@ def test_boost_file_without_factors_does_ask_for_directions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1")
-    run.ensemble().save(tmp_path / "x.safetensors")
+    save(run.ensemble(), tmp_path / "x.safetensors")
 
     def none(*_: object, **__: object) -> None:
         raise AssertionError("an SVD was asked for")
@@ -193,8 +195,8 @@ def test_boost_file_of_a_selection_keeps_all_rounds_up_to_its_last(
 ) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1", "basis.use=refresh")
     own = run.ensemble()
-    own.save(tmp_path / "x.safetensors", rounds)
-    file = BoostFile.read(tmp_path / "x.safetensors")
+    save(own, tmp_path / "x.safetensors", rounds)
+    file = boost_parser.read(tmp_path / "x.safetensors")
     assert [facts.number for facts in file.rounds] == kept
     assert dict(file.merged.weights) == dict(own.choose(rounds).weights)
     found = run.load(tmp_path / "x.safetensors", tmp_path / "cache")
@@ -205,8 +207,8 @@ def test_boost_file_of_a_selection_keeps_all_rounds_up_to_its_last(
 def test_boost_file_of_weighted_rounds_gives_the_weighted_model_back(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1")
     own, weights = run.ensemble(), {1: 0.5, 3: -2.0}
-    own.save(tmp_path / "x.safetensors", weights)
-    file = BoostFile.read(tmp_path / "x.safetensors")
+    save(own, tmp_path / "x.safetensors", weights)
+    file = boost_parser.read(tmp_path / "x.safetensors")
     assert file.merged.weights == weights
     found = run.load(tmp_path / "x.safetensors", tmp_path / "cache")
     assert weights_sha256(found, weights) == weights_sha256(own, weights) == file.merged.sha256
@@ -217,7 +219,7 @@ def test_boost_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1")
     file = _packed(run, tmp_path / "x.safetensors")
     file.write(tmp_path / "y.safetensors")
-    again = BoostFile.read(tmp_path / "y.safetensors")
+    again = boost_parser.read(tmp_path / "y.safetensors")
     assert again == file
     assert all(np.array_equal(again.arrays[name], value) for name, value in file.arrays.items())
 
@@ -253,7 +255,7 @@ def test_boost_file_at_a_bad_place_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "there.safetensors").write_text("mine")
     with pytest.raises(UsageError) as caught:
-        wandering.ensemble().save(tmp_path / name)
+        save(wandering.ensemble(), tmp_path / name)
     assert str(caught.value) == f"{tmp_path / name}: {message}"
     assert (tmp_path / "there.safetensors").read_text() == "mine"
 
@@ -267,6 +269,6 @@ def test_boost_file_packing_tells_how_far_it_is(tmp_path: Path) -> None:
         heard.append((what, done, total))
 
     object.__setattr__(ensemble.origin, "workplace", Workplace(cache=own.cache, report=report))
-    ensemble.save(tmp_path / "x.safetensors")
+    save(ensemble, tmp_path / "x.safetensors")
     assert {what for what, _, _ in heard} >= {"rebuilding", "packing", "hashing the base", "merging"}
     assert all(0 <= done <= total for _, done, total in heard)

@@ -7,9 +7,9 @@ import pytest
 
 from boostlora.engine.contracts import Outcome
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.ensemble.staging import evaluate, gain, without_each
+from boostlora.engine.ensemble.staged_evaluation import evaluate, gain, without_each
 from boostlora.engine.errors import UsageError
-from boostlora.engine.judging import metrics_of
+from boostlora.engine.sdk.judging import metrics_of
 from boostlora.engine.testing import assert_close
 
 from .families import Family
@@ -37,7 +37,7 @@ def test_recorded_outcomes_are_read_without_opening_the_model(
     def none(*_: object, **__: object) -> None:
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr("boostlora.engine.ensemble.opening.open_experiment", none)
+    monkeypatch.setattr("boostlora.engine.ensemble.source.open_experiment", none)
     found = [ensemble.outcome("test", n) for n in range(len(ensemble) + 1)]
     assert [metrics_of(outcome) for outcome in found] == ensemble.staged("test")
     with pytest.raises(AssertionError, match="the model was opened"):

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boostlora.engine.api import load, save
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.errors import UsageError
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.foundation.run_context import Workplace
 
 from ..support.boost_runs import weights_sha256
 from .families import Family
@@ -69,9 +70,9 @@ def test_exportable_has_the_chosen_rounds_with_their_weights(used: Ensemble) -> 
 
 def test_ensemble_of_a_boost_file_is_the_runs(family: Family, tmp_path: Path, fresh: dict[int, Any]) -> None:
     own = family.open()
-    file = own.save(tmp_path / "x.boost.safetensors")
+    file = save(own, tmp_path / "x.boost.safetensors")
     cache = Workplace(cache=tmp_path / "cache")
-    loaded = Ensemble.load(file, family.base, plugins=family.plugins, workplace=cache)
+    loaded = load(file, family.base, plugins=family.plugins, workplace=cache)
     assert (len(loaded), loaded.best, loaded.classes) == (len(own), own.best, own.classes)
     assert weights_sha256(loaded) == weights_sha256(own)
     for i, rounds in enumerate(SELECTIONS):
@@ -86,11 +87,11 @@ def test_ensemble_of_a_boost_file_is_the_runs(family: Family, tmp_path: Path, fr
 
 def test_boost_file_of_a_boost_file_is_the_same(family: Family, tmp_path: Path) -> None:
     own = family.open()
-    first = own.save(tmp_path / "one.boost.safetensors")
+    first = save(own, tmp_path / "one.boost.safetensors")
     cache = Workplace(cache=tmp_path / "cache")
-    loaded = Ensemble.load(first, family.base, plugins=family.plugins, workplace=cache)
-    second = loaded.save(tmp_path / "two.boost.safetensors", 2)
-    again = Ensemble.load(second, family.base, plugins=family.plugins, workplace=cache)
+    loaded = load(first, family.base, plugins=family.plugins, workplace=cache)
+    second = save(loaded, tmp_path / "two.boost.safetensors", 2)
+    again = load(second, family.base, plugins=family.plugins, workplace=cache)
     assert len(again) == 2
     assert weights_sha256(again) == weights_sha256(own, 2)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.ensemble.staging import stages
+from boostlora.engine.ensemble.staged_evaluation import stages
 from boostlora.engine.errors import UsageError
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.runs.directory import RunDirectory
 
 from ..support.boost_runs import PLUGIN, ToyRun
 

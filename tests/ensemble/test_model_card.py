@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.card import base as card_base
-from boostlora.engine.card import front as card_front
+from boostlora.engine.api import export, load, save
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.options import DatasetPath, ModelPath
+from boostlora.engine.export.card import base as card_base
+from boostlora.engine.export.card import front as card_front
+from boostlora.engine.foundation.options import DatasetPath, ModelPath
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import Workplace
 
 from .card_runs import card_of, causal_run_of, front_of, html_of, mlp_run_of, opened, rows_of
 
@@ -180,9 +181,9 @@ def test_card_of_many_rounds_shows_the_first_and_the_last(tmp_path: Path, shared
 def test_card_of_a_boost_file_has_the_records_figures_without_intervals(
     mlp: Path, ensemble: Ensemble, shared_cache: Path, tmp_path: Path
 ) -> None:
-    file = ensemble.save(tmp_path / "rows.boost.safetensors", 4)
+    file = save(ensemble, tmp_path / "rows.boost.safetensors", 4)
     base = ensemble.origin.source.files[0]
-    loaded = Ensemble.load(file, base, workplace=Workplace(cache=shared_cache))
+    loaded = load(file, base, workplace=Workplace(cache=shared_cache))
     card = card_of(loaded, tmp_path / "export", 4)
     metrics = ensemble.records[4].test
     assert rows_of(card, "Results")[1] == [
@@ -199,7 +200,7 @@ def test_card_of_a_boost_file_has_the_records_figures_without_intervals(
 
 
 def test_export_gets_a_card_that_tells_of_the_comparison(ensemble: Ensemble, tmp_path: Path) -> None:
-    found = ensemble.export("safetensors", tmp_path / "export")
+    found = export(ensemble, "safetensors", tmp_path / "export")
     card = (tmp_path / "export" / "README.md").read_text(encoding="utf-8")
     assert found.compared.passed
     assert f"on {found.compared.examples} examples" in card

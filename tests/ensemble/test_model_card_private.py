@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boostlora.engine.card.base import Licence, licence_of
-from boostlora.engine.card.paths import Private
-from boostlora.engine.card.text import yaml_scalar
-from boostlora.engine.markup import code, fenced, printable
+from boostlora.engine.export.card.base import Licence, licence_of
+from boostlora.engine.export.card.redaction import Private
+from boostlora.engine.export.card.text import yaml_scalar
+from boostlora.engine.foundation.markup import code, fenced, printable
 
 from .card_runs import card_of, causal_run_of, front_of, html_of, mlp_run_of, opened
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import attrs
 import pytest
 
-from boostlora.engine import redaction
-from boostlora.engine.card.paths import Private
-from boostlora.engine.card.writing import write_card
-from boostlora.engine.ensemble.boost_file import BoostFile
+from boostlora.engine.api import save
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.ensemble.packing import _shortened
-from boostlora.engine.record.sealed import SEAL, write_sealed
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.export import boost_parser
+from boostlora.engine.export.boost_writer import _shortened
+from boostlora.engine.export.card.card import write_card
+from boostlora.engine.export.card.redaction import Private
+from boostlora.engine.foundation import redaction
+from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.sealed import SEAL, write_sealed
 
 from ..support.boost_runs import ToyRun
 from .card_runs import card_of
@@ -79,8 +80,8 @@ def test_card_tells_no_credential_that_an_exporter_brings(run: Ensemble, tmp_pat
 
 def test_boost_file_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> None:
     path = tmp_path / "x.boost.safetensors"
-    run.save(path)
-    content = json.dumps(BoostFile.read(path).content())
+    save(run, path)
+    content = json.dumps(boost_parser.read(path).content())
     assert "hardware" in content
     assert SECRET not in content
     assert "jane" not in content

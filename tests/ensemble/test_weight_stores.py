@@ -27,9 +27,9 @@ from boostlora.engine.contracts import (
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.recipe import same_update
 from boostlora.engine.errors import NonFiniteError, UsageError
-from boostlora.engine.record.atomic import file_sha256
+from boostlora.engine.foundation.atomic import file_sha256
+from boostlora.engine.foundation.run_context import Workplace, silent
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
-from boostlora.engine.workplace import Workplace, silent
 
 from ..support.boost_runs import PLUGIN, adapter_text, toy_run
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from boostlora.engine.api import export
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.foundation.run_context import Workplace
 
 from ..support.export_runs import TORCH, causal_run, classifier_run, mlp_run
 
@@ -129,7 +130,7 @@ def test_exported_model_has_the_files_of_its_base(ensemble: Ensemble, tmp_path: 
         pytest.skip("files of a base's own are those of a language model here")
     from safetensors import safe_open
 
-    ensemble.export("hf", tmp_path / "export")
+    export(ensemble, "hf", tmp_path / "export")
     for file in source.files:
         written = tmp_path / "export" / file.name
         assert written.stat().st_size == file.stat().st_size

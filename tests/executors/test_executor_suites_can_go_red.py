@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from boostlora.engine.contracts import Ended
-from boostlora.engine.study.playing import play
+from boostlora.engine.study.cell_runner import play
 from boostlora.engine.testing.cells import Cells
 from boostlora.engine.testing.executors import DetachedExecutorContract, ExecutorContract
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine import machine
 from boostlora.engine.contracts import Job
+from boostlora.engine.foundation import hardware as machine
 from boostlora.engine.testing import ExecutorContract
 from boostlora.plugins.executors import local
 from boostlora.plugins.executors.local import Local

@@ -18,10 +18,10 @@ import gguf
 
 from boostlora.engine.boosting.experiment import prepare, source_of
 from boostlora.engine.contracts import Exportable, FactoredUpdate, Frame, MergedRound
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import Workplace
 from boostlora.plugins.exporters.gguf import Gguf
 
 pytestmark = pytest.mark.slow(reason="a real model of 135 million parameters")

@@ -12,7 +12,7 @@ from pathlib import Path
 from .sites import FUNCTIONS, Function, Mutant, Site, Source, defined
 
 PACKAGES = ("engine", "backends", "plugins", "specs")
-ISOLATED = ("engine/sandbox/", "plugins/tasks/_math/worker.py")
+ISOLATED = ("plugins/tasks/_code/sandbox/", "plugins/tasks/_math/worker.py")
 """Run as files by processes that can import nothing of ours: these get no import of the probe."""
 
 Edit = tuple[int, int, str]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import Outcome
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.statistics.bootstrap import bca
 from boostlora.engine.statistics.examples import compare_examples
 from boostlora.engine.testing import assert_close

@@ -11,8 +11,8 @@ import pytest
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Spec
 from boostlora.engine.study.ablate import Quantity
+from boostlora.engine.study.budget_quantities import measure
 from boostlora.engine.study.loading import Study, load_study
-from boostlora.engine.study.measuring import measure
 
 from ..support.commands import Command
 from ..support.places import ROOT

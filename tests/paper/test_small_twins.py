@@ -11,8 +11,8 @@ import attrs
 import pytest
 
 from boostlora.engine.boosting.encoding import SPLITS
+from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.registry import Registry
-from boostlora.engine.streams import Streams
 from boostlora.engine.study.loading import Study, load_study
 
 from ..support.commands import Command

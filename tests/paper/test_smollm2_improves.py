@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from boostlora.engine import Ensemble
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.statistics.bootstrap import bca
 from boostlora.engine.testing import assert_close
 

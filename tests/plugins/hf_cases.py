@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from boostlora.engine.contracts import Blueprint, Examples, ModelSource, Prompts, Splits, Texts
 from boostlora.engine.errors import UsageError
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import Workplace
 
 PROMPTS = Prompts(
     ("the cat", "what is 3 + 4?", "good morning and", "a dog ran"),

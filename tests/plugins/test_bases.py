@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import FactoredUpdate
-from boostlora.engine.rank import overlap, rank_of
+from boostlora.engine.sdk.rank import overlap, rank_of
 from boostlora.engine.testing import BasisContract
 from boostlora.engine.testing.strategies import MatrixSite
 from boostlora.plugins.bases.fixed import Fixed

@@ -10,7 +10,7 @@ pytest.importorskip("transformers", reason="tokenizers come with transformers")
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from boostlora.engine.boosting.writing import request_for
+from boostlora.engine.boosting.generation import request_for
 from boostlora.engine.contracts import Decoding, Prompts
 from boostlora.plugins.models._hf.reader import Reader
 

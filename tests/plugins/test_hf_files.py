@@ -15,8 +15,8 @@ pytest.importorskip("transformers", reason="Hugging Face models need transformer
 
 from safetensors.torch import load_file, save_file
 
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import Workplace
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 from boostlora.plugins.models.hf_classifier import HfClassifier
 

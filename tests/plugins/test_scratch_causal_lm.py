@@ -17,8 +17,8 @@ import torch
 
 from boostlora.engine.contracts import Examples, Prompts, Splits
 from boostlora.engine.errors import NonFiniteError
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.testing import ModelContract
-from boostlora.engine.workplace import Workplace
 from boostlora.plugins.models.scratch_causal_lm import ScratchCausalLm
 
 from .hf_cases import CLASSES, assert_module_is_the_files, get, message, splits_of

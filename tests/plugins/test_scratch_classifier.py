@@ -16,8 +16,8 @@ import attrs
 import torch
 
 from boostlora.engine.contracts import ModelSource, Splits, Texts, Tokens
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.testing import ModelContract, assert_close
-from boostlora.engine.workplace import Workplace
 from boostlora.plugins.models.scratch_classifier import ScratchClassifier
 
 from .hf_cases import CAUSAL, CLASSES, PAIRS, assert_module_is_the_files, get, message, splits_of

@@ -22,10 +22,10 @@ from torch import nn
 from boostlora.backends.torch.modules import TorchModule
 from boostlora.engine.contracts import Examples, Splits
 from boostlora.engine.errors import UsageError
-from boostlora.engine.modules import layer_of, weights_of
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.sdk.modules import layer_of, weights_of
 from boostlora.engine.testing import ModelContract, assert_close
-from boostlora.engine.workplace import Workplace
 from boostlora.plugins.tasks.digits import Digits
 
 

@@ -22,11 +22,11 @@ from boostlora.engine.contracts import (
     WeightInfo,
 )
 from boostlora.engine.errors import RunError, UsageError
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import Workplace
 from boostlora.plugins.generators.vllm import Stored, Vllm, VllmWriter
 
 from ..support.places import SUPPORT

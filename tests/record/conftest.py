@@ -5,8 +5,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from boostlora.engine.contracts.records import RoundRecord
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.record.rounds import RoundRecord
 
 from ..support.commands import Answer, Command
 from ..support.record_toys import PLUGIN, Toy, clone, listening, write_spec

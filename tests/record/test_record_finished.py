@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.runs.directory import RunDirectory
 
 from ..support.record_toys import ROUNDS, check_valid, sealed
 

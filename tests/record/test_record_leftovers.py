@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.record import leftovers
-from boostlora.engine.record.atomic import remove, write_bytes
-from boostlora.engine.record.cache import cached
-from boostlora.engine.record.durable import make_folder, settle
-from boostlora.engine.record.leftovers import DAY, making, sweep_dead
+from boostlora.engine.foundation import leftovers
+from boostlora.engine.foundation.atomic import remove, write_bytes
+from boostlora.engine.foundation.cache import cached
+from boostlora.engine.foundation.durable import make_folder, settle
+from boostlora.engine.foundation.leftovers import DAY, making, sweep_dead
 
 from ..support.durability import asked_of_the_system, dead
 from ..support.record_toys import clone

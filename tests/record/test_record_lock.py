@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from boostlora.engine.errors import RunError
-from boostlora.engine.record.lock import locked
+from boostlora.engine.foundation.locks import locked
 
 from ..support.record_toys import PLUGIN, call, only_run, run_arguments, sealed, start, write_spec
 

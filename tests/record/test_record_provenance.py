@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.record.provenance import git_commit, memory_bytes, provenance
+from boostlora.engine.runs.provenance import git_commit, memory_bytes, provenance
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Batch, Metrics, Rollouts, Tokens
+from boostlora.engine.contracts.records import RolloutFacts, RoundRecord
 from boostlora.engine.errors import RunError
-from boostlora.engine.record.rounds import RolloutFacts, RoundRecord
-from boostlora.engine.record.updates import read_rollouts, write_rollouts
+from boostlora.engine.records.updates import read_rollouts, write_rollouts
 from boostlora.engine.testing.strategies import seeds
 
 from ..support.record_toys import Interrupter, check_valid, sealed

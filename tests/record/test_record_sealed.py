@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from boostlora.engine.errors import RunError
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.sealed import read_sealed, write_sealed
+from boostlora.engine.foundation.sealed import read_sealed, write_sealed
+from boostlora.engine.runs.directory import RunDirectory
 
 from ..support.record_toys import ROUNDS, clone
 

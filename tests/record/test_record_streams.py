@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boostlora.engine.streams import Streams
+from boostlora.engine.foundation.rng import Streams
 
 NAMES = st.tuples(st.text(max_size=8), st.none() | st.integers(0, 10**6), st.none() | st.text(max_size=8))
 SEEDS = st.integers(0, 2**64)

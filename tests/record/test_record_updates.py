@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from boostlora.engine.contracts import DenseUpdate, FactoredUpdate, Frame, Outcome, Training
 from boostlora.engine.errors import RunError
-from boostlora.engine.record.updates import read_outcomes, read_updates, write_outcomes, write_training
+from boostlora.engine.records.updates import read_outcomes, read_updates, write_outcomes, write_training
 
 BITS = st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
 """Any float64: subnormal, signed zero, NaN with a payload."""

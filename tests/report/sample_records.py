@@ -6,7 +6,7 @@ import math
 
 from boostlora.engine.analysis.model import Candidate, CellView, Comparison, Estimate, ExampleComparison
 from boostlora.engine.contracts import Metrics
-from boostlora.engine.record.rounds import RoundRecord
+from boostlora.engine.contracts.records import RoundRecord
 
 METRICS = (
     *(f"{split}.{metric}" for split in ("test", "validation", "train") for metric in ("accuracy", "loss")),

@@ -7,7 +7,7 @@ import attrs
 import pandas as pd
 import pytest
 
-from boostlora.engine import redaction
+from boostlora.engine.foundation import redaction
 from boostlora.engine.report import sheets, write_report
 
 from .analysis_samples import sample

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boostlora.engine.foundation.markup import escaped as markdown_escaped
 from boostlora.engine.report.latex import escaped as latex_escaped
 from boostlora.engine.report.latex import latex
-from boostlora.engine.report.markdown import escaped as markdown_escaped
 from boostlora.engine.report.markdown import markdown
 
 from .analysis_samples import HOSTILE, SITUATIONS, sample

@@ -11,7 +11,7 @@ import pytest
 
 from boostlora.engine.analysis.model import Analysis
 from boostlora.engine.contracts import Metrics
-from boostlora.engine.record.rounds import RoundRecord
+from boostlora.engine.contracts.records import RoundRecord
 from boostlora.engine.report import write_report
 from boostlora.engine.report.payload import payload
 from boostlora.engine.report.quantities import in_sentence, quantity, titled

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from boostlora.engine.boosting.events import Events
+from boostlora.engine.foundation.atomic import WriteError
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.record.atomic import WriteError
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.inputs import stage
 from boostlora.plugins.models._scratch.folders import kept_folder
@@ -68,7 +68,7 @@ def test_folder_of_a_cache_that_cannot_be_written_names_the_variable(tmp_path):
 
 
 def test_inputs_of_cells_are_on_disk_before_they_have_their_name(tmp_path, monkeypatch):
-    from boostlora.engine.record.atomic import file_sha256
+    from boostlora.engine.foundation.atomic import file_sha256
 
     (tmp_path / "data").write_bytes(b"1")
     sha256 = file_sha256(tmp_path / "data")

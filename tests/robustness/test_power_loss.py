@@ -13,12 +13,12 @@ import attrs
 import pytest
 from safetensors.numpy import load_file
 
-from boostlora.engine.cli.common import SET_ASIDE
-from boostlora.engine.record.atomic import ASIDE, check_file, file_sha256
-from boostlora.engine.record.cache import arrays_sha256
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.ending import ROUNDS
-from boostlora.engine.record.rounds import RoundRecord
+from boostlora.engine.contracts.records import RoundRecord
+from boostlora.engine.foundation.atomic import ASIDE, check_file, file_sha256
+from boostlora.engine.foundation.cache import arrays_sha256
+from boostlora.engine.records.run_result import ROUNDS
+from boostlora.engine.runs.directory import RunDirectory
+from boostlora.engine.runs.lookup import SET_ASIDE
 
 from ..support.commands import boostlora
 from ..support.power import Disk, Moment

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import attrs
 
-from boostlora.engine.record.atomic import file_sha256
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.atomic import file_sha256
+from boostlora.engine.runs.directory import RunDirectory
 
 SMALL = ("--set", "rounds=3", "--set", "optimizer.steps=3", "--set", "boosting.refit_every=0")
 STUDY = """\

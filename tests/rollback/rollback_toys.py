@@ -4,8 +4,8 @@ from pathlib import Path
 
 import attrs
 
-from boostlora.engine.record.atomic import file_sha256
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.atomic import file_sha256
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 
 from ..support.record_toys import PLUGIN, SPEC, Interrupter, Toy, check_valid, clone, sealed, write_spec

@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from boostlora.engine.errors import RunError, UsageError
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.lock import locked
-from boostlora.engine.record.rollback import roll_back
+from boostlora.engine.foundation.locks import locked
+from boostlora.engine.runs.directory import RunDirectory
+from boostlora.engine.runs.rollback import roll_back
 
 from .rollback_toys import ROUNDS, Interrupter, check_valid, clone, contents, digests, sealed
 

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.runs.directory import RunDirectory
 
 from .rollback_toys import PLUGIN, clone, digests, write_spec
 

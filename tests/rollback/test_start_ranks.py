@@ -9,9 +9,9 @@ import pytest
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.contracts import Frame
 from boostlora.engine.errors import ExhaustedError, UsageError
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 from .rollback_toys import Family, Interrupter, sealed, steps_until_round
 

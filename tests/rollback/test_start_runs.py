@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from boostlora.engine.errors import RunError, UsageError
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.rollback import roll_back
+from boostlora.engine.runs.directory import RunDirectory
+from boostlora.engine.runs.rollback import roll_back
 from boostlora.engine.spec.resolve import load_spec
 
 from .rollback_toys import ROUNDS, Family, Interrupter, clone, contents, digests, sealed, steps_until_round

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
 
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.runs.directory import RunDirectory
 
 from ..support.crew_runs import only_run, run_alone, run_forked
 from .rollback_toys import digests

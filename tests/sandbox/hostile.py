@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from boostlora.engine.sandbox import Program, Verdict
+from boostlora.plugins.tasks._code.sandbox import Program, Verdict
 
 from ..support.places import ROOT
 

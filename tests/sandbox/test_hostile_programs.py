@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.sandbox import OVERRIDE, Limits, Program, Sandbox
+from boostlora.plugins.tasks._code.sandbox import OVERRIDE, Limits, Program, Sandbox
 
 from . import (
     hostile_files,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from boostlora.engine.sandbox import Limits, Program, Sandbox, Verdict
+from boostlora.plugins.tasks._code.sandbox import Limits, Program, Sandbox, Verdict
 
 from ..support.places import SHARED_DATA
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from boostlora.engine.errors import RunError, UsageError
-from boostlora.engine.sandbox import OVERRIDE, Program, Sandbox, confinement, probes, processes, sandbox
+from boostlora.plugins.tasks._code.sandbox import (
+    OVERRIDE,
+    Program,
+    Sandbox,
+    confinement,
+    probes,
+    processes,
+    sandbox,
+)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="programs are confined on Linux only")
 PROGRAM = Program(source="import os\ndef f(): return os.getpid()", tests="assert f() > 1", entry_point="f")
@@ -95,7 +103,7 @@ def test_program_is_not_run_where_its_process_could_not_be_confined(tmp_path: Pa
         """
 import ctypes, struct
 from boostlora.engine.errors import UsageError
-from boostlora.engine.sandbox import Program, Sandbox, kernel
+from boostlora.plugins.tasks._code.sandbox import Program, Sandbox, kernel
 # Landlock's system calls, 444 to 446, answer "not implemented"; the others are allowed.
 code = [(0x20, 0, 0, 0), *((0x15, 0, 1, n) if i else (0x06, 0, 0, 0x50026) for n in (444, 445, 446) for i in (1, 0)), (0x06, 0, 0, 0x7FFF0000)]
 data = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
@@ -142,7 +150,7 @@ def test_limits_never_rise_above_those_in_force() -> None:
     import resource
 
     code = (
-        "import resource; from boostlora.engine.sandbox.confinement import limit_all; "
+        "import resource; from boostlora.plugins.tasks._code.sandbox.confinement import limit_all; "
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 60)); limit_all({'NOFILE': (70, 80)}); "
         "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
@@ -155,7 +163,7 @@ def test_limits_never_rise_above_those_in_force() -> None:
 def test_sandbox_of_nobody_holds_too(tmp_path: Path) -> None:
     """The whole check, and a program, in a process that gave up root first."""
     code = (
-        "import os; from boostlora.engine.sandbox import *; from boostlora.engine.errors import UsageError\n"
+        "import os; from boostlora.plugins.tasks._code.sandbox import *; from boostlora.engine.errors import UsageError\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         f"print(Sandbox().judge(Program(source={PROGRAM.source!r}, tests={PROGRAM.tests!r}, entry_point='f')).status)"
     )

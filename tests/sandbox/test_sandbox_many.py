@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.sandbox import Limits, Program, Sandbox
+from boostlora.plugins.tasks._code.sandbox import Limits, Program, Sandbox
 
 from .hostile import left_over
 

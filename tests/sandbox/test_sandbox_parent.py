@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are co
 
 JUDGE = """
 import sys
-from boostlora.engine.sandbox import Limits, Program, Sandbox
+from boostlora.plugins.tasks._code.sandbox import Limits, Program, Sandbox
 sandbox = Sandbox(limits=Limits(seconds=3000.0, wall_seconds=3000.0), unconfined=sys.argv[1] == "unconfined")
 sandbox.check()
 print("ready", flush=True)

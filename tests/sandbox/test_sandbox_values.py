@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boostlora.engine.sandbox.plain import MalformedError, Unsupported, decode, encode
+from boostlora.plugins.tasks._code.sandbox.plain import MalformedError, Unsupported, decode, encode
 
 HASHABLE = st.recursive(
     st.none()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from boostlora.engine.errors import RunError
-from boostlora.engine.sandbox import Limits, Program, Sandbox, Verdict
+from boostlora.plugins.tasks._code.sandbox import Limits, Program, Sandbox, Verdict
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="programs are confined on Linux only")
 

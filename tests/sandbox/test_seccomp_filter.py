@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from boostlora.engine.sandbox.seccomp import ARCHITECTURES, assemble
+from boostlora.plugins.tasks._code.sandbox.seccomp import ARCHITECTURES, assemble
 
 ALLOW, KILL, DENY = 0x7FFF0000, 0x80000000, 0x00050001
 PID = 4321

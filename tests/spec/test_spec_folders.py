@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.options import MODEL_SUFFIXES
-from boostlora.engine.record.atomic import file_sha256
-from boostlora.engine.record.hashes import SMALL, file_sha256_cached, files_sha256, folder_files
+from boostlora.engine.foundation.atomic import file_sha256
+from boostlora.engine.foundation.hashes import SMALL, file_sha256_cached, files_sha256, folder_files
+from boostlora.engine.foundation.options import MODEL_SUFFIXES
 from boostlora.engine.spec import Spec
 
 Read = Callable[[str], Spec]
@@ -104,8 +104,8 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         found.append(path)
         return file_sha256(path)
 
-    monkeypatch.setattr("boostlora.engine.record.hashes.file_sha256", spy)
-    monkeypatch.setattr("boostlora.engine.record.hashes.FRESH_NS", -1)
+    monkeypatch.setattr("boostlora.engine.foundation.hashes.file_sha256", spy)
+    monkeypatch.setattr("boostlora.engine.foundation.hashes.FRESH_NS", -1)
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boostlora.engine.record.cache import cached
+from boostlora.engine.foundation.cache import cached
 
 folder, log, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 

@@ -9,12 +9,12 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
+from boostlora.engine.study.budget_quantities import measure
 from boostlora.engine.study.loading import Study, load_study
-from boostlora.engine.study.measuring import measure
 from boostlora.engine.testing.cells import PLUGIN
-from boostlora.engine.workplace import Workplace
 
 Read = Callable[..., Study]
 Faults = Callable[..., list[str]]

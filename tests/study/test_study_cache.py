@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boostlora.engine.record.cache import cached
+from boostlora.engine.foundation.cache import cached
 
 CALLER = Path(__file__).with_name("cache_caller.py")
 PATIENCE = 60.0

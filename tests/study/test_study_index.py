@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from boostlora.engine.errors import UsageError
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.study.index import FILE, Index
 
 STUDY = """
@@ -29,9 +29,9 @@ def made(tmp_path_factory, shared_cache):
     """Two runs of different bases."""
     from boostlora.engine.boosting.experiment import prepare
     from boostlora.engine.boosting.loop import boost
+    from boostlora.engine.foundation.run_context import Workplace
     from boostlora.engine.registry import Registry
     from boostlora.engine.spec.resolve import load_spec
-    from boostlora.engine.workplace import Workplace
 
     runs, registry = tmp_path_factory.mktemp("index") / "runs", Registry.load()
     for basis in ("rotate", "fixed"):

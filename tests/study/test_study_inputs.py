@@ -11,13 +11,13 @@ import pytest
 
 from boostlora.engine.contracts import Job
 from boostlora.engine.errors import RunError
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.hashes import folder_sha256
+from boostlora.engine.foundation.hashes import folder_sha256
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.document import load
 from boostlora.engine.spec.resolve import resolve
+from boostlora.engine.study.cell_runner import play
 from boostlora.engine.study.inputs import inputs_of, localised, stage
-from boostlora.engine.study.playing import play
 
 SPEC = """\
 rounds = 1

@@ -9,8 +9,8 @@ import pytest
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import SpecError
-from boostlora.engine.study.keeping import chosen, find_study, keep, known_record, study_names
 from boostlora.engine.study.record import CellRecord, StudyRecord
+from boostlora.engine.study.store import chosen, find_study, keep, known_record, study_names
 
 from .kept_study import TEXT, Kept
 

@@ -13,9 +13,9 @@ import pytest
 from boostlora.engine.contracts import DetachedExecutor, Ended, Job
 from boostlora.engine.errors import PluginError, RunError, UsageError
 from boostlora.engine.registry import Registry
+from boostlora.engine.study.queue import executor_of, gather, submit, submitted
 from boostlora.engine.study.record import StudyRecord
 from boostlora.engine.study.states import failure_path
-from boostlora.engine.study.submitting import executor_of, gather, submit, submitted
 
 
 @attrs.define

@@ -12,19 +12,21 @@ import attrs
 import numpy as np
 from safetensors import safe_open
 
+from boostlora.engine.api import load
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.ensemble.applying import FileOrigin
-from boostlora.engine.ensemble.boost_file import BoostFile
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.ensemble.packing import merged_sha256
 from boostlora.engine.errors import RunError, UsageError
-from boostlora.engine.record.atomic import write_arrays
-from boostlora.engine.record.cache import arrays_sha256
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.export import boost_parser
+from boostlora.engine.export.boost_file import BoostFile
+from boostlora.engine.export.boost_reader import FileOrigin
+from boostlora.engine.export.boost_writer import merged_sha256
+from boostlora.engine.foundation.atomic import write_arrays
+from boostlora.engine.foundation.cache import arrays_sha256
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 from .record_toys import PLUGIN, SPEC
 
@@ -62,7 +64,7 @@ class ToyRun:
     def load(self, file: Path, cache: Path, base: Path | None = None) -> Ensemble:
         """A boost file of it on its base, with a cache that holds no directions of the run's."""
         where = str(base or self.base)
-        return Ensemble.load(file, where, plugins=self.plugins, workplace=Workplace(cache=cache))
+        return load(file, where, plugins=self.plugins, workplace=Workplace(cache=cache))
 
 
 def toy_run(folder: Path, *settings: str, plugins: tuple[Path, ...] = (PLUGIN,), text: str = SPEC) -> ToyRun:
@@ -127,4 +129,4 @@ def written(target: Path, given: dict[str, str], text: bytes, arrays: Arrays, **
 
 def reread(path: Path) -> BoostFile:
     """A file as it is read."""
-    return BoostFile.read(path)
+    return boost_parser.read(path)

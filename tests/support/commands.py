@@ -82,7 +82,7 @@ def python(
 @contextlib.contextmanager
 def _cells_in_this_process() -> Iterator[None]:
     """Let the executor `local` run its cells here; its worker processes have a suite of their own."""
-    from boostlora.engine.study import playing
+    from boostlora.engine.study import cell_runner as playing
     from boostlora.plugins.executors.local import Local
 
     playing._registry.cache_clear()  # a worker reads plugins anew

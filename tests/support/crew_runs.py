@@ -10,11 +10,11 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
-from boostlora.engine.workplace import Workplace
 
 from .commands import PATIENCE, SCRIPT
 from .forked import forked

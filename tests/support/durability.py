@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.record import leftovers
-from boostlora.engine.record.leftovers import unfinished
+from boostlora.engine.foundation import leftovers
+from boostlora.engine.foundation.leftovers import unfinished
 
 
 def asked_of_the_system(monkeypatch: pytest.MonkeyPatch) -> list[str]:

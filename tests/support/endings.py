@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from boostlora.engine.record.ending import RESULT
-from boostlora.engine.record.sealed import write_sealed
+from boostlora.engine.foundation.sealed import write_sealed
+from boostlora.engine.records.run_result import RESULT
 
 
 def leave_result(folder: Path, status: str) -> None:

@@ -13,11 +13,11 @@ from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.inputs import as_examples
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import ExportCase
-from boostlora.engine.workplace import Workplace
 
 Prepare = Callable[[Path], object]
 

@@ -11,8 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from boostlora.engine.contracts import Blueprint, Examples, ModelSource, Tokens
-from boostlora.engine.modules import weights_of
-from boostlora.engine.record.atomic import file_sha256
+from boostlora.engine.foundation.atomic import file_sha256
+from boostlora.engine.sdk.modules import weights_of
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 transformers = pytest.importorskip("transformers", reason="needs transformers")

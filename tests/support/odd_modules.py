@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.modules import TorchModule
 from boostlora.engine.contracts import Examples, Site, Splits
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.foundation.run_context import Workplace
 
 WIDTH, CLASSES, ROWS = 16, 3, 12
 

@@ -53,7 +53,7 @@ def unpack_smollm2(folder: Path, cache: Path) -> None:
 
     Reading the GGUF's vocabulary takes half a minute, which every cell of a study would spend anew.
     """
-    from boostlora.engine.workplace import Workplace
+    from boostlora.engine.foundation.run_context import Workplace
     from boostlora.plugins.models._hf.folder import open_folder
     from boostlora.plugins.models._hf.weights import weight_files
 

@@ -15,15 +15,15 @@ import attrs
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.boosting.state import RunResult
-from boostlora.engine.record.atomic import file_sha256
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.lock import locked
-from boostlora.engine.record.rounds import UNSEALED
+from boostlora.engine.contracts.records import UNSEALED
+from boostlora.engine.contracts.run_info import RunResult
+from boostlora.engine.foundation.atomic import file_sha256
+from boostlora.engine.foundation.locks import locked
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import Spec
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace
 
 from .commands import PATIENCE
 

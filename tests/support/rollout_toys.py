@@ -14,12 +14,12 @@ from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.boosting.rounds import Player
 from boostlora.engine.contracts import Selection
-from boostlora.engine.record.directory import RunDirectory
-from boostlora.engine.record.lock import locked
+from boostlora.engine.foundation.locks import locked
+from boostlora.engine.foundation.run_context import Workplace, silent
 from boostlora.engine.registry import Registry
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import Spec
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.workplace import Workplace, silent
 
 from . import hf_toys
 

@@ -171,7 +171,7 @@ def _write_hollow(shapes: Mapping[str, tuple[int, ...]], dtype: Any, path: Path,
 
 
 def _remember(path: Path, sha256: str, cache: Path) -> None:
-    """Leave a note as `boostlora.engine.record.hashes` leaves it; were it not taken, the file would be hashed, slowly."""
+    """Leave a note as `boostlora.engine.foundation.hashes` leaves it; were it not taken, the file would be hashed, slowly."""
     stat = path.stat()
     notes = cache / "hashes"
     notes.mkdir(parents=True, exist_ok=True)

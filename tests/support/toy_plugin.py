@@ -18,12 +18,12 @@ from boostlora.engine.contracts import (
     Splits,
     WeightInfo,
 )
+from boostlora.engine.contracts.records import RoundRecord
+from boostlora.engine.foundation.cache import cached, key_of
+from boostlora.engine.foundation.options import option, whole
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.judging import judge_labels
-from boostlora.engine.options import option, whole
-from boostlora.engine.record.cache import cached, key_of
-from boostlora.engine.record.rounds import RoundRecord
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.sdk.judging import judge_labels
 
 CLASSES = 3
 

@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 import numpy as np
 
-from boostlora.engine.blocks import Endless
 from boostlora.engine.contracts import Frame, SiteView
 from boostlora.engine.hookspecs import hookimpl
+from boostlora.engine.sdk.rank_allocation import Endless
 
 OWN = np.random.default_rng()
 

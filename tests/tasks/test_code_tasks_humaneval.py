@@ -13,8 +13,8 @@ import pytest
 
 from boostlora.engine.contracts import Decoding, Examples, GeneratingTask, Outcome, Sampling, WitnessedTask
 from boostlora.engine.errors import UsageError
-from boostlora.engine.sandbox import OVERRIDE
 from boostlora.engine.testing import TaskContract
+from boostlora.plugins.tasks._code.sandbox import OVERRIDE
 from boostlora.plugins.tasks.humaneval import STOPS, HumanEval
 
 from .code_cases import HUMANEVAL, answers, beside, heads, lines, linux
@@ -151,7 +151,7 @@ def test_humaneval_samples_are_judged_each_and_pass_at_k_is_measured(path: str) 
 def test_humaneval_program_that_is_drawn_twice_is_run_once(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from boostlora.engine.sandbox import Sandbox
+    from boostlora.plugins.tasks._code.sandbox import Sandbox
 
     ran = list[int]()
     real: Callable[..., Any] = Sandbox.judge_all

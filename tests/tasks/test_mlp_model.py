@@ -13,8 +13,8 @@ from sklearn.neural_network import MLPClassifier
 from boostlora.backends.reference.mlp import Mlp as Network
 from boostlora.engine.contracts import Examples, ModelSource, Splits
 from boostlora.engine.errors import UsageError
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.testing.assertions import assert_close
-from boostlora.engine.workplace import Workplace
 from boostlora.plugins.models import mlp
 from boostlora.plugins.models.mlp import Mlp
 

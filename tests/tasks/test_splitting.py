@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from boostlora.engine.splitting import stratified
+from boostlora.engine.sdk.splits import stratified
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=120)
 SHARE = st.floats(0.01, 0.49)

@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 
 from boostlora.engine.contracts import Frame, Step, Tokens, Training
-from boostlora.engine.verify.local import updates_of
+from boostlora.engine.verification.step_replay import updates_of
 
 
 @attrs.frozen

@@ -5,12 +5,12 @@ import importlib.util
 import attrs
 import pytest
 
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Slot
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.verify.limits import Limits
-from boostlora.engine.verify.verifying import verify
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.verification.limits import Limits
+from boostlora.engine.verification.verify import verify
 
 from .broken_backends import Candidate, Proxy
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Frame, Site
-from boostlora.engine.verify.criterion import Criterion
-from boostlora.engine.verify.directions import (
+from boostlora.engine.verification.criterion import Criterion
+from boostlora.engine.verification.directions import (
     Spectrum,
     WatchedView,
     compare_blocks,
@@ -17,7 +17,7 @@ from boostlora.engine.verify.directions import (
     gaps_of,
     sine,
 )
-from boostlora.engine.verify.findings import Finding
+from boostlora.engine.verification.findings import Finding
 
 WHERE = Finding(round=1, quantity="directions", where="W", error=0.0, allowed=0.0)
 DOUBLE, SINGLE = Criterion(dtype="float64"), Criterion(dtype="float32")

@@ -13,9 +13,9 @@ from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.requests import KINDS, make_request
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
-from boostlora.engine.verify.criterion import FLOOR, MULTIPLE, QUANTITIES, Criterion, dtype_of, order
-from boostlora.engine.verify.local import Local, updates_of
-from boostlora.engine.verify.transfer import transfer_of
+from boostlora.engine.verification.criterion import FLOOR, MULTIPLE, QUANTITIES, Criterion, dtype_of, order
+from boostlora.engine.verification.error_propagation import transfer_of
+from boostlora.engine.verification.step_replay import Local, updates_of
 from boostlora.plugins.optimizers.adam import Adam
 from boostlora.plugins.optimizers.sgd import Sgd
 

@@ -7,15 +7,15 @@ import pytest
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.contracts import Frame, Products
-from boostlora.engine.record.directory import RunDirectory
+from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import Slot
-from boostlora.engine.verify.bench import at
-from boostlora.engine.verify.criterion import Criterion
-from boostlora.engine.verify.hearing import ACTIVATIONS, GRADIENTS, Asked
-from boostlora.engine.verify.kept import _lack, _shape_of
-from boostlora.engine.verify.recorded import Recording
-from boostlora.engine.verify.verifying import verify
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.verification.criterion import Criterion
+from boostlora.engine.verification.gradient_products import ACTIVATIONS, GRADIENTS, Asked
+from boostlora.engine.verification.recorded import Recording
+from boostlora.engine.verification.session import at
+from boostlora.engine.verification.stored_frames import _lack, _shape_of
+from boostlora.engine.verification.verify import verify
 
 from .broken_backends import Proxy
 

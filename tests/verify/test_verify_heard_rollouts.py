@@ -4,11 +4,11 @@ import attrs
 import pytest
 
 from boostlora.engine.contracts import Products
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.spec import Slot
-from boostlora.engine.verify.criterion import Criterion
-from boostlora.engine.verify.recorded import Recording
-from boostlora.engine.verify.verifying import verify
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.verification.criterion import Criterion
+from boostlora.engine.verification.recorded import Recording
+from boostlora.engine.verification.verify import verify
 
 from ..support.rollout_toys import BACKENDS, Writer, write_folder
 from . import broken_backends

@@ -3,8 +3,8 @@
 import attrs
 import pytest
 
-from boostlora.engine.verify.findings import Finding, Verification
-from boostlora.engine.verify.limits import Limits
+from boostlora.engine.verification.findings import Finding, Verification
+from boostlora.engine.verification.limits import Limits
 
 from .broken_backends import Candidate, Proxy
 

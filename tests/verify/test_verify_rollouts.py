@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import GenerationRequest, Sampling, Tokens
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.spec import Slot
-from boostlora.engine.verify.criterion import Criterion
-from boostlora.engine.verify.draws import Held
-from boostlora.engine.verify.findings import Finding
-from boostlora.engine.verify.limits import Limits
-from boostlora.engine.verify.verifying import Recording, verify
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.verification.criterion import Criterion
+from boostlora.engine.verification.draws import Held
+from boostlora.engine.verification.findings import Finding
+from boostlora.engine.verification.limits import Limits
+from boostlora.engine.verification.verify import Recording, verify
 
 from ..support.rollout_toys import BACKENDS, Writer, write_folder
 from . import broken_backends

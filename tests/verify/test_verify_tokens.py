@@ -6,12 +6,12 @@ import pytest
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.engine.contracts import Examples, Tokens
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.spec import Slot
 from boostlora.engine.testing import assert_close
-from boostlora.engine.verify.answers import TOKEN_ROWS, read_logits
-from boostlora.engine.verify.limits import Limits
-from boostlora.engine.verify.verifying import verify
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.verification.answers import TOKEN_ROWS, read_logits
+from boostlora.engine.verification.limits import Limits
+from boostlora.engine.verification.verify import verify
 
 from . import broken_backends as faults
 from .token_toys import HF, Letters, TinyDecoder

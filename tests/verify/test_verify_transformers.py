@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.spec.resolve import load_spec
-from boostlora.engine.verify.verifying import verify
-from boostlora.engine.workplace import Workplace
+from boostlora.engine.verification.verify import verify
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")

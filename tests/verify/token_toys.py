@@ -14,7 +14,7 @@ from boostlora.engine.contracts import (
     Tokens,
     WeightInfo,
 )
-from boostlora.engine.record.atomic import file_sha256
+from boostlora.engine.foundation.atomic import file_sha256
 
 WORDS, WIDTH, INNER = 13, 16, 10
 HF = {

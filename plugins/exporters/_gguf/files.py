@@ -15,7 +15,7 @@ from gguf.quants import quantize
 from numpy.typing import NDArray
 
 from ....engine.errors import UsageError
-from ....engine.workplace import Report
+from ....engine.foundation.run_context import Report
 
 Type = GGMLQuantizationType
 

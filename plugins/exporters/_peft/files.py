@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from ....engine.contracts import Exportable
 from ....engine.errors import UsageError
-from ....engine.record.atomic import write_text
+from ....engine.foundation.atomic import write_text
 from .checks import adapts_head
 from .names import CONFIG, HEAD_FILE, WEIGHTS
 from .places import base_of

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ....engine.contracts import Exportable
 from ....engine.errors import RunError, UsageError
-from ....engine.record.atomic import write_text
-from ....engine.record.hashes import folder_files
+from ....engine.foundation.atomic import write_text
+from ....engine.foundation.hashes import folder_files
 from ...models._hf.model import HfModel
 from ...models._scratch.model import ScratchModel
 

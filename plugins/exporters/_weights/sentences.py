@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ....engine.contracts import Exportable
-from ....engine.record.atomic import write_text
+from ....engine.foundation.atomic import write_text
 from ...models._hf.model import HfModel
 from .planning import Planned, PlannedFile
 

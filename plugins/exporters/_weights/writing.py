@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from ....engine.contracts import Exportable
 from ....engine.errors import RunError
-from ....engine.record.atomic import WriteError
+from ....engine.foundation.atomic import WriteError
 from .planning import Planned, PlannedFile
 from .tensors import Tensor, read
 

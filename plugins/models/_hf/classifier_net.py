@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ....engine.errors import UsageError
-from ....engine.options import shortened
+from ....engine.foundation.options import shortened
 
 Pooling = Literal["mean", "cls", "last", "max"]
 

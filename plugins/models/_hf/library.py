@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from ....engine.errors import UsageError
-from ....engine.options import shortened
+from ....engine.foundation.options import shortened
 
 
 def require(model: str) -> None:

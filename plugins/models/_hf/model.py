@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ....engine.options import REQUIRED, ModelPath, option
+from ....engine.foundation.options import REQUIRED, ModelPath, option
 from .library import require
 
 if TYPE_CHECKING:

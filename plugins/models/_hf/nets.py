@@ -21,7 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ....engine.contracts import WeightInfo
 from ....engine.errors import UsageError
-from ....engine.modules import weights_of
+from ....engine.sdk.modules import weights_of
 from .library import quiet, told
 
 Kind = Literal["causal", "encoder"]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ....engine.contracts import Blueprint, Examples, Tokens
 from ....engine.errors import UsageError
-from ....engine.record.cache import Cached, arrays_sha256, cached, key_of
-from ....engine.workplace import Report, Workplace
+from ....engine.foundation.cache import Cached, arrays_sha256, cached, key_of
+from ....engine.foundation.run_context import Report, Workplace
 from .classifier_net import Classifier
 
 BATCH_TOKENS = 4096

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ....engine.contracts import Prompts, Texts, Tokens
 from ....engine.errors import UsageError
-from ....engine.options import shortened
+from ....engine.foundation.options import shortened
 from .folder import Folder
 from .library import same_day, told
 

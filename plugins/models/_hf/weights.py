@@ -17,13 +17,13 @@ from safetensors.torch import save_file
 
 from ....engine.contracts import WeightInfo
 from ....engine.errors import UsageError
-from ....engine.options import MODEL_SUFFIXES
-from ....engine.record.atomic import write_text
-from ....engine.record.cache import key_of, writing_cache
-from ....engine.record.durable import settle
-from ....engine.record.hashes import file_sha256_cached, folder_sha256
-from ....engine.record.leftovers import making
-from ....engine.workplace import Workplace
+from ....engine.foundation.atomic import write_text
+from ....engine.foundation.cache import key_of, writing_cache
+from ....engine.foundation.durable import settle
+from ....engine.foundation.hashes import file_sha256_cached, folder_sha256
+from ....engine.foundation.leftovers import making
+from ....engine.foundation.options import MODEL_SUFFIXES
+from ....engine.foundation.run_context import Workplace
 from .folder import Folder
 from .names import stored_name, stored_names
 from .nets import Kind, declared, loaded

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from ....engine.contracts import Tokens
-from ....engine.workplace import Report
+from ....engine.foundation.run_context import Report
 from .pretraining import Index, Pretrained, Pretraining, arrays_of, padded, seeded, shuffled_batches
 
 IGNORED = -100

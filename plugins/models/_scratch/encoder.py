@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from ....engine.contracts import Tokens
-from ....engine.workplace import Report
+from ....engine.foundation.run_context import Report
 from .pretraining import Index, Pretrained, Pretraining, arrays_of, padded, seeded, shuffled_batches
 
 MASKED, AS_MASK, AS_OTHER = 0.15, 0.8, 0.1

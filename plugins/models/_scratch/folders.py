@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ....engine.record.atomic import WriteError, write_text
-from ....engine.record.cache import turn, writing_cache
-from ....engine.record.durable import settle
-from ....engine.record.hashes import file_sha256_cached, folder_files
-from ....engine.record.leftovers import making
+from ....engine.foundation.atomic import WriteError, write_text
+from ....engine.foundation.cache import turn, writing_cache
+from ....engine.foundation.durable import settle
+from ....engine.foundation.hashes import file_sha256_cached, folder_files
+from ....engine.foundation.leftovers import making
 
 MANIFEST = "manifest.json"
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....engine.contracts import Blueprint, ModelSource, PortableModel, Tokens
-from ....engine.options import option, positive, whole
-from ....engine.record.atomic import write_arrays, write_text
-from ....engine.record.cache import arrays_sha256, key_of
-from ....engine.workplace import Workplace, default_cache
+from ....engine.foundation.atomic import write_arrays, write_text
+from ....engine.foundation.cache import arrays_sha256, key_of
+from ....engine.foundation.options import option, positive, whole
+from ....engine.foundation.run_context import Workplace, default_cache
 from .._hf.library import require
 from .._hf.model import HfModel
 from .folders import kept_folder

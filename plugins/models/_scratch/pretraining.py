@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ....engine.contracts import Tokens
 from ....engine.errors import NonFiniteError
-from ....engine.workplace import Report
+from ....engine.foundation.run_context import Report
 
 Index = NDArray[np.int64]
 Schedule = Literal["constant", "cosine"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ....engine.errors import UsageError
-from ....engine.options import shortened
+from ....engine.foundation.options import shortened
 
 RESIDUES = "LAGVSERTIDPKQNFYMHWCXBUZO.-"
 """Its letters in the order of its vocabulary: amino acids, X for any, B, U, Z and O; `.` and `-` are gaps."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from ....engine.contracts import Examples, Outcome, Predictions
-from ....engine.judging import Judged
-from ....engine.options import Limit, option, positive, whole
+from ....engine.foundation.options import Limit, option, positive, whole
+from ....engine.sdk.judging import Judged
 from .._text.written import WrittenAnswers, texts_of
 from .exercises import Exercises
 from .finding import before, defines, fenced
 
 if TYPE_CHECKING:
-    from ....engine.sandbox import Program, Sandbox
+    from .sandbox import Program, Sandbox
 
 Style = Literal["completion", "chat"]
 filled = Limit("texts that are not empty", bool)
@@ -64,7 +64,7 @@ class WrittenPrograms(WrittenAnswers):
     @property
     def sandbox(self) -> Sandbox:
         """Where programs run."""
-        from ....engine.sandbox import Limits, Sandbox  # noqa: PLC0415 - not needed to read a spec
+        from .sandbox import Limits, Sandbox  # noqa: PLC0415 - not needed to read a spec
 
         limits = Limits(seconds=self.seconds, memory_mb=self.memory_mb)
         return Sandbox(limits=limits, unconfined=self.unconfined)
@@ -98,7 +98,7 @@ class WrittenPrograms(WrittenAnswers):
 
     def program(self, exercises: Exercises, index: int, code: str) -> Program:
         """The program that an answer makes: behind what the prompt opened, unless it says the whole function again."""
-        from ....engine.sandbox import Program  # noqa: PLC0415 - not needed to read a spec
+        from .sandbox import Program  # noqa: PLC0415 - not needed to read a spec
 
         opening, entry = exercises.openings[index], exercises.entry_points[index]
         if self.style == "chat":

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....engine.errors import UsageError
-from ....engine.options import shortened
+from ....engine.foundation.options import shortened
 from .._text.data import PARTS, ids_of
 
 BREAK = "|"

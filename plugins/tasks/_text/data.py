@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....engine.errors import UsageError
-from ....engine.options import DatasetPath, FilePath, option
-from ....engine.splitting import stratified
+from ....engine.foundation.options import DatasetPath, FilePath, option
+from ....engine.sdk.splits import stratified
 from .._frames import row_ids
 from .rows import Row, Rows, read_dataset, read_file
 

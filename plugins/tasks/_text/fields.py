@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ....engine.options import Validator
+from ....engine.foundation.options import Validator
 from .templates import Template
 
 

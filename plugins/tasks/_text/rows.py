@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from ....engine.errors import UsageError
-from ....engine.options import shortened
+from ....engine.foundation.options import shortened
 from .._files import cells, json_lines, kind_of, parquet, readable
 from .._frames import text_of
 

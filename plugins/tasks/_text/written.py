@@ -8,8 +8,8 @@ import attrs
 
 from ....engine.contracts import Decoding, Examples, Outcome, Predictions, Sampling
 from ....engine.errors import RunError
-from ....engine.judging import Judged, judge_written, pass_at_k
-from ....engine.options import Limit, option, whole
+from ....engine.foundation.options import Limit, option, whole
+from ....engine.sdk.judging import Judged, judge_written, pass_at_k
 
 nucleus = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 

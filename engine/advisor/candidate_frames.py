@@ -1,0 +1,206 @@
+"""The frames that every basis would give: of its first round, and of the rounds that follow while the model stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..boosting.capacity import SitePlan
+from ..boosting.checks import check_frame
+from ..boosting.experiment import views_of
+from ..boosting.views import View
+from ..contracts import Frame, InformedBasis, Site
+from ..errors import BoostLoraError, UsageError, blame
+from ..foundation.run_context import Workplace
+from ..registry import Registry
+from ..spec import Spec
+from ..spec.ranks import Ranks
+from .gradient_sample import PARTS, Look, Part
+
+MOST = 64
+"""Directions of a site that are looked at: rounds that would go beyond are left to the reader."""
+WIDE = 1024
+"""Sites wider than this are not decomposed in full for a basis that the spec does not use."""
+
+Ensemble = Sequence[tuple[Mapping[str, Any], float]]
+
+
+@attrs.frozen(kw_only=True)
+class Candidate:
+    """A basis with its options."""
+
+    name: str
+    plugin: Any
+    own: bool
+    """Whether it is the spec's, with the spec's options."""
+
+    @property
+    def informed(self) -> bool:
+        """Whether it hears the data."""
+        return isinstance(self.plugin, InformedBasis)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Framing:
+    """A basis's frames by site, of all rounds that were looked at."""
+
+    candidate: Candidate
+    part: Part | None
+    """The examples that it heard; None: it hears none."""
+    rank: int
+    rounds: Mapping[str, Frame]
+    """`m = T r` columns, a round's beside the other's; those of different rounds need not be orthogonal."""
+
+    def first(self, site: str) -> Frame:
+        """The next round's frame."""
+        return self.rounds[site].take(range(self.rank))
+
+
+def candidates(registry: Registry, spec: Spec) -> tuple[list[Candidate], list[str]]:
+    """Every basis that can be made from defaults, the spec's own first; and notes on those that cannot."""
+    own = spec.slots["basis"]
+    found, notes = [Candidate(name=own.use, plugin=own.plugin, own=True)], list[str]()
+    for name, entry in registry.entries("basis").items():
+        if name == own.use:
+            continue
+        try:
+            found.append(Candidate(name=name, plugin=entry.cls(), own=False))
+        except TypeError:
+            notes.append(
+                f"basis {name} is left out: it has options without a default; look at it with --set basis.use={name} …"
+            )
+    return found, notes
+
+
+@attrs.define(eq=False)
+class Framer:
+    """Asks bases for frames at one moment of an experiment."""
+
+    look: Look
+    rank: int
+    workplace: Workplace
+    merged: Sequence[Mapping[str, Frame]] = ()
+    """Frames that earlier rounds have used, oldest first."""
+
+    @property
+    def spec(self) -> Spec:
+        """The experiment's."""
+        return self.look.experiment.spec
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that are looked at: those of new directions that are left to play, as far as `MOST` directions go, at least one."""
+        left = self.spec.boosting.fresh_in(self.spec.rounds) - len(self.earlier)
+        return max(1, min(left, MOST // self.rank))
+
+    @property
+    def earlier(self) -> tuple[int, ...]:
+        """Ranks of the rounds so far, by which a basis knows the next one."""
+        return self.spec.earlier_ranks(self.look.number)
+
+    @property
+    def following(self) -> Ranks:
+        """Those, and then rounds of the rank that is looked at."""
+        return Ranks(usual=self.rank, inherited=self.earlier)
+
+    def framings(self, candidate: Candidate) -> list[Framing]:
+        """Of everything heard, and of each half, where the basis hears; else a single one. Raises `UsageError` where it cannot."""
+        sites, lasting = self.look.experiment.sites, dict[str, int | None]()
+        with blame("basis", candidate.name):
+            for site in sites:
+                directions = candidate.plugin.capacity(site.width)
+                lasting[site.name] = self.following.served(site.width, directions)
+        short = [s for s in sites if (last := lasting[s.name]) is not None and last <= len(self.earlier)]
+        if short:
+            site = short[0]
+            raise UsageError(f"its directions are used up at {site.name}, {site.shape[0]} x {site.shape[1]}")
+        parts: Sequence[Part | None] = PARTS if candidate.informed else (None,)
+        return [self._framing(candidate, lasting, part) for part in parts]
+
+    def _framing(self, candidate: Candidate, lasting: Mapping[str, int | None], part: Part | None) -> Framing:
+        """Round after round, as a run would ask, but that the model stays as it is."""
+        views, frames = self._views(candidate), dict[str, list[Frame]]()
+        for t in range(self.rounds):
+            playing = [
+                site
+                for site in self.look.experiment.sites
+                if (last := lasting[site.name]) is None or len(self.earlier) + t < last
+            ]
+            found = (
+                self._plain(candidate, views, playing, t)
+                if part is None
+                else self._informed(candidate, views, playing, t, part)
+            )
+            for site in playing:
+                frame = check_frame(found.get(site.name), site, self.rank, candidate.name)
+                frames.setdefault(site.name, []).append(frame)
+                views[site.name].remember(frame)
+        rounds = {name: beside(own) for name, own in frames.items()}
+        return Framing(candidate=candidate, part=part, rank=self.rank, rounds=rounds)
+
+    def _views(self, candidate: Candidate) -> dict[str, View]:
+        experiment, plans = self.look.experiment, list[SitePlan]()
+        ranks = self.following.first(len(self.earlier) + self.rounds)
+        for site in experiment.sites:
+            with blame("basis", candidate.name):
+                depth = candidate.plugin.depth(ranks, site.width)
+            if depth > max(WIDE, sum(ranks)) and not candidate.own:
+                raise UsageError(
+                    f"it wants all {depth} singular directions of {site.name}; --set basis.use={candidate.name} to see it"
+                )
+            plans.append(SitePlan(site=site, capacity=None, depth=min(depth, site.width)))
+        views = views_of(self.spec, plans, experiment.model, self.workplace)
+        for frames in self.merged:
+            for name, frame in frames.items():
+                views[name].remember(frame)
+        return views
+
+    def _before(self, ahead: int) -> tuple[int, ...]:
+        return self.following.first(len(self.earlier) + ahead)
+
+    def _plain(
+        self, candidate: Candidate, views: Mapping[str, View], sites: Sequence[Site], ahead: int
+    ) -> dict[str, Frame]:
+        found = dict[str, Frame]()
+        for site in sites:
+            rng = self.look.experiment.streams("basis", self.look.number + ahead, site.name)
+            with blame("basis", candidate.name):
+                found[site.name] = candidate.plugin.frame(
+                    views[site.name], self._before(ahead), self.rank, rng
+                )
+        return found
+
+    def _informed(
+        self,
+        candidate: Candidate,
+        views: Mapping[str, View],
+        sites: Sequence[Site],
+        ahead: int,
+        part: Part,
+    ) -> Mapping[str, Frame]:
+        draw = partial(self.look.experiment.streams, "basis", self.look.number + ahead)
+        with blame("basis", candidate.name):
+            evidence = self.look.answering(part, candidate.plugin.question(self.rank).told)
+            own = [views[site.name] for site in sites]
+            return candidate.plugin.frames(own, self._before(ahead), self.rank, evidence, draw)
+
+
+def beside(frames: Sequence[Frame]) -> Frame:
+    """The columns of several frames as one frame's; they need not be orthogonal."""
+
+    def joined(arrays: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.concatenate(arrays, axis=-1)
+
+    return Frame(
+        U=joined([f.U for f in frames]), S=joined([f.S for f in frames]), V=joined([f.V for f in frames])
+    )
+
+
+def reason_of(error: BoostLoraError) -> str:
+    """Why a basis is left out, in the words of what it raised."""
+    return str(error).splitlines()[0]

@@ -1,0 +1,169 @@
+"""The look itself: the examples that a round would train on, as evidence, whole and in two halves."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal, get_args
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..boosting.checks import check_selection
+from ..boosting.evidence import RoundEvidence, evidence_of
+from ..boosting.experiment import Experiment
+from ..contracts import Batch, Evidence, Outcome, PolicyObjective, Question, Selection, Tokens, Told
+from ..errors import UsageError, blame
+from ..foundation.run_context import Report
+from .sketched_oracle import SketchedEvidence
+from .sketches import Plan, Sketch
+
+Part = Literal["all", "one", "other"]
+"""Everything that was heard, and its two halves, which have no example in common."""
+
+PARTS: tuple[Part, ...] = get_args(Part)
+ROWS, TEXTS = 512, 256
+"""Examples that are heard unless the user says else: rows of numbers, and texts."""
+GROUPS = 4
+"""Batches of prompts that are asked where the model learns from rewards."""
+
+
+@attrs.define(eq=False)
+class Look:
+    """What is heard before round `number` is played; evidence is drawn once for each kind of examples that is asked for."""
+
+    experiment: Experiment
+    number: int
+    outcome: Outcome
+    """Of the model as it is, on the training split."""
+    selection: Selection
+    examples: int
+    """How many are heard at most; for rewards, how many prompts."""
+    report: Report
+    notes: list[str] = attrs.field(factory=list)
+    _sketches: dict[tuple[Part, Told], dict[str, Sketch]] = attrs.field(factory=dict)
+    _answering: dict[tuple[Part, Told], SketchedEvidence] = attrs.field(factory=dict)
+    _drawn: dict[Told, RoundEvidence] = attrs.field(factory=dict)
+
+    @property
+    def rewarded(self) -> bool:
+        """Whether the gradient is that of freshly sampled answers."""
+        return isinstance(self.experiment.spec["objective"], PolicyObjective)
+
+    @property
+    def heard(self) -> int:
+        """Different examples that the measured gradient is of."""
+        batches = self._evidence("chosen").batches
+        return len(np.unique(np.concatenate([batch.indices for batch in batches])))
+
+    @property
+    def failures(self) -> int:
+        """Training examples that are wrong."""
+        return int(np.sum(~self.outcome.correct))
+
+    def evidence(self, part: Part, told: Told = "chosen") -> Evidence:
+        """All that was heard of a kind of examples, or one half of it; an example is in the same half whatever the kind."""
+        whole = self._evidence(told)
+        if part == "all":
+            return whole
+        mask = self._half if part == "one" else ~self._half
+        halves = [_part(batch, mask) for batch in whole.batches]
+        return attrs.evolve(
+            whole, batches=[batch for batch in halves if len(batch)] or [_part(whole.batches[0], mask)]
+        )
+
+    def sketches(self, part: Part, told: Told = "chosen") -> dict[str, Sketch]:
+        """The gradient of what was heard, by site; all parts have the same factors, so that they can be compared."""
+        key = (part, told)
+        if key not in self._sketches:
+            plan = Plan.of(self.experiment.sites, self.experiment.streams, self.number)
+            self._sketches[key] = plan.sketches(self.evidence(part, told))
+        return self._sketches[key]
+
+    def answering(self, part: Part, told: Told) -> SketchedEvidence:
+        """What was heard, for bases to ask."""
+        key = (part, told)
+        if key not in self._answering:
+            self._answering[key] = SketchedEvidence(
+                source=self.evidence(part, told),
+                sites=self.experiment.sites,
+                gradient=partial(self.sketches, part, told),
+                streams=self.experiment.streams,
+                number=self.number,
+            )
+        return self._answering[key]
+
+    @property
+    def _half(self) -> NDArray[np.bool_]:
+        """Which training examples are in the one half: every second of a random order, so that the halves are equally large."""
+        rng = self.experiment.streams("halves", self.number)
+        heard = np.unique(np.concatenate([batch.indices for batch in self._evidence("chosen").batches]))
+        others = np.setdiff1d(np.arange(len(self.outcome)), heard)
+        mask = np.zeros(len(self.outcome), dtype=np.bool_)
+        for indices in (heard, others):
+            mask[rng.permutation(indices)[::2]] = True
+        return mask
+
+    def _evidence(self, told: Told) -> RoundEvidence:
+        if told not in self._drawn:
+            size = self.experiment.spec["optimizer"].batch_size
+            question = Question(
+                told=told,
+                examples=self.examples,
+                batches=max(1, -(-self.examples // size)),
+                passes=0,
+                columns=0,
+            )
+            self._drawn[told] = evidence_of(
+                self.experiment,
+                self.number,
+                self.selection,
+                self.outcome,
+                question=question,
+                report=self.report,
+            )
+        return self._drawn[told]
+
+
+def look_at(
+    experiment: Experiment, number: int, history: list[Outcome], examples: int | None, report: Report
+) -> Look:
+    """Let the sampler choose for round `number`, the model's outcomes so far being `history`, the current one last.
+
+    Where it chooses nobody, everybody is heard, and a note says so. Raises `UsageError` for fewer than two examples.
+    """
+    spec, outcome = experiment.spec, history[-1]
+    name = experiment.name_of("sampler")
+    with blame("sampler", name):
+        chosen: object = spec["sampler"].select(outcome, history[:-1], experiment.streams("sampler", number))
+    selection, notes = check_selection(chosen, len(outcome), name), list[str]()
+    if len(selection) == 0:
+        selection = Selection.equal(np.arange(len(outcome), dtype=np.int64))
+        notes.append(
+            f"sampler {name} chose no example, since nothing is wrong: the gradient is that of all examples"
+        )
+    if len(selection) < 2:
+        raise UsageError(
+            f"sampler {name} chose a single example, and one has no halves; "
+            "choose more, with: --set sampler.use=all, or --set sampler.use=hardest"
+        )
+    wanted = examples or _default(experiment)
+    return Look(
+        experiment=experiment,
+        number=number,
+        outcome=outcome,
+        selection=selection,
+        examples=min(wanted, len(selection)),
+        report=report,
+        notes=notes,
+    )
+
+
+def _default(experiment: Experiment) -> int:
+    if isinstance(experiment.spec["objective"], PolicyObjective):
+        return GROUPS * experiment.spec["optimizer"].batch_size
+    return TEXTS if isinstance(experiment.encoded.train.inputs, Tokens) else ROWS
+
+
+def _part(batch: Batch, mask: NDArray[np.bool_]) -> Batch:
+    return batch.take(np.flatnonzero(mask[batch.indices]))

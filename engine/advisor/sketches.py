@@ -1,0 +1,151 @@
+"""The energy of a gradient that nobody has ever seen whole: exact where a side is short, estimated where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts import Evidence, Factors, Products, Site
+from ..foundation.rng import Streams
+
+Matrix = NDArray[np.float64]
+
+SHORT = 128
+"""Sites with a side no longer than this are measured exactly: the identity of that side is a factor like any other."""
+DIRECTIONS, SPARE, PROBES = 64, 8, 32
+"""Leading directions that a sketch finds, columns beyond them, and independent columns that estimate what it misses."""
+MOST_BYTES = 2**30
+"""Factors and products of one pass; where sites need more, they are asked in several."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Sketch:
+    """One site's gradient as `G = Q Q'G + R`: `Q (d_out, k)` orthonormal, `inside = Q'G (k, d_in)`, and `probes = G z`.
+
+    Where a side is short Q is everything: then `Q` is None, `inside` is G itself, and there are no probes.
+    """
+
+    Q: Matrix | None
+    inside: Matrix
+    probes: Matrix | None
+    """`G z (d_out, PROBES)` for standard normal z that are independent of Q."""
+
+    @property
+    def energy(self) -> float:
+        """`||G||_F^2 = ||Q'G||_F^2 + E ||R z||^2`: Hutchinson's estimator of what Q leaves alone."""
+        return inner(self, self)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the energy; 0 where it is exact."""
+        if self.probes is None:
+            return 0.0
+        each = np.sum(self.outside**2, axis=0)
+        return float(np.std(each, ddof=1) / np.sqrt(len(each)))
+
+    @property
+    def outside(self) -> Matrix:
+        """`R z = (I - QQ') G z`; nothing where Q is everything."""
+        if self.probes is None or self.Q is None:
+            return np.zeros((0, 0))
+        return self.probes - self.Q @ (self.Q.T @ self.probes)
+
+    @property
+    def values(self) -> Matrix:
+        """Squares of the leading singular values, largest first; of a sketch, what it found of them."""
+        values = np.linalg.svd(self.inside, compute_uv=False)[:DIRECTIONS]
+        return np.asarray(values**2, dtype=np.float64)
+
+    def times(self, O: Matrix) -> Matrix:  # noqa: E741 - as in the contract
+        """`QQ'G O`: the product to the right, without what the sketch misses."""
+        found = self.inside @ O
+        return found if self.Q is None else self.Q @ found
+
+    def transposed_times(self, X: Matrix) -> Matrix:
+        """`(QQ'G)' X`: the product to the left."""
+        return self.inside.T @ (X if self.Q is None else self.Q.T @ X)
+
+
+def inner(one: Sketch, other: Sketch) -> float:
+    """`<G_1, G_2>` of two gradients with the same probes: exact inside both Q, and `E (G_1 z)'(G_2 z)` for the rest."""
+    if one.Q is None or other.Q is None or one.probes is None or other.probes is None:
+        return float(np.sum(one.inside * other.inside))
+    found = float(np.sum((one.Q.T @ other.Q) * (one.inside @ other.inside.T)))
+    R, T = one.outside, other.outside
+    rest = R * (other.probes - T) + (one.probes - R) * T + R * T
+    return found + float(np.mean(np.sum(rest, axis=0)))
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """By site, the factor that is laid to the right (or, of short outputs, to the left) of its gradient."""
+
+    sites: tuple[Site, ...]
+    right: Factors
+    left: Factors
+
+    @classmethod
+    def of(cls, sites: tuple[Site, ...], streams: Streams, number: int) -> Plan:
+        """Identities for short sides, else Gaussian columns from the site's own stream."""
+        right, left = dict[str, Matrix](), dict[str, Matrix]()
+        for site in sites:
+            d_out, d_in = site.shape
+            if d_in <= SHORT:
+                right[site.name] = np.eye(d_in)
+            elif d_out <= SHORT:
+                left[site.name] = np.eye(d_out)
+            else:
+                rng = streams("sketch", number, site.name)
+                right[site.name] = rng.standard_normal((d_in, DIRECTIONS + SPARE + PROBES))
+        return cls(sites=sites, right=right, left=left)
+
+    def sketches(self, evidence: Evidence) -> dict[str, Sketch]:
+        """Every site's sketch, in two passes; in one, where all are exact."""
+        products, found = ask(evidence, self.right, self.left), dict[str, Sketch]()
+        leading = dict[str, Matrix]()
+        for site in self.sites:
+            if min(site.shape) > SHORT:
+                leading[site.name] = np.linalg.qr(_right(products, site)[:, : DIRECTIONS + SPARE])[0]
+            else:
+                own = products[site.name].left
+                whole = _right(products, site) if own is None else own.T
+                found[site.name] = Sketch(Q=None, inside=whole, probes=None)
+        again = ask(evidence, {}, leading) if leading else {}
+        for name, Q in leading.items():
+            inside, right = again[name].left, products[name].right
+            assert inside is not None and right is not None, f"{name}: no products"  # noqa: PT018
+            columns = slice(DIRECTIONS + SPARE, None)
+            found[name] = Sketch(Q=Q, inside=inside.T, probes=right[:, columns])
+        return {site.name: found[site.name] for site in self.sites}
+
+
+def ask(evidence: Evidence, right: Factors, left: Factors) -> dict[str, Products]:
+    """Products at all sites, in as many passes as their memory takes."""
+    found = dict[str, Products]()
+    for group in _groups(right, left):
+        found |= evidence.gradient_products(
+            right={name: right[name] for name in group if name in right},
+            left={name: left[name] for name in group if name in left},
+        )
+    return found
+
+
+def _groups(right: Factors, left: Factors) -> list[list[str]]:
+    groups, size = list[list[str]](), MOST_BYTES
+    for name in dict.fromkeys([*right, *left]):
+        need = sum(2 * X.nbytes for X in (right.get(name), left.get(name)) if X is not None)
+        if size + need > MOST_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(name)
+        size += need
+    return groups
+
+
+def _right(products: Mapping[str, Products], site: Site) -> Matrix:
+    found = products[site.name].right
+    assert found is not None, f"{site.name}: no products to the right"
+    return found

@@ -1,0 +1,84 @@
+"""Which model is looked at: a spec's base, or a run after one of its rounds. Nothing is written but the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..boosting.experiment import open_experiment, prepare
+from ..contracts import FactoredUpdate, Frame
+from ..ensemble.source import RunOrigin
+from ..errors import UsageError
+from ..foundation.run_context import Workplace
+from ..registry import Registry
+from ..spec import Spec
+from ..spec.document import Document, find_spec, load
+from ..spec.resolve import legal_name, resolve
+from ..study.loading import is_study
+from .advise import Moment
+
+
+def read_spec(name: str, registry: Registry, settings: Sequence[str]) -> tuple[Spec, frozenset[str] | None]:
+    """A spec; of a study, all but its `[ablate]`, and the keys that its budgets solve for. Raises `SpecError` with every fault."""
+    path = find_spec(name)
+    document = load(path, settings)
+    tree = {key: value for key, value in document.tree.items() if key != "ablate"}
+    spec = resolve(attrs.evolve(document, tree=tree), registry, default_name=legal_name(path.stem))
+    return spec, _solved(document) if is_study(document) else None
+
+
+def _solved(document: Document) -> frozenset[str]:
+    """What `[[ablate.budget]]` tables name; one that is no such table is a fault of the study's, not of its spec."""
+    ablate: Any = document.tree["ablate"]
+    budgets: Any = ablate.get("budget", []) if isinstance(ablate, dict) else []
+    tables = [budget for budget in budgets if isinstance(budget, dict)] if isinstance(budgets, list) else []
+    return frozenset(str(budget["by"]) for budget in tables if "by" in budget)
+
+
+def open_spec(spec: Spec, workplace: Workplace) -> Moment:
+    """The base model of a spec, evaluated on the training split. Raises `UsageError` for a spec that goes on from a run."""
+    if spec.start.given:
+        run = f"{spec.start.run or 'RUN'}@{spec.start.round}"
+        raise UsageError(
+            f"this spec goes on from a run; look at the model there, with: boostlora advise --run {run}"
+        )
+    experiment = open_experiment(prepare(spec), workplace, factorise=False)
+    workplace.report("evaluating", 0, 0)
+    return Moment(experiment=experiment, history=[experiment.evaluate("train")])
+
+
+def open_run(path: Path, number: int, registry: Registry, workplace: Workplace) -> Moment:
+    """A run after round `number` (-1: its last), its rounds assembled. Raises `UsageError` for a round that it does not have."""
+    origin = RunOrigin(path, registry, workplace)
+    directory, played = origin.directory, len(origin.records) - 1
+    if played < 0:
+        raise UsageError(
+            f"{path}: not even its base has been evaluated yet; go on with: boostlora resume {path}"
+        )
+    last = played if number == -1 else number
+    if not 0 <= last <= played:
+        raise UsageError(f"{path}: it has no round {number}; there are 0 (the base) to {played}")
+    merged = [record for record in directory.records[: last + 1] if record.scale != 0.0]
+    ensemble = [(directory.updates(record.round), record.scale) for record in merged]
+    experiment = origin.experiment
+    experiment.model.assemble(ensemble)
+    used = list[dict[str, Frame]]()
+    for record, (updates, _) in zip(merged, ensemble, strict=True):
+        if record.refit:
+            continue
+        frames = {
+            name: update.frame
+            for name, update in updates.items()
+            if isinstance(update, FactoredUpdate) and update.orthonormal
+        }
+        used.append(frames)
+    name = origin.spec.head.name
+    return Moment(
+        experiment=experiment,
+        history=[directory.outcomes(record.round)["train"] for record in directory.records[: last + 1]],
+        used=used,
+        words=f"{name} after round {last}" if last else f"the base model of {name}",
+    )

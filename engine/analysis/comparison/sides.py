@@ -1,0 +1,124 @@
+"""One side of a comparison: a round of a run, read from the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from ...contracts import Outcome
+from ...errors import RunError, UsageError
+from ...runs.directory import ORIGINAL, RunDirectory
+
+Split = Literal["train", "validation", "test"]
+
+Round = int | Literal["best", "last"]
+"""A round by its number (0 is the base), the one that is best on validation, or the last that is on disk."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Side:
+    """What a run's model answered to a split after a round, and what its base did."""
+
+    path: Path
+    round: int
+    last: int
+    """The last round on disk."""
+    chosen: bool
+    """Whether the round was chosen as the best on validation."""
+    split: Split
+    now: Outcome
+    base: Outcome
+    """After round 0."""
+    tree: Mapping[str, Any]
+    """The run's spec."""
+    hashes: Mapping[str, str]
+    """SHA-256 of data and weights, where they are recorded."""
+    status: str
+    """How the run ended; `unfinished` where it has not."""
+    plugin_files: tuple[str, ...]
+    """Files of plugins that the run was begun with."""
+    digest: str
+    """Of the run up to the round: equal for equal experiments."""
+
+    @property
+    def title(self) -> str:
+        """The run's name and hash."""
+        path = self.path.resolve()
+        return f"{path.parent.name}/{path.name}"
+
+    @property
+    def moment(self) -> str:
+        """`round 7 of 16`, `the base`, and what else there is to say of the round."""
+        rounds = "the base (round 0" if self.round == 0 else f"round {self.round}"
+        rounds += f" of {self.last}" + (")" if self.round == 0 else "")
+        best = ", the best on validation" if self.chosen else ""
+        return f"{rounds}{best}" + ("" if self.status == "completed" else f"; the run is {self.status}")
+
+    @property
+    def is_base(self) -> bool:
+        """Whether nothing has been merged yet, by the number of the round."""
+        return self.round == 0
+
+
+def read_side(path: Path, moment: Round, split: Split) -> Side:
+    """A round of the run in a folder.
+
+    Raises:
+        UsageError: for a folder that is no run, a spec that was changed since, and a round that is not there.
+        RunError: for damaged or altered files.
+    """
+    directory = RunDirectory.open(path)
+    if (path / ORIGINAL).exists():
+        directory.check_spec()  # what is said to differ between two runs must be what they ran with
+    if not directory.records:
+        raise UsageError(
+            f"{path}: no round is finished yet, not even the base; go on with: boostlora resume {path}"
+        )
+    number = _number(directory, moment)
+    result = directory.result()
+    origin = directory.provenance() or {}
+    return Side(
+        path=path,
+        round=number,
+        last=directory.records[-1].round,
+        chosen=moment == "best",
+        split=split,
+        now=_outcome(directory, number, split),
+        base=_outcome(directory, 0, split),
+        tree=directory.spec_tree(),
+        hashes=origin.get("hashes", {}),
+        status="unfinished" if result is None else str(result["status"]),
+        plugin_files=tuple(map(str, origin.get("plugin_files", ()))),
+        digest=directory.records[number].digest,
+    )
+
+
+def _number(directory: RunDirectory, moment: Round) -> int:
+    last = directory.records[-1].round
+    if moment == "last":
+        return last
+    if moment == "best":
+        result = directory.result()
+        if result is None:
+            raise UsageError(
+                f"{directory.path}: which round is best on validation is recorded when a run ends, and this one has not; "
+                f"name a round, 0 to {last}: {directory.path}@{last}"
+            )
+        return result["best_round"]
+    if not 0 <= moment <= last:
+        raise UsageError(f"{directory.path}: no round {moment}; there are rounds 0 (the base) to {last}")
+    return moment
+
+
+def _outcome(directory: RunDirectory, number: int, split: Split) -> Outcome:
+    """A split's outcome, with one row for each id. Raises `RunError` for a file without it."""
+    try:
+        found = directory.outcomes(number)[split]
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{directory.path}: damaged: round {number} has no outcome of the {split} split"
+        ) from error
+    return found

@@ -1,0 +1,34 @@
+"""A run that has begun, with its spec and plan for the displays of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from ..contracts.run_info import RunInfo
+from ..spec import Spec
+from ..spec.spec import SILENT
+from .plan import Plan
+
+
+@attrs.frozen(kw_only=True)
+class StartedRun(RunInfo):
+    """What displays need beside what trackers are given."""
+
+    spec: Spec
+    plan: Plan
+
+    @classmethod
+    def of(cls, path: Path, spec: Spec, plan: Plan, resumed_from: int = 0) -> StartedRun:
+        """The run of a spec in a folder."""
+        return cls(
+            path=path,
+            name=spec.head.name,
+            spec_sha256=spec.sha256,
+            spec_toml=spec.dump(),
+            settings={key: value for key, value in spec.as_tree().items() if key not in SILENT},
+            resumed_from=resumed_from,
+            spec=spec,
+            plan=plan,
+        )

@@ -1,0 +1,115 @@
+"""Carries a study from its plan to its table, for `ablate`: what is cached, what is run, what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+
+from ..contracts import DetachedExecutor
+from ..errors import blame
+from ..foundation.locks import locked
+from ..foundation.shell import command_line
+from ..study.loading import Study
+from ..study.queue import submit
+from ..study.record import StudyRecord
+from ..study.scheduler import ToDo, conduct, jobs_of, plans_of, to_do
+from ..study.states import states_of, study_folder
+from .execution import plain_warnings
+from .exit_codes import EXIT_FAILED
+from .interrupts import interruptible
+from .progress import Progress
+from .results import show_results
+from .study_progress import CellLines, Overview, Silence, say
+from .terminal import echo
+
+
+@attrs.frozen(kw_only=True)
+class Conduct:
+    """One call of `boostlora ablate`."""
+
+    study: Study
+    runs: Path
+    again: str
+    """The command that goes on with the study."""
+    as_json: bool
+    quiet: bool
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        return study_folder(self.runs, self.study.record.name)
+
+    def run(self, *, retry: bool, keep: Callable[..., StudyRecord]) -> None:
+        """Run what is missing, print what came out, and exit as the command line promises."""
+        with interruptible(self._go_on):
+            todo = to_do(self.study, self.runs, retry=retry)
+            keys = {state.cell.key for state in todo.open}
+            if keys:  # a study that cannot run leaves nothing behind
+                with blame("executor", self.study.record.executor):
+                    self.study.executor.check()
+                plans_of(self.study, keys)
+            with plain_warnings(), locked(self.folder):
+                record = keep(runs_cells=bool(keys))
+                self._head(todo)
+                if keys and isinstance(self.study.executor, DetachedExecutor):
+                    self._submit(keys)
+                    return
+                if keys:
+                    self._conduct(todo, keys)
+                self._conclude(record)
+
+    def _go_on(self) -> str:
+        done, total = len(to_do(self.study, self.runs).finished), len(self.study.distinct)
+        return f"{done} of {total} cells are finished; every finished round is kept. Go on with: {self.again}"
+
+    def _head(self, todo: ToDo) -> None:
+        record, total = self.study.record, len(self.study.distinct)
+        if self.as_json:
+            counts = {"cells": total, "cached": len(todo.finished), "open": len(todo.open)}
+            say("study_started", name=record.name, sha256=record.sha256, folder=str(self.folder), **counts)
+            return
+        if self.quiet:
+            return
+        echo(record.name, nl=False, bold=True)
+        echo(f" · {self.folder}")
+        parts = [f"{len(todo.finished)} of {total} cells cached"]
+        parts += [f"{len(todo.open)} to run"] if todo.open else []
+        parts += [f"{len(todo.failed)} failed before (try them again with --retry)"] if todo.failed else []
+        parts += [f"{len(record.excluded)} excluded"] if record.excluded else []
+        echo(" · ".join(parts) + (f" · executor {record.executor}" if todo.open else ""))
+
+    def _conduct(self, todo: ToDo, keys: set[str]) -> None:
+        progress = Progress(self.study, self.runs, todo.open)
+        display = (Silence if self.quiet else CellLines if self.as_json else Overview)(progress)
+        jobs = jobs_of(self.study, self.runs, keys)
+        with display.showing(), closing(conduct(self.study.executor, jobs)) as events:
+            for ended in events:
+                display.tick(ended)
+
+    def _submit(self, keys: set[str]) -> None:
+        jobs = jobs_of(self.study, self.runs, keys)
+        new, queued = submit(self.study.executor, self.folder, jobs)
+        name = self.study.record.name
+        if self.as_json:
+            say("study_submitted", submitted=new, already_queued=queued)
+        elif not self.quiet:
+            echo(f"{new} cells submitted" + (f", {queued} were queued already" if queued else ""))
+            echo(f"see how far they are: {command_line('boostlora', 'status', name)}")
+            echo(f"compare what is there: {command_line('boostlora', 'collect', name)}")
+
+    def _conclude(self, record: StudyRecord) -> None:
+        show_results(record, self.runs, as_json=self.as_json, quiet=self.quiet)
+        states = states_of(self.runs, record)
+        failed = {s.cell.key for s in states if s.status == "failed"}
+        if self.quiet:
+            echo(self.folder)
+        if failed:
+            if not self.as_json:
+                cells = f"{len(failed)} cell{'s' * (len(failed) != 1)} failed"
+                why = command_line("boostlora", "status", record.name)
+                echo(f"{cells}: why, see {why}; try again with: {self.again} --retry", err=True)
+            sys.exit(EXIT_FAILED)

@@ -1,0 +1,135 @@
+"""Selections of rounds as models: evaluated, against the base, against all rounds, and one round left out at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+
+from ..contracts import Metrics, Outcome
+from ..errors import RunError, UsageError
+from ..sdk.judging import metrics_of
+from ..sdk.metrics import badness_of, lower_is_better
+from ..statistics.examples import PairedExamples, compare_examples
+from .choice import Choice
+
+if TYPE_CHECKING:
+    from .ensemble import Ensemble
+
+
+@attrs.frozen(kw_only=True)
+class Evaluation:
+    """A selection of rounds on some splits."""
+
+    rounds: str
+    recorded: bool
+    """Whether the run had this very model, so that its outcomes are on disk."""
+    metrics: Mapping[str, Metrics]
+    """By split."""
+    base: Mapping[str, Metrics]
+    all_rounds: Mapping[str, Metrics]
+    against_base: Mapping[str, PairedExamples | None]
+    """Accuracy of the selection minus that of the base, example by example."""
+    against_all: Mapping[str, PairedExamples | None]
+
+
+def evaluate(
+    ensemble: Ensemble, choice: Choice, splits: Sequence[str], *, recompute: bool = False
+) -> Evaluation:
+    """Evaluate a selection. Raises `RunError` where a recomputed outcome is not the recorded one, in anything but rounding."""
+    recorded = choice.prefix is not None and not recompute
+    found = {split: ensemble.outcome(split, choice, recompute=recompute) for split in splits}
+    if recompute and choice.prefix is not None:
+        for split in splits:
+            _check_recorded(split, found[split], ensemble.outcome(split, choice))
+    base = {split: ensemble.outcome(split, 0) for split in splits}
+    whole = {split: ensemble.outcome(split, len(ensemble)) for split in splits}
+    return Evaluation(
+        rounds=choice.describe(),
+        recorded=recorded,
+        metrics={split: metrics_of(outcome) for split, outcome in found.items()},
+        base={split: metrics_of(outcome) for split, outcome in base.items()},
+        all_rounds={split: metrics_of(outcome) for split, outcome in whole.items()},
+        against_base={split: _paired(found[split], base[split]) for split in splits},
+        against_all={split: _paired(found[split], whole[split]) for split in splits},
+    )
+
+
+def _paired(one: Outcome, two: Outcome) -> PairedExamples | None:
+    return compare_examples([((one.ids, one.correct), (two.ids, two.correct))])
+
+
+ROUNDING = 1e-3
+"""Relative difference of a mean loss that another machine's float32 may make, over many layers."""
+
+
+def _check_recorded(split: str, now: Outcome, then: Outcome) -> None:
+    """Recomputed outcomes that are far from the recorded ones are those of another model."""
+    apart = abs(now.mean_loss - then.mean_loss)
+    both_unknown = np.isnan(now.mean_loss) and np.isnan(then.mean_loss)
+    if not (both_unknown or apart <= ROUNDING * max(abs(then.mean_loss), 1.0)):
+        raise RunError(
+            f"the {split} loss comes out as {now.mean_loss:.6g}, recorded was {then.mean_loss:.6g}: base, data or versions are "
+            "no longer those of the run"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Stage:
+    """The model after so many rounds."""
+
+    round: int
+    validation: Metrics
+    test: Metrics
+
+
+def stages(ensemble: Ensemble, choice: Choice) -> list[Stage]:
+    """The run's own models, the base first and then after every chosen round, as they are on disk.
+
+    Raises `UsageError` for rounds with other weights, of which the run had no model.
+    """
+    if any(weight != 1.0 for weight in choice.weights.values()):
+        raise UsageError("--staged shows the models that the run had; it knows no other weights")
+    if not ensemble.records:
+        raise UsageError("the run has not evaluated its base yet; resume it first")
+    numbers = [0, *choice.weights]
+    return [
+        Stage(round=n, validation=ensemble.records[n].validation, test=ensemble.records[n].test)
+        for n in numbers
+    ]
+
+
+def best_stage(found: Sequence[Stage], metric: str) -> Stage:
+    """The stage that is best on validation; the earliest of equals. Raises `UsageError` for a metric that the task has not."""
+    values = [badness_of(stage.validation, metric) for stage in found]
+    if any(value != value for value in values):  # noqa: PLR0124 - NaN
+        known = ["accuracy", "loss", *found[0].validation.measures]
+        raise UsageError(f'no metric "{metric}" on validation; there are: {", ".join(known)}')
+    return found[values.index(min(values))]
+
+
+def without_each(ensemble: Ensemble, choice: Choice) -> Iterator[Stage]:
+    """The model without one of the chosen rounds, for every one of them that entered the model."""
+    numbers = [n for n in choice.weights if ensemble.records[n].scale != 0.0]
+    for done, number in enumerate(numbers):
+        ensemble.origin.workplace.report("leaving one out", done, len(numbers))
+        rest = {n: w for n, w in choice.weights.items() if n != number}
+        left = Choice(weights=rest, last=choice.last)
+        yield Stage(
+            round=number,
+            validation=ensemble.evaluate("validation", left),
+            test=ensemble.evaluate("test", left),
+        )
+
+
+def gain(without: Metrics, whole: Metrics, metric: str) -> float:
+    """How much better the model is with the round than without it, in the metric's own unit; negative: it is better without."""
+    sign = 1.0 if lower_is_better(metric) else -1.0
+    return sign * (_value(without, metric) - _value(whole, metric))
+
+
+def _value(metrics: Metrics, metric: str) -> float:
+    found = badness_of(metrics, metric)
+    return found if lower_is_better(metric) else 1.0 - found

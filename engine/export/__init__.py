@@ -1,0 +1,1 @@
+"""What leaves a run: the boost file, exports for other libraries, the model card."""

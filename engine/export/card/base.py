@@ -1,0 +1,151 @@
+"""The base of a published model: its name, and what its files say of its licence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+import attrs
+
+from ...foundation.markup import printable
+from ...foundation.options import HUB_ID, ModelPath
+from .redaction import path_options
+
+if TYPE_CHECKING:
+    from ...ensemble.ensemble import Ensemble
+
+CARD = "README.md"
+LICENCES = ("LICENSE*", "LICENCE*", "COPYING*", "license*", "licence*")
+HUB = "https://huggingface.co"
+ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
+"""What the hub's names of licences look like."""
+MOST_BYTES = 2**20
+FIRST_LINE = 120
+
+
+@attrs.frozen(kw_only=True)
+class Licence:
+    """What a base's files say of its licence, in the words of its card's front matter, or of a file that is named so."""
+
+    ids: tuple[str, ...] = ()
+    name: str = ""
+    link: str = ""
+    file: str = ""
+    """Name of the file where the front matter says nothing."""
+    line: str = ""
+    """The first line of that file."""
+
+    @property
+    def stated(self) -> bool:
+        """Whether anything is said."""
+        return bool(self.ids or self.line)
+
+
+@attrs.frozen(kw_only=True)
+class Base:
+    """A base as the card names it."""
+
+    name: str
+    hub: str = ""
+    """Its id on the hub, where it was taken from there."""
+    made: bool = False
+    """Whether the run made it itself, so that nobody else has a say in it."""
+    architecture: str
+    parameters: int
+    sha256: str
+    licence: Licence = Licence()
+    card: str = ""
+    """Where its own card is: an address, or a file of the export; empty: it has none here."""
+
+
+def base_of(ensemble: Ensemble, folder: Path, beside: Path | None) -> Base:
+    """The base of an ensemble exported into `folder`; `beside` is its own card where that came along."""
+    source, slot = ensemble.origin.source, ensemble.spec.slots["model"]
+    named = [(kind, value) for name, kind, value in path_options(ensemble) if name == "model"]
+    place = next((value for kind, value in named if kind is ModelPath), "")
+    hub = place if place and not Path(place).is_absolute() and HUB_ID.fullmatch(place) else ""
+    folders = [Path(place)] if place and not hub else []
+    folders += [source.files[0].parent] if place and source.files else []
+    address = f"{HUB}/{quote(hub)}" if hub else ""
+    return Base(
+        name=hub or next((Path(value).name for _, value in named), slot.use),
+        hub=hub,
+        made=not named,
+        architecture=source.blueprint.architecture,
+        parameters=sum(weight.size for weight in source.blueprint.weights),
+        sha256=str(ensemble.origin.provenance.get("hashes", {}).get("weights", source.sha256)),
+        licence=licence_of(folders, beside, hub, _names(folder)),
+        card=address or (beside.name if beside else ""),
+    )
+
+
+def licence_of(
+    folders: Sequence[Path], beside: Path | None = None, hub: str = "", here: Collection[str] = ()
+) -> Licence:
+    """What the base's files say of its licence; nothing is fetched. A link to a file is kept where it leads: to the hub, or `here`."""
+    for card in (*_hub_cards(hub), *([beside] if beside else []), *(folder / CARD for folder in folders)):
+        found = _from_front_matter(front_matter(card), hub, here)
+        if found.stated:
+            return found
+    for folder in folders:
+        for file in sorted({path for pattern in LICENCES for path in folder.glob(pattern)}):
+            line = _first_line(file)
+            if line:
+                return Licence(file=file.name, line=line)
+    return Licence()
+
+
+def front_matter(card: Path) -> Mapping[str, Any]:
+    """The YAML at a card's start; nothing where there is none, or none that can be read."""
+    try:
+        if not card.is_file() or card.stat().st_size > MOST_BYTES:
+            return {}
+        from huggingface_hub import metadata_load  # noqa: PLC0415 - an extra, half a second to import
+
+        return cast("Mapping[str, Any]", metadata_load(card) or {})
+    except Exception:
+        return {}  # a stranger's file, and a parser's errors: a card must not fail for them
+
+
+def _from_front_matter(found: Mapping[str, Any], hub: str, here: Collection[str]) -> Licence:
+    given = found.get("license")
+    many = cast("list[Any]", given) if isinstance(given, list) else [given]
+    ids = tuple(x.lower() for x in many if isinstance(x, str) and ID.fullmatch(x.lower()))
+    name, link = (_text(found.get(key)) for key in ("license_name", "license_link"))
+    if link not in here and not link.startswith(("https://", "http://")):
+        link = f"{HUB}/{quote(hub)}/blob/main/{quote(link)}" if link and hub else ""
+    return Licence(ids=ids, name=name, link=link)
+
+
+def _names(folder: Path) -> frozenset[str]:
+    return frozenset(path.name for path in folder.iterdir() if path.is_file())
+
+
+def _text(value: object) -> str:
+    return printable(value) if isinstance(value, str) else ""
+
+
+def _hub_cards(hub: str) -> Iterator[Path]:
+    """The card of a hub's model, where it was fetched before."""
+    if not hub:
+        return
+    try:
+        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+
+        found = try_to_load_from_cache(hub, CARD)
+    except (ImportError, ValueError):
+        return
+    if isinstance(found, str):
+        yield Path(found)
+
+
+def _first_line(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            found = next((printable(line) for line in lines if printable(line)), "")
+    except OSError:
+        return ""
+    return found if len(found) <= FIRST_LINE else found[: FIRST_LINE - 1] + "…"

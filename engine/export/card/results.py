@@ -1,0 +1,214 @@
+"""How good the exported model is, beside its base: figures with intervals, and what the pairs say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ...analysis.formats import change_text, count_text, interval_text, number_text, p_sentence, unit_of
+from ...contracts import Metrics, Outcome
+from ...ensemble.choice import Choice
+from ...ensemble.source import RunOrigin
+from ...errors import UsageError
+from ...sdk.judging import metrics_of
+from ...statistics.bootstrap import Interval
+from ...statistics.examples import PairedExamples, compare_examples
+from ...statistics.means import mean_interval
+
+if TYPE_CHECKING:
+    from ...ensemble.ensemble import Ensemble
+
+CONFIDENCE = 0.95
+ALPHA = 0.05
+SPLITS = ("test", "validation", "train")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class SplitResult:
+    """One split: the base and the exported model, with per-example outcomes where these are to be had."""
+
+    split: str
+    base: Metrics
+    now: Metrics | None
+    outcomes: tuple[Outcome, Outcome] | None = None
+    """Of the base and of the model."""
+
+
+@attrs.frozen(kw_only=True)
+class Difference:
+    """What the pairs of one split say: the model minus its base."""
+
+    split: str
+    accuracy: PairedExamples
+    loss: float | None
+    loss_interval: Interval
+    loss_examples: int
+    """On which the loss of both is finite."""
+
+    @property
+    def lower_loss(self) -> int:
+        """-1 where the model's loss is lower, 1 where it is higher, 0 where the interval does not tell."""
+        if self.loss_interval is None or self.loss_interval[0] <= 0 <= self.loss_interval[1]:
+            return 0
+        return -1 if self.loss_interval[1] < 0 else 1
+
+
+def results_of(ensemble: Ensemble, choice: Choice) -> list[SplitResult]:
+    """What is known of every split: from disk, computed where a run never had this selection, else as it was recorded."""
+    try:
+        _ = ensemble.origin.experiment
+    except UsageError:  # no data here: a boost file
+        return [_recorded(ensemble, choice, split) for split in SPLITS] if ensemble.records else []
+    return [_measured(ensemble, choice, split) for split in _splits(ensemble, choice)]
+
+
+def _splits(ensemble: Ensemble, choice: Choice) -> tuple[str, ...]:
+    """The training split only where its outcomes are on disk: it is large, and says little."""
+    on_disk = choice.prefix is not None and isinstance(ensemble.origin, RunOrigin)
+    return SPLITS if on_disk else SPLITS[:2]
+
+
+def _measured(ensemble: Ensemble, choice: Choice, split: str) -> SplitResult:
+    now, base = ensemble.outcome(split, choice), ensemble.outcome(split, 0)
+    return SplitResult(split=split, base=metrics_of(base), now=metrics_of(now), outcomes=(base, now))
+
+
+def _recorded(ensemble: Ensemble, choice: Choice, split: str) -> SplitResult:
+    after = choice.prefix
+    known = after is not None and after < len(ensemble.records)
+    now = getattr(ensemble.records[after], split) if known and after is not None else None
+    return SplitResult(split=split, base=getattr(ensemble.records[0], split), now=now)
+
+
+def difference_of(result: SplitResult) -> Difference | None:
+    """The model minus its base, by example; None where outcomes are not to be had."""
+    if result.outcomes is None:
+        return None
+    base, now = (_sorted(outcome) for outcome in result.outcomes)
+    paired = compare_examples([((now.ids, now.correct), (base.ids, base.correct))], CONFIDENCE)
+    if paired is None:
+        return None
+    with np.errstate(invalid="ignore"):
+        apart = now.loss - base.loss
+    apart = apart[np.isfinite(apart)]
+    return Difference(
+        split=result.split,
+        accuracy=paired,
+        loss=float(np.mean(apart)) if len(apart) else None,
+        loss_interval=mean_interval(apart),
+        loss_examples=len(apart),
+    )
+
+
+def _sorted(outcome: Outcome) -> Outcome:
+    order = np.argsort(outcome.ids, kind="stable")
+    return attrs.evolve(
+        outcome, ids=outcome.ids[order], loss=outcome.loss[order], correct=outcome.correct[order]
+    )
+
+
+def share_interval(correct: NDArray[np.bool_]) -> Interval:
+    """Wilson's interval of a share (Wilson, JASA 22 (1927), 209-212)."""
+    from scipy.stats import binomtest  # noqa: PLC0415 - the command line starts without it
+
+    if len(correct) == 0:
+        return None
+    found = binomtest(int(np.sum(correct)), len(correct)).proportion_ci(CONFIDENCE, method="wilson")
+    return float(found.low), float(found.high)
+
+
+# -- As people read it
+
+
+def figures_table(results: Sequence[SplitResult], *, alone: bool = False) -> list[list[str]]:
+    """A row for base and model of every split, under titles, or the base `alone`; what was not measured is a hyphen."""
+    names = list(dict.fromkeys(n for r in results for m in (r.base, r.now) if m for n in m.measures))
+    titles = ["split", "examples", "model", *(_title(name) for name in ("accuracy", "loss", *names))]
+    rows = [titles]
+    for result in results:
+        base, now = result.outcomes or (None, None)
+        models = (("base", result.base, base), ("this model", result.now, now))
+        for model, metrics, outcome in models[:1] if alone else models:
+            count = f"{result.base.count:,}"
+            rows.append([result.split, count, model, *_figures(metrics, outcome, names)])
+    return rows
+
+
+def _title(name: str) -> str:
+    unit = unit_of(name)
+    return f"{name} ({unit})" if unit else name
+
+
+def _figures(metrics: Metrics | None, outcome: Outcome | None, names: Sequence[str]) -> list[str]:
+    if metrics is None:
+        return ["-"] * (2 + len(names))
+    shares = share_interval(outcome.correct) if outcome is not None else None
+    means = mean_interval(outcome.loss) if outcome is not None else None
+    return [
+        _with(metrics.accuracy, shares, "accuracy"),
+        _with(metrics.loss, means, "loss"),
+        *(number_text(metrics.measures.get(name), name) for name in names),
+    ]
+
+
+def _with(value: float, interval: Interval, metric: str) -> str:
+    low, high = interval or (None, None)
+    return f"{number_text(value, metric)} {interval_text(low, high, metric)}".rstrip()
+
+
+def differences_table(differences: Sequence[Difference]) -> list[list[str]]:
+    """A row a split: fixed and broken examples, differences with intervals, and p."""
+    rows = [["split", "fixed", "broken", "accuracy", "p (McNemar, exact)", "loss"]]
+    for found in differences:
+        paired = found.accuracy
+        rows.append(
+            [
+                found.split,
+                f"{paired.only_first:,}",
+                f"{paired.only_second:,}",
+                accuracy_change(paired),
+                p_sentence(paired.p).removeprefix("p ").removeprefix("= "),
+                loss_change(found),
+            ]
+        )
+    return rows
+
+
+def accuracy_change(paired: PairedExamples) -> str:
+    """`+64.4 points [59.7, 68.8]`; without an interval where no pair differs, of which a bootstrap makes nothing."""
+    apart = paired.only_first + paired.only_second
+    low, high = (paired.interval if apart else None) or (None, None)
+    return change_text(paired.difference, low, high, "accuracy")
+
+
+def loss_change(found: Difference) -> str:
+    """`-1.120 nats [-1.301, -0.952]`, and over how many examples where it is not all of them; a hyphen where there is none."""
+    if found.loss is None:
+        return "-"
+    low, high = found.loss_interval or (None, None)
+    some = found.loss_examples < found.accuracy.examples
+    return change_text(found.loss, low, high, "loss") + (f" (over {found.loss_examples:,})" if some else "")
+
+
+def verdict(found: Difference) -> str:
+    """Whether the model is better than its base, in plain words, on the test split."""
+    paired = found.accuracy
+    where = f"the {count_text(paired.examples, 'test example')}"
+    change = f"{accuracy_change(paired)}, {p_sentence(paired.p)}"
+    if paired.only_first + paired.only_second == 0:
+        said = f"On {where} it is right and wrong on the same ones as its base: no gain in accuracy"
+    elif paired.p >= ALPHA:
+        said = f"On {where} no gain in accuracy over the base can be told from chance ({change})"
+    else:
+        more = "more" if paired.difference > 0 else "less"
+        said = f"On {where} it is right {more} often than its base ({change})"
+    if found.lower_loss:
+        word = "lower" if found.lower_loss < 0 else "higher"
+        said += f"; its loss is {word} ({loss_change(found)})"
+    elif found.loss is not None:
+        said += f"; by the loss the two cannot be told apart ({loss_change(found)})"
+    return said + "."

@@ -1,0 +1,49 @@
+"""Where a run keeps what can be used again, and to whom it says what it is doing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from ..errors import UsageError
+from .process_group import Alone, Team
+
+Report = Callable[[str, int, int], None]
+"""`report(what, done, total)`: progress of one piece of work; `total` 0 means unknown."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+def default_cache() -> Path:
+    """`$BOOSTLORA_CACHE`, else the platform's cache folder for this user. Raises `UsageError` for a user without a home."""
+    from platformdirs import user_cache_path  # noqa: PLC0415 - not needed for --help
+
+    given = os.environ.get("BOOSTLORA_CACHE")
+    if given:
+        return Path(given)
+    try:
+        found = user_cache_path("boostlora", appauthor=False)
+    except RuntimeError:
+        found = None
+    # Older versions of platformdirs leave the "~" as it is.
+    if found is None or not found.is_absolute():
+        raise UsageError(
+            "this user has no home folder for the cache; set BOOSTLORA_CACHE to a folder, or HOME to an absolute path"
+        )
+    return found
+
+
+@attrs.frozen(kw_only=True)
+class Workplace:
+    """The folders and the ears of a run; nothing in it changes a result."""
+
+    cache: Path = attrs.field(factory=default_cache)
+    """Pretrained models, singular directions: everything under it can be deleted at any time."""
+    report: Report = silent
+    team: Team = attrs.field(factory=Alone)
+    """The processes that compute the run together."""

@@ -1,0 +1,68 @@
+"""How a run ended, as `result.json` says, held to the rounds that it speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from ..contracts.records import RoundRecord
+from ..contracts.run_info import End
+from ..errors import RunError
+from ..foundation.sealed import read_sealed
+from ..sdk.judging import Metric, badness
+
+RESULT, ROUNDS = "result.json", "rounds.jsonl"
+KEYS = ("status", "reason", "rounds", "best_round", "digest")
+
+
+def best_of(records: Sequence[RoundRecord], metric: Metric, min_delta: float) -> int:
+    """The round that is best on validation; the earliest, where later ones gain no more than `min_delta`."""
+    best = 0
+    for record in records[1:]:
+        if badness(records[best].validation, metric) - badness(record.validation, metric) > min_delta:
+            best = record.round
+    return best
+
+
+def read_ending(folder: Path) -> dict[str, Any] | None:
+    """What a run's result says, its rounds not looked at; None while there is none. Raises `RunError` for a damaged one."""
+    result = read_sealed(folder / RESULT, KEYS)
+    if result is not None and result["status"] not in get_args(End):
+        raise RunError(f"{folder / RESULT}: damaged: status is {result['status']!r}")
+    return result
+
+
+def ending_or_none(folder: Path) -> dict[str, Any] | None:
+    """The same for those who look at many runs: a damaged result counts as none, and the run says so itself."""
+    try:
+        return read_ending(folder)
+    except RunError:
+        return None
+
+
+def check_ending(
+    folder: Path, result: Mapping[str, Any], records: Sequence[RoundRecord], stop: Mapping[str, Any]
+) -> None:
+    """Hold a result to a run's rounds; `stop` is the table of its spec. Raises `RunError` where they disagree."""
+    digest = records[-1].digest if records else ""
+    if (
+        result["digest"] and not (folder / ROUNDS).exists()
+    ):  # a run that failed before its base was measured has none
+        raise RunError(
+            f"{folder / ROUNDS}: damaged or altered: it is missing, and {RESULT} tells of {result['rounds']} rounds"
+        )
+    if result["digest"] != digest:
+        raise RunError(
+            f"{folder / ROUNDS}: damaged or altered: {RESULT} tells of {result['rounds']} rounds with another digest"
+        )
+    metric: Metric = "loss" if stop.get("metric") == "loss" else "accuracy"
+    derived = {
+        "rounds": max(0, len(records) - 1),
+        "best_round": best_of(records, metric, float(stop.get("min_delta", 0.0))),
+    }
+    for key, value in derived.items():
+        if result[key] != value:
+            raise RunError(
+                f"{folder / RESULT}: damaged: {key} is {result[key]!r}, and {value} by the run's rounds"
+            )

@@ -1,0 +1,211 @@
+"""The run directory: spec, provenance, rounds, outcomes, updates, result."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import tomli
+from numpy.typing import NDArray
+
+from ..contracts import Batch, Outcome, Training, Update
+from ..contracts.records import RoundRecord
+from ..errors import RunError, UsageError
+from ..foundation.atomic import check_file, sweep, write_text
+from ..foundation.redaction import credentials_in
+from ..foundation.sealed import read_sealed, write_sealed
+from ..records.run_result import ROUNDS, check_ending, read_ending
+from ..records.updates import (
+    read_outcomes,
+    read_rollouts,
+    read_updates,
+    read_values,
+    write_outcomes,
+    write_rollouts,
+    write_training,
+)
+from ..spec import Spec
+
+SPEC, ORIGINAL, PROVENANCE = "spec.toml", ".spec.lock.toml", "provenance.json"
+HASH = re.compile(r"[0-9a-f]{12}")
+"""A run's folder is named by the hash of its spec, unless somebody has moved it."""
+
+
+@attrs.define(eq=False)
+class RunDirectory:
+    """A run on disk. `records` are the finished rounds; the order of writes makes any prefix of them valid.
+
+    A round's files are written before the line that names them and their hashes, so a line vouches for all it names; a file
+    without a line is a leftover of an interrupted round, and is overwritten.
+    """
+
+    path: Path
+    records: list[RoundRecord] = attrs.field(factory=list)
+
+    @classmethod
+    def create(cls, path: Path, spec: Spec) -> RunDirectory:
+        """Begin a run in a new folder, or go on in one of the same spec. The caller holds its lock."""
+        directory = cls(path)
+        sweep(path)
+        if (path / SPEC).exists():
+            directory.check_spec()
+        else:
+            for key, what in credentials_in(spec.as_tree()):  # of a spec that was not read from a file
+                raise UsageError(f"{'.'.join(map(str, key))}: {what}, and specs are kept with their runs")
+            write_text(path / ORIGINAL, spec.dump())
+            write_text(path / SPEC, spec.dump())
+        directory.records = directory.load_records()
+        return directory
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """A run that exists. Raises `UsageError` for a folder that is none."""
+        if not (path / SPEC).is_file():
+            raise UsageError(f"{path}: not a run (it has no {SPEC})")
+        directory = cls(path)
+        directory.records = directory.load_records()
+        return directory
+
+    def check_spec(self) -> None:
+        """Refuse a spec that was changed after the run began, and show the difference."""
+        began, now = _text(self.path / ORIGINAL), _text(self.path / SPEC)
+        if began != now:
+            lines = difflib.unified_diff(
+                began.splitlines(), now.splitlines(), "as the run began", f"{SPEC} now", lineterm="", n=1
+            )
+            raise UsageError(
+                f"{self.path / SPEC} was changed after the run began:\n" + "\n".join(lines) + "\n"
+                "put it back, or start a run of its own: boostlora run " + str(self.path / SPEC)
+            )
+
+    def load_records(self) -> list[RoundRecord]:
+        """The finished rounds. Raises `RunError` naming a line that was altered."""
+        path = self.path / ROUNDS
+        lines = _text(path).splitlines() if path.exists() else []
+        records, previous = list[RoundRecord](), ""
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = RoundRecord.from_line(line)
+            except ValueError as error:
+                raise RunError(f"{path}:{number}: {error}") from error
+            if record.round != number - 1 or not record.is_sealed(previous):
+                raise RunError(f"{path}:{number}: altered: its digest does not match its content")
+            records.append(record)
+            previous = record.digest
+        return records
+
+    def check_files(self) -> None:
+        """Refuse files that are not those which the rounds vouch for, and a result of others. Raises `RunError` naming the first."""
+        for record in self.records:
+            for name, sha256 in record.files.items():
+                check_file(self.path / name, sha256)
+        self.result()
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole run so far; equal for equal experiments."""
+        return self.records[-1].digest if self.records else ""
+
+    def commit(
+        self,
+        record: RoundRecord,
+        outcomes: Mapping[str, Outcome],
+        training: Training | None = None,
+        rollouts: Sequence[Batch] | None = None,
+        confirm: Callable[[RoundRecord], None] = lambda record: None,
+    ) -> RoundRecord:
+        """Write a round: its files first, then, unless `confirm` raises, its line. Returns the record with file hashes and digest."""
+        files = dict[str, str]()
+        if rollouts is not None:
+            name = f"rollouts/{record.round:04d}.safetensors"
+            files[name] = write_rollouts(self.path / name, rollouts)
+        if training is not None:
+            name = f"updates/{record.round:04d}.safetensors"
+            files[name] = write_training(self.path / name, training)
+        name = f"outcomes/{record.round:04d}.safetensors"
+        files[name] = write_outcomes(self.path / name, outcomes)
+        record = attrs.evolve(record, files=files).sealed(self.digest)
+        confirm(record)
+        write_text(self.path / ROUNDS, "".join(r.to_line() for r in (*self.records, record)))
+        self.records.append(record)
+        return record
+
+    def updates(self, round: int) -> dict[str, Update]:  # noqa: A002
+        """The updates a round trained."""
+        name = f"updates/{round:04d}.safetensors"
+        return read_updates(self.path / name, self.records[round].files[name])
+
+    def values(self, round: int) -> dict[str, NDArray[Any]]:  # noqa: A002
+        """The numbers a round trained."""
+        name = f"updates/{round:04d}.safetensors"
+        return read_values(self.path / name, self.records[round].files[name])
+
+    def outcomes(self, round: int) -> dict[str, Outcome]:  # noqa: A002
+        """Per-example outcomes after a round."""
+        name = f"outcomes/{round:04d}.safetensors"
+        return read_outcomes(self.path / name, self.records[round].files[name])
+
+    def rollouts(self, round: int) -> list[Batch] | None:  # noqa: A002
+        """The batches of answers a round trained on; None where none were kept."""
+        name = f"rollouts/{round:04d}.safetensors"
+        sha256 = self.records[round].files.get(name)
+        return None if sha256 is None else read_rollouts(self.path / name, sha256)
+
+    def ensemble(self) -> list[tuple[dict[str, Update], float]]:
+        """What was merged, with its scales, in the order of the rounds."""
+        return [(self.updates(r.round), r.scale) for r in self.records if r.scale != 0.0]
+
+    def spec_tree(self) -> dict[str, Any]:
+        """The run's spec as a TOML tree. Raises `RunError` where it is damaged."""
+        return read_tree(self.path / SPEC)
+
+    def provenance(self) -> dict[str, Any] | None:
+        """What was recorded of the run's origin. Raises `RunError` where it is damaged, altered, or another run's."""
+        found = read_sealed(self.path / PROVENANCE, ("hashes", "versions"))
+        recorded, name = (found or {}).get("hashes", {}).get("spec", ""), self.path.resolve().name
+        if recorded and HASH.match(name) and not recorded.startswith(name[:12]):
+            raise RunError(
+                f"{self.path / PROVENANCE}: of another run: its spec is {recorded[:12]}…, not {name[:12]}…"
+            )
+        return found
+
+    def result(self) -> dict[str, Any] | None:
+        """How the run ended; None while it has not. Raises `RunError` for what the rounds do not say.
+
+        A round that was finished since they were read is read now.
+        """
+        found = read_ending(self.path)
+        if found is None:
+            return None
+        if found["digest"] != self.digest and (self.path / ROUNDS).exists():
+            self.records = self.load_records()
+        began = self.path / ORIGINAL
+        tree = read_tree(began if began.exists() else self.path / SPEC)
+        stop = tree.get("stop", {})
+        check_ending(self.path, found, self.records, stop if isinstance(stop, dict) else {})
+        return found
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write one of the JSON files, sealed."""
+        write_sealed(self.path / name, content)
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """A spec of a run as a TOML tree. Raises `RunError` where it cannot be read, or is no TOML."""
+    try:
+        return tomli.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: damaged: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise RunError(f"{path}: damaged: {error}") from error

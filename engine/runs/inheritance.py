@@ -1,0 +1,128 @@
+"""The run that another goes on from: held against the new one, then its rounds are copied."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import tomli
+
+from ..contracts.records import RoundRecord
+from ..errors import RunError, UsageError
+from ..foundation.atomic import check_file, write_bytes, write_text
+from ..foundation.run_context import Report
+from ..records.prefix import read_lines, records_of
+from ..records.run_result import ROUNDS
+from ..spec import Spec
+from ..spec.start import Start
+from ..spec.structure import PATHS
+from .directory import PROVENANCE, SPEC, RunDirectory
+
+READ_ALIKE = ("task", "model")
+"""Tables that must agree: what is right, and what the model sees of an example, is in every outcome that is inherited."""
+SHOWN = 12
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Parent:
+    """A run up to the round that another goes on from."""
+
+    folder: Path
+    start: Start
+    records: list[RoundRecord]
+    hashes: Mapping[str, str]
+    """SHA-256 of its spec, its data and its weights."""
+    tree: Mapping[str, Any]
+    """Its spec."""
+
+    @classmethod
+    def open(cls, start: Start) -> Parent:
+        """Find it. Raises `UsageError` where it is not there, or no longer has the round."""
+        folder = Path(start.run)
+        if not start.run or not (folder / SPEC).is_file():
+            raise UsageError(
+                f"start.run: no run {start.run or 'is named'} any more, and its rounds 0 to {start.round} are not inherited yet; put it "
+                "back, or name its folder: boostlora run SPEC --from RUN@ROUND"
+            )
+        records = records_of(folder, read_lines(folder)[: start.round + 1])
+        if len(records) <= start.round or records[-1].digest != start.digest:
+            raise UsageError(f"{folder}: round {start.round} is no longer {start.digest[:SHOWN]}…")
+        directory = RunDirectory(folder)
+        origin = directory.provenance()
+        if origin is None:
+            raise RunError(
+                f"{folder / PROVENANCE}: missing, so that nobody can tell on which data it was run"
+            )
+        tree = directory.spec_tree()
+        return cls(folder=folder, start=start, records=records, hashes=origin["hashes"], tree=tree)
+
+    def require(self, spec: Spec, sites: Collection[str], hashes: Mapping[str, str]) -> None:
+        """Refuse to go on from another base, on other data, or at other sites. Raises `UsageError` saying what differs."""
+        different = [
+            f"{name} ({str(self.hashes.get(name))[:SHOWN]} there, {sha256[:SHOWN]} here)"
+            for name, sha256 in hashes.items()
+            if self.hashes.get(name) != sha256
+        ]
+        theirs = set(self.records[0].rank)
+        if theirs != set(sites):
+            only = {"there": theirs - set(sites), "here": set(sites) - theirs}
+            told = (f"{', '.join(sorted(names))} only {where}" for where, names in only.items() if names)
+            different.append(f"sites ({'; '.join(told)})")
+        other = [r.round for r in self.records[1:] if bool(r.refit) != spec.boosting.is_refit(r.round)]
+        if other:
+            different.append(f"boosting.refit_every (round {other[0]} is a refit in only one of the two)")
+        different += _differences(self.tree, spec)
+        if different:
+            raise UsageError(
+                f"cannot go on from {self.start}, which has other {', other '.join(different)}; a run goes on from one with the same "
+                "base, data and sites, the same [task] and [model], and refits in the same rounds"
+            )
+
+    def hand_down(self, directory: RunDirectory, report: Report) -> None:
+        """Make its rounds the first of a run that has none; killed anywhere, the run has all of them or none.
+
+        Files are copied first, each held to its hash; the lines that name them are written last. Raises `RunError` for a damaged file.
+        """
+        files = {name: sha256 for record in self.records for name, sha256 in record.files.items()}
+        for done, (name, sha256) in enumerate(files.items()):
+            report("inheriting rounds", done, len(files))
+            check_file(self.folder / name, sha256)
+            if write_bytes(directory.path / name, (self.folder / name).read_bytes()) != sha256:
+                raise RunError(f"{self.folder / name}: was changed while it was copied")
+        report("inheriting rounds", len(files), len(files))
+        origin = {"path": str(self.folder), "spec": self.hashes.get("spec", "")}
+        origin |= {"round": self.start.round, "digest": self.start.digest}
+        directory.write_json(PROVENANCE, {**(directory.provenance() or {}), "start": origin})
+        write_text(directory.path / ROUNDS, "".join(record.to_line() for record in self.records))
+        directory.records = directory.load_records()
+
+
+def require_inherited(directory: RunDirectory, start: Start) -> None:
+    """Refuse a run whose first rounds are not those of its start. Raises `RunError`, or `UsageError` where only their ranks are not known."""
+    records = directory.records
+    if len(records) <= start.round or records[start.round].digest != start.digest:
+        raise RunError(
+            f"{directory.path / ROUNDS}: damaged or altered: round {start.round} is not the one that the run goes on from"
+        )
+    known = directory.spec_tree().get("start", {}).get("ranks", [])
+    if list(start.ranks) != known:
+        raise UsageError(
+            f"start.ranks = {list(start.ranks)}, and {directory.path} was begun with {known}: its run knows better; go on with: "
+            f"boostlora resume {directory.path}"
+        )
+
+
+def _differences(theirs: Mapping[str, Any], spec: Spec) -> list[str]:
+    """Options that differ in what they say; paths do not count: hashes tell what lies there."""
+    ours, found = tomli.loads(spec.dump()), list[str]()
+    for slot in READ_ALIKE:
+        paths = {field.name for field in attrs.fields(type(spec[slot])) if field.type in PATHS}
+        for key, value in ours[slot].items():
+            there = theirs[slot].get(
+                key, value
+            )  # a version that did not have the option had nothing else to say
+            if key not in paths and there != value:
+                found.append(f"{slot}.{key} ({there} there, {value} here)")
+    return found

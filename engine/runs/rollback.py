@@ -1,0 +1,119 @@
+"""Takes a run back to an earlier round, in place; what came after is set aside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+
+from ..errors import RunError, UsageError
+from ..foundation.atomic import ASIDE, check_file, remove, sweep, write_bytes
+from ..foundation.durable import make_folder, settle
+from ..foundation.locks import locked
+from ..records.prefix import read_lines, records_of, rounds_text
+from ..records.run_result import RESULT, ROUNDS
+from .directory import SPEC, read_tree
+
+FOLDERS = ("outcomes", "updates", "rollouts")
+"""Folders of a run with a file `NNNN.safetensors` for a round."""
+
+
+@attrs.frozen(kw_only=True)
+class RolledBack:
+    """What a rollback did."""
+
+    to: int
+    """The last round that is left."""
+    last: int
+    """The last round that there was."""
+    aside: Path | None
+    """Where the rounds after `to` are now; None: there were none, and nothing was changed."""
+
+
+def roll_back(folder: Path, to: int, report: Callable[[str, int, int], None] | None = None) -> RolledBack:
+    """Make round `to` the last of a run that nobody is at work on. Raises `UsageError` where there is no such round.
+
+    The rounds that stay are checked, file by file; those that go may be damaged. Later files, the old lines and the result are
+    first put aside whole; then the result goes, which speaks of more rounds than there will be; then the lines; then the files
+    that no line names any more. So it may be killed anywhere, and what it leaves is a run: the old one or the new one.
+    """
+    if not (folder / SPEC).is_file():
+        raise UsageError(f"{folder}: not a run (it has no {SPEC})")
+    with locked(folder):
+        lines = read_lines(folder)
+        _require_round(folder, to, len(lines))
+        for record in records_of(folder, lines[: to + 1]):
+            for name, sha256 in record.files.items():
+                check_file(folder / name, sha256)
+        last = len(lines) - 1
+        if to == last:
+            return RolledBack(to=to, last=last, aside=None)
+        try:
+            aside = _go_back(folder, to, lines, report or _silent)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: cannot be rolled back ({error.strerror or error}); nothing is lost"
+            ) from error
+    return RolledBack(to=to, last=last, aside=aside)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+def _require_round(folder: Path, to: int, count: int) -> None:
+    """Refuse a round that there is none of, and one that the run has from another."""
+    if not 0 <= to < count:
+        raise UsageError(f"{folder}: no round {to} to go back to; it has {rounds_text(count)}")
+    start = read_tree(folder / SPEC).get("start", {})
+    if not isinstance(start, dict) or not isinstance(start.get("round", 0), int):
+        raise RunError(f"{folder / SPEC}: damaged: [start] names no round")
+    if to < start.get("round", 0):
+        raise UsageError(
+            f"{folder}: rounds 0 to {start['round']} are those it goes on from, and stay; they are of {start.get('run')}. To go on from "
+            f"an earlier one: boostlora run {folder / SPEC} --from {start.get('run')}@{to}"
+        )
+
+
+def _go_back(folder: Path, to: int, lines: Sequence[bytes], report: Callable[[str, int, int], None]) -> Path:
+    """Set aside, then cut off; a report comes before every step."""
+    sweep(folder)
+    later = _files_after(folder, to)
+    steps, stamp = len(later) + 4, f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    part, aside = folder / ASIDE / f".{stamp}", folder / ASIDE / stamp
+    for done, file in enumerate(later):
+        report("setting aside", done, steps)
+        _keep(file, part / file.relative_to(folder))
+    report("setting aside", len(later), steps)
+    if (folder / RESULT).exists():
+        _keep(folder / RESULT, part / RESULT)
+    write_bytes(part / ROUNDS, b"".join(lines))
+    report("setting aside", len(later) + 1, steps)
+    settle(part, aside)
+    report("cutting off", len(later) + 2, steps)
+    remove(folder / RESULT)
+    report("cutting off", len(later) + 3, steps)
+    write_bytes(folder / ROUNDS, b"".join(lines[: to + 1]))
+    for done, file in enumerate(later):
+        report("removing", done, len(later))
+        file.unlink(missing_ok=True)
+    return aside
+
+
+def _files_after(folder: Path, to: int) -> list[Path]:
+    """Files of rounds after one, also of a round that was interrupted."""
+    found = (path for name in FOLDERS for path in sorted((folder / name).glob("*.safetensors")))
+    return [path for path in found if path.stem.isdigit() and int(path.stem) > to]
+
+
+def _keep(source: Path, target: Path) -> None:
+    """The same bytes under another name too: a run's files are replaced, never written into."""
+    make_folder(target.parent)
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)

@@ -1,0 +1,130 @@
+"""Verifying less than the whole: fewer rounds, examples, layers, steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ..boosting.encoding import SPLITS
+from ..boosting.experiment import Prepared
+from ..contracts import Blueprint, Examples, ModelSource, Splits, TextModel, TrainingRequest
+from ..errors import UsageError
+from ..foundation.run_context import Workplace
+from ..spec import Spec
+
+DEPTH = "num_hidden_layers"
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """At most so many of each; None: all."""
+
+    rounds: int | None = None
+    examples: int | None = None
+    layers: int | None = None
+    steps: int | None = None
+
+    def describe(self) -> tuple[str, ...]:
+        """What is left out, in words."""
+        said = {
+            "rounds": "at most {} rounds",
+            "examples": "{} examples of every split, spread evenly over the order of their ids",
+            "layers": "the model's first {} layers",
+            "steps": "at most {} optimiser steps a round",
+        }
+        return tuple(
+            text.format(getattr(self, key)) for key, text in said.items() if getattr(self, key) is not None
+        )
+
+    def cut_request(self, request: TrainingRequest) -> TrainingRequest:
+        """The first steps of a round; their batches and rates are those of the whole round."""
+        batches = request.batches  # made while training goes on, they end with the rates
+        return attrs.evolve(
+            request,
+            batches=batches if callable(batches) else batches[: self.steps],
+            learning_rates=request.learning_rates[: self.steps],
+        )
+
+    def cut_examples(self, prepared: Prepared) -> Prepared:
+        """Fewer examples in every split."""
+        if self.examples is None:
+            return prepared
+        kept = {split: _spread(getattr(prepared.splits, split), self.examples) for split in SPLITS}
+        splits, encoded = (
+            attrs.evolve(s, **{split: getattr(s, split).take(kept[split]) for split in SPLITS})
+            for s in (prepared.splits, prepared.encoded)
+        )
+        plan = attrs.evolve(prepared.plan, examples={split: len(kept[split]) for split in SPLITS})
+        return attrs.evolve(prepared, splits=splits, encoded=encoded, plan=plan)
+
+    def cut_model(self, spec: Spec) -> Spec:
+        """A spec whose model has only its first layers. Models that count no layers are refused when they are planned."""
+        if self.layers is None:
+            return spec
+        slot = spec.slots["model"]
+        cls = ShallowText if isinstance(slot.plugin, TextModel) else Shallow
+        shallow = attrs.evolve(slot, plugin=cls(slot.plugin, slot.use, self.layers))
+        return attrs.evolve(spec, slots={**spec.slots, "model": shallow})
+
+
+def _spread(examples: Examples, count: int) -> NDArray[np.int64]:
+    """`count` indices, evenly spread over the order of ids, in the order of the file."""
+    n = len(examples)
+    if count >= n:
+        return np.arange(n)
+    by_id = np.argsort(examples.ids, kind="stable")
+    return np.sort(by_id[np.linspace(0, n - 1, count).round().astype(np.int64)])
+
+
+@attrs.frozen(eq=False)
+class Shallow:
+    """A model cut to its first layers: the weights of the others are not opened, and its configuration says so."""
+
+    model: Any
+    name: str
+    layers: int
+
+    def blueprint(self, splits: Splits) -> Blueprint:
+        """The cut blueprint."""
+        return self._cut(self.model.blueprint(splits))
+
+    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+        """The same files, of which less is read."""
+        source: ModelSource = self.model.source(splits, workplace, rng)
+        return attrs.evolve(source, blueprint=self._cut(source.blueprint))
+
+    def _cut(self, blueprint: Blueprint) -> Blueprint:
+        hf = blueprint.config.get("hf")
+        if not isinstance(hf, dict) or DEPTH not in hf:
+            raise UsageError(
+                f"--layers: model {self.name} ({blueprint.architecture}) cannot be cut; that takes a Hugging Face "
+                f"configuration with {DEPTH}"
+            )
+        weights = tuple(w for w in blueprint.weights if w.layer is None or w.layer < self.layers)
+        config = {**blueprint.config, "hf": {**hf, DEPTH: min(self.layers, hf[DEPTH])}}
+        return attrs.evolve(blueprint, weights=weights, config=config)
+
+
+@attrs.frozen(eq=False)
+class ShallowText(Shallow):
+    """A model that takes texts, cut to its first layers."""
+
+    def encode(self, examples: Examples) -> Examples:
+        """As the whole model does."""
+        return self.model.encode(examples)
+
+    def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
+        """As the whole model does."""
+        return self.model.decode(tokens, after)
+
+    def special_token(self, text: str) -> int | None:
+        """As the whole model has it."""
+        return self.model.special_token(text)
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """As the whole model's."""
+        return self.model.end_tokens

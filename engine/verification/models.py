@@ -1,0 +1,97 @@
+"""Opens the truth, the yardstick and the candidate on the same weights, sites and data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from ..boosting.experiment import Experiment, Prepared, prepare, source_of
+from ..boosting.plan import make_plan
+from ..boosting.rounds import Player
+from ..boosting.views import View
+from ..contracts import Frame, ModelSource, Update
+from ..errors import RunError, UsageError, blame
+from ..foundation.run_context import Workplace
+from ..registry import Registry
+from ..spec import Slot, Spec
+from .criterion import Criterion
+from .directions import WatchedView
+from .limits import Limits
+
+TRUTH = "reference"
+"""The backend that others are held to, by its name in the registry."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Trio:
+    """Three players of the same experiment."""
+
+    truth: Player
+    candidate: Player
+    yardstick: Player | None
+    """None where no criterion needs it."""
+    spectra: Mapping[str, Frame | None]
+    """By site, the truth's leading directions, one more than the basis asks for; None where it asks for none."""
+
+    def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
+        """A round was merged: it belongs to every model's ensemble."""
+        for player in (self.truth, self.candidate, *([self.yardstick] if self.yardstick else [])):
+            player.remember(number, updates, scale)
+
+
+def open_trio(
+    spec: Spec, registry: Registry, workplace: Workplace, limits: Limits, criteria: Sequence[Criterion]
+) -> Trio:
+    """Open the models; `spec`'s backend is the candidate. Raises `UsageError` where truth or candidate cannot compute it."""
+    spec = limits.cut_model(spec)
+    try:
+        whole = prepare(_with_truth(spec, registry, "float64"))
+        make_plan(spec, whole.splits, whole.encoded)
+    except UsageError as error:
+        raise UsageError(f"cannot be verified: {error}") from error
+    source = source_of(whole, workplace)
+    prepared = limits.cut_examples(whole)
+
+    def opened(of: Spec) -> tuple[Player, dict[str, Frame | None]]:
+        experiment, spectra = _open(attrs.evolve(prepared, spec=of), source, workplace)
+        return Player(experiment, workplace.report), spectra
+
+    truth, spectra = opened(prepared.spec)
+    needed = any(criterion.needs_yardstick for criterion in criteria)
+    yardstick = opened(_with_truth(spec, registry, "float32"))[0] if needed else None
+    return Trio(truth=truth, candidate=opened(spec)[0], yardstick=yardstick, spectra=spectra)
+
+
+def _with_truth(spec: Spec, registry: Registry, dtype: str) -> Spec:
+    entries = registry.entries("backend")
+    if TRUTH not in entries:
+        raise RunError(
+            f'there is no backend "{TRUTH}" to verify against; it comes with boostlora: reinstall it'
+        )
+    slot = Slot(use=TRUTH, plugin=entries[TRUTH].cls(dtype=dtype))
+    return attrs.evolve(spec, slots={**spec.slots, "backend": slot})
+
+
+def _open(
+    prepared: Prepared, source: ModelSource, workplace: Workplace
+) -> tuple[Experiment, dict[str, Frame | None]]:
+    """A model with watched views. Its directions are computed here and now: what a cache holds may be of older code."""
+    backend = prepared.spec.slots["backend"].use
+    sites = [plan.site for plan in prepared.plan.sites]
+    spectra, views = dict[str, Frame | None](), dict[str, View]()
+    with blame("backend", backend):
+        model = prepared.spec["backend"].open(source, sites, workplace.report)
+        for done, plan in enumerate(prepared.plan.sites):
+            workplace.report(f"{backend}: factorising", done, len(sites))
+            found, leading = None, None
+            if plan.depth:
+                found = model.directions(plan.site.name, min(plan.depth + 1, plan.site.width))
+                leading = found.take(range(plan.depth))
+            spectra[plan.site.name] = found
+            views[plan.site.name] = WatchedView(model, plan.site, leading)
+    fields: dict[str, Any] = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
+    with blame("generator", prepared.spec.slots["generator"].use):
+        writer = prepared.spec["generator"].open(source, sites)
+    return Experiment(**fields, source=source, model=model, writer=writer, views=views, hashes={}), spectra

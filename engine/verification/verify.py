@@ -1,0 +1,127 @@
+"""Verifies a spec by playing it, or a run by replaying it, round by round from one start."""
+
+from __future__ import annotations
+
+from ..errors import UsageError
+from ..foundation.run_context import Workplace
+from ..registry import Registry
+from ..spec import Spec
+from .criterion import Criterion, dtype_of
+from .evaluation import compare_answers, compare_chosen
+from .findings import Verification
+from .gradient_products import hear, hears
+from .limits import Limits
+from .models import open_trio
+from .notes import CONVERGED, FIRST_STEP, UNFINISHED, UNFITTED, Notes
+from .recorded import Recording
+from .replay import replay
+from .round_end import compare_merged, compare_training, scale_of
+from .round_start import compare_directions, frames_of_weights
+from .session import Bench, StoppedError
+
+
+def verify(
+    spec: Spec,
+    registry: Registry,
+    workplace: Workplace,
+    limits: Limits | None = None,
+    recording: Recording | None = None,
+) -> Verification:
+    """Hold the spec's backend to the reference, on the spec's rounds or on a recorded run's.
+
+    Raises `UsageError` for what cannot be verified; what the candidate does wrong is a finding, never an exception.
+    """
+    limits = limits or Limits()
+    inherited = _inherited(spec, limits, recording)
+    criterion = Criterion(dtype=dtype_of(spec["backend"]))
+    criteria = [criterion, *([recording.criterion] if recording else [])]
+    trio = open_trio(spec, registry, workplace, limits, criteria)
+    bench = Bench(trio=trio, criterion=criterion, limits=limits, report=workplace.report)
+    last = spec.rounds if limits.rounds is None else min(limits.rounds, spec.rounds)
+    notes = Notes()
+    if recording is None:
+        rounds = _play(bench, last, notes)
+    else:
+        rounds = replay(bench, range(inherited + 1, last + 1), recording, notes)
+    name = f"{spec.slots['backend'].use} ({criterion.dtype})"
+    return Verification(
+        subject=spec.head.name if recording is None else str(recording.directory.path),
+        candidate=name,
+        criteria=tuple(dict.fromkeys(str(c) for c in criteria)),
+        rounds=rounds,
+        limits=limits.describe(),
+        notes=(*_inherited_note(spec), *notes.lines()),
+        findings=tuple(bench.findings),
+    )
+
+
+def _inherited(spec: Spec, limits: Limits, recording: Recording | None) -> int:
+    """The last round that a run has from another, which is not replayed; 0: none. Raises `UsageError` where that leaves nothing."""
+    start = spec.start
+    if not start.given:
+        return 0
+    if recording is None:
+        raise UsageError(
+            f"a spec that goes on from {start} is verified by its run: boostlora run it, then boostlora verify that run"
+        )
+    if min(len(recording.directory.records) - 1, limits.rounds or spec.rounds) <= start.round:
+        raise UsageError(
+            f"{recording.directory.path}: its rounds up to {start.round} are those of {start.run}, and no later one is to be replayed; "
+            "verify that run"
+        )
+    return start.round
+
+
+def _inherited_note(spec: Spec) -> tuple[str, ...]:
+    start = spec.start
+    if not start.given:
+        return ()
+    rounds = f"rounds 1 to {start.round} were" if start.round > 1 else f"round {start.round} was"
+    return (f"{rounds} inherited from {start.run}: taken as recorded, not replayed",)
+
+
+def _play(bench: Bench, last: int, notes: Notes) -> int:
+    """The spec's rounds, every one from the truth's ensemble. Returns how many there were."""
+    capacity = bench.trio.truth.experiment.plan.capacity
+    for number in range(1, last + 1):
+        boosting = bench.trio.truth.experiment.spec.boosting
+        fresh = boosting.fresh_before(number)
+        if capacity is not None and fresh >= capacity and not boosting.is_refit(number):
+            notes.add(number - 1, "unused directions ran out after it")
+            return number - 1
+        try:
+            note = _round(bench, number, notes)
+        except StoppedError:
+            notes.add(number, UNFINISHED)
+            return number
+        notes.add(number, note)
+        if note is CONVERGED:
+            return number - 1
+    return last
+
+
+def _round(bench: Bench, number: int, notes: Notes) -> str:
+    """One round of a spec; returns what is to be said of it."""
+    truth = bench.trio.truth
+    bench.synchronise(number)
+    compare_directions(bench, number)
+    frames = frames_of_weights(bench, number)
+    answers, theirs = compare_answers(bench, number)
+    truth.history.append(answers["train"].outcome)
+    selection = compare_chosen(bench, number, answers["train"], theirs["train"])
+    if len(selection) == 0:
+        return CONVERGED
+    if truth.experiment.spec.boosting.is_refit(number) and not frames:
+        return UNFITTED
+    if hears(truth.experiment.spec, number):
+        heard = hear(bench, number, selection)
+        notes.add(number, heard.note)
+        frames = heard.frames
+    played = compare_training(bench, number, selection, frames)
+    notes.add(number, FIRST_STEP if truth.experiment.spec.boosting.first_step != "none" else "")
+    scale = scale_of(bench, played, None)
+    if scale is None:
+        return "the merge policy refused the update"
+    compare_merged(bench, number, played, scale)
+    bench.trio.remember(number, played.traced["truth"].training.updates, scale)
+    return played.note
