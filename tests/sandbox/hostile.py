@@ -128,7 +128,7 @@ class Surroundings:
             "UNIX": self.local.getsockname(),
             "VICTIM": self.victim.pid,
             "PACKAGES": str(Path(attr.__file__).parent.parent),
-            "REPOSITORY": str(ROOT / "engine" / "sandbox"),
+            "REPOSITORY": str(ROOT / "plugins" / "tasks" / "_code" / "sandbox"),
         }
         return "".join(f"{name} = {value!r}\n" for name, value in values.items())
 
