@@ -36,7 +36,10 @@ from .reach import Reached, chunks, ordered, records, tests_of
 from .sites import Mutant, located, numbered, sources
 
 FOLDERS = (
-    *(f"engine/{name}" for name in ("boosting", "sdk", "statistics", "spec", "records", "runs")),
+    *(
+        f"engine/{name}"
+        for name in ("boosting", "foundation", "sdk", "statistics", "spec", "records", "runs")
+    ),
     *(f"plugins/{name}" for name in ("bases", "samplers", "objectives")),
     *(f"backends/{name}" for name in ("reference", "torch")),
 )

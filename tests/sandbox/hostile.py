@@ -16,9 +16,8 @@ from pathlib import Path
 
 import attrs
 
+from boostlora.plugins.tasks._code import sandbox
 from boostlora.plugins.tasks._code.sandbox import Program, Verdict
-
-from ..support.places import ROOT
 
 TEMPORARY = "/tmp"  # noqa: S108 - what the programs write to
 
@@ -128,7 +127,7 @@ class Surroundings:
             "UNIX": self.local.getsockname(),
             "VICTIM": self.victim.pid,
             "PACKAGES": str(Path(attr.__file__).parent.parent),
-            "REPOSITORY": str(ROOT / "plugins" / "tasks" / "_code" / "sandbox"),
+            "REPOSITORY": str(Path(sandbox.__file__).parent),
         }
         return "".join(f"{name} = {value!r}\n" for name, value in values.items())
 
