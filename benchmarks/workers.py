@@ -19,8 +19,8 @@ from side_by_side import show
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.loading import Study, load_study
 from boostlora.engine.study.scheduler import conduct, jobs_of
+from boostlora.engine.study.study_loader import Study, load_study
 
 SPEC = """
 extends = "quickstart"

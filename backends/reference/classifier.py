@@ -14,7 +14,7 @@ from .deltas import Delta
 from .encoder_bert import Bert
 from .encoder_esm import Esm
 from .layers import Linears
-from .pooling import POOLINGS, pool, pool_backward
+from .pooled import POOLINGS, pool, pool_backward
 from .settings import refuse
 from .stack import Body, Climb, climb, descend, linear_weights, lowest_block
 

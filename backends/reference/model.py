@@ -36,8 +36,8 @@ from .losses import negative_log_likelihood, surrogate_loss, weighted_loss
 from .nets import make_net
 from .policy import ReferencePolicy
 from .products import Gram, Sums, row_shares, weighted_means
+from .train import Round, train
 from .trainables import Trainable, bind
-from .training import Round, train
 
 
 class ReferenceModel:

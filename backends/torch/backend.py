@@ -43,8 +43,8 @@ class Torch(ComputeOptions):
         Called before anything else. Raises `UsageError` in all of them where one has no device.
         """
         _require_torch()
-        from .crew import join  # noqa: PLC0415
         from .devices import resolve  # noqa: PLC0415
+        from .distributed import join  # noqa: PLC0415
 
         team = join(self.device)
         team.collected(lambda: resolve(self.device, self.dtype) and None)

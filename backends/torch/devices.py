@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from ...engine.errors import UsageError
 from ...engine.foundation.process_group import crew
-from .crew import current
+from .distributed import current
 
 DTYPES = {
     "float64": torch.float64,

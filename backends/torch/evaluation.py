@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Examples, Predictions
 from ...engine.foundation.run_context import Report
-from .batching import Index, by_budget, lengths_of
-from .crew import Team
 from .devices import Place
+from .distributed import Team
+from .length_groups import Index, by_budget, lengths_of
 from .losses import Targets, negative_log_likelihood, require_finite
 from .nets import Net
 from .trainables import to_array

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ...engine.contracts import Examples, GenerationRequest, Sampling, Tokens, Written
 from ...engine.errors import UsageError
-from .batching import Index, by_budget
-from .crew import ALONE, Team
-from .decoding import RECOMPUTED, CachedSteps, RecomputedSteps, Steps, Way, way_of
 from .devices import Place
+from .distributed import ALONE, Team
+from .length_groups import Index, by_budget
 from .losses import require_finite
 from .nets import CausalNet, Net
+from .next_logits import RECOMPUTED, CachedSteps, RecomputedSteps, Steps, Way, way_of
 
 Told = Callable[[int, int], None]
 

@@ -29,20 +29,20 @@ from ...engine.contracts import (
 )
 from ...engine.foundation.run_context import Report, silent
 from . import weights as w
-from .batching import lengths_of
-from .crew import current
 from .deltas import layers_of
 from .devices import repeatable, resolve
+from .distributed import current
 from .evaluation import Evaluation
 from .factorise import leading_triplets
 from .generation import continuations
+from .length_groups import lengths_of
 from .nets import CausalNet, open_net
 from .products import Survey, gradients_told
 from .round_state import loss_of
 from .site_check import Checked, SiteCheck, few
 from .text_check import check_texts
+from .train import train
 from .trainables import to_array
-from .training import train
 
 if TYPE_CHECKING:
     from .options import ComputeOptions

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from ...engine.contracts import Examples, GenerationRequest, Written
-from .batching import Index, by_budget, lengths_of
 from .deltas import adapted
 from .generation import continuations
+from .length_groups import Index, by_budget, lengths_of
 from .losses import Targets, negative_log_likelihood, require_finite
 from .round_state import Round
 from .trainables import to_array

@@ -22,14 +22,14 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 from ...engine.contracts import Batch, Examples, Factors, Products
 from ...engine.errors import NonFiniteError, UsageError
 from ...engine.foundation.run_context import Report
-from .batching import Index, by_count, lengths_of
-from .crew import Team
 from .deltas import Layer, of_input, replaced, shaped_like
 from .devices import Place
+from .distributed import Team
+from .length_groups import Index, by_count, lengths_of
 from .nets import Net
 from .round_state import loss_of
+from .train import checkpointed
 from .trainables import to_array
-from .training import checkpointed
 
 if TYPE_CHECKING:
     from .options import ComputeOptions

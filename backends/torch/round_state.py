@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ...engine.contracts import Batch, Examples
-from .batching import by_count, lengths_of
-from .crew import ALONE, Team
 from .deltas import Layer, adapted
 from .devices import Place
+from .distributed import ALONE, Team
+from .length_groups import by_count, lengths_of
 from .losses import Targets, negative_log_likelihood, surrogate
 from .nets import Net
 from .trainables import Trainables

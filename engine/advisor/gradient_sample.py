@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from ..boosting.calibration import RoundEvidence, evidence_of
 from ..boosting.checks import check_selection
-from ..boosting.evidence import RoundEvidence, evidence_of
 from ..boosting.experiment import Experiment
 from ..contracts import Batch, Evidence, Outcome, PolicyObjective, Question, Selection, Tokens, Told
 from ..errors import UsageError, blame

@@ -17,7 +17,7 @@ from ..registry import Registry
 from ..spec import Spec
 from ..spec.document import Document, find_spec, load
 from ..spec.resolve import legal_name, resolve
-from ..study.loading import is_study
+from ..study.study_loader import is_study
 from .advise import Moment
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..contracts.records import RoundRecord
 from ..sdk.metrics import PLAIN
-from ..spec.boosting import Boosting
+from ..spec.boosting_table import Boosting
 
 SPLITS = ("test", "validation", "train")
 

@@ -30,14 +30,14 @@ from ..foundation.cache import arrays_sha256
 from ..foundation.process_group import Alone, Team
 from ..foundation.rng import Streams
 from ..foundation.run_context import Workplace
-from ..sdk.judging import metrics_of
+from ..sdk.judge import metrics_of
 from ..spec import Spec
 from .capacity import SitePlan
 from .checks import check_written
-from .encoding import SPLITS, encode
 from .generation import Tried, decoding_of, repeated, request_for, texts_of
 from .leakage import warn_of_leakage
 from .plan import Plan, make_plan
+from .tokens import SPLITS, encode
 from .views import DirectionCache, View, Weights
 
 

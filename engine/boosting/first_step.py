@@ -17,7 +17,7 @@ from ..contracts import (
     TrainingRequest,
     Update,
 )
-from ..spec.boosting import FirstStep
+from ..spec.boosting_table import FirstStep
 
 BATCHES = 4
 """Of the round's own batches, how many the search hears."""

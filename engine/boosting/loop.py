@@ -21,12 +21,12 @@ from ..runs.directory import PROVENANCE, SPEC, RunDirectory
 from ..runs.provenance import provenance, versions
 from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
+from .inherited_rounds import check_start, inherit
 from .replica_checks import hand_over, require_alike, require_one_way
 from .rounds import Played, Player
 from .started_run import StartedRun
-from .starting import check_start, inherit
-from .stopping import best_round, ran_out, reason_to_stop
-from .tracking import following
+from .stop_rules import best_round, ran_out, reason_to_stop
+from .tracker_threads import following
 
 NAMED = 5
 """Sites named in a message."""

@@ -11,9 +11,9 @@ import attrs
 from ..contracts import InformedBasis, LinearCore, Parametrisation, PolicyObjective, Question, Site
 from ..errors import UsageError
 from ..spec import Spec
-from ..spec.boosting import Boosting
+from ..spec.boosting_table import Boosting
 from ..spec.ranks import Ranks
-from .sizes import ByRank, numbers_in, projection_bytes
+from .parameter_counts import ByRank, numbers_in, projection_bytes
 
 SITES_HEARD = 256
 """Examples by which sites are chosen, where the basis has heard none."""

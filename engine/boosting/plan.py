@@ -22,10 +22,10 @@ from ..foundation.rng import Streams
 from ..sdk.sites import choose_sites
 from ..spec import Spec
 from .capacity import SitePlan, check_capacity, plan_site, served_by
-from .encoding import SPLITS
 from .generation import decoding_of
 from .options import boosting_notes, check_boosting, question_of, with_rank
-from .sizes import extra_bytes, numbers_in, question_bytes, stacked_rounds, update_bytes
+from .parameter_counts import extra_bytes, numbers_in, question_bytes, stacked_rounds, update_bytes
+from .tokens import SPLITS
 from .workload import Workload, workload_of
 
 

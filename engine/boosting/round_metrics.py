@@ -10,10 +10,10 @@ import numpy as np
 from ..contracts import Batch, Outcome, Refusal, Site, Training, Update
 from ..contracts.records import RoundRecord
 from ..runs.provenance import memory_bytes
-from ..sdk.judging import metrics_of
+from ..sdk.judge import metrics_of
 from ..sdk.rank import RankReport, overlap, rank_of
-from .encoding import SPLITS
 from .rollouts import Rollout
+from .tokens import SPLITS
 
 
 def trained_on(batches: Sequence[Batch] | Rollout) -> dict[str, Any]:

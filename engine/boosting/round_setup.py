@@ -21,7 +21,7 @@ from ..contracts import (
 from ..errors import RunError
 from ..foundation.run_context import Report
 from ..spec import Spec
-from .evidence import RoundEvidence, evidence_of, require_passes
+from .calibration import RoundEvidence, evidence_of, require_passes
 from .experiment import Experiment
 from .frames import frames_of, parametrise
 from .options import optimizer_of, question_of

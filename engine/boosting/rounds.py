@@ -33,7 +33,7 @@ from .options import optimizer_of
 from .rollouts import Rollout, rollout_of
 from .round_metrics import loss_ends, overlap_of, ranks_of, record_of, trained_on, without_signal
 from .round_setup import Merged, NothingToRefitError, frames_for, request_for, stored_numbers
-from .subsampling import subsampled
+from .subsample import subsampled
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 

@@ -19,9 +19,9 @@ import numpy as np
 from ..contracts import Blueprint, Parametrisation, PolicyObjective, Splits, Tokens
 from ..contracts.cores import DenseDelta
 from ..spec import Spec
-from .encoding import SPLITS
 from .generation import decoding_of
 from .options import optimizer_of, question_of
+from .tokens import SPLITS
 
 PEAK_SHARE = 0.35
 BANDWIDTH_SHARE = 0.6

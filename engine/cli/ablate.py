@@ -62,8 +62,8 @@ def command(
     Every cell is a run in RUNS, named by the hash of its spec: one that is finished, in whatever study, is never run again,
     and one that was interrupted goes on. See first what it would do with: boostlora check SPEC
     """
-    from ..study.loading import load_study
     from ..study.store import keep, known_record, replaces, with_exclusions
+    from ..study.study_loader import load_study
     from .study_run import Conduct
 
     if executor is not None:

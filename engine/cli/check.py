@@ -47,7 +47,7 @@ def command(
     Of a study it prints the arms, the cells, and what they will cost; RUNS tells which are there already.
     """
     from ..boosting.experiment import prepare
-    from ..boosting.starting import check_start
+    from ..boosting.inherited_rounds import check_start
     from ..spec.document import find_spec, load
     from ..spec.resolve import load_spec
     from .check_lines import check_study

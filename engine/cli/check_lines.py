@@ -11,9 +11,9 @@ import attrs
 
 from ..boosting.plan import Plan
 from ..study.cost import Cost, cost_of
-from ..study.loading import Study, load_study
 from ..study.scheduler import plans_of, to_do
 from ..study.store import known_record, with_exclusions
+from ..study.study_loader import Study, load_study
 from .common import load_registry
 from .terminal import echo
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..contracts import Ended
-from ..study.loading import Study
 from ..study.states import CellState, state_of
+from ..study.study_loader import Study
 
 FEW = 8
 """Rounds from which on a pace is told: the first of all pay for the workers' start."""

@@ -54,7 +54,7 @@ def command(
     The run is kept in RUNS/NAME/HASH. A run that is there already is not run again, and one that was interrupted goes on.
     """
     from ..boosting.experiment import prepare
-    from ..boosting.starting import check_start
+    from ..boosting.inherited_rounds import check_start
     from ..runs.lookup import start_settings
     from ..spec.resolve import load_spec
     from .execution import already_done, execute, show_done

@@ -13,11 +13,11 @@ from ..contracts import DetachedExecutor
 from ..errors import blame
 from ..foundation.locks import locked
 from ..foundation.shell import command_line
-from ..study.loading import Study
 from ..study.queue import submit
 from ..study.record import StudyRecord
 from ..study.scheduler import ToDo, conduct, jobs_of, plans_of, to_do
 from ..study.states import states_of, study_folder
+from ..study.study_loader import Study
 from .execution import plain_warnings
 from .exit_codes import EXIT_FAILED
 from .interrupts import interruptible

@@ -5,15 +5,15 @@ stay inside the backend.
 """
 
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
-from .evidence import Evidence, Factors, Products, Question, Told
 from .examples import Examples, Outcome, Predictions, Splits
-from .exporting import Exportable, Exporter, MergedRound
+from .exports import Exportable, Exporter, MergedRound
 from .frames import Frame, SiteView
 from .generation import Decoding, GenerationRequest, Sampling, Written
 from .generators import Generator, Speaker, Writer
+from .gradient_oracle import Evidence, Factors, Products, Question, Told
 from .jobs import DetachedExecutor, Ended, Executor, Job, TrackedRun, Tracker
 from .kinds import Adapter, Basis, InformedBasis, MergePolicy, Optimizer, Sampler
-from .merging import Metrics, Refusal, Trial
+from .merges import Metrics, Refusal, Trial
 from .models import Backend, BoostedModel, Model, PortableModel, TextModel
 from .objectives import Objective, PolicyObjective
 from .sequences import Prompts, Texts, Tokens

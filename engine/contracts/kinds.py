@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cores import Parametrisation
-from .evidence import Evidence, Question
 from .examples import Outcome
 from .frames import Frame, SiteView
-from .merging import Refusal, Trial
+from .gradient_oracle import Evidence, Question
+from .merges import Refusal, Trial
 from .sites import Site
 from .training import Selection
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..foundation.run_context import Report, Workplace, silent
-from .evidence import Factors, Products
 from .examples import Examples, Predictions, Splits
 from .frames import Frame
 from .generation import GenerationRequest, Written
+from .gradient_oracle import Factors, Products
 from .sites import Blueprint, ModelSource, Site
 from .training import Batch, Training, TrainingRequest
 from .updates import Update

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 import cattrs
 
-from .merging import Metrics
+from .merges import Metrics
 
 Status = Literal["base", "merged", "refused", "nonfinite"]
 

@@ -27,7 +27,7 @@ from ..errors import UsageError, blame
 from ..foundation.run_context import Workplace
 from ..registry import Registry
 from ..runs.lookup import one_run
-from ..sdk.judging import metrics_of
+from ..sdk.judge import metrics_of
 from ..spec import Spec
 from .choice import Choice, Rounds, choose
 from .inputs import Inputs, as_examples, prompts_of

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..boosting.experiment import Experiment, open_experiment, prepare
 from ..boosting.frames import parametrise
-from ..boosting.stopping import best_round
+from ..boosting.stop_rules import best_round
 from ..contracts import BoostedModel, MergedRound, ModelSource, Site, StoringBackend, WeightStore
 from ..contracts.records import RoundRecord
 from ..errors import UsageError, blame

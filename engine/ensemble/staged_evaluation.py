@@ -10,7 +10,7 @@ import numpy as np
 
 from ..contracts import Metrics, Outcome
 from ..errors import RunError, UsageError
-from ..sdk.judging import metrics_of
+from ..sdk.judge import metrics_of
 from ..sdk.metrics import badness_of, lower_is_better
 from ..statistics.examples import PairedExamples, compare_examples
 from .choice import Choice

@@ -10,7 +10,7 @@ from ..contracts.records import RoundRecord
 from ..contracts.run_info import End
 from ..errors import RunError
 from ..foundation.sealed import read_sealed
-from ..sdk.judging import Metric, badness
+from ..sdk.judge import Metric, badness
 
 RESULT, ROUNDS = "result.json", "rounds.jsonl"
 KEYS = ("status", "reason", "rounds", "best_round", "digest")

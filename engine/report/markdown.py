@@ -9,7 +9,7 @@ from ..foundation.markup import code, escaped, fenced
 from . import words
 from .cost import ABOUT, cost_table
 from .table import LEGEND, MARKS, MainTable, TableCell, main_table
-from .tuning import tuning_table
+from .tuned_arms import tuning_table
 
 
 def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:

@@ -15,7 +15,7 @@ from .pictures import every_seed, forest
 from .quantities import quantity, together, with_unit
 from .sheets import counted
 from .table import LEGEND, MARKS, main_table, metric_name, settings
-from .tuning import tuning_table
+from .tuned_arms import tuning_table
 
 PACKAGE = __name__.rpartition(".")[0]
 SCRIPTS = ("dom.js", "formats.js", "scales.js", "chart.js", "curves.js", "sorting.js", "cells.js", "start.js")

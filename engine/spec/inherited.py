@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..registry import KINDS, Registry
-from .boosting import Boosting
+from .boosting_table import Boosting
 from .document import Document, load
 from .faults import Fault
 from .ranks import Ranks

@@ -10,7 +10,7 @@ import attrs
 
 from ..registry import KINDS, Registry
 from ..sdk.sites import SiteChoice
-from .boosting import Boosting
+from .boosting_table import Boosting
 from .document import Document, parse
 from .faults import Fault, Source, SpecError
 from .slots import plugin_of

@@ -12,7 +12,7 @@ import attrs
 from ..foundation.options import shortened
 from ..registry import KINDS, Registry
 from ..sdk.sites import SiteChoice
-from .boosting import Boosting
+from .boosting_table import Boosting
 from .document import Document, find_spec, load
 from .faults import Fault, SpecError, did_you_mean, listed
 from .inherited import ranks_taken

@@ -16,7 +16,7 @@ from ..foundation.options import MODEL_SUFFIXES, DatasetPath, FilePath, Limit, M
 from ..foundation.run_context import default_cache
 from ..registry.kinds import KINDS
 from ..sdk.sites import SiteChoice
-from .boosting import Boosting
+from .boosting_table import Boosting
 from .ranks import Ranks
 from .start import Start
 

@@ -16,7 +16,7 @@ from ..errors import BoostLoraError
 from ..records.run_result import RESULT
 from ..runs.directory import RunDirectory
 from ..spec import Spec
-from .loading import Study
+from .study_loader import Study
 
 JUDGED_BY = 40
 """Earlier runs, the newest first, that a time is judged by."""

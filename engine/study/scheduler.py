@@ -18,8 +18,8 @@ from ..foundation.locks import HOLDER
 from ..foundation.run_context import default_cache
 from .cell_runner import record_failure
 from .inputs import STORE, inputs_of, stage
-from .loading import Cell, Study
 from .states import CellState, state_of, study_folder
+from .study_loader import Cell, Study
 
 ATTEMPTS = 3
 """Workers that may die under one cell before it counts as failed; every attempt goes on after the last finished round."""

@@ -19,9 +19,9 @@ from ..spec.faults import did_you_mean, listed
 from ..spec.resolve import legal_name
 from ..spec.spec import NAME
 from .labels import text
-from .loading import Study
 from .record import FOLDER, RECORD, SPEC, CellRecord, StudyRecord
 from .states import study_folder
+from .study_loader import Study
 
 
 def known_record(runs: Path, name: str) -> StudyRecord | None:

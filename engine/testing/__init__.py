@@ -15,10 +15,10 @@ from .backends import BackendContract
 from .bases import BasisContract
 from .batches import ObjectiveContract, OptimizerContract
 from .data import ModelContract, TaskContract
+from .data_driven_bases import InformedBasisContract
 from .executors import DetachedExecutorContract, ExecutorContract
 from .exporters import ExportCase, ExporterContract
 from .generators import GeneratorContract
-from .informed import InformedBasisContract
 from .merges import MergeContract
 from .policies import PolicyObjectiveContract
 from .samplers import SamplerContract

@@ -13,7 +13,7 @@ from ..contracts import Basis, FactoredUpdate, Frame, InformedBasis
 from ..sdk.rank import overlap, rank_of
 from ..spec.ranks import Ranks
 from .assertions import assert_orthonormal
-from .evidence import random_evidence
+from .oracles import random_evidence
 from .strategies import MatrixSite, inherited, seeds
 
 shapes = st.tuples(st.integers(2, 24), st.integers(2, 24))

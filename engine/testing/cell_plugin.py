@@ -14,7 +14,7 @@ import numpy as np
 from boostlora.engine.contracts import Examples, Outcome, Predictions, Selection, Splits
 from boostlora.engine.foundation.options import option
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.sdk.judging import judge_labels
+from boostlora.engine.sdk.judge import judge_labels
 
 CLASSES, COLUMNS = 3, 6
 POLL = 0.02

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.encoding import SPLITS
+from ..boosting.tokens import SPLITS
 from ..contracts import Outcome, Predictions, Selection
 from .answers import Logits, read_logits
 from .criterion import Criterion

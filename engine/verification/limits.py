@@ -8,8 +8,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.encoding import SPLITS
 from ..boosting.experiment import Prepared
+from ..boosting.tokens import SPLITS
 from ..contracts import Blueprint, Examples, ModelSource, Splits, TextModel, TrainingRequest
 from ..errors import UsageError
 from ..foundation.run_context import Workplace

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from ..boosting.encoding import SPLITS
 from ..boosting.experiment import data_sha256
+from ..boosting.tokens import SPLITS
 from ..contracts import Frame, PolicyObjective, Selection, Update
 from ..errors import UsageError
 from ..runs.directory import RunDirectory
@@ -21,7 +21,7 @@ from .round_end import Round, compare_merged, compare_training, scale_of
 from .round_start import compare_directions, frames_of_weights, match_frames
 from .session import Bench, StoppedError, at
 from .stored_frames import hold_recorded, other_sites
-from .training import compare_updates
+from .train_steps import compare_updates
 
 
 def replay(bench: Bench, numbers: range, recording: Recording, notes: Notes) -> int:

@@ -30,7 +30,7 @@ from .draws import Held, log_softmax
 from .findings import distance, magnitude
 from .session import Bench, at
 from .step_replay import updates_of
-from .training import Traced, train
+from .train_steps import Traced, train
 
 EMPTY = Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
 LOG_P = "answer log-probabilities"

@@ -19,7 +19,7 @@ from .recorded import RecordedRound
 from .rollouts import compare_recorded_answers, let_answer
 from .session import Bench, StoppedError, at
 from .step_replay import Local
-from .training import Traced, compare_own_updates, compare_steps, train
+from .train_steps import Traced, compare_own_updates, compare_steps, train
 
 
 @attrs.frozen(kw_only=True, eq=False)

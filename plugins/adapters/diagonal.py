@@ -12,7 +12,7 @@ from ...engine.contracts import LinearCore, Site
 from ...engine.foundation.options import option, whole
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.spectrum import EXPONENTS, Spectrum
-from ...engine.sdk.tying import Tie, group_of, tie_option
+from ...engine.sdk.tied_vectors import Tie, group_of, tie_option
 
 
 @attrs.frozen(kw_only=True)

@@ -72,7 +72,7 @@ class Gguf:
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
         """The module that transformers makes of the file alone."""
-        from ._gguf.loading import FromFile  # noqa: PLC0415
+        from ._gguf.loader import FromFile  # noqa: PLC0415
 
         return attrs.evolve(ensemble.source, build=FromFile(folder=folder, name=_file(ensemble)))
 

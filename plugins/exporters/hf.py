@@ -19,18 +19,10 @@ from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
 from ._weights import sentences
 from ._weights.companions import encoder_files, has_own_files, hf_model, is_classifier, write_companions
-from ._weights.keeping import precision_of, warn_of_loss
-from ._weights.planning import (
-    INDEX,
-    PlannedFile,
-    as_the_base,
-    in_shards,
-    index_of,
-    planned,
-    size_of,
-)
+from ._weights.dtype_loss import precision_of, warn_of_loss
+from ._weights.layout import INDEX, PlannedFile, as_the_base, in_shards, index_of, planned, size_of
+from ._weights.tensor_writer import compare_files, write_files
 from ._weights.usage import of_folder
-from ._weights.writing import compare_files, write_files
 
 if TYPE_CHECKING:
     from ..models._hf.folder import Folder

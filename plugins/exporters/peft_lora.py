@@ -131,7 +131,7 @@ class PeftLora:
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
         """The base, built as ever, with PEFT's layers in it; the adapters are not merged."""
-        from ._peft.loading import Adapted  # noqa: PLC0415
+        from ._peft.loader import Adapted  # noqa: PLC0415
 
         source = ensemble.source
         if source.build is None:

@@ -16,7 +16,7 @@ from ...engine.hookspecs import hookimpl
 from ._peft.checks import check
 from ._peft.names import DEFAULT, HEAD_FILE, PREFIX
 from ._peft.targets import Target, is_classifier, targets_of
-from ._peft.tying import shares, tying
+from ._peft.tied import shares, tying
 from ._peft.usage import loading
 
 MOST_BYTES = 2**30
@@ -115,7 +115,7 @@ class PeftTinyLora:
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
         """The base, built as ever, with PEFT's layers in it. PEFT factorises every adapted weight before it reads the file."""
-        from ._peft.loading import Adapted  # noqa: PLC0415
+        from ._peft.loader import Adapted  # noqa: PLC0415
 
         source = ensemble.source
         if source.build is None:

@@ -14,11 +14,11 @@ from ...engine.foundation.atomic import write_text
 from ...engine.foundation.hashes import files_sha256
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ._weights.keeping import precision_of, warn_of_loss
-from ._weights.planning import INDEX, PlannedFile, in_shards, index_of, planned, size_of
+from ._weights.dtype_loss import precision_of, warn_of_loss
+from ._weights.layout import INDEX, PlannedFile, in_shards, index_of, planned, size_of
+from ._weights.tensor_writer import compare_files, write_files
 from ._weights.tensors import CODES, numpy_dtype
 from ._weights.usage import of_arrays
-from ._weights.writing import compare_files, write_files
 
 
 @attrs.frozen(kw_only=True)

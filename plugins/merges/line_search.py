@@ -10,7 +10,7 @@ import attrs
 from ...engine.contracts import Refusal, Trial
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import Metric, badness
+from ...engine.sdk.judge import Metric, badness
 
 
 @attrs.frozen(kw_only=True)

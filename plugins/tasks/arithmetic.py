@@ -13,13 +13,13 @@ from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompt
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import Judged, judge_tokens
+from ...engine.sdk.judge import Judged, judge_tokens
 from ._math.sums import Operation, Sum, Sums
 from ._text.data import PARTS, ids_of
 from ._text.fields import asks
+from ._text.generative_task import WrittenAnswers, texts_of
 from ._text.shots import with_shots
 from ._text.templates import Template
-from ._text.written import WrittenAnswers, texts_of
 
 INTEGER = re.compile(r"[-\u2212]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)")
 """A whole number, perhaps with commas between thousands; the minus may be the typographic one."""

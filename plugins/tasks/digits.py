@@ -16,7 +16,7 @@ from ...engine.contracts import Examples, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import judge_labels
+from ...engine.sdk.judge import judge_labels
 from ...engine.sdk.splits import stratified
 
 

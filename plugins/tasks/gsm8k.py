@@ -12,14 +12,14 @@ from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompt
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import Judged
+from ...engine.sdk.judge import Judged
 from ._text.data import TextData
 from ._text.fields import asks
+from ._text.generative_task import WrittenAnswers, texts_of
 from ._text.gsm import Extraction, answer_in, comparable
 from ._text.rows import Row, Rows
 from ._text.shots import with_shots
 from ._text.templates import Template
-from ._text.written import WrittenAnswers, texts_of
 
 COLUMNS = {"question": "question", "answer": "solution, its last line #### and the number"}
 filled = Limit("texts that are not empty", bool)

@@ -13,8 +13,8 @@ from ...engine.errors import UsageError
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
 from ._code.exercises import Exercises
-from ._code.finding import defines
-from ._code.running import WrittenPrograms
+from ._code.extract import defines
+from ._code.programs import WrittenPrograms
 from ._text.data import TextData
 from ._text.fields import asks
 from ._text.rows import Row, Rows

@@ -12,7 +12,7 @@ from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompt
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option, positive, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import judge_loss, judge_texts, judge_tokens
+from ...engine.sdk.judge import judge_loss, judge_texts, judge_tokens
 from ._text.answers import Match, answer_of, regular
 from ._text.data import TextData
 from ._text.rows import Row, Rows

@@ -15,14 +15,14 @@ from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option, positive, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import Judged
+from ...engine.sdk.judge import Judged
 from ._math.pool import Verdict, verdicts
 from ._math.problems import Problems
 from ._text.data import TextData
 from ._text.fields import asks
+from ._text.generative_task import WrittenAnswers, texts_of
 from ._text.rows import Row, Rows
 from ._text.templates import Template
-from ._text.written import WrittenAnswers, texts_of
 
 COLUMNS = {"problem": "problem", "answer": "answer"}
 EXTRA = {"solution": "worked solution", "subject": "subject", "level": "level"}

@@ -15,8 +15,8 @@ from ...engine.errors import UsageError
 from ...engine.foundation.options import FilePath, option, positive
 from ...engine.hookspecs import hookimpl
 from ._code.exercises import Exercises
-from ._code.finding import entry_point
-from ._code.running import Style, WrittenPrograms
+from ._code.extract import entry_point
+from ._code.programs import Style, WrittenPrograms
 from ._text.data import Check, TextData
 from ._text.fields import asks
 from ._text.rows import Row, Rows, read_dataset, read_file

@@ -13,10 +13,10 @@ from ...engine.contracts import Examples, Outcome, Predictions, Splits, Texts
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import judge_labels
+from ...engine.sdk.judge import judge_labels
 from ...engine.sdk.metrics import class_measures, log_odds, ranking_measures
 from ._protein.complexes import BREAK, Complex, averaged, named, pkd, side
-from ._protein.grouping import connected, group_split
+from ._protein.groups import connected, group_split
 from ._protein.windows import windows
 from ._text.data import PARTS, TextData, sampled
 from ._text.rows import Row, Rows

@@ -13,7 +13,7 @@ from ...engine.contracts import Examples, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
 from ...engine.foundation.options import REQUIRED, FilePath, option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import judge_labels
+from ...engine.sdk.judge import judge_labels
 from ...engine.sdk.splits import stratified
 from ._frames import by_id, check_finite, equal_rows, is_numeric, plain, read, row_ids, texts
 

@@ -13,7 +13,7 @@ from ...engine.contracts import Examples, Outcome, Predictions, Splits, Texts
 from ...engine.errors import UsageError
 from ...engine.foundation.options import FilePath, option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judging import judge_labels
+from ...engine.sdk.judge import judge_labels
 from ._frames import WHOLE
 from ._text.data import Gathered, TextData, ids_of
 from ._text.rows import Row, Rows, read_file

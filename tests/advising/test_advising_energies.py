@@ -16,7 +16,7 @@ from boostlora.engine.advisor.sketches import DIRECTIONS, Plan, inner
 from boostlora.engine.contracts import LinearCore, Site
 from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.testing import assert_close
-from boostlora.engine.testing.evidence import MatrixEvidence
+from boostlora.engine.testing.oracles import MatrixEvidence
 
 from .advising_toys import orthonormal
 

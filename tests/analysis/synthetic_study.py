@@ -18,7 +18,7 @@ from boostlora.engine.contracts.records import RoundRecord
 from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.records.run_result import RESULT
 from boostlora.engine.runs.directory import ORIGINAL, PROVENANCE, SPEC, RunDirectory
-from boostlora.engine.sdk.judging import metrics_of
+from boostlora.engine.sdk.judge import metrics_of
 from boostlora.engine.study.record import Arm, Block, CellRecord, StudyRecord
 from boostlora.engine.study.states import failure_path, study_folder
 

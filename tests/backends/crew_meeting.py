@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from boostlora.backends.torch.backend import Torch
-from boostlora.backends.torch.crew import current
+from boostlora.backends.torch.distributed import current
 from boostlora.engine.errors import NonFiniteError, PluginError, UsageError
 
 team = Torch(device="cpu").join()

@@ -9,7 +9,7 @@ import pytest
 
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.devices import Exact
-from boostlora.engine.boosting.evidence import _at_start
+from boostlora.engine.boosting.calibration import _at_start
 from boostlora.engine.contracts import Batch
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.objectives.grpo import joined

@@ -8,7 +8,7 @@ from boostlora.backends.reference import products as reference_products
 from boostlora.backends.reference.backend import Reference
 from boostlora.backends.torch import products as torch_products
 from boostlora.backends.torch.backend import Torch
-from boostlora.backends.torch.batching import by_budget
+from boostlora.backends.torch.length_groups import by_budget
 from boostlora.engine.contracts import Products
 from boostlora.engine.testing import BackendContract
 from boostlora.engine.testing.assertions import EPS

@@ -21,7 +21,7 @@ from boostlora.backends.reference.layers import (
     rms_norm_backward,
 )
 from boostlora.backends.reference.losses import weighted_loss
-from boostlora.backends.reference.pooling import POOLINGS, pool, pool_backward
+from boostlora.backends.reference.pooled import POOLINGS, pool, pool_backward
 from boostlora.backends.reference.rotary import angles, frequencies, rotate, rotate_backward
 from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import assert_close

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from boostlora.backends.torch import decoding
-from boostlora.backends.torch.decoding import Way, way_of
 from boostlora.backends.torch.devices import Place
 from boostlora.backends.torch.nets import CausalNet
+from boostlora.backends.torch.next_logits import Way, way_of
 from boostlora.backends.torch.text_check import _uneven, check_texts
 from boostlora.engine.contracts import Examples, Tokens
 from boostlora.engine.errors import UsageError

@@ -11,7 +11,7 @@ import torch
 from boostlora.backends.torch import deltas as torch_deltas
 from boostlora.backends.torch import model as torch_model
 from boostlora.backends.torch.devices import Place
-from boostlora.backends.torch.training import checkpointed
+from boostlora.backends.torch.train import checkpointed
 from boostlora.engine.boosting.first_step import PlainDescent
 from boostlora.engine.contracts import (
     Batch,

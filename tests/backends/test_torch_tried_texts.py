@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 
 import torch
 
-from boostlora.backends.torch.decoding import LONGEST, STEPS, _sample, _tried
+from boostlora.backends.torch.next_logits import LONGEST, STEPS, _sample, _tried
 from boostlora.backends.torch.site_check import EXAMPLES, TOKENS, few
 from boostlora.engine.contracts import Examples, Tokens
 

@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.evidence import evidence_of, require_passes
+from boostlora.engine.boosting.calibration import evidence_of, require_passes
 from boostlora.engine.contracts import Question, Selection
 from boostlora.engine.errors import PluginError
 from boostlora.engine.foundation.run_context import silent

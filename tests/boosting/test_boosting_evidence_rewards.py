@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.evidence import evidence_of
+from boostlora.engine.boosting.calibration import evidence_of
 from boostlora.engine.boosting.rollouts import Rollout
 from boostlora.engine.boosting.rounds import Player
 from boostlora.engine.contracts import Question

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.errors import ExhaustedError
-from boostlora.engine.spec.boosting import Boosting
+from boostlora.engine.spec.boosting_table import Boosting
 from boostlora.engine.study.budget_quantities import measure
 
 from .boosting_toys import records, retold, toy

@@ -4,10 +4,10 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.evidence import evidence_of
+from boostlora.engine.boosting.calibration import evidence_of
 from boostlora.engine.boosting.frames import frames_of, parametrise
 from boostlora.engine.boosting.options import SITES_HEARD, question_of
-from boostlora.engine.boosting.subsampling import subsampled
+from boostlora.engine.boosting.subsample import subsampled
 from boostlora.engine.boosting.top_sites import pulled_back, steepest
 from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
 from boostlora.engine.export.boost_writer import pack

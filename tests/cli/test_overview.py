@@ -9,8 +9,8 @@ from boostlora.engine.cli.progress import Progress
 from boostlora.engine.cli.study_progress import Overview, duration
 from boostlora.engine.contracts import Ended
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.loading import load_study
 from boostlora.engine.study.scheduler import to_do
+from boostlora.engine.study.study_loader import load_study
 
 from ..support.endings import leave_result
 

@@ -12,8 +12,8 @@ import pytest
 from boostlora.engine.boosting.workload import ACCELERATORS, Workload
 from boostlora.engine.cli.workloads import CLASSES, seconds_by_class
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.loading import load_study
 from boostlora.engine.study.scheduler import plans_of
+from boostlora.engine.study.study_loader import load_study
 
 from ..support.commands import Command
 from ..support.places import ROOT

@@ -18,7 +18,7 @@ from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.records.run_result import RESULT, best_of
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import PROVENANCE, RunDirectory
-from boostlora.engine.sdk.judging import metrics_of
+from boostlora.engine.sdk.judge import metrics_of
 from boostlora.engine.spec.resolve import load_spec
 
 SPLITS = ("train", "validation", "test")

@@ -13,7 +13,7 @@ from boostlora.engine.sdk.directions import (
 )
 from boostlora.engine.testing import assert_close, assert_same_subspace
 from boostlora.engine.testing.assertions import assert_orthonormal
-from boostlora.engine.testing.evidence import MatrixEvidence
+from boostlora.engine.testing.oracles import MatrixEvidence
 from boostlora.engine.testing.strategies import inherited, seeds
 
 SITE = "layers.0.weight"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import Examples, Predictions
-from boostlora.engine.sdk.judging import Judged, judge_loss, judge_tokens, judge_written, pass_at_k
+from boostlora.engine.sdk.judge import Judged, judge_loss, judge_tokens, judge_written, pass_at_k
 from boostlora.engine.testing import assert_close
 
 

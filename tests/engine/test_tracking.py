@@ -8,7 +8,7 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.boosting.tracking import following
+from boostlora.engine.boosting.tracker_threads import following
 from boostlora.engine.errors import UsageError
 from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.hookspecs import hookimpl

@@ -9,7 +9,7 @@ from boostlora.engine.contracts import Outcome
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.staged_evaluation import evaluate, gain, without_each
 from boostlora.engine.errors import UsageError
-from boostlora.engine.sdk.judging import metrics_of
+from boostlora.engine.sdk.judge import metrics_of
 from boostlora.engine.testing import assert_close
 
 from .families import Family

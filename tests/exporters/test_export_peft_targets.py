@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from boostlora.engine.contracts import Blueprint, Exportable, ModelSource, WeightInfo
 from boostlora.plugins.exporters._peft.places import base_of, tokenizer_of
 from boostlora.plugins.exporters._peft.targets import Target, pattern, target_modules
-from boostlora.plugins.exporters._peft.tying import shares, tying
+from boostlora.plugins.exporters._peft.tied import shares, tying
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")

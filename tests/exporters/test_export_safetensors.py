@@ -218,7 +218,7 @@ def test_a_tensor_that_is_not_as_written_is_named(
     from boostlora.plugins.exporters import safetensors as module
 
     def write_and_break(ensemble, folder, files):
-        from boostlora.plugins.exporters._weights.writing import write_files
+        from boostlora.plugins.exporters._weights.tensor_writer import write_files
 
         write_files(ensemble, folder, files)
         path = folder / "model.safetensors"

@@ -15,11 +15,11 @@ from boostlora.engine.contracts import DenseUpdate, Exportable, MergedRound
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.testing import ExportCase, assert_close
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
-from boostlora.plugins.exporters._weights.casting import cast
-from boostlora.plugins.exporters._weights.keeping import kept, precision_of
-from boostlora.plugins.exporters._weights.planning import as_the_base, planned, size_of
+from boostlora.plugins.exporters._weights.cast import cast
+from boostlora.plugins.exporters._weights.dtype_loss import kept, precision_of
+from boostlora.plugins.exporters._weights.layout import as_the_base, planned, size_of
+from boostlora.plugins.exporters._weights.tensor_writer import compare_files, header_of, write_files
 from boostlora.plugins.exporters._weights.tensors import read
-from boostlora.plugins.exporters._weights.writing import compare_files, header_of, write_files
 
 
 class Plain:

@@ -12,7 +12,7 @@ from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Spec
 from boostlora.engine.study.ablate import Quantity
 from boostlora.engine.study.budget_quantities import measure
-from boostlora.engine.study.loading import Study, load_study
+from boostlora.engine.study.study_loader import Study, load_study
 
 from ..support.commands import Command
 from ..support.places import ROOT

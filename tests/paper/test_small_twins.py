@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 import pytest
 
-from boostlora.engine.boosting.encoding import SPLITS
+from boostlora.engine.boosting.tokens import SPLITS
 from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.loading import Study, load_study
+from boostlora.engine.study.study_loader import Study, load_study
 
 from ..support.commands import Command
 from ..support.stand_ins import settings

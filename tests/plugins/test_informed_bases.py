@@ -6,8 +6,8 @@ import pytest
 from boostlora.engine.errors import ExhaustedError, NonFiniteError
 from boostlora.engine.testing import assert_same_subspace
 from boostlora.engine.testing.bases import assert_apart, assert_legal, frame_of
-from boostlora.engine.testing.evidence import MatrixEvidence, random_evidence, silent_evidence
-from boostlora.engine.testing.informed import InformedBasisContract
+from boostlora.engine.testing.data_driven_bases import InformedBasisContract
+from boostlora.engine.testing.oracles import MatrixEvidence, random_evidence, silent_evidence
 from boostlora.plugins.bases.activation import Activation
 from boostlora.plugins.bases.gradient import Gradient
 from boostlora.plugins.bases.mixed import Mixed

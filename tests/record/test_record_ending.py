@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boostlora.engine.boosting.stopping import reason_to_stop
+from boostlora.engine.boosting.stop_rules import reason_to_stop
 from boostlora.engine.contracts import Metrics
 from boostlora.engine.contracts.records import RoundRecord
 from boostlora.engine.errors import RunError
 from boostlora.engine.records.run_result import best_of, check_ending
-from boostlora.engine.spec.boosting import Boosting
+from boostlora.engine.spec.boosting_table import Boosting
 
 NOTHING = Metrics(accuracy=0.0, loss=9.0, count=10)
 

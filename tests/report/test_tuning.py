@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from boostlora.engine import report
 from boostlora.engine.report.page import html
 from boostlora.engine.report.quantities import together
-from boostlora.engine.report.tuning import CHOSEN, tuning_table
+from boostlora.engine.report.tuned_arms import CHOSEN, tuning_table
 
 from .analysis_samples import SITUATIONS, sample
 

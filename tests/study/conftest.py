@@ -9,7 +9,7 @@ import pytest
 
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import SpecError
-from boostlora.engine.study.loading import Study, load_study
+from boostlora.engine.study.study_loader import Study, load_study
 
 BASE = 'name = "s"\nrounds = 2\ntask.use = "digits"\nmodel.use = "mlp"\nmodel.hidden = [8]\n[ablate]\n'
 LINES = BASE.count("\n")

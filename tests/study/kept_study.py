@@ -7,9 +7,9 @@ from pathlib import Path
 import attrs
 
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.loading import Study, load_study
 from boostlora.engine.study.record import StudyRecord
 from boostlora.engine.study.store import keep, known_record, with_exclusions
+from boostlora.engine.study.study_loader import Study, load_study
 
 TEXT = """\
 name = "two"

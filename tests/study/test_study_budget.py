@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.study.budget import nearest
-from boostlora.engine.study.loading import Study
+from boostlora.engine.study.study_loader import Study
 
 Read = Callable[..., Study]
 Faults = Callable[..., list[str]]

@@ -13,7 +13,7 @@ from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.study.budget_quantities import measure
-from boostlora.engine.study.loading import Study, load_study
+from boostlora.engine.study.study_loader import Study, load_study
 from boostlora.engine.testing.cells import PLUGIN
 
 Read = Callable[..., Study]

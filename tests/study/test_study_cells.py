@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from boostlora.engine.study.folders import known_runs
-from boostlora.engine.study.loading import Study
+from boostlora.engine.study.study_loader import Study
 
 from ..support.endings import leave_result
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from boostlora.engine.study.loading import Study
+from boostlora.engine.study.study_loader import Study
 
 Read = Callable[..., Study]
 Faults = Callable[..., list[str]]

@@ -10,7 +10,7 @@ import pytest
 from boostlora.engine.spec import SpecError
 from boostlora.engine.study.assignments import Assignment
 from boostlora.engine.study.labels import text
-from boostlora.engine.study.loading import Study
+from boostlora.engine.study.study_loader import Study
 
 Read = Callable[..., Study]
 Faults = Callable[..., list[str]]

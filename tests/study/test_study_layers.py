@@ -12,7 +12,7 @@ import pytest
 from boostlora.engine.errors import UsageError
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import SpecError
-from boostlora.engine.study.loading import Study, load_study
+from boostlora.engine.study.study_loader import Study, load_study
 
 Read = Callable[..., Study]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.loading import Study, load_study
 from boostlora.engine.study.record import StudyRecord
+from boostlora.engine.study.study_loader import Study, load_study
 
 ROWS = "x,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(40))
 HEAD = 'task = {use = "table", path = "rows.csv", label = "y"}\nmodel = {use = "mlp", hidden = [4]}\nrounds = 1\n'

@@ -23,7 +23,7 @@ from boostlora.engine.foundation.cache import cached, key_of
 from boostlora.engine.foundation.options import option, whole
 from boostlora.engine.foundation.run_context import Workplace
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.sdk.judging import judge_labels
+from boostlora.engine.sdk.judge import judge_labels
 
 CLASSES = 3
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, Predictions, Sampling
-from boostlora.engine.sdk.judging import text_number
+from boostlora.engine.sdk.judge import text_number
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks._math.sums import Sums
 from boostlora.plugins.tasks.arithmetic import Arithmetic, integer_in

@@ -10,7 +10,7 @@ import pytest
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, Sampling
 from boostlora.engine.errors import RunError
-from boostlora.engine.sdk.judging import text_number
+from boostlora.engine.sdk.judge import text_number
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks.gsm8k import Gsm8k
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, WitnessedTask
-from boostlora.engine.sdk.judging import text_number
+from boostlora.engine.sdk.judge import text_number
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks.math500 import Math500, name_of
 

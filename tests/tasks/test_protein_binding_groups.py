@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from boostlora.engine.contracts import Splits
 from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import assert_close
-from boostlora.plugins.tasks._protein.grouping import connected, group_split
+from boostlora.plugins.tasks._protein.groups import connected, group_split
 from boostlora.plugins.tasks.protein_binding import ProteinBinding
 
 from .protein_cases import REAL, complexes

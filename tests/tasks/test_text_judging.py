@@ -10,7 +10,7 @@ import pytest
 
 from boostlora.engine.contracts import Decoding, Examples, GeneratingTask, Predictions, Prompts
 from boostlora.engine.errors import RunError
-from boostlora.engine.sdk.judging import text_number
+from boostlora.engine.sdk.judge import text_number
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.tasks._text.answers import answer_of
 from boostlora.plugins.tasks.language_modelling import LanguageModelling

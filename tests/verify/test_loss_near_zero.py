@@ -8,7 +8,7 @@ from boostlora.backends.reference.losses import log_softmax
 from boostlora.engine.contracts import Batch, Step, Training
 from boostlora.engine.testing import assert_close
 from boostlora.engine.verification.criterion import FLOOR, MULTIPLE, QUANTITIES, SUMS, UNITS, Criterion
-from boostlora.engine.verification.training import Traced, compare_steps, sums_of
+from boostlora.engine.verification.train_steps import Traced, compare_steps, sums_of
 
 DTYPES = ("float32", "float64")
 BATCH, CLASSES = 32, 10

@@ -14,7 +14,7 @@ from ...contracts import Metrics, Outcome
 from ...ensemble.choice import Choice
 from ...ensemble.source import RunOrigin
 from ...errors import UsageError
-from ...sdk.judging import metrics_of
+from ...sdk.judge import metrics_of
 from ...statistics.bootstrap import Interval
 from ...statistics.examples import PairedExamples, compare_examples
 from ...statistics.means import mean_interval

@@ -1,8 +1,8 @@
 """Which directions data asks for, among those that no earlier round has used: the core of the informed bases."""
 
 from .complement import Complement
+from .data_driven import Informed, Project
 from .finite import finite
-from .informed import Informed, Project
 from .pairs import Pairs, leading_pairs
 from .principal import principal_directions
 from .range_finder import find_pairs

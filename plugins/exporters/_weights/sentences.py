@@ -11,7 +11,7 @@ import attrs
 from ....engine.contracts import Exportable
 from ....engine.foundation.atomic import write_text
 from ...models._hf.model import HfModel
-from .planning import Planned, PlannedFile
+from .layout import Planned, PlannedFile
 
 MODES = {"mean": "mean_tokens", "max": "max_tokens", "cls": "cls_token", "last": "lasttoken"}
 """sentence-transformers' names of what `pooling` may say."""

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from ....engine.contracts import Tokens
 from ....engine.foundation.run_context import Report
-from .pretraining import Index, Pretrained, Pretraining, arrays_of, padded, seeded, shuffled_batches
+from .pretrain import Index, Pretrained, Pretraining, arrays_of, padded, seeded, shuffled_batches
 
 IGNORED = -100
 """The target of a position at which nothing is to be predicted, as PyTorch's cross-entropy has it."""

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from ....engine.contracts import Tokens
 from ....engine.foundation.run_context import Report
-from .pretraining import Index, Pretrained, Pretraining, arrays_of, padded, seeded, shuffled_batches
+from .pretrain import Index, Pretrained, Pretraining, arrays_of, padded, seeded, shuffled_batches
 
 MASKED, AS_MASK, AS_OTHER = 0.15, 0.8, 0.1
 """Share of the tokens to be predicted; of these, shares shown as the mask and as a random token; the rest are as they were

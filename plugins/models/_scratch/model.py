@@ -23,7 +23,7 @@ from .._hf.model import HfModel
 from .folders import kept_folder
 
 if TYPE_CHECKING:
-    from .pretraining import Pretrained, Pretraining
+    from .pretrain import Pretrained, Pretraining
 
 MEASURED = "pretraining.json"
 LIBRARIES = ("torch", "transformers", "tokenizers")
@@ -89,7 +89,7 @@ class ScratchModel:
 
     def pretraining(self) -> Pretraining:
         """How it is trained."""
-        from .pretraining import Pretraining  # noqa: PLC0415 - torch takes seconds
+        from .pretrain import Pretraining  # noqa: PLC0415 - torch takes seconds
 
         return Pretraining(
             steps=self.pretrain_steps,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....engine.contracts import Exportable
-from .casting import cast
+from .cast import cast
 from .tensors import CODES
 
 ENOUGH = 0.9

@@ -10,10 +10,10 @@ import attrs
 
 from ....engine.contracts import Examples, Outcome, Predictions
 from ....engine.foundation.options import Limit, option, positive, whole
-from ....engine.sdk.judging import Judged
-from .._text.written import WrittenAnswers, texts_of
+from ....engine.sdk.judge import Judged
+from .._text.generative_task import WrittenAnswers, texts_of
 from .exercises import Exercises
-from .finding import before, defines, fenced
+from .extract import before, defines, fenced
 
 if TYPE_CHECKING:
     from .sandbox import Program, Sandbox

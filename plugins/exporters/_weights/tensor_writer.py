@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from ....engine.contracts import Exportable
 from ....engine.errors import RunError
 from ....engine.foundation.atomic import WriteError
-from .planning import Planned, PlannedFile
+from .layout import Planned, PlannedFile
 from .tensors import Tensor, read
 
 

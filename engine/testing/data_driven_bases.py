@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ..contracts import Frame, InformedBasis
 from ..errors import ExhaustedError
 from .bases import BasisContract, assert_apart, assert_legal, frame_of, shapes
-from .evidence import MatrixEvidence, random_evidence, silent_evidence
+from .oracles import MatrixEvidence, random_evidence, silent_evidence
 from .strategies import MatrixSite, inherited, seeds
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ....engine.contracts import Exportable, WeightInfo
 from ....engine.errors import UsageError
-from .casting import cast_blocks
+from .cast import cast_blocks
 from .tensors import CODES, Bytes, Tensor, TensorFile, numpy_dtype, read
 
 SINGLE = "model.safetensors"

@@ -15,9 +15,9 @@ from torch.utils.checkpoint import checkpoint
 from ...engine.contracts import Step, Training, TrainingRequest
 from ...engine.errors import NonFiniteError, UsageError
 from ...engine.foundation.run_context import Report, silent
-from .crew import ALONE, Team
 from .deltas import Layer, replaced
 from .devices import Place
+from .distributed import ALONE, Team
 from .nets import Net
 from .optimizers import RULES, clip, set_rate
 from .policy import TorchPolicy

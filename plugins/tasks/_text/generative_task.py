@@ -9,7 +9,7 @@ import attrs
 from ....engine.contracts import Decoding, Examples, Outcome, Predictions, Sampling
 from ....engine.errors import RunError
 from ....engine.foundation.options import Limit, option, whole
-from ....engine.sdk.judging import Judged, judge_written, pass_at_k
+from ....engine.sdk.judge import Judged, judge_written, pass_at_k
 
 nucleus = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 
