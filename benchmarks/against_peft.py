@@ -44,7 +44,7 @@ from boostlora.engine.contracts import (
     Tokens,
     TrainingRequest,
 )
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.sdk.sites import SiteChoice, choose_sites
 from boostlora.plugins.adapters.tinylora import TinyLora
 from boostlora.plugins.bases.rotate import Rotate
@@ -83,7 +83,7 @@ class Ours:
 
     def prepare(self, number: int) -> TrainingRequest:
         """What a round needs: projections, frames."""
-        adapter, basis = TinyLora(rank=RANK, directions=DIRECTIONS, spectrum="balanced"), Rotate()
+        adapter, basis = TinyLora(rank=RANK, u=DIRECTIONS, spectrum="balanced"), Rotate()
         rng = np.random.default_rng(number)
         return TrainingRequest(
             parametrisations={s.name: adapter.parametrise(s, self.sites, rng) for s in self.sites},
@@ -218,7 +218,7 @@ def open_ours(folder: Path) -> tuple[Ours, ModelSource, float, float]:
     )
     none = Examples(ids=np.arange(1), inputs=Prompts(("a",), ("b",)), labels=np.zeros(1, dtype=np.int64))
     splits = Splits(train=none, validation=none, test=none, classes=())
-    source = plugin.source(splits, Workplace(), np.random.default_rng(0))
+    source = plugin.source(splits, RunContext(), np.random.default_rng(0))
     sites = choose_sites(SiteChoice(), source.blueprint)
     model = TorchModel(source, sites, Torch(device=DEVICE))
 

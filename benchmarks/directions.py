@@ -51,7 +51,7 @@ from boostlora.engine.contracts import (
     TrainingRequest,
 )
 from boostlora.engine.foundation.options import ModelPath
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.sdk.directions import Complement
@@ -78,7 +78,7 @@ def opened() -> tuple[TorchModel, tuple[Site, ...], Examples]:
     plugin = HfCausalLm(path=ModelPath(package.submodule_search_locations[0]), gguf=GGUF)
     none = Examples(ids=np.arange(1), inputs=Prompts(("a",), ("b",)), labels=np.zeros(1, dtype=np.int64))
     splits = Splits(train=none, validation=none, test=none, classes=())
-    source = plugin.source(splits, Workplace(), np.random.default_rng(0))
+    source = plugin.source(splits, RunContext(), np.random.default_rng(0))
     sites = choose_sites(SiteChoice(), source.blueprint)
     rows = examples(source.blueprint.config["hf"]["vocab_size"])
     return TorchModel(source, sites, Torch(device=DEVICE)), sites, rows
@@ -183,7 +183,7 @@ def frames_table() -> None:
     told = Products(
         **{side: rng.standard_normal((n, COLUMNS)) for side, n in zip(("right", "left"), SHAPE, strict=True)}
     )
-    evidence: Any = SimpleNamespace(gradient_products=lambda **asked: {"site": told})
+    oracle: Any = SimpleNamespace(gradient_products=lambda **asked: {"site": told})
     model: Any = SimpleNamespace(rms_singular_value=lambda _: float(np.linalg.norm(W) / np.sqrt(min(SHAPE))))
     basis = Gradient(oversample=OVERSAMPLE)
     U, V = (orthonormal(n, max(EARLIER) * RANK, rng) for n in SHAPE)
@@ -192,9 +192,7 @@ def frames_table() -> None:
         view = View(model, Site(name="site", shape=SHAPE), None)
         for block in (slice(t * RANK, (t + 1) * RANK) for t in range(rounds)):
             view.remember(Frame(U=U[:, block], S=np.ones(RANK), V=V[:, block]))
-        return lambda: basis.frames(
-            [view], [RANK] * rounds, RANK, evidence, lambda _: np.random.default_rng(4)
-        )
+        return lambda: basis.frames([view], [RANK] * rounds, RANK, oracle, lambda _: np.random.default_rng(4))
 
     cases: dict[str, Step] = {f"frame after {rounds} rounds": asked(rounds) for rounds in EARLIER}
     once = f"{DEPTH} leading directions, once"
@@ -218,7 +216,7 @@ def rounds_table() -> None:
 
             def call() -> None:
                 directory = RunDirectory.create(folder / f"run-{next(numbers)}", spec)
-                boost(prepare(spec), directory, registry, Workplace(cache=folder / "cache"))
+                boost(prepare(spec), directory, registry, RunContext(cache=folder / "cache"))
                 fresh = [record.seconds for record in directory.records[1:] if not record.refit]
                 factorise[basis] += [parts["factorise"] / sum(parts.values()) for parts in fresh]
 

@@ -30,7 +30,7 @@ from boostlora.engine.api import export
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -53,7 +53,7 @@ path = "sums.jsonl"
 [adapter]
 use = "tinylora"
 rank = {rank}
-directions = 4
+u = 4
 [optimizer]
 lr = 0.01
 steps = 1
@@ -80,11 +80,11 @@ def boosted(folder: Path) -> tuple[str, Ensemble]:
     (folder / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     name, model = model_table()
     (folder / "spec.toml").write_text(SPEC.format(rounds=ROUNDS, rank=RANK, model=model))
-    registry, workplace = Registry.load(()), Workplace(cache=folder / "cache")
+    registry, context = Registry.load(()), RunContext(cache=folder / "cache")
     prepared = prepare(load_spec(folder / "spec.toml", registry))
     directory = RunDirectory.create(folder / "run", prepared.spec)
-    boost(prepared, directory, registry, workplace)
-    return name, Ensemble.open(folder / "run", workplace=workplace)
+    boost(prepared, directory, registry, context)
+    return name, Ensemble.open(folder / "run", context=context)
 
 
 def same(base: Any, merged: Any) -> list[list[object]]:

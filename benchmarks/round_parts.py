@@ -27,7 +27,7 @@ from boostlora.engine.boosting.loop import boost
 from boostlora.engine.boosting.views import DirectionCache
 from boostlora.engine.contracts import Site
 from boostlora.engine.contracts.records import RoundRecord
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -74,7 +74,7 @@ def rounds_of_one_run(folder: Path, number: int) -> list[tuple[str, dict[str, fl
     spec = load_spec("quickstart", registry)
     directory = TimedDirectory.create(folder / f"run-{number}", spec)
     directory.spans = []
-    boost(prepare(spec), directory, registry, Workplace(cache=folder / "cache"))
+    boost(prepare(spec), directory, registry, RunContext(cache=folder / "cache"))
     found = []
     for record, (before, after) in zip(directory.records[1:], pairwise(directory.spans), strict=True):
         parts = {**record.seconds, "record": after[1] - after[0]}

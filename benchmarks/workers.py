@@ -17,7 +17,7 @@ from pathlib import Path
 from side_by_side import show
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.scheduler import conduct, jobs_of
 from boostlora.engine.study.study_loader import Study, load_study
@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["BOOSTLORA_CACHE"] = cache
         for cell in study_on(Path(cache), 1).cells:
-            open_experiment(prepare(cell.spec), Workplace())
+            open_experiment(prepare(cell.spec), RunContext())
         pairs = [(seconds(1), seconds(2)) for _ in range(REPEATS)]
     one, two = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratios = [a / b for a, b in pairs]

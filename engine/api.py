@@ -19,7 +19,7 @@ from .export.boost_writer import save
 from .export.export import Exported
 from .export.export import export as write_export
 from .foundation.locks import locked
-from .foundation.run_context import Workplace
+from .foundation.run_context import RunContext
 from .registry import Registry
 from .runs.directory import RunDirectory
 from .spec import Spec
@@ -52,7 +52,7 @@ def run(
     runs: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
     progress: bool = True,
-    workplace: Workplace | None = None,
+    context: RunContext | None = None,
 ) -> Ensemble:
     """Play what is missing of a run, and open its ensemble. A run that is finished is not played again; one that was killed goes on.
 
@@ -72,8 +72,8 @@ def run(
     loaded = spec if isinstance(spec, Spec) else read_spec(spec, registry, _as_words(settings))
     path = Path(runs) / loaded.head.name / loaded.short_hash
     if not _is_finished(path):
-        _play(loaded, path, registry, workplace or Workplace(), progress=progress)
-    return Ensemble.open(path, plugins=plugins, workplace=workplace)
+        _play(loaded, path, registry, context or RunContext(), progress=progress)
+    return Ensemble.open(path, plugins=plugins, context=context)
 
 
 def export(
@@ -96,7 +96,7 @@ def export(
     return write_export(ensemble, to, Path(place), choice, options)
 
 
-def _play(spec: Spec, path: Path, registry: Registry, workplace: Workplace, *, progress: bool) -> None:
+def _play(spec: Spec, path: Path, registry: Registry, context: RunContext, *, progress: bool) -> None:
     from .cli.display import Live  # noqa: PLC0415 - rich is slow to import
 
     live = Live() if progress else None
@@ -105,7 +105,7 @@ def _play(spec: Spec, path: Path, registry: Registry, workplace: Workplace, *, p
     prepared = prepare(spec)
     with locked(path), live.showing() if live else nullcontext() as report:
         directory = RunDirectory.create(path, spec)
-        place = Workplace(cache=workplace.cache, report=report or workplace.report, team=workplace.team)
+        place = RunContext(cache=context.cache, report=report or context.report, processes=context.processes)
         result = boost(prepared, directory, registry, place)
     if live is not None:
         live.conclude(directory.records, result.as_json())

@@ -9,7 +9,7 @@ import attrs
 
 from ...engine.contracts import BoostedModel, ModelSource, Site, WeightStore
 from ...engine.foundation.options import option, whole
-from ...engine.foundation.run_context import Report, silent
+from ...engine.foundation.run_context import Report, no_report
 from ...engine.hookspecs import hookimpl
 
 
@@ -44,13 +44,13 @@ class Reference:
     def check(self) -> None:
         """NumPy and SciPy are always there."""
 
-    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> BoostedModel:
+    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = no_report) -> BoostedModel:
         """Load the weights into memory."""
         from .model import ReferenceModel  # noqa: PLC0415
 
         return ReferenceModel(source, sites, self.threads, self.dtype, report)
 
-    def store(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> WeightStore:
+    def store(self, source: ModelSource, sites: Sequence[Site], report: Report = no_report) -> WeightStore:
         """The weights alone, for merges that no model is needed for."""
         from .store import ReferenceStore  # noqa: PLC0415
 

@@ -13,14 +13,14 @@ from .arrays import Index, Matrix
 from .decoder import EMBEDDING, Decoder
 from .deltas import Delta
 from .layers import Linears
-from .stack import Climb, climb, descend, linear_weights, lowest_block
+from .stack import StackPass, climb, descend, linear_weights, lowest_block
 
 
 @attrs.frozen(eq=False)
 class Tape:
     """What the backward pass needs: the way up, the rows that predict, and what the head saw of them."""
 
-    way: Climb
+    way: StackPass
     rows: Index
     H: Matrix
 

@@ -16,14 +16,14 @@ from .encoder_esm import Esm
 from .layers import Linears
 from .pooled import POOLINGS, pool, pool_backward
 from .settings import refuse
-from .stack import Body, Climb, climb, descend, linear_weights, lowest_block
+from .stack import Body, StackPass, climb, descend, linear_weights, lowest_block
 
 
 @attrs.frozen(eq=False)
 class Tape:
     """What the backward pass needs: the way up, the hidden states, and one vector a sequence."""
 
-    way: Climb
+    way: StackPass
     H: Matrix
     pooled: Matrix
 

@@ -60,20 +60,20 @@ def self_attention_backward(linears: Linears, path: str, seen: Attended, G: Matr
 
 
 @attrs.frozen(eq=False)
-class Fed:
+class EncoderPass:
     """What the backward pass of the feed-forward layer needs."""
 
     A: Matrix
     Z: Matrix
 
 
-def feed_forward(linears: Linears, path: str, A: Matrix, f: Activation) -> tuple[Matrix, Fed]:
+def feed_forward(linears: Linears, path: str, A: Matrix, f: Activation) -> tuple[Matrix, EncoderPass]:
     """`narrow f(Z)` with `Z = widen A`."""
     Z = linears.forward(f"{path}.{WIDEN}", A)
-    return linears.forward(f"{path}.{NARROW}", f[0](Z)), Fed(A, Z)
+    return linears.forward(f"{path}.{NARROW}", f[0](Z)), EncoderPass(A, Z)
 
 
-def feed_forward_backward(linears: Linears, path: str, seen: Fed, G: Matrix, f: Activation) -> Matrix:
+def feed_forward_backward(linears: Linears, path: str, seen: EncoderPass, G: Matrix, f: Activation) -> Matrix:
     """`dL/dA`."""
     dZ = linears.backward(f"{path}.{NARROW}", f[0](seen.Z), G) * f[1](seen.Z)
     return linears.backward(f"{path}.{WIDEN}", seen.A, dZ)

@@ -18,7 +18,7 @@ from .encoder import (
     NARROW,
     OUTWARD,
     Attended,
-    Fed,
+    EncoderPass,
     encoder_parameters,
     feed_forward,
     feed_forward_backward,
@@ -42,7 +42,7 @@ class Seen:
 
     attended: Attended
     after_attention: Matrix
-    fed: Fed
+    fed: EncoderPass
     after_feed_forward: Matrix
 
 

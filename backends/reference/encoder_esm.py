@@ -19,7 +19,7 @@ from .arrays import Index, Matrix
 from .encoder import (
     MODULES,
     Attended,
-    Fed,
+    EncoderPass,
     encoder_parameters,
     feed_forward,
     feed_forward_backward,
@@ -45,7 +45,7 @@ class Seen:
     X: Matrix
     attended: Attended
     Y: Matrix
-    fed: Fed
+    fed: EncoderPass
 
 
 class Esm:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import GenerationRequest, Sampling, Tokens, Written
+from ...engine.contracts import Completion, GenerationRequest, Sampling, Tokens
 from .arrays import Matrix
 from .losses import log_softmax
 
 Logits = Callable[[Tokens], Matrix]
 
 
-def continued(prompt: NDArray[np.int32], request: GenerationRequest, logits: Logits) -> Written:
+def continued(prompt: NDArray[np.int32], request: GenerationRequest, logits: Logits) -> Completion:
     """What follows a prompt: the likeliest token again and again (the first, on a tie), or tokens drawn by `request.draws (1, …)`."""
     found = list[int]()
     for step in range(request.max_new_tokens):
@@ -28,11 +28,11 @@ def continued(prompt: NDArray[np.int32], request: GenerationRequest, logits: Log
         else:
             token = drawn(z, request.sampling, float(request.draws[0, step]))
         if token in request.end_tokens:
-            return Written(np.array(found, dtype=np.int32), token)
+            return Completion(np.array(found, dtype=np.int32), token)
         found.append(token)
         if request.finished is not None and request.finished(np.array(found, dtype=np.int32)):
             break
-    return Written(np.array(found, dtype=np.int32))
+    return Completion(np.array(found, dtype=np.int32))
 
 
 def drawn(z: Matrix, sampling: Sampling, draw: float) -> int:

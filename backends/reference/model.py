@@ -11,6 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from ...engine.contracts import (
     Batch,
+    Completion,
     Examples,
     Factors,
     Frame,
@@ -23,10 +24,9 @@ from ...engine.contracts import (
     Training,
     TrainingRequest,
     Update,
-    Written,
 )
 from ...engine.errors import NonFiniteError, UsageError
-from ...engine.foundation.run_context import Report, silent
+from ...engine.foundation.run_context import Report, no_report
 from . import weights as w
 from .arrays import Matrix
 from .evaluation import answers, chunks, joined, targets_of
@@ -49,7 +49,7 @@ class ReferenceModel:
         sites: Sequence[Site],
         threads: int,
         dtype: str = "float64",
-        report: Report = silent,
+        report: Report = no_report,
     ) -> None:
         self._net = make_net(
             source.blueprint, (site.name for site in sites), lambda end: w.table(source, end)
@@ -90,7 +90,7 @@ class ReferenceModel:
         request: GenerationRequest,
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
-    ) -> list[Written]:
+    ) -> list[Completion]:
         """Continuations of every prompt (the tokens before `starts`)."""
         tokens, weights = examples.inputs, self._tried(trial, scale)
         if not (self._net.completes and isinstance(tokens, Tokens)):

@@ -8,10 +8,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import Examples, GenerationRequest, Update, Written
+from ...engine.contracts import Completion, Examples, GenerationRequest, Update
 from .arrays import Matrix
 
-Ask = Callable[[Mapping[str, Update] | None, Examples, GenerationRequest], list[Written]]
+Ask = Callable[[Mapping[str, Update] | None, Examples, GenerationRequest], list[Completion]]
 LogP = Callable[[Mapping[str, Update] | None, Examples, float], Matrix]
 Weight = Callable[[str], NDArray[np.float64]]
 
@@ -28,7 +28,7 @@ class ReferencePolicy:
     log_p: LogP
     start_weight: Weight
 
-    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
         """Continuations of every prompt."""
         return self.ask(self.updates(), examples, request)
 

@@ -75,7 +75,7 @@ class Body(Protocol):
 
 
 @attrs.frozen(eq=False)
-class Climb:
+class StackPass:
     """What going up left: the layout, the inputs of the blocks that will be descended, and the last output."""
 
     layout: Layout
@@ -102,7 +102,7 @@ def lowest_block(sites: frozenset[str] | None, layers: int) -> int:
     return min((int(found[1]) for found in numbers if found), default=layers)
 
 
-def climb(body: Body, linears: Linears, tokens: Tokens, lowest: int) -> Climb:
+def climb(body: Body, linears: Linears, tokens: Tokens, lowest: int) -> StackPass:
     """From tokens to the output of the last block."""
     X = body.embed(linears.weights, tokens)
     layout, inputs = body.place(tokens, X.dtype), dict[int, Matrix]()
@@ -110,10 +110,10 @@ def climb(body: Body, linears: Linears, tokens: Tokens, lowest: int) -> Climb:
         if layer >= lowest:
             inputs[layer] = X
         X, _ = body.block(linears, layer, X, layout)
-    return Climb(layout, inputs, X)
+    return StackPass(layout, inputs, X)
 
 
-def descend(body: Body, linears: Linears, way: Climb, G: Matrix) -> None:
+def descend(body: Body, linears: Linears, way: StackPass, G: Matrix) -> None:
     """From `G = dL/dX` at the top down to the lowest block kept; pairs of the linear layers are left in `linears`."""
     for layer in sorted(way.inputs, reverse=True):
         _, seen = body.block(linears, layer, way.inputs[layer], way.layout)

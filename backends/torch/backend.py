@@ -10,8 +10,8 @@ import attrs
 
 from ...engine.contracts import BoostedModel, ModelSource, Site, WeightStore
 from ...engine.errors import UsageError
-from ...engine.foundation.process_group import Team
-from ...engine.foundation.run_context import Report, silent
+from ...engine.foundation.process_group import ProcessGroup
+from ...engine.foundation.run_context import Report, no_report
 from ...engine.hookspecs import hookimpl
 from .options import ComputeOptions
 
@@ -37,7 +37,7 @@ class Torch(ComputeOptions):
 
         resolve(self.device, self.dtype)
 
-    def join(self) -> Team:
+    def join(self) -> ProcessGroup:
         """Meet the other processes that torchrun has started: what is heavy is then shared out, one GPU a process.
 
         Called before anything else. Raises `UsageError` in all of them where one has no device.
@@ -46,18 +46,18 @@ class Torch(ComputeOptions):
         from .devices import resolve  # noqa: PLC0415
         from .distributed import join  # noqa: PLC0415
 
-        team = join(self.device)
-        team.collected(lambda: resolve(self.device, self.dtype) and None)
-        return team
+        processes = join(self.device)
+        processes.collected(lambda: resolve(self.device, self.dtype) and None)
+        return processes
 
-    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> BoostedModel:
+    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = no_report) -> BoostedModel:
         """Load the module onto the device."""
         self.check()
         from .model import TorchModel  # noqa: PLC0415
 
         return TorchModel(source, sites, self, report)
 
-    def store(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> WeightStore:
+    def store(self, source: ModelSource, sites: Sequence[Site], report: Report = no_report) -> WeightStore:
         """The weights alone, for merges that no model is needed for."""
         del report
         self.check()

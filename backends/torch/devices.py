@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 from torch.overrides import TorchFunctionMode
 
 from ...engine.errors import UsageError
-from ...engine.foundation.process_group import crew
+from ...engine.foundation.process_group import process_info
 from .distributed import current
 
 DTYPES = {
@@ -71,7 +71,7 @@ def _own_gpu(device: str) -> str:
     """The GPU of this process: the first, or, of several processes on the machine, one for each."""
     if current().size == 1:
         return "cuda:0"
-    me, count = crew(), torch.cuda.device_count()
+    me, count = process_info(), torch.cuda.device_count()
     if device.startswith("cuda:") and me.local_size > 1:
         raise UsageError(
             f'backend.device = "{device}" puts {me.local_size} processes on one GPU; "cuda" gives each its own'

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...engine.errors import BoostLoraError, PluginError, RunError
-from ...engine.foundation.process_group import CrewError, crew
+from ...engine.foundation.process_group import ProcessGroupError, process_info
 
 T = TypeVar("T")
 Index = NDArray[np.int64]
@@ -32,7 +32,7 @@ def unheard(done: int, total: int) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Team:
+class TorchProcessGroup:
     """This process among those that compute a run together; by default alone.
 
     All processes call the same methods in the same order. What one of them raises inside, all raise, so that nobody waits for it.
@@ -135,7 +135,7 @@ class Team:
         """`(error, answer)`, one of them None, as others can be told; and the error as it was raised here."""
         try:
             return (None, compute()), None
-        except CrewError:
+        except ProcessGroupError:
             raise  # then nobody is there to be told
         except Exception as error:
             return (_portable(error, self.rank), None), error
@@ -148,31 +148,31 @@ class Team:
         return [answer for _, answer in said]
 
 
-ALONE = Team()
-_MET = list[Team]()
+SINGLE = TorchProcessGroup()
+_MET = list[TorchProcessGroup]()
 """The team of this process, once it has met: there is one process group in a process."""
 
 
-def join(device: str) -> Team:
+def join(device: str) -> TorchProcessGroup:
     """Meet the other processes that torchrun has started; once. They part when the process ends."""
     if _MET:
         return _MET[0]
-    me = crew()
+    me = process_info()
     on_gpu = torch.cuda.is_available() and device in {"auto", "cuda"}
     with _reaching():
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENT)
     atexit.register(_part)
     place = f"cuda:{me.local_rank}" if on_gpu else "cpu"
-    team = Team(rank=me.rank, size=me.size, device=place)
-    _MET.append(team)
+    processes = TorchProcessGroup(rank=me.rank, size=me.size, device=place)
+    _MET.append(processes)
     if on_gpu and me.local_rank < torch.cuda.device_count():
         torch.cuda.set_device(me.local_rank)
-    return team
+    return processes
 
 
-def current() -> Team:
+def current() -> TorchProcessGroup:
     """The team this process has joined; alone, where it has not, whatever its environment says."""
-    return _MET[0] if _MET else ALONE
+    return _MET[0] if _MET else SINGLE
 
 
 def _part() -> None:
@@ -192,11 +192,11 @@ def _portable(error: Exception, rank: int) -> Exception:
 
 @contextmanager
 def _reaching() -> Generator[None]:
-    """Inside, others are waited for. Raises `CrewError` where one of them is gone."""
+    """Inside, others are waited for. Raises `ProcessGroupError` where one of them is gone."""
     try:
         yield
     except RuntimeError as error:  # torch's errors of communication are its subclasses
-        raise CrewError(
+        raise ProcessGroupError(
             "another process of this run has ended, or can no longer be reached; why, it says itself, above or in the log of "
             f"its machine ({type(error).__name__}: {str(error).splitlines()[0]})"
         ) from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...engine.contracts import Examples, Predictions
 from ...engine.foundation.run_context import Report
 from .devices import Place
-from .distributed import Team
+from .distributed import TorchProcessGroup
 from .length_groups import Index, by_budget, lengths_of
 from .losses import Targets, negative_log_likelihood, require_finite
 from .nets import Net
@@ -30,7 +30,7 @@ class Evaluation:
     budget: int
     """Tokens computed at once, padding counted."""
     report: Report
-    team: Team
+    processes: TorchProcessGroup
     """The processes among which groups are shared out."""
 
     def predictions(self, examples: Examples) -> Predictions:
@@ -56,7 +56,7 @@ class Evaluation:
         def told(done: int, total: int) -> None:
             self.report("evaluating", done, total)
 
-        return self.team.over(groups, lambda group: compute(examples.take(group)), told)
+        return self.processes.over(groups, lambda group: compute(examples.take(group)), told)
 
     def _answers(self, part: Examples) -> tuple[Index, NDArray[np.float64], Index]:
         """Output, loss and number of targets of examples that are computed at once."""

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.contracts import Examples, GenerationRequest, Sampling, Tokens, Written
+from ...engine.contracts import Completion, Examples, GenerationRequest, Sampling, Tokens
 from ...engine.errors import UsageError
 from .devices import Place
-from .distributed import ALONE, Team
+from .distributed import SINGLE, TorchProcessGroup
 from .length_groups import Index, by_budget
 from .losses import require_finite
 from .nets import CausalNet, Net
 from .next_logits import RECOMPUTED, CachedSteps, RecomputedSteps, Steps, Way, way_of
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 
 def continuations(
@@ -29,9 +29,9 @@ def continuations(
     *,
     place: Place,
     budget: int,
-    told: Told,
-    team: Team = ALONE,
-) -> list[Written]:
+    told: Progress,
+    processes: TorchProcessGroup = SINGLE,
+) -> list[Completion]:
     """What follows every prompt (the tokens before `starts`); those of like length are computed together.
 
     `budget` bounds the tokens of a group, `told(done, total)` hears how far it has come; `team` shares the groups out. Raises `UsageError` for a model that cannot write.
@@ -42,11 +42,11 @@ def continuations(
     groups = list(by_budget(prompts.starts + request.max_new_tokens, budget))
     way = way_of(net, prompts, place) if groups else RECOMPUTED
 
-    def write(group: Index) -> list[Written]:
+    def write(group: Index) -> list[Completion]:
         return _Conversation(net, prompts[group], request.take(group), place, way).finish()
 
-    found = [Written(np.empty(0, dtype=np.int32))] * len(examples)
-    for group, said in team.over(groups, write, told):
+    found = [Completion(np.empty(0, dtype=np.int32))] * len(examples)
+    for group, said in processes.over(groups, write, told):
         for index, one in zip(group.tolist(), said, strict=True):
             found[index] = one
     return found
@@ -83,7 +83,7 @@ class _Conversation:
         )
         self._divides = way.divides
 
-    def finish(self) -> list[Written]:
+    def finish(self) -> list[Completion]:
         """Go on until all have ended."""
         for step in range(self._request.max_new_tokens):
             chosen = self._choose(self._read() if step == 0 else self._steps.logits(self._given()), step)
@@ -91,7 +91,7 @@ class _Conversation:
             if not self._open:
                 break
             self._advance(chosen)
-        return [Written(np.array(row.tokens, dtype=np.int32), row.end) for row in self._rows]
+        return [Completion(np.array(row.tokens, dtype=np.int32), row.end) for row in self._rows]
 
     def _given(self) -> list[list[int]]:
         return [row.prompt + row.tokens for row in self._active]

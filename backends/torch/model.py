@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...engine.contracts import (
     Batch,
+    Completion,
     Examples,
     Factors,
     Frame,
@@ -25,9 +26,8 @@ from ...engine.contracts import (
     Training,
     TrainingRequest,
     Update,
-    Written,
 )
-from ...engine.foundation.run_context import Report, silent
+from ...engine.foundation.run_context import Report, no_report
 from . import weights as w
 from .deltas import layers_of
 from .devices import repeatable, resolve
@@ -37,7 +37,7 @@ from .factorise import leading_triplets
 from .generation import continuations
 from .length_groups import lengths_of
 from .nets import CausalNet, open_net
-from .products import Survey, gradients_told
+from .products import Survey, each_gradient
 from .round_state import loss_of
 from .site_check import Checked, SiteCheck, few
 from .text_check import check_texts
@@ -52,9 +52,9 @@ class TorchModel:
     """A module on its device and the ensemble of updates assembled into its weights."""
 
     def __init__(
-        self, source: ModelSource, sites: Sequence[Site], options: ComputeOptions, report: Report = silent
+        self, source: ModelSource, sites: Sequence[Site], options: ComputeOptions, report: Report = no_report
     ) -> None:
-        self._options, self._report, self._team = options, report, current()
+        self._options, self._report, self._processes = options, report, current()
         self._place = resolve(options.device, options.dtype)
         self._base = w.Base(source)
         with self._running():
@@ -107,7 +107,7 @@ class TorchModel:
             place=self._place,
             budget=self._options.eval_tokens,
             report=self._report,
-            team=self._team,
+            processes=self._processes,
         )
 
     def generate(
@@ -116,7 +116,7 @@ class TorchModel:
         request: GenerationRequest,
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
-    ) -> list[Written]:
+    ) -> list[Completion]:
         """Continuations of the prompts."""
         with self._evaluating(trial, scale):
             return continuations(
@@ -126,7 +126,7 @@ class TorchModel:
                 place=self._place,
                 budget=self._options.eval_tokens,
                 told=lambda done, total: self._report("writing", done, total),
-                team=self._team,
+                processes=self._processes,
             )
 
     # -- Sites
@@ -168,19 +168,19 @@ class TorchModel:
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
         """`dL/dW (d_out, d_in)`."""
         layer = self._layers[site]
-        mine = batch.take(self._team.rows(lengths_of(batch.rows(examples))))
+        mine = batch.take(self._processes.rows(lengths_of(batch.rows(examples))))
         total = torch.zeros(layer.weight.shape, dtype=layer.weight.dtype, device=self._place.device)
 
         def slope() -> list[Tensor]:
             if len(mine):
-                with gradients_told(layer, total.add_):
+                with each_gradient(layer, total.add_):
                     loss = loss_of(self.net, mine, examples, self._place, whole=len(batch))
                     if loss.requires_grad:
                         loss.backward()
             return [total]
 
         with self._running():
-            (found,) = self._team.summed(slope, [total])
+            (found,) = self._processes.summed(slope, [total])
         return to_array(found)
 
     def gradient_products(
@@ -204,7 +204,7 @@ class TorchModel:
             place=self._place,
             options=self._options,
             report=self._report,
-            team=self._team,
+            processes=self._processes,
         )
 
     # -- Rounds
@@ -220,7 +220,7 @@ class TorchModel:
                 place=self._place,
                 options=self._options,
                 report=self._report,
-                team=self._team,
+                processes=self._processes,
             )
 
     def assemble(self, ensemble: w.Ensemble) -> None:

@@ -15,7 +15,7 @@ from ...engine.errors import UsageError
 from ...engine.foundation.cache import arrays_sha256, cached
 from ...engine.foundation.hashes import file_sha256_cached
 from ...engine.foundation.options import FilePath, option
-from ...engine.foundation.run_context import Workplace
+from ...engine.foundation.run_context import RunContext
 from ...engine.sdk.modules import weights_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class TorchModule:
         """Parameters by name, those of `nn.Linear` to be adapted. The module is made for it, and let go."""
         return self._blueprint(_made(self, splits, seed=0), splits)
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """The weights as a file in the cache, under the hash of their values, or the user's own file."""
         seed = int(rng.integers(2**31))
         module = _made(self, splits, seed=seed)
@@ -91,9 +91,9 @@ class TorchModule:
         if self.weights:
             file = Path(self.weights)
             _check_file(file, {name: value.shape for name, value in state.items()}, _shared(module))
-            sha256 = file_sha256_cached(file, workplace.cache)
+            sha256 = file_sha256_cached(file, context.cache)
         else:
-            found = cached(workplace.cache / "models", arrays_sha256(state), lambda: state)
+            found = cached(context.cache / "models", arrays_sha256(state), lambda: state)
             file, sha256 = found.path, found.sha256
         build = Build(make=lambda: _made(self, splits, seed=seed), file=file)
         _try(build, splits)

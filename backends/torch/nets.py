@@ -119,13 +119,13 @@ class CausalNet:
                 for a, b in zip(tokens.starts.tolist(), tokens.lengths.tolist(), strict=True)
             ]
         )
-        return self.speak(tokens, rows, columns)
+        return self.next_logits(tokens, rows, columns)
 
-    def speak(self, tokens: Tokens, rows: Index, columns: Index) -> Tensor:
+    def next_logits(self, tokens: Tokens, rows: Index, columns: Index) -> Tensor:
         """Logits of what follows the tokens at `(rows, columns)`, `(n, vocabulary)`."""
         padded = Padded.of(tokens, tokens.lengths, self.place.device)
         where = tuple(torch.from_numpy(x.astype(np.int64)).to(self.place.device) for x in (rows, columns))
-        with speaking(self.module, where):
+        with selected_logits(self.module, where):
             return self.module(**accepted(self.module, {**padded.keywords, "use_cache": False})).logits
 
 
@@ -138,7 +138,7 @@ def accepted(module: nn.Module, given: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def speaking(module: Any, where: tuple[Tensor, ...]) -> Generator[None]:
+def selected_logits(module: Any, where: tuple[Tensor, ...]) -> Generator[None]:
     """Inside, the output layer sees only the hidden states at `where` `(rows, columns)`, and so gives `(rows, vocabulary)`.
 
     Logits of every position would be the largest tensor of all by far.

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...engine.contracts import Tokens
 from .devices import Place
-from .nets import CausalNet, Padded, accepted, speaking
+from .nets import CausalNet, Padded, accepted, selected_logits
 
 TRIED, LONGEST, STEPS = 3, 12, 3
 """Prompts on which a way is tried, tokens of the longest one, and steps."""
@@ -72,7 +72,7 @@ class RecomputedSteps:
     def logits(self, sequences: Sequence[list[int]]) -> Tensor:
         """The sequences side by side, padding to the right; the last token of each speaks."""
         tokens = Tokens.join(sequences)
-        return self.net.speak(tokens, np.arange(len(tokens)), tokens.lengths - 1)
+        return self.net.next_logits(tokens, np.arange(len(tokens)), tokens.lengths - 1)
 
     def feed(self, chosen: Tensor) -> None:
         """Nothing is kept."""
@@ -99,7 +99,7 @@ class CachedSteps:
             self._ids, self._mask = padded.ids, padded.mask
             self._positions = (padded.mask.cumsum(1) - 1).clamp(min=0)
         rows = torch.arange(len(self._ids), device=self._place.device)
-        with speaking(self._module, (rows, torch.full_like(rows, self._input().shape[1] - 1))):
+        with selected_logits(self._module, (rows, torch.full_like(rows, self._input().shape[1] - 1))):
             answer = self._module(**accepted(self._module, self._arguments()))
         self._cache = getattr(answer, self._cache_name)
         return answer.logits

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...engine.contracts import Examples, GenerationRequest, Written
+from ...engine.contracts import Completion, Examples, GenerationRequest
 from .deltas import adapted
 from .generation import continuations
 from .length_groups import Index, by_budget, lengths_of
@@ -37,7 +37,7 @@ class TorchPolicy:
             with adapted(self.state.layers, adapters):
                 yield
 
-    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
         """Continuations of every prompt."""
         with self._acting():
             return continuations(
@@ -47,7 +47,7 @@ class TorchPolicy:
                 place=self.state.place,
                 budget=self.budget,
                 told=lambda done, total: self.report("answering", done, total),
-                team=self.state.team,
+                processes=self.state.processes,
             )
 
     def log_probabilities(
@@ -66,7 +66,7 @@ class TorchPolicy:
         found: list[NDArray[np.float64]] = [np.empty(0)] * len(examples)
         groups = list(by_budget(lengths_of(examples), self.budget))
         with self._acting(start=start):
-            for group, blocks in self.state.team.over(groups, of_group):
+            for group, blocks in self.state.processes.over(groups, of_group):
                 for index, block in zip(group.tolist(), blocks, strict=True):
                     found[index] = block
         return np.concatenate(found)

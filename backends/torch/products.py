@@ -24,7 +24,7 @@ from ...engine.errors import NonFiniteError, UsageError
 from ...engine.foundation.run_context import Report
 from .deltas import Layer, of_input, replaced, shaped_like
 from .devices import Place
-from .distributed import Team
+from .distributed import TorchProcessGroup
 from .length_groups import Index, by_count, lengths_of
 from .nets import Net
 from .round_state import loss_of
@@ -52,14 +52,14 @@ class Probe:
             return F.linear(rows.to(self.right.dtype), self.right)
         return rows.clone()
 
-    def hear_gradient(self, G: Tensor) -> None:
+    def add_gradient(self, G: Tensor) -> None:
         """Add up the products with a whole gradient `(d_out, d_in)`."""
         if self.right is not None:
             self.sums["right"].add_(F.linear(self.right, G.to(self.right.dtype)), alpha=self.share)
         if self.left is not None:
             self.sums["left"].addmm_(self.left, G.to(self.left.dtype), alpha=self.share)
 
-    def hear(self, kept: Tensor, gradient: Tensor) -> None:
+    def add(self, kept: Tensor, gradient: Tensor) -> None:
         """Add up the products of one backward pass through the layer."""
         if self.left is not None:
             wide, rows = gradient.to(self.left.dtype), kept.to(self.left.dtype)
@@ -92,7 +92,7 @@ class ProbedLinear(torch.autograd.Function):
         """A gradient for `x` alone, and that only where one is wanted."""
         weight, kept = ctx.saved_tensors
         (gradient,) = gradients
-        ctx.probe.hear(kept, gradient.reshape(-1, gradient.shape[-1]))
+        ctx.probe.add(kept, gradient.reshape(-1, gradient.shape[-1]))
         return (gradient @ weight if ctx.needs_input_grad[0] else None), None, None, None, None
 
 
@@ -106,7 +106,7 @@ class Gram:
     share: float = 1.0
     """The weight of every row that comes in now."""
 
-    def hear(self, _module: nn.Module, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]) -> None:
+    def add(self, _module: nn.Module, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]) -> None:
         """A hook before a module's forward: whatever it computes of its input."""
         x = (*args, *kwargs.values())[0]
         rows = x.reshape(-1, x.shape[-1]).to(self.right.dtype)
@@ -123,7 +123,7 @@ class Survey:
     place: Place
     options: ComputeOptions
     report: Report
-    team: Team
+    processes: TorchProcessGroup
 
     # -- Gradients
 
@@ -138,7 +138,7 @@ class Survey:
             self._listen(probes, examples, [batch for batch in batches if len(batch)])
             return like
 
-        found = iter(self.team.summed(part, like) if probes else [])
+        found = iter(self.processes.summed(part, like) if probes else [])
         answers = {
             site: {side: _finite(next(found), site, "gradient") for side in probe.sums}
             for site, probe in probes.items()
@@ -172,7 +172,7 @@ class Survey:
                 done += size
 
     def _backward(self, batch: Batch, examples: Examples) -> None:
-        mine = batch.take(self.team.rows(lengths_of(batch.rows(examples))))
+        mine = batch.take(self.processes.rows(lengths_of(batch.rows(examples))))
         if not len(mine):
             return
         for part in by_count(lengths_of(mine.rows(examples)), self.options.micro_batch):
@@ -195,11 +195,11 @@ class Survey:
         groups = list(_alike(examples, [batch for batch in batches if len(batch)], self.options.eval_tokens))
 
         def part() -> list[Tensor]:
-            mine = self.team.share(groups)
+            mine = self.processes.share(groups)
             with ExitStack() as hooks:
                 for site, gram in grams.items():
                     for module in self.layers[site].modules:
-                        hooks.enter_context(module.register_forward_pre_hook(gram.hear, with_kwargs=True))
+                        hooks.enter_context(module.register_forward_pre_hook(gram.add, with_kwargs=True))
                 for done, (share, rows) in enumerate(mine):
                     self.report("activation products", done, len(mine))
                     for gram in grams.values():
@@ -207,7 +207,7 @@ class Survey:
                     self.net.logits(rows)
             return like
 
-        found = self.team.summed(part, like) if grams else []
+        found = self.processes.summed(part, like) if grams else []
         answers = dict[str, Any]()
         for site, total, count in zip(grams, found[::2], found[1::2], strict=True):
             if groups and float(count) == 0.0 and not self.layers[site].low_rank:
@@ -245,18 +245,18 @@ def _listening(layers: Mapping[str, Layer], probes: Mapping[str, Probe], place: 
     with ExitStack() as undo:
         for site, probe in probes.items():
             if not layers[site].low_rank:
-                undo.enter_context(gradients_told(layers[site], probe.hear_gradient))
+                undo.enter_context(each_gradient(layers[site], probe.add_gradient))
         with replaced(forwards):
             yield
 
 
 @contextmanager
-def gradients_told(layer: Layer, hear: Callable[[Tensor], object]) -> Generator[None]:
+def each_gradient(layer: Layer, add: Callable[[Tensor], object]) -> Generator[None]:
     """Inside, each backward pass tells of the site's gradient `(d_out, d_in)`, summed over all uses of the weight, and lets it go."""
 
     def told(parameter: Tensor) -> None:
         if parameter.grad is not None:
-            hear(layer.oriented(parameter.grad))
+            add(layer.oriented(parameter.grad))
             parameter.grad = None
 
     parameter = layer.parameter

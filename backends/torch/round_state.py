@@ -11,7 +11,7 @@ from torch import Tensor
 from ...engine.contracts import Batch, Examples
 from .deltas import Layer, adapted
 from .devices import Place
-from .distributed import ALONE, Team
+from .distributed import SINGLE, TorchProcessGroup
 from .length_groups import by_count, lengths_of
 from .losses import Targets, negative_log_likelihood, surrogate
 from .nets import Net
@@ -27,15 +27,15 @@ class Round:
     trainables: Trainables
     place: Place
     micro_batch: int
-    team: Team = ALONE
+    processes: TorchProcessGroup = SINGLE
     """The processes among which a batch is shared out."""
 
     def accumulate(self, batch: Batch, examples: Examples) -> float:
         """The loss of a batch, its gradients left in the leaves; processes and micro-batches add up."""
-        if self.team.size == 1:
+        if self.processes.size == 1:
             return self._backward(batch, examples, whole=len(batch))
         leaves = self.trainables.leaves
-        mine = batch.take(self.team.rows(lengths_of(batch.rows(examples))))
+        mine = batch.take(self.processes.rows(lengths_of(batch.rows(examples))))
 
         def part() -> list[Tensor]:
             loss = self._backward(mine, examples, whole=len(batch)) if len(mine) else 0.0
@@ -43,7 +43,7 @@ class Round:
             return [torch.tensor(loss, dtype=torch.float64), *grads]
 
         like = [torch.tensor(0.0, dtype=torch.float64), *(leaf.detach() for leaf in leaves)]
-        loss, *gradients = self.team.summed(part, like)
+        loss, *gradients = self.processes.summed(part, like)
         for leaf, gradient in zip(leaves, gradients, strict=True):
             leaf.grad = gradient
         return float(loss)

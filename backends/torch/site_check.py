@@ -27,7 +27,7 @@ from ...engine.foundation.options import shortened
 from .deltas import Adapter, CoreAdapter, Layer, adapted
 from .devices import Place
 from .nets import Net
-from .products import gradients_told
+from .products import each_gradient
 
 EXAMPLES, TOKENS, SKETCH = 2, 32, 4
 """Examples, tokens of each, and columns of a sketch."""
@@ -127,7 +127,7 @@ class SiteCheck:
 
         with ExitStack() as undo:
             for name, layer in self.layers.items():
-                undo.enter_context(gradients_told(layer, sketched(name)))
+                undo.enter_context(each_gradient(layer, sketched(name)))
                 for module in () if layer.low_rank or layer.fused else layer.modules:
                     hook = _compared(
                         layer, lambda same, of=name: plain.update({of: plain.get(of, True) and same})

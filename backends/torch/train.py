@@ -14,10 +14,10 @@ from torch.utils.checkpoint import checkpoint
 
 from ...engine.contracts import Step, Training, TrainingRequest
 from ...engine.errors import NonFiniteError, UsageError
-from ...engine.foundation.run_context import Report, silent
+from ...engine.foundation.run_context import Report, no_report
 from .deltas import Layer, replaced
 from .devices import Place
-from .distributed import ALONE, Team
+from .distributed import SINGLE, TorchProcessGroup
 from .nets import Net
 from .optimizers import RULES, clip, set_rate
 from .policy import TorchPolicy
@@ -35,8 +35,8 @@ def train(
     *,
     place: Place,
     options: ComputeOptions,
-    report: Report = silent,
-    team: Team = ALONE,
+    report: Report = no_report,
+    processes: TorchProcessGroup = SINGLE,
 ) -> Training:
     """Follow the optimiser's rule. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""
     trainables = Trainables(request, layers, place)
@@ -46,7 +46,7 @@ def train(
         trainables=trainables,
         place=place,
         micro_batch=options.micro_batch,
-        team=team,
+        processes=processes,
     )
     policy = TorchPolicy(state=state, budget=options.eval_tokens, report=report)
     with checkpointed(net.module, place) if options.checkpointing else nullcontext():

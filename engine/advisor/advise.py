@@ -10,13 +10,13 @@ import numpy as np
 from ..boosting.experiment import Experiment
 from ..contracts import Frame, Outcome, Site
 from ..errors import BoostLoraError, NonFiniteError, RunError, UsageError
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..spec import Spec
-from .candidate_frames import Framer, Framing, candidates, reason_of
+from .candidate_frames import FrameBuilder, FrameSet, candidates, reason_of
 from .energy_shares import Comparer
 from .findings import BasisFinding, Findings, SiteFinding, UsedFinding
-from .gradient_sample import PARTS, Look, Part, look_at
+from .gradient_sample import PARTS, GradientSample, Part, sample_gradient
 from .sampled_products import Reading, read, used_energies
 from .sketches import inner
 
@@ -46,7 +46,7 @@ class Moment:
 def advise(
     moment: Moment,
     registry: Registry,
-    workplace: Workplace,
+    context: RunContext,
     *,
     rank: int | None = None,
     examples: int | None = None,
@@ -58,29 +58,29 @@ def advise(
     """
     experiment, spec = moment.experiment, moment.experiment.spec
     rank = _rank(experiment, rank, moment.number)
-    look = look_at(experiment, moment.number, list(moment.history), examples, workplace.report)
+    sample = sample_gradient(experiment, moment.number, list(moment.history), examples, context.report)
     found, notes = candidates(registry, spec)
-    framer = Framer(look, rank, workplace, moment.used)
-    framings = list[Framing]()
+    builder = FrameBuilder(sample, rank, context, moment.used)
+    frame_sets = list[FrameSet]()
     for candidate in found[:1] if only_own else found:
         try:
-            framings += framer.framings(candidate)
+            frame_sets += builder.frame_sets(candidate)
         except NonFiniteError:
             raise
         except BoostLoraError as error:
             if candidate.own and only_own:
                 raise
             notes.append(f"basis {candidate.name} is left out: {reason_of(error)}")
-    readings: dict[Part, Reading] = {part: read(look, part, framings) for part in PARTS}
+    readings: dict[Part, Reading] = {part: read(sample, part, frame_sets) for part in PARTS}
     if not readings["all"].total > 0.0:
-        why = " (all answers to a prompt were rewarded alike)" if look.rewarded else ""
+        why = " (all answers to a prompt were rewarded alike)" if sample.rewarded else ""
         raise RunError(
             f"the gradient of the examples heard is zero{why}: nothing can be said; hear more, with --examples"
         )
-    comparer = Comparer(experiment, framer, readings)
-    bases = [comparer.basis(c) for c in dict.fromkeys(framing.candidate for framing in framings)]
-    notes = [*look.notes, *_ranks_note(spec, moment.number, rank), *([] if only_own else notes)]
-    return _findings(moment, look, framer, readings=readings, bases=bases, notes=notes)
+    comparer = Comparer(experiment, builder, readings)
+    bases = [comparer.basis(c) for c in dict.fromkeys(framing.candidate for framing in frame_sets)]
+    notes = [*sample.notes, *_ranks_note(spec, moment.number, rank), *([] if only_own else notes)]
+    return _findings(moment, sample, builder, readings=readings, bases=bases, notes=notes)
 
 
 def _rank(experiment: Experiment, given: int | None, number: int) -> int:
@@ -105,48 +105,48 @@ def _ranks_note(spec: Spec, number: int, rank: int) -> list[str]:
 
 def _findings(
     moment: Moment,
-    look: Look,
-    framer: Framer,
+    sample: GradientSample,
+    builder: FrameBuilder,
     *,
     readings: Mapping[Part, Reading],
     bases: Sequence[BasisFinding],
     notes: Sequence[str],
 ) -> Findings:
-    experiment, spec, whole = look.experiment, look.experiment.spec, readings["all"]
+    experiment, spec, whole = sample.experiment, sample.experiment.spec, readings["all"]
     return Findings(
         name=spec.head.name,
         spec_sha256=spec.sha256,
         moment=moment.words,
-        number=look.number,
-        rank=framer.rank,
+        number=sample.number,
+        rank=builder.rank,
         rounds=spec.rounds,
         fresh=spec.boosting.fresh_in(spec.rounds),
-        looked=framer.rounds,
+        looked=builder.rounds,
         adapter=spec.slots["adapter"].use,
         framed=any("adapter" in basis.first for basis in bases),
         objective=spec.slots["objective"].use,
-        rewarded=look.rewarded,
+        rewarded=sample.rewarded,
         own_basis=spec.slots["basis"].use,
         sampler=spec.slots["sampler"].use,
         batch_size=spec["optimizer"].batch_size,
         steps=getattr(spec["optimizer"], "steps", None),
         refit_every=spec.boosting.refit_every,
-        train=len(look.outcome),
-        failures=look.failures,
-        chosen=len(look.selection),
-        heard=look.heard,
+        train=len(sample.outcome),
+        failures=sample.failures,
+        chosen=len(sample.selection),
+        heard=sample.heard,
         energy=whole.total,
         error=float(np.sqrt(sum(sketch.error**2 for sketch in whole.sketches.values()))),
         agreement=_agreement(readings),
         leading=_leading(whole),
         expected_random=sum(
-            whole.sketches[s.name].energy * min(1.0, framer.rank**2 / (s.shape[0] * s.shape[1]))
+            whole.sketches[s.name].energy * min(1.0, builder.rank**2 / (s.shape[0] * s.shape[1]))
             for s in experiment.sites
         )
         / whole.total,
         sites=_sites(experiment.sites, whole),
         bases=tuple(sorted(bases, key=lambda basis: -basis.first["square"].held_out)),
-        used=_used(look, moment.used, readings) if any(moment.used) else None,
+        used=_used(sample, moment.used, readings) if any(moment.used) else None,
         notes=tuple(notes),
     )
 
@@ -159,9 +159,11 @@ def _agreement(readings: Mapping[Part, Reading]) -> float:
     return product / size if size else 0.0
 
 
-def _used(look: Look, used: Sequence[Mapping[str, Frame]], readings: Mapping[Part, Reading]) -> UsedFinding:
+def _used(
+    sample: GradientSample, used: Sequence[Mapping[str, Frame]], readings: Mapping[Part, Reading]
+) -> UsedFinding:
     """What earlier rounds' directions hold, and whether the halves agree there."""
-    held = used_energies(look, used)
+    held = used_energies(sample, used)
     size = float(np.sqrt(held["one", "one"] * held["other", "other"]))
     shares = {
         part: held[part, part] / readings[part].total if readings[part].total else 0.0 for part in PARTS

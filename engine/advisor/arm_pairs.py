@@ -12,8 +12,8 @@ from .advice import Advice
 from .findings import Findings
 from .studies import YARDSTICKS
 
-Question = Literal["basis", "core", "rounds", "refits", "sampler"]
-QUESTIONS: tuple[Question, ...] = ("basis", "core", "rounds", "refits", "sampler")
+Topic = Literal["basis", "core", "rounds", "refits", "sampler"]
+QUESTIONS: tuple[Topic, ...] = ("basis", "core", "rounds", "refits", "sampler")
 """What arms can be told apart by; ranks and sites are advised too, but arms with others train other numbers."""
 Outcome = Literal["hit", "miss", "open"]
 
@@ -56,12 +56,12 @@ class Kind:
         """That of the spec with everything done that is advised."""
         return cls.of(found, {key: value for one in advice for key, value in one.settings.items()})
 
-    def __getitem__(self, question: Question) -> str:
+    def __getitem__(self, question: Topic) -> str:
         """The answer to one question."""
         answer: str = getattr(self, question)
         return answer
 
-    def but(self, question: Question) -> tuple[str, ...]:
+    def but(self, question: Topic) -> tuple[str, ...]:
         """All else that two arms must have in common to be a pair.
 
         One round learns from all and has no refits, so of rounds against one shot only basis and core are the same.
@@ -71,7 +71,7 @@ class Kind:
 
 
 @attrs.frozen(kw_only=True)
-class Ended:
+class EndedArm:
     """Where an arm that has frames ended."""
 
     arm: str
@@ -109,7 +109,7 @@ class Judged:
     """One question in one block."""
 
     block: str
-    question: Question
+    question: Topic
     advised: str
     pairs: tuple[Pair, ...]
 
@@ -127,7 +127,7 @@ class Judged:
         return {**attrs.asdict(self), "pairs": pairs, "outcome": self.outcome}
 
 
-def judge_advice(block: str, advised: Kind, arms: Sequence[Ended]) -> tuple[Judged, ...]:
+def judge_advice(block: str, advised: Kind, arms: Sequence[EndedArm]) -> tuple[Judged, ...]:
     """Every question, with all pairs of arms that can answer it; one that no pair answers has none."""
     return tuple(
         Judged(
@@ -140,7 +140,7 @@ def judge_advice(block: str, advised: Kind, arms: Sequence[Ended]) -> tuple[Judg
     )
 
 
-def _pairs(question: Question, advised: Kind, arms: Sequence[Ended]) -> Iterator[Pair]:
+def _pairs(question: Topic, advised: Kind, arms: Sequence[EndedArm]) -> Iterator[Pair]:
     as_advised = [arm for arm in arms if arm.kind[question] == advised[question]]
     if question != "basis":  # what yardsticks do with refits, say, is nobody's question
         as_advised = [arm for arm in as_advised if arm.kind.basis not in YARDSTICKS]
@@ -159,10 +159,10 @@ def _pairs(question: Question, advised: Kind, arms: Sequence[Ended]) -> Iterator
                 )
 
 
-def _nearest(arms: Sequence[Ended], advised: Kind) -> list[Ended]:
+def _nearest(arms: Sequence[EndedArm], advised: Kind) -> list[EndedArm]:
     """Those most like what is advised: rounds are advised together with their sampler and refits."""
 
-    def alike(arm: Ended) -> int:
+    def alike(arm: EndedArm) -> int:
         return (arm.kind.sampler == advised.sampler) + (arm.kind.refits == advised.refits)
 
     most = max(map(alike, arms), default=0)

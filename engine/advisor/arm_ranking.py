@@ -12,7 +12,7 @@ WAYS: tuple[By, ...] = ("first", "together")
 
 
 @attrs.frozen(kw_only=True)
-class ArmHeld:
+class ArmEnergy:
     """One arm: what a look says of it, and what became of it."""
 
     arm: str
@@ -48,7 +48,7 @@ class Verdict:
     arms: int
 
 
-def judge(arms: Sequence[ArmHeld], by: By, *, lower: bool) -> Verdict:
+def judge(arms: Sequence[ArmEnergy], by: By, *, lower: bool) -> Verdict:
     """Rank arms of one block, all of which have frames and a finite metric."""
     ranked = [(getattr(arm, by), arm) for arm in arms]
     sign = -1.0 if lower else 1.0

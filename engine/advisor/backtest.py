@@ -12,12 +12,12 @@ import attrs
 from ..analysis.model import Analysis, CellView, Row
 from ..errors import UsageError
 from ..sdk.metrics import lower_is_better
-from .arm_pairs import Ended, Judged, Kind, judge_advice
-from .arm_ranking import WAYS, ArmHeld, Verdict, judge
+from .arm_pairs import EndedArm, Judged, Kind, judge_advice
+from .arm_ranking import WAYS, ArmEnergy, Verdict, judge
 from .findings import Findings
 from .rules import recommend
 
-LookAt = Callable[[Path, bool], Findings]
+SampleGradient = Callable[[Path, bool], Findings]
 """Looks at the base model of a run's folder through the run's own spec: at the spec's own basis alone, or at every one."""
 
 
@@ -39,7 +39,7 @@ class Place:
 
 
 @attrs.frozen(kw_only=True)
-class Held:
+class Backtest:
     """A study against which looks were held."""
 
     study: str
@@ -48,7 +48,7 @@ class Held:
     """Of the cells that were looked at."""
     seeds: int
     """How many the study has finished."""
-    arms: tuple[ArmHeld, ...]
+    arms: tuple[ArmEnergy, ...]
     places: tuple[Place, ...]
     judged: tuple[Judged, ...]
     verdicts: tuple[Verdict, ...]
@@ -59,7 +59,7 @@ class Held:
         return {**attrs.asdict(self), "judged": [judged.as_json() for judged in self.judged]}
 
 
-def hold_against(analysis: Analysis, runs: Path, look: LookAt) -> Held:
+def hold_against(analysis: Analysis, runs: Path, sample: SampleGradient) -> Backtest:
     """Look at every arm as its own run began, judge the advice, rank the arms. Raises `UsageError` for fewer than two with frames.
 
     The arms' bases, adapters, ranks and rounds come from the specs of their cells, at the tuning that the study reports; one cell an
@@ -72,7 +72,7 @@ def hold_against(analysis: Analysis, runs: Path, look: LookAt) -> Held:
         raise UsageError(f"{study.name}: no cell is finished; run them with: boostlora ablate")
     seed = _shared_seed(rows)
     cells = {cell.state.cell.key: cell for cell in analysis.cells}
-    looked = [_Looked.at(row, cells[row.cells[_place(row, seed)]], runs, look, metric) for row in rows]
+    looked = [_Looked.at(row, cells[row.cells[_place(row, seed)]], runs, sample, metric) for row in rows]
     notes = [
         f"{row.arm}: seed {seed} is not finished; looked at seed {row.seeds[0]}"
         for row in rows
@@ -91,9 +91,9 @@ def hold_against(analysis: Analysis, runs: Path, look: LookAt) -> Held:
             f"{study.name}: fewer than two finished arms train inside frames; there is nothing to rank by directions"
         )
     lower = lower_is_better(study.metric)
-    advice = [_advice(arms, look, -1.0 if lower else 1.0) for arms in blocks]
+    advice = [_advice(arms, sample, -1.0 if lower else 1.0) for arms in blocks]
     ranked = [judge([one.held for one in arms], by, lower=lower) for arms in blocks for by in WAYS]
-    return Held(
+    return Backtest(
         study=study.name,
         metric=metric,
         seed=seed,
@@ -113,7 +113,7 @@ class _Looked:
     row: Row
     folder: Path
     kind: Kind
-    held: ArmHeld
+    held: ArmEnergy
     values: Mapping[int, float]
     """The metric by seed."""
 
@@ -122,12 +122,12 @@ class _Looked:
         return self.held.first is not None and math.isfinite(self.held.metric)
 
     @classmethod
-    def at(cls, row: Row, cell: CellView, runs: Path, look: LookAt, metric: str) -> _Looked:
+    def at(cls, row: Row, cell: CellView, runs: Path, sample: SampleGradient, metric: str) -> _Looked:
         folder = runs / cell.state.cell.folder
-        found = look(folder, True)
+        found = sample(folder, True)
         basis, core, value = found.bases[0], found.core, row.metrics[metric]
         seen = found.framed and found.rounds > 0
-        held = ArmHeld(
+        held = ArmEnergy(
             arm=row.arm,
             block=row.block,
             basis=basis.name,
@@ -144,13 +144,13 @@ class _Looked:
         return cls(row=row, folder=folder, kind=Kind.of(found), held=held, values=values)
 
 
-def _advice(arms: Sequence[_Looked], look: LookAt, sign: float) -> tuple[Place, tuple[Judged, ...]]:
+def _advice(arms: Sequence[_Looked], sample: SampleGradient, sign: float) -> tuple[Place, tuple[Judged, ...]]:
     """What is advised in one block through the spec of the baseline, or of the first arm that has frames; and what came of such arms."""
     through = next((one for one in arms if one.row.is_baseline), arms[0])
-    found = look(through.folder, False)
+    found = sample(through.folder, False)
     kind, block = Kind.advised(found, recommend(found)), through.held.block
     ended = [
-        Ended(arm=one.held.arm, kind=one.kind, values={s: sign * v for s, v in one.values.items()})
+        EndedArm(arm=one.held.arm, kind=one.kind, values={s: sign * v for s, v in one.values.items()})
         for one in arms
     ]
     order = sorted(arms, key=lambda one: -sign * one.held.metric)

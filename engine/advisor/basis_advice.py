@@ -5,7 +5,7 @@ from __future__ import annotations
 from .advice import Advice
 from .findings import BasisFinding, Findings
 from .formats import directions, percent
-from .studies import REWARDED_BASIS, UNHEARD, YARDSTICKS
+from .studies import HELD_OUT, REWARDED_BASIS, YARDSTICKS
 from .thresholds import Thresholds
 
 
@@ -17,7 +17,7 @@ def score(basis: BasisFinding) -> float:
 def plain_of(findings: Findings) -> BasisFinding | None:
     """The basis to take of those that hear nothing: the spec's, or else `rotate`.
 
-    What they hold of one gradient does not rank them, since it says nothing of the rounds to come (`UNHEARD`), so none is exchanged for
+    What they hold of one gradient does not rank them, since it says nothing of the rounds to come (`HELD_OUT`), so none is exchanged for
     another, but for those that are yardsticks.
     """
     plain = [b for b in findings.bases if not b.informed and b.name not in YARDSTICKS]
@@ -129,4 +129,4 @@ def _unheard(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> st
             if enough
             else f", not {limits.informed_gain:g} times as much as {chosen.name} or as chance"
         )
-    return f"{reason}; {REWARDED_BASIS if findings.rewarded else UNHEARD}"
+    return f"{reason}; {REWARDED_BASIS if findings.rewarded else HELD_OUT}"

@@ -16,11 +16,11 @@ from ..boosting.experiment import views_of
 from ..boosting.views import View
 from ..contracts import Frame, InformedBasis, Site
 from ..errors import BoostLoraError, UsageError, blame
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..spec import Spec
 from ..spec.ranks import Ranks
-from .gradient_sample import PARTS, Look, Part
+from .gradient_sample import PARTS, GradientSample, Part
 
 MOST = 64
 """Directions of a site that are looked at: rounds that would go beyond are left to the reader."""
@@ -46,7 +46,7 @@ class Candidate:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Framing:
+class FrameSet:
     """A basis's frames by site, of all rounds that were looked at."""
 
     candidate: Candidate
@@ -78,19 +78,19 @@ def candidates(registry: Registry, spec: Spec) -> tuple[list[Candidate], list[st
 
 
 @attrs.define(eq=False)
-class Framer:
+class FrameBuilder:
     """Asks bases for frames at one moment of an experiment."""
 
-    look: Look
+    sample: GradientSample
     rank: int
-    workplace: Workplace
+    context: RunContext
     merged: Sequence[Mapping[str, Frame]] = ()
     """Frames that earlier rounds have used, oldest first."""
 
     @property
     def spec(self) -> Spec:
         """The experiment's."""
-        return self.look.experiment.spec
+        return self.sample.experiment.spec
 
     @property
     def rounds(self) -> int:
@@ -101,35 +101,37 @@ class Framer:
     @property
     def earlier(self) -> tuple[int, ...]:
         """Ranks of the rounds so far, by which a basis knows the next one."""
-        return self.spec.earlier_ranks(self.look.number)
+        return self.spec.earlier_ranks(self.sample.number)
 
     @property
     def following(self) -> Ranks:
         """Those, and then rounds of the rank that is looked at."""
         return Ranks(usual=self.rank, inherited=self.earlier)
 
-    def framings(self, candidate: Candidate) -> list[Framing]:
+    def frame_sets(self, candidate: Candidate) -> list[FrameSet]:
         """Of everything heard, and of each half, where the basis hears; else a single one. Raises `UsageError` where it cannot."""
-        sites, lasting = self.look.experiment.sites, dict[str, int | None]()
+        sites, capacities = self.sample.experiment.sites, dict[str, int | None]()
         with blame("basis", candidate.name):
             for site in sites:
                 directions = candidate.plugin.capacity(site.width)
-                lasting[site.name] = self.following.served(site.width, directions)
-        short = [s for s in sites if (last := lasting[s.name]) is not None and last <= len(self.earlier)]
+                capacities[site.name] = self.following.served(site.width, directions)
+        short = [s for s in sites if (last := capacities[s.name]) is not None and last <= len(self.earlier)]
         if short:
             site = short[0]
             raise UsageError(f"its directions are used up at {site.name}, {site.shape[0]} x {site.shape[1]}")
         parts: Sequence[Part | None] = PARTS if candidate.informed else (None,)
-        return [self._framing(candidate, lasting, part) for part in parts]
+        return [self._frame_set(candidate, capacities, part) for part in parts]
 
-    def _framing(self, candidate: Candidate, lasting: Mapping[str, int | None], part: Part | None) -> Framing:
+    def _frame_set(
+        self, candidate: Candidate, capacities: Mapping[str, int | None], part: Part | None
+    ) -> FrameSet:
         """Round after round, as a run would ask, but that the model stays as it is."""
         views, frames = self._views(candidate), dict[str, list[Frame]]()
         for t in range(self.rounds):
             playing = [
                 site
-                for site in self.look.experiment.sites
-                if (last := lasting[site.name]) is None or len(self.earlier) + t < last
+                for site in self.sample.experiment.sites
+                if (last := capacities[site.name]) is None or len(self.earlier) + t < last
             ]
             found = (
                 self._plain(candidate, views, playing, t)
@@ -141,10 +143,10 @@ class Framer:
                 frames.setdefault(site.name, []).append(frame)
                 views[site.name].remember(frame)
         rounds = {name: beside(own) for name, own in frames.items()}
-        return Framing(candidate=candidate, part=part, rank=self.rank, rounds=rounds)
+        return FrameSet(candidate=candidate, part=part, rank=self.rank, rounds=rounds)
 
     def _views(self, candidate: Candidate) -> dict[str, View]:
-        experiment, plans = self.look.experiment, list[SitePlan]()
+        experiment, plans = self.sample.experiment, list[SitePlan]()
         ranks = self.following.first(len(self.earlier) + self.rounds)
         for site in experiment.sites:
             with blame("basis", candidate.name):
@@ -154,7 +156,7 @@ class Framer:
                     f"it wants all {depth} singular directions of {site.name}; --set basis.use={candidate.name} to see it"
                 )
             plans.append(SitePlan(site=site, capacity=None, depth=min(depth, site.width)))
-        views = views_of(self.spec, plans, experiment.model, self.workplace)
+        views = views_of(self.spec, plans, experiment.model, self.context)
         for frames in self.merged:
             for name, frame in frames.items():
                 views[name].remember(frame)
@@ -168,7 +170,7 @@ class Framer:
     ) -> dict[str, Frame]:
         found = dict[str, Frame]()
         for site in sites:
-            rng = self.look.experiment.streams("basis", self.look.number + ahead, site.name)
+            rng = self.sample.experiment.streams("basis", self.sample.number + ahead, site.name)
             with blame("basis", candidate.name):
                 found[site.name] = candidate.plugin.frame(
                     views[site.name], self._before(ahead), self.rank, rng
@@ -183,11 +185,11 @@ class Framer:
         ahead: int,
         part: Part,
     ) -> Mapping[str, Frame]:
-        draw = partial(self.look.experiment.streams, "basis", self.look.number + ahead)
+        draw = partial(self.sample.experiment.streams, "basis", self.sample.number + ahead)
         with blame("basis", candidate.name):
-            evidence = self.look.answering(part, candidate.plugin.question(self.rank).told)
+            oracle = self.sample.answering(part, candidate.plugin.calibration(self.rank).told)
             own = [views[site.name] for site in sites]
-            return candidate.plugin.frames(own, self._before(ahead), self.rank, evidence, draw)
+            return candidate.plugin.frames(own, self._before(ahead), self.rank, oracle, draw)
 
 
 def beside(frames: Sequence[Frame]) -> Frame:

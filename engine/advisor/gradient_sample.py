@@ -9,13 +9,22 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.calibration import RoundEvidence, evidence_of
+from ..boosting.calibration import RoundOracle, oracle_of
 from ..boosting.checks import check_selection
 from ..boosting.experiment import Experiment
-from ..contracts import Batch, Evidence, Outcome, PolicyObjective, Question, Selection, Tokens, Told
+from ..contracts import (
+    Batch,
+    CalibrationExamples,
+    CalibrationSpec,
+    GradientOracle,
+    Outcome,
+    PolicyObjective,
+    Selection,
+    Tokens,
+)
 from ..errors import UsageError, blame
 from ..foundation.run_context import Report
-from .sketched_oracle import SketchedEvidence
+from .sketched_oracle import SketchedOracle
 from .sketches import Plan, Sketch
 
 Part = Literal["all", "one", "other"]
@@ -29,7 +38,7 @@ GROUPS = 4
 
 
 @attrs.define(eq=False)
-class Look:
+class GradientSample:
     """What is heard before round `number` is played; evidence is drawn once for each kind of examples that is asked for."""
 
     experiment: Experiment
@@ -41,9 +50,9 @@ class Look:
     """How many are heard at most; for rewards, how many prompts."""
     report: Report
     notes: list[str] = attrs.field(factory=list)
-    _sketches: dict[tuple[Part, Told], dict[str, Sketch]] = attrs.field(factory=dict)
-    _answering: dict[tuple[Part, Told], SketchedEvidence] = attrs.field(factory=dict)
-    _drawn: dict[Told, RoundEvidence] = attrs.field(factory=dict)
+    _sketches: dict[tuple[Part, CalibrationExamples], dict[str, Sketch]] = attrs.field(factory=dict)
+    _answering: dict[tuple[Part, CalibrationExamples], SketchedOracle] = attrs.field(factory=dict)
+    _drawn: dict[CalibrationExamples, RoundOracle] = attrs.field(factory=dict)
 
     @property
     def rewarded(self) -> bool:
@@ -53,7 +62,7 @@ class Look:
     @property
     def heard(self) -> int:
         """Different examples that the measured gradient is of."""
-        batches = self._evidence("chosen").batches
+        batches = self._oracle("chosen").batches
         return len(np.unique(np.concatenate([batch.indices for batch in batches])))
 
     @property
@@ -61,9 +70,9 @@ class Look:
         """Training examples that are wrong."""
         return int(np.sum(~self.outcome.correct))
 
-    def evidence(self, part: Part, told: Told = "chosen") -> Evidence:
+    def oracle(self, part: Part, told: CalibrationExamples = "chosen") -> GradientOracle:
         """All that was heard of a kind of examples, or one half of it; an example is in the same half whatever the kind."""
-        whole = self._evidence(told)
+        whole = self._oracle(told)
         if part == "all":
             return whole
         mask = self._half if part == "one" else ~self._half
@@ -72,20 +81,20 @@ class Look:
             whole, batches=[batch for batch in halves if len(batch)] or [_part(whole.batches[0], mask)]
         )
 
-    def sketches(self, part: Part, told: Told = "chosen") -> dict[str, Sketch]:
+    def sketches(self, part: Part, told: CalibrationExamples = "chosen") -> dict[str, Sketch]:
         """The gradient of what was heard, by site; all parts have the same factors, so that they can be compared."""
         key = (part, told)
         if key not in self._sketches:
             plan = Plan.of(self.experiment.sites, self.experiment.streams, self.number)
-            self._sketches[key] = plan.sketches(self.evidence(part, told))
+            self._sketches[key] = plan.sketches(self.oracle(part, told))
         return self._sketches[key]
 
-    def answering(self, part: Part, told: Told) -> SketchedEvidence:
+    def answering(self, part: Part, told: CalibrationExamples) -> SketchedOracle:
         """What was heard, for bases to ask."""
         key = (part, told)
         if key not in self._answering:
-            self._answering[key] = SketchedEvidence(
-                source=self.evidence(part, told),
+            self._answering[key] = SketchedOracle(
+                source=self.oracle(part, told),
                 sites=self.experiment.sites,
                 gradient=partial(self.sketches, part, told),
                 streams=self.experiment.streams,
@@ -97,37 +106,37 @@ class Look:
     def _half(self) -> NDArray[np.bool_]:
         """Which training examples are in the one half: every second of a random order, so that the halves are equally large."""
         rng = self.experiment.streams("halves", self.number)
-        heard = np.unique(np.concatenate([batch.indices for batch in self._evidence("chosen").batches]))
+        heard = np.unique(np.concatenate([batch.indices for batch in self._oracle("chosen").batches]))
         others = np.setdiff1d(np.arange(len(self.outcome)), heard)
         mask = np.zeros(len(self.outcome), dtype=np.bool_)
         for indices in (heard, others):
             mask[rng.permutation(indices)[::2]] = True
         return mask
 
-    def _evidence(self, told: Told) -> RoundEvidence:
+    def _oracle(self, told: CalibrationExamples) -> RoundOracle:
         if told not in self._drawn:
             size = self.experiment.spec["optimizer"].batch_size
-            question = Question(
+            calibration = CalibrationSpec(
                 told=told,
                 examples=self.examples,
                 batches=max(1, -(-self.examples // size)),
                 passes=0,
                 columns=0,
             )
-            self._drawn[told] = evidence_of(
+            self._drawn[told] = oracle_of(
                 self.experiment,
                 self.number,
                 self.selection,
                 self.outcome,
-                question=question,
+                calibration=calibration,
                 report=self.report,
             )
         return self._drawn[told]
 
 
-def look_at(
+def sample_gradient(
     experiment: Experiment, number: int, history: list[Outcome], examples: int | None, report: Report
-) -> Look:
+) -> GradientSample:
     """Let the sampler choose for round `number`, the model's outcomes so far being `history`, the current one last.
 
     Where it chooses nobody, everybody is heard, and a note says so. Raises `UsageError` for fewer than two examples.
@@ -148,7 +157,7 @@ def look_at(
             "choose more, with: --set sampler.use=all, or --set sampler.use=hardest"
         )
     wanted = examples or _default(experiment)
-    return Look(
+    return GradientSample(
         experiment=experiment,
         number=number,
         outcome=outcome,

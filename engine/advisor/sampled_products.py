@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import Frame
-from .candidate_frames import Framing, beside
+from .candidate_frames import FrameSet, beside
 from .gradient_energy import Sides, shared_energy
-from .gradient_sample import PARTS, Look, Part
+from .gradient_sample import PARTS, GradientSample, Part
 from .sketches import Sketch, ask
 
 Matrix = NDArray[np.float64]
@@ -41,19 +41,19 @@ class Reading:
     """One part of what was heard: every site's gradient in a sketch, and what every framing has of it."""
 
     sketches: Mapping[str, Sketch]
-    holds: Sequence[tuple[Framing, Mapping[str, Hold]]]
+    holds: Sequence[tuple[FrameSet, Mapping[str, Hold]]]
     total: float
     """`sum_sites ||G||_F^2`."""
 
 
-def read(look: Look, part: Part, framings: Sequence[Framing]) -> Reading:
+def read(sample: GradientSample, part: Part, frame_sets: Sequence[FrameSet]) -> Reading:
     """The gradient of one part, and exactly what the framings that may be held against it have of it."""
-    asked = [framing for framing in framings if framing.part in HELD_AGAINST[part]]
-    names = [site.name for site in look.experiment.sites]
+    asked = [framing for framing in frame_sets if framing.part in HELD_AGAINST[part]]
+    names = [site.name for site in sample.experiment.sites]
     right = {name: np.hstack([framing.first(name).V for framing in asked]) for name in names}
     left = {name: np.hstack([framing.rounds[name].U for framing in asked]) for name in names}
-    products = ask(look.evidence(part), right, left)
-    holds, at = list[tuple[Framing, Mapping[str, Hold]]](), dict.fromkeys(names, 0)
+    products = ask(sample.oracle(part), right, left)
+    holds, at = list[tuple[FrameSet, Mapping[str, Hold]]](), dict.fromkeys(names, 0)
     for number, framing in enumerate(asked):
         found, r = dict[str, Hold](), framing.rank
         for name in names:
@@ -67,16 +67,18 @@ def read(look: Look, part: Part, framings: Sequence[Framing]) -> Reading:
                 right=float(np.sum(GV[:, number * r : (number + 1) * r] ** 2)),
             )
         holds.append((framing, found))
-    sketches = look.sketches(part)
+    sketches = sample.sketches(part)
     return Reading(sketches=sketches, holds=holds, total=sum(sketch.energy for sketch in sketches.values()))
 
 
-def used_energies(look: Look, used: Sequence[Mapping[str, Frame]]) -> dict[tuple[Part, Part], float]:
+def used_energies(
+    sample: GradientSample, used: Sequence[Mapping[str, Frame]]
+) -> dict[tuple[Part, Part], float]:
     """By pairs of parts, `<P G_a, P G_b>` of their gradients projected onto what earlier rounds reach, each with a full core of its own."""
     names = dict.fromkeys(name for frames in used for name in frames)
     frames = {name: [found[name] for found in used if name in found] for name in names}
     joined = {name: beside(own) for name, own in frames.items()}
-    held = {part: _cores(look, part, joined) for part in PARTS}
+    held = {part: _cores(sample, part, joined) for part in PARTS}
 
     def shared(one: Part, other: Part) -> float:
         return sum(
@@ -88,9 +90,9 @@ def used_energies(look: Look, used: Sequence[Mapping[str, Frame]]) -> dict[tuple
     return {pair: shared(*pair) for pair in pairs}
 
 
-def _cores(look: Look, part: Part, frames: Mapping[str, Frame]) -> dict[str, Matrix]:
+def _cores(sample: GradientSample, part: Part, frames: Mapping[str, Frame]) -> dict[str, Matrix]:
     """`U'G V` by site."""
-    products = ask(look.evidence(part), {}, {name: frame.U for name, frame in frames.items()})
+    products = ask(sample.oracle(part), {}, {name: frame.U for name, frame in frames.items()})
     found = dict[str, Matrix]()
     for name, frame in frames.items():
         GU = products[name].left

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Evidence, Factors, Products, Site
+from ..contracts import Factors, GradientOracle, Products, Site
 from ..foundation.rng import Streams
 from .sketches import DIRECTIONS, SHORT, SPARE, Sketch
 
@@ -18,14 +18,14 @@ Probed = Mapping[str, tuple[Matrix, Matrix]]
 
 
 @attrs.define(eq=False)
-class SketchedEvidence:
+class SketchedOracle:
     """What was heard, as bases ask for it: the gradient and the activations by their sketches, the weight and probes as they are.
 
     A sketch has the leading `DIRECTIONS` directions, and all of them where a side is short; what bases take beyond is little.
     Activations are sketched when they are first asked for, in two passes; a probe is trained once, however often it is asked for.
     """
 
-    source: Evidence
+    source: GradientOracle
     sites: tuple[Site, ...]
     gradient: Callable[[], Mapping[str, Sketch]]
     streams: Streams

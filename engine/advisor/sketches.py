@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Evidence, Factors, Products, Site
+from ..contracts import Factors, GradientOracle, Products, Site
 from ..foundation.rng import Streams
 
 Matrix = NDArray[np.float64]
@@ -102,9 +102,9 @@ class Plan:
                 right[site.name] = rng.standard_normal((d_in, DIRECTIONS + SPARE + PROBES))
         return cls(sites=sites, right=right, left=left)
 
-    def sketches(self, evidence: Evidence) -> dict[str, Sketch]:
+    def sketches(self, oracle: GradientOracle) -> dict[str, Sketch]:
         """Every site's sketch, in two passes; in one, where all are exact."""
-        products, found = ask(evidence, self.right, self.left), dict[str, Sketch]()
+        products, found = ask(oracle, self.right, self.left), dict[str, Sketch]()
         leading = dict[str, Matrix]()
         for site in self.sites:
             if min(site.shape) > SHORT:
@@ -113,7 +113,7 @@ class Plan:
                 own = products[site.name].left
                 whole = _right(products, site) if own is None else own.T
                 found[site.name] = Sketch(Q=None, inside=whole, probes=None)
-        again = ask(evidence, {}, leading) if leading else {}
+        again = ask(oracle, {}, leading) if leading else {}
         for name, Q in leading.items():
             inside, right = again[name].left, products[name].right
             assert inside is not None and right is not None, f"{name}: no products"  # noqa: PT018
@@ -122,11 +122,11 @@ class Plan:
         return {site.name: found[site.name] for site in self.sites}
 
 
-def ask(evidence: Evidence, right: Factors, left: Factors) -> dict[str, Products]:
+def ask(oracle: GradientOracle, right: Factors, left: Factors) -> dict[str, Products]:
     """Products at all sites, in as many passes as their memory takes."""
     found = dict[str, Products]()
     for group in _groups(right, left):
-        found |= evidence.gradient_products(
+        found |= oracle.gradient_products(
             right={name: right[name] for name in group if name in right},
             left={name: left[name] for name in group if name in left},
         )

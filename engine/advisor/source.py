@@ -10,9 +10,9 @@ import attrs
 
 from ..boosting.experiment import open_experiment, prepare
 from ..contracts import FactoredUpdate, Frame
-from ..ensemble.source import RunOrigin
+from ..ensemble.source import RunSource
 from ..errors import UsageError
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..spec import Spec
 from ..spec.document import Document, find_spec, load
@@ -38,21 +38,21 @@ def _solved(document: Document) -> frozenset[str]:
     return frozenset(str(budget["by"]) for budget in tables if "by" in budget)
 
 
-def open_spec(spec: Spec, workplace: Workplace) -> Moment:
+def open_spec(spec: Spec, context: RunContext) -> Moment:
     """The base model of a spec, evaluated on the training split. Raises `UsageError` for a spec that goes on from a run."""
     if spec.start.given:
         run = f"{spec.start.run or 'RUN'}@{spec.start.round}"
         raise UsageError(
             f"this spec goes on from a run; look at the model there, with: boostlora advise --run {run}"
         )
-    experiment = open_experiment(prepare(spec), workplace, factorise=False)
-    workplace.report("evaluating", 0, 0)
+    experiment = open_experiment(prepare(spec), context, factorise=False)
+    context.report("evaluating", 0, 0)
     return Moment(experiment=experiment, history=[experiment.evaluate("train")])
 
 
-def open_run(path: Path, number: int, registry: Registry, workplace: Workplace) -> Moment:
+def open_run(path: Path, number: int, registry: Registry, context: RunContext) -> Moment:
     """A run after round `number` (-1: its last), its rounds assembled. Raises `UsageError` for a round that it does not have."""
-    origin = RunOrigin(path, registry, workplace)
+    origin = RunSource(path, registry, context)
     directory, played = origin.directory, len(origin.records) - 1
     if played < 0:
         raise UsageError(

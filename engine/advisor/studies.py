@@ -14,7 +14,7 @@ YARDSTICKS: Mapping[str, str] = {
 }
 """Bases that are measured to compare with and not advised, whatever they hold of a first step; with the reason."""
 
-UNHEARD = (
+HELD_OUT = (
     "bases that hear nothing are not told apart by what they hold of one gradient: on digits random holds a seventh of what rotate does in "
     "all rounds, and ends level"
 )

@@ -7,11 +7,11 @@ from .model import Analysis, Row
 from .table import Block, Table, lines_of
 
 COSTS = {
-    "parameters": "numbers",
+    "parameters": "parameters",
     "stored": "stored",
     "steps": "steps",
     "examples": "examples",
-    "forgotten": "forgotten",
+    "lost": "lost",
     "seconds": "time",
 }
 """Metrics of a row by the titles of their columns."""
@@ -26,7 +26,7 @@ DROPPED = ("stored", "seconds")
 def cost_table(analysis: Analysis) -> Table:
     """Means over seeds of what the arms of an analysis cost; columns that are empty or said once for all are left out.
 
-    Numbers are those trained in all merged rounds; stored, those to be kept to make the model again; forgotten, of the training
+    Numbers are those trained in all merged rounds; stored, those to be kept to make the model again; lost, of the training
     examples right before a round the share wrong after it; time, that of the whole run.
     """
     said, rows = equal_costs(analysis), analysis.rows

@@ -12,14 +12,14 @@ from ..statistics.bootstrap import bca_many
 from ..study.record import StudyRecord
 from .chosen_round import Choice
 from .model import Axis, Curve
-from .quantities import broken, mended, metrics_of_splits, parameters, seconds, shape_of, steps_of
+from .quantities import gained_share, lost_share, metrics_of_splits, parameters, seconds, shape_of, steps_of
 from .run_reader import Reading
 
 RESAMPLES = 1999
 """Bootstrap samples of a band: fewer than a table's intervals have, since there are so many bands. The ends of a curve may
 differ from the table's interval in the third digit."""
 
-FLOWS = ("forgotten", "fixed")
+FLOWS = ("lost", "gained")
 """Quantities of a round itself, not of the model after it: a run that has stopped has none of it."""
 
 Course = Mapping[str, NDArray[np.float64]]
@@ -29,7 +29,7 @@ Course = Mapping[str, NDArray[np.float64]]
 def curves_of(study: StudyRecord, choice: Choice) -> list[Curve]:
     """The curves of a choice's finished seeds; those of quantities that some of its cells never have are left out.
 
-    A run that stopped early carries its last values forward, since its model stays what it is; of `forgotten` and `fixed`
+    A run that stopped early carries its last values forward, since its model stays what it is; of `lost` and `gained`
     it has 0. The bands are BCa intervals of the mean at every round, each by itself: they do not cover a curve as a whole.
     """
     if not choice.readings:
@@ -84,7 +84,7 @@ def _quantities(reading: Reading) -> Course:
     course = {name: np.array([metrics[name] for metrics in splits]) for name in names}
     for name in ("rank", "effective_rank", "overlap"):
         course.update(_complete(name, [shape.get(name) for shape in shapes]))
-    shares: dict[str, Callable[[RoundRecord], float | None]] = {"forgotten": broken, "fixed": mended}
+    shares: dict[str, Callable[[RoundRecord], float | None]] = {"lost": lost_share, "gained": gained_share}
     for name, share in shares.items():
         course.update(_complete(name, [share(record) for record in records]))
     course["failures"] = np.array([record.failures for record in records], dtype=np.float64)

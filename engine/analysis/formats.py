@@ -10,7 +10,7 @@ from .model import Estimate, ExampleComparison
 NOTHING = "-"
 """What stands where a number is not known."""
 
-PERCENT = frozenset({"accuracy", "balanced_accuracy", "forgotten", "fixed", *FAULTS})
+PERCENT = frozenset({"accuracy", "balanced_accuracy", "lost", "gained", *FAULTS})
 """Quantities that are shares, by the last part of their names, beside `pass_k`; they are shown in percent."""
 
 COUNTS = frozenset(

@@ -89,8 +89,8 @@ class Row:
     """`test.accuracy`, `test.loss`, `validation.accuracy`, …, what the task measures itself (`test.auroc`, …), all of them of the base
     (`base.test.accuracy`, …), `rank`, `effective_rank`, `overlap`,
     `parameters` (trained in all merged rounds), `stored` (numbers to be kept to make the model again), `rounds`, `steps`,
-    `examples` (drawn into batches), `forgotten` (of the training examples right before a round, the share wrong after it, over all
-    rounds), `fixed`, `seconds`, `memory_bytes`. Metrics that no cell has are absent."""
+    `examples` (drawn into batches), `lost` (of the training examples right before a round, the share wrong after it, over all
+    rounds), `gained`, `seconds`, `memory_bytes`. Metrics that no cell has are absent."""
     comparison: Comparison | None
     """None for the baseline, and where nothing is paired."""
 
@@ -120,7 +120,7 @@ class Curve:
     block: str
     quantity: str
     """`test.accuracy`, `test.loss`, `validation.accuracy`, `validation.loss`, `train.accuracy`, …, measures of the
-    task (`test.auroc`, …), `rank`, `effective_rank`, `overlap`, `forgotten`, `failures`, …"""
+    task (`test.auroc`, …), `rank`, `effective_rank`, `overlap`, `lost`, `failures`, …"""
     x: dict[Axis, tuple[float, ...]]
     """Mean over seeds at every round: the round itself, cumulative rank, parameters trained so far, optimiser steps so
     far (as many a round as the spec says; absent where it names none), seconds so far."""

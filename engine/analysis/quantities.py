@@ -40,30 +40,30 @@ def shape_of(record: RoundRecord) -> dict[str, float]:
     return found
 
 
-def broken(record: RoundRecord) -> float | None:
+def lost_share(record: RoundRecord) -> float | None:
     """Share of the training examples right before a round that it makes wrong; None where there were none, or no round."""
     right = record.train.count - record.failures
-    return record.forgotten / right if record.round and right else None
+    return record.lost / right if record.round and right else None
 
 
-def mended(record: RoundRecord) -> float | None:
+def gained_share(record: RoundRecord) -> float | None:
     """Share of the training examples wrong before a round that it makes right; None where there were none, or no round."""
-    return record.fixed / record.failures if record.round and record.failures else None
+    return record.gained / record.failures if record.round and record.failures else None
 
 
-def forgotten(records: Sequence[RoundRecord]) -> float | None:
+def lost(records: Sequence[RoundRecord]) -> float | None:
     """Share of the training examples right before a round that were wrong after it: both counted over all rounds, then divided.
 
     `sum_t forgotten_t / sum_t right_t`, so that a round in which few were right weighs as little as it should. None where none ever was.
     """
     right = sum(record.train.count - record.failures for record in records if record.round)
-    return sum(record.forgotten for record in records) / right if right else None
+    return sum(record.lost for record in records) / right if right else None
 
 
-def fixed(records: Sequence[RoundRecord]) -> float | None:
+def gained(records: Sequence[RoundRecord]) -> float | None:
     """Share of the training examples wrong before a round that were right after it, counted in the same way."""
     wrong = sum(record.failures for record in records if record.round)
-    return sum(record.fixed for record in records) / wrong if wrong else None
+    return sum(record.gained for record in records) / wrong if wrong else None
 
 
 def parameters(records: Sequence[RoundRecord]) -> int:

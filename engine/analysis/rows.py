@@ -12,9 +12,9 @@ from .estimates import estimates
 from .model import Comparison, Row
 from .quantities import (
     effort,
-    fixed,
-    forgotten,
+    gained,
     lookup,
+    lost,
     metrics_of_splits,
     parameters,
     seconds,
@@ -44,7 +44,7 @@ def row_of(study: StudyRecord, choice: Choice, comparison: Comparison | None) ->
 def cell_metrics(reading: Reading) -> dict[str, float]:
     """A finished cell's metrics by name.
 
-    Those of the splits, `rank`, `parameters`, `stored`, `rounds`, `steps`, `examples`, `forgotten` and `fixed` are of the model
+    Those of the splits, `rank`, `parameters`, `stored`, `rounds`, `steps`, `examples`, `lost` and `gained` are of the model
     that counts, with the rounds up to it; `seconds` and `memory_bytes` are what the whole run took.
     """
     base, record, played = reading.records[0], reading.record, reading.records[: reading.counted + 1]
@@ -54,7 +54,7 @@ def cell_metrics(reading: Reading) -> dict[str, float]:
     found |= {"parameters": float(parameters(played)), "stored": float(stored(played))}
     found |= {"rounds": float(reading.counted)}
     found |= {name: float(count) for name, count in effort(reading.spec, reading.counted).items()}
-    shares = {"forgotten": forgotten(played), "fixed": fixed(played)}
+    shares = {"lost": lost(played), "gained": gained(played)}
     found |= {name: share for name, share in shares.items() if share is not None}
     found["seconds"] = sum(seconds(r) for r in reading.records)
     return found | _memory(reading.records)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..contracts import (
     Batch,
     BoostedModel,
+    CalibrationSpec,
     Examples,
     Factors,
     FreeFactors,
@@ -19,7 +20,6 @@ from ..contracts import (
     Policy,
     PolicyObjective,
     Products,
-    Question,
     Selection,
     Site,
     TrainingRequest,
@@ -37,7 +37,7 @@ NOTHING: Factors = {}
 
 
 @attrs.define(eq=False)
-class RoundEvidence:
+class RoundOracle:
     """The examples of a question as batches, and the model that is asked about them; every answer is one pass, a probe's several."""
 
     model: BoostedModel
@@ -104,25 +104,25 @@ class RoundEvidence:
         self.report(what, self.passes, 0)
 
 
-def evidence_of(
+def oracle_of(
     experiment: Experiment,
     number: int,
     selection: Selection,
     outcome: Outcome,
     *,
-    question: Question,
+    calibration: CalibrationSpec,
     report: Report,
-) -> RoundEvidence:
+) -> RoundOracle:
     """Draw the question's examples for round `number`, and have the model answer them where it learns from rewards.
 
     `outcome` is that of the current model on the training split.
     """
-    asked = _told(selection, outcome, question)
+    asked = _told(selection, outcome, calibration)
     if isinstance(experiment.spec["objective"], PolicyObjective):
-        batches = _answered(experiment, number, asked, question, report)
+        batches = _answered(experiment, number, asked, calibration, report)
     else:
-        batches = _drawn(experiment, number, asked, question)
-    return RoundEvidence(
+        batches = _drawn(experiment, number, asked, calibration)
+    return RoundOracle(
         model=experiment.model,
         sites=experiment.sites,
         examples=experiment.encoded.train,
@@ -131,27 +131,29 @@ def evidence_of(
         streams=experiment.streams,
         number=number,
         report=report,
-        parts=question.batches,
+        parts=calibration.batches,
     )
 
 
-def _told(selection: Selection, outcome: Outcome, question: Question) -> Selection:
+def _told(selection: Selection, outcome: Outcome, calibration: CalibrationSpec) -> Selection:
     """Whom to ask; where nothing is wrong, the chosen."""
     everybody = np.arange(len(outcome), dtype=np.int64)
-    if question.told == "all":
+    if calibration.told == "all":
         return Selection.equal(everybody)
     wrong = everybody[~outcome.correct]
-    return Selection.equal(wrong) if question.told == "failures" and len(wrong) else selection
+    return Selection.equal(wrong) if calibration.told == "failures" and len(wrong) else selection
 
 
-def _drawn(experiment: Experiment, number: int, asked: Selection, question: Question) -> Sequence[Batch]:
+def _drawn(
+    experiment: Experiment, number: int, asked: Selection, calibration: CalibrationSpec
+) -> Sequence[Batch]:
     """Every example once, weighted as the sampler weighs it; or as many as are wanted, drawn as the objective draws."""
-    if not 0 < question.examples < len(asked):
+    if not 0 < calibration.examples < len(asked):
         shares = asked.weights * (len(asked) / asked.weights.sum())
-        parts = np.array_split(np.arange(len(asked)), min(question.batches, len(asked)))
+        parts = np.array_split(np.arange(len(asked)), min(calibration.batches, len(asked)))
         return [Batch(indices=asked.indices[part], weights=shares[part]) for part in parts]
     name, rng = experiment.name_of("objective"), experiment.streams("evidence", number)
-    count, size = _parts(question.examples, question.batches)
+    count, size = _parts(calibration.examples, calibration.batches)
     with blame("objective", name):
         batches = experiment.spec["objective"].batches(asked, count, size, rng)
     return check_batches(batches, count, name)
@@ -163,14 +165,14 @@ def _parts(examples: int, batches: int) -> tuple[int, int]:
 
 
 def _answered(
-    experiment: Experiment, number: int, asked: Selection, question: Question, report: Report
+    experiment: Experiment, number: int, asked: Selection, calibration: CalibrationSpec, report: Report
 ) -> Sequence[Batch]:
     """What the policy answers to the prompts, as batches.
 
     At the start of a round the ratio to the old policy is 1 and the divergence from the starting model has no gradient, so
     neither is in them.
     """
-    count, size = _parts(question.examples or len(asked), question.batches)
+    count, size = _parts(calibration.examples or len(asked), calibration.batches)
     rollout = inquiry_of(experiment, number, asked, report, count=count, batch_size=size)
     found = list[Batch]()
 
@@ -199,9 +201,11 @@ def _at_start(batch: Batch) -> Batch:
     return attrs.evolve(batch, rollouts=attrs.evolve(batch.rollouts, old=None, start=None, beta=0.0))
 
 
-def require_passes(evidence: RoundEvidence, question: Question, basis: str) -> None:
+def require_passes(oracle: RoundOracle, calibration: CalibrationSpec, basis: str) -> None:
     """Hold a basis to the passes that it declared, of which users were told. Raises `PluginError`."""
-    if evidence.passes > question.passes:
+    if oracle.passes > calibration.passes:
         raise PluginError(
-            "basis", basis, f"made {evidence.passes} passes over its examples, and declared {question.passes}"
+            "basis",
+            basis,
+            f"made {oracle.passes} passes over its examples, and declared {calibration.passes}",
         )

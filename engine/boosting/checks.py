@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Batch, Frame, Parametrisation, Refusal, Selection, Site, Written
+from ..contracts import Batch, Completion, Frame, Parametrisation, Refusal, Selection, Site
 from ..errors import PluginError
 
 TOLERANCE = 1e-5
@@ -100,16 +100,16 @@ def check_rollouts(batch: object, objective: str) -> Batch:
     return batch
 
 
-def check_written(written: object, count: int, generator: str) -> list[Written]:
+def check_completions(written: object, count: int, generator: str) -> list[Completion]:
     """A continuation of every prompt. Raises `PluginError` for anything else."""
     if not isinstance(written, list) or len(cast("list[object]", written)) != count:
         raise PluginError("generator", generator, f"write() must return a list of {count} continuations")
     for one in cast("list[object]", written):
-        if not isinstance(one, Written):
+        if not isinstance(one, Completion):
             raise PluginError("generator", generator, f"write() returned {type(one).__name__}, not Written")
         if not one.trained:
             raise PluginError("generator", generator, "write() gave a continuation of no token and no end")
-    return cast("list[Written]", written)
+    return cast("list[Completion]", written)
 
 
 def check_choice(choice: object, policy: str) -> float | Refusal:

@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 
 from ..contracts import (
     BoostedModel,
+    Completion,
     Examples,
     GenerationRequest,
+    GenerativeModel,
+    InferenceEngine,
     Metrics,
     ModelSource,
     Outcome,
     Predictions,
     Site,
-    Speaker,
     Splits,
     Tokens,
     Update,
-    Writer,
-    Written,
 )
 from ..errors import PluginError, blame
 from ..foundation.cache import arrays_sha256
-from ..foundation.process_group import Alone, Team
+from ..foundation.process_group import ProcessGroup, SingleProcess
 from ..foundation.rng import Streams
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..sdk.judge import metrics_of
 from ..spec import Spec
 from .capacity import SitePlan
-from .checks import check_written
-from .generation import Tried, decoding_of, repeated, request_for, texts_of
+from .checks import check_completions
+from .generation import TrialModel, decoding_of, repeated, request_for, texts_of
 from .leakage import warn_of_leakage
 from .plan import Plan, make_plan
 from .tokens import SPLITS, encode
@@ -61,11 +61,11 @@ class Experiment(Prepared):
     source: ModelSource
     """The base weights."""
     model: BoostedModel
-    writer: Writer
+    writer: InferenceEngine
     views: Mapping[str, View]
     hashes: Mapping[str, str]
     """SHA-256 of data and weights."""
-    team: Team = attrs.field(factory=Alone)
+    processes: ProcessGroup = attrs.field(factory=SingleProcess)
     """The processes that compute the run together."""
 
     @property
@@ -88,9 +88,9 @@ class Experiment(Prepared):
         encoded = getattr(self.encoded, split)
         with blame("backend", self.name_of("backend")):
             predictions = self.model.predict(encoded, trial, scale)
-        return attrs.evolve(predictions, texts=self._texts(split, Tried(self.model, trial, scale)))
+        return attrs.evolve(predictions, texts=self._texts(split, TrialModel(self.model, trial, scale)))
 
-    def _texts(self, split: str, speaker: Speaker) -> tuple[str, ...] | None:
+    def _texts(self, split: str, generative_model: GenerativeModel) -> tuple[str, ...] | None:
         """What the model writes to every prompt of a split; None where the task asks for nothing.
 
         Draws are the same in every round, so that rounds are compared on the same luck.
@@ -100,13 +100,15 @@ class Experiment(Prepared):
             return None
         rows = repeated(getattr(self.encoded, split), decoding.samples)
         request = request_for(self.spec, decoding, len(rows), self.streams("answers", 0, split))
-        return texts_of(self.spec, decoding, rows.inputs, self.write(speaker, rows, request))
+        return texts_of(self.spec, decoding, rows.inputs, self.write(generative_model, rows, request))
 
-    def write(self, speaker: Speaker, rows: Examples, request: GenerationRequest) -> list[Written]:
+    def write(
+        self, generative_model: GenerativeModel, rows: Examples, request: GenerationRequest
+    ) -> list[Completion]:
         """Ask the generator, and hold it to its contract."""
         with blame("generator", self.name_of("generator")):
-            written: object = self.writer.write(speaker, rows, request)
-        return check_written(written, len(rows), self.name_of("generator"))
+            written: object = self.writer.write(generative_model, rows, request)
+        return check_completions(written, len(rows), self.name_of("generator"))
 
     def judge(self, split: str, predictions: Predictions) -> Outcome:
         """What the task says of answers to one split. Raises `PluginError` for a judgement that does not fit it."""
@@ -117,7 +119,7 @@ class Experiment(Prepared):
 
         Of several processes the leader judges for all: a verdict may depend on the machine, and on what else it is doing.
         """
-        return self.team.agree(lambda: self._judged(examples, predictions))
+        return self.processes.agree(lambda: self._judged(examples, predictions))
 
     def _judged(self, examples: Examples, predictions: Predictions) -> Outcome:
         with blame("task", self.name_of("task")):
@@ -185,21 +187,21 @@ def _load(spec: Spec, streams: Streams) -> Splits:
     return splits
 
 
-def source_of(prepared: Prepared, workplace: Workplace) -> ModelSource:
+def source_of(prepared: Prepared, context: RunContext) -> ModelSource:
     """The base weights: loaded, or pretrained on the run's own stream."""
     spec = prepared.spec
     with blame("model", spec.slots["model"].use):
-        return spec["model"].source(prepared.splits, workplace, prepared.streams("pretrain"))
+        return spec["model"].source(prepared.splits, context, prepared.streams("pretrain"))
 
 
-def open_experiment(prepared: Prepared, workplace: Workplace, *, factorise: bool = True) -> Experiment:
+def open_experiment(prepared: Prepared, context: RunContext, *, factorise: bool = True) -> Experiment:
     """Get the base weights, open the model, and factorise what the basis will ask for, unless no round is to be played."""
-    spec, source = prepared.spec, source_of(prepared, workplace)
+    spec, source = prepared.spec, source_of(prepared, context)
     backend = spec.slots["backend"].use
     sites = [plan.site for plan in prepared.plan.sites]
     with blame("backend", backend):
-        model = spec["backend"].open(source, sites, workplace.report)
-        views = views_of(spec, prepared.plan.sites, model, workplace) if factorise else {}
+        model = spec["backend"].open(source, sites, context.report)
+        views = views_of(spec, prepared.plan.sites, model, context) if factorise else {}
     with blame("generator", spec.slots["generator"].use):
         writer = spec["generator"].open(source, sites)
     hashes = {"data": data_sha256(prepared.splits), "weights": source.sha256}
@@ -215,20 +217,18 @@ def open_experiment(prepared: Prepared, workplace: Workplace, *, factorise: bool
         writer=writer,
         views=views,
         hashes=hashes,
-        team=workplace.team,
+        processes=context.processes,
     )
 
 
-def views_of(
-    spec: Spec, plans: Sequence[SitePlan], weights: Weights, workplace: Workplace
-) -> dict[str, View]:
+def views_of(spec: Spec, plans: Sequence[SitePlan], weights: Weights, context: RunContext) -> dict[str, View]:
     """Every site as the spec's basis will see it, with the directions that it will ask for."""
     # The options count too: another dtype gives other directions of the same weight.
     backend = f"{spec.slots['backend'].use} {attrs.asdict(spec['backend'])}"
-    cache = DirectionCache(weights, backend, workplace.cache)
+    cache = DirectionCache(weights, backend, context.cache)
     views = dict[str, View]()
     for done, plan in enumerate(plans):
-        workplace.report("factorising", done, len(plans))
+        context.report("factorising", done, len(plans))
         leading = cache.leading(plan.site, plan.depth) if plan.depth else None
         views[plan.site.name] = View(weights, plan.site, leading)
     return views

@@ -8,7 +8,7 @@ from typing import Protocol
 import attrs
 import numpy as np
 
-from ..contracts import Evidence, Frame, InformedBasis, LinearCore, Parametrisation, Site
+from ..contracts import Frame, GradientOracle, InformedBasis, LinearCore, Parametrisation, Site
 from ..errors import RunError, blame
 from ..foundation.rng import Streams
 from ..spec import Spec
@@ -17,7 +17,7 @@ from .options import adapter_of
 from .views import View
 
 
-class Asking(Protocol):
+class FrameContext(Protocol):
     """What the answers of basis and adapter depend on: an experiment, or what is left of one in a file."""
 
     @property
@@ -45,7 +45,9 @@ class Asking(Protocol):
         ...
 
 
-def frames_of(experiment: Asking, number: int, evidence: Evidence | None = None) -> dict[str, Frame]:
+def frames_of(
+    experiment: FrameContext, number: int, oracle: GradientOracle | None = None
+) -> dict[str, Frame]:
     """Ask the basis for round `number`'s frame at every site; none where the adapter finds its own directions.
 
     Raises `RunError` for a basis that hears the data where there is no `evidence`.
@@ -55,7 +57,7 @@ def frames_of(experiment: Asking, number: int, evidence: Evidence | None = None)
     basis, name = experiment.spec["basis"], experiment.name_of("basis")
     rank, earlier = experiment.spec.rank_of(number), experiment.spec.earlier_ranks(number)
     if isinstance(basis, InformedBasis):
-        answers = _informed(experiment, number, evidence)
+        answers = _informed(experiment, number, oracle)
     else:
         answers = dict[str, Frame]()
         for site in experiment.sites:
@@ -65,9 +67,9 @@ def frames_of(experiment: Asking, number: int, evidence: Evidence | None = None)
     return {site.name: check_frame(answers.get(site.name), site, rank, name) for site in experiment.sites}
 
 
-def _informed(experiment: Asking, number: int, evidence: Evidence | None) -> Mapping[str, Frame]:
+def _informed(experiment: FrameContext, number: int, oracle: GradientOracle | None) -> Mapping[str, Frame]:
     name, rank = experiment.name_of("basis"), experiment.spec.rank_of(number)
-    if evidence is None:
+    if oracle is None:
         raise RunError(f"basis {name} takes its directions from the data of the round, which are not here")
     views = [experiment.views[site.name] for site in experiment.sites]
     earlier = experiment.spec.earlier_ranks(number)
@@ -76,10 +78,10 @@ def _informed(experiment: Asking, number: int, evidence: Evidence | None) -> Map
         return experiment.streams("basis", number, site)
 
     with blame("basis", name):
-        return experiment.spec["basis"].frames(views, earlier, rank, evidence, rng)
+        return experiment.spec["basis"].frames(views, earlier, rank, oracle, rng)
 
 
-def parametrise(experiment: Asking, number: int) -> dict[str, Parametrisation]:
+def parametrise(experiment: FrameContext, number: int) -> dict[str, Parametrisation]:
     """Ask the adapter what round `number` trains at every site; tied sites start where the first of their group does."""
     sites, adapter = tuple(experiment.sites), adapter_of(experiment.spec, number)
     found, first = dict[str, Parametrisation](), dict[str, LinearCore]()

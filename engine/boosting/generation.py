@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..contracts import (
     BoostedModel,
+    Completion,
     Decoding,
     Examples,
     GeneratingTask,
@@ -17,7 +18,6 @@ from ..contracts import (
     TextModel,
     Tokens,
     Update,
-    Written,
 )
 from ..spec import Spec
 
@@ -26,14 +26,14 @@ MARGIN = 16
 
 
 @attrs.frozen(eq=False)
-class Tried:
+class TrialModel:
     """A model as a speaker: as it is, or with `scale` times a trial update added."""
 
     model: BoostedModel
     trial: Mapping[str, Update] | None = None
     scale: float = 1.0
 
-    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
         """The backend's own continuations."""
         return self.model.generate(examples, request, self.trial, self.scale)
 
@@ -88,7 +88,9 @@ def repeated(examples: Examples, times: int) -> Examples:
     return examples.take(np.repeat(np.arange(len(examples), dtype=np.int64), times))
 
 
-def texts_of(spec: Spec, decoding: Decoding, prompts: Tokens, written: Sequence[Written]) -> tuple[str, ...]:
+def texts_of(
+    spec: Spec, decoding: Decoding, prompts: Tokens, written: Sequence[Completion]
+) -> tuple[str, ...]:
     """What was written behind every prompt (the tokens before `starts`), cut at the task's stop strings."""
     reader: TextModel = spec["model"]
     starts = prompts.starts.tolist()

@@ -8,13 +8,13 @@ from functools import partial
 
 import attrs
 
-from ..contracts import WitnessedTask
+from ..contracts import ProvenanceTask
 from ..contracts.records import RoundRecord
 from ..contracts.run_info import End, RunResult
 from ..errors import ExhaustedError, PluginError, RunError, UsageError, blame
 from ..foundation.atomic import remove
 from ..foundation.redaction import cleaned, without_credentials
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..records.run_result import RESULT
 from ..registry import Registry
 from ..runs.directory import PROVENANCE, SPEC, RunDirectory
@@ -23,7 +23,7 @@ from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
 from .inherited_rounds import check_start, inherit
 from .replica_checks import hand_over, require_alike, require_one_way
-from .rounds import Played, Player
+from .rounds import RoundResult, RoundRunner
 from .started_run import StartedRun
 from .stop_rules import best_round, ran_out, reason_to_stop
 from .tracker_threads import following
@@ -32,24 +32,24 @@ NAMED = 5
 """Sites named in a message."""
 
 
-def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workplace: Workplace) -> RunResult:
+def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, context: RunContext) -> RunResult:
     """Play every round that is not on disk yet, and write the result.
 
     The directory must be locked by the caller. Interrupting it anywhere loses at most the round in progress; calling it again
     goes on, to the bit-identical result on the same machine and versions.
     """
     remove(directory.path / RESULT)  # of a run that failed, and is now tried again
-    team = workplace.team
-    team.agree(lambda: check_start(prepared, directory))  # before anything that costs
-    experiment = open_experiment(prepared, workplace)
-    require_alike(team, {"spec": prepared.spec.sha256, **experiment.hashes})
+    processes = context.processes
+    processes.agree(lambda: check_start(prepared, directory))  # before anything that costs
+    experiment = open_experiment(prepared, context)
+    require_alike(processes, {"spec": prepared.spec.sha256, **experiment.hashes})
     _check_sites(experiment)
     files = [str(file.resolve()) for file in registry.files]
-    team.agree(lambda: _check_origin(directory, experiment, files))
-    team.agree(lambda: inherit(experiment, directory, workplace.report))
-    hand_over(team, directory)
-    player = Player(experiment, workplace.report)
-    resumed_from = _restore(player, directory)
+    processes.agree(lambda: _check_origin(directory, experiment, files))
+    processes.agree(lambda: inherit(experiment, directory, context.report))
+    hand_over(processes, directory)
+    runner = RoundRunner(experiment, context.report)
+    resumed_from = _restore(runner, directory)
     run = StartedRun.of(directory.path, prepared.spec, prepared.plan, resumed_from)
     with following(prepared.spec.trackers, registry.manager):
         events = Events(registry.manager)
@@ -57,7 +57,7 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, workp
         for record in directory.records:
             events.tell("round_finished", run=run, record=record)
         try:
-            status, reason = _play_on(player, directory, run, events)
+            status, reason = _run_rounds(runner, directory, run, events)
         except PluginError as error:
             _conclude(directory, prepared, "failed", str(error))
             raise
@@ -96,59 +96,63 @@ def _conclude(directory: RunDirectory, prepared: Prepared, status: End, reason: 
     return result
 
 
-def _play_on(player: Player, directory: RunDirectory, run: StartedRun, events: Events) -> tuple[End, str]:
+def _run_rounds(
+    runner: RoundRunner, directory: RunDirectory, run: StartedRun, events: Events
+) -> tuple[End, str]:
     """Rounds, until one is the last."""
     if not directory.records:
-        played = player.base()
-        record = _commit(player, directory, played)
+        round_result = runner.base()
+        record = _commit(runner, directory, round_result)
         events.tell("round_finished", run=run, record=record)
     while True:
         end = reason_to_stop(directory.records, run.spec, run.plan)
         if end is not None:
             return end
         number = len(directory.records)
-        selection = player.select(number)
+        selection = runner.select(number)
         if len(selection) == 0:
             return "converged", "nothing is left to learn: the sampler chose no example"
         try:
-            played = player.play(number, selection, directory.records[-1])
+            round_result = runner.run_round(number, selection, directory.records[-1])
         except ExhaustedError:  # of a run that went on from another before its ranks were kept
             if run.spec["basis"].exhausted != "stop":
                 raise
             return ran_out(run.spec.boosting.fresh_before(number))
-        if played.record.status == "nonfinite" and run.spec.stop.on_nonfinite == "stop":
-            return "failed", f"round {number} was refused: {played.record.reason}"
-        record = _commit(player, directory, played)
+        if round_result.record.status == "nonfinite" and run.spec.stop.on_nonfinite == "stop":
+            return "failed", f"round {number} was refused: {round_result.record.reason}"
+        record = _commit(runner, directory, round_result)
         events.tell("round_finished", run=run, record=record)
 
 
-def _commit(player: Player, directory: RunDirectory, played: Played) -> RoundRecord:
+def _commit(runner: RoundRunner, directory: RunDirectory, round_result: RoundResult) -> RoundRecord:
     """Write a round, then go on from what its files say.
 
     A resumed run has nothing else, and the same numbers in another memory layout can give sums another last bit.
     """
-    confirm = partial(require_one_way, player.experiment.team)
-    record = directory.commit(played.record, played.outcomes, played.training, played.rollouts, confirm)
-    played = attrs.evolve(played, outcomes=directory.outcomes(record.round))
-    if record.scale != 0.0 and played.training is not None:
-        training = attrs.evolve(played.training, updates=directory.updates(record.round))
-        played = attrs.evolve(played, training=training)
-    player.accept(played)
+    confirm = partial(require_one_way, runner.experiment.processes)
+    record = directory.commit(
+        round_result.record, round_result.outcomes, round_result.training, round_result.rollouts, confirm
+    )
+    round_result = attrs.evolve(round_result, outcomes=directory.outcomes(record.round))
+    if record.scale != 0.0 and round_result.training is not None:
+        training = attrs.evolve(round_result.training, updates=directory.updates(record.round))
+        round_result = attrs.evolve(round_result, training=training)
+    runner.accept(round_result)
     if record.scale != 0.0:
-        player.experiment.model.assemble(player.ensemble)
+        runner.experiment.model.assemble(runner.ensemble)
     return record
 
 
-def _restore(player: Player, directory: RunDirectory) -> int:
+def _restore(runner: RoundRunner, directory: RunDirectory) -> int:
     """Bring the model to where the directory's rounds leave it; returns how many there are."""
     directory.check_files()
     for record in directory.records:
         outcomes = directory.outcomes(record.round)
-        player.history.append(outcomes["train"])
-        player.outcomes = outcomes
+        runner.history.append(outcomes["train"])
+        runner.outcomes = outcomes
         if record.scale != 0.0:
-            player.remember(record.round, directory.updates(record.round), record.scale)
-    player.experiment.model.assemble(player.ensemble)
+            runner.remember(record.round, directory.updates(record.round), record.scale)
+    runner.experiment.model.assemble(runner.ensemble)
     return max(0, len(directory.records) - 1)
 
 
@@ -163,14 +167,14 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
                 f"{directory.path / PROVENANCE}: missing, so that nobody can tell whether data and weights are still "
                 f"those the run began with. Put it back, or start over with: boostlora run --fresh {directory.path / SPEC}"
             )
-        made = provenance(hashes, spec.head.seed, experiment.team.size)
+        made = provenance(hashes, spec.head.seed, experiment.processes.size)
         installed = {f"{slot}.{used.use}": used.distribution for slot, used in spec.slots.items()}
         origin = {
             **made,
             "plugin_files": plugin_files,
             "plugins": {name: package for name, package in installed.items() if package},
         }
-        if isinstance(spec["task"], WitnessedTask):
+        if isinstance(spec["task"], ProvenanceTask):
             with blame("task", spec.slots["task"].use):
                 origin["task"] = cleaned(dict(spec["task"].origin()))
         directory.write_json(PROVENANCE, origin)
@@ -185,8 +189,8 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
     now = dict[str, object]()
     if _changes(recorded["versions"], versions()):
         now["resumed_with"] = versions()
-    if recorded.get("processes", 1) != experiment.team.size:
-        now["resumed_with_processes"] = experiment.team.size
+    if recorded.get("processes", 1) != experiment.processes.size:
+        now["resumed_with_processes"] = experiment.processes.size
     if now and directory.records:
         directory.write_json(PROVENANCE, {**recorded, **now})
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import attrs
 
-from ..contracts import InformedBasis, LinearCore, Parametrisation, PolicyObjective, Question, Site
+from ..contracts import CalibrationSpec, InformedBasis, LinearCore, Parametrisation, PolicyObjective, Site
 from ..errors import UsageError
 from ..spec import Spec
 from ..spec.boosting_table import Boosting
 from ..spec.ranks import Ranks
-from .parameter_counts import ByRank, numbers_in, projection_bytes
+from .parameter_counts import ByRank, parameters_in, projection_bytes
 
-SITES_HEARD = 256
+SITE_EXAMPLES = 256
 """Examples by which sites are chosen, where the basis has heard none."""
 ABOUT_FRAMES = ("first_step", "top_sites", "refit_every")
 """Options that need cores inside frames."""
@@ -60,17 +60,17 @@ def has_option(plugin: Any, name: str) -> bool:
     return name in {field.name for field in attrs.fields(type(plugin))}
 
 
-def question_of(spec: Spec, rank: int) -> Question | None:
+def calibration_of(spec: Spec, rank: int) -> CalibrationSpec | None:
     """What is asked of the data at the start of a round of this rank; None: nothing."""
     if not spec["adapter"].framed:
         return None
     basis, choosing = spec["basis"], spec.boosting.top_sites > 0
     if isinstance(basis, InformedBasis):
-        question = basis.question(rank)
-        return attrs.evolve(question, passes=question.passes + choosing)
+        calibration = basis.calibration(rank)
+        return attrs.evolve(calibration, passes=calibration.passes + choosing)
     if not choosing:
         return None
-    return Question(told="chosen", examples=SITES_HEARD, batches=1, passes=1, columns=rank)
+    return CalibrationSpec(told="chosen", examples=SITE_EXAMPLES, batches=1, passes=1, columns=rank)
 
 
 def check_boosting(spec: Spec, parametrisations: Sequence[Parametrisation]) -> None:
@@ -154,6 +154,6 @@ def boosting_notes(
     size = projection_bytes(by_rank, stacked)
     if size > LARGE:
         yield (
-            f"boosting.refit_every: the last refit trains {numbers_in(sites, by_rank, stacked):,} numbers, whose projections take "
+            f"boosting.refit_every: the last refit trains {parameters_in(sites, by_rank, stacked):,} numbers, whose projections take "
             f"{size / 1e9:.1f} GB"
         )

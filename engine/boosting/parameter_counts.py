@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..contracts import FreeFactors, LinearCore, Parametrisation, Question, Site
+from ..contracts import CalibrationSpec, FreeFactors, LinearCore, Parametrisation, Site
 from ..spec import Spec
 
 ITEM = 8
@@ -29,7 +29,7 @@ def trained_values(sites: Sequence[Site], parametrisations: Sequence[Parametrisa
     return counts
 
 
-def numbers_in(sites: Sequence[Site], by_rank: ByRank, rounds: Mapping[int, int]) -> int:
+def parameters_in(sites: Sequence[Site], by_rank: ByRank, rounds: Mapping[int, int]) -> int:
     """How many numbers rounds train in all; `rounds` counts them by rank."""
     return sum(n * sum(trained_values(sites, by_rank[rank]).values()) for rank, n in rounds.items())
 
@@ -51,8 +51,8 @@ def extra_bytes(
     A round has `max(depth, r) (d_out + d_in + 1)` numbers of directions a site, and its u trained ones four times over. A refit of
     rounds t trains `sum_t u_t`, and adds frames of `sum_t r_t (d_out + d_in + 1)` and projections of `sum_t u_t (sum_t r_t)^2` numbers.
     """
-    trained = max(numbers_in(sites, by_rank, {rank: 1}) for rank in by_rank)
-    trained = max(trained, numbers_in(sites, by_rank, stacked))
+    trained = max(parameters_in(sites, by_rank, {rank: 1}) for rank in by_rank)
+    trained = max(trained, parameters_in(sites, by_rank, stacked))
     directions = 0
     for place, (site, depth) in enumerate(zip(sites, depths, strict=True)):
         ranks = {rank: _rank_in_frame(found[place]) for rank, found in by_rank.items()}
@@ -76,10 +76,10 @@ def projection_bytes(by_rank: ByRank, stacked: Mapping[int, int]) -> int:
 
 def update_bytes(sites: Sequence[Site], by_rank: ByRank) -> int:
     """The largest round's updates on disk: `r (d_out + d_in + 1 + r)` numbers of factors, or `d_out d_in` where there are none."""
-    return ITEM * max(_update_numbers(sites, found) for found in by_rank.values())
+    return ITEM * max(_update_parameters(sites, found) for found in by_rank.values())
 
 
-def _update_numbers(sites: Sequence[Site], parametrisations: Sequence[Parametrisation]) -> int:
+def _update_parameters(sites: Sequence[Site], parametrisations: Sequence[Parametrisation]) -> int:
     count = 0
     for site, p in zip(sites, parametrisations, strict=True):
         match p:
@@ -90,6 +90,8 @@ def _update_numbers(sites: Sequence[Site], parametrisations: Sequence[Parametris
     return count
 
 
-def question_bytes(question: Question | None, sites: Sequence[Site]) -> int:
+def calibration_bytes(calibration: CalibrationSpec | None, sites: Sequence[Site]) -> int:
     """Products with gradients, and factors of them, `(d_out + d_in) k` numbers each."""
-    return 0 if question is None else 2 * ITEM * question.columns * sum(sum(site.shape) for site in sites)
+    return (
+        0 if calibration is None else 2 * ITEM * calibration.columns * sum(sum(site.shape) for site in sites)
+    )

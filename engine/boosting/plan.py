@@ -10,9 +10,9 @@ import attrs
 
 from ..contracts import (
     Blueprint,
+    CalibrationSpec,
     Parametrisation,
     PolicyObjective,
-    Question,
     Site,
     Splits,
     Tokens,
@@ -23,8 +23,8 @@ from ..sdk.sites import choose_sites
 from ..spec import Spec
 from .capacity import SitePlan, check_capacity, plan_site, served_by
 from .generation import decoding_of
-from .options import boosting_notes, check_boosting, question_of, with_rank
-from .parameter_counts import extra_bytes, numbers_in, question_bytes, stacked_rounds, update_bytes
+from .options import boosting_notes, calibration_of, check_boosting, with_rank
+from .parameter_counts import calibration_bytes, extra_bytes, parameters_in, stacked_rounds, update_bytes
 from .tokens import SPLITS
 from .workload import Workload, workload_of
 
@@ -48,9 +48,9 @@ class Plan:
     """Frames, trained values, their gradients and the optimiser's state: what boosting adds to the model, at most."""
     update_bytes: int
     """Size on disk of one round's updates, the largest."""
-    question: Question | None = None
+    calibration: CalibrationSpec | None = None
     """What is asked of the data at the start of a round."""
-    question_bytes: int = 0
+    calibration_bytes: int = 0
     """Products with gradients and factors of them, at all sites."""
     workload: Workload | None = None
     """Tokens and operations of a language model's run."""
@@ -88,22 +88,22 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     by_rank = _parametrise(spec, sites)
     anyone = next(iter(by_rank.values()))
     check_boosting(spec, anyone)
-    question = question_of(spec, max(by_rank))
+    calibration = calibration_of(spec, max(by_rank))
     stacked = stacked_rounds(spec, served_by(site_plans))
     counted = spec.ranks.counted(spec.boosting.fresh_in(spec.rounds))
     plan = Plan(
         sites=site_plans,
         rounds=spec.rounds,
-        parameters=max(numbers_in(sites, by_rank, {rank: 1}) for rank in by_rank),
-        total_parameters=numbers_in(sites, by_rank, counted),
+        parameters=max(parameters_in(sites, by_rank, {rank: 1}) for rank in by_rank),
+        total_parameters=parameters_in(sites, by_rank, counted),
         ranks=tuple(sorted(by_rank)),
         examples={name: len(getattr(splits, name)) for name in SPLITS},
         classes=len(splits.classes),
         weight_bytes=spec["backend"].itemsize * sum(w.size for w in blueprint.weights),
         extra_bytes=extra_bytes(sites, [s.depth for s in site_plans], by_rank, stacked),
         update_bytes=update_bytes(sites, by_rank),
-        question=question,
-        question_bytes=question_bytes(question, sites),
+        calibration=calibration,
+        calibration_bytes=calibration_bytes(calibration, sites),
         workload=workload_of(spec, blueprint, encoded, anyone, spec.rounds),
         notes=(
             *_notes(spec),
@@ -161,10 +161,10 @@ def _notes(spec: Spec) -> tuple[str, ...]:
             "round; 0.5 is the default for that reason"
         )
     rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=spec["adapter"].rank)
-    numbers = getattr(spec["adapter"], "directions", 0)
+    numbers = getattr(spec["adapter"], "u", 0)
     if spec["adapter"].framed and numbers > rank**2:
         notes.append(
-            f"adapter.directions = {numbers} numbers weigh a core of {rank} x {rank} entries; more than {rank**2} say no more"
+            f"adapter.u = {numbers} numbers weigh a core of {rank} x {rank} entries; more than {rank**2} say no more"
         )
     return tuple(notes)
 

@@ -10,14 +10,14 @@ import attrs
 from ..contracts.records import UNSEALED, RoundRecord
 from ..errors import RunError, UsageError
 from ..foundation.atomic import write_bytes
-from ..foundation.process_group import CrewError, Team
+from ..foundation.process_group import ProcessGroup, ProcessGroupError
 from ..records.run_result import ROUNDS
 from ..runs.directory import RunDirectory
 
 
-def require_alike(team: Team, hashes: Mapping[str, str]) -> None:
+def require_alike(processes: ProcessGroup, hashes: Mapping[str, str]) -> None:
     """Refuse processes that have read another spec, other data or weights, as on another machine. Raises `UsageError` in all of them."""
-    first, *others = team.gathered(dict(hashes))
+    first, *others = processes.gathered(dict(hashes))
     for rank, found in enumerate(others, start=1):
         for name, sha256 in first.items():
             if found.get(name) != sha256:
@@ -27,28 +27,28 @@ def require_alike(team: Team, hashes: Mapping[str, str]) -> None:
                 )
 
 
-def hand_over(team: Team, directory: RunDirectory) -> None:
+def hand_over(processes: ProcessGroup, directory: RunDirectory) -> None:
     """Give the leader's finished rounds to all others, whose folders are empty; so no machine but the leader's needs the run."""
-    if team.size == 1:
+    if processes.size == 1:
         return
-    names = team.agree(lambda: [name for record in directory.records for name in record.files])
+    names = processes.agree(lambda: [name for record in directory.records for name in record.files])
     for name in [ROUNDS, *names] if names else []:
-        data = team.agree(lambda name=name: _bytes(directory, name))
-        if team.rank:
+        data = processes.agree(lambda name=name: _bytes(directory, name))
+        if processes.rank:
             write_bytes(directory.path / name, data)
-    if team.rank:
+    if processes.rank:
         directory.records = directory.load_records()
 
 
-def require_one_way(team: Team, record: RoundRecord) -> None:
-    """Refuse a round that is not the same in every process, before it is written. Raises `CrewError` in all of them."""
-    if len(set(team.gathered(record.digest))) == 1:
+def require_one_way(processes: ProcessGroup, record: RoundRecord) -> None:
+    """Refuse a round that is not the same in every process, before it is written. Raises `ProcessGroupError` in all of them."""
+    if len(set(processes.gathered(record.digest))) == 1:
         return
-    first, *others = team.gathered(_sealed(record))
+    first, *others = processes.gathered(_sealed(record))
     for rank, found in enumerate(others, start=1):
         for name, value in first.items():
             if found.get(name) != value:
-                raise CrewError(
+                raise ProcessGroupError(
                     f"rank {rank} went another way in round {record.round}: {name} is {_short(found.get(name))} there and "
                     f"{_short(value)} in rank 0; the round is not kept. A plugin draws from a generator of its own, or reads "
                     "a clock; or the machines, their libraries or their numbers of threads differ"

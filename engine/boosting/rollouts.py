@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..contracts import (
     Answers,
     Batch,
+    Completion,
     Decoding,
     Examples,
     GenerationRequest,
@@ -19,7 +20,6 @@ from ..contracts import (
     Predictions,
     Selection,
     Tokens,
-    Written,
 )
 from ..contracts.records import RolloutFacts
 from ..errors import PluginError, RunError, blame
@@ -73,7 +73,7 @@ class Rollout:
             reward_first=float(rewards[0].mean()),
             reward_last=float(rewards[-1].mean()),
             groups=sum(len(a) for a in alike),
-            silent=sum(int(a.sum()) for a in alike),
+            zero_variance=sum(int(a.sum()) for a in alike),
             skipped=sum(len(batch) == 0 for batch in self.batches),
             unended=sum(int((~answers.ended).sum()) for answers in self.answers),
         )
@@ -142,7 +142,7 @@ class Rollout:
             )
         return rewards
 
-    def _ended(self, written: Sequence[Written], decoding: Decoding, most: int) -> NDArray[np.bool_]:
+    def _ended(self, written: Sequence[Completion], decoding: Decoding, most: int) -> NDArray[np.bool_]:
         """Whether answers came to their end: by an end token, or by a stop string."""
         reader = self.experiment.spec["model"]
         return np.array(
@@ -192,7 +192,7 @@ def _prompts(
     return check_prompts(prompts, count, len(experiment.splits.train), name)
 
 
-def continued(prompts: Tokens, written: Sequence[Written]) -> Tokens:
+def continued(prompts: Tokens, written: Sequence[Completion]) -> Tokens:
     """Every prompt (the tokens before `starts`) with what was written after it, the end token included."""
     starts = prompts.starts.tolist()
     asked = [prompts.sequence(i)[:start].tolist() for i, start in enumerate(starts)]

@@ -8,9 +8,9 @@ import attrs
 
 from ..contracts import (
     Batches,
-    Evidence,
     FactoredUpdate,
     Frame,
+    GradientOracle,
     InformedBasis,
     Outcome,
     Parametrisation,
@@ -21,10 +21,10 @@ from ..contracts import (
 from ..errors import RunError
 from ..foundation.run_context import Report
 from ..spec import Spec
-from .calibration import RoundEvidence, evidence_of, require_passes
+from .calibration import RoundOracle, oracle_of, require_passes
 from .experiment import Experiment
 from .frames import frames_of, parametrise
-from .options import optimizer_of, question_of
+from .options import calibration_of, optimizer_of
 from .refit import Past, Refit, refit_of
 from .top_sites import steepest
 
@@ -57,10 +57,10 @@ def frames_for(
     spec = experiment.spec
     if spec.boosting.is_refit(number):
         return dict(refit_for(experiment, past).frames)
-    heard = _evidence(experiment, number, told, report)
+    heard = _oracle(experiment, number, told, report)
     frames = frames_of(experiment, number, heard)
-    if isinstance(heard, RoundEvidence) and isinstance(spec["basis"], InformedBasis):
-        require_passes(heard, spec["basis"].question(spec.rank_of(number)), experiment.name_of("basis"))
+    if isinstance(heard, RoundOracle) and isinstance(spec["basis"], InformedBasis):
+        require_passes(heard, spec["basis"].calibration(spec.rank_of(number)), experiment.name_of("basis"))
     count = spec.boosting.top_sites
     if heard is None or not 0 < count < len(frames):
         return frames
@@ -68,14 +68,14 @@ def frames_for(
     return {site: frames[site] for site in chosen}
 
 
-def _evidence(
+def _oracle(
     experiment: Experiment, number: int, told: tuple[Selection, Outcome] | None, report: Report
-) -> Evidence | None:
-    question = question_of(experiment.spec, experiment.spec.rank_of(number))
-    if question is None or told is None:
+) -> GradientOracle | None:
+    calibration = calibration_of(experiment.spec, experiment.spec.rank_of(number))
+    if calibration is None or told is None:
         return None
     selection, outcome = told
-    return evidence_of(experiment, number, selection, outcome, question=question, report=report)
+    return oracle_of(experiment, number, selection, outcome, calibration=calibration, report=report)
 
 
 def refit_for(experiment: Experiment, past: Sequence[Merged]) -> Refit:
@@ -127,7 +127,7 @@ def request_for(
     )
 
 
-def stored_numbers(spec: Spec, number: int, updates: Mapping[str, Update], parameters: int) -> int | None:
+def stored_parameters(spec: Spec, number: int, updates: Mapping[str, Update], parameters: int) -> int | None:
     """Numbers that must be kept to have the round again: those trained, and frames that hang on data; None: the former alone.
 
     What a fully corrective round finds is added to the numbers of earlier ones, and needs no place of its own.

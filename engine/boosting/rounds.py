@@ -32,14 +32,14 @@ from .first_step import take_first_step
 from .options import optimizer_of
 from .rollouts import Rollout, rollout_of
 from .round_metrics import loss_ends, overlap_of, ranks_of, record_of, trained_on, without_signal
-from .round_setup import Merged, NothingToRefitError, frames_for, request_for, stored_numbers
+from .round_setup import Merged, NothingToRefitError, frames_for, request_for, stored_parameters
 from .subsample import subsampled
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Played:
+class RoundResult:
     """A round that is ready to be committed."""
 
     record: RoundRecord
@@ -50,7 +50,7 @@ class Played:
 
 
 @attrs.define(eq=False)
-class Player:
+class RoundRunner:
     """Plays rounds of one experiment; holds the model's ensemble and its latest outcomes."""
 
     experiment: Experiment
@@ -66,13 +66,13 @@ class Player:
         """The model's updates with their scales."""
         return [(r.updates, r.scale) for r in self.rounds]
 
-    def base(self) -> Played:
+    def base(self) -> RoundResult:
         """Round 0: the base model as it is."""
         clock = Clock()
         with clock("evaluate"):
             outcomes = self.experiment.evaluate_all()
         record = self._record(0, "base", outcomes, clock, failures=int(np.sum(~outcomes["train"].correct)))
-        return Played(record=record, outcomes=outcomes, training=None)
+        return RoundResult(record=record, outcomes=outcomes, training=None)
 
     def select(self, number: int) -> Selection:
         """Ask the sampler for round `number` (from 1), and hold it to its contract."""
@@ -83,7 +83,7 @@ class Player:
         chosen = check_selection(selection, len(self.history[-1]), name)
         return subsampled(self.experiment, number, chosen)
 
-    def play(self, number: int, selection: Selection, previous: RoundRecord) -> Played:
+    def run_round(self, number: int, selection: Selection, previous: RoundRecord) -> RoundResult:
         """Round `number` on a selection. A round that meets NaN or Inf leaves the model as it was, and says why."""
         clock = Clock()
         batches = self.batches(number, selection)
@@ -102,25 +102,25 @@ class Player:
             facts |= {"parameters": training.parameters, **loss_ends(training)}
             if isinstance(choice, Refusal):
                 record = self._record(number, "refused", self.outcomes, clock, reason=choice.reason, **facts)
-                played = Played(record=record, outcomes=self.outcomes, training=training)
+                round_result = RoundResult(record=record, outcomes=self.outcomes, training=training)
             else:
-                played = self._merged(number, training, choice, clock, facts)
-            return attrs.evolve(played, rollouts=self._kept(batches))
+                round_result = self._merged(number, training, choice, clock, facts)
+            return attrs.evolve(round_result, rollouts=self._kept(batches))
         except NothingToRefitError as error:
             facts |= {"refit": True, "stored": 0}
             record = self._record(number, "refused", self.outcomes, clock, reason=str(error), **facts)
-            return Played(record=record, outcomes=self.outcomes, training=None)
+            return RoundResult(record=record, outcomes=self.outcomes, training=None)
         except NonFiniteError as error:
             self.experiment.model.assemble(self.ensemble)
             record = self._record(number, "nonfinite", self.outcomes, clock, reason=str(error), **facts)
-            return Played(record=record, outcomes=self.outcomes, training=None)
+            return RoundResult(record=record, outcomes=self.outcomes, training=None)
 
-    def accept(self, played: Played) -> None:
+    def accept(self, round_result: RoundResult) -> None:
         """The round is on disk: it is part of the run now."""
-        if played.record.scale != 0.0 and played.training is not None:
-            self.remember(played.record.round, played.training.updates, played.record.scale)
-        self.outcomes = played.outcomes
-        self.history.append(played.outcomes["train"])
+        if round_result.record.scale != 0.0 and round_result.training is not None:
+            self.remember(round_result.record.round, round_result.training.updates, round_result.record.scale)
+        self.outcomes = round_result.outcomes
+        self.history.append(round_result.outcomes["train"])
 
     def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
         """Add a merged round to the ensemble, and its frames, if they are new, to what bases know as used."""
@@ -168,7 +168,7 @@ class Player:
         facts |= (
             {"adapted": len(request.frames)} if 0 < len(request.frames) < len(self.experiment.sites) else {}
         )
-        facts["stored"] = stored_numbers(spec, number, training.updates, training.parameters)
+        facts["stored"] = stored_parameters(spec, number, training.updates, training.parameters)
         return training
 
     def frames(self, number: int, selection: Selection | None = None) -> dict[str, Frame]:
@@ -196,7 +196,7 @@ class Player:
 
     def _merged(
         self, number: int, training: Training, scale: float, clock: Clock, facts: dict[str, Any]
-    ) -> Played:
+    ) -> RoundResult:
         with clock("evaluate"):
             self.report("evaluating", 0, 0)
             outcomes = self.experiment.evaluate_all()
@@ -211,12 +211,12 @@ class Player:
                 clock,
                 ensemble=[*self.ensemble, (training.updates, scale)],
                 scale=scale,
-                forgotten=int(np.sum(before & ~after)),
-                fixed=int(np.sum(~before & after)),
+                lost=int(np.sum(before & ~after)),
+                gained=int(np.sum(~before & after)),
                 **facts,
             )
         record = attrs.evolve(record, seconds=dict(clock.seconds))
-        return Played(record=record, outcomes=outcomes, training=training)
+        return RoundResult(record=record, outcomes=outcomes, training=training)
 
     def _record(
         self,

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Evidence, Frame, LinearCore, Parametrisation
+from ..contracts import Frame, GradientOracle, LinearCore, Parametrisation
 
 
 def steepest(
     frames: Mapping[str, Frame],
     parametrisations: Mapping[str, Parametrisation],
-    evidence: Evidence,
+    oracle: GradientOracle,
     count: int,
 ) -> list[str]:
     """The `count` sites with the largest gradient `||dL/dv||` at the model as it is, in the order of sites.
@@ -22,7 +22,7 @@ def steepest(
     """
     cores = {site: p for site, p in parametrisations.items() if isinstance(p, LinearCore)}
     sides = {site: frames[site].U * frames[site].S ** p.exponents[0] for site, p in cores.items()}
-    products = evidence.gradient_products(left=sides)
+    products = oracle.gradient_products(left=sides)
     sizes = list[float]()
     for site, p in cores.items():
         product = products[site].left

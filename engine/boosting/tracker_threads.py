@@ -25,7 +25,7 @@ LOOK = 0.1
 """Seconds between two looks at whether a tracker has answered."""
 
 
-class Listener:
+class TrackerThread:
     """One tracker that follows one run: told its events in their order, in the background.
 
     What the tracker raises silences it, and is told by the thread of the run: at the next event, or at the end.
@@ -156,7 +156,7 @@ def _listed(events: list[str]) -> str:
 @contextmanager
 def following(trackers: Mapping[str, Tracker], manager: pluggy.PluginManager) -> Generator[None]:
     """Let trackers hear the events of one run while inside; then wait for them, as long as they answer, and no longer."""
-    listeners = {name: Listener(f"tracker {name}", tracker) for name, tracker in trackers.items()}
+    listeners = {name: TrackerThread(f"tracker {name}", tracker) for name, tracker in trackers.items()}
     for name, listener in listeners.items():
         manager.register(listener, name=f"tracker {name}")
     try:

@@ -20,7 +20,7 @@ from ..contracts import Blueprint, Parametrisation, PolicyObjective, Splits, Tok
 from ..contracts.cores import DenseDelta
 from ..spec import Spec
 from .generation import decoding_of
-from .options import optimizer_of, question_of
+from .options import calibration_of, optimizer_of
 from .tokens import SPLITS
 
 PEAK_SHARE = 0.35
@@ -187,27 +187,29 @@ class _Tally:
 
     def ask(self, tokens: Tokens, rounds: int) -> int:
         """Tokens that a basis hears of right answers, or of the policy's own."""
-        question, objective = (
-            question_of(self.spec, max(self.spec.ranks.counted(rounds), default=0)),
+        calibration, objective = (
+            calibration_of(self.spec, max(self.spec.ranks.counted(rounds), default=0)),
             self.spec["objective"],
         )
-        if question is None:
+        if calibration is None:
             return 0
-        rows = min(question.examples or len(tokens), len(tokens))
+        rows = min(calibration.examples or len(tokens), len(tokens))
         length, targets = float(np.mean(tokens.lengths)), float(np.mean(tokens.targets))
         decoding = decoding_of(self.spec)
         if isinstance(objective, PolicyObjective) and decoding is not None:
-            rows = (question.examples or len(tokens)) * objective.group_size
+            rows = (calibration.examples or len(tokens)) * objective.group_size
             targets = objective.max_new_tokens or decoding.max_new_tokens
             prompt = float(np.mean(tokens.starts))
             length = prompt + targets
             self.write(rounds * rows, prompt, int(targets))
-        together = min(getattr(self.spec["backend"], "micro_batch", 0) or rows, -(-rows // question.batches))
+        together = min(
+            getattr(self.spec["backend"], "micro_batch", 0) or rows, -(-rows // calibration.batches)
+        )
         held = self.sizes.held(
             int(together * length), int(together * targets), checkpointing=self.checkpointing
         )
         self.most = max(self.most, held)
-        return int(rounds * question.passes * rows * length)
+        return int(rounds * calibration.passes * rows * length)
 
     def train(self, tokens: Tokens, rounds: int) -> None:
         """Batches of right answers, or of the policy's own."""

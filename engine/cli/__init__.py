@@ -88,9 +88,9 @@ def group(ctx: click.Context) -> None:
 
     Exit codes: 0 ok, 2 bad spec or usage, 3 run failed, 4 verification failed, 130 interrupted.
     """
-    from ..foundation.process_group import crew
+    from ..foundation.process_group import process_info
 
-    if crew().shared:
+    if process_info().shared:
         from .torchrun import admit
 
         admit(ctx.invoked_subcommand)
@@ -144,9 +144,9 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _say(message: str, show: Callable[[io.StringIO], None] | None = None) -> None:
     """Tell an error, in its own way where it has one; of several processes that meet the same one, only the leader."""
-    from ..foundation.process_group import crew
+    from ..foundation.process_group import process_info
 
-    if not crew().leads:
+    if not process_info().leads:
         from .torchrun import say_last
 
         say_last(message)

@@ -64,7 +64,7 @@ def command(
     """
     from ..study.store import keep, known_record, replaces, with_exclusions
     from ..study.study_loader import load_study
-    from .study_run import Conduct
+    from .study_run import StudyRun
 
     if executor is not None:
         settings = (*settings, f"ablate.executor.use={executor}")
@@ -78,7 +78,7 @@ def command(
         told = f'warning: another study was called "{study.record.name}"; its cells stay, and its record is kept in'
         echo(f"{told} {runs_folder / study.record.name / 'study'}. Give this one a name of its own", err=True)
     again = command_line("boostlora", "ablate", spec, *_given(settings, plugin_files, tracked, runs_folder))
-    conduct = Conduct(study=study, runs=runs_folder, again=again, as_json=as_json, quiet=quiet)
+    conduct = StudyRun(study=study, runs=runs_folder, again=again, as_json=as_json, quiet=quiet)
     conduct.run(retry=retry, keep=partial(keep, study, runs_folder, known, again))
 
 

@@ -19,9 +19,9 @@ from .terminal import echo
 
 if TYPE_CHECKING:
     from ..advisor.advise import Moment
-    from ..advisor.backtest import Held
+    from ..advisor.backtest import Backtest
     from ..advisor.findings import Findings
-    from ..foundation.run_context import Report, Workplace
+    from ..foundation.run_context import Report, RunContext
     from ..registry import Registry
     from .advised_next import Next
 
@@ -84,15 +84,15 @@ def command(
 
     _refuse_mixtures(spec, run, against, settings, rank)
     registry, shown = load_registry(plugin_files), not (as_json or quiet)
-    content: Findings | Held
+    content: Findings | Backtest
     with plain_warnings(), progress(shown=shown) as report:
-        workplace: Workplace = _workplace(report)
+        context: RunContext = _context(report)
         if against is not None:
-            content = held = _held(against, runs_folder, registry, workplace, examples)
-            show = partial(print_held, held)
+            content = backtest = _held(against, runs_folder, registry, context, examples)
+            show = partial(print_held, backtest)
         else:
-            moment, then = _moment(spec, run, settings, plugin_files, runs_folder, registry, workplace)
-            content = found = _found(moment, then, registry, workplace, rank=rank, examples=examples)
+            moment, then = _moment(spec, run, settings, plugin_files, runs_folder, registry, context)
+            content = found = _found(moment, then, registry, context, rank=rank, examples=examples)
             show = partial(print_advice, found, then)
     if as_json:
         echo(json.dumps(_json(content), indent=2, allow_nan=False))
@@ -117,10 +117,10 @@ def _refuse_mixtures(
         raise UsageError(f"{', '.join(given)}: runs are looked at with the specs that they were made of")
 
 
-def _workplace(report: Report) -> Workplace:
-    from ..foundation.run_context import Workplace
+def _context(report: Report) -> RunContext:
+    from ..foundation.run_context import RunContext
 
-    return Workplace(report=report)
+    return RunContext(report=report)
 
 
 def _moment(
@@ -130,7 +130,7 @@ def _moment(
     plugin_files: Sequence[Path],
     runs_folder: Path,
     registry: Registry,
-    workplace: Workplace,
+    context: RunContext,
 ) -> tuple[Moment, Next]:
     """The model that is looked at, and the command with which one goes on from there."""
     from ..advisor.source import open_run, open_spec, read_spec
@@ -142,11 +142,11 @@ def _moment(
         files += ["--runs", str(runs_folder)]
     if run is not None:
         path, number = run_and_round(run, runs_folder)
-        moment = open_run(path, number, registry, workplace)
+        moment = open_run(path, number, registry, context)
         start = ["--from", f"{path}@{moment.number - 1}"]
         return moment, Next(command=("boostlora", "run", str(path / SPEC), *start, *files))
     loaded, solved = read_spec(str(spec), registry, settings)
-    moment = open_spec(loaded, workplace)
+    moment = open_spec(loaded, context)
     if solved is not None:
         command = ("boostlora", "advise", "--against", loaded.head.name, *files)
         return moment, Next(command=command, solved=solved)
@@ -157,7 +157,7 @@ def _found(
     moment: Moment,
     then: Next,
     registry: Registry,
-    workplace: Workplace,
+    context: RunContext,
     *,
     rank: int | None,
     examples: int | None,
@@ -166,7 +166,7 @@ def _found(
 
     from ..advisor.advise import advise
 
-    found = advise(moment, registry, workplace, rank=rank, examples=examples)
+    found = advise(moment, registry, context, rank=rank, examples=examples)
     if then.solved is None:
         return found
     note = f"{found.name} is a study: this looks at the spec that its arms start from, with nothing that they change"
@@ -174,8 +174,8 @@ def _found(
 
 
 def _held(
-    study: str, runs_folder: Path, registry: Registry, workplace: Workplace, examples: int | None
-) -> Held:
+    study: str, runs_folder: Path, registry: Registry, context: RunContext, examples: int | None
+) -> Backtest:
     from ..advisor.advise import advise
     from ..advisor.backtest import hold_against
     from ..advisor.source import open_run
@@ -183,14 +183,14 @@ def _held(
     from ..study.store import find_study
 
     def look(folder: Path, only_own: bool) -> Findings:
-        moment = open_run(folder, 0, registry, workplace)
-        return advise(moment, registry, workplace, examples=examples, only_own=only_own)
+        moment = open_run(folder, 0, registry, context)
+        return advise(moment, registry, context, examples=examples, only_own=only_own)
 
     runs, record = find_study(study, runs_folder)
     return hold_against(analyse(runs, record, curves=False), runs, look)
 
 
-def _json(content: Findings | Held) -> dict[str, Any]:
+def _json(content: Findings | Backtest) -> dict[str, Any]:
     from ..advisor.findings import Findings
     from ..advisor.rules import cautions, recommend
 

@@ -75,7 +75,9 @@ def bases(found: Findings) -> list[str]:
 
 
 def _best(found: Findings) -> float:
-    return max(held for rank, held in found.leading.items() if rank <= max(found.rank, min(found.leading)))
+    return max(
+        backtest for rank, backtest in found.leading.items() if rank <= max(found.rank, min(found.leading))
+    )
 
 
 def _legend(found: Findings, *, many: bool) -> list[str]:
@@ -116,7 +118,7 @@ def _cells(basis: BasisFinding, *, many: bool, own: bool) -> list[str]:
 def ranks(found: Findings) -> list[str]:
     """What the leading directions of the gradient hold, by rank."""
     rows: list[Row] = [("leading directions a site", *(str(rank) for rank in found.leading))]
-    rows.append(("% of the energy", *(share(held) for held in found.leading.values())))
+    rows.append(("% of the energy", *(share(backtest) for backtest in found.leading.values())))
     return laid_out(rows)
 
 
@@ -128,8 +130,8 @@ def sites(found: Findings) -> list[str]:
     top = [basis for number, basis in enumerate(top) if basis not in top[:number]][:3]
     rows: list[Row] = [("site", "shape", "% of energy", *(f"{basis.name} holds" for basis in top))]
     for site in shown:
-        held = (share(basis.sites[site.name]) for basis in top)
-        rows.append((site.name, f"{site.shape[0]} x {site.shape[1]}", share(site.share), *held))
+        backtest = (share(basis.sites[site.name]) for basis in top)
+        rows.append((site.name, f"{site.shape[0]} x {site.shape[1]}", share(site.share), *backtest))
     rest = len(found.sites) - len(shown)
     if rest:
         left = sum(site.share for site in found.sites[MOST_SITES:])

@@ -71,10 +71,10 @@ def command(
     Exit codes: 0 written, 2 another base, 3 a damaged file, 4 the rounds come out otherwise here; then nothing is written.
     """
     from ..ensemble.ensemble import Ensemble
-    from ..export.boost_reader import FileOrigin
+    from ..export.boost_reader import BoostFileSource
     from ..export.boost_writer import merged_sha256
     from ..export.export import check_free, export
-    from ..foundation.run_context import Workplace
+    from ..foundation.run_context import RunContext
     from ..spec.document import from_settings
     from .common import load_registry
     from .execution import plain_warnings
@@ -88,11 +88,11 @@ def command(
         plain_warnings(),
         progress(shown=not (quiet or as_json)) as report,
     ):
-        origin = FileOrigin.of(
+        origin = BoostFileSource.of(
             file,
             base,
             registry,
-            Workplace(report=report),
+            RunContext(report=report),
             backend={"use": backend} if backend else None,
             tolerance=tolerance,
         )

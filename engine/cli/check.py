@@ -127,7 +127,7 @@ def question_lines(spec: Any, plan: Any) -> list[str]:
     size = f"{asked.examples}" if asked.examples else "all"
     passes = f"{asked.passes} pass{'es' * (asked.passes != 1)}"
     heard = f"basis {spec.slots['basis'].use}: hears {size} {told} examples before every round, in {passes}"
-    return [f"{heard}; products with gradients take {size_text(plan.question_bytes)}"]
+    return [f"{heard}; products with gradients take {size_text(plan.calibration_bytes)}"]
 
 
 def _begun(path: Path) -> RunDirectory | None:

@@ -8,7 +8,7 @@ import attrs
 
 from ..contracts.records import RoundRecord
 
-DISPENSABLE = ("eff. rank", "seconds", "fixed", "trained on", "overlap", "silent")
+DISPENSABLE = ("eff. rank", "seconds", "gained", "trained on", "overlap", "zero variance")
 """Columns that a narrow terminal does without, the most dispensable first."""
 
 
@@ -58,9 +58,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("valid %", "valid", "accuracy on validation", lambda r: percent(r.validation.accuracy)),
     Column("test %", "test", "accuracy on the test split", lambda r: percent(r.test.accuracy)),
     Column("valid loss", "loss", "mean loss on validation, in nats", lambda r: f"{r.validation.loss:.3f}"),
-    Column("forgotten", "lost", "training examples right before, wrong now", _trained("forgotten")),
-    Column("fixed", "fixed", "training examples wrong before, right now", _trained("fixed")),
-    Column("numbers", "nums", "parameters trained in the round", _trained("parameters")),
+    Column("lost", "lost", "training examples right before, wrong now", _trained("lost")),
+    Column("gained", "gained", "training examples wrong before, right now", _trained("gained")),
+    Column("parameters", "params", "parameters trained in the round", _trained("parameters")),
     Column("rank", "rank", "numerical rank of all updates, per site", lambda r: span(list(r.rank.values()))),
     Column(
         "eff. rank",
@@ -83,10 +83,10 @@ REWARDS: tuple[Column, ...] = (
         lambda r: "-" if r.rollouts is None else f"{r.rollouts.reward:.3f}",
     ),
     Column(
-        "silent",
-        "mute",
+        "zero variance",
+        "zvar",
         "groups of answers that were all rewarded alike, and dropped",
-        lambda r: "-" if r.rollouts is None else f"{r.rollouts.silent}/{r.rollouts.groups}",
+        lambda r: "-" if r.rollouts is None else f"{r.rollouts.zero_variance}/{r.rollouts.groups}",
     ),
 )
 """Columns of runs that learn from rewards, behind the examples trained on."""

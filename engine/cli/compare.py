@@ -46,7 +46,7 @@ def command(
     plugin_files: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Pair two runs, A and B, example by example: what each fixed, what each broke, where they differ.
+    """Pair two runs, A and B, example by example: what each gained and lost, where they differ.
 
     A and B are a run's folder, its name, or the beginning of its hash; RUN@7 is the run after round 7, RUN@0 its base,
     RUN@best the round that is best on validation. Without @, its last round. No model is opened: everything comes from the

@@ -24,7 +24,7 @@ Row = tuple[str, ...]
 
 
 def print_comparison(found: Comparison) -> None:
-    """Print it: what is compared, figures, verdict, what was fixed and broken, examples."""
+    """Print it: what is compared, figures, verdict, what was gained and lost, examples."""
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     for line in head(found):
         console.print(line, markup=False)
@@ -131,10 +131,10 @@ def differences(found: Comparison) -> list[str]:
 
 
 def changes(found: Comparison) -> list[str]:
-    """What each side fixed and broke, against its own base."""
-    fixed, broken = found.effects.fixed, found.effects.broken
+    """What each side gained and lost, against its own base."""
+    gained, lost = found.effects.gained, found.effects.lost
     rows: list[Row] = [("against the base", "by both", "by A alone", "by B alone")]
-    for name, effect in (("fixed (was wrong, is right)", fixed), ("broken (was right, is wrong)", broken)):
+    for name, effect in (("gained (was wrong, is right)", gained), ("lost (was right, is wrong)", lost)):
         rows.append((name, *(f"{len(ids):,}" for ids in (effect.both, effect.only_a, effect.only_b))))
     return _laid_out(rows)
 

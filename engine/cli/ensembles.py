@@ -68,11 +68,11 @@ def _weight(text: str) -> tuple[int, float]:
 @contextmanager
 def progress(*, shown: bool) -> Generator[Report]:
     """A line of progress while inside, where somebody looks."""
-    from ..foundation.run_context import silent
+    from ..foundation.run_context import no_report
     from .display import Live
 
     if not shown:
-        yield silent
+        yield no_report
         return
     with Live().showing() as report:
         yield report
@@ -84,19 +84,19 @@ def open_ensemble(
     """A run by folder, name or hash; with `base`, a boost file. Raises `UsageError` where neither is meant."""
     from ..ensemble.ensemble import Ensemble
     from ..export.boost_reader import load
-    from ..foundation.run_context import Workplace
+    from ..foundation.run_context import RunContext
     from ..runs.lookup import one_run
 
-    workplace = Workplace(report=report)
+    context = RunContext(report=report)
     if Path(what).is_file():
         if base is None:
             raise UsageError(
                 f"{what}: a boost file needs its base: --base FOLDER, a file, or a Hugging Face id"
             )
-        return load(what, base, plugins=plugin_files, workplace=workplace)
+        return load(what, base, plugins=plugin_files, context=context)
     if base is not None:
         raise UsageError("--base is for boost files; a run knows its base")
-    return Ensemble.open(one_run(what, runs_folder), plugins=plugin_files, workplace=workplace)
+    return Ensemble.open(one_run(what, runs_folder), plugins=plugin_files, context=context)
 
 
 def size_text(size: int) -> str:

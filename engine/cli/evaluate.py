@@ -98,10 +98,10 @@ def command(
         echo(line)
 
 
-Told = tuple[dict[str, Any], list[str]]
+Evaluated = tuple[dict[str, Any], list[str]]
 
 
-def _evaluated(ensemble: Ensemble, choice: Choice, splits: tuple[str, ...], *, recompute: bool) -> Told:
+def _evaluated(ensemble: Ensemble, choice: Choice, splits: tuple[str, ...], *, recompute: bool) -> Evaluated:
     from ..ensemble.staged_evaluation import evaluate
     from .evaluated import evaluation_lines
 
@@ -109,7 +109,7 @@ def _evaluated(ensemble: Ensemble, choice: Choice, splits: tuple[str, ...], *, r
     return attrs.asdict(found), evaluation_lines(found, len(ensemble))
 
 
-def _staged(ensemble: Ensemble, choice: Choice, metric: str) -> Told:
+def _staged(ensemble: Ensemble, choice: Choice, metric: str) -> Evaluated:
     from ..ensemble.staged_evaluation import best_stage, stages
     from .evaluated import stage_lines
 
@@ -123,7 +123,7 @@ def _staged(ensemble: Ensemble, choice: Choice, metric: str) -> Told:
     return content, stage_lines(found, best, metric)
 
 
-def _one_out(ensemble: Ensemble, choice: Choice, metric: str) -> Told:
+def _one_out(ensemble: Ensemble, choice: Choice, metric: str) -> Evaluated:
     from ..ensemble.staged_evaluation import Stage, best_stage, without_each
     from .evaluated import one_out_lines
 

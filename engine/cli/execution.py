@@ -15,8 +15,8 @@ from ..boosting.loop import boost
 from ..errors import RunError
 from ..foundation.atomic import WriteError
 from ..foundation.locks import locked
-from ..foundation.process_group import Alone, CrewError, Team
-from ..foundation.run_context import Workplace
+from ..foundation.process_group import ProcessGroup, ProcessGroupError, SingleProcess
+from ..foundation.run_context import RunContext
 from ..foundation.shell import command_line
 from ..registry import Registry
 from ..runs.directory import SPEC, RunDirectory
@@ -39,12 +39,12 @@ def execute(
     *,
     as_json: bool,
     quiet: bool,
-    team: Team | None = None,
+    processes: ProcessGroup | None = None,
 ) -> None:
     """Run what is missing of a run, and exit as the command line promises."""
-    team = team or Alone()
-    if team.rank:
-        follow(spec, team)
+    processes = processes or SingleProcess()
+    if processes.rank:
+        follow(spec, processes)
         return
     live = None if quiet or as_json else Live()
     listener = live or (JsonLines() if as_json else None)
@@ -53,13 +53,15 @@ def execute(
     again = ["boostlora", "resume", str(path), *(w for file in plugin_files for w in ("--plugin", str(file)))]
     go_on = f"every finished round is kept. Go on with: {command_line(*again)}"
     with interruptible(lambda: go_on if (path / SPEC).is_file() else "nothing was begun"):
-        prepared = _noted(prepare(spec), team)  # a spec that cannot run leaves nothing behind
+        prepared = _noted(prepare(spec), processes)  # a spec that cannot run leaves nothing behind
         with locked(path), plain_warnings(), live.showing() if live else nullcontext() as report:
             directory = RunDirectory.create(path, spec)
-            workplace = Workplace(report=report, team=team) if report else Workplace(team=team)
+            context = (
+                RunContext(report=report, processes=processes) if report else RunContext(processes=processes)
+            )
             try:
-                result = boost(prepared, directory, registry, workplace)
-            except (WriteError, CrewError) as error:
+                result = boost(prepared, directory, registry, context)
+            except (WriteError, ProcessGroupError) as error:
                 raise RunError(f"{error}; {go_on}") from error
     if live:
         live.conclude(directory.records, result.as_json())
@@ -71,11 +73,11 @@ def execute(
         raise RunError(f"{result.reason}. The rounds before it are kept in {path}. {hint}")
 
 
-def _noted(prepared: Prepared, team: Team) -> Prepared:
+def _noted(prepared: Prepared, processes: ProcessGroup) -> Prepared:
     """The plan, with a word on processes that share the run."""
-    if team.size == 1:
+    if processes.size == 1:
         return prepared
-    notes = [f"{team.size} processes share this run"]
+    notes = [f"{processes.size} processes share this run"]
     if prepared.plan.parameters >= MANY:
         size = 8 * prepared.plan.parameters // 2**20
         notes.append(

@@ -23,7 +23,7 @@ def command(sql: str | None, runs_folder: Path, rebuild: bool, as_json: bool) ->
     \b
     Tables: runs    path, name, hash, status, reason, seed, rounds, planned, best_round, test_accuracy, test_loss,
                     validation_accuracy, validation_loss, parameters, rank, seconds, created, digest
-            rounds  path, round, status, scale, failures, forgotten, fixed, parameters, SPLIT_accuracy, SPLIT_loss,
+            rounds  path, round, status, scale, failures, lost, gained, parameters, SPLIT_accuracy, SPLIT_loss,
                     rank, effective_rank, overlap, seconds
             options path, key (such as basis.use), value (JSON)
             cells   study, arm, block, seed, tuning (JSON), excluded, path

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..contracts import Ended
+from ..contracts import JobResult
 from ..study.states import CellState, state_of
 from ..study.study_loader import Study
 
@@ -33,7 +33,7 @@ class Progress:
         for key in self.open:
             self.states[key] = state_of(self.runs, self.study.record, self.states[key].cell, probe=False)
 
-    def end(self, ended: Ended) -> None:
+    def end(self, ended: JobResult) -> None:
         """A cell has ended."""
         cell = self.states[ended.cell].cell
         self.states[ended.cell] = state_of(self.runs, self.study.record, cell)

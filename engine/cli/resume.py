@@ -28,7 +28,7 @@ def command(
     Of several runs of that name, the newest unfinished one goes on. The result is bit-identical to that of a run which was
     never interrupted, on the same machine and versions.
     """
-    from ..foundation.process_group import crew
+    from ..foundation.process_group import process_info
     from ..records.run_result import read_ending
     from ..runs.directory import SPEC, RunDirectory
     from ..spec.resolve import load_spec
@@ -38,14 +38,14 @@ def command(
     paths = find_runs(run, runs_folder)
     unfinished = [path for path in paths if not ended_well(read_ending(path))]
     path = (unfinished or paths)[-1]
-    if not crew().shared and (done := already_done(path)) is not None:
+    if not process_info().shared and (done := already_done(path)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
     RunDirectory(path).check_spec()
     registry = load_registry(plugin_files)
     loaded = load_spec(path / SPEC, registry)
-    team = meet(loaded)
-    if (done := team.agree(lambda: already_done(path))) is not None:
+    processes = meet(loaded)
+    if (done := processes.agree(lambda: already_done(path))) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
-    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, team=team)
+    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, processes=processes)

@@ -64,7 +64,7 @@ def command(
     settings = (*settings, *(() if start is None else start_settings(start, runs_folder)))
     loaded = load_spec(spec, registry, with_trackers(settings, tracked))
     path = runs_folder / loaded.head.name / loaded.short_hash
-    team = meet(loaded)
+    processes = meet(loaded)
 
     def look() -> Any:
         if path.exists() if fresh else loaded.start.given and not path.exists():
@@ -73,10 +73,10 @@ def command(
             _set_aside(path)
         return already_done(path)
 
-    if (done := team.agree(look)) is not None:
+    if (done := processes.agree(look)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
-    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, team=team)
+    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, processes=processes)
 
 
 def _set_aside(path: Path) -> None:

@@ -88,7 +88,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 @attrs.frozen
-class Told:
+class Message:
     """An error as a user is told of it."""
 
     message: str
@@ -97,22 +97,22 @@ class Told:
     """How it is told, where it has a way of its own."""
 
 
-def in_words(error: Exception) -> Told | None:  # noqa: PLR0911 - one for each kind of error
+def in_words(error: Exception) -> Message | None:  # noqa: PLR0911 - one for each kind of error
     """A sentence and an exit code for what is no fault of the program; None for what is."""
     match error:
         case click.ClickException():
-            return Told(error.format_message(), error.exit_code, error.show)
+            return Message(error.format_message(), error.exit_code, error.show)
         case BoostLoraError():
-            return Told(f"error: {error}", error.exit_code)
+            return Message(f"error: {error}", error.exit_code)
         case MemoryError():
-            return Told(f"error: out of memory: {error}", EXIT_FAILED)
+            return Message(f"error: out of memory: {error}", EXIT_FAILED)
         case UnicodeEncodeError():
             near = error.object[max(0, error.start - 20) : error.end + 20]
-            return Told(f"error: {near!r}: no valid Unicode, and cannot be written as UTF-8", EXIT_USAGE)
+            return Message(f"error: {near!r}: no valid Unicode, and cannot be written as UTF-8", EXIT_USAGE)
         case OSError() if error.errno is not None:
             return _of_the_system(error)
         case ValueError() if "embedded null" in str(error):
-            return Told("error: a path with a NUL character in it is none", EXIT_USAGE)
+            return Message("error: a path with a NUL character in it is none", EXIT_USAGE)
         case _:
             return None
 
@@ -144,11 +144,11 @@ def _throw_away() -> None:
         os.close(null)
 
 
-def _of_the_system(error: OSError) -> Told:
+def _of_the_system(error: OSError) -> Message:
     """A system's error with its path."""
     places = [_name(place) for place in (error.filename, error.filename2) if place is not None]
     message = ": ".join([" -> ".join(places), error.strerror or str(error)] if places else [str(error)])
-    return Told(f"error: {message}", EXIT_USAGE if error.errno in NO_PLACE else EXIT_FAILED)
+    return Message(f"error: {message}", EXIT_USAGE if error.errno in NO_PLACE else EXIT_FAILED)
 
 
 def _name(path: object) -> str:

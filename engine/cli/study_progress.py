@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..contracts import Ended
+from ..contracts import JobResult
 from ..study.states import CellState
 from .console import Console
 from .progress import Progress, fitting, rounds_behind
@@ -28,7 +28,7 @@ ROWS_AROUND = 5
 COLOURS = {"finished": "green", "failed": "red", "running": "cyan", "interrupted": "yellow", "pending": "dim"}
 
 
-class Overview:
+class StudyProgress:
     """The display of a study on a terminal, or in a log."""
 
     def __init__(self, progress: Progress) -> None:
@@ -51,7 +51,7 @@ class Overview:
             finally:
                 self._live = None
 
-    def tick(self, ended: Ended | None) -> None:
+    def tick(self, ended: JobResult | None) -> None:
         """Something may have changed."""
         if ended is not None:
             self.progress.end(ended)
@@ -61,7 +61,7 @@ class Overview:
             self._live.update(self._picture(), refresh=True)
             self._drawn = time.monotonic()
 
-    def _say(self, ended: Ended) -> None:
+    def _say(self, ended: JobResult) -> None:
         """A line for a cell that has ended: all of them in a log, on a terminal only what went wrong."""
         state = self.progress.states[ended.cell]
         total, done = len(self.progress.states), self.progress.count("finished")
@@ -110,7 +110,7 @@ class Overview:
         return " · ".join(parts)
 
 
-class Silence:
+class NullDisplay:
     """For `--quiet`: it only keeps count."""
 
     def __init__(self, progress: Progress) -> None:
@@ -121,16 +121,16 @@ class Silence:
         """Nothing is drawn."""
         yield
 
-    def tick(self, ended: Ended | None) -> None:
+    def tick(self, ended: JobResult | None) -> None:
         """Something may have changed."""
         if ended is not None:
             self.progress.end(ended)
 
 
-class CellLines(Silence):
+class CellLines(NullDisplay):
     """A study as one JSON object a line, for scripts."""
 
-    def tick(self, ended: Ended | None) -> None:
+    def tick(self, ended: JobResult | None) -> None:
         """`{"event": "cell_finished", …}`, and the like."""
         super().tick(ended)
         if ended is not None:

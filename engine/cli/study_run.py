@@ -23,12 +23,12 @@ from .exit_codes import EXIT_FAILED
 from .interrupts import interruptible
 from .progress import Progress
 from .results import show_results
-from .study_progress import CellLines, Overview, Silence, say
+from .study_progress import CellLines, NullDisplay, StudyProgress, say
 from .terminal import echo
 
 
 @attrs.frozen(kw_only=True)
-class Conduct:
+class StudyRun:
     """One call of `boostlora ablate`."""
 
     study: Study
@@ -84,7 +84,7 @@ class Conduct:
 
     def _conduct(self, todo: ToDo, keys: set[str]) -> None:
         progress = Progress(self.study, self.runs, todo.open)
-        display = (Silence if self.quiet else CellLines if self.as_json else Overview)(progress)
+        display = (NullDisplay if self.quiet else CellLines if self.as_json else StudyProgress)(progress)
         jobs = jobs_of(self.study, self.runs, keys)
         with display.showing(), closing(conduct(self.study.executor, jobs)) as events:
             for ended in events:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..errors import RunError, UsageError, blame
-from ..foundation.process_group import Alone, Team, crew
+from ..foundation.process_group import ProcessGroup, SingleProcess, process_info
 from .terminal import safe
 
 if TYPE_CHECKING:
     from ..spec import Spec
 
 SHARED = ("run", "resume")
-ALONE = ("ablate", "verify")
+SINGLE = ("ablate", "verify")
 PATIENCE = 5.0
 """Seconds that an error waits in a process which does not lead: where the leader has met it too, torchrun ends the others
 meanwhile, and it is told once."""
@@ -32,12 +32,12 @@ def admit(command: str | None) -> None:
 
     Raises `UsageError` for what would waste the others; ends the others where there is nothing for them to do, and takes their voice.
     """
-    me = crew()
+    me = process_info()
     if not me.shared:
         return
     if not me.leads:
         _mute()
-    if command in ALONE:
+    if command in SINGLE:
         better = {
             "ablate": "its cells are shared out by executors (--executor, --workers)",
             "verify": "it holds one process to the reference",
@@ -47,12 +47,12 @@ def admit(command: str | None) -> None:
         sys.exit(0)
 
 
-def meet(spec: Spec) -> Team:
+def meet(spec: Spec) -> ProcessGroup:
     """The processes that were started together, once all are there. Raises `UsageError` where the backend computes in one."""
-    me, name = crew(), spec.slots["backend"].use
+    me, name = process_info(), spec.slots["backend"].use
     if not me.shared:
-        return Alone()
-    join: Callable[[], Team] | None = getattr(spec["backend"], "join", None)
+        return SingleProcess()
+    join: Callable[[], ProcessGroup] | None = getattr(spec["backend"], "join", None)
     if join is None:
         raise UsageError(
             f"torchrun has started {me.size} processes (RANK and WORLD_SIZE are set), and backend {name} computes in one: "
@@ -62,11 +62,11 @@ def meet(spec: Spec) -> Team:
         return join()
 
 
-def follow(spec: Spec, team: Team) -> None:
+def follow(spec: Spec, processes: ProcessGroup) -> None:
     """Play along without a word: the same rounds in a folder of its own, which is gone afterwards; no tracker, no listener."""
     from ..boosting.experiment import prepare
     from ..boosting.loop import boost
-    from ..foundation.run_context import Workplace
+    from ..foundation.run_context import RunContext
     from ..registry import Registry
     from ..runs.directory import RunDirectory
     from .interrupts import interruptible
@@ -74,10 +74,10 @@ def follow(spec: Spec, team: Team) -> None:
     spec = attrs.evolve(spec, trackers={})
     with (
         interruptible(lambda: "the leader says how to go on"),
-        TemporaryDirectory(prefix=f"boostlora-rank{team.rank}-") as folder,
+        TemporaryDirectory(prefix=f"boostlora-rank{processes.rank}-") as folder,
     ):
         directory = RunDirectory.create(Path(folder), spec)
-        result = boost(prepare(spec), directory, Registry(), Workplace(team=team))
+        result = boost(prepare(spec), directory, Registry(), RunContext(processes=processes))
     if result.failed:
         raise RunError(result.reason)
 
@@ -86,7 +86,7 @@ def say_last(message: str) -> None:
     """Tell an error of a process that does not lead, once the leader has had the time to tell its own."""
     time.sleep(PATIENCE)
     if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"rank {crew().rank}: {safe(message)}\n")
+        sys.__stderr__.write(f"rank {process_info().rank}: {safe(message)}\n")
 
 
 def _mute() -> None:

@@ -79,7 +79,7 @@ def command(
 
     Exit codes: 0 passed, 4 departed.
     """  # noqa: D301 - click reads the backspace
-    from ..foundation.run_context import Workplace
+    from ..foundation.run_context import RunContext
     from ..verification.limits import Limits
     from ..verification.verify import Recording, verify
     from .display import Live
@@ -94,8 +94,8 @@ def command(
     spec = _load(str(path / "spec.toml") if path else what, registry, settings, backend)
     live = None if quiet or as_json else Live()
     with live.showing() if live else nullcontext() as report:
-        workplace = Workplace(report=report) if report else Workplace()
-        result = verify(spec, registry, workplace, limits, recording)
+        context = RunContext(report=report) if report else RunContext()
+        result = verify(spec, registry, context, limits, recording)
     if as_json:
         echo(json.dumps(result.as_json(), indent=2))
     elif not quiet:

@@ -8,10 +8,10 @@ from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
 from .examples import Examples, Outcome, Predictions, Splits
 from .exports import Exportable, Exporter, MergedRound
 from .frames import Frame, SiteView
-from .generation import Decoding, GenerationRequest, Sampling, Written
-from .generators import Generator, Speaker, Writer
-from .gradient_oracle import Evidence, Factors, Products, Question, Told
-from .jobs import DetachedExecutor, Ended, Executor, Job, TrackedRun, Tracker
+from .generation import Completion, Decoding, GenerationRequest, Sampling
+from .generators import GenerativeModel, Generator, InferenceEngine
+from .gradient_oracle import CalibrationExamples, CalibrationSpec, Factors, GradientOracle, Products
+from .jobs import DetachedExecutor, Executor, Job, JobResult, TrackedRun, Tracker
 from .kinds import Adapter, Basis, InformedBasis, MergePolicy, Optimizer, Sampler
 from .merges import Metrics, Refusal, Trial
 from .models import Backend, BoostedModel, Model, PortableModel, TextModel
@@ -19,7 +19,7 @@ from .objectives import Objective, PolicyObjective
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
 from .stores import ModularModel, SiteUpdates, StoringBackend, WeightStore
-from .tasks import GeneratingTask, MeasuringTask, Task, WitnessedTask
+from .tasks import GeneratingTask, MeasuringTask, ProvenanceTask, Task
 from .training import (
     Answers,
     Batch,
@@ -42,12 +42,13 @@ __all__ = [
     "Batches",
     "Blueprint",
     "BoostedModel",
+    "CalibrationExamples",
+    "CalibrationSpec",
+    "Completion",
     "Decoding",
     "DenseDelta",
     "DenseUpdate",
     "DetachedExecutor",
-    "Ended",
-    "Evidence",
     "Examples",
     "Executor",
     "Exportable",
@@ -58,9 +59,13 @@ __all__ = [
     "FreeFactors",
     "GeneratingTask",
     "GenerationRequest",
+    "GenerativeModel",
     "Generator",
+    "GradientOracle",
+    "InferenceEngine",
     "InformedBasis",
     "Job",
+    "JobResult",
     "LinearCore",
     "MeasuringTask",
     "MergePolicy",
@@ -79,7 +84,7 @@ __all__ = [
     "Predictions",
     "Products",
     "Prompts",
-    "Question",
+    "ProvenanceTask",
     "Refusal",
     "Rollouts",
     "Sampler",
@@ -88,7 +93,6 @@ __all__ = [
     "Site",
     "SiteUpdates",
     "SiteView",
-    "Speaker",
     "Splits",
     "Step",
     "StoringBackend",
@@ -96,7 +100,6 @@ __all__ = [
     "TextModel",
     "Texts",
     "Tokens",
-    "Told",
     "TrackedRun",
     "Tracker",
     "Training",
@@ -105,7 +108,4 @@ __all__ = [
     "Update",
     "WeightInfo",
     "WeightStore",
-    "WitnessedTask",
-    "Writer",
-    "Written",
 ]

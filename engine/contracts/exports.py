@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 from numpy.typing import NDArray
 
-from ..foundation.run_context import Report, Workplace, silent
+from ..foundation.run_context import Report, RunContext, no_report
 from .cores import Parametrisation
 from .sites import ModelSource, Site
 from .stores import SiteUpdates, WeightStore
@@ -41,12 +41,12 @@ class Exportable:
     sites: tuple[Site, ...]
     rounds: tuple[MergedRound, ...]
     store: WeightStore
-    workplace: Workplace = attrs.field(factory=Workplace)
+    context: RunContext = attrs.field(factory=RunContext)
 
     @property
     def report(self) -> Report:
         """Whom to tell of work that takes long."""
-        return self.workplace.report or silent
+        return self.context.report or no_report
 
     def updates(self, site: str) -> SiteUpdates:
         """One site's updates with their scales, in the order of the rounds."""

@@ -65,7 +65,7 @@ class GenerationRequest:
 
 
 @attrs.frozen(eq=False)
-class Written:
+class Completion:
     """One continuation: its tokens, and the end token that closed it (left out of them); None where something else did."""
 
     tokens: NDArray[np.int32]

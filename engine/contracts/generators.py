@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .examples import Examples
-from .generation import GenerationRequest, Written
+from .generation import Completion, GenerationRequest
 from .sites import ModelSource, Site
 
 
-class Speaker(Protocol):
+class GenerativeModel(Protocol):
     """A model to be made to write: it can itself, and it gives its weights to whoever does it for it."""
 
-    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
         """Its own continuations."""
         ...
 
@@ -25,10 +25,12 @@ class Speaker(Protocol):
         ...
 
 
-class Writer(Protocol):
+class InferenceEngine(Protocol):
     """Writes for one run's model."""
 
-    def write(self, speaker: Speaker, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def write(
+        self, generative_model: GenerativeModel, examples: Examples, request: GenerationRequest
+    ) -> list[Completion]:
         """Called for every evaluation that generates, and for every batch of rollouts."""
         ...
 
@@ -41,6 +43,6 @@ class Generator(Protocol):
         """Raise `UsageError` where it cannot work here. Called before any work."""
         ...
 
-    def open(self, source: ModelSource, sites: Sequence[Site]) -> Writer:
+    def open(self, source: ModelSource, sites: Sequence[Site]) -> InferenceEngine:
         """Called once per run, before anything is written."""
         ...

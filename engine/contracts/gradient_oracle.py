@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Factors = Mapping[str, NDArray[np.float64]]
 """By site, a matrix with as many rows as the weight has columns (to the right of it), or rows (to the left)."""
 
-Told = Literal["chosen", "failures", "all"]
+CalibrationExamples = Literal["chosen", "failures", "all"]
 """Whom to ask: the round's chosen examples in their shares, those that are wrong now, or the whole training split."""
 
 
@@ -27,10 +27,10 @@ class Products:
 
 
 @attrs.frozen(kw_only=True)
-class Question:
+class CalibrationSpec:
     """Which examples a basis wants to hear, and what that will cost; `boostlora check` plans from it."""
 
-    told: Told
+    told: CalibrationExamples
     examples: int
     """How many are drawn; 0: every one once."""
     batches: int
@@ -41,8 +41,8 @@ class Question:
     """Columns k of the factors at every site, at most."""
 
 
-class Evidence(Protocol):
-    """The examples of a `Question` at the start of a round, the model as it is then; every answer is one pass over them.
+class GradientOracle(Protocol):
+    """The examples of a `CalibrationSpec` at the start of a round, the model as it is then; every answer is one pass over them.
 
     A probe's steps take a part each, so that with b parts it is `ceil(steps / b)` passes. The loss is the objective's own: where it
     learns from rewards, that of answers which the model has just given.

@@ -36,7 +36,7 @@ class Job:
 
 
 @attrs.frozen(kw_only=True)
-class Ended:
+class JobResult:
     """What became of a job."""
 
     cell: str
@@ -58,7 +58,7 @@ class Executor(Protocol):
         """Called before any work. Raises `UsageError` where it cannot work here, saying what is missing."""
         ...
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Ended | None]:
+    def run(self, jobs: Sequence[Job]) -> Generator[JobResult | None]:
         """Run all jobs, several at a time; yield each as it ends, and None several times a second meanwhile.
 
         Closing the generator stops every worker at once (rounds that are finished are on disk). A worker that dies is
@@ -84,7 +84,7 @@ class DetachedExecutor(Protocol):
         """Queue all jobs; their ids in the queue, by cell."""
         ...
 
-    def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, Ended | None]:
+    def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, JobResult | None]:
         """What became of submitted cells (None: waiting or running); `study` is the study's folder, `ids` are by cell."""
         ...
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .cores import Parametrisation
 from .examples import Outcome
 from .frames import Frame, SiteView
-from .gradient_oracle import Evidence, Question
+from .gradient_oracle import CalibrationSpec, GradientOracle
 from .merges import Refusal, Trial
 from .sites import Site
 from .training import Selection
@@ -78,7 +78,7 @@ class InformedBasis(Protocol):
         """How many leading singular directions of the base weight rounds of these `ranks` ask for (0: none)."""
         ...
 
-    def question(self, rank: int) -> Question:
+    def calibration(self, rank: int) -> CalibrationSpec:
         """Whom it wants to hear at the start of a round, and at what cost."""
         ...
 
@@ -87,7 +87,7 @@ class InformedBasis(Protocol):
         sites: Sequence[SiteView],
         earlier: Sequence[int],
         rank: int,
-        evidence: Evidence,
+        oracle: GradientOracle,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
         """Called once per round for all sites together; `earlier` as of any basis, and `rng(site)` is a site's own stream.

@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..foundation.run_context import Report, Workplace, silent
+from ..foundation.run_context import Report, RunContext, no_report
 from .examples import Examples, Predictions, Splits
 from .frames import Frame
-from .generation import GenerationRequest, Written
+from .generation import Completion, GenerationRequest
 from .gradient_oracle import Factors, Products
 from .sites import Blueprint, ModelSource, Site
 from .training import Batch, Training, TrainingRequest
@@ -27,7 +27,7 @@ class Model(Protocol):
         """What the model will be, without loading or training it; `boostlora check` plans from it."""
         ...
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """The weights, loaded or pretrained; results that can be reused belong into `workplace.cache`."""
         ...
 
@@ -59,7 +59,7 @@ class PortableModel(Model, Protocol):
     """A model that can find its weights at another place, without the task's data."""
 
     def source_at(
-        self, place: str, blueprint: Blueprint, fitted: Path | None, workplace: Workplace
+        self, place: str, blueprint: Blueprint, fitted: Path | None, context: RunContext
     ) -> ModelSource:
         """The source of a blueprint whose base lies at `place`; what was fitted to the run's data is in the file `fitted`."""
         ...
@@ -84,7 +84,7 @@ class BoostedModel(Protocol):
         request: GenerationRequest,
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
-    ) -> list[Written]:
+    ) -> list[Completion]:
         """Continuations of every prompt (the tokens before `starts`)."""
         ...
 
@@ -161,6 +161,6 @@ class Backend(Protocol):
         """Raise `UsageError` where it cannot compute here: a library or a device is missing. Called before any work."""
         ...
 
-    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = silent) -> BoostedModel:
+    def open(self, source: ModelSource, sites: Sequence[Site], report: Report = no_report) -> BoostedModel:
         """Called once per run, after the plan was accepted; `report` is told of work that takes long."""
         ...

@@ -33,7 +33,7 @@ class RolloutFacts:
     """Mean reward of the first batch, answered by the round's starting model."""
     reward_last: float
     groups: int
-    silent: int
+    zero_variance: int
     """Groups whose answers were all rewarded alike: they say nothing, and were dropped."""
     skipped: int = 0
     """Steps in which every group was silent, so that nothing was trained."""
@@ -60,9 +60,9 @@ class RoundRecord:
     train: Metrics
     validation: Metrics
     test: Metrics
-    forgotten: int = 0
+    lost: int = 0
     """Training examples right before the round and wrong after it."""
-    fixed: int = 0
+    gained: int = 0
     """Training examples wrong before the round and right after it."""
     parameters: int = 0
     """Numbers trained in the round."""

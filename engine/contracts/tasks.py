@@ -45,7 +45,7 @@ class MeasuringTask(Task, Protocol):
 
 
 @runtime_checkable
-class WitnessedTask(Task, Protocol):
+class ProvenanceTask(Task, Protocol):
     """A task whose judgement depends on the machine: it says on what."""
 
     def origin(self) -> Mapping[str, Any]:

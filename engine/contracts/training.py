@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .cores import Parametrisation
 from .examples import Examples
 from .frames import Frame
-from .generation import GenerationRequest, Written
+from .generation import Completion, GenerationRequest
 from .sequences import Tokens
 from .updates import Update
 
@@ -142,7 +142,7 @@ class Answers:
 class Policy(Protocol):
     """The model in the middle of a round, with what is being trained as it is now: what rollouts are sampled from."""
 
-    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
         """Continuations of every prompt (the tokens before `starts`)."""
         ...
 

@@ -24,14 +24,14 @@ from ..contracts import (
 )
 from ..contracts.records import RoundRecord
 from ..errors import UsageError, blame
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..runs.lookup import one_run
 from ..sdk.judge import metrics_of
 from ..spec import Spec
 from .choice import Choice, Rounds, choose
 from .inputs import Inputs, as_examples, prompts_of
-from .source import Origin, RunOrigin
+from .source import EnsembleSource, RunSource
 
 SPLITS = ("train", "validation", "test")
 
@@ -50,7 +50,7 @@ class Ensemble:
     rounds, or a mapping of rounds to factors of their scales; see `choice.Rounds`. Nothing is loaded before it is needed.
     """
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: EnsembleSource) -> None:
         self._origin = origin
         self._assembled: Choice | None = None
 
@@ -61,11 +61,11 @@ class Ensemble:
         *,
         runs: str | Path = "runs",
         plugins: Sequence[str | Path] = (),
-        workplace: Workplace | None = None,
+        context: RunContext | None = None,
     ) -> Ensemble:
         """The ensemble of a run: its folder, or its name or hash in `runs`. Raises `UsageError` where there is none, or several."""
         registry = Registry.load(tuple(Path(file) for file in plugins))
-        return cls(RunOrigin(one_run(str(run), Path(runs)), registry, workplace or Workplace()))
+        return cls(RunSource(one_run(str(run), Path(runs)), registry, context or RunContext()))
 
     # -- What it is
 
@@ -80,7 +80,7 @@ class Ensemble:
         return self._origin.records
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> EnsembleSource:
         """Where it comes from."""
         return self._origin
 
@@ -154,7 +154,7 @@ class Ensemble:
             return self._model.module()
         torch = self._origin.registry.entries("backend")["torch"].cls(device="cpu")
         with blame("backend", "torch"):
-            model = torch.open(self._origin.source, self._origin.sites, self._origin.workplace.report)
+            model = torch.open(self._origin.source, self._origin.sites, self._origin.context.report)
             model.assemble(self._chosen(choice))
             return model.module()
 
@@ -166,7 +166,7 @@ class Ensemble:
         """Per-example outcomes on one of the run's splits: from disk where the run had that very model, else computed."""
         choice = self._choice(rounds)
         _check_split(split)
-        if choice.prefix is not None and not recompute and isinstance(self._origin, RunOrigin):
+        if choice.prefix is not None and not recompute and isinstance(self._origin, RunSource):
             return self._origin.directory.outcomes(self._recorded(choice.prefix))[split]
         self._at(choice)
         return self._origin.experiment.evaluate(split)
@@ -194,7 +194,7 @@ class Ensemble:
             sites=origin.sites,
             rounds=tuple(attrs.evolve(r, scale=r.scale * choice.weights[r.number]) for r in kept),
             store=origin.store,
-            workplace=origin.workplace,
+            context=origin.context,
         )
 
     # -- Inside

@@ -31,7 +31,7 @@ from ..contracts import (
 from ..errors import RunError
 from ..foundation.options import shortened
 from ..foundation.rng import Streams
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..sdk.sites import choose_sites
 from ..spec import Spec
 
@@ -80,13 +80,13 @@ class Recipe:
     views: Mapping[str, View]
 
     @classmethod
-    def of(cls, spec: Spec, blueprint: Blueprint, store: WeightStore, workplace: Workplace) -> Recipe:
+    def of(cls, spec: Spec, blueprint: Blueprint, store: WeightStore, context: RunContext) -> Recipe:
         """The recipe of a spec, singular directions computed or taken from the cache. Raises `RunError` for a rank that a site has not."""
         weights, sites = StoredWeights(store), choose_sites(spec.sites, blueprint)
         rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=0)
         if thin := [s.name for s in sites if spec["adapter"].framed and rank > s.width]:
             raise RunError(f"{thin[0]} has fewer directions than adapter.rank = {rank}")
-        views = views_of(spec, [plan_site(spec, site) for site in sites], weights, workplace)
+        views = views_of(spec, [plan_site(spec, site) for site in sites], weights, context)
         return cls(spec=spec, sites=sites, streams=Streams(spec.head.seed), weights=weights, views=views)
 
     def name_of(self, slot: str) -> str:

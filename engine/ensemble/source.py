@@ -13,19 +13,19 @@ from ..boosting.stop_rules import best_round
 from ..contracts import BoostedModel, MergedRound, ModelSource, Site, StoringBackend, WeightStore
 from ..contracts.records import RoundRecord
 from ..errors import UsageError, blame
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..runs.directory import SPEC, RunDirectory
 from ..spec import Spec
 from ..spec.resolve import load_spec
 
 
-class Origin(Protocol):
+class EnsembleSource(Protocol):
     """Where an ensemble comes from: a run's folder, or a boost file and a base."""
 
     spec: Spec
     """With the slots that the origin knows: all of them for a run, those that a merge depends on for a file."""
-    workplace: Workplace
+    context: RunContext
     registry: Registry
 
     @property
@@ -83,14 +83,14 @@ class Origin(Protocol):
         ...
 
 
-class RunOrigin:
+class RunSource:
     """A run's folder. Everything is read, and the model opened, when it is first asked for."""
 
-    def __init__(self, path: Path, registry: Registry, workplace: Workplace) -> None:
+    def __init__(self, path: Path, registry: Registry, context: RunContext) -> None:
         self.directory = RunDirectory.open(path)
         self.directory.check_spec()
         self.directory.check_files()
-        self.registry, self.workplace = registry, workplace
+        self.registry, self.context = registry, context
         self.spec = load_spec(path / SPEC, registry)
 
     @property
@@ -157,7 +157,7 @@ class RunOrigin:
 
     @cached_property
     def _store(self) -> WeightStore:
-        return store_of(self.spec, self.source, self.sites, self.workplace)
+        return store_of(self.spec, self.source, self.sites, self.context)
 
     def open(self) -> BoostedModel:
         """The model; the same one whenever it is asked for."""
@@ -170,7 +170,7 @@ class RunOrigin:
 
     @cached_property
     def _experiment(self) -> Experiment:
-        opened = open_experiment(prepare(self.spec), self.workplace, factorise=False)
+        opened = open_experiment(prepare(self.spec), self.context, factorise=False)
         recorded = (self.directory.provenance() or {}).get("hashes", {})
         changed = [
             name for name in opened.hashes if recorded.get(name, opened.hashes[name]) != opened.hashes[name]
@@ -189,10 +189,10 @@ def inherited(directory: RunDirectory) -> int:
     return int(start.get("round", 0))
 
 
-def store_of(spec: Spec, source: ModelSource, sites: Sequence[Site], workplace: Workplace) -> WeightStore:
+def store_of(spec: Spec, source: ModelSource, sites: Sequence[Site], context: RunContext) -> WeightStore:
     """The backend's store of weights. Raises `UsageError` for a backend that has none."""
     backend, name = spec["backend"], spec.slots["backend"].use
     if not isinstance(backend, StoringBackend):
         raise UsageError(f"backend {name} cannot merge weights without a model (it has no store())")
     with blame("backend", name):
-        return backend.store(source, sites, workplace.report)
+        return backend.store(source, sites, context.report)

@@ -114,7 +114,7 @@ def without_each(ensemble: Ensemble, choice: Choice) -> Iterator[Stage]:
     """The model without one of the chosen rounds, for every one of them that entered the model."""
     numbers = [n for n in choice.weights if ensemble.records[n].scale != 0.0]
     for done, number in enumerate(numbers):
-        ensemble.origin.workplace.report("leaving one out", done, len(numbers))
+        ensemble.origin.context.report("leaving one out", done, len(numbers))
         rest = {n: w for n, w in choice.weights.items() if n != number}
         left = Choice(weights=rest, last=choice.last)
         yield Stage(

@@ -13,7 +13,7 @@ from ..errors import UsageError, blame
 from ..foundation.cache import arrays_sha256, cached
 from ..foundation.hashes import file_sha256_cached
 from ..foundation.options import HUB_ID, shortened
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..spec import Spec
 from ..spec.document import parse
 from ..spec.faults import Source
@@ -63,15 +63,15 @@ def place_of(base: str) -> Path:
     return place
 
 
-def base_source(file: BoostFile, spec: Spec, base: str, workplace: Workplace) -> ModelSource:
+def base_source(file: BoostFile, spec: Spec, base: str, context: RunContext) -> ModelSource:
     """The base's files, by the model plugin where it knows other places than safetensors files."""
     fitted = {n.removeprefix("fitted/"): x for n, x in file.arrays.items() if n.startswith("fitted/")}
-    kept = cached(workplace.cache / "models", arrays_sha256(fitted), lambda: fitted).path if fitted else None
+    kept = cached(context.cache / "models", arrays_sha256(fitted), lambda: fitted).path if fitted else None
     model, place = spec["model"], place_of(base)
     if isinstance(model, PortableModel):
         told = str(place.parent) if place.is_file() and place.suffix != ".gguf" else base
         with blame("model", spec.slots["model"].use):
-            return model.source_at(told, file.blueprint, kept, workplace)
+            return model.source_at(told, file.blueprint, kept, context)
     files = (place,) if place.is_file() else tuple(sorted(place.glob("*.safetensors")))
     if not files:
         raise UsageError(f"{base}: no safetensors file there; the base is needed")

@@ -30,7 +30,7 @@ from ..ensemble.recipe import KeptRound, Recipe, as_kept
 from ..ensemble.sketches import distance, sketches
 from ..ensemble.source import store_of
 from ..errors import DepartedError, RunError, UsageError, blame
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..sdk.sites import choose_sites
 from ..spec import Spec
@@ -63,14 +63,14 @@ def load(
     base: str | Path,
     *,
     plugins: Sequence[str | Path] = (),
-    workplace: Workplace | None = None,
+    context: RunContext | None = None,
 ) -> Ensemble:
     """The ensemble of a boost file on its base: a folder, a file, or a Hugging Face id. Raises `UsageError` for another base."""
     registry = Registry.load(tuple(Path(plugin) for plugin in plugins))
-    return Ensemble(FileOrigin.of(Path(file), str(base), registry, workplace or Workplace()))
+    return Ensemble(BoostFileSource.of(Path(file), str(base), registry, context or RunContext()))
 
 
-class FileOrigin:
+class BoostFileSource:
     """A boost file and its base. The base is checked at once; rounds are made again when they are first asked for."""
 
     def __init__(
@@ -81,11 +81,11 @@ class FileOrigin:
         spec: Spec,
         source: ModelSource,
         registry: Registry,
-        workplace: Workplace,
+        context: RunContext,
         tolerance: float = TOLERANCE,
     ) -> None:
         self.file, self.path, self.spec = file, path, spec
-        self.registry, self.workplace = registry, workplace
+        self.registry, self.context = registry, context
         self._source, self._tolerance = source, tolerance
 
     @classmethod
@@ -94,11 +94,11 @@ class FileOrigin:
         path: Path,
         base: str,
         registry: Registry,
-        workplace: Workplace,
+        context: RunContext,
         *,
         backend: Mapping[str, Any] | None = None,
         tolerance: float = TOLERANCE,
-    ) -> FileOrigin:
+    ) -> BoostFileSource:
         """The file on the base at a path, or on the hub. Raises `UsageError` where its weights are not those of the file's base."""
         file = boost_parser.read(path)
         changes: dict[str, Mapping[str, Any]] = {"backend": backend} if backend else {}
@@ -107,15 +107,15 @@ class FileOrigin:
         spec = partial_spec(file.spec, registry, needed, changes, str(path))
         with blame("backend", spec.slots["backend"].use):
             spec["backend"].check()
-        source = base_source(file, spec, base, workplace)
-        check_base(file, path, base, source, workplace.cache)
+        source = base_source(file, spec, base, context)
+        check_base(file, path, base, source, context.cache)
         origin = cls(
             file,
             path,
             spec=spec,
             source=source,
             registry=registry,
-            workplace=workplace,
+            context=context,
             tolerance=tolerance,
         )
         origin.check_sites()
@@ -183,7 +183,7 @@ class FileOrigin:
 
     @cached_property
     def _store(self) -> WeightStore:
-        return store_of(self.spec, self.source, self.sites, self.workplace)
+        return store_of(self.spec, self.source, self.sites, self.context)
 
     @property
     def can_open(self) -> bool:
@@ -197,7 +197,7 @@ class FileOrigin:
                 f"{self.path}: the module is the author's own, and not in the file; only its weights can be written"
             )
         with blame("backend", self.spec.slots["backend"].use):
-            return self.spec["backend"].open(self.source, self.sites, self.workplace.report)
+            return self.spec["backend"].open(self.source, self.sites, self.context.report)
 
     @property
     def experiment(self) -> Experiment:
@@ -220,10 +220,10 @@ class FileOrigin:
         if all(r.updates is not None for r in kept):
             found |= {r.number: as_kept(r) for r in kept}
         else:
-            recipe = Recipe.of(self.spec, self.source.blueprint, self.store, self.workplace)
+            recipe = Recipe.of(self.spec, self.source.blueprint, self.store, self.context)
             for made in recipe.rebuild(kept):
                 found[made.number] = made
-                self.workplace.report("rebuilding", len(found), len(kept))
+                self.context.report("rebuilding", len(found), len(kept))
         near = self._compare(found)
         if not near.passed:
             raise DepartedError(

@@ -22,12 +22,12 @@ from ..foundation.hashes import file_sha256_cached
 from .boost_base import base_files
 from .boost_file import SUFFIX, BaseFacts, BaseFile, BoostFile, MergedFacts, RoundFacts, tensors_sha256
 from .card.facts import portable_spec
-from .card.redaction import Private
+from .card.redaction import PathRedactor
 
 if TYPE_CHECKING:
     from ..ensemble.ensemble import Ensemble
 
-PRIVATE = ("command", "plugin_files", "start")
+REDACTED = ("command", "plugin_files", "start")
 """What a run's provenance says of its author's own folders."""
 
 
@@ -65,7 +65,7 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
         raise UsageError(f"{path}: is there already, and is not overwritten; choose another place (--out)")
     if not path.name.endswith(".safetensors"):
         raise UsageError(f"{path}: a boost file's name ends with .safetensors, best with {SUFFIX}")
-    origin, report = ensemble.origin, ensemble.origin.workplace.report
+    origin, report = ensemble.origin, ensemble.origin.context.report
     last = max(choice.weights, default=0)
     chosen, whole = ensemble.exportable(choice), ensemble.exportable(last)
     merged = [r for n, r in sorted(origin.merged.items()) if n <= last]
@@ -80,10 +80,10 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
     source, fitted = origin.source, _fitted(origin.source)
     arrays |= {f"fitted/{name}": value for name, value in fitted.items()}
     arrays["sketch"] = sketches(whole)
-    private = Private.of(ensemble)
+    redactor = PathRedactor.of(ensemble)
     file = BoostFile(
         name=chosen.name,
-        spec=tomli_w.dumps(portable_spec(ensemble, private)),
+        spec=tomli_w.dumps(portable_spec(ensemble, redactor)),
         blueprint=source.blueprint,
         classes=origin.classes,
         base=_base(ensemble, tuple(fitted)),
@@ -91,9 +91,9 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
         merged=MergedFacts(
             weights=choice.weights, sha256=merged_sha256(chosen), norm=norm(whole.sites, whole)
         ),
-        records=tuple(attrs.asdict(_shortened(r, private)) for r in origin.records if r.round <= last),
+        records=tuple(attrs.asdict(_shortened(r, redactor)) for r in origin.records if r.round <= last),
         best=min(origin.best, last),
-        provenance=private.tree({k: v for k, v in origin.provenance.items() if k not in PRIVATE}),
+        provenance=redactor.tree({k: v for k, v in origin.provenance.items() if k not in REDACTED}),
         arrays=arrays,
     )
     size = file.write(path)
@@ -107,7 +107,7 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
     )
 
 
-def _shortened(record: RoundRecord, private: Private) -> RoundRecord:
+def _shortened(record: RoundRecord, redactor: PathRedactor) -> RoundRecord:
     """A record without what is told of every site, file and second: with hundreds of sites that would be most of the file."""
     ranks, effective = record.rank.values(), record.effective_rank.values()
     return attrs.evolve(
@@ -117,7 +117,7 @@ def _shortened(record: RoundRecord, private: Private) -> RoundRecord:
         files={},
         seconds={},
         memory_bytes=0,
-        reason=private.text(record.reason),
+        reason=redactor.text(record.reason),
     )
 
 
@@ -126,11 +126,11 @@ def _unlike(ensemble: Ensemble, merged: list[MergedRound]) -> dict[int, str]:
     origin = ensemble.origin
     reasons, recipe = dict[int, str](), None
     try:
-        recipe = Recipe.of(origin.spec, origin.source.blueprint, origin.store, origin.workplace)
+        recipe = Recipe.of(origin.spec, origin.source.blueprint, origin.store, origin.context)
     except BoostLoraError as error:
         return {r.number: f"its directions cannot be computed again: {error}" for r in merged}
     for done, recorded in enumerate(merged):
-        origin.workplace.report("rebuilding", done, len(merged))
+        origin.context.report("rebuilding", done, len(merged))
         kept = KeptRound(number=recorded.number, scale=recorded.scale, values=_trained(recorded))
         try:
             found = recipe.made(kept)
@@ -197,8 +197,8 @@ def _fitted(source: ModelSource) -> dict[str, NDArray[Any]]:
 
 def _base(ensemble: Ensemble, fitted: tuple[str, ...]) -> BaseFacts:
     origin = ensemble.origin
-    files, cache = base_files(origin.source), origin.workplace.cache
-    origin.workplace.report("hashing the base", 0, 0)
+    files, cache = base_files(origin.source), origin.context.cache
+    origin.context.report("hashing the base", 0, 0)
     told = str(getattr(origin.spec["model"], "path", ""))
     return BaseFacts(
         path=Path(told).name if Path(told).is_absolute() else told,

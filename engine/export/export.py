@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..contracts import Examples, Exportable, Exporter, ModelSource
 from ..ensemble.choice import Choice
-from ..ensemble.source import Origin
+from ..ensemble.source import EnsembleSource
 from ..errors import BoostLoraError, DepartedError, RunError, UsageError, blame
 from ..foundation.durable import settle
 from ..foundation.hashes import folder_files
@@ -162,7 +162,7 @@ def compare(
     asked: Examples,
 ) -> Compared:
     """Hold what is in `folder` against the evaluated model. Raises `DepartedError` where it departs."""
-    origin, report = ensemble.origin, ensemble.origin.workplace.report
+    origin, report = ensemble.origin, ensemble.origin.context.report
     report("comparing", 0, 0)
     evaluated = ensemble.logits(asked, choice)
     with blame("exporter", to):
@@ -195,7 +195,7 @@ def _examples(ensemble: Ensemble, count: int) -> Examples:
     return test.take(np.arange(min(count, len(test)), dtype=np.int64))
 
 
-def _backend_for(origin: Origin, source: ModelSource) -> Any:
+def _backend_for(origin: EnsembleSource, source: ModelSource) -> Any:
     """The run's own backend; torch where a module has to be computed that the run's cannot."""
     own = origin.spec.slots["backend"]
     if source.build is None or own.use != "reference":

@@ -17,12 +17,12 @@ from ..errors import RunError
 T = TypeVar("T")
 
 
-class CrewError(RunError):
+class ProcessGroupError(RunError):
     """Processes that compute one run together have lost each other, or have gone different ways."""
 
 
 @attrs.frozen(kw_only=True)
-class Crew:
+class ProcessInfo:
     """This process among those that were started together."""
 
     rank: int = 0
@@ -42,20 +42,20 @@ class Crew:
         return self.size > 1
 
 
-def crew(environment: Mapping[str, str] = os.environ) -> Crew:
+def process_info(environment: Mapping[str, str] = os.environ) -> ProcessInfo:
     """From `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`; alone, where these are not torchrun's whole numbers."""
     try:
         rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
         local = int(environment["LOCAL_RANK"])
     except (KeyError, ValueError):
-        return Crew()
+        return ProcessInfo()
     local_size = environment.get("LOCAL_WORLD_SIZE", "")
-    return Crew(
+    return ProcessInfo(
         rank=rank, size=size, local_rank=local, local_size=int(local_size) if local_size.isdigit() else size
     )
 
 
-class Team(Protocol):
+class ProcessGroup(Protocol):
     """A crew that has met. Every process calls the same verbs in the same order; each call is a meeting."""
 
     @property
@@ -77,7 +77,7 @@ class Team(Protocol):
         ...
 
 
-class Alone:
+class SingleProcess:
     """The team of a process that has nobody to ask."""
 
     rank = 0

@@ -9,13 +9,13 @@ from pathlib import Path
 import attrs
 
 from ..errors import UsageError
-from .process_group import Alone, Team
+from .process_group import ProcessGroup, SingleProcess
 
 Report = Callable[[str, int, int], None]
 """`report(what, done, total)`: progress of one piece of work; `total` 0 means unknown."""
 
 
-def silent(what: str, done: int, total: int) -> None:
+def no_report(what: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
@@ -39,11 +39,11 @@ def default_cache() -> Path:
 
 
 @attrs.frozen(kw_only=True)
-class Workplace:
+class RunContext:
     """The folders and the ears of a run; nothing in it changes a result."""
 
     cache: Path = attrs.field(factory=default_cache)
     """Pretrained models, singular directions: everything under it can be deleted at any time."""
-    report: Report = silent
-    team: Team = attrs.field(factory=Alone)
+    report: Report = no_report
+    processes: ProcessGroup = attrs.field(factory=SingleProcess)
     """The processes that compute the run together."""

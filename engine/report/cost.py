@@ -12,15 +12,15 @@ COSTS = (
     "examples",
     "parameters",
     "stored",
-    "forgotten",
-    "fixed",
+    "lost",
+    "gained",
     "seconds",
     "memory_bytes",
 )
 
 ABOUT = (
     "Means over seeds. Numbers stored are those to be kept to make the model again from its base: the numbers trained, and frames of "
-    "directions that came from data; singular directions of the base and random ones need not be kept. Forgotten and fixed "
+    "directions that came from data; singular directions of the base and random ones need not be kept. Lost and gained "
     "count training examples over all rounds. Time is that of whole runs on the machine as it was, and that of an arm counts "
     "only beside that of its neighbours."
 )
@@ -59,5 +59,5 @@ def _cell(row: Row, name: str) -> TableCell:
     found = row.metrics.get(name)
     if found is None:
         return EMPTY
-    detail = interval(name, found.low, found.high) if name in {"forgotten", "fixed"} else ""
+    detail = interval(name, found.low, found.high) if name in {"lost", "gained"} else ""
     return TableCell(text=written(name, found.mean), detail=detail, sort=found.mean)

@@ -101,7 +101,7 @@ def _curves(
 def _drawn(curve: Curve, values: tuple[float | None, ...]) -> list[float | int | None]:
     """Values to draw; what only a round can have is not drawn for the base."""
     points = [rounded(value) for value in values]
-    return [None, *points[1:]] if curve.quantity in {"forgotten", "fixed", "overlap"} else points
+    return [None, *points[1:]] if curve.quantity in {"lost", "gained", "overlap"} else points
 
 
 def _cell(
@@ -158,8 +158,8 @@ COLUMNS = (
     RoundColumn("train.loss", "Training loss", "loss", _metric("train", "loss")),
     RoundColumn("validation.loss", "Validation loss", "loss", _metric("validation", "loss")),
     RoundColumn("test.loss", "Test loss", "loss", _metric("test", "loss")),
-    RoundColumn("forgotten", "Forgotten", "count", _trained("forgotten")),
-    RoundColumn("fixed", "Fixed", "count", _trained("fixed")),
+    RoundColumn("lost", "Lost", "count", _trained("lost")),
+    RoundColumn("gained", "Gained", "count", _trained("gained")),
     RoundColumn("scale", "Scale", "loss", _trained("scale")),
     RoundColumn("loss_first", "First batch's loss", "loss", lambda r: rounded(r.loss_first)),
     RoundColumn("loss_last", "Last batch's loss", "loss", lambda r: rounded(r.loss_last)),

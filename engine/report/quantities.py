@@ -35,8 +35,8 @@ QUANTITIES: dict[str, Quantity] = {
     "rank": Quantity("Rank", "numerical rank of everything merged so far"),
     "effective_rank": Quantity("Effective rank", "entropy effective rank of everything merged so far"),
     "overlap": Quantity("Overlap", "largest cosine between the directions of any two rounds so far"),
-    "forgotten": Quantity("Forgotten", "share of the training examples right before a round that it breaks"),
-    "fixed": Quantity("Fixed", "share of the training examples wrong before a round that it puts right"),
+    "lost": Quantity("Lost", "share of the training examples right before a round that it breaks"),
+    "gained": Quantity("Gained", "share of the training examples wrong before a round that it puts right"),
     "failures": Quantity("Failures", "training examples that are wrong before a round"),
     "parameters": Quantity("Numbers trained", "parameters trained, over all merged rounds"),
     "stored": Quantity(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.model import Analysis, CellView
 from ..analysis.quantities import (
     effort,
-    fixed,
-    forgotten,
+    gained,
+    lost,
     metrics_of_splits,
     parameters,
     seconds,
@@ -142,22 +142,22 @@ def _result(analysis: Analysis, view: CellView) -> dict[str, Any]:
         "parameters": parameters(played),
         "stored": stored(played),
         **effort(view.spec, last),
-        "forgotten": forgotten(played),
-        "fixed": fixed(played),
+        "lost": lost(played),
+        "gained": gained(played),
         "seconds": sum(seconds(record) for record in view.records),
         "memory_bytes": max(record.memory_bytes for record in view.records),
     }
 
 
 def _round(record: RoundRecord) -> dict[str, Any]:
-    """`forgotten` and `fixed` are counts of examples here, as a round records them."""
+    """`lost` and `gained` are counts of examples here, as a round records them."""
     return {
         **metrics_of_splits(record),
         "failures": record.failures,
         "selected": record.selected,
         "trained_on": record.trained_on,
-        "forgotten": record.forgotten,
-        "fixed": record.fixed,
+        "lost": record.lost,
+        "gained": record.gained,
         "scale": record.scale,
         "loss_first": record.loss_first,
         "loss_last": record.loss_last,

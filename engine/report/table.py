@@ -136,7 +136,7 @@ def _columns(analysis: Analysis) -> Sequence[tuple[Column, Callable[[Row], Table
         (
             Column(
                 key="examples",
-                title="Fixed / broken",
+                title="Gained / lost",
                 meaning="pairs of example and seed that only the arm, and only the baseline, gets right",
             ),
             _examples,

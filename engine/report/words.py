@@ -107,7 +107,7 @@ def methods(analysis: Analysis) -> tuple[str, ...]:
         )
     if any(comparison.examples for comparison in compared):
         said.append(
-            "Fixed and broken count the pairs of example and seed that only the arm, or only the baseline, gets right; "
+            "Gained and lost count the pairs of example and seed that only the arm, or only the baseline, gets right; "
             "their p is exact McNemar's with one seed, and with several that of a permutation test that keeps all seeds "
             "of an example together."
         )
@@ -124,11 +124,11 @@ def _uncorrected(analysis: Analysis) -> list[str]:
     tests = sum(row.comparison is not None and row.comparison.examples is not None for row in analysis.rows)
     if intervals > 1 and tests > 1:
         return [
-            "Neither the intervals nor the p of fixed and broken are corrected for the number of comparisons."
+            "Neither the intervals nor the p of gained and lost are corrected for the number of comparisons."
         ]
     if intervals > 1:
         return ["The intervals are not corrected for the number of comparisons."]
-    return ["The p of fixed and broken is not corrected for the number of comparisons."] if tests > 1 else []
+    return ["The p of gained and lost is not corrected for the number of comparisons."] if tests > 1 else []
 
 
 def tuning(analysis: Analysis) -> str:

@@ -94,7 +94,7 @@ class Judged:
     verdict: str = ""
 
 
-def judge_written(
+def judge_answers(
     examples: Examples, predictions: Predictions, judged: Sequence[Judged], required: int = 1
 ) -> Outcome:
     """Examples by what was written, k texts each: correct where at least `required` of them are right (all k, where k is less).

@@ -44,7 +44,7 @@ class Blocks:
 
 
 @attrs.frozen(kw_only=True)
-class Endless:
+class Unbounded:
     """For bases that can always give a frame, as long as r directions fit at all."""
 
     exhausted: ClassVar[str] = "error"

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from ..boosting.experiment import prepare
 from ..boosting.loop import boost
-from ..contracts import Ended, Job
+from ..contracts import Job, JobResult
 from ..errors import BoostLoraError, RunError
 from ..foundation.atomic import write_text
 from ..foundation.locks import InUseError, locked
 from ..foundation.redaction import cleaned
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..runs.directory import RunDirectory
 from ..spec import Spec
@@ -31,7 +31,7 @@ from .record import LOGS
 from .states import failure_path
 
 
-def play(job: Job) -> Ended:
+def run_cell(job: Job) -> JobResult:
     """Play what is missing of a cell, in this process.
 
     A failure is written, with its cause, into the study's folder; an earlier one is removed when the cell is tried again.
@@ -43,12 +43,12 @@ def play(job: Job) -> Ended:
             failure.unlink(missing_ok=True)
             _boost(job)
     except InUseError as error:
-        return Ended(cell=job.cell, status="busy", cause=str(error))
+        return JobResult(cell=job.cell, status="busy", cause=str(error))
     except Exception as error:
         cause = str(error) if isinstance(error, BoostLoraError) else f"{type(error).__name__}: {error}"
         record_failure(Path(job.study), job.cell, cause, traceback.format_exc())
-        return Ended(cell=job.cell, status="failed", cause=cause)
-    return Ended(cell=job.cell, status="finished")
+        return JobResult(cell=job.cell, status="failed", cause=cause)
+    return JobResult(cell=job.cell, status="finished")
 
 
 def record_failure(study: Path, cell: str, cause: str, trace: str = "") -> None:
@@ -72,7 +72,7 @@ def _boost(job: Job) -> None:
         result = directory.result()
         if result is not None and result["status"] != "failed":
             return
-        ended = boost(prepare(spec), directory, registry, Workplace(cache=Path(job.cache)))
+        ended = boost(prepare(spec), directory, registry, RunContext(cache=Path(job.cache)))
     if ended.failed:
         raise RunError(ended.reason)
 

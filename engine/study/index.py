@@ -27,7 +27,7 @@ CREATE TABLE runs (path TEXT PRIMARY KEY, name TEXT, hash TEXT, status TEXT, rea
   planned INTEGER, best_round INTEGER, test_accuracy REAL, test_loss REAL, validation_accuracy REAL, validation_loss REAL,
   parameters INTEGER, rank INTEGER, seconds REAL, created TEXT, digest TEXT);
 CREATE TABLE stamps (path TEXT PRIMARY KEY, stamp TEXT);
-CREATE TABLE rounds (path TEXT, round INTEGER, status TEXT, scale REAL, failures INTEGER, forgotten INTEGER, fixed INTEGER,
+CREATE TABLE rounds (path TEXT, round INTEGER, status TEXT, scale REAL, failures INTEGER, lost INTEGER, gained INTEGER,
   parameters INTEGER, train_accuracy REAL, train_loss REAL, validation_accuracy REAL, validation_loss REAL,
   test_accuracy REAL, test_loss REAL, rank INTEGER, effective_rank REAL, overlap REAL, seconds REAL,
   PRIMARY KEY (path, round));
@@ -182,7 +182,7 @@ def _round(path: str, record: RoundRecord) -> tuple[Any, ...]:
     ranks = list(record.effective_rank.values())
     return (
         *(path, record.round, record.status, record.scale),
-        *(record.failures, record.forgotten, record.fixed, record.parameters),
+        *(record.failures, record.lost, record.gained, record.parameters),
         *(v for split in SPLITS for v in (getattr(record, split).accuracy, getattr(record, split).loss)),
         *(_rank(record), sum(ranks) / len(ranks) if ranks else None, record.overlap, _seconds(record)),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import cattrs
 
-from ..contracts import DetachedExecutor, Ended, Job
+from ..contracts import DetachedExecutor, Job, JobResult
 from ..errors import RunError, UsageError, blame
 from ..foundation.atomic import file_sha256, write_text
 from ..registry import Registry
@@ -55,7 +55,7 @@ def waiting_of(executor: DetachedExecutor, folder: Path, ids: Mapping[str, str])
         return {cell for cell, ended in executor.poll(str(folder), ids).items() if ended is None}
 
 
-def gather(executor: DetachedExecutor, folder: Path) -> dict[str, Ended | None]:
+def gather(executor: DetachedExecutor, folder: Path) -> dict[str, JobResult | None]:
     """What became of everything that was submitted; a cell that was lost is written down as failed, once."""
     ids = submitted(folder)
     if not ids:

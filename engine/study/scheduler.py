@@ -12,7 +12,7 @@ import attrs
 
 from ..boosting.experiment import SplitCache, prepare
 from ..boosting.plan import Plan
-from ..contracts import Ended, Executor, Job
+from ..contracts import Executor, Job, JobResult
 from ..errors import BoostLoraError, UsageError
 from ..foundation.locks import HOLDER
 from ..foundation.run_context import default_cache
@@ -106,7 +106,7 @@ def _by_seed(study: Study, keys: Collection[str]) -> list[Cell]:
     return sorted(cells, key=lambda cell: order[cell.record.seed])
 
 
-def conduct(executor: Executor, jobs: Sequence[Job]) -> Generator[Ended | None]:
+def conduct(executor: Executor, jobs: Sequence[Job]) -> Generator[JobResult | None]:
     """Run jobs until each is finished or failed; yield each as it ends, and None meanwhile.
 
     A job whose worker died is given to another, up to `ATTEMPTS` times; one that another process is working on is asked
@@ -133,13 +133,13 @@ def conduct(executor: Executor, jobs: Sequence[Job]) -> Generator[Ended | None]:
             yield from _pause()
 
 
-def _settled(ended: Ended, job: Job) -> Ended:
+def _settled(ended: JobResult, job: Job) -> JobResult:
     """What is final: a cell whose workers kept dying has failed."""
     if ended.status != "lost":
         return ended
     cause = f"{ended.cause} ({ATTEMPTS} times)"
     record_failure(Path(job.study), job.cell, cause)
-    return Ended(cell=ended.cell, status="failed", cause=cause)
+    return JobResult(cell=ended.cell, status="failed", cause=cause)
 
 
 def _pause() -> Iterator[None]:

@@ -15,7 +15,7 @@ from typing import IO
 import attrs
 import cattrs
 
-from ..contracts import Ended, Job
+from ..contracts import Job, JobResult
 
 
 def main() -> None:
@@ -24,10 +24,10 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not be taken for an answer
     jobs = queue.Queue[str]()
     threading.Thread(target=_listen, args=(sys.stdin, jobs), daemon=True).start()
-    from .cell_runner import play  # noqa: PLC0415 - heavy, and the master may be gone already
+    from .cell_runner import run_cell  # noqa: PLC0415 - heavy, and the master may be gone already
 
     while True:
-        _answer(answers, play(cattrs.structure(json.loads(jobs.get()), Job)))
+        _answer(answers, run_cell(cattrs.structure(json.loads(jobs.get()), Job)))
 
 
 def _listen(lines: IO[str], jobs: queue.Queue[str]) -> None:
@@ -36,7 +36,7 @@ def _listen(lines: IO[str], jobs: queue.Queue[str]) -> None:
     os._exit(0)  # in the middle of whatever is being computed
 
 
-def _answer(answers: IO[str], ended: Ended) -> None:
+def _answer(answers: IO[str], ended: JobResult) -> None:
     answers.write(json.dumps(attrs.asdict(ended)) + "\n")
     answers.flush()
 

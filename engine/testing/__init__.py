@@ -15,7 +15,7 @@ from .backends import BackendContract
 from .bases import BasisContract
 from .batches import ObjectiveContract, OptimizerContract
 from .data import ModelContract, TaskContract
-from .data_driven_bases import InformedBasisContract
+from .data_driven_bases import DataDrivenBasisContract
 from .executors import DetachedExecutorContract, ExecutorContract
 from .exporters import ExportCase, ExporterContract
 from .generators import GeneratorContract
@@ -28,12 +28,12 @@ __all__ = [
     "AdapterContract",
     "BackendContract",
     "BasisContract",
+    "DataDrivenBasisContract",
     "DetachedExecutorContract",
     "ExecutorContract",
     "ExportCase",
     "ExporterContract",
     "GeneratorContract",
-    "InformedBasisContract",
     "MergeContract",
     "ModelContract",
     "ObjectiveContract",

@@ -13,7 +13,7 @@ from ..contracts import Basis, FactoredUpdate, Frame, InformedBasis
 from ..sdk.rank import overlap, rank_of
 from ..spec.ranks import Ranks
 from .assertions import assert_orthonormal
-from .oracles import random_evidence
+from .oracles import random_oracle
 from .strategies import MatrixSite, inherited, seeds
 
 shapes = st.tuples(st.integers(2, 24), st.integers(2, 24))
@@ -102,10 +102,8 @@ def frame_of(
     """The frame that any basis gives a lone site, from streams and evidence that the seed and the number of rounds decide."""
     number = len(earlier)
     if isinstance(basis, InformedBasis):
-        evidence = random_evidence([site], np.random.default_rng([seed, number, 1]))
-        frames = basis.frames(
-            [site], earlier, rank, evidence, lambda _: np.random.default_rng([seed, number])
-        )
+        oracle = random_oracle([site], np.random.default_rng([seed, number, 1]))
+        frames = basis.frames([site], earlier, rank, oracle, lambda _: np.random.default_rng([seed, number]))
         return frames[site.name]
     return basis.frame(site, earlier, rank, np.random.default_rng([seed, number]))
 

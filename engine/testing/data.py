@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from ..boosting.experiment import data_sha256
 from ..contracts import Examples, Model, Predictions, Prompts, Splits, Task, TextModel, Texts, Tokens
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 
 
 class TaskContract:
@@ -78,7 +78,7 @@ class ModelContract:
     def test_source_holds_every_weight_of_the_blueprint(self, tmp_path: Path) -> None:
         splits, model = self.splits(), self.make()
         blueprint = model.blueprint(splits)
-        source = model.source(splits, Workplace(cache=tmp_path), np.random.default_rng(0))
+        source = model.source(splits, RunContext(cache=tmp_path), np.random.default_rng(0))
         assert source.blueprint == blueprint
         shapes = dict[str, tuple[int, ...]]()
         for file in source.files:
@@ -93,7 +93,7 @@ class ModelContract:
     def test_source_is_reproducible_from_its_seed(self, tmp_path: Path) -> None:
         splits, model = self.splits(), self.make()
         hashes = [
-            model.source(splits, Workplace(cache=tmp_path / str(i)), np.random.default_rng(seed)).sha256
+            model.source(splits, RunContext(cache=tmp_path / str(i)), np.random.default_rng(seed)).sha256
             for i, seed in enumerate((0, 0))
         ]
         assert hashes[0] == hashes[1]

@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from ..contracts import Frame, InformedBasis
 from ..errors import ExhaustedError
 from .bases import BasisContract, assert_apart, assert_legal, frame_of, shapes
-from .oracles import MatrixEvidence, random_evidence, silent_evidence
+from .oracles import MatrixOracle, random_oracle, zero_oracle
 from .strategies import MatrixSite, inherited, seeds
 
 
-class InformedBasisContract(BasisContract):
+class DataDrivenBasisContract(BasisContract):
     """As `BasisContract`: inherit, implement `make`, set `orthogonal` and `grows`."""
 
     def make(self) -> InformedBasis:
         """A basis, as a spec would make it."""
         raise NotImplementedError
 
-    def _asked(self, site: MatrixSite, rank: int, seed: int, evidence: MatrixEvidence) -> Frame:
+    def _asked(self, site: MatrixSite, rank: int, seed: int, oracle: MatrixOracle) -> Frame:
         """The first round's frame, from the evidence given."""
-        frames = self.make().frames([site], (), rank, evidence, lambda _: np.random.default_rng(seed))
+        frames = self.make().frames([site], (), rank, oracle, lambda _: np.random.default_rng(seed))
         return frames[site.name]
 
     @given(shapes, st.integers(1, 4), seeds)
@@ -31,14 +31,14 @@ class InformedBasisContract(BasisContract):
         site = MatrixSite(np.random.default_rng(seed).standard_normal(shape))
         if rank > min(shape):
             return
-        question = self.make().question(rank)
-        evidence = random_evidence([site], np.random.default_rng(seed), question.batches)
-        self._asked(site, rank, seed, evidence)
-        assert question.told in {"chosen", "failures", "all"}
-        assert question.examples >= 0
-        assert question.batches >= 1
-        assert evidence.passes <= question.passes
-        assert evidence.columns <= question.columns
+        calibration = self.make().calibration(rank)
+        oracle = random_oracle([site], np.random.default_rng(seed), calibration.batches)
+        self._asked(site, rank, seed, oracle)
+        assert calibration.told in {"chosen", "failures", "all"}
+        assert calibration.examples >= 0
+        assert calibration.batches >= 1
+        assert oracle.passes <= calibration.passes
+        assert oracle.columns <= calibration.columns
 
     @given(shapes, st.integers(1, 4), seeds)
     @inherited
@@ -48,7 +48,7 @@ class InformedBasisContract(BasisContract):
         site = MatrixSite(np.random.default_rng(seed).standard_normal(shape))
         if rank > min(shape):
             return
-        assert_legal(self._asked(site, rank, seed, silent_evidence([site])), shape, rank)
+        assert_legal(self._asked(site, rank, seed, zero_oracle([site])), shape, rank)
 
     @given(shapes, st.integers(1, 4), seeds)
     @inherited
@@ -95,10 +95,10 @@ class InformedBasisContract(BasisContract):
         rng = np.random.default_rng(seed)
         site, neighbour = (MatrixSite(rng.standard_normal(s)) for s in (shape, other))
         neighbour.name = "layers.1.weight"
-        evidence = random_evidence([site, neighbour], rng)
-        alone = self._asked(site, 1, seed, evidence)
+        oracle = random_oracle([site, neighbour], rng)
+        alone = self._asked(site, 1, seed, oracle)
         frames = self.make().frames(
-            [neighbour, site], (), 1, evidence, lambda name: np.random.default_rng(seed + (name != site.name))
+            [neighbour, site], (), 1, oracle, lambda name: np.random.default_rng(seed + (name != site.name))
         )
         np.testing.assert_array_equal(alone.U, frames[site.name].U)
         np.testing.assert_array_equal(alone.V, frames[site.name].V)

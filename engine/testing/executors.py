@@ -12,8 +12,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from ..contracts import DetachedExecutor, Ended, Executor, Job
-from ..study.cell_runner import play
+from ..contracts import DetachedExecutor, Executor, Job, JobResult
+from ..study.cell_runner import run_cell
 from ..study.states import failure_path
 from .cells import (
     PATIENCE,
@@ -47,10 +47,10 @@ class ExecutorContract(_WithCells):
         """An executor, as a spec would make it: with room for at least two cells at a time."""
         raise NotImplementedError
 
-    def _run(self, jobs: Sequence[Job]) -> list[Ended]:
+    def _run(self, jobs: Sequence[Job]) -> list[JobResult]:
         return [ended for ended in self._started(jobs) if ended is not None]
 
-    def _started(self, jobs: Sequence[Job]) -> Generator[Ended | None]:
+    def _started(self, jobs: Sequence[Job]) -> Generator[JobResult | None]:
         executor = self.make()
         executor.check()
         running = executor.run(jobs)
@@ -148,12 +148,12 @@ class DetachedExecutorContract(_WithCells):
         assert cells.study.is_dir()
         return ids
 
-    def _poll(self, cells: Cells, ids: Mapping[str, str]) -> Mapping[str, Ended | None]:
+    def _poll(self, cells: Cells, ids: Mapping[str, str]) -> Mapping[str, JobResult | None]:
         found = self.make().poll(str(cells.study), ids)
         assert found.keys() == ids.keys()
         return found
 
-    def _wait(self, cells: Cells, ids: Mapping[str, str]) -> dict[str, Ended]:
+    def _wait(self, cells: Cells, ids: Mapping[str, str]) -> dict[str, JobResult]:
         """What became of all of them."""
         wait_until(lambda: all(self._poll(cells, ids).values()), "all jobs have ended")
         return {cell: ended for cell, ended in self._poll(cells, ids).items() if ended is not None}
@@ -208,10 +208,10 @@ class DetachedExecutorContract(_WithCells):
         assert rounds_of(victim) == ROUNDS
 
 
-def _turn_until(running: Iterable[Ended | None], condition: object) -> list[Ended]:
+def _turn_until(running: Iterable[JobResult | None], condition: object) -> list[JobResult]:
     """Take turns until something has happened; what ended meanwhile."""
     assert callable(condition)
-    found, end = list[Ended](), time.monotonic() + PATIENCE
+    found, end = list[JobResult](), time.monotonic() + PATIENCE
     for ended in running:
         found += [ended] if ended is not None else []
         if condition():
@@ -226,5 +226,5 @@ def _check_uninterrupted(jobs: Sequence[Job], folder: Path) -> None:
         twin = attrs.evolve(
             job, folder=str(folder / "twins" / job.cell), study=str(folder / "twins" / "study")
         )
-        assert play(twin).status == "finished"
+        assert run_cell(twin).status == "finished"
         assert digest_of(twin) == digest_of(job)

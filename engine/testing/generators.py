@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from ..contracts import (
+    Completion,
     Examples,
     GenerationRequest,
+    GenerativeModel,
     Generator,
     ModelSource,
     Sampling,
     Site,
-    Speaker,
     Tokens,
-    Written,
 )
 from .strategies import sites_of, tiny_mlp
 
@@ -37,23 +37,23 @@ class Bigram:
         del site
         return self.table
 
-    def generate(self, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
         """Token by token, by the definition of `GenerationRequest`."""
         tokens: Tokens = examples.inputs
         return [
             self._continued(tokens.sequence(i)[: tokens.starts[i]], request, i) for i in range(len(tokens))
         ]
 
-    def _continued(self, prompt: NDArray[np.int32], request: GenerationRequest, row: int) -> Written:
+    def _continued(self, prompt: NDArray[np.int32], request: GenerationRequest, row: int) -> Completion:
         found, last = list[int](), int(prompt[-1])
         for step in range(request.max_new_tokens):
             last = self._next(last, request, row, step)
             if last in request.end_tokens:
-                return Written(np.array(found, dtype=np.int32), last)
+                return Completion(np.array(found, dtype=np.int32), last)
             found.append(last)
             if request.finished is not None and request.finished(np.array(found, dtype=np.int32)):
                 break
-        return Written(np.array(found, dtype=np.int32))
+        return Completion(np.array(found, dtype=np.int32))
 
     def _next(self, last: int, request: GenerationRequest, row: int, step: int) -> int:
         z = self.table[last]
@@ -69,8 +69,8 @@ class Surroundings:
 
     source: ModelSource
     sites: Sequence[Site]
-    speaker: Speaker
-    other: Speaker
+    generative_model: GenerativeModel
+    other: GenerativeModel
     """The same model with other adapted weights, which says something else."""
     examples: Examples
     exact: bool = True
@@ -93,7 +93,7 @@ class GeneratorContract:
         return Surroundings(
             source=source,
             sites=sites_of(source),
-            speaker=Bigram(2.0 * rng.standard_normal((WORDS, WORDS))),
+            generative_model=Bigram(2.0 * rng.standard_normal((WORDS, WORDS))),
             other=Bigram(2.0 * rng.standard_normal((WORDS, WORDS))),
             examples=Examples(ids=np.arange(5), inputs=tokens, labels=np.zeros(5, dtype=np.int64)),
         )
@@ -104,12 +104,16 @@ class GeneratorContract:
         return self.surroundings(tmp_path)
 
     def _written(
-        self, around: Surroundings, request: GenerationRequest, *, speaker: Speaker | None = None
-    ) -> list[Written]:
+        self,
+        around: Surroundings,
+        request: GenerationRequest,
+        *,
+        generative_model: GenerativeModel | None = None,
+    ) -> list[Completion]:
         generator = self.make()
         generator.check()
         writer = generator.open(around.source, around.sites)
-        return writer.write(speaker or around.speaker, around.examples, request)
+        return writer.write(generative_model or around.generative_model, around.examples, request)
 
     def _requests(self, around: Surroundings) -> list[GenerationRequest]:
         """Greedy and drawn, with an end token that comes, and with a stop."""
@@ -125,7 +129,7 @@ class GeneratorContract:
             written = self._written(around, request)
             assert len(written) == len(around.examples)
             for one in written:
-                assert isinstance(one, Written)
+                assert isinstance(one, Completion)
                 assert one.tokens.dtype == np.int32
                 assert one.end is None or one.end in request.end_tokens
                 assert not set(one.tokens.tolist()) & set(request.end_tokens), "an end token among the tokens"
@@ -153,10 +157,13 @@ class GeneratorContract:
 
     def test_greedy_texts_are_those_of_the_speaker_as_it_is_now(self, around: Surroundings) -> None:
         request = GenerationRequest(max_new_tokens=STEPS, end_tokens=())
-        one, two = (self._written(around, request, speaker=s) for s in (around.speaker, around.other))
+        one, two = (
+            self._written(around, request, generative_model=s)
+            for s in (around.generative_model, around.other)
+        )
         assert _told(one) != _told(two), "the adapted weights have no say"
         if around.exact:
-            assert _told(one) == _told(around.speaker.generate(around.examples, request))
+            assert _told(one) == _told(around.generative_model.generate(around.examples, request))
             assert _told(two) == _told(around.other.generate(around.examples, request))
 
     def test_draws_decide_what_is_drawn(self, around: Surroundings) -> None:
@@ -166,5 +173,5 @@ class GeneratorContract:
         assert _told(self._written(around, request)) != _told(self._written(around, other))
 
 
-def _told(written: Sequence[Written]) -> list[tuple[list[int], int | None]]:
+def _told(written: Sequence[Completion]) -> list[tuple[list[int], int | None]]:
     return [(one.tokens.tolist(), one.end) for one in written]

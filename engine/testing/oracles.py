@@ -14,7 +14,7 @@ from .strategies import MatrixSite
 Matrix = NDArray[np.float64]
 
 
-class MatrixEvidence:
+class MatrixOracle:
     """By site, a gradient `G (d_out, d_in)`, inputs `X (n, d_in)` and a weight; keeps count of what it was asked.
 
     The loss is `<G, W>`, so that the gradient stays the same while a probe trains.
@@ -85,9 +85,9 @@ def _trained(G: Matrix, rank: int, steps: int, lr: float) -> tuple[Matrix, Matri
     return B, At
 
 
-def random_evidence(sites: Sequence[MatrixSite], rng: np.random.Generator, parts: int = 1) -> MatrixEvidence:
+def random_oracle(sites: Sequence[MatrixSite], rng: np.random.Generator, parts: int = 1) -> MatrixOracle:
     """A random gradient and random inputs at every site, in no relation to its weight."""
-    return MatrixEvidence(
+    return MatrixOracle(
         gradients={site.name: rng.standard_normal(site.shape) for site in sites},
         inputs={site.name: rng.standard_normal((2 * site.shape[1], site.shape[1])) for site in sites},
         weights={site.name: site.merged for site in sites},
@@ -95,9 +95,9 @@ def random_evidence(sites: Sequence[MatrixSite], rng: np.random.Generator, parts
     )
 
 
-def silent_evidence(sites: Sequence[MatrixSite]) -> MatrixEvidence:
+def zero_oracle(sites: Sequence[MatrixSite]) -> MatrixOracle:
     """Zero gradients, and inputs that are all zero: data that says nothing."""
-    return MatrixEvidence(
+    return MatrixOracle(
         gradients={site.name: np.zeros(site.shape) for site in sites},
         inputs={site.name: np.zeros((3, site.shape[1])) for site in sites},
         weights={site.name: site.merged for site in sites},

@@ -13,7 +13,7 @@ from ..contracts import Outcome, Predictions, Selection
 from .answers import Logits, read_logits
 from .criterion import Criterion
 from .findings import Finding, distance, magnitude
-from .session import Bench, at
+from .session import Session, at
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -48,33 +48,35 @@ class Answers:
 
 
 def compare_answers(
-    bench: Bench, number: int, suffix: str = ""
+    session: Session, number: int, suffix: str = ""
 ) -> tuple[dict[str, Answers], dict[str, Predictions]]:
     """Logits, losses and predictions of every split; the truth's answers, and the candidate's."""
     answers, theirs = dict[str, Answers](), dict[str, Predictions]()
     for done, split in enumerate(SPLITS):
-        bench.report("answers" + suffix, done, len(SPLITS))
-        right = bench.trio.truth.experiment.predict(split)
-        with bench.asking(number, "logits" + suffix, split):
-            theirs[split] = bench.trio.candidate.experiment.predict(split)
-            answers[split] = a = read_answers(bench, split, right)
-        allowed = bench.criterion.allowed("logits" + suffix, a.yardstick, a.logits.scale)
+        session.report("answers" + suffix, done, len(SPLITS))
+        right = session.runners.truth.experiment.predict(split)
+        with session.blamed(number, "logits" + suffix, split):
+            theirs[split] = session.runners.candidate.experiment.predict(split)
+            answers[split] = a = read_answers(session, split, right)
+        allowed = session.criterion.allowed("logits" + suffix, a.yardstick, a.logits.scale)
         error, note = a.logits.errors[0], a.logits.note
-        bench.add([at(number, "logits" + suffix, split, error=error, allowed=allowed, note=note)])
+        session.add([at(number, "logits" + suffix, split, error=error, allowed=allowed, note=note)])
         if not suffix:
-            error, allowed = a.losses(theirs[split].loss, "loss", bench.criterion)
-            bench.add([at(number, "loss", split, error=error, allowed=allowed)])
+            error, allowed = a.losses(theirs[split].loss, "loss", session.criterion)
+            session.add([at(number, "loss", split, error=error, allowed=allowed)])
         same = theirs[split].output == a.predictions.output
-        excused = a.excused(theirs[split].output, bench.criterion)
-        bench.add([decisions(at(number, "predictions" + suffix, split), same, excused)])
+        excused = a.excused(theirs[split].output, session.criterion)
+        session.add([decisions(at(number, "predictions" + suffix, split), same, excused)])
     return answers, theirs
 
 
-def read_answers(bench: Bench, split: str, predictions: Predictions, *, role: str = "candidate") -> Answers:
+def read_answers(
+    session: Session, split: str, predictions: Predictions, *, role: str = "candidate"
+) -> Answers:
     """The truth's predictions of a split, with its logits compared with another model's and the yardstick's."""
-    truth, yardstick = bench.trio.truth.experiment, bench.models.get("yardstick")
+    truth, yardstick = session.runners.truth.experiment, session.models.get("yardstick")
     encoded = getattr(truth.encoded, split)
-    others = [bench.models[role], *([] if yardstick is None else [yardstick])]
+    others = [session.models[role], *([] if yardstick is None else [yardstick])]
     loss = predictions.loss if yardstick is None else yardstick.predict(encoded).loss
     return Answers(
         outcome=truth.judge(split, predictions),
@@ -84,15 +86,15 @@ def read_answers(bench: Bench, split: str, predictions: Predictions, *, role: st
     )
 
 
-def compare_chosen(bench: Bench, number: int, right: Answers, theirs: Predictions) -> Selection:
+def compare_chosen(session: Session, number: int, right: Answers, theirs: Predictions) -> Selection:
     """What the sampler makes of each one's answers to the training split. Returns what it makes of the truth's.
 
     Where that differs it is asked again, with all that may differ put right: answers within their margin, and losses
     within their bound. What then still differs is a departure.
     """
-    truth, candidate = bench.trio.truth, bench.trio.candidate
+    truth, candidate = session.runners.truth, session.runners.candidate
     selection = truth.select(number)
-    with bench.asking(number, "chosen examples", "train"):
+    with session.blamed(number, "chosen examples", "train"):
         outcome = candidate.experiment.judge("train", theirs)
 
     def chosen_of(outcome: Outcome) -> Selection:
@@ -100,15 +102,15 @@ def compare_chosen(bench: Bench, number: int, right: Answers, theirs: Prediction
         return candidate.select(number)
 
     same = _same(selection, chosen_of(outcome))
-    excused = not same and _same(selection, chosen_of(_put_right(bench, right, theirs, outcome)))
+    excused = not same and _same(selection, chosen_of(_put_right(session, right, theirs, outcome)))
     found = at(number, "chosen examples", "train", error=float(not same and not excused))
-    bench.add([attrs.evolve(found, excused=int(excused))])
+    session.add([attrs.evolve(found, excused=int(excused))])
     return selection
 
 
-def _put_right(bench: Bench, right: Answers, theirs: Predictions, outcome: Outcome) -> Outcome:
-    truth, mask = right.outcome, right.excused(theirs.output, bench.criterion)
-    error, allowed = right.losses(theirs.loss, "loss", bench.criterion)
+def _put_right(session: Session, right: Answers, theirs: Predictions, outcome: Outcome) -> Outcome:
+    truth, mask = right.outcome, right.excused(theirs.output, session.criterion)
+    error, allowed = right.losses(theirs.loss, "loss", session.criterion)
     return attrs.evolve(
         outcome,
         prediction=np.where(mask, truth.prediction, outcome.prediction),

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.options import question_of
+from ..boosting.options import calibration_of
 from ..boosting.round_setup import frames_for
 from ..contracts import (
     Batch,
@@ -33,7 +33,7 @@ from ..contracts import (
 )
 from ..spec import Spec
 from .findings import Finding, distance, magnitude, worst
-from .session import Bench, at
+from .session import Session, at
 from .step_replay import DRAWS, ROUNDINGS
 
 Matrix = NDArray[np.float64]
@@ -43,7 +43,7 @@ ACTIVATIONS: Kind = "activation products"
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Asked:
+class OracleQuery:
     """One question to a model."""
 
     kind: Kind
@@ -66,12 +66,12 @@ class Asked:
         return {key: product for key, product in sides.items() if product is not None}
 
 
-class Listener:
+class RecordingModel:
     """The truth's model, which remembers what it was asked."""
 
     def __init__(self, model: BoostedModel) -> None:
         self._model = model
-        self.asked = list[Asked]()
+        self.asked = list[OracleQuery]()
         self.probes = list[TrainingRequest]()
 
     def __getattr__(self, name: str) -> Any:
@@ -81,13 +81,13 @@ class Listener:
         self, examples: Examples, batches: Sequence[Batch], *, right: Factors, left: Factors
     ) -> Mapping[str, Products]:
         """As the model answers."""
-        question = Asked(kind=GRADIENTS, examples=examples, batches=batches, right=right, left=left)
+        question = OracleQuery(kind=GRADIENTS, examples=examples, batches=batches, right=right, left=left)
         self.asked.append(question)
         return self._model.gradient_products(examples, batches, right=right, left=left)
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
         """As the model answers."""
-        self.asked.append(Asked(kind=ACTIVATIONS, examples=examples, batches=batches, right=right))
+        self.asked.append(OracleQuery(kind=ACTIVATIONS, examples=examples, batches=batches, right=right))
         return self._model.activation_products(examples, batches, right)
 
     def train(self, request: TrainingRequest) -> Training:
@@ -98,17 +98,17 @@ class Listener:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Heard:
+class CalibratedFrames:
     """The truth's frames of a round, and what was asked for them."""
 
     frames: Mapping[str, Frame]
-    asked: Sequence[Asked]
+    asked: Sequence[OracleQuery]
     choosing: bool
     """Whether the last question was not the basis's own, but chose sites."""
     probes: int
 
     @property
-    def of_basis(self) -> Sequence[Asked]:
+    def of_basis(self) -> Sequence[OracleQuery]:
         """What the basis asked."""
         return self.asked[:-1] if self.choosing else self.asked
 
@@ -124,7 +124,7 @@ class Heard:
 
 def hears(spec: Spec, number: int) -> bool:
     """Whether anything is asked of the data before round `number` trains."""
-    return question_of(spec, spec.rank_of(number)) is not None and not spec.boosting.is_refit(number)
+    return calibration_of(spec, spec.rank_of(number)) is not None and not spec.boosting.is_refit(number)
 
 
 def informed(spec: Spec) -> bool:
@@ -132,19 +132,19 @@ def informed(spec: Spec) -> bool:
     return spec["adapter"].framed and isinstance(spec["basis"], InformedBasis)
 
 
-def hear(bench: Bench, number: int, selection: Selection) -> Heard:
+def hear(session: Session, number: int, selection: Selection) -> CalibratedFrames:
     """Have the truth make the round's frames, and put its questions to the others. What they answer is compared."""
-    truth = bench.trio.truth
-    listener: Any = Listener(truth.experiment.model)
+    truth = session.runners.truth
+    listener: Any = RecordingModel(truth.experiment.model)
     experiment = attrs.evolve(truth.experiment, model=listener)
     told = (selection, truth.history[-1])
-    with bench.asking(number, GRADIENTS, "every site", "truth"):
-        frames = frames_for(experiment, number, truth.rounds, told, bench.report)
+    with session.blamed(number, GRADIENTS, "every site", "truth"):
+        frames = frames_for(experiment, number, truth.rounds, told, session.report)
     for place, question in enumerate(listener.asked, start=1):
-        bench.report("asking again", place, len(listener.asked))
-        _compare(bench, number, question, place)
+        session.report("asking again", place, len(listener.asked))
+        _compare(session, number, question, place)
     count = experiment.spec.boosting.top_sites
-    return Heard(
+    return CalibratedFrames(
         frames=frames,
         asked=listener.asked,
         choosing=0 < count < len(experiment.sites),
@@ -152,14 +152,14 @@ def hear(bench: Bench, number: int, selection: Selection) -> Heard:
     )
 
 
-def _compare(bench: Bench, number: int, question: Asked, place: int) -> None:
+def _compare(session: Session, number: int, question: OracleQuery, place: int) -> None:
     """Every model's answers to one question, site by site."""
     answers = dict[str, Mapping[tuple[str, str], Matrix]]()
-    for role, model in bench.models.items():
-        with bench.asking(number, question.kind, "every site", role):
+    for role, model in session.models.items():
+        with session.blamed(number, question.kind, "every site", role):
             answers[role] = question.of(model)
     truth, candidate = answers["truth"], answers["candidate"]
-    yardstick, spread = answers.get("yardstick", truth), Spread(bench=bench, question=question)
+    yardstick, spread = answers.get("yardstick", truth), Spread(session=session, question=question)
     found = dict[str, list[Finding]]()
     for (site, side), t in truth.items():
         where = attrs.evolve(at(number, question.kind, site), note=f"question {place}, {side}")
@@ -168,12 +168,12 @@ def _compare(bench: Bench, number: int, question: Asked, place: int) -> None:
             said = "no answer" if c is None else f"{c.shape} instead of {t.shape}"
             one = attrs.evolve(where, error=math.inf, note=f"{where.note}: {said}")
         else:
-            allowed = bench.criterion.allowed(question.kind, distance(y, t), magnitude(t))
+            allowed = session.criterion.allowed(question.kind, distance(y, t), magnitude(t))
             one = attrs.evolve(where, error=distance(c, t), allowed=allowed)
             if allowed < one.error < math.inf:
                 one = _again(one, c - t, spread.of(site, side))
         found.setdefault(site, []).append(one)
-    bench.add([attrs.evolve(worst(some), compared=len(some)) for some in found.values()])
+    session.add([attrs.evolve(worst(some), compared=len(some)) for some in found.values()])
 
 
 def _again(one: Finding, off: Matrix, spread: Matrix) -> Finding:
@@ -187,8 +187,8 @@ def _again(one: Finding, off: Matrix, spread: Matrix) -> Finding:
 class Spread:
     """How far the truth's answers move when every weight is off by a few roundings; asked only where it matters."""
 
-    bench: Bench
-    question: Asked
+    session: Session
+    question: OracleQuery
     _found: dict[tuple[str, str], Matrix] | None = None
 
     def of(self, site: str, side: str) -> Matrix:
@@ -198,9 +198,9 @@ class Spread:
         return self._found[site, side]
 
     def _measured(self) -> dict[tuple[str, str], Matrix]:
-        truth = self.bench.trio.truth
+        truth = self.session.runners.truth
         model, rng = truth.experiment.model, truth.experiment.streams("verify-heard")
-        exact, size = self.question.of(model), ROUNDINGS * self.bench.criterion.unit
+        exact, size = self.question.of(model), ROUNDINGS * self.session.criterion.unit
         weights = {site.name: model.weight(site.name) for site in truth.experiment.sites}
         found = {key: np.zeros_like(product) for key, product in exact.items()}
         try:

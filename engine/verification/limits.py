@@ -12,7 +12,7 @@ from ..boosting.experiment import Prepared
 from ..boosting.tokens import SPLITS
 from ..contracts import Blueprint, Examples, ModelSource, Splits, TextModel, TrainingRequest
 from ..errors import UsageError
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..spec import Spec
 
 DEPTH = "num_hidden_layers"
@@ -91,9 +91,9 @@ class Shallow:
         """The cut blueprint."""
         return self._cut(self.model.blueprint(splits))
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """The same files, of which less is read."""
-        source: ModelSource = self.model.source(splits, workplace, rng)
+        source: ModelSource = self.model.source(splits, context, rng)
         return attrs.evolve(source, blueprint=self._cut(source.blueprint))
 
     def _cut(self, blueprint: Blueprint) -> Blueprint:

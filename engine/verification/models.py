@@ -9,11 +9,11 @@ import attrs
 
 from ..boosting.experiment import Experiment, Prepared, prepare, source_of
 from ..boosting.plan import make_plan
-from ..boosting.rounds import Player
+from ..boosting.rounds import RoundRunner
 from ..boosting.views import View
 from ..contracts import Frame, ModelSource, Update
 from ..errors import RunError, UsageError, blame
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..spec import Slot, Spec
 from .criterion import Criterion
@@ -25,25 +25,25 @@ TRUTH = "reference"
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Trio:
+class RoundRunners:
     """Three players of the same experiment."""
 
-    truth: Player
-    candidate: Player
-    yardstick: Player | None
+    truth: RoundRunner
+    candidate: RoundRunner
+    yardstick: RoundRunner | None
     """None where no criterion needs it."""
     spectra: Mapping[str, Frame | None]
     """By site, the truth's leading directions, one more than the basis asks for; None where it asks for none."""
 
     def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
         """A round was merged: it belongs to every model's ensemble."""
-        for player in (self.truth, self.candidate, *([self.yardstick] if self.yardstick else [])):
-            player.remember(number, updates, scale)
+        for runner in (self.truth, self.candidate, *([self.yardstick] if self.yardstick else [])):
+            runner.remember(number, updates, scale)
 
 
 def open_trio(
-    spec: Spec, registry: Registry, workplace: Workplace, limits: Limits, criteria: Sequence[Criterion]
-) -> Trio:
+    spec: Spec, registry: Registry, context: RunContext, limits: Limits, criteria: Sequence[Criterion]
+) -> RoundRunners:
     """Open the models; `spec`'s backend is the candidate. Raises `UsageError` where truth or candidate cannot compute it."""
     spec = limits.cut_model(spec)
     try:
@@ -51,17 +51,17 @@ def open_trio(
         make_plan(spec, whole.splits, whole.encoded)
     except UsageError as error:
         raise UsageError(f"cannot be verified: {error}") from error
-    source = source_of(whole, workplace)
+    source = source_of(whole, context)
     prepared = limits.cut_examples(whole)
 
-    def opened(of: Spec) -> tuple[Player, dict[str, Frame | None]]:
-        experiment, spectra = _open(attrs.evolve(prepared, spec=of), source, workplace)
-        return Player(experiment, workplace.report), spectra
+    def opened(of: Spec) -> tuple[RoundRunner, dict[str, Frame | None]]:
+        experiment, spectra = _open(attrs.evolve(prepared, spec=of), source, context)
+        return RoundRunner(experiment, context.report), spectra
 
     truth, spectra = opened(prepared.spec)
     needed = any(criterion.needs_yardstick for criterion in criteria)
     yardstick = opened(_with_truth(spec, registry, "float32"))[0] if needed else None
-    return Trio(truth=truth, candidate=opened(spec)[0], yardstick=yardstick, spectra=spectra)
+    return RoundRunners(truth=truth, candidate=opened(spec)[0], yardstick=yardstick, spectra=spectra)
 
 
 def _with_truth(spec: Spec, registry: Registry, dtype: str) -> Spec:
@@ -75,16 +75,16 @@ def _with_truth(spec: Spec, registry: Registry, dtype: str) -> Spec:
 
 
 def _open(
-    prepared: Prepared, source: ModelSource, workplace: Workplace
+    prepared: Prepared, source: ModelSource, context: RunContext
 ) -> tuple[Experiment, dict[str, Frame | None]]:
     """A model with watched views. Its directions are computed here and now: what a cache holds may be of older code."""
     backend = prepared.spec.slots["backend"].use
     sites = [plan.site for plan in prepared.plan.sites]
     spectra, views = dict[str, Frame | None](), dict[str, View]()
     with blame("backend", backend):
-        model = prepared.spec["backend"].open(source, sites, workplace.report)
+        model = prepared.spec["backend"].open(source, sites, context.report)
         for done, plan in enumerate(prepared.plan.sites):
-            workplace.report(f"{backend}: factorising", done, len(sites))
+            context.report(f"{backend}: factorising", done, len(sites))
             found, leading = None, None
             if plan.depth:
                 found = model.directions(plan.site.name, min(plan.depth + 1, plan.site.width))

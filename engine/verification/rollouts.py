@@ -28,7 +28,7 @@ from ..contracts import (
 )
 from .draws import Held, log_softmax
 from .findings import distance, magnitude
-from .session import Bench, at
+from .session import Session, at
 from .step_replay import updates_of
 from .train_steps import Traced, train
 
@@ -79,42 +79,42 @@ class Given:
         return log_softmax(logits / self.temperature)[np.arange(len(chosen)), chosen]
 
 
-def let_answer(bench: Bench, number: int, request: TrainingRequest, rollout: Rollout) -> Answered:
+def let_answer(session: Session, number: int, request: TrainingRequest, rollout: Rollout) -> Answered:
     """The candidate trains on its own rollouts; its first and its last answers of the round are held to the truth."""
-    with bench.asking(number, "answers", "every prompt"):
+    with session.blamed(number, "answers", "every prompt"):
         traced = train(
-            bench.models["candidate"], attrs.evolve(request, batches=_first(rollout, request.steps))
+            session.models["candidate"], attrs.evolve(request, batches=_first(rollout, request.steps))
         )
     batches = list(rollout.batches)
     for place in sorted({0, len(rollout.answers) - 1}) if rollout.answers else ():
         given = Given.of(number, request, rollout, place)
         if place == 0:
-            compare_log_probabilities(bench, number, request, given.rows, rollout.temperature)
+            compare_log_probabilities(session, number, request, given.rows, rollout.temperature)
         step = place * rollout.iterations
         values = traced.steps[step - 1].values if step else None
-        _compare_answers(bench, given, _updates(bench, request, values))
+        _compare_answers(session, given, _updates(session, request, values))
     return Answered(batches=batches, traced=traced)
 
 
-def compare_recorded_answers(bench: Bench, number: int, request: TrainingRequest) -> None:
+def compare_recorded_answers(session: Session, number: int, request: TrainingRequest) -> None:
     """Log-probabilities of a recorded round's first answers, by every model at the start of the round."""
     batch = next((b for b in request.known if b.rollouts is not None), None)
     if batch is None or batch.rollouts is None:
         return
     rows = batch.rows(request.examples)
-    compare_log_probabilities(bench, number, request, rows, batch.rollouts.temperature)
+    compare_log_probabilities(session, number, request, rows, batch.rollouts.temperature)
 
 
 def compare_log_probabilities(
-    bench: Bench, number: int, request: TrainingRequest, rows: Examples, temperature: float
+    session: Session, number: int, request: TrainingRequest, rows: Examples, temperature: float
 ) -> None:
     """Of every answered token, under the policy that the round begins with."""
     found = dict[str, Matrix]()
-    for role, model in bench.models.items():
-        with bench.asking(number, LOG_P, "start", role):
+    for role, model in session.models.items():
+        with session.blamed(number, LOG_P, "start", role):
             found[role] = _log_probabilities(model, request, rows, temperature)
     t = found["truth"]
-    _hold(bench, number, "start", found["candidate"], (t, found.get("yardstick", t)))
+    _hold(session, number, "start", found["candidate"], (t, found.get("yardstick", t)))
 
 
 def _log_probabilities(
@@ -132,32 +132,32 @@ def _log_probabilities(
 
 
 def _updates(
-    bench: Bench, request: TrainingRequest, values: Mapping[str, Matrix] | None
+    session: Session, request: TrainingRequest, values: Mapping[str, Matrix] | None
 ) -> Mapping[str, Update]:
     """What trained numbers make of every site; None: those that the round begins with."""
     if values is not None:
         return updates_of(request, values)
     still = attrs.evolve(request, batches=[EMPTY], learning_rates=np.zeros(1))
-    return bench.models["truth"].train(still).updates
+    return session.models["truth"].train(still).updates
 
 
-def _compare_answers(bench: Bench, given: Given, updates: Mapping[str, Update]) -> None:
+def _compare_answers(session: Session, given: Given, updates: Mapping[str, Update]) -> None:
     """Tokens against their draws, and what is remembered of them, by a truth that has the candidate's numbers."""
     answers, T = given.answers, given.temperature
     held, found = Held(request=given.asked, tokens=answers.tokens), list[tuple[Matrix, Matrix]]()
-    with _moved(bench, updates) as models:
+    with _moved(session, updates) as models:
         for row in range(len(given.rows)):
             truth, yardstick = _logits(models, given.rows, row)
-            slack = bench.criterion.allowed("logits", distance(yardstick, truth), magnitude(truth))
+            slack = session.criterion.allowed("logits", distance(yardstick, truth), magnitude(truth))
             held.add(row, truth / T, slack / T)
             found.append((given.log_p(row, truth), given.log_p(row, yardstick)))
-    bench.add([held.finding(at(given.number, "answers", given.where))])
+    session.add([held.finding(at(given.number, "answers", given.where))])
     if answers.old is not None:
-        _hold(bench, given.number, given.where, answers.old, _columns(found))
+        _hold(session, given.number, given.where, answers.old, _columns(found))
     if answers.start is not None:
         rows = range(len(given.rows))
-        began = [tuple(given.log_p(row, z) for z in _logits(bench.models, given.rows, row)) for row in rows]
-        _hold(bench, given.number, f"{given.where}, of the start", answers.start, _columns(began))
+        began = [tuple(given.log_p(row, z) for z in _logits(session.models, given.rows, row)) for row in rows]
+        _hold(session, given.number, f"{given.where}, of the start", answers.start, _columns(began))
 
 
 def _columns(pairs: Sequence[tuple[Matrix, ...]]) -> tuple[Matrix, Matrix]:
@@ -166,11 +166,11 @@ def _columns(pairs: Sequence[tuple[Matrix, ...]]) -> tuple[Matrix, Matrix]:
     return t, y
 
 
-def _hold(bench: Bench, number: int, where: str, found: Matrix, right: tuple[Matrix, Matrix]) -> None:
+def _hold(session: Session, number: int, where: str, found: Matrix, right: tuple[Matrix, Matrix]) -> None:
     """Log-probabilities to the truth's and the yardstick's."""
     t, y = right
-    allowed = bench.criterion.allowed(LOG_P, distance(y, t), max(1.0, magnitude(t)))
-    bench.add([at(number, LOG_P, where, error=distance(found, t), allowed=allowed)])
+    allowed = session.criterion.allowed(LOG_P, distance(y, t), max(1.0, magnitude(t)))
+    session.add([at(number, LOG_P, where, error=distance(found, t), allowed=allowed)])
 
 
 def _logits(models: Mapping[str, BoostedModel], rows: Examples, row: int) -> tuple[Matrix, Matrix]:
@@ -181,10 +181,10 @@ def _logits(models: Mapping[str, BoostedModel], rows: Examples, row: int) -> tup
 
 
 @contextmanager
-def _moved(bench: Bench, updates: Mapping[str, Update]) -> Generator[Mapping[str, BoostedModel]]:
+def _moved(session: Session, updates: Mapping[str, Update]) -> Generator[Mapping[str, BoostedModel]]:
     """Truth and yardstick with the updates merged; afterwards as they were."""
-    models = {role: model for role, model in bench.models.items() if role != "candidate"}
-    ensemble = bench.trio.truth.ensemble
+    models = {role: model for role, model in session.models.items() if role != "candidate"}
+    ensemble = session.runners.truth.ensemble
     try:
         for model in models.values():
             model.assemble([*ensemble, (updates, 1.0)])

@@ -17,7 +17,7 @@ from .evaluation import compare_answers
 from .findings import distance, magnitude
 from .recorded import RecordedRound
 from .rollouts import compare_recorded_answers, let_answer
-from .session import Bench, StoppedError, at
+from .session import Session, StoppedError, at
 from .step_replay import Local
 from .train_steps import Traced, compare_own_updates, compare_steps, train
 
@@ -42,50 +42,50 @@ class Round:
 
 
 def compare_training(
-    bench: Bench,
+    session: Session,
     number: int,
     selection: Selection,
     frames: Mapping[str, Frame],
     run: RecordedRound | None = None,
 ) -> Round:
     """The same request to all, and what came of it; of a `run`, on the answers that its policy gave, and from where it started."""
-    player, recorded = bench.trio.truth, None if run is None else run.rollouts
-    drawn = player.batches(number, selection)
-    request = started(bench, player.request(number, drawn, frames), run)
-    request = bench.limits.cut_request(request)
+    runner, recorded = session.runners.truth, None if run is None else run.rollouts
+    drawn = runner.batches(number, selection)
+    request = started(session, runner.request(number, drawn, frames), run)
+    request = session.limits.cut_request(request)
     traced = dict[str, Traced]()
     if isinstance(drawn, Rollout) and recorded is None:
-        own = bench.trio.candidate.batches(number, selection)
+        own = session.runners.candidate.batches(number, selection)
         if not isinstance(own, Rollout):
             raise RunError("an objective that gives rollouts to one model and none to another")
-        answered = let_answer(bench, number, request, own)
+        answered = let_answer(session, number, request, own)
         traced["candidate"] = answered.traced
         request = attrs.evolve(request, batches=answered.batches)
     elif recorded is not None:
         request = attrs.evolve(request, batches=list(recorded)[: request.steps])
-        compare_recorded_answers(bench, number, request)
-    traced |= _train_others(bench, number, request, traced)
+        compare_recorded_answers(session, number, request)
+    traced |= _train_others(session, number, request, traced)
     of = (traced["truth"], traced.get("yardstick", traced["truth"]), traced["candidate"])
-    criterion = bench.criterion
+    criterion = session.criterion
     local = Local(
-        model=bench.models["truth"],
-        ensemble=player.ensemble,
+        model=session.models["truth"],
+        ensemble=runner.ensemble,
         request=request,
         unit=criterion.unit,
-        rng=player.experiment.streams("verify", number),
+        rng=runner.experiment.streams("verify", number),
     )
     steps = compare_steps(number, of, criterion, local)
     own = compare_own_updates(number, request, of[1], of[2], criterion)
-    bench.add([*steps.findings, *own])
+    session.add([*steps.findings, *own])
     if any(math.isinf(finding.error) for finding in own):
         raise StoppedError  # nothing that could be merged
     comparable = steps.parted is None and not steps.explained
     return Round(traced=traced, parted=steps.parted, comparable=comparable)
 
 
-def started(bench: Bench, request: TrainingRequest, run: RecordedRound | None) -> TrainingRequest:
+def started(session: Session, request: TrainingRequest, run: RecordedRound | None) -> TrainingRequest:
     """The request with cores where the truth's line search ends, or the run's did, along the truth's gradient."""
-    truth = bench.trio.truth.experiment
+    truth = session.runners.truth.experiment
     how = truth.spec.boosting.first_step
     if how == "none":
         return request
@@ -102,60 +102,60 @@ def started(bench: Bench, request: TrainingRequest, run: RecordedRound | None) -
 
 
 def _train_others(
-    bench: Bench, number: int, request: TrainingRequest, done: Mapping[str, Traced]
+    session: Session, number: int, request: TrainingRequest, done: Mapping[str, Traced]
 ) -> dict[str, Traced]:
     """Every model that has not trained yet, on the same batches."""
     traced = dict[str, Traced]()
-    for role, model in bench.models.items():
+    for role, model in session.models.items():
         if role in done:
             continue
 
         def on_step(step: int, loss: float, role: str = role) -> None:
             del loss
-            bench.report(f"training the {role}", step, request.steps)
+            session.report(f"training the {role}", step, request.steps)
 
-        with bench.asking(number, "gradient", "every site", role):
+        with session.blamed(number, "gradient", "every site", role):
             traced[role] = train(model, attrs.evolve(request, on_step=on_step))
     return traced
 
 
-def scale_of(bench: Bench, played: Round, recorded: float | None) -> float | None:
+def scale_of(session: Session, played: Round, recorded: float | None) -> float | None:
     """The recorded scale, or the one that the merge policy chooses on the truth; None: refused."""
     if recorded is not None:
         return recorded or None
-    choice = bench.trio.truth.choose(played.traced["truth"].training)
+    choice = session.runners.truth.choose(played.traced["truth"].training)
     return None if isinstance(choice, Refusal) else choice
 
 
-def compare_merged(bench: Bench, number: int, played: Round, scale: float) -> None:
+def compare_merged(session: Session, number: int, played: Round, scale: float) -> None:
     """The candidate's own update, tried and then merged, by every model."""
     update = played.traced["candidate"].training.updates
-    _compare_trials(bench, number, update, scale)
-    for role, model in bench.models.items():
-        with bench.asking(number, "merged weight", "every site", role):
-            model.assemble([*bench.trio.truth.ensemble, (update, scale)])
-    _compare_weights(bench, number)
-    compare_answers(bench, number, " after")
+    _compare_trials(session, number, update, scale)
+    for role, model in session.models.items():
+        with session.blamed(number, "merged weight", "every site", role):
+            model.assemble([*session.runners.truth.ensemble, (update, scale)])
+    _compare_weights(session, number)
+    compare_answers(session, number, " after")
 
 
-def _compare_trials(bench: Bench, number: int, update: Mapping[str, Update], scale: float) -> None:
-    examples, losses = bench.trio.truth.experiment.encoded.validation, dict[str, NDArray[np.float64]]()
-    for role, model in bench.models.items():
-        with bench.asking(number, "trial loss", "validation", role):
+def _compare_trials(session: Session, number: int, update: Mapping[str, Update], scale: float) -> None:
+    examples, losses = session.runners.truth.experiment.encoded.validation, dict[str, NDArray[np.float64]]()
+    for role, model in session.models.items():
+        with session.blamed(number, "trial loss", "validation", role):
             losses[role] = model.predict(examples, update, scale).loss
     t = losses["truth"]
     yardstick = distance(losses.get("yardstick", t), t)
-    allowed = bench.criterion.allowed("trial loss", yardstick, max(1.0, magnitude(t)))
+    allowed = session.criterion.allowed("trial loss", yardstick, max(1.0, magnitude(t)))
     error = distance(losses["candidate"], t)
-    bench.add([at(number, "trial loss", "validation", error=error, allowed=allowed)])
+    session.add([at(number, "trial loss", "validation", error=error, allowed=allowed)])
 
 
-def _compare_weights(bench: Bench, number: int) -> None:
-    for site in bench.trio.truth.experiment.sites:
-        t = bench.models["truth"].weight(site.name)
-        yardstick = bench.models.get("yardstick")
+def _compare_weights(session: Session, number: int) -> None:
+    for site in session.runners.truth.experiment.sites:
+        t = session.models["truth"].weight(site.name)
+        yardstick = session.models.get("yardstick")
         y = distance(yardstick.weight(site.name), t) if yardstick else 0.0
-        with bench.asking(number, "merged weight", site.name):
-            error = distance(bench.models["candidate"].weight(site.name), t)
-        allowed = bench.criterion.allowed("merged weight", y, magnitude(t))
-        bench.add([at(number, "merged weight", site.name, error=error, allowed=allowed)])
+        with session.blamed(number, "merged weight", site.name):
+            error = distance(session.models["candidate"].weight(site.name), t)
+        allowed = session.criterion.allowed("merged weight", y, magnitude(t))
+        session.add([at(number, "merged weight", site.name, error=error, allowed=allowed)])

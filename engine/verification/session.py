@@ -14,7 +14,7 @@ from ..foundation.run_context import Report
 from .criterion import Criterion
 from .findings import Finding
 from .limits import Limits
-from .models import Trio
+from .models import RoundRunners
 
 
 class StoppedError(Exception):
@@ -22,10 +22,10 @@ class StoppedError(Exception):
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Bench:
+class Session:
     """Three models, the rule for the candidate, and the findings so far."""
 
-    trio: Trio
+    runners: RoundRunners
     criterion: Criterion
     limits: Limits
     report: Report
@@ -34,9 +34,9 @@ class Bench:
     @property
     def models(self) -> Mapping[str, BoostedModel]:
         """By role: `truth`, `yardstick` where one is needed, `candidate`."""
-        trio = self.trio
-        roles = {"truth": trio.truth, "yardstick": trio.yardstick, "candidate": trio.candidate}
-        return {role: player.experiment.model for role, player in roles.items() if player is not None}
+        runners = self.runners
+        roles = {"truth": runners.truth, "yardstick": runners.yardstick, "candidate": runners.candidate}
+        return {role: runner.experiment.model for role, runner in roles.items() if runner is not None}
 
     def add(self, found: Sequence[Finding]) -> None:
         """Keep what was found."""
@@ -45,15 +45,15 @@ class Bench:
     def synchronise(self, number: int) -> None:
         """Put every model onto the truth's ensemble."""
         for role, model in self.models.items():
-            with self.asking(number, "merged weight", "every site", role):
-                model.assemble(self.trio.truth.ensemble)
+            with self.blamed(number, "merged weight", "every site", role):
+                model.assemble(self.runners.truth.ensemble)
 
     @contextmanager
-    def asking(self, number: int, quantity: str, where: str, role: str = "candidate") -> Generator[None]:
+    def blamed(self, number: int, quantity: str, where: str, role: str = "candidate") -> Generator[None]:
         """Ask a model. What the candidate raises is a departure of `quantity`, and ends the round."""
-        player = self.trio.candidate if role == "candidate" else self.trio.truth
+        runner = self.runners.candidate if role == "candidate" else self.runners.truth
         try:
-            with blame("backend", player.experiment.name_of("backend")):
+            with blame("backend", runner.experiment.name_of("backend")):
                 yield
         except (NonFiniteError, PluginError, RunError) as error:
             if role != "candidate":

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ..contracts import Frame
 from .criterion import Criterion
 from .findings import Finding, distance, magnitude, worst
-from .gradient_products import ACTIVATIONS, GRADIENTS, Asked, Heard
-from .session import Bench, at
+from .gradient_products import ACTIVATIONS, GRADIENTS, CalibratedFrames, OracleQuery
+from .session import Session, at
 
 Matrix = NDArray[np.float64]
 QUANTITY = "recorded frames"
@@ -27,24 +27,28 @@ ROOM = 4.0
 
 
 def hold_recorded(
-    bench: Bench, number: int, heard: Heard, recorded: Mapping[str, Frame], criterion: Criterion
+    session: Session,
+    number: int,
+    heard: CalibratedFrames,
+    recorded: Mapping[str, Frame],
+    criterion: Criterion,
 ) -> list[Finding]:
     """Every recorded frame of a site that the truth adapts too."""
     both = [site for site in recorded if site in heard.frames]
-    captured = _captured(bench, number, heard, {site: recorded[site] for site in both}, criterion)
+    captured = _captured(session, number, heard, {site: recorded[site] for site in both}, criterion)
     findings = list[Finding]()
     for site in both:
         where, right, found = at(number, QUANTITY, site), heard.frames[site], recorded[site]
         if [x.shape for x in (found.U, found.S, found.V)] != [x.shape for x in (right.U, right.S, right.V)]:
             findings.append(attrs.evolve(where, error=math.inf, note="of another shape"))
             continue
-        used = bench.trio.truth.experiment.views[site].used
+        used = session.runners.truth.experiment.views[site].used
         held = [*_shape_of(where, right, found, used, criterion), *captured.get(site, ())]
         findings.append(attrs.evolve(worst(held), compared=len(held)))
     return findings
 
 
-def other_sites(heard: Heard, recorded: Mapping[str, Frame]) -> str:
+def other_sites(heard: CalibratedFrames, recorded: Mapping[str, Frame]) -> str:
     """What is to be said where the run adapted other sites than the truth would."""
     strange = set(recorded) ^ set(heard.frames)
     return (
@@ -82,10 +86,14 @@ def _shape_of(
 
 
 def _captured(
-    bench: Bench, number: int, heard: Heard, recorded: Mapping[str, Frame], criterion: Criterion
+    session: Session,
+    number: int,
+    heard: CalibratedFrames,
+    recorded: Mapping[str, Frame],
+    criterion: Criterion,
 ) -> dict[str, list[Finding]]:
     """By site, what recorded frames lack of what the truth's capture; of sites where no weight has a say in the frame."""
-    sites = [site for site in recorded if bench.trio.spectra[site] is None]
+    sites = [site for site in recorded if session.runners.spectra[site] is None]
     found = dict[str, list[Finding]]()
     for kind in (GRADIENTS, ACTIVATIONS):
         question = next((asked for asked in heard.of_basis if asked.kind == kind), None)
@@ -95,7 +103,7 @@ def _captured(
         both = {site: np.hstack([frame.V for frame in pair]) for site, pair in pairs.items()}
         asked = attrs.evolve(question, right=both, left={})
         answers = {
-            role: asked.of(model) for role, model in bench.models.items() if role in {"truth", "yardstick"}
+            role: asked.of(model) for role, model in session.models.items() if role in {"truth", "yardstick"}
         }
         for site, pair in pairs.items():
             t = answers["truth"][site, "right"]
@@ -106,7 +114,9 @@ def _captured(
     return found
 
 
-def _lack(asked: Asked, pair: tuple[Frame, Frame], products: Matrix, entry: float) -> tuple[float, float]:
+def _lack(
+    asked: OracleQuery, pair: tuple[Frame, Frame], products: Matrix, entry: float
+) -> tuple[float, float]:
     """What the second frame captures less than the first, and how much that may be where entries of products are off by `entry`."""
     right, found = pair
     ours, theirs = np.split(products, 2, axis=1)

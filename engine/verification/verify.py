@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import UsageError
-from ..foundation.run_context import Workplace
+from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..spec import Spec
 from .criterion import Criterion, dtype_of
@@ -17,13 +17,13 @@ from .recorded import Recording
 from .replay import replay
 from .round_end import compare_merged, compare_training, scale_of
 from .round_start import compare_directions, frames_of_weights
-from .session import Bench, StoppedError
+from .session import Session, StoppedError
 
 
 def verify(
     spec: Spec,
     registry: Registry,
-    workplace: Workplace,
+    context: RunContext,
     limits: Limits | None = None,
     recording: Recording | None = None,
 ) -> Verification:
@@ -35,14 +35,14 @@ def verify(
     inherited = _inherited(spec, limits, recording)
     criterion = Criterion(dtype=dtype_of(spec["backend"]))
     criteria = [criterion, *([recording.criterion] if recording else [])]
-    trio = open_trio(spec, registry, workplace, limits, criteria)
-    bench = Bench(trio=trio, criterion=criterion, limits=limits, report=workplace.report)
+    runners = open_trio(spec, registry, context, limits, criteria)
+    session = Session(runners=runners, criterion=criterion, limits=limits, report=context.report)
     last = spec.rounds if limits.rounds is None else min(limits.rounds, spec.rounds)
     notes = Notes()
     if recording is None:
-        rounds = _play(bench, last, notes)
+        rounds = _play(session, last, notes)
     else:
-        rounds = replay(bench, range(inherited + 1, last + 1), recording, notes)
+        rounds = replay(session, range(inherited + 1, last + 1), recording, notes)
     name = f"{spec.slots['backend'].use} ({criterion.dtype})"
     return Verification(
         subject=spec.head.name if recording is None else str(recording.directory.path),
@@ -51,7 +51,7 @@ def verify(
         rounds=rounds,
         limits=limits.describe(),
         notes=(*_inherited_note(spec), *notes.lines()),
-        findings=tuple(bench.findings),
+        findings=tuple(session.findings),
     )
 
 
@@ -80,17 +80,17 @@ def _inherited_note(spec: Spec) -> tuple[str, ...]:
     return (f"{rounds} inherited from {start.run}: taken as recorded, not replayed",)
 
 
-def _play(bench: Bench, last: int, notes: Notes) -> int:
+def _play(session: Session, last: int, notes: Notes) -> int:
     """The spec's rounds, every one from the truth's ensemble. Returns how many there were."""
-    capacity = bench.trio.truth.experiment.plan.capacity
+    capacity = session.runners.truth.experiment.plan.capacity
     for number in range(1, last + 1):
-        boosting = bench.trio.truth.experiment.spec.boosting
+        boosting = session.runners.truth.experiment.spec.boosting
         fresh = boosting.fresh_before(number)
         if capacity is not None and fresh >= capacity and not boosting.is_refit(number):
             notes.add(number - 1, "unused directions ran out after it")
             return number - 1
         try:
-            note = _round(bench, number, notes)
+            note = _round(session, number, notes)
         except StoppedError:
             notes.add(number, UNFINISHED)
             return number
@@ -100,28 +100,28 @@ def _play(bench: Bench, last: int, notes: Notes) -> int:
     return last
 
 
-def _round(bench: Bench, number: int, notes: Notes) -> str:
+def _round(session: Session, number: int, notes: Notes) -> str:
     """One round of a spec; returns what is to be said of it."""
-    truth = bench.trio.truth
-    bench.synchronise(number)
-    compare_directions(bench, number)
-    frames = frames_of_weights(bench, number)
-    answers, theirs = compare_answers(bench, number)
+    truth = session.runners.truth
+    session.synchronise(number)
+    compare_directions(session, number)
+    frames = frames_of_weights(session, number)
+    answers, theirs = compare_answers(session, number)
     truth.history.append(answers["train"].outcome)
-    selection = compare_chosen(bench, number, answers["train"], theirs["train"])
+    selection = compare_chosen(session, number, answers["train"], theirs["train"])
     if len(selection) == 0:
         return CONVERGED
     if truth.experiment.spec.boosting.is_refit(number) and not frames:
         return UNFITTED
     if hears(truth.experiment.spec, number):
-        heard = hear(bench, number, selection)
+        heard = hear(session, number, selection)
         notes.add(number, heard.note)
         frames = heard.frames
-    played = compare_training(bench, number, selection, frames)
+    played = compare_training(session, number, selection, frames)
     notes.add(number, FIRST_STEP if truth.experiment.spec.boosting.first_step != "none" else "")
-    scale = scale_of(bench, played, None)
+    scale = scale_of(session, played, None)
     if scale is None:
         return "the merge policy refused the update"
-    compare_merged(bench, number, played, scale)
-    bench.trio.remember(number, played.traced["truth"].training.updates, scale)
+    compare_merged(session, number, played, scale)
+    session.runners.remember(number, played.traced["truth"].training.updates, scale)
     return played.note

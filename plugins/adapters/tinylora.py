@@ -20,9 +20,7 @@ class TinyLora:
     """TinyLoRA (arXiv 2602.04118): `R = sum_i v_i P_i` with `P_i (r, r)` fixed, entries N(0, 1/r), and `v (u,)` trained."""
 
     rank: int = option(4, "directions a round may change at a site, r", whole)
-    directions: int = option(
-        8, "numbers trained a round at a site (or a group of tied sites), u", whole, max=65536
-    )
+    u: int = option(8, "parameters trained a round at a site (or a group of tied sites)", whole, max=65536)
     spectrum: Spectrum = option(
         "flat", "where singular values enter: U S R V', sqrt(S) on both sides, or not at all"
     )
@@ -35,12 +33,12 @@ class TinyLora:
 
     def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> LinearCore:
         """Projections from the site's own stream; `v` starts at zero."""
-        shape = (self.directions, self.rank, self.rank)
+        shape = (self.u, self.rank, self.rank)
         return LinearCore(
             rank=self.rank,
             group=group_of(site, sites, self.tie),
             projections=rng.standard_normal(shape) / np.sqrt(self.rank),
-            init=np.zeros(self.directions),
+            init=np.zeros(self.u),
             exponents=EXPONENTS[self.spectrum],
         )
 

@@ -9,14 +9,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import Evidence, SiteView
+from ...engine.contracts import GradientOracle, SiteView
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import Informed, Pairs, Unused, leading_pairs, principal_directions
+from ...engine.sdk.directions import DataDriven, Pairs, Unused, leading_pairs, principal_directions
 
 
 @attrs.frozen(kw_only=True)
-class Activation(Informed):
+class Activation(DataDriven):
     """The r strongest directions of what comes into a layer, and where its current weight sends them, earlier rounds projected out.
 
     With inputs `X (n, d_in)`, V spans the leading eigenvectors of `(I - P_V) X'X/n (I - P_V)`; U and V are then the singular pairs of
@@ -40,12 +40,12 @@ class Activation(Informed):
         places: Mapping[str, Unused],
         earlier: Sequence[int],
         rank: int,
-        evidence: Evidence,
+        oracle: GradientOracle,
     ) -> Mapping[str, Pairs]:
         """Right directions of all sites together, then each weight's own left ones."""
         del sites, earlier
-        found = principal_directions(evidence, list(places.values()), rank, self.oversample, self.sweeps)
-        return {name: _sent(evidence.weight(name), found[name], place) for name, place in places.items()}
+        found = principal_directions(oracle, list(places.values()), rank, self.oversample, self.sweeps)
+        return {name: _sent(oracle.weight(name), found[name], place) for name, place in places.items()}
 
 
 def _sent(W: NDArray[np.float64], V: NDArray[np.float64], place: Unused) -> Pairs:

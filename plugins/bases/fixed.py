@@ -10,11 +10,11 @@ import numpy as np
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import Endless
+from ...engine.sdk.rank_allocation import Unbounded
 
 
 @attrs.frozen(kw_only=True)
-class Fixed(Endless):
+class Fixed(Unbounded):
     """The r leading singular directions of the base weight, every round ("top" in the paper): the rank stays at r."""
 
     def depth(self, ranks: Sequence[int], width: int) -> int:

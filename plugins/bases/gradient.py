@@ -7,13 +7,13 @@ from typing import Any
 
 import attrs
 
-from ...engine.contracts import Evidence, SiteView
+from ...engine.contracts import GradientOracle, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import Informed, Pairs, Unused, find_pairs
+from ...engine.sdk.directions import DataDriven, Pairs, Unused, find_pairs
 
 
 @attrs.frozen(kw_only=True)
-class Gradient(Informed):
+class Gradient(DataDriven):
     """The r leading singular pairs of the mean gradient of the round's loss, earlier rounds' directions projected out.
 
     With `G = dL/dW` and projectors `P_U`, `P_V` on what earlier rounds used, the frame is that of `(I - P_U) G (I - P_V)`: among all of
@@ -26,11 +26,11 @@ class Gradient(Informed):
         places: Mapping[str, Unused],
         earlier: Sequence[int],
         rank: int,
-        evidence: Evidence,
+        oracle: GradientOracle,
     ) -> Mapping[str, Pairs]:
         """By the range finder, all sites in the same two passes."""
         del sites, earlier
-        return find_pairs(evidence, list(places.values()), rank, self.oversample)
+        return find_pairs(oracle, list(places.values()), rank, self.oversample)
 
 
 @hookimpl

@@ -8,15 +8,15 @@ from typing import Any
 import attrs
 import numpy as np
 
-from ...engine.contracts import Evidence, Question, SiteView
+from ...engine.contracts import CalibrationSpec, GradientOracle, SiteView
 from ...engine.foundation.options import option
 from ...engine.foundation.options import share as part
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import Informed, Pairs, Unused, find_pairs, leading_pairs
+from ...engine.sdk.directions import DataDriven, Pairs, Unused, find_pairs, leading_pairs
 
 
 @attrs.frozen(kw_only=True)
-class Mixed(Informed):
+class Mixed(DataDriven):
     """A `share` of the r directions as `gradient` finds them, the others the base weight's next singular ones, as `rotate` takes them.
 
     Of the weight's block only what earlier rounds have left is taken; the gradient's are found in what both leave.
@@ -34,11 +34,11 @@ class Mixed(Informed):
         """All the weight's own directions that the rounds take."""
         return max((begin + kept for begin, kept in self._kept(ranks, width)), default=0)
 
-    def question(self, rank: int) -> Question:
+    def calibration(self, rank: int) -> CalibrationSpec:
         """Columns for the gradient's share alone; none, and no pass, where that is nothing."""
         own = self.of_gradient(rank)
-        question = super().question(own)
-        return question if own else attrs.evolve(question, passes=0, columns=0)
+        calibration = super().calibration(own)
+        return calibration if own else attrs.evolve(calibration, passes=0, columns=0)
 
     def pairs(
         self,
@@ -46,7 +46,7 @@ class Mixed(Informed):
         places: Mapping[str, Unused],
         earlier: Sequence[int],
         rank: int,
-        evidence: Evidence,
+        oracle: GradientOracle,
     ) -> Mapping[str, Pairs]:
         """The weight's block first, since it does not depend on data; in the frame, the gradient's directions come first."""
         own = self.of_gradient(rank)
@@ -54,7 +54,7 @@ class Mixed(Informed):
         if own == 0:
             return blocks
         free = [places[name].without(block.U, block.V) for name, block in blocks.items()]
-        found = find_pairs(evidence, free, own, self.oversample)
+        found = find_pairs(oracle, free, own, self.oversample)
         return {name: found[name].beside(block) for name, block in blocks.items()}
 
     def _kept(self, ranks: Sequence[int], width: int) -> Iterator[tuple[int, int]]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import attrs
 
-from ...engine.contracts import Evidence, SiteView
+from ...engine.contracts import GradientOracle, SiteView
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import Informed, Pairs, Unused, finite, leading_pairs
+from ...engine.sdk.directions import DataDriven, Pairs, Unused, finite, leading_pairs
 
 
 @attrs.frozen(kw_only=True)
-class Probe(Informed):
+class Probe(DataDriven):
     """The r leading singular pairs of `B A`, LoRA factors trained for a few steps, earlier rounds' directions projected out.
 
     Where `gradient` looks at a point, a probe walks some steps; its factors are used for their directions alone.
@@ -34,11 +34,11 @@ class Probe(Informed):
         places: Mapping[str, Unused],
         earlier: Sequence[int],
         rank: int,
-        evidence: Evidence,
+        oracle: GradientOracle,
     ) -> Mapping[str, Pairs]:
         """Train once, all sites together; the singular value decomposition is that of a small core."""
         del sites, earlier
-        trained = evidence.probe(rank + self.oversample, self.steps, self.lr)
+        trained = oracle.probe(rank + self.oversample, self.steps, self.lr)
         found = dict[str, Pairs]()
         for name, place in places.items():
             B, At = (finite(factor, name, "probe's factors") for factor in trained[name])

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import Endless
+from ...engine.sdk.rank_allocation import Unbounded
 
 
 @attrs.frozen(kw_only=True)
-class Random(Endless):
+class Random(Unbounded):
     """Uniformly random orthonormal columns, new every round; singular values are the weight's root mean square.
 
     Two rounds overlap by chance, and together span `2 r` directions almost surely.

@@ -10,11 +10,11 @@ import numpy as np
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import Endless
+from ...engine.sdk.rank_allocation import Unbounded
 
 
 @attrs.frozen(kw_only=True)
-class Refresh(Endless):
+class Refresh(Unbounded):
     """The r leading singular directions of the *current*, merged weight, as a wrap-train-merge loop would take them.
 
     The top directions move little between rounds, so rounds overlap almost wholly: on the quickstart, 16 rounds of 4 reach

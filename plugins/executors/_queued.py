@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import cattrs
 
-from ...engine.contracts import Ended, Job
+from ...engine.contracts import Job, JobResult
 from ...engine.foundation.atomic import write_text
 
 FOLDER = "submitit"
@@ -29,10 +29,10 @@ class Cell:
         """Play, and leave what became of it in a file: whoever polls reads JSON, and never unpickles."""
         import submitit  # noqa: PLC0415 - an extra
 
-        from ...engine.study.cell_runner import play  # noqa: PLC0415 - heavy, and needed by the worker alone
+        from ...engine.study.cell_runner import run_cell  # noqa: PLC0415 - heavy, and needed by the worker alone
 
         with _stoppable():
-            ended = play(cattrs.structure(job, Job))
+            ended = run_cell(cattrs.structure(job, Job))
         leave(Path(job["study"]) / FOLDER, submitit.JobEnvironment().job_id, ended)
         return ended.status
 
@@ -75,20 +75,22 @@ def _stoppable() -> Generator[None]:
             signal.signal(number, handler)
 
 
-def leave(folder: Path, number: str, ended: Ended) -> None:
+def leave(folder: Path, number: str, ended: JobResult) -> None:
     """Write down what became of a cell, for whoever polls."""
     write_text(_note(folder, number, ended.cell), json.dumps(attrs.asdict(ended)) + "\n")
 
 
-def left(folder: Path, number: str, cell: str) -> Ended | None:
+def left(folder: Path, number: str, cell: str) -> JobResult | None:
     """What a job left; None while it has left nothing."""
     try:
-        return cattrs.structure(json.loads(_note(folder, number, cell).read_text(encoding="utf-8")), Ended)
+        return cattrs.structure(
+            json.loads(_note(folder, number, cell).read_text(encoding="utf-8")), JobResult
+        )
     except FileNotFoundError:
         return None
 
 
-def lost(folder: Path, number: str, cell: str, state: str) -> Ended:
+def lost(folder: Path, number: str, cell: str, state: str) -> JobResult:
     """A job that is gone and left nothing; its log's last line may say why."""
     try:
         log = (folder / f"{number}_0_log.err").read_text(encoding="utf-8", errors="replace")
@@ -97,7 +99,7 @@ def lost(folder: Path, number: str, cell: str, state: str) -> Ended:
     said = next(
         (f"; its log ends: {line.strip()}" for line in reversed(log.splitlines()) if line.strip()), ""
     )
-    return Ended(cell=cell, status="lost", cause=f"job {number} is gone: {state}{said}")
+    return JobResult(cell=cell, status="lost", cause=f"job {number} is gone: {state}{said}")
 
 
 def _note(folder: Path, number: str, cell: str) -> Path:

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import attrs
 
-from ...engine.contracts import Ended, Job
+from ...engine.contracts import Job, JobResult
 from ...engine.foundation.hardware import accelerators, cores, pinned
 from ...engine.foundation.options import option
 from ...engine.hookspecs import Register, hookimpl
@@ -36,7 +36,7 @@ class Local:
     def check(self) -> None:
         """It works everywhere."""
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Ended | None]:
+    def run(self, jobs: Sequence[Job]) -> Generator[JobResult | None]:
         """Keep every worker busy until no job is left; a worker that dies is replaced."""
         waiting, found = deque(jobs), accelerators()
         count = min(self.workers or len(found) or cores(), len(jobs))
@@ -93,7 +93,7 @@ class _Worker:
             return None
         return self._process.stdout.fileno()
 
-    def answer(self) -> Ended:
+    def answer(self) -> JobResult:
         """What became of the job; blocks until it is known. A dead worker's job is lost."""
         assert self.job is not None
         assert self._process is not None
@@ -101,8 +101,8 @@ class _Worker:
         cell, line = self.job.cell, self._process.stdout.readline()
         self.job = None
         with suppress(ValueError, TypeError):
-            return Ended(**json.loads(line))
-        return Ended(cell=cell, status="lost", cause=f"its worker {_death(self._process.wait())}")
+            return JobResult(**json.loads(line))
+        return JobResult(cell=cell, status="lost", cause=f"its worker {_death(self._process.wait())}")
 
     def kill(self) -> None:
         """End the process, whatever it is doing."""
@@ -120,7 +120,7 @@ class _Worker:
                     pipe.close()
 
 
-def _answers(workers: Sequence[_Worker]) -> list[tuple[Ended, _Worker]]:
+def _answers(workers: Sequence[_Worker]) -> list[tuple[JobResult, _Worker]]:
     """Answers that are there, after at most a tick."""
     with selectors.DefaultSelector() as selector:
         for worker in workers:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from ...engine.contracts import Ended, Job
+from ...engine.contracts import Job, JobResult
 from ...engine.errors import UsageError
 from ...engine.foundation.hardware import VISIBLE, pinned
 from ...engine.foundation.options import option
@@ -56,15 +56,15 @@ class Ray:
         if address not in {"", "auto", "local"}:
             _reach(address)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Ended | None]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult | None]:
         """Hand out all jobs, or the first `workers` and another for each that ends. Raises `UsageError` for want of resources."""
         self.check()
         with self._cluster() as ray:
             self._check_resources(ray.nodes())
-            yield from self._play(ray, jobs)
+            yield from self._run_cell(ray, jobs)
 
-    def _play(self, ray: Any, jobs: Sequence[Job]) -> Iterator[Ended | None]:
-        task, waiting, running = ray.remote(**self._demands())(_play), deque(jobs), dict[Any, Job]()
+    def _run_cell(self, ray: Any, jobs: Sequence[Job]) -> Iterator[JobResult | None]:
+        task, waiting, running = ray.remote(**self._demands())(_run_cell), deque(jobs), dict[Any, Job]()
         try:
             while waiting or running:
                 while waiting and (not self.workers or len(running) < self.workers):
@@ -128,24 +128,24 @@ class Ray:
         )
 
 
-def _play(job: dict[str, Any]) -> dict[str, Any]:
+def _run_cell(job: dict[str, Any]) -> dict[str, Any]:
     """Play a cell, in a Ray worker."""
     import cattrs  # noqa: PLC0415 - only the worker needs them
 
-    from ...engine.study.cell_runner import play  # noqa: PLC0415
+    from ...engine.study.cell_runner import run_cell  # noqa: PLC0415
 
-    return attrs.asdict(play(cattrs.structure(job, Job)))
+    return attrs.asdict(run_cell(cattrs.structure(job, Job)))
 
 
-def _ended(ray: Any, reference: Any, job: Job) -> Ended:
+def _ended(ray: Any, reference: Any, job: Job) -> JobResult:
     """What became of a task. `play` raises nothing, so what Ray raises is about workers and machines."""
     try:
-        return Ended(**ray.get(reference))
+        return JobResult(**ray.get(reference))
     except ray.exceptions.RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # A traceback tells what happened in its last line, everything else in its first.
         said = lines[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0] if lines else ""
-        return Ended(cell=job.cell, status="lost", cause=f"{type(error).__name__}: {said}")
+        return JobResult(cell=job.cell, status="lost", cause=f"{type(error).__name__}: {said}")
 
 
 def _reach(address: str) -> None:

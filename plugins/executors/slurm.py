@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 
-from ...engine.contracts import Ended, Job
+from ...engine.contracts import Job, JobResult
 from ...engine.errors import RunError, UsageError
 from ...engine.foundation.hardware import pinned
 from ...engine.foundation.options import Limit, option, whole
@@ -88,7 +88,7 @@ class Slurm:
             ids |= dict(zip((job.cell for job in some), numbers, strict=True))
         return ids
 
-    def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, Ended | None]:
+    def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, JobResult | None]:
         """What the jobs left; where one left nothing, whether the queue still has it."""
         folder = Path(study).absolute() / FOLDER
         found = {cell: left(folder, number, cell) for cell, number in ids.items()}
@@ -170,10 +170,10 @@ class Slurm:
 
 def _played(folder: Path, job: Job) -> str:
     """Play a cell at once; its number is the same whenever it is played."""
-    from ...engine.study.cell_runner import play  # noqa: PLC0415 - heavy, and only for this
+    from ...engine.study.cell_runner import run_cell  # noqa: PLC0415 - heavy, and only for this
 
     number = f"debug-{job.cell}"
-    leave(folder, number, play(job))
+    leave(folder, number, run_cell(job))
     return number
 
 

@@ -80,7 +80,7 @@ class Hf:
 
         shards = Folder(path=folder, gguf="").shards()
         files = (*shards, folder / HEAD) if is_classifier(ensemble) else shards
-        sha256 = files_sha256(files, ensemble.workplace.cache)
+        sha256 = files_sha256(files, ensemble.context.cache)
         return attrs.evolve(ensemble.source, files=files, sha256=sha256, build=Build(folder=folder))
 
     def usage(self, ensemble: Exportable, place: str) -> str:

@@ -58,7 +58,7 @@ class Safetensors:
         source = ensemble.source
         files = tuple(sorted(folder.glob("model*.safetensors")))
         build = None if source.build is None else Build(base=source.build, files=files)
-        sha256 = files_sha256(files, ensemble.workplace.cache)
+        sha256 = files_sha256(files, ensemble.context.cache)
         return attrs.evolve(source, files=files, sha256=sha256, build=build)
 
     def usage(self, ensemble: Exportable, place: str) -> str:

@@ -7,7 +7,15 @@ from typing import Any
 
 import attrs
 
-from ...engine.contracts import Examples, GenerationRequest, ModelSource, Site, Speaker, Writer, Written
+from ...engine.contracts import (
+    Completion,
+    Examples,
+    GenerationRequest,
+    GenerativeModel,
+    InferenceEngine,
+    ModelSource,
+    Site,
+)
 from ...engine.hookspecs import hookimpl
 
 
@@ -18,7 +26,7 @@ class Native:
     def check(self) -> None:
         """Every backend that computes a language model can write."""
 
-    def open(self, source: ModelSource, sites: Sequence[Site]) -> Writer:
+    def open(self, source: ModelSource, sites: Sequence[Site]) -> InferenceEngine:
         """Nothing has to be loaded."""
         del source, sites
         return _Native()
@@ -26,9 +34,11 @@ class Native:
 
 @attrs.frozen
 class _Native:
-    def write(self, speaker: Speaker, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def write(
+        self, generative_model: GenerativeModel, examples: Examples, request: GenerationRequest
+    ) -> list[Completion]:
         """What the model itself writes."""
-        return speaker.generate(examples, request)
+        return generative_model.generate(examples, request)
 
 
 @hookimpl

@@ -16,20 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.contracts import (
+    Completion,
     Examples,
     GenerationRequest,
+    GenerativeModel,
+    InferenceEngine,
     ModelSource,
     Site,
-    Speaker,
     Tokens,
-    Writer,
-    Written,
 )
 from ...engine.errors import RunError, UsageError
 from ...engine.foundation.atomic import write_arrays
 from ...engine.foundation.cache import arrays_sha256
 from ...engine.foundation.options import Limit, option, whole
-from ...engine.foundation.process_group import crew
+from ...engine.foundation.process_group import process_info
 from ...engine.hookspecs import hookimpl
 
 OLDEST = (0, 9)
@@ -63,7 +63,7 @@ class Vllm:
 
     def check(self) -> None:
         """Refuse where there is no vLLM, an old one, no GPU, or more than one process at the run."""
-        if crew().shared:
+        if process_info().shared:
             raise UsageError(
                 "generator vllm writes from one process, and torchrun has started several; use generator.use = "
                 '"native", which they share, or start boostlora without torchrun and set generator.gpus'
@@ -79,7 +79,7 @@ class Vllm:
         if not platforms.current_platform.is_cuda_alike():
             raise UsageError('generator vllm needs a GPU; generator.use = "native" writes anywhere')
 
-    def open(self, source: ModelSource, sites: Sequence[Site]) -> Writer:
+    def open(self, source: ModelSource, sites: Sequence[Site]) -> InferenceEngine:
         """Start the engine with the base model. Raises `UsageError` for a model that it could not keep in step."""
         folder, stored = _folder(source), _stored(source, sites)
         vllm: Any = importlib.import_module("vllm")
@@ -95,7 +95,7 @@ class Vllm:
             worker_extension_cls=EXTENSION,
             **more,
         )
-        return VllmWriter(llm=llm, params=vllm.SamplingParams, stored=stored)
+        return VllmEngine(llm=llm, params=vllm.SamplingParams, stored=stored)
 
 
 @attrs.frozen
@@ -107,7 +107,7 @@ class Stored:
 
 
 @attrs.define(kw_only=True, eq=False)
-class VllmWriter:
+class VllmEngine:
     """One run's engine, and what it was last told of the weights."""
 
     llm: Any
@@ -117,7 +117,9 @@ class VllmWriter:
     known: dict[str, str] = attrs.field(factory=dict)
     """Hashes of the weights it has, by site; of none before it has written."""
 
-    def write(self, speaker: Speaker, examples: Examples, request: GenerationRequest) -> list[Written]:
+    def write(
+        self, generative_model: GenerativeModel, examples: Examples, request: GenerationRequest
+    ) -> list[Completion]:
         """Continuations by the speaker's weights, in the order of the examples."""
         tokens = examples.inputs
         if not isinstance(tokens, Tokens):
@@ -125,8 +127,8 @@ class VllmWriter:
                 "generator vllm continues token sequences; this task's inputs are something else"
             )
         if not len(tokens) or not request.max_new_tokens:  # vLLM writes one token at least
-            return [Written(np.empty(0, dtype=np.int32))] * len(tokens)
-        self._push(speaker)
+            return [Completion(np.empty(0, dtype=np.int32))] * len(tokens)
+        self._push(generative_model)
         starts = tokens.starts.tolist()
         prompts = [{"prompt_token_ids": tokens.sequence(i)[:n].tolist()} for i, n in enumerate(starts)]
         asked = [self.params(**_parameters(request, i)) for i in range(len(prompts))]
@@ -135,11 +137,11 @@ class VllmWriter:
             raise RunError(f"vLLM gave {len(answers)} answers to {len(prompts)} prompts")
         return [_written(answer.outputs[0], request) for answer in answers]
 
-    def _push(self, speaker: Speaker) -> None:
+    def _push(self, generative_model: GenerativeModel) -> None:
         """Give the engine the weights that have changed, as a file: no other way is open in all versions without pickles."""
         changed, hashes = dict[str, NDArray[np.float32]](), dict[str, str]()
         for site, there in self.stored.items():
-            weight = speaker.weight(site).astype(np.float32)
+            weight = generative_model.weight(site).astype(np.float32)
             sha256 = arrays_sha256({"W": weight})
             if self.known.get(site) != sha256:
                 changed[there.name] = weight.T if there.transposed else weight
@@ -184,18 +186,18 @@ def _seed(draws: NDArray[np.float64]) -> int:
     return int.from_bytes(digest[:8], "little") >> 2
 
 
-def _written(output: Any, request: GenerationRequest) -> Written:
+def _written(output: Any, request: GenerationRequest) -> Completion:
     """The answer, ended where the request says: at an end token, or where it is finished."""
     tokens = list[int]()
     for token in output.token_ids:
         if token in request.end_tokens:
-            return Written(np.array(tokens, dtype=np.int32), int(token))
+            return Completion(np.array(tokens, dtype=np.int32), int(token))
         tokens.append(int(token))
         if request.finished is not None and request.finished(np.array(tokens, dtype=np.int32)):
-            return Written(np.array(tokens, dtype=np.int32))
+            return Completion(np.array(tokens, dtype=np.int32))
     reason = getattr(output, "stop_reason", None)  # an end token that was left out of the tokens
     end = reason if isinstance(reason, int) and reason in request.end_tokens else None
-    return Written(np.array(tokens, dtype=np.int32), end)
+    return Completion(np.array(tokens, dtype=np.int32), end)
 
 
 def _folder(source: ModelSource) -> Path:

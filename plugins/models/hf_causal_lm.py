@@ -13,7 +13,7 @@ from ...engine.contracts import Blueprint, Examples, ModelSource, Prompts, Split
 from ...engine.errors import UsageError
 from ...engine.foundation.hashes import files_sha256
 from ...engine.foundation.options import option
-from ...engine.foundation.run_context import Workplace
+from ...engine.foundation.run_context import RunContext
 from ...engine.hookspecs import hookimpl
 from ._hf.model import HfModel
 
@@ -51,29 +51,29 @@ class HfCausalLm(HfModel):
             weights=layout(folder, config, "causal").weights,
         )
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """The weights where they lie, or their converted copy in the cache. Nothing is random."""
-        return self._source(self.blueprint(splits), workplace)
+        return self._source(self.blueprint(splits), context)
 
     def source_at(
-        self, place: str, blueprint: Blueprint, fitted: Path | None, workplace: Workplace
+        self, place: str, blueprint: Blueprint, fitted: Path | None, context: RunContext
     ) -> ModelSource:
         """The weights in another folder, in a GGUF file, or on the hub."""
         del fitted
-        return self.moved(place)._source(blueprint, workplace)  # noqa: SLF001 - another of the same class
+        return self.moved(place)._source(blueprint, context)  # noqa: SLF001 - another of the same class
 
-    def _source(self, blueprint: Blueprint, workplace: Workplace) -> ModelSource:
+    def _source(self, blueprint: Blueprint, context: RunContext) -> ModelSource:
         folder = self.folder(weights=True)
         from ._hf.weights import layout, require_one_value, weight_files  # noqa: PLC0415
 
         config = folder.config()
         laid = layout(folder, config, "causal")
         require_one_value(folder, laid)
-        files = weight_files(folder, config, "causal", laid.own_files, workplace)
+        files = weight_files(folder, config, "causal", laid.own_files, context)
         return ModelSource(
             blueprint=blueprint,
             files=files,
-            sha256=files_sha256(files, workplace.cache),
+            sha256=files_sha256(files, context.cache),
             build=Build(folder=files[0].parent, layers=blueprint.config["hf"]["num_hidden_layers"]),
         )
 

@@ -13,7 +13,7 @@ from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, Texts,
 from ...engine.errors import UsageError
 from ...engine.foundation.hashes import files_sha256
 from ...engine.foundation.options import option, positive
-from ...engine.foundation.run_context import Workplace
+from ...engine.foundation.run_context import RunContext
 from ...engine.hookspecs import hookimpl
 from ._hf.model import HfModel
 
@@ -61,39 +61,39 @@ class HfClassifier(HfModel):
             weights=(*weights, *head),
         )
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """The encoder's weights where they lie (or converted), and the head's from the cache, fitted if it is not there."""
         blueprint = self.blueprint(splits)
         from ._hf.probe import probe  # noqa: PLC0415
 
-        files, encoder = self._encoder(blueprint, workplace)
+        files, encoder = self._encoder(blueprint, context)
         head = probe(
             encoder,
             blueprint,
             self.encode(splits.source or splits.train),
-            weights=files_sha256(files, workplace.cache),
+            weights=files_sha256(files, context.cache),
             strength=self.head_c,
-            workplace=workplace,
+            context=context,
         )
-        return _with_head(blueprint, files, encoder, head.path, workplace)
+        return _with_head(blueprint, files, encoder, head.path, context)
 
     def source_at(
-        self, place: str, blueprint: Blueprint, fitted: Path | None, workplace: Workplace
+        self, place: str, blueprint: Blueprint, fitted: Path | None, context: RunContext
     ) -> ModelSource:
         """The encoder's weights in another folder or on the hub, under a head that was fitted before."""
         if fitted is None:
             raise UsageError("model hf-classifier: the head that was fitted to the run's data is missing")
-        files, encoder = self.moved(place)._encoder(blueprint, workplace)  # noqa: SLF001 - another of the same class
-        return _with_head(blueprint, files, encoder, fitted, workplace)
+        files, encoder = self.moved(place)._encoder(blueprint, context)  # noqa: SLF001 - another of the same class
+        return _with_head(blueprint, files, encoder, fitted, context)
 
-    def _encoder(self, blueprint: Blueprint, workplace: Workplace) -> tuple[tuple[Path, ...], Build]:
+    def _encoder(self, blueprint: Blueprint, context: RunContext) -> tuple[tuple[Path, ...], Build]:
         folder = self.folder(weights=True)
         from ._hf.weights import layout, require_one_value, weight_files  # noqa: PLC0415
 
         config = folder.config()
         laid = layout(folder, config, "encoder")
         require_one_value(folder, laid)
-        files = weight_files(folder, config, "encoder", laid.own_files, workplace)
+        files = weight_files(folder, config, "encoder", laid.own_files, context)
         layers = blueprint.config["hf"]["num_hidden_layers"]
         return files, Build(folder=files[0].parent, head=None, layers=layers)
 
@@ -104,12 +104,12 @@ class HfClassifier(HfModel):
 
 
 def _with_head(
-    blueprint: Blueprint, files: tuple[Path, ...], encoder: Build, head: Path, workplace: Workplace
+    blueprint: Blueprint, files: tuple[Path, ...], encoder: Build, head: Path, context: RunContext
 ) -> ModelSource:
     return ModelSource(
         blueprint=blueprint,
         files=(*files, head),
-        sha256=files_sha256((*files, head), workplace.cache),
+        sha256=files_sha256((*files, head), context.cache),
         fitted=HEAD,
         build=attrs.evolve(encoder, head=head),
     )

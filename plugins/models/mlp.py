@@ -16,7 +16,7 @@ from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, Weight
 from ...engine.errors import UsageError
 from ...engine.foundation.cache import arrays_sha256, cached, key_of
 from ...engine.foundation.options import option, positive, whole
-from ...engine.foundation.run_context import Workplace
+from ...engine.foundation.run_context import RunContext
 from ...engine.hookspecs import hookimpl
 
 
@@ -56,7 +56,7 @@ class Mlp:
         config = {"hidden": list(self.hidden), "activation": self.activation}
         return Blueprint(architecture="mlp", config=config, weights=tuple(weights))
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """Pretrain, or take the result of an earlier pretraining with the same options, data and seed."""
         data = splits.source or splits.train
         seed = int(rng.integers(2**31))
@@ -71,14 +71,14 @@ class Mlp:
             }
         )
         found = cached(
-            workplace.cache / "models",
+            context.cache / "models",
             key,
-            lambda: self._pretrain(data, len(splits.classes), seed, workplace),
+            lambda: self._pretrain(data, len(splits.classes), seed, context),
         )
         return ModelSource(blueprint=self.blueprint(splits), files=(found.path,), sha256=found.sha256)
 
     def _pretrain(
-        self, data: Examples, classes: int, seed: int, workplace: Workplace
+        self, data: Examples, classes: int, seed: int, context: RunContext
     ) -> dict[str, NDArray[np.float32]]:
         from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
         from sklearn.neural_network import MLPClassifier  # noqa: PLC0415
@@ -96,7 +96,7 @@ class Mlp:
             warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the user's choice
             for epoch in range(self.epochs):
                 net.partial_fit(data.inputs, data.labels, classes=np.arange(classes))
-                workplace.report("pretraining", epoch + 1, self.epochs)
+                context.report("pretraining", epoch + 1, self.epochs)
         return _named(net)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...engine.contracts import Blueprint, Examples, ModelSource, Prompts, Splits
 from ...engine.errors import UsageError
 from ...engine.foundation.options import ModelPath, option, share, whole
-from ...engine.foundation.run_context import Workplace
+from ...engine.foundation.run_context import RunContext
 from ...engine.hookspecs import hookimpl
 from ._scratch.model import ScratchModel
 from .hf_causal_lm import HfCausalLm
@@ -60,7 +60,7 @@ class ScratchCausalLm(ScratchModel):
         _check_inputs(splits.train)
         return self.at(self.skeleton()).blueprint(splits)
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """Pretrain, or take the result of an earlier pretraining with the same options, data and seed."""
         from ._scratch.decoder import pretrain_decoder  # noqa: PLC0415 - torch takes seconds
 
@@ -68,7 +68,7 @@ class ScratchCausalLm(ScratchModel):
         folder = self.trained(
             tokens,
             rng,
-            workplace,
+            context,
             lambda folder, seed: pretrain_decoder(
                 folder,
                 tokens,
@@ -76,10 +76,10 @@ class ScratchCausalLm(ScratchModel):
                 stop_at=self.stop_at,
                 check_every=self.check_every,
                 seed=seed,
-                report=workplace.report,
+                report=context.report,
             ),
         )
-        return self.at(folder).source(splits, workplace, rng)
+        return self.at(folder).source(splits, context, rng)
 
     def encode(self, examples: Examples) -> Examples:
         """Prompts and completions as tokens. Raises `UsageError` naming an example whose completion does not fit."""

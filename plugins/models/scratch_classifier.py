@@ -12,7 +12,7 @@ import numpy as np
 from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, Texts, Tokens
 from ...engine.errors import UsageError
 from ...engine.foundation.options import ModelPath, option, positive, whole
-from ...engine.foundation.run_context import Workplace
+from ...engine.foundation.run_context import RunContext
 from ...engine.hookspecs import hookimpl
 from ._scratch.model import ScratchModel
 from ._scratch.residues import check_residues
@@ -58,7 +58,7 @@ class ScratchClassifier(ScratchModel):
             raise UsageError("model scratch-classifier tells classes apart; this task has none")
         return self.at(self.skeleton()).blueprint(splits)
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """Pretrain and fit the head, or take both from an earlier run with the same options, data and seed."""
         from ._scratch.encoder import pretrain_encoder  # noqa: PLC0415 - torch takes seconds
 
@@ -66,12 +66,12 @@ class ScratchClassifier(ScratchModel):
         folder = self.trained(
             tokens,
             rng,
-            workplace,
+            context,
             lambda folder, seed: pretrain_encoder(
-                folder, tokens, self.pretraining(), seed=seed, report=workplace.report
+                folder, tokens, self.pretraining(), seed=seed, report=context.report
             ),
         )
-        return self.at(folder).source(splits, workplace, rng)
+        return self.at(folder).source(splits, context, rng)
 
     def encode(self, examples: Examples) -> Examples:
         """Texts, or pairs of them, as tokens. Raises `UsageError` naming a character that is no residue (`esm`)."""

@@ -17,7 +17,7 @@ from ...engine.sdk.judge import Judged, judge_tokens
 from ._math.sums import Operation, Sum, Sums
 from ._text.data import PARTS, ids_of
 from ._text.fields import asks
-from ._text.generative_task import WrittenAnswers, texts_of
+from ._text.generative_task import GenerativeTask, texts_of
 from ._text.shots import with_shots
 from ._text.templates import Template
 
@@ -29,7 +29,7 @@ filled = Limit("texts that are not empty", bool)
 
 
 @attrs.frozen(kw_only=True)
-class Arithmetic(WrittenAnswers):
+class Arithmetic(GenerativeTask):
     """Sums, differences or products of whole numbers, each at most once in all parts together.
 
     What is right: `written`, the first whole number in what the model writes is the result; `forced`, every token of the result is the
@@ -56,7 +56,7 @@ class Arithmetic(WrittenAnswers):
 
     def __attrs_post_init__(self) -> None:
         """Options that contradict each other, and templates in which the result would not be found."""
-        self.check_written()
+        self.check_completions()
         if not self.operations or len(set(self.operations)) < len(self.operations):
             raise ValueError('"operations" must be one or more of add, subtract, multiply, each once')
         if self.negative and "subtract" not in self.operations:

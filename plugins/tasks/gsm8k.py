@@ -15,7 +15,7 @@ from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import Judged
 from ._text.data import TextData
 from ._text.fields import asks
-from ._text.generative_task import WrittenAnswers, texts_of
+from ._text.generative_task import GenerativeTask, texts_of
 from ._text.gsm import Extraction, answer_in, comparable
 from ._text.rows import Row, Rows
 from ._text.shots import with_shots
@@ -26,7 +26,7 @@ filled = Limit("texts that are not empty", bool)
 
 
 @attrs.frozen(kw_only=True)
-class Gsm8k(TextData, WrittenAnswers):
+class Gsm8k(TextData, GenerativeTask):
     """GSM8K (Cobbe et al., 2021), or other problems in its form: columns `question` and `answer`, which ends in `#### 18`.
 
     Answers are found and compared as lm-eval's task `gsm8k` does it: `strict` takes what follows the first `#### `, `flexible` the
@@ -47,7 +47,7 @@ class Gsm8k(TextData, WrittenAnswers):
     def __attrs_post_init__(self) -> None:
         """Options that contradict each other."""
         TextData.__attrs_post_init__(self)
-        self.check_written()
+        self.check_completions()
 
     @property
     def measures(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
 from ._code.exercises import Exercises
 from ._code.extract import defines
-from ._code.programs import WrittenPrograms
+from ._code.programs import ProgramTask
 from ._text.data import TextData
 from ._text.fields import asks
 from ._text.rows import Row, Rows
@@ -31,7 +31,7 @@ CHAT = "Write a solution to the following problem and make sure that it passes t
 
 
 @attrs.frozen(kw_only=True)
-class HumanEval(TextData, WrittenPrograms):
+class HumanEval(TextData, ProgramTask):
     """HumanEval (Chen et al., 2021), or other exercises in its form: `prompt`, `canonical_solution`, `test`, `entry_point`.
 
     The program is the prompt and what the model goes on to write, up to the first of the stop strings; in a chat, its first fenced block
@@ -76,7 +76,7 @@ class HumanEval(TextData, WrittenPrograms):
         return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right by the tests; see `WrittenPrograms.judge_programs`."""
+        """Right by the tests; see `ProgramTask.judge_programs`."""
         return self.judge_programs(examples, predictions, self.decoding.cut)
 
 

@@ -20,7 +20,7 @@ from ._math.pool import Verdict, verdicts
 from ._math.problems import Problems
 from ._text.data import TextData
 from ._text.fields import asks
-from ._text.generative_task import WrittenAnswers, texts_of
+from ._text.generative_task import GenerativeTask, texts_of
 from ._text.rows import Row, Rows
 from ._text.templates import Template
 
@@ -32,7 +32,7 @@ filled = Limit("texts that are not empty", bool)
 
 
 @attrs.frozen(kw_only=True)
-class Math500(TextData, WrittenAnswers):
+class Math500(TextData, GenerativeTask):
     r"""MATH-500 (Lightman et al., 2023), or other problems with the columns `problem` and `answer`.
 
     `solution`, `subject` and `level` are taken where they are there: the solution is what should follow the prompt (else
@@ -54,7 +54,7 @@ class Math500(TextData, WrittenAnswers):
     def __attrs_post_init__(self) -> None:
         """Options that contradict each other."""
         TextData.__attrs_post_init__(self)
-        self.check_written()
+        self.check_completions()
 
     @property
     def measures(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from ...engine.foundation.options import FilePath, option, positive
 from ...engine.hookspecs import hookimpl
 from ._code.exercises import Exercises
 from ._code.extract import entry_point
-from ._code.programs import Style, WrittenPrograms
+from ._code.programs import ProgramTask, Style
 from ._text.data import Check, TextData
 from ._text.fields import asks
 from ._text.rows import Row, Rows, read_dataset, read_file
@@ -51,7 +51,7 @@ def _asking(instance: object, attribute: attrs.Attribute[Any], value: str) -> No
 
 
 @attrs.frozen(kw_only=True)
-class Mbpp(TextData, WrittenPrograms):
+class Mbpp(TextData, ProgramTask):
     """MBPP (Austin et al., 2021), or other exercises in its form: `task_id`, `text`, `code`, `test_list`, `test_setup_code`.
 
     Asked as lm-eval does: three solved tasks (2, 3 and 4) before each, which is shown with its tests; right is what passes them, in
@@ -106,7 +106,7 @@ class Mbpp(TextData, WrittenPrograms):
         return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right by the tests; see `WrittenPrograms.judge_programs`."""
+        """Right by the tests; see `ProgramTask.judge_programs`."""
         return self.judge_programs(examples, predictions, self.decoding.cut)
 
     @property

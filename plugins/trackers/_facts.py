@@ -52,8 +52,8 @@ def metrics_of(record: RoundRecord) -> dict[str, float]:
     found |= {
         "failures": record.failures,
         "trained_on": record.trained_on,
-        "forgotten": record.forgotten,
-        "fixed": record.fixed,
+        "lost": record.lost,
+        "gained": record.gained,
         "parameters": record.parameters,
         "scale": record.scale,
         "memory_bytes": record.memory_bytes,

@@ -16,7 +16,7 @@ from boostlora.engine.advisor.sketches import DIRECTIONS, Plan, inner
 from boostlora.engine.contracts import LinearCore, Site
 from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.testing import assert_close
-from boostlora.engine.testing.oracles import MatrixEvidence
+from boostlora.engine.testing.oracles import MatrixOracle
 
 from .advising_toys import orthonormal
 
@@ -113,7 +113,7 @@ def test_tied_cores_capture_the_projection_of_all_their_sites_together(rng, colu
 
 def sketch(G, seed=0):
     site = Site(name="w", shape=G.shape)
-    return Plan.of((site,), Streams(seed), 1).sketches(MatrixEvidence({"w": G}))["w"]
+    return Plan.of((site,), Streams(seed), 1).sketches(MatrixOracle({"w": G}))["w"]
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (300, 128), (128, 300)])

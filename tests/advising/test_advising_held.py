@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from boostlora.engine.advisor.arm_ranking import ArmHeld, judge
+from boostlora.engine.advisor.arm_ranking import ArmEnergy, judge
 
 STUDY = """
 extends = "paper/digits"
@@ -49,7 +49,7 @@ set.rounds = 0
 
 
 def arm(name, first, metric, together=None):
-    return ArmHeld(
+    return ArmEnergy(
         arm=name,
         block="",
         basis=name,

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from boostlora.engine.advisor.advise import Moment, advise
-from boostlora.engine.advisor.candidate_frames import Framer, candidates
-from boostlora.engine.advisor.gradient_sample import look_at
+from boostlora.engine.advisor.candidate_frames import FrameBuilder, candidates
+from boostlora.engine.advisor.gradient_sample import sample_gradient
 from boostlora.engine.advisor.source import open_run, open_spec, read_spec
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import Workplace, silent
+from boostlora.engine.foundation.run_context import RunContext, silent
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -28,13 +28,13 @@ def registry():
 
 @pytest.fixture
 def moment(registry):
-    return open_spec(load_spec("paper/digits", registry, SMALL), Workplace())
+    return open_spec(load_spec("paper/digits", registry, SMALL), RunContext())
 
 
 def dense(moment, part="all"):
     """Every site's gradient of what was heard, by the backend's own dense route."""
-    look = look_at(moment.experiment, moment.number, list(moment.history), None, silent)
-    batches = look.evidence(part).batches
+    look = sample_gradient(moment.experiment, moment.number, list(moment.history), None, silent)
+    batches = look.oracle(part).batches
     sizes = [len(batch) for batch in batches]
     examples = moment.experiment.encoded.train
     return {
@@ -48,13 +48,13 @@ def dense(moment, part="all"):
 
 
 def test_look_captures_what_dense_gradients_say(moment, registry):
-    found = advise(moment, registry, Workplace())
+    found = advise(moment, registry, RunContext())
     G = dense(moment)
     total = sum(np.sum(g**2) for g in G.values())
     assert_close(found.energy, total, atol=EXACT, what="energy")
-    look = look_at(moment.experiment, 1, list(moment.history), None, silent)
+    look = sample_gradient(moment.experiment, 1, list(moment.history), None, silent)
     for candidate in candidates(registry, moment.experiment.spec)[0]:
-        framing = Framer(look, 2, Workplace()).framings(candidate)[0]
+        framing = FrameBuilder(look, 2, RunContext()).frame_sets(candidate)[0]
         held = {name: (frame := framing.first(name)).U.T @ g @ frame.V for name, g in G.items()}
         share = found.basis(candidate.name).first
         expected = sum(np.sum(C**2) for C in held.values()) / total
@@ -64,7 +64,7 @@ def test_look_captures_what_dense_gradients_say(moment, registry):
 
 
 def test_gradient_frames_hold_what_the_best_could_and_less_of_what_they_have_not_heard(moment, registry):
-    found = advise(moment, registry, Workplace(), examples=40)
+    found = advise(moment, registry, RunContext(), examples=40)
     share = found.basis("gradient").first["square"]
     assert_close(
         share.captured, found.leading[2], atol=1e-3, what="the leading two directions"
@@ -75,9 +75,9 @@ def test_gradient_frames_hold_what_the_best_could_and_less_of_what_they_have_not
 
 
 def test_halves_share_no_example_and_make_the_whole(moment):
-    look = look_at(moment.experiment, 1, list(moment.history), 50, silent)
+    look = sample_gradient(moment.experiment, 1, list(moment.history), 50, silent)
     heard = {
-        part: {int(i) for batch in look.evidence(part).batches for i in batch.indices}
+        part: {int(i) for batch in look.oracle(part).batches for i in batch.indices}
         for part in ("all", "one", "other")
     }
     assert heard["one"].isdisjoint(heard["other"])
@@ -86,26 +86,26 @@ def test_halves_share_no_example_and_make_the_whole(moment):
 
 
 def test_rounds_together_hold_no_less_than_the_next_and_no_more_than_one_shot(moment, registry):
-    for found in advise(moment, registry, Workplace()).bases:
+    for found in advise(moment, registry, RunContext()).bases:
         assert found.first["square"].captured <= found.together["square"].captured + EXACT
         assert found.together["square"].captured <= found.one_shot.captured + EXACT
         assert found.together["adapter"].captured <= found.together["square"].captured + EXACT
 
 
 def test_look_again_says_the_same(moment, registry):
-    assert advise(moment, registry, Workplace()) == advise(moment, registry, Workplace())
+    assert advise(moment, registry, RunContext()) == advise(moment, registry, RunContext())
 
 
 def test_adapter_without_frames_is_looked_at_with_a_rank_of_its_own(registry):
-    moment = open_spec(load_spec("paper/digits", registry, (*SMALL, "adapter.use=full")), Workplace())
-    found = advise(moment, registry, Workplace(), rank=3)
+    moment = open_spec(load_spec("paper/digits", registry, (*SMALL, "adapter.use=full")), RunContext())
+    found = advise(moment, registry, RunContext(), rank=3)
     assert (found.rank, found.framed) == (3, False)
     assert set(found.bases[0].first) == {"square", "diagonal"}
 
 
 def test_rank_that_sites_do_not_have_is_refused(moment, registry):
     with pytest.raises(UsageError, match="--rank 16 or less"):
-        advise(moment, registry, Workplace(), rank=17)
+        advise(moment, registry, RunContext(), rank=17)
 
 
 def test_model_that_is_wrong_nowhere_is_looked_at_through_all_examples(moment, registry):
@@ -117,15 +117,15 @@ def test_model_that_is_wrong_nowhere_is_looked_at_through_all_examples(moment, r
         correct=np.ones(len(outcome), dtype=np.bool_),
         reward=outcome.reward,
     )
-    found = advise(Moment(experiment=moment.experiment, history=[right]), registry, Workplace())
+    found = advise(Moment(experiment=moment.experiment, history=[right]), registry, RunContext())
     assert (found.failures, found.chosen) == (0, found.train)
     assert "chose no example" in found.notes[0]
 
 
 def test_look_leaves_the_model_as_it_is(moment, registry):
     before = {site.name: moment.experiment.model.weight(site.name) for site in moment.experiment.sites}
-    advise(moment, registry, Workplace())
-    fresh = open_experiment(prepare(moment.experiment.spec), Workplace(), factorise=False)
+    advise(moment, registry, RunContext())
+    fresh = open_experiment(prepare(moment.experiment.spec), RunContext(), factorise=False)
     for name, weight in before.items():
         np.testing.assert_array_equal(moment.experiment.model.weight(name), weight)
         np.testing.assert_array_equal(fresh.model.weight(name), weight)
@@ -137,14 +137,14 @@ def run(registry, tmp_path_factory):
     settings = (*SMALL, "rounds=6", "boosting.refit_every=2", "optimizer.steps=5")
     spec = load_spec("paper/digits", registry, settings)
     path = tmp_path_factory.mktemp("runs") / "run"
-    boost(prepare(spec), RunDirectory.create(path, spec), registry, Workplace())
+    boost(prepare(spec), RunDirectory.create(path, spec), registry, RunContext())
     return path
 
 
 def test_directions_of_earlier_rounds_hold_what_dense_gradients_say(run, registry):
-    base = open_run(run, 0, registry, Workplace()).experiment.model
-    moment = open_run(run, 3, registry, Workplace())
-    found = advise(moment, registry, Workplace())
+    base = open_run(run, 0, registry, RunContext()).experiment.model
+    moment = open_run(run, 3, registry, RunContext())
+    found = advise(moment, registry, RunContext())
     assert (found.played, found.left, found.fresh, found.looked) == (3, 3, 4, 2)
     bases = {site.name: np.linalg.svd(base.weight(site.name)) for site in moment.experiment.sites}
 
@@ -175,13 +175,15 @@ def test_study_is_looked_at_through_what_its_arms_start_from(registry):
 
 def test_look_at_rounds_of_other_ranks_is_at_that_of_the_next(registry):
     settings = (*SMALL, "adapter.use=lora-xs")
-    plain = open_spec(load_spec("paper/digits", registry, (*settings, "adapter.rank=4")), Workplace())
-    listed = open_spec(load_spec("paper/digits", registry, (*settings, "boosting.ranks=[4, 3]")), Workplace())
+    plain = open_spec(load_spec("paper/digits", registry, (*settings, "adapter.rank=4")), RunContext())
+    listed = open_spec(
+        load_spec("paper/digits", registry, (*settings, "boosting.ranks=[4, 3]")), RunContext()
+    )
     one, two = (
-        advise(moment, registry, Workplace(), examples=40, only_own=True) for moment in (plain, listed)
+        advise(moment, registry, RunContext(), examples=40, only_own=True) for moment in (plain, listed)
     )
     assert (one.rank, two.rank) == (4, 4)
     assert two.basis("rotate").first["adapter"] == one.basis("rotate").first["adapter"]
     assert two.notes == (*one.notes, "boosting.ranks: all rounds to come are looked at as if they had r = 4")
-    alike = open_spec(load_spec("paper/digits", registry, (*settings, "boosting.ranks=[2, 2]")), Workplace())
-    assert not any("ranks" in note for note in advise(alike, registry, Workplace(), examples=40).notes)
+    alike = open_spec(load_spec("paper/digits", registry, (*settings, "boosting.ranks=[2, 2]")), RunContext())
+    assert not any("ranks" in note for note in advise(alike, registry, RunContext(), examples=40).notes)

@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from boostlora.engine.advisor.arm_pairs import Ended, Kind, judge_advice
+from boostlora.engine.advisor.arm_pairs import JobResult, Kind, judge_advice
 from boostlora.engine.advisor.rules import recommend
 
 from .advising_toys import basis, findings
@@ -12,11 +12,11 @@ ADVISED = Kind(basis="gradient", core="lora-xs", rounds="boosting", refits="with
 
 
 def ended(name, *values, **changes):
-    return Ended(arm=name, kind=attrs.evolve(ADVISED, **changes), values=dict(enumerate(values)))
+    return JobResult(arm=name, kind=attrs.evolve(ADVISED, **changes), values=dict(enumerate(values)))
 
 
-def judged(question, *arms, advised=ADVISED):
-    return next(one for one in judge_advice("", advised, arms) if one.question == question)
+def judged(calibration, *arms, advised=ADVISED):
+    return next(one for one in judge_advice("", advised, arms) if one.calibration == calibration)
 
 
 @pytest.mark.parametrize(

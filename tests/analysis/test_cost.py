@@ -8,7 +8,7 @@ import pytest
 from boostlora.engine.analysis.analyse import analyse
 from boostlora.engine.analysis.cost import cost_lines, cost_table, equal_costs
 from boostlora.engine.analysis.model import Estimate
-from boostlora.engine.analysis.quantities import effort, fixed, forgotten, steps_of, stored
+from boostlora.engine.analysis.quantities import effort, gained, lost, steps_of, stored
 from boostlora.engine.contracts import Metrics
 from boostlora.engine.contracts.records import RoundRecord
 
@@ -40,17 +40,17 @@ def test_forgotten_counts_examples_over_all_rounds_before_it_divides():
     # Of 10 right ones the first round breaks 5, of 90 the second breaks 9: 14 of 100, not the mean of 50 and 10 %.
     records = [
         _record(0),
-        _record(1, failures=90, forgotten=5, fixed=85),
-        _record(2, failures=10, forgotten=9),
+        _record(1, failures=90, lost=5, gained=85),
+        _record(2, failures=10, lost=9),
     ]
-    assert forgotten(records) == pytest.approx(0.14)
-    assert fixed(records) == pytest.approx(0.85)
+    assert lost(records) == pytest.approx(0.14)
+    assert gained(records) == pytest.approx(0.85)
 
 
 def test_forgotten_where_nothing_ever_was_right_is_not_known():
-    assert forgotten([_record(0, failures=100), _record(1, failures=100)]) is None
-    assert fixed([_record(0), _record(1)]) is None
-    assert forgotten([_record(0, failures=50)]) is None
+    assert lost([_record(0, failures=100), _record(1, failures=100)]) is None
+    assert gained([_record(0), _record(1)]) is None
+    assert lost([_record(0, failures=50)]) is None
 
 
 def test_steps_and_examples_are_those_of_all_rounds():
@@ -79,13 +79,13 @@ def analysis(tmp_path):
 def test_a_row_has_what_its_arm_cost(analysis):
     found = {name: estimate.mean for name, estimate in analysis.rows[0].metrics.items()}
     assert (found["parameters"], found["stored"], found["steps"]) == (4 * NUMBERS, 4 * NUMBERS, 4 * STEPS)
-    assert 0.0 <= found["forgotten"] <= 1.0
+    assert 0.0 <= found["lost"] <= 1.0
 
 
 def test_cost_table_says_once_what_all_arms_have_alike(analysis):
     assert equal_costs(analysis)["steps"] == 4 * STEPS
     found = cost_table(analysis)
-    assert found.columns == ("arm", "numbers", "stored", "forgotten (%)", "time (s)")
+    assert found.columns == ("arm", "parameters", "stored", "lost (%)", "time (s)")
     assert [block.heading for block in found.blocks] == ["90", "45"]
     assert cost_lines(analysis, 200)[-1].startswith(f"in every arm: {4 * STEPS:,} steps")
 

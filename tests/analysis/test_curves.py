@@ -75,9 +75,9 @@ def test_a_run_that_stopped_carries_its_last_value_forward(tmp_path):
         assert curves["test.accuracy"].mean[number] == pytest.approx(expected)
         assert curves["rank"].mean[number] == (RANK * number + RANK * 2) / 2
         # A run that has stopped fixes nothing more, whatever it did in its last round.
-        assert short[2].fixed > 0
-        mended = whole[number].fixed / whole[number].failures
-        assert curves["fixed"].mean[number] == pytest.approx(mended / 2)
+        assert short[2].gained > 0
+        gained_share = whole[number].gained / whole[number].failures
+        assert curves["gained"].mean[number] == pytest.approx(gained_share / 2)
     assert (
         "1 run stopped before the last round: curves carry the last value of such a run forward"
         in analysis.notes
@@ -101,4 +101,4 @@ def test_curves_cover_every_quantity(tmp_path):
     splits = {
         f"{split}.{metric}" for split in ("train", "validation", "test") for metric in ("accuracy", "loss")
     }
-    assert names == splits | {"rank", "effective_rank", "overlap", "forgotten", "fixed", "failures"}
+    assert names == splits | {"rank", "effective_rank", "overlap", "lost", "gained", "failures"}

@@ -53,12 +53,12 @@ def test_forgotten_and_fixed_are_shares_of_right_and_wrong_examples(tmp_path):
     study = make_study(tmp_path, seeds=1, spread=0.0, examples=100, rounds=2, peaks={"a": 1})
     analysis = analyse(tmp_path, study)
     first, second = analysis.cells[0].records[1:]
-    assert (first.forgotten, first.fixed, second.forgotten, second.fixed) == (0, 40, 5, 0)
+    assert (first.lost, first.gained, second.lost, second.gained) == (0, 40, 5, 0)
     right, wrong = 100 - second.failures, second.failures
-    expected = (first.forgotten + second.forgotten) / (30 + right)
-    assert analysis.rows[0].metrics["forgotten"].mean == pytest.approx(expected)
-    expected = (first.fixed + second.fixed) / (70 + wrong)
-    assert analysis.rows[0].metrics["fixed"].mean == pytest.approx(expected)
+    expected = (first.lost + second.lost) / (30 + right)
+    assert analysis.rows[0].metrics["lost"].mean == pytest.approx(expected)
+    expected = (first.gained + second.gained) / (70 + wrong)
+    assert analysis.rows[0].metrics["gained"].mean == pytest.approx(expected)
 
 
 def test_an_estimate_holds_values_by_seed_and_an_interval_around_their_mean(tmp_path):

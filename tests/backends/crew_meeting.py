@@ -11,15 +11,19 @@ from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.distributed import current
 from boostlora.engine.errors import NonFiniteError, PluginError, UsageError
 
-team = Torch(device="cpu").join()
-found = {"rank": team.rank, "size": team.size, "same": current() is team is Torch(device="cpu").join()}
+processes = Torch(device="cpu").join()
+found = {
+    "rank": processes.rank,
+    "size": processes.size,
+    "same": current() is processes is Torch(device="cpu").join(),
+}
 
 
 def says(what, rank, error):
     """What this process is told when one of them has failed."""
 
     def compute():
-        if team.rank == rank:
+        if processes.rank == rank:
             raise error
         return [torch.ones(2)]
 
@@ -31,22 +35,24 @@ def says(what, rank, error):
 
 
 numbers = torch.tensor([[1e16, 1.0], [1.0, 1e-3], [-1e16, 7.0]], dtype=torch.float64)
-total, half = team.summed(
-    lambda: [numbers[team.rank], torch.full((1, 2), 0.25 * team.rank)],
+total, half = processes.summed(
+    lambda: [numbers[processes.rank], torch.full((1, 2), 0.25 * processes.rank)],
     [numbers[0], torch.zeros(1, 2)],
 )
 found["sum"] = [x.hex() for x in total.tolist()]
 found["half"] = [half.tolist(), str(half.dtype)]
-found["gathered"] = team.gathered(team.rank)
-found["agreed"] = team.agree(lambda: f"by {team.rank}")
+found["gathered"] = processes.gathered(processes.rank)
+found["agreed"] = processes.agree(lambda: f"by {processes.rank}")
 groups = [np.arange(i, i + 2) for i in range(0, 8, 2)]
-found["over"] = sorted((group.tolist(), who) for group, who in team.over(groups, lambda group: team.rank))
-found["none"] = team.over([], lambda group: team.rank)
-found["rows"] = team.rows(np.array([5, 1])).tolist()
+found["over"] = sorted(
+    (group.tolist(), who) for group, who in processes.over(groups, lambda group: processes.rank)
+)
+found["none"] = processes.over([], lambda group: processes.rank)
+found["rows"] = processes.rows(np.array([5, 1])).tolist()
 like = [torch.zeros(2)]
-found["summed fails"] = says(lambda c: team.summed(c, like), 1, NonFiniteError("NaN in 1"))
-found["collected fails"] = says(team.collected, 2, RuntimeError("odd"))
-found["agree fails"] = says(team.agree, 0, PluginError("task", "t", "no"))
-found["usage"] = says(team.collected, 1, UsageError("no such device"))
-found["after"] = team.gathered("still here")
-Path(sys.argv[1], f"{team.rank}.json").write_text(json.dumps(found))
+found["summed fails"] = says(lambda c: processes.summed(c, like), 1, NonFiniteError("NaN in 1"))
+found["collected fails"] = says(processes.collected, 2, RuntimeError("odd"))
+found["agree fails"] = says(processes.agree, 0, PluginError("task", "t", "no"))
+found["usage"] = says(processes.collected, 1, UsageError("no such device"))
+found["after"] = processes.gathered("still here")
+Path(sys.argv[1], f"{processes.rank}.json").write_text(json.dumps(found))

@@ -8,14 +8,14 @@ import numpy as np
 
 from boostlora.backends.torch.backend import Torch
 
-team = Torch(device="cpu").join()  # before anything else
+processes = Torch(device="cpu").join()  # before anything else
 
 from boostlora.engine.errors import NonFiniteError  # noqa: E402
 from tests.backends.test_products_transformers import BATCHES, asked  # noqa: E402
 from tests.backends.training_transformers import opened  # noqa: E402
 from tests.support.hf_modules import texts  # noqa: E402
 
-folder = Path(sys.argv[1]) / str(team.rank)
+folder = Path(sys.argv[1]) / str(processes.rank)
 folder.mkdir()
 for kind in ("qwen2", "bert"):
     model, sites = opened(kind, folder, Torch(device="cpu", dtype="float64", micro_batch=2))

@@ -33,12 +33,12 @@ def answered(examples, seed=0):
     return Tokens.join([[*p, *a] for p, a in zip(prompts, answers, strict=True)], [len(p) for p in prompts])
 
 
-def asked(model, request, question):
+def asked(model, request, calibration):
     """Ask the policy a question before any step, and train nothing."""
     found = []
 
     def batches(policy):
-        found.append(question(policy))
+        found.append(calibration(policy))
         yield Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
 
     model.train(attrs.evolve(request, batches=batches, learning_rates=np.zeros(1)))

@@ -114,7 +114,7 @@ def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, judge,
 def test_loss_scale_that_stays_in_is_caught_in_float16(tmp_path, judge, monkeypatch):
     source = tiny_mlp(tmp_path)
     model = Torch(device="cpu", dtype="float16").open(source, sites_of(source))
-    right = torch_products.Probe.hear
+    right = torch_products.Probe.add
 
     def scaled(self, *given):
         self.share *= 1024.0
@@ -167,7 +167,7 @@ def test_padding_that_counts_as_rows_is_caught_by_other_companions_and_by_the_re
 
 
 def test_dense_gradient_is_caught_by_its_shape(tmp_path, monkeypatch):
-    right = torch_products.Probe.hear
+    right = torch_products.Probe.add
 
     def dense(self, kept, gradient):
         right(self, kept, gradient)

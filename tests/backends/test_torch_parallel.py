@@ -9,8 +9,8 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.foundation.process_group import Crew, crew
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.process_group import ProcessInfo, process_info
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -40,10 +40,15 @@ MEETING = Path(__file__).with_name("crew_meeting.py")
 
 def test_crew_is_read_from_torchruns_environment_and_nothing_else():
     torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-    assert crew(torchrun) == Crew(rank=3, size=4, local_rank=1, local_size=2)
-    assert crew({"RANK": "3"}) == crew({**torchrun, "RANK": "first"}) == crew({}) == Crew()
-    assert crew({}).leads
-    assert not crew({}).shared
+    assert process_info(torchrun) == ProcessInfo(rank=3, size=4, local_rank=1, local_size=2)
+    assert (
+        process_info({"RANK": "3"})
+        == process_info({**torchrun, "RANK": "first"})
+        == process_info({})
+        == ProcessInfo()
+    )
+    assert process_info({}).leads
+    assert not process_info({}).shared
 
 
 def test_three_processes_agree_add_up_in_order_and_fail_as_one(tmp_path):
@@ -111,13 +116,13 @@ def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_pa
     "adapter", [("adapter.use=lora", "adapter.rank=2"), pytest.param(("adapter.use=full",), marks=MORE)]
 )
 def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
-    text = SPEC.replace("rank = 2\ndirections = 4\n", "")
+    text = SPEC.replace("rank = 2\nu = 4\n", "")
     (tmp_path / "alone.toml").write_text(text)
     settings = (*adapter, "optimizer.lr=0.01")
     registry = Registry.load((PLUGIN,))
     spec = load_spec(str(tmp_path / "alone.toml"), registry, settings)
     alone = RunDirectory.create(tmp_path / "alone", spec)
-    boost(prepare(spec), alone, registry, Workplace())
+    boost(prepare(spec), alone, registry, RunContext())
     code, _, err = run_forked(tmp_path, verb=["run", "alone.toml", "--runs", "runs", *arguments(settings)])
     assert code == 0, err
     found = only_run(tmp_path / "runs")

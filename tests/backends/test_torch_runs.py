@@ -5,7 +5,7 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
@@ -27,16 +27,16 @@ class Ears:
             raise KeyboardInterrupt
 
 
-def play(path, *settings, stop_after=None):
+def run_cell(path, *settings, stop_after=None):
     registry = Registry.load()
     registry.manager.register(Ears(stop_after), name="ears")
     spec = load_spec("paper/digits", registry, settings)
     directory = RunDirectory.create(path, spec)
     if stop_after is None:
-        boost(prepare(spec), directory, registry, Workplace())
+        boost(prepare(spec), directory, registry, RunContext())
     else:
         with pytest.raises(KeyboardInterrupt):
-            boost(prepare(spec), directory, registry, Workplace())
+            boost(prepare(spec), directory, registry, RunContext())
     return RunDirectory.open(path)
 
 
@@ -54,8 +54,8 @@ TORCH = ("backend.use=torch", "backend.device=cpu")
 )
 def test_digits_in_float64_take_the_references_trajectory(adapter, lr, error, angle, tmp_path):
     settings = (f"task.angle={angle}", f"adapter.use={adapter}", "rounds=8", f"optimizer.lr={lr}")
-    truth = play(tmp_path / "reference", *settings)
-    found = play(tmp_path / "torch", *settings, *TORCH, "backend.dtype=float64")
+    truth = run_cell(tmp_path / "reference", *settings)
+    found = run_cell(tmp_path / "torch", *settings, *TORCH, "backend.dtype=float64")
     assert len(truth.records) == len(found.records) == 9
     for one, two in zip(truth.records, found.records, strict=True):
         assert (one.failures, one.selected, one.trained_on) == (two.failures, two.selected, two.trained_on)
@@ -77,8 +77,8 @@ def test_digits_in_float64_take_the_references_trajectory(adapter, lr, error, an
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_interrupted_run_goes_on_to_the_same_bits(dtype, tmp_path):
     settings = (*TORCH, f"backend.dtype={dtype}", "rounds=5", "merge.use=line-search")
-    whole = play(tmp_path / "whole", *settings)
-    play(tmp_path / "half", *settings, stop_after=2)
-    resumed = play(tmp_path / "half", *settings)
+    whole = run_cell(tmp_path / "whole", *settings)
+    run_cell(tmp_path / "half", *settings, stop_after=2)
+    resumed = run_cell(tmp_path / "half", *settings)
     assert len(resumed.records) == 6
     assert resumed.digest == whole.digest

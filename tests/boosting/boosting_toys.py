@@ -3,8 +3,8 @@
 import attrs
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
-from boostlora.engine.boosting.rounds import Player
-from boostlora.engine.foundation.run_context import Workplace, silent
+from boostlora.engine.boosting.rounds import RoundRunner
+from boostlora.engine.foundation.run_context import RunContext, silent
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -69,10 +69,10 @@ def records(made, name):
 
 def opened(made):
     """The experiment with its model, and a player that has seen the base."""
-    experiment = open_experiment(prepare(made.spec), Workplace(cache=made.cache))
-    player = Player(experiment, silent)
-    player.accept(player.base())
-    return experiment, player
+    experiment = open_experiment(prepare(made.spec), RunContext(cache=made.cache))
+    runner = RoundRunner(experiment, silent)
+    runner.accept(runner.base())
+    return experiment, runner
 
 
 def went_on(made, name, number):

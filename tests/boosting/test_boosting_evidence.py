@@ -4,8 +4,8 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.calibration import evidence_of, require_passes
-from boostlora.engine.contracts import Question, Selection
+from boostlora.engine.boosting.calibration import oracle_of, require_passes
+from boostlora.engine.contracts import CalibrationSpec, Selection
 from boostlora.engine.errors import PluginError
 from boostlora.engine.foundation.run_context import silent
 from boostlora.engine.testing import assert_close
@@ -13,7 +13,7 @@ from boostlora.plugins.bases.probe import Probe
 
 from .boosting_toys import BACKENDS, SITES, opened, records, sealed, toy, went_on
 
-QUESTION = Question(told="chosen", examples=0, batches=4, passes=2, columns=3)
+QUESTION = CalibrationSpec(told="chosen", examples=0, batches=4, passes=2, columns=3)
 
 
 @pytest.fixture(scope="module")
@@ -27,25 +27,25 @@ def chosen_of(size=25, seed=0):
 
 
 def asked(ready, selection, number=1, outcome=None, **changes):
-    experiment, player = ready
-    question = attrs.evolve(QUESTION, **changes)
-    outcome = player.history[-1] if outcome is None else outcome
-    return evidence_of(experiment, number, selection, outcome, question=question, report=silent)
+    experiment, runner = ready
+    calibration = attrs.evolve(QUESTION, **changes)
+    outcome = runner.history[-1] if outcome is None else outcome
+    return oracle_of(experiment, number, selection, outcome, calibration=calibration, report=silent)
 
 
-def together(evidence):
-    indices = np.concatenate([b.indices for b in evidence.batches])
-    return indices, np.concatenate([b.weights for b in evidence.batches])
+def together(oracle):
+    indices = np.concatenate([b.indices for b in oracle.batches])
+    return indices, np.concatenate([b.weights for b in oracle.batches])
 
 
 @pytest.mark.parametrize("examples", [0, 25, 26, 1000])
 @pytest.mark.parametrize("batches", [1, 4, 25, 99])
 def test_evidence_of_all_chosen_hears_each_once_in_its_share(ready, examples, batches):
     selection = chosen_of()
-    evidence = asked(ready, selection, examples=examples, batches=batches)
-    indices, weights = together(evidence)
-    assert len(evidence.batches) == min(batches, 25)
-    assert all(len(b) for b in evidence.batches)
+    oracle = asked(ready, selection, examples=examples, batches=batches)
+    indices, weights = together(oracle)
+    assert len(oracle.batches) == min(batches, 25)
+    assert all(len(b) for b in oracle.batches)
     np.testing.assert_array_equal(np.sort(indices), np.sort(selection.indices))
     assert_close(weights.sum(), 25.0, atol=1e-12, what="sum of the weights")
     given = dict(zip(selection.indices.tolist(), selection.weights, strict=True))
@@ -57,9 +57,9 @@ def test_evidence_of_all_chosen_hears_each_once_in_its_share(ready, examples, ba
 def test_activations_are_those_of_the_chosen_in_their_shares(ready, examples):
     """Of all chosen by their weights, which this is the formula of; of some, because they are drawn so."""
     experiment, _ = ready
-    evidence = asked(ready, chosen_of(), examples=examples)
-    found = evidence.activation_products({SITES[0]: np.eye(14)})[SITES[0]]
-    indices, weights = together(evidence)
+    oracle = asked(ready, chosen_of(), examples=examples)
+    found = oracle.activation_products({SITES[0]: np.eye(14)})[SITES[0]]
+    indices, weights = together(oracle)
     X = experiment.encoded.train.inputs[indices]
     expected = (X * weights[:, None]).T @ X / weights.sum()
     assert_close(found, expected, atol=1e-13 * np.abs(expected).max(), what="second moments")
@@ -77,8 +77,8 @@ def test_evidence_of_all_does_not_depend_on_its_parts(ready, batches):
 
 
 def test_evidence_of_failures_hears_the_wrong_ones_in_equal_shares(ready):
-    _, player = ready
-    wrong = np.flatnonzero(~player.history[-1].correct)
+    _, runner = ready
+    wrong = np.flatnonzero(~runner.history[-1].correct)
     assert 0 < len(wrong) < 60
     indices, weights = together(asked(ready, chosen_of(), told="failures"))
     np.testing.assert_array_equal(np.sort(indices), wrong)
@@ -86,8 +86,8 @@ def test_evidence_of_failures_hears_the_wrong_ones_in_equal_shares(ready):
 
 
 def test_evidence_of_failures_where_nothing_is_wrong_hears_the_chosen(ready):
-    _, player = ready
-    right = attrs.evolve(player.history[-1], correct=np.ones(60, dtype=np.bool_))
+    _, runner = ready
+    right = attrs.evolve(runner.history[-1], correct=np.ones(60, dtype=np.bool_))
     selection = chosen_of()
     indices, _ = together(asked(ready, selection, told="failures", outcome=right))
     np.testing.assert_array_equal(np.sort(indices), np.sort(selection.indices))
@@ -129,11 +129,11 @@ def test_evidence_of_other_rounds_is_drawn_anew_and_of_the_same_the_same(ready):
 
 
 def test_evidence_draws_nothing_of_what_training_draws(ready):
-    _, player = ready
-    selection = player.select(1)
-    before = player.batches(1, selection)
+    _, runner = ready
+    selection = runner.select(1)
+    before = runner.batches(1, selection)
     asked(ready, selection, examples=12)
-    for one, other in zip(before, player.batches(1, selection), strict=True):
+    for one, other in zip(before, runner.batches(1, selection), strict=True):
         np.testing.assert_array_equal(one.indices, other.indices)
 
 
@@ -150,33 +150,33 @@ def test_run_that_heard_evidence_and_used_none_of_it_is_the_run_without(tmp_path
 def test_batches_of_a_run_are_those_of_any_other_basis(tmp_path):
     trained = list[list[list[int]]]()
     for basis in ("rotate", "gradient"):
-        experiment, player = opened(toy(tmp_path / basis, f"basis.use={basis}"))
-        selection = player.select(1)
-        player.frames(1, selection)
-        trained.append([b.indices.tolist() for b in player.batches(1, selection)])
+        experiment, runner = opened(toy(tmp_path / basis, f"basis.use={basis}"))
+        selection = runner.select(1)
+        runner.frames(1, selection)
+        trained.append([b.indices.tolist() for b in runner.batches(1, selection)])
         assert experiment.name_of("basis") == basis
     assert trained[0] == trained[1]
 
 
 def test_passes_are_counted_and_held_to_what_was_declared(ready):
-    evidence = asked(ready, chosen_of())
+    oracle = asked(ready, chosen_of())
     factors = {SITES[0]: np.ones((14, 1))}
-    evidence.gradient_products(right=factors)
-    evidence.activation_products(factors)
-    require_passes(evidence, QUESTION, "mine")
-    evidence.gradient_products(right=factors)
+    oracle.gradient_products(right=factors)
+    oracle.activation_products(factors)
+    require_passes(oracle, QUESTION, "mine")
+    oracle.gradient_products(right=factors)
     with pytest.raises(
         PluginError, match='basis plugin "mine": made 3 passes over its examples, and declared 2'
     ):
-        require_passes(evidence, QUESTION, "mine")
+        require_passes(oracle, QUESTION, "mine")
 
 
 def test_probe_counts_its_steps_and_leaves_the_model(ready):
     experiment, _ = ready
     before = {site: experiment.model.weight(site) for site in SITES}
-    evidence = asked(ready, chosen_of())
-    found = evidence.probe(2, 5, 0.01)
-    assert evidence.passes == 2, "five steps, on four parts in turn"
+    oracle = asked(ready, chosen_of())
+    found = oracle.probe(2, 5, 0.01)
+    assert oracle.passes == 2, "five steps, on four parts in turn"
     for site in SITES:
         B, At = found[site]
         assert (B.shape, At.shape) == ((before[site].shape[0], 2), (before[site].shape[1], 2))
@@ -186,17 +186,17 @@ def test_probe_counts_its_steps_and_leaves_the_model(ready):
 
 def test_probe_on_fewer_examples_than_parts_keeps_to_its_question(ready):
     basis = Probe()
-    evidence = asked(ready, chosen_of(size=3), batches=basis.batches)
-    assert len(evidence.batches) == 3
-    evidence.probe(2, basis.steps, basis.lr)
-    require_passes(evidence, basis.question(2), "probe")
+    oracle = asked(ready, chosen_of(size=3), batches=basis.batches)
+    assert len(oracle.batches) == 3
+    oracle.probe(2, basis.steps, basis.lr)
+    require_passes(oracle, basis.calibration(2), "probe")
 
 
 def test_probe_that_makes_more_steps_than_it_declared_is_refused(ready):
-    evidence, declared = asked(ready, chosen_of(), batches=8), Probe(steps=8).question(2)
-    evidence.probe(2, 9, 0.01)
+    oracle, declared = asked(ready, chosen_of(), batches=8), Probe(steps=8).calibration(2)
+    oracle.probe(2, 9, 0.01)
     with pytest.raises(PluginError, match="made 2 passes over its examples, and declared 1"):
-        require_passes(evidence, declared, "probe")
+        require_passes(oracle, declared, "probe")
 
 
 def test_probe_begins_elsewhere_in_every_round_and_at_every_site(ready):

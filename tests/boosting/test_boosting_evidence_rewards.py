@@ -4,16 +4,16 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.calibration import evidence_of
+from boostlora.engine.boosting.calibration import oracle_of
 from boostlora.engine.boosting.rollouts import Rollout
-from boostlora.engine.boosting.rounds import Player
-from boostlora.engine.contracts import Question
+from boostlora.engine.boosting.rounds import RoundRunner
+from boostlora.engine.contracts import CalibrationSpec
 from boostlora.engine.foundation.run_context import silent
 from boostlora.engine.testing import assert_close
 
 from ..support.rollout_toys import BACKENDS, Writer, opened, write_folder
 
-QUESTION = Question(told="all", examples=6, batches=2, passes=2, columns=4)
+QUESTION = CalibrationSpec(told="all", examples=6, batches=2, passes=2, columns=4)
 INFORMED = ("basis.use=gradient", "basis.examples=8", "basis.batches=2")
 
 
@@ -25,23 +25,23 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def player(folder):
-    found = Player(opened(folder), silent)
+def runner(folder):
+    found = RoundRunner(opened(folder), silent)
     found.accept(found.base())
     return found
 
 
-def asked(player, number=1, **changes):
-    question = attrs.evolve(QUESTION, **changes)
-    told = player.select(1), player.history[-1]
-    return evidence_of(player.experiment, number, *told, question=question, report=silent)
+def asked(runner, number=1, **changes):
+    calibration = attrs.evolve(QUESTION, **changes)
+    told = runner.select(1), runner.history[-1]
+    return oracle_of(runner.experiment, number, *told, calibration=calibration, report=silent)
 
 
-def test_evidence_of_a_policy_is_its_own_answers_at_the_start_of_the_round(player):
-    evidence = asked(player)
-    assert len(evidence.batches) == 2
-    assert any(len(batch) for batch in evidence.batches), "every group was silent; the test shows nothing"
-    for batch in evidence.batches:
+def test_evidence_of_a_policy_is_its_own_answers_at_the_start_of_the_round(runner):
+    oracle = asked(runner)
+    assert len(oracle.batches) == 2
+    assert any(len(batch) for batch in oracle.batches), "every group was silent; the test shows nothing"
+    for batch in oracle.batches:
         if len(batch):
             rollouts = batch.rollouts
             assert len(rollouts.tokens) == len(batch) <= 3 * 4
@@ -50,8 +50,8 @@ def test_evidence_of_a_policy_is_its_own_answers_at_the_start_of_the_round(playe
             assert batch.weights.min() < 0 < batch.weights.max(), "advantages"
 
 
-def test_evidence_of_a_policy_is_the_same_again_and_other_in_another_round(player):
-    one, again, other = asked(player), asked(player), asked(player, number=2)
+def test_evidence_of_a_policy_is_the_same_again_and_other_in_another_round(runner):
+    one, again, other = asked(runner), asked(runner), asked(runner, number=2)
     for a, b in zip(one.batches, again.batches, strict=True):
         np.testing.assert_array_equal(a.indices, b.indices)
         np.testing.assert_array_equal(a.rollouts.tokens.ids, b.rollouts.tokens.ids)
@@ -60,33 +60,33 @@ def test_evidence_of_a_policy_is_the_same_again_and_other_in_another_round(playe
     assert written[0] != written[1]
 
 
-def test_evidence_of_a_policy_leaves_the_model_as_it_was(player):
-    experiment = player.experiment
+def test_evidence_of_a_policy_leaves_the_model_as_it_was(runner):
+    experiment = runner.experiment
     sites = [site.name for site in experiment.sites]
     before, losses = {s: experiment.model.weight(s) for s in sites}, experiment.evaluate("validation").loss
-    asked(player)
+    asked(runner)
     for site in sites:
         np.testing.assert_array_equal(experiment.model.weight(site), before[site])
     np.testing.assert_array_equal(experiment.evaluate("validation").loss, losses)
 
 
-def test_products_of_a_policys_answers_are_those_of_their_dense_gradient(player):
-    evidence, model = asked(player), player.experiment.model
-    site = player.experiment.sites[0]
-    heard = [b for b in evidence.batches if len(b)]
+def test_products_of_a_policys_answers_are_those_of_their_dense_gradient(runner):
+    oracle, model = asked(runner), runner.experiment.model
+    site = runner.experiment.sites[0]
+    heard = [b for b in oracle.batches if len(b)]
     total = sum(b.counts.sum() for b in heard)
-    G = sum(b.counts.sum() * model.gradient(site.name, evidence.examples, b) for b in heard) / total
+    G = sum(b.counts.sum() * model.gradient(site.name, oracle.examples, b) for b in heard) / total
     right = np.random.default_rng(0).standard_normal((site.shape[1], 3))
-    found = evidence.gradient_products(right={site.name: right})[site.name].right
+    found = oracle.gradient_products(right={site.name: right})[site.name].right
     assert_close(found, G @ right, atol=1e-12, what="float64, some hundred tokens")
     assert np.abs(G).max() > 1e-6
 
 
 @pytest.mark.parametrize(("examples", "batches", "asks"), [(0, 2, 14), (0, 99, 14), (5, 8, 5), (10, 4, 12)])
 def test_evidence_of_a_policy_asks_as_many_prompts_as_are_wanted(
-    player, monkeypatch, examples, batches, asks
+    runner, monkeypatch, examples, batches, asks
 ):
-    assert len(player.experiment.splits.train) == 14
+    assert len(runner.experiment.splits.train) == 14
     heard, ask = list[int](), Rollout.ask
 
     def counted(self, policy):
@@ -94,9 +94,9 @@ def test_evidence_of_a_policy_asks_as_many_prompts_as_are_wanted(
         return ask(self, policy)
 
     monkeypatch.setattr(Rollout, "ask", counted)
-    evidence = asked(player, examples=examples, batches=batches)
+    oracle = asked(runner, examples=examples, batches=batches)
     assert sum(heard) == asks
-    assert len(evidence.batches) == min(batches, examples or 14)
+    assert len(oracle.batches) == min(batches, examples or 14)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_answers_that_are_trained_on_are_those_of_any_other_basis(folder, runs):
 
 
 def test_answers_of_evidence_are_drawn_from_another_stream_than_those_that_are_trained_on(
-    player, monkeypatch
+    runner, monkeypatch
 ):
     """Prompts answered by the same model: if the draws were the same too, so were the answers."""
     drawn, ask = list[np.ndarray](), Rollout.ask
@@ -146,9 +146,9 @@ def test_answers_of_evidence_are_drawn_from_another_stream_than_those_that_are_t
         return batch
 
     monkeypatch.setattr(Rollout, "ask", listened)
-    asked(player, examples=4, batches=1)
-    rollout = player.batches(1, player.select(1))
-    player.experiment.model.train(player.request(1, rollout))
+    asked(runner, examples=4, batches=1)
+    rollout = runner.batches(1, runner.select(1))
+    runner.experiment.model.train(runner.request(1, rollout))
     assert drawn[0].shape == drawn[1].shape == (16, 6)
     assert not (drawn[0] == drawn[1]).any()
 

@@ -29,9 +29,9 @@ def opened_with(request, tmp_path):
     return made
 
 
-def shares_of(player):
+def shares_of(runner):
     """By example of the training split."""
-    wrong = ~player.history[-1].correct
+    wrong = ~runner.history[-1].correct
     F, C = int(wrong.sum()), int((~wrong).sum())
     assert F > 2
     assert C > 2
@@ -54,9 +54,9 @@ def slopes(experiment, shares, h=1e-5):
 
 
 def test_gradient_frame_is_that_of_the_loss_in_the_samplers_shares(opened_with):
-    experiment, player = opened_with("gradient")
-    G = slopes(experiment, shares_of(player))
-    frame = player.frames(1, player.select(1))[SITE]
+    experiment, runner = opened_with("gradient")
+    G = slopes(experiment, shares_of(runner))
+    frame = runner.frames(1, runner.select(1))[SITE]
     U, s, Vt = np.linalg.svd(G)
     assert s[1] - s[2] > 1e-3, "no gap; the directions are not defined"
     # Central differences are right to 1e-9, divided by the gap.
@@ -65,9 +65,9 @@ def test_gradient_frame_is_that_of_the_loss_in_the_samplers_shares(opened_with):
 
 
 def test_activation_frame_is_that_of_the_inputs_in_the_samplers_shares(opened_with):
-    experiment, player = opened_with("activation")
-    X, shares = experiment.encoded.train.inputs, shares_of(player)
-    frame = player.frames(1, player.select(1))[SITE]
+    experiment, runner = opened_with("activation")
+    X, shares = experiment.encoded.train.inputs, shares_of(runner)
+    frame = runner.frames(1, runner.select(1))[SITE]
     values, vectors = np.linalg.eigh(X.T @ (shares[:, None] * X))
     assert values[-2] - values[-3] > 1e-3 * values[-1], "no gap; the directions are not defined"
     assert_same_subspace(frame.V, vectors[:, -2:], atol=1e-10, what="V")
@@ -78,8 +78,8 @@ def test_activation_frame_is_that_of_the_inputs_in_the_samplers_shares(opened_wi
 
 
 def test_frames_have_the_root_mean_square_of_the_weights_singular_values(opened_with):
-    experiment, player = opened_with("gradient")
-    for site, frame in player.frames(1, player.select(1)).items():
+    experiment, runner = opened_with("gradient")
+    for site, frame in runner.frames(1, runner.select(1)).items():
         sigma = np.linalg.svd(experiment.model.weight(site), compute_uv=False)
         expected = np.full(2, np.sqrt(np.mean(sigma**2)))
         assert_close(frame.S, expected, atol=1e-12, what=site)

@@ -13,7 +13,7 @@ from boostlora.engine.boosting.loop import _restore
 from boostlora.engine.boosting.round_setup import refit_for
 from boostlora.engine.errors import ExhaustedError, UsageError
 from boostlora.engine.export.boost_writer import pack
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.ranks import Ranks
 from boostlora.engine.study.budget_quantities import measure
@@ -116,7 +116,7 @@ def test_interrupted_run_of_falling_ranks_goes_on_to_the_same_end(falling):
 def test_verification_of_falling_ranks_finds_nothing(tmp_path):
     for basis in ("rotate", "gradient"):
         made = toy(tmp_path / basis, *BACKENDS["torch"], *FALLING, f"basis.use={basis}")
-        found = verify(made.spec, made.registry, Workplace(cache=tmp_path / "cache"))
+        found = verify(made.spec, made.registry, RunContext(cache=tmp_path / "cache"))
         assert (found.rounds, found.first, found.passed) == (4, None, True)
 
 
@@ -156,9 +156,9 @@ def test_refit_trains_rounds_of_all_ranks_again(tmp_path):
     rounds = records(made, "run")[1:]
     assert [r.parameters for r in rounds] == [2 * n for n in (25, 9, 4, 25 + 9 + 4)]
     assert [set(r.rank.values()) for r in rounds] == [{5}, {8}, {10}, {10}]
-    experiment, player = opened(made)
-    _restore(player, RunDirectory.open(made.path("run")))
-    refit = refit_for(experiment, player.rounds[:3])
+    experiment, runner = opened(made)
+    _restore(runner, RunDirectory.open(made.path("run")))
+    refit = refit_for(experiment, runner.rounds[:3])
     directions = [experiment.views[p.site.name].directions(range(p.depth)) for p in experiment.plan.sites]
     frames = sum(f.U.nbytes + f.S.nbytes + f.V.nbytes for f in (*refit.frames.values(), *directions))
     cores = refit.parametrisations.values()

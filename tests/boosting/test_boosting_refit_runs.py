@@ -49,8 +49,8 @@ def test_refits_are_recorded_with_what_they_train_and_keep(refitted):
 def test_refits_add_no_direction_and_use_none_up(refitted):
     ranks = [r.rank for r in records(refitted, "whole")]
     assert [set(rank.values()) for rank in ranks[1:]] == [{2}, {4}, {4}, {6}, {8}, {8}]
-    experiment, player = opened(refitted)
-    _restore(player, RunDirectory.open(refitted.path("whole")))
+    experiment, runner = opened(refitted)
+    _restore(runner, RunDirectory.open(refitted.path("whole")))
     for site in SITES:
         used, base = experiment.views[site].used, experiment.model.directions(site, 8)
         assert len(used) == len(FRESH)
@@ -83,9 +83,9 @@ def test_memory_that_is_planned_is_that_of_the_last_refit(tie, rounds, last, tmp
         tmp_path, "boosting.refit_every=2", "sampler.use=all", f"adapter.tie={tie}", f"rounds={rounds}"
     )
     made.go("run")
-    experiment, player = opened(made)
-    _restore(player, RunDirectory.open(made.path("run")))
-    refit = refit_for(experiment, [r for r in player.rounds if r.number < last])
+    experiment, runner = opened(made)
+    _restore(runner, RunDirectory.open(made.path("run")))
+    refit = refit_for(experiment, [r for r in runner.rounds if r.number < last])
     directions = [experiment.views[p.site.name].directions(range(p.depth)) for p in experiment.plan.sites]
     frames = sum(f.U.nbytes + f.S.nbytes + f.V.nbytes for f in (*refit.frames.values(), *directions))
     cores = refit.parametrisations.values()

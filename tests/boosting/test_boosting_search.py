@@ -35,8 +35,8 @@ def ready(request, tmp_path_factory):
 
 
 def requested(ready, number=1):
-    _, player = ready
-    return player.request(number, player.batches(number, player.select(number)))
+    _, runner = ready
+    return runner.request(number, runner.batches(number, runner.select(number)))
 
 
 def start_loss(model, request, batch):

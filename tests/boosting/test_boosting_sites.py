@@ -4,9 +4,9 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.calibration import evidence_of
+from boostlora.engine.boosting.calibration import oracle_of
 from boostlora.engine.boosting.frames import frames_of, parametrise
-from boostlora.engine.boosting.options import SITES_HEARD, question_of
+from boostlora.engine.boosting.options import SITE_EXAMPLES, calibration_of
 from boostlora.engine.boosting.subsample import subsampled
 from boostlora.engine.boosting.top_sites import pulled_back, steepest
 from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
@@ -57,10 +57,10 @@ def test_steepest_sites_are_those_of_the_largest_projected_gradient(numbers, cou
         frames, cores, gradients = scene(rng, "abcdef", numbers=numbers)
         sizes = {site: size_of(frames[site], cores[site], gradients[site]) for site in frames}
         expected = set(sorted(sizes, key=sizes.__getitem__)[-count:])
-        evidence = Known(gradients)
-        found = steepest(frames, cores, evidence, count)
+        oracle = Known(gradients)
+        found = steepest(frames, cores, oracle, count)
         assert found == [site for site in frames if site in expected], "in the order of sites"
-        assert evidence.passes == 1
+        assert oracle.passes == 1
 
 
 def test_steepest_of_equal_sites_are_the_first():
@@ -81,18 +81,15 @@ def choosy(request, tmp_path_factory):
 
 
 def test_round_adapts_the_site_of_the_largest_dense_gradient(choosy):
-    experiment, player = opened(choosy)
-    selection = player.select(1)
-    (chosen,) = player.frames(1, selection)
-    told = {"question": question_of(experiment.spec, 2), "report": silent}
-    evidence = evidence_of(experiment, 1, selection, player.history[-1], **told)
-    frames, cores = frames_of(experiment, 1, evidence), parametrise(experiment, 1)
-    total, sizes = sum(len(b) for b in evidence.batches), dict[str, float]()
+    experiment, runner = opened(choosy)
+    selection = runner.select(1)
+    (chosen,) = runner.frames(1, selection)
+    told = {"question": calibration_of(experiment.spec, 2), "report": silent}
+    oracle = oracle_of(experiment, 1, selection, runner.history[-1], **told)
+    frames, cores = frames_of(experiment, 1, oracle), parametrise(experiment, 1)
+    total, sizes = sum(len(b) for b in oracle.batches), dict[str, float]()
     for site in frames:
-        G = (
-            sum(len(b) * experiment.model.gradient(site, evidence.examples, b) for b in evidence.batches)
-            / total
-        )
+        G = sum(len(b) * experiment.model.gradient(site, oracle.examples, b) for b in oracle.batches) / total
         sizes[site] = size_of(frames[site], cores[site], G)
     assert chosen == max(sizes, key=sizes.__getitem__)
 
@@ -139,11 +136,11 @@ def test_choice_of_sites_goes_with_tied_and_with_refitted_cores(settings, tmp_pa
 
 
 def test_sites_are_chosen_by_as_many_examples_as_are_said_where_the_basis_hears_none(choosy):
-    question = question_of(choosy.spec, 2)
+    calibration = calibration_of(choosy.spec, 2)
     if choosy.spec.slots["basis"].use == "rotate":
-        assert (question.told, question.examples, question.passes) == ("chosen", SITES_HEARD, 1)
+        assert (calibration.told, calibration.examples, calibration.passes) == ("chosen", SITE_EXAMPLES, 1)
     else:
-        assert question.passes == choosy.spec["basis"].question(2).passes + 1
+        assert calibration.passes == choosy.spec["basis"].calibration(2).passes + 1
 
 
 def parted(tmp_path, share, *more):

@@ -201,7 +201,7 @@ def test_rate_of_refits_is_refused_for_an_optimizer_without_one(boostlora, tmp_p
     (tmp_path / "steady.py").write_text(RATELESS)
     (tmp_path / "s.toml").write_text(
         'name = "s"\nrounds = 4\ntask.use = "digits"\nmodel.use = "mlp"\noptimizer.use = "steady"\n'
-        "adapter.rank = 2\nadapter.directions = 3\nboosting.refit_every = 1\n"
+        "adapter.rank = 2\nadapter.u = 3\nboosting.refit_every = 1\n"
     )
     plug = ("--plugin", tmp_path / "steady.py")
     taken = boostlora("check", "s.toml", *plug, "--set", "boosting.refit_steps=9")

@@ -10,7 +10,7 @@ import pytest
 from ..support.commands import PATIENCE
 from .tiny_study import TINY, digests, start, table_of, wait_for_rounds, write
 
-WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
+WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\nu = 1")
 
 
 @pytest.fixture(scope="module")

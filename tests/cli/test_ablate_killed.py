@@ -9,7 +9,7 @@ import pytest
 from ..support.commands import PATIENCE, boostlora
 from .tiny_study import TINY, digests, processes_of, rounds_on_disk, start, table_of, wait_for_rounds, write
 
-WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\ndirections = 1")
+WHOLE = TINY.replace("rounds = 3", "rounds = 6").replace("rank = 2", "rank = 1\nu = 1")
 SLOW = WHOLE.replace("steps = 5", "steps = 50000")
 """Cells that go on for longer than anybody waits."""
 LINES = 6 * 7

@@ -232,7 +232,7 @@ def test_plugin_file_that_is_broken_is_named_without_a_traceback(boostlora, tmp_
 def test_check_notes_a_basis_that_has_no_effect_and_numbers_that_say_no_more(boostlora):
     full = boostlora("check", "paper/digits", "--set", "adapter.use=full").stdout
     assert "note: adapter full finds its own directions; [basis] has no effect" in full
-    many = boostlora("check", "paper/digits", "--set", "adapter.directions=17").stdout
+    many = boostlora("check", "paper/digits", "--set", "adapter.u=17").stdout
     assert "17 numbers weigh a core of 4 x 4 entries; more than 16 say no more" in many
 
 

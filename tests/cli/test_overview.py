@@ -6,8 +6,8 @@ import pytest
 
 from boostlora.engine.cli import progress as progress_of
 from boostlora.engine.cli.progress import Progress
-from boostlora.engine.cli.study_progress import Overview, duration
-from boostlora.engine.contracts import Ended
+from boostlora.engine.cli.study_progress import StudyProgress, duration
+from boostlora.engine.contracts import JobResult
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.scheduler import to_do
 from boostlora.engine.study.study_loader import load_study
@@ -67,12 +67,12 @@ def test_cells_are_counted_by_what_their_files_say(progress):
 
 
 def test_log_has_a_line_for_every_cell_that_ended(progress, capsys):
-    shown = Overview(progress)
+    shown = StudyProgress(progress)
     with shown.showing():
         shown.tick(None)
-        shown.tick(Ended(cell=_play(progress, 0, 9, finished=True), status="finished"))
-        shown.tick(Ended(cell=list(progress.states)[1], status="lost", cause="its worker was killed"))
-        shown.tick(Ended(cell=list(progress.states)[2], status="failed", cause="no luck"))
+        shown.tick(JobResult(cell=_play(progress, 0, 9, finished=True), status="finished"))
+        shown.tick(JobResult(cell=list(progress.states)[1], status="lost", cause="its worker was killed"))
+        shown.tick(JobResult(cell=list(progress.states)[2], status="failed", cause="no luck"))
     assert capsys.readouterr().out.splitlines() == [
         "[1/4] rotate · seed 0: completed after 9 rounds",
         "rotate · seed 1: lost its worker, and will go on: its worker was killed",

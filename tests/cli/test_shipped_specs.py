@@ -29,7 +29,7 @@ SHIPPED = [
     for p in (*sorted(SPECS.glob("*.toml")), *sorted(SPECS.glob("*/*.toml")))
     if not p.name.startswith("_")
 ]
-ALONE = [spec for spec in SHIPPED if spec not in HUB]
+SINGLE = [spec for spec in SHIPPED if spec not in HUB]
 ARMS = (
     "boosted",
     "TinyLoRA, one shot, a round's numbers",
@@ -63,7 +63,7 @@ def hollow(shared: Shared, shared_cache: Path) -> Hollow:
     return found | {"": None}
 
 
-@pytest.mark.parametrize("spec", ALONE)
+@pytest.mark.parametrize("spec", SINGLE)
 def test_every_shipped_spec_passes_check(boostlora: Command, spec: str) -> None:
     done = boostlora("check", spec)
     assert (done.returncode, done.stderr) == (0, "")

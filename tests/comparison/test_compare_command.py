@@ -49,8 +49,8 @@ def test_compare_prints_figures_verdict_effects_and_examples(compare: Command, d
         "loss, A - B       -0.032 nats […]\n"
         "\n"
         "against the base               by both   by A alone   by B alone\n"
-        "fixed (was wrong, is right)         25           15            5\n"
-        "broken (was right, is wrong)         0            0            0\n"
+        "gained (was wrong, is right)        25           15            5\n"
+        "lost (was right, is wrong)           0            0            0\n"
         "\n"
         "verdict: A is right more often, by 1.9 points (p = 0.041); the loss of A is lower\n"
         "(on these two models; whether their settings differ takes several seeds: boostlora ablate)\n"
@@ -72,8 +72,8 @@ def test_compare_as_json_has_every_id(compare: Command, digits: Any) -> None:
     assert found["ids"]["only_b"] == sorted(ids[:5].tolist())
     assert found["ids"]["neither"] == sorted(ids[5:10].tolist())
     assert sum(map(len, found["ids"].values())) == found["examples"]["common"] == 539
-    assert found["fixed"]["both"] == sorted(ids[25:50].tolist())
-    assert found["broken"] == {"both": [], "only_a": [], "only_b": []}
+    assert found["gained"]["both"] == sorted(ids[25:50].tolist())
+    assert found["lost"] == {"both": [], "only_a": [], "only_b": []}
     assert found["spec_differences"] == {"basis.use": ["rotate", "fixed"]}
     assert {name: len(shown) for name, shown in found["shown"].items()} == {"only_a": 2, "only_b": 2}
     assert set(found["shown"]["only_a"][0]) == {"id", "asked", "expected", "a", "b"}

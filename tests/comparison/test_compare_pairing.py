@@ -73,10 +73,10 @@ def test_effects_add_up_to_what_changed_on_each_side(sides: tuple[Side, Side]) -
     found = pair(*sides)
     changed = effects(found)
     for now, base, own in ((found.a, found.a_base, "only_a"), (found.b, found.b_base, "only_b")):
-        fixed = len(changed.fixed.both) + len(getattr(changed.fixed, own))
-        broken = len(changed.broken.both) + len(getattr(changed.broken, own))
-        assert fixed - broken == int(now.correct.sum()) - int(base.correct.sum())
-        assert fixed == int((~base.correct & now.correct).sum())
+        gained = len(changed.gained.both) + len(getattr(changed.gained, own))
+        lost = len(changed.lost.both) + len(getattr(changed.lost, own))
+        assert gained - lost == int(now.correct.sum()) - int(base.correct.sum())
+        assert gained == int((~base.correct & now.correct).sum())
 
 
 @given(two_sides())
@@ -90,7 +90,7 @@ def test_comparison_of_swapped_sides_is_the_same_with_signs_turned(sides: tuple[
     assert there.loss is not None
     # The same differences with the other sign; their sum rounds alike.
     assert_close(here.loss.mean, -there.loss.mean, rtol=0, atol=1e-15, what="loss")
-    for effect in ("fixed", "broken"):
+    for effect in ("gained", "lost"):
         one, two = getattr(here.effects, effect), getattr(there.effects, effect)
         assert one.both.tolist() == two.both.tolist()
         assert one.only_a.tolist() == two.only_b.tolist()
@@ -111,8 +111,8 @@ def test_pairing_by_hand_has_the_right_ids_on_every_shelf() -> None:
     assert found.only_b.tolist() == [3, 5]
     assert found.neither.tolist() == [6]
     changed = effects(found)
-    assert [ids.tolist() for ids in attrs.astuple(changed.fixed, recurse=False)] == [[1], [2], [3]]
-    assert [ids.tolist() for ids in attrs.astuple(changed.broken, recurse=False)] == [[6], [5], []]
+    assert [ids.tolist() for ids in attrs.astuple(changed.gained, recurse=False)] == [[1], [2], [3]]
+    assert [ids.tolist() for ids in attrs.astuple(changed.lost, recurse=False)] == [[6], [5], []]
 
 
 def test_rows_of_an_outcome_carry_all_texts_of_their_examples() -> None:

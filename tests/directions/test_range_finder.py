@@ -13,7 +13,7 @@ from boostlora.engine.sdk.directions import (
 )
 from boostlora.engine.testing import assert_close, assert_same_subspace
 from boostlora.engine.testing.assertions import assert_orthonormal
-from boostlora.engine.testing.oracles import MatrixEvidence
+from boostlora.engine.testing.oracles import MatrixOracle
 from boostlora.engine.testing.strategies import inherited, seeds
 
 SITE = "layers.0.weight"
@@ -27,7 +27,7 @@ def place(shape, rng, left=(), right=()):
 
 
 def found(G, count, oversample, where):
-    return find_pairs(MatrixEvidence({SITE: G}), [where], count, oversample)[SITE]
+    return find_pairs(MatrixOracle({SITE: G}), [where], count, oversample)[SITE]
 
 
 def with_values(rng, shape, values):
@@ -132,10 +132,10 @@ def test_passes_are_two_and_one_where_the_left_side_is_nearly_full():
     rng = np.random.default_rng(0)
     G = rng.standard_normal((12, 40))
     for taken, passes in ((0, 2), (6, 1)):
-        evidence = MatrixEvidence({SITE: G})
+        oracle = MatrixOracle({SITE: G})
         used = [[np.eye(d)[:, :taken]] for d in G.shape]
-        find_pairs(evidence, [place(G.shape, rng, *used)], 2, 4)
-        assert (evidence.passes, evidence.columns) == (passes, 6)
+        find_pairs(oracle, [place(G.shape, rng, *used)], 2, 4)
+        assert (oracle.passes, oracle.columns) == (passes, 6)
 
 
 def test_a_nearly_full_side_gives_the_very_pairs():
@@ -156,7 +156,7 @@ def test_principal_directions_of_few_inputs_are_exact(d, count, passes, seed):
     count = min(count, d)
     rows = min(d, count + 2)
     X, _, V = with_values(rng, (50, d), 2.0 ** -np.arange(rows))
-    evidence = MatrixEvidence({}, {SITE: X})
-    V_found = principal_directions(evidence, [place((d, d), rng)], count, 4, passes)[SITE]
-    assert evidence.passes == passes
+    oracle = MatrixOracle({}, {SITE: X})
+    V_found = principal_directions(oracle, [place((d, d), rng)], count, 4, passes)[SITE]
+    assert oracle.passes == passes
     assert_same_subspace(V_found, V[:, :count], atol=1e-9, what="V")  # rounding over a gap of 4 ** -count

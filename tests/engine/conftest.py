@@ -4,7 +4,7 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -24,10 +24,10 @@ def registry():
 
 
 @pytest.fixture
-def play(tmp_path, registry):
+def run_cell(tmp_path, registry):
     def run(*settings, folder="run"):
         spec = load_spec("paper/digits", registry, (*SMALL, *settings))
         directory = RunDirectory.create(tmp_path / folder, spec)
-        return boost(prepare(spec), directory, registry, Workplace()), directory
+        return boost(prepare(spec), directory, registry, RunContext()), directory
 
     return run

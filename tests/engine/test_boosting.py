@@ -5,14 +5,14 @@ import pytest
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import _restore
-from boostlora.engine.boosting.rounds import Player
+from boostlora.engine.boosting.rounds import RoundRunner
 from boostlora.engine.errors import ExhaustedError, UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.spec.resolve import load_spec
 
 
-def test_run_with_rotate_grows_the_rank_by_r_every_round(play):
-    result, directory = play()
+def test_run_with_rotate_grows_the_rank_by_r_every_round(run_cell):
+    result, directory = run_cell()
     assert (result.status, result.rounds) == ("completed", 4)
     for record in directory.records:
         assert set(record.rank.values()) == {2 * record.round}
@@ -20,51 +20,51 @@ def test_run_with_rotate_grows_the_rank_by_r_every_round(play):
     assert directory.records[-1].train.accuracy > directory.records[0].train.accuracy
 
 
-def test_round_of_an_adapter_without_frames_says_of_no_site_that_it_was_chosen(play):
-    _, directory = play("adapter.use=full", "optimizer.lr=0.001", "rounds=1")
+def test_round_of_an_adapter_without_frames_says_of_no_site_that_it_was_chosen(run_cell):
+    _, directory = run_cell("adapter.use=full", "optimizer.lr=0.001", "rounds=1")
     assert [record.adapted for record in directory.records] == [None, None]
 
 
-def test_run_with_fixed_keeps_the_rank_at_r(play):
-    _, directory = play("basis.use=fixed")
+def test_run_with_fixed_keeps_the_rank_at_r(run_cell):
+    _, directory = run_cell("basis.use=fixed")
     assert {tuple(r.rank.values()) for r in directory.records[1:]} == {(2, 2)}
     assert directory.records[-1].overlap == 1.0
 
 
-def test_run_counts_agree_with_the_outcomes_on_disk(play):
-    _, directory = play()
+def test_run_counts_agree_with_the_outcomes_on_disk(run_cell):
+    _, directory = run_cell()
     for record in directory.records[1:]:
         before, after = (
             directory.outcomes(record.round - 1)["train"],
             directory.outcomes(record.round)["train"],
         )
         assert record.failures == int((~before.correct).sum())
-        assert record.forgotten == int((before.correct & ~after.correct).sum())
-        assert record.fixed == int((~before.correct & after.correct).sum())
+        assert record.lost == int((before.correct & ~after.correct).sum())
+        assert record.gained == int((~before.correct & after.correct).sum())
         assert record.train.accuracy == after.accuracy
         assert record.parameters == 16
 
 
 @pytest.mark.parametrize("adapter", ["tinylora", "lora-xs", "diagonal", "lora", "full"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_run_with_every_adapter_and_optimizer_lowers_the_training_loss(play, adapter, optimizer):
+def test_run_with_every_adapter_and_optimizer_lowers_the_training_loss(run_cell, adapter, optimizer):
     rate = {"adam": "optimizer.lr=0.01", "sgd": "optimizer.lr=0.05"}[optimizer]
-    _, directory = play(f"adapter.use={adapter}", f"optimizer.use={optimizer}", rate, "sampler.use=all")
+    _, directory = run_cell(f"adapter.use={adapter}", f"optimizer.use={optimizer}", rate, "sampler.use=all")
     assert directory.records[-1].train.loss < directory.records[0].train.loss
 
 
 @pytest.mark.parametrize("merge", ["full", "shrinkage", "gate", "line-search"])
 @pytest.mark.parametrize("sampler", ["failures", "hardest", "all", "random", "weighted"])
-def test_run_with_every_sampler_and_merge_policy_completes(play, sampler, merge):
-    result, directory = play(f"sampler.use={sampler}", f"merge.use={merge}")
+def test_run_with_every_sampler_and_merge_policy_completes(run_cell, sampler, merge):
+    result, directory = run_cell(f"sampler.use={sampler}", f"merge.use={merge}")
     assert result.status == "completed"
     if merge in {"gate", "line-search"}:
         losses = [record.validation.loss for record in directory.records]
         assert losses == sorted(losses, reverse=True), "a policy that looks never makes validation worse"
 
 
-def test_run_where_every_update_is_refused_leaves_the_base(play):
-    result, directory = play("merge.use=gate", "merge.margin=100.0")
+def test_run_where_every_update_is_refused_leaves_the_base(run_cell):
+    result, directory = run_cell("merge.use=gate", "merge.margin=100.0")
     assert result.status == "completed"
     assert [r.status for r in directory.records] == ["base"] + ["refused"] * 4
     assert directory.records[-1].test == directory.records[0].test
@@ -72,15 +72,15 @@ def test_run_where_every_update_is_refused_leaves_the_base(play):
 
 
 @pytest.mark.filterwarnings("ignore:task digits. .* trained on too:RuntimeWarning")
-def test_run_without_failures_converges(play):
-    result, directory = play("task.angle=0.0", "model.epochs=150", "model.hidden=[128, 128]", "rounds=12")
+def test_run_without_failures_converges(run_cell):
+    result, directory = run_cell("task.angle=0.0", "model.epochs=150", "model.hidden=[128, 128]", "rounds=12")
     assert result.status == "converged"
     assert directory.records[-1].train.accuracy == 1.0
     assert result.rounds < 12
 
 
-def test_run_out_of_patience_stops_and_names_the_best_round(play):
-    result, _ = play("merge.use=shrinkage", "merge.rate=0.0", "stop.patience=2")
+def test_run_out_of_patience_stops_and_names_the_best_round(run_cell):
+    result, _ = run_cell("merge.use=shrinkage", "merge.rate=0.0", "stop.patience=2")
     assert (result.status, result.rounds, result.best_round) == ("patience", 2, 0)
 
 
@@ -94,13 +94,13 @@ def test_run_out_of_directions_is_refused_before_it_starts(small, registry):
     )
 
 
-def test_run_out_of_directions_stops_where_the_basis_says_so(play):
-    result, _ = play("rounds=9", "basis.exhausted=stop", "sampler.use=all")
+def test_run_out_of_directions_stops_where_the_basis_says_so(run_cell):
+    result, _ = run_cell("rounds=9", "basis.exhausted=stop", "sampler.use=all")
     assert (result.status, result.rounds) == ("exhausted", 8)
 
 
-def test_run_out_of_directions_goes_on_where_the_basis_wraps(play):
-    result, directory = play("rounds=9", "basis.exhausted=wrap", "sampler.use=all")
+def test_run_out_of_directions_goes_on_where_the_basis_wraps(run_cell):
+    result, directory = run_cell("rounds=9", "basis.exhausted=wrap", "sampler.use=all")
     assert (result.status, result.rounds) == ("completed", 9)
     assert directory.records[9].rank == {"layers.0.weight": 18, "layers.1.weight": 16}
     assert directory.records[9].overlap > 0.99
@@ -112,15 +112,15 @@ def test_rank_larger_than_a_site_is_refused_with_the_largest_legal_one(small, re
         prepare(spec)
 
 
-def test_round_that_is_not_finite_is_refused_and_the_run_stops(play):
-    result, directory = play("adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200")
+def test_round_that_is_not_finite_is_refused_and_the_run_stops(run_cell):
+    result, directory = run_cell("adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200")
     assert result.status == "failed"
     assert result.reason.startswith("round 1 was refused: ")
     assert [r.status for r in directory.records] == ["base"]
 
 
-def test_round_that_is_not_finite_is_skipped_where_the_spec_says_so(play):
-    result, directory = play(
+def test_round_that_is_not_finite_is_skipped_where_the_spec_says_so(run_cell):
+    result, directory = run_cell(
         "adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200", "stop.on_nonfinite=skip"
     )
     assert result.status == "completed"
@@ -128,13 +128,13 @@ def test_round_that_is_not_finite_is_skipped_where_the_spec_says_so(play):
     assert directory.records[-1].test == directory.records[0].test
 
 
-def test_run_of_no_rounds_evaluates_the_base(play):
-    result, directory = play("rounds=0")
+def test_run_of_no_rounds_evaluates_the_base(run_cell):
+    result, directory = run_cell("rounds=0")
     assert (result.status, len(directory.records)) == ("completed", 1)
 
 
-def test_runs_of_the_same_spec_have_the_same_digest_and_of_another_seed_not(play):
-    one, two, other = play()[0], play(folder="two")[0], play("seed=1", folder="other")[0]
+def test_runs_of_the_same_spec_have_the_same_digest_and_of_another_seed_not(run_cell):
+    one, two, other = run_cell()[0], run_cell(folder="two")[0], run_cell("seed=1", folder="other")[0]
     assert one.digest == two.digest
     assert one.digest != other.digest
 
@@ -172,34 +172,34 @@ def test_sites_can_include_the_head_and_leave_layers_out(small, registry):
     assert chosen("sites.targets=*.1.weight") == ["layers.1.weight"]
 
 
-def test_directions_are_computed_once_and_cached_for_later_runs(play, monkeypatch):
+def test_directions_are_computed_once_and_cached_for_later_runs(run_cell, monkeypatch):
     from boostlora.backends.reference import model as reference
 
     calls, right = [], reference.leading_triplets
     monkeypatch.setattr(reference, "leading_triplets", lambda W, n: (calls.append(n), right(W, n))[1])
-    play("seed=77")
+    run_cell("seed=77")
     first = len(calls)
-    play("seed=77", "optimizer.lr=0.1", folder="again")
+    run_cell("seed=77", "optimizer.lr=0.1", folder="again")
     assert first == 2
     assert len(calls) == first
 
 
-def test_bases_of_a_resumed_run_know_the_frames_that_were_used(play, registry):
-    _, directory = play()
+def test_bases_of_a_resumed_run_know_the_frames_that_were_used(run_cell, registry):
+    _, directory = run_cell()
     spec = load_spec(directory.path / "spec.toml", registry)
-    experiment = open_experiment(prepare(spec), Workplace())
-    player = Player(experiment, Workplace().report)
-    assert _restore(player, directory) == 4
+    experiment = open_experiment(prepare(spec), RunContext())
+    runner = RoundRunner(experiment, RunContext().report)
+    assert _restore(runner, directory) == 4
     for site, view in experiment.views.items():
         assert len(view.used) == 4
         for t, frame in enumerate(view.used):
             np.testing.assert_array_equal(frame.U, directory.updates(t + 1)[site].frame.U)
 
 
-def test_dropping_all_rounds_restores_the_base_and_any_prefix_is_a_model(play, registry):
-    _, directory = play()
+def test_dropping_all_rounds_restores_the_base_and_any_prefix_is_a_model(run_cell, registry):
+    _, directory = run_cell()
     spec = load_spec(directory.path / "spec.toml", registry)
-    experiment = open_experiment(prepare(spec), Workplace())
+    experiment = open_experiment(prepare(spec), RunContext())
     base = experiment.model.weight("layers.0.weight")
     ensemble = directory.ensemble()
     for rounds in (4, 2):

@@ -5,7 +5,7 @@ import pytest
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.errors import PluginError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
@@ -40,7 +40,7 @@ class _Broken:
         ("task", "judge", None, 'task plugin "digits": judge() must return an Outcome of every example'),
     ],
 )
-def test_plugin_that_misbehaves_is_named(play, registry, monkeypatch, slot, verb, answer, message):  # noqa: PLR0917
+def test_plugin_that_misbehaves_is_named(run_cell, registry, monkeypatch, slot, verb, answer, message):  # noqa: PLR0917
     name = {
         "sampler": "failures",
         "basis": "rotate",
@@ -51,7 +51,7 @@ def test_plugin_that_misbehaves_is_named(play, registry, monkeypatch, slot, verb
     cls = registry.entries(slot)[name].cls
     monkeypatch.setattr(cls, verb, _Broken(answer))
     with pytest.raises(PluginError) as caught:
-        play()
+        run_cell()
     assert str(caught.value) == message
 
 
@@ -68,5 +68,5 @@ def test_tracker_that_raises_is_named_in_a_warning_and_never_fails_the_run(small
     with pytest.warns(
         RuntimeWarning, match="plugin tracker raised RuntimeError in round_finished: disk on fire"
     ):
-        result = boost(prepared, directory, registry, Workplace())
+        result = boost(prepared, directory, registry, RunContext())
     assert result.status == "completed"

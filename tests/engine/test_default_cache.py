@@ -6,7 +6,7 @@ import platformdirs
 import pytest
 
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import Workplace, default_cache
+from boostlora.engine.foundation.run_context import RunContext, default_cache
 
 HOMELESS = (
     "this user has no home folder for the cache; set BOOSTLORA_CACHE to a folder, or HOME to an absolute path"
@@ -28,7 +28,7 @@ def test_default_cache_of_a_user_without_a_home_says_what_to_set(
     monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
     monkeypatch.setattr(platformdirs, "user_cache_path", found)
-    for make in (default_cache, Workplace):
+    for make in (default_cache, RunContext):
         with pytest.raises(UsageError) as caught:
             make()
         assert str(caught.value) == HOMELESS

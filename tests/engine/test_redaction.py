@@ -251,17 +251,17 @@ def test_provenance_and_failures_are_written_without_credentials(tmp_path, monke
     assert written.count(CUT) == 2
 
 
-def test_run_records_its_reason_and_what_its_task_tells_without_credentials(play, monkeypatch):
+def test_run_records_its_reason_and_what_its_task_tells_without_credentials(run_cell, monkeypatch):
     from boostlora.engine.boosting import loop
     from boostlora.plugins.tasks.digits import Digits
 
     told = {"address": f"http://a:{SECRET}@h", "token": SECRET}
     monkeypatch.setattr(Digits, "origin", lambda _: told, raising=False)
     monkeypatch.setattr(
-        loop, "WitnessedTask", Digits
+        loop, "ProvenanceTask", Digits
     )  # the protocol would remember for ever that digits are one
     monkeypatch.setattr(loop, "_play_on", lambda *_: ("failed", f"no answer from http://a:{SECRET}@h"))
-    _, directory = play("rounds=1")
+    _, directory = run_cell("rounds=1")
     assert directory.result()["reason"] == f"no answer from http://{CUT}@h"
     assert directory.provenance()["task"] == {"address": f"http://{CUT}@h", "token": CUT}
     assert not [p for p in directory.path.rglob("*") if p.is_file() and SECRET.encode() in p.read_bytes()]

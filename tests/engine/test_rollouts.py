@@ -8,8 +8,8 @@ import pytest
 
 from boostlora.engine.boosting.generation import request_for, texts_of
 from boostlora.engine.boosting.rollouts import continued
-from boostlora.engine.boosting.rounds import Player
-from boostlora.engine.contracts import Decoding, Sampling, Tokens, Written
+from boostlora.engine.boosting.rounds import RoundRunner
+from boostlora.engine.contracts import Completion, Decoding, Sampling, Tokens
 from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.foundation.run_context import silent
 from boostlora.engine.testing import assert_close
@@ -128,7 +128,7 @@ def test_rollouts_asked_again_are_the_same_and_start_anew(folder):
     experiment = opened(folder)
     rollout, first = trained(experiment)
     tokens = [a.tokens.ids.tolist() for a in rollout.answers]
-    again = experiment.model.train(Player(experiment, silent).request(1, rollout))
+    again = experiment.model.train(RoundRunner(experiment, silent).request(1, rollout))
     assert [a.tokens.ids.tolist() for a in rollout.answers] == tokens
     np.testing.assert_array_equal(again.losses, first.losses)
     other, _ = trained(experiment, number=2)
@@ -167,7 +167,7 @@ def test_ways_of_computing_change_nothing_of_the_answers(folder, settings):
 
 def test_continued_prompts_hold_the_tokens_and_the_end_alone():
     prompts = Tokens.join([[4, 5, 6, 9, 9], [7, 9]], [3, 1])
-    written = [Written(np.array([1, 2], dtype=np.int32), 0), Written(np.array([3], dtype=np.int32))]
+    written = [Completion(np.array([1, 2], dtype=np.int32), 0), Completion(np.array([3], dtype=np.int32))]
     found = continued(prompts, written)
     assert [s.tolist() for s in found] == [[4, 5, 6, 1, 2, 0], [7, 3]]
     np.testing.assert_array_equal(found.starts, [3, 1])
@@ -204,7 +204,7 @@ def test_texts_are_cut_at_the_stop_and_an_answer_that_stops_has_ended(folder):
     decoding = Decoding(max_new_tokens=6, stop=("s",))
     prompts = experiment.encoded.train.inputs[np.array([0])]
     tokens = np.array(prompts.sequence(0))
-    (found,) = texts_of(experiment.spec, decoding, prompts, [Written(tokens)])
+    (found,) = texts_of(experiment.spec, decoding, prompts, [Completion(tokens)])
     assert found == model.decode(tokens).partition("s")[0]
 
 

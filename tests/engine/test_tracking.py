@@ -10,7 +10,7 @@ from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.boosting.tracker_threads import following
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
@@ -62,13 +62,13 @@ def run(tmp_path, small):
     registry.add(sys.modules[__name__], "tests")
     HEARD.clear()
 
-    def play(*settings):
+    def run_cell(*settings):
         spec = load_spec("paper/digits", registry, (*small, "rounds=2", *settings))
         directory = RunDirectory.create(tmp_path / spec.short_hash, spec)
-        return spec, boost(prepare(spec), directory, registry, Workplace())
+        return spec, boost(prepare(spec), directory, registry, RunContext())
 
-    play.registry = registry
-    return play
+    run_cell.registry = registry
+    return run_cell
 
 
 def test_tracker_hears_every_round_once_and_is_closed_last(run):

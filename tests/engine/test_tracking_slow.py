@@ -11,7 +11,7 @@ import pytest
 from boostlora.engine.boosting import tracking
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
@@ -62,16 +62,16 @@ def run(tmp_path, small):
     HEARD.clear()
     RELEASE.clear()
 
-    def play(*settings):
+    def run_cell(*settings):
         spec = load_spec("paper/digits", registry, (*small, f"rounds={ROUND}", *settings))
         directory = RunDirectory.create(tmp_path / spec.short_hash, spec)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            result = boost(prepare(spec), directory, registry, Workplace())
+            result = boost(prepare(spec), directory, registry, RunContext())
         return result, [str(w.message) for w in caught if "tracker" in str(w.message)]
 
-    play.registry = registry
-    yield play
+    run_cell.registry = registry
+    yield run_cell
     RELEASE.set()
     for thread in threading.enumerate():
         if thread.name.startswith("tracker "):

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from boostlora.engine.ensemble.choice import Rounds
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.export.card.card import write_card
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 
 from ..support.export_runs import ADAPTER, CAUSAL, MLP, REFERENCE, TORCH, boosted, words
 
@@ -48,7 +48,7 @@ def causal_run_of(folder: Path, cache: Path, *, head: str = "", family: str = "l
 
 def opened(run: Path, cache: Path) -> Ensemble:
     """A run's ensemble, with the session's cache."""
-    return Ensemble.open(run, workplace=Workplace(cache=cache))
+    return Ensemble.open(run, context=RunContext(cache=cache))
 
 
 def card_of(ensemble: Ensemble, folder: Path, rounds: Rounds = None, usage: str = USAGE) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from boostlora.engine.api import save
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 
 from ..support.boost_runs import PLUGIN, ToyRun, toy_run
 from ..support.shared import Shared
@@ -88,7 +88,7 @@ def family(request: pytest.FixtureRequest, shared_cache: Path) -> Family:
         inputs = [("1 + 2 =", " 3"), ("20 + 6 =", " 26")]
 
     def opened() -> Ensemble:
-        return Ensemble.open(path, workplace=Workplace(cache=shared_cache))
+        return Ensemble.open(path, context=RunContext(cache=shared_cache))
 
     return Family(name, opened, path.parent / "model", inputs)
 

@@ -17,7 +17,7 @@ from boostlora.engine.api import load, save
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.errors import UsageError
 from boostlora.engine.export.boost_file import tensors_sha256
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 
 from ..support.boost_runs import ToyRun, weights_sha256
 
@@ -170,20 +170,20 @@ def test_hash_of_tensors_does_not_depend_on_files(tmp_path: Path) -> None:
 
 
 def _load(file: Path, base: str | Path, cache: Path) -> Ensemble:
-    return load(file, base, workplace=Workplace(cache=cache))
+    return load(file, base, context=RunContext(cache=cache))
 
 
 @pytest.fixture(scope="module")
 def causal_file(causal_path: Path, shared_cache: Path) -> Path:
     """The boost file of the tiny Llama's run."""
-    ensemble = Ensemble.open(causal_path, workplace=Workplace(cache=shared_cache))
+    ensemble = Ensemble.open(causal_path, context=RunContext(cache=shared_cache))
     return save(ensemble, causal_path.parent / "words.boost.safetensors")
 
 
 @pytest.fixture
 def expected(causal_path: Path, shared_cache: Path) -> str:
     """Hash of the run's merged weights."""
-    return weights_sha256(Ensemble.open(causal_path, workplace=Workplace(cache=shared_cache)))
+    return weights_sha256(Ensemble.open(causal_path, context=RunContext(cache=shared_cache)))
 
 
 @pytest.mark.parametrize("kind", ["folder", "its file", "moved", "in shards"])
@@ -247,7 +247,7 @@ def test_base_that_is_no_path_is_refused(
     with pytest.raises(UsageError):
         _load(causal_file, base, tmp_path / "cache")
     with pytest.raises(UsageError):
-        load(toy_file, base, plugins=toy.plugins, workplace=Workplace(cache=toy.cache))
+        load(toy_file, base, plugins=toy.plugins, context=RunContext(cache=toy.cache))
 
 
 def test_hf_base_without_its_weights_is_refused(causal_path: Path, causal_file: Path, tmp_path: Path) -> None:

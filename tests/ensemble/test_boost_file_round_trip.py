@@ -16,7 +16,7 @@ from boostlora.engine.errors import UsageError
 from boostlora.engine.export import boost_parser
 from boostlora.engine.export.boost_file import BoostFile
 from boostlora.engine.export.boost_writer import pack
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.spec.faults import SpecError
 
 from ..support.boost_runs import PLUGIN, ToyRun, adapter_text, origin_of, toy_run, weights_sha256
@@ -263,12 +263,12 @@ def test_boost_file_at_a_bad_place_is_refused_before_any_work(
 def test_boost_file_packing_tells_how_far_it_is(tmp_path: Path) -> None:
     run, heard = toy_run(tmp_path / "toy", "backend.threads=1"), list[tuple[str, int, int]]()
     ensemble = run.ensemble()
-    own = ensemble.origin.workplace
+    own = ensemble.origin.context
 
     def report(what: str, done: int, total: int) -> None:
         heard.append((what, done, total))
 
-    object.__setattr__(ensemble.origin, "workplace", Workplace(cache=own.cache, report=report))
+    object.__setattr__(ensemble.origin, "workplace", RunContext(cache=own.cache, report=report))
     save(ensemble, tmp_path / "x.safetensors")
     assert {what for what, _, _ in heard} >= {"rebuilding", "packing", "hashing the base", "merging"}
     assert all(0 <= done <= total for _, done, total in heard)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from boostlora.engine.api import load, save
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 
 from ..support.boost_runs import weights_sha256
 from .families import Family
@@ -71,8 +71,8 @@ def test_exportable_has_the_chosen_rounds_with_their_weights(used: Ensemble) -> 
 def test_ensemble_of_a_boost_file_is_the_runs(family: Family, tmp_path: Path, fresh: dict[int, Any]) -> None:
     own = family.open()
     file = save(own, tmp_path / "x.boost.safetensors")
-    cache = Workplace(cache=tmp_path / "cache")
-    loaded = load(file, family.base, plugins=family.plugins, workplace=cache)
+    cache = RunContext(cache=tmp_path / "cache")
+    loaded = load(file, family.base, plugins=family.plugins, context=cache)
     assert (len(loaded), loaded.best, loaded.classes) == (len(own), own.best, own.classes)
     assert weights_sha256(loaded) == weights_sha256(own)
     for i, rounds in enumerate(SELECTIONS):
@@ -88,10 +88,10 @@ def test_ensemble_of_a_boost_file_is_the_runs(family: Family, tmp_path: Path, fr
 def test_boost_file_of_a_boost_file_is_the_same(family: Family, tmp_path: Path) -> None:
     own = family.open()
     first = save(own, tmp_path / "one.boost.safetensors")
-    cache = Workplace(cache=tmp_path / "cache")
-    loaded = load(first, family.base, plugins=family.plugins, workplace=cache)
+    cache = RunContext(cache=tmp_path / "cache")
+    loaded = load(first, family.base, plugins=family.plugins, context=cache)
     second = save(loaded, tmp_path / "two.boost.safetensors", 2)
-    again = load(second, family.base, plugins=family.plugins, workplace=cache)
+    again = load(second, family.base, plugins=family.plugins, context=cache)
     assert len(again) == 2
     assert weights_sha256(again) == weights_sha256(own, 2)
 

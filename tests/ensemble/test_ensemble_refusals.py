@@ -10,7 +10,7 @@ import pytest
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.staged_evaluation import stages
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.runs.directory import RunDirectory
 
 from ..support.boost_runs import PLUGIN, ToyRun
@@ -45,7 +45,7 @@ def test_run_of_another_text_dataset_is_refused(causal_path: Path, shared_cache:
     kept = data.read_text()
     data.write_text(kept.replace("1 +", "2 +", 1))
     try:
-        ensemble = Ensemble.open(causal_path, workplace=Workplace(cache=shared_cache))
+        ensemble = Ensemble.open(causal_path, context=RunContext(cache=shared_cache))
         with pytest.raises(UsageError):
             ensemble.logits([("1 +", " 2")])
     finally:
@@ -66,7 +66,7 @@ def test_folder_that_is_no_run_is_refused(kind: str, tmp_path: Path) -> None:
 def test_run_that_has_not_begun_is_told_so(toy: ToyRun, tmp_path: Path) -> None:
     place = tmp_path / "run"
     RunDirectory.create(place, toy.ensemble().spec)
-    ensemble = Ensemble.open(place, plugins=(PLUGIN,), workplace=Workplace(cache=toy.cache))
+    ensemble = Ensemble.open(place, plugins=(PLUGIN,), context=RunContext(cache=toy.cache))
     assert (len(ensemble), ensemble.best) == (0, 0)
     for ask in (lambda: ensemble.outcome("test"), lambda: stages(ensemble, ensemble.choose())):
         with pytest.raises(UsageError, match="the run has not evaluated its base yet; resume it first"):

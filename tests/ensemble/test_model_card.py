@@ -12,7 +12,7 @@ from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.export.card import base as card_base
 from boostlora.engine.export.card import front as card_front
 from boostlora.engine.foundation.options import DatasetPath, ModelPath
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.testing import assert_close
 
 from .card_runs import card_of, causal_run_of, front_of, html_of, mlp_run_of, opened, rows_of
@@ -103,12 +103,12 @@ def test_card_compares_base_and_model_by_example(ensemble: Ensemble, tmp_path: P
 
     card = card_of(ensemble, tmp_path)
     base, now = ensemble.outcome("test", 0), ensemble.outcome("test")
-    fixed, broken = int((~base.correct & now.correct).sum()), int((base.correct & ~now.correct).sum())
-    assert fixed + broken > 0, "the rounds changed no answer: the test says nothing"
+    gained, broken = int((~base.correct & now.correct).sum()), int((base.correct & ~now.correct).sum())
+    assert gained + broken > 0, "the rounds changed no answer: the test says nothing"
     row = next(r for r in rows_of(card, "Results\n\n" + card.split("## Results\n\n")[1].split("\n\nThis")[0])
                if r[0] == "test")  # fmt: skip
-    assert row[1:3] == [str(fixed), str(broken)]
-    p = binomtest(min(fixed, broken), fixed + broken, 0.5).pvalue
+    assert row[1:3] == [str(gained), str(broken)]
+    p = binomtest(min(gained, broken), gained + broken, 0.5).pvalue
     shown = float(row[4].removeprefix("< "))
     assert p < 0.001 if row[4].startswith("<") else abs(shown - p) < 0.01
     assert f"{now.loss.mean() - base.loss.mean():+.3f} nats" in row[5]
@@ -183,7 +183,7 @@ def test_card_of_a_boost_file_has_the_records_figures_without_intervals(
 ) -> None:
     file = save(ensemble, tmp_path / "rows.boost.safetensors", 4)
     base = ensemble.origin.source.files[0]
-    loaded = load(file, base, workplace=Workplace(cache=shared_cache))
+    loaded = load(file, base, context=RunContext(cache=shared_cache))
     card = card_of(loaded, tmp_path / "export", 4)
     metrics = ensemble.records[4].test
     assert rows_of(card, "Results")[1] == [

@@ -14,9 +14,9 @@ from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.export import boost_parser
 from boostlora.engine.export.boost_writer import _shortened
 from boostlora.engine.export.card.card import write_card
-from boostlora.engine.export.card.redaction import Private
+from boostlora.engine.export.card.redaction import PathRedactor
 from boostlora.engine.foundation import redaction
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.foundation.sealed import SEAL, write_sealed
 
 from ..support.boost_runs import ToyRun
@@ -52,7 +52,7 @@ def run(toy: ToyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ensembl
         described = f"description = {json.dumps(' '.join(TOLD[3:]))}"
         text = [described if line.startswith("description") else line for line in text]
         (folder / name).write_text("\n".join(text) + "\n")
-    return Ensemble.open(folder, plugins=toy.plugins, workplace=Workplace(cache=tmp_path / "cache"))
+    return Ensemble.open(folder, plugins=toy.plugins, context=RunContext(cache=tmp_path / "cache"))
 
 
 def test_card_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> None:
@@ -89,16 +89,16 @@ def test_boost_file_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Pat
 
 def test_boost_file_tells_the_reasons_of_its_rounds_without_them(run: Ensemble) -> None:
     record = attrs.evolve(run.records[1], reason=" ".join(TOLD))
-    reason = _shortened(record, Private.of(run)).reason
+    reason = _shortened(record, PathRedactor.of(run)).reason
     assert SECRET not in reason
     assert "jane" not in reason
 
 
 def test_private_text_has_no_credential_and_no_name_of_a_home() -> None:
-    private = Private(known=(), home="")
-    assert private.text("/home/jane and /home/jane/x.csv") == "~ and x.csv"
-    assert private.text(f"http://a:{SECRET}@h/x") == "http://REDACTED@h/x"
-    assert private.tree({"password": "three words", "x": [f"token={SECRET}"]}) == {
+    redactor = PathRedactor(known=(), home="")
+    assert redactor.text("/home/jane and /home/jane/x.csv") == "~ and x.csv"
+    assert redactor.text(f"http://a:{SECRET}@h/x") == "http://REDACTED@h/x"
+    assert redactor.tree({"password": "three words", "x": [f"token={SECRET}"]}) == {
         "password": "REDACTED",
         "x": ["token=REDACTED"],
     }

@@ -28,7 +28,7 @@ from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.recipe import same_update
 from boostlora.engine.errors import NonFiniteError, UsageError
 from boostlora.engine.foundation.atomic import file_sha256
-from boostlora.engine.foundation.run_context import Workplace, silent
+from boostlora.engine.foundation.run_context import RunContext, silent
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 
 from ..support.boost_runs import PLUGIN, adapter_text, toy_run
@@ -244,7 +244,7 @@ def test_store_makes_the_recorded_update_of_the_recorded_values(
     if adapter.startswith(("tinylora", "lora-xs")):
         text += 'adapter.spectrum = "balanced"\n'
     run = toy_run(tmp_path / "toy", *settings, text=text)
-    ensemble = Ensemble.open(run.path, plugins=(PLUGIN,), workplace=Workplace(cache=run.cache))
+    ensemble = Ensemble.open(run.path, plugins=(PLUGIN,), context=RunContext(cache=run.cache))
     origin = ensemble.origin
     for merged in origin.merged.values():
         assert merged.parametrisations.keys() == merged.updates.keys()

@@ -12,7 +12,7 @@ import pytest
 
 from boostlora.engine.api import export
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 
 from ..support.export_runs import TORCH, causal_run, classifier_run, mlp_run
 
@@ -35,7 +35,7 @@ def ensemble(
 ) -> Ensemble:
     folder = tmp_path_factory.mktemp("run")
     MAKERS[request.param](folder, shared_cache)
-    return Ensemble.open(folder / "run", workplace=Workplace(cache=shared_cache))
+    return Ensemble.open(folder / "run", context=RunContext(cache=shared_cache))
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import attrs
 import pytest
 
-from boostlora.engine.contracts import Ended
-from boostlora.engine.study.cell_runner import play
+from boostlora.engine.contracts import JobResult
+from boostlora.engine.study.cell_runner import run_cell
 from boostlora.engine.testing.cells import Cells
 from boostlora.engine.testing.executors import DetachedExecutorContract, ExecutorContract
 
@@ -23,7 +23,7 @@ class Honest:
             yield self.ended(job)
 
     def ended(self, job):
-        return play(job)
+        return run_cell(job)
 
 
 class Forgetful(Honest):
@@ -38,18 +38,18 @@ class Repetitive(Honest):
 
 class Hopeful(Honest):
     def ended(self, job):
-        play(job)
-        return Ended(cell=job.cell, status="finished")
+        run_cell(job)
+        return JobResult(cell=job.cell, status="finished")
 
 
 class Idle(Honest):
     def ended(self, job):
-        return Ended(cell=job.cell, status="finished")
+        return JobResult(cell=job.cell, status="finished")
 
 
 class Vague(Honest):
     def ended(self, job):
-        return attrs.evolve(play(job), cause="")
+        return attrs.evolve(run_cell(job), cause="")
 
 
 class Unclosable(Honest):
@@ -101,10 +101,10 @@ class Blocking:
         """Nothing is needed."""
 
     def submit(self, jobs):
-        return {job.cell: play(job).cell for job in jobs}
+        return {job.cell: run_cell(job).cell for job in jobs}
 
     def poll(self, study, ids):
-        return {cell: Ended(cell=cell, status="finished") for cell in ids}
+        return {cell: JobResult(cell=cell, status="finished") for cell in ids}
 
     def cancel(self, study, ids):
         """Too late."""

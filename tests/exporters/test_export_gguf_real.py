@@ -18,7 +18,7 @@ import gguf
 
 from boostlora.engine.boosting.experiment import prepare, source_of
 from boostlora.engine.contracts import Exportable, FactoredUpdate, Frame, MergedRound
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
@@ -65,8 +65,8 @@ def test_gguf_of_smollm2_computes_what_was_evaluated_and_keeps_the_rest(smollm2,
     (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "spec.toml").write_text(SPEC.format(path=smollm2, file=FILE))
     prepared = prepare(load_spec(tmp_path / "spec.toml", Registry.load(())))
-    workplace, backend = Workplace(cache=shared_cache), prepared.spec["backend"]
-    source, sites = source_of(prepared, workplace), tuple(p.site for p in prepared.plan.sites)
+    context, backend = RunContext(cache=shared_cache), prepared.spec["backend"]
+    source, sites = source_of(prepared, context), tuple(p.site for p in prepared.plan.sites)
     rng = np.random.default_rng(0)
     half = {s.name: update(s.shape, rng) for s in sites if s.layer < 15}
     queries = {s.name: update(s.shape, rng) for s in sites if s.kind == "q_proj" and s.layer % 2 == 0}
@@ -80,8 +80,8 @@ def test_gguf_of_smollm2_computes_what_was_evaluated_and_keeps_the_rest(smollm2,
         source=source,
         sites=sites,
         rounds=rounds,
-        store=backend.store(source, sites, workplace.report),
-        workplace=workplace,
+        store=backend.store(source, sites, context.report),
+        context=context,
     )
     out = tmp_path / "out"
     out.mkdir()

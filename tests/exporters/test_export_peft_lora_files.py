@@ -114,7 +114,7 @@ def test_sites_of_different_ranks_are_loaded_with_theirs(causal_case, tmp_path):
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_compact_adapter_of_fixed_directions_has_the_rank_of_one_round(family, tmp_path, shared_cache):
-    more = '[basis]\nuse = "fixed"\n[adapter]\nrank = 2\ndirections = 4\n'
+    more = '[basis]\nuse = "fixed"\n[adapter]\nrank = 2\nu = 4\n'
     case = own_run(tmp_path / "run", shared_cache, more, family=family)
     stacked = written(PeftLora(), case, tmp_path / "stacked")
     folder = written(PeftLora(compact=True), case, tmp_path / "compact")

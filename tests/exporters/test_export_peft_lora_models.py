@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def test_head_of_a_language_model_is_a_module_as_any(tmp_path, shared_cache):
-    more = '[sites]\ntargets = ["*.q_proj", "lm_head"]\n[adapter]\nrank = 2\ndirections = 4\n'
+    more = '[sites]\ntargets = ["*.q_proj", "lm_head"]\n[adapter]\nrank = 2\nu = 4\n'
     case = own_run(tmp_path / "run", shared_cache, more)
     folder = written(PeftLora(), case, tmp_path / "x")
     assert "lm_head" in config_of(folder)["target_modules"]
@@ -31,9 +31,7 @@ def test_head_of_a_language_model_is_a_module_as_any(tmp_path, shared_cache):
 
 @pytest.fixture(scope="module")
 def head_case(tmp_path_factory, shared_cache):
-    more = (
-        '[sites]\ntargets = ["*query", "head"]\n[basis]\nuse = "fixed"\n[adapter]\nrank = 2\ndirections = 4\n'
-    )
+    more = '[sites]\ntargets = ["*query", "head"]\n[basis]\nuse = "fixed"\n[adapter]\nrank = 2\nu = 4\n'
     return own_run(tmp_path_factory.mktemp("head"), shared_cache, more, family="bert", causal=False)
 
 

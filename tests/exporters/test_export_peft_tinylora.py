@@ -145,7 +145,7 @@ ADAPTERS = {
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_every_adapter_with_a_core_is_loaded_with_its_ties(name, tmp_path, shared_cache):
     family, adapter, degree, vectors = ADAPTERS[name]
-    directions = "" if "lora-xs" in adapter else "directions = 4\n"
+    directions = "" if "lora-xs" in adapter else "u = 4\n"
     more = f"[adapter]\nrank = 2\n{directions}{adapter}\n"
     case = second(own_run(tmp_path / "run", shared_cache, more, family=family))
     folder = written(PeftTinyLora(), case, tmp_path / "x")

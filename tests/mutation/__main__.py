@@ -160,16 +160,16 @@ def cover(into: Path, log: Path, workers: int, arguments: tuple[str, ...]) -> No
 
 
 def pytest_command(*arguments: str) -> list[str]:
-    fixed = ["-p", "mutation_plugin", "-p", "no:cacheprovider", "--timeout", str(TEST_SECONDS)]
-    return [sys.executable, "-m", "pytest", *fixed, *arguments]
+    gained = ["-p", "mutation_plugin", "-p", "no:cacheprovider", "--timeout", str(TEST_SECONDS)]
+    return [sys.executable, "-m", "pytest", *gained, *arguments]
 
 
 def variables(into: Path, folder: Path, **more: str) -> dict[str, str]:
     """The environment of pytest: the copy comes first on the path, hypothesis draws the same every time, files go to a folder."""
     kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     path = os.pathsep.join([str(into.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])])
-    fixed = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CI": "1", "PYTEST_DEBUG_TEMPROOT": str(folder)}
-    return kept | fixed | more
+    gained = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CI": "1", "PYTEST_DEBUG_TEMPROOT": str(folder)}
+    return kept | gained | more
 
 
 @cli.command()

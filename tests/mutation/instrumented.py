@@ -30,14 +30,14 @@ def write(files: dict[str, Source], mutants: list[Mutant], sites: dict[int, Site
     edits = marks(files, mutants, sites)
     for mutant in mutants:
         if site := sites.get(mutant["number"]):
-            edits[mutant["path"]].append(question(files[mutant["path"]], site, mutant["number"]))
+            edits[mutant["path"]].append(calibration(files[mutant["path"]], site, mutant["number"]))
     for path, found in edits.items():
         text = edited(files[path].text, [probed(files[path]), *found])
         compile(text, path, "exec")
         (into / "boostlora" / path).write_bytes(text)
 
 
-def question(source: Source, site: Site, number: int) -> Edit:
+def calibration(source: Source, site: Site, number: int) -> Edit:
     """The expression with its mutant; the original stays as it is written, line for line."""
     start, end = source.span(site.node)
     ask = "on" if site.early is None else "active"

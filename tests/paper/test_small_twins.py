@@ -72,7 +72,7 @@ def test_small_language_twin_runs_its_arms_and_answers_what_it_trains_on(
     for record in rounds[1:]:
         facts = record["rollouts"]
         assert facts["answers"] == steps * prompts * group_size
-        assert 0 <= facts["silent"] <= facts["groups"] == steps * prompts
+        assert 0 <= facts["zero_variance"] <= facts["groups"] == steps * prompts
         assert facts["tokens"] >= facts["answers"]
         assert 0.0 <= facts["reward"] <= 1.0
     (zero,) = records_of(tmp_path, study, "zero-shot")

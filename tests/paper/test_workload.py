@@ -44,7 +44,7 @@ max_length = 32
 [adapter]
 use = "tinylora"
 rank = 1
-directions = 1
+u = 1
 
 [optimizer]
 steps = 5

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from boostlora.engine.contracts import Blueprint, Examples, ModelSource, Prompts, Splits, Texts
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.testing import assert_close
 
 PROMPTS = Prompts(
@@ -35,7 +35,7 @@ CLASSES = splits_of(TEXTS, ("no", "yes"))
 
 
 def get(model: Any, splits: Splits, cache: Path) -> ModelSource:
-    return model.source(splits, Workplace(cache=cache), np.random.default_rng(0))
+    return model.source(splits, RunContext(cache=cache), np.random.default_rng(0))
 
 
 def values(source: ModelSource) -> dict[str, torch.Tensor]:

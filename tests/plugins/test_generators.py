@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.contracts import Written
+from boostlora.engine.contracts import Completion
 from boostlora.engine.testing import GeneratorContract
 from boostlora.plugins.generators.native import Native
 
@@ -26,59 +26,62 @@ class Faulty:
     def open(self, source, sites):
         return self
 
-    def write(self, speaker, examples, request):
-        return self.fault(speaker, examples, request)
+    def write(self, generative_model, examples, request):
+        return self.fault(generative_model, examples, request)
 
 
-def swallows_the_end(speaker, examples, request):
-    return [Written(w.tokens) for w in speaker.generate(examples, request)]
+def swallows_the_end(generative_model, examples, request):
+    return [Completion(w.tokens) for w in generative_model.generate(examples, request)]
 
 
-def keeps_the_end_among_the_tokens(speaker, examples, request):
-    return [Written(np.array(w.trained, dtype=np.int32), w.end) for w in speaker.generate(examples, request)]
+def keeps_the_end_among_the_tokens(generative_model, examples, request):
+    return [
+        Completion(np.array(w.trained, dtype=np.int32), w.end)
+        for w in generative_model.generate(examples, request)
+    ]
 
 
-def sorts_prompts_by_length(speaker, examples, request):
+def sorts_prompts_by_length(generative_model, examples, request):
     order = np.argsort(examples.inputs.starts, kind="stable")
-    return speaker.generate(examples.take(order), request.take(order))
+    return generative_model.generate(examples.take(order), request.take(order))
 
 
-def ignores_draws(speaker, examples, request):
+def ignores_draws(generative_model, examples, request):
     draws = None if request.draws is None else np.full_like(request.draws, 0.5)
-    return speaker.generate(examples, attrs.evolve(request, draws=draws))
+    return generative_model.generate(examples, attrs.evolve(request, draws=draws))
 
 
-def ignores_stops(speaker, examples, request):
-    return speaker.generate(examples, attrs.evolve(request, finished=None))
+def ignores_stops(generative_model, examples, request):
+    return generative_model.generate(examples, attrs.evolve(request, finished=None))
 
 
 def never_synchronises():
     first = []
 
-    def write(speaker, examples, request):
-        first.append(speaker)
+    def write(generative_model, examples, request):
+        first.append(generative_model)
         return first[0].generate(examples, request)
 
     return write
 
 
-def writes_too_much(speaker, examples, request):
+def writes_too_much(generative_model, examples, request):
     more = {} if request.draws is None else {"draws": np.hstack([request.draws] * 2)}
-    return speaker.generate(
+    return generative_model.generate(
         examples, attrs.evolve(request, max_new_tokens=request.max_new_tokens + 1, **more)
     )
 
 
-def stops_early(speaker, examples, request):
-    return [Written(w.tokens[:-1], w.end) for w in speaker.generate(examples, request)]
+def stops_early(generative_model, examples, request):
+    return [Completion(w.tokens[:-1], w.end) for w in generative_model.generate(examples, request)]
 
 
 def draws_by_itself():
     rng = np.random.default_rng()
 
-    def write(speaker, examples, request):
+    def write(generative_model, examples, request):
         draws = None if request.draws is None else rng.random(request.draws.shape)
-        return speaker.generate(examples, attrs.evolve(request, draws=draws))
+        return generative_model.generate(examples, attrs.evolve(request, draws=draws))
 
     return write
 

@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="Hugging Face models need transformer
 
 from safetensors.torch import load_file, save_file
 
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 from boostlora.plugins.models.hf_classifier import HfClassifier
@@ -84,18 +84,18 @@ def test_weights_that_cannot_be_opened_are_copied_once(
     else:
         monkeypatch.setattr("boostlora.plugins.models._hf.weights.stored_names", lambda *_: None)
     told = list[tuple[str, int, int]]()
-    workplace = Workplace(cache=tmp_path / "b", report=lambda *what: told.append(what))
-    source = model.source(splits, workplace, np.random.default_rng(0))
+    context = RunContext(cache=tmp_path / "b", report=lambda *what: told.append(what))
+    source = model.source(splits, context, np.random.default_rng(0))
     assert ("converting", 1, 1) in told
     assert source.files[0].is_relative_to(tmp_path / "b")
     for name, value in values(source).items():
         assert_close(value.numpy(), before[name].numpy(), atol=0.0, what=name)
     assert_module_is_the_files(source)
     told.clear()
-    assert model.source(splits, workplace, np.random.default_rng(0)) == source
+    assert model.source(splits, context, np.random.default_rng(0)) == source
     assert told == []
     source.files[0].write_bytes(source.files[0].read_bytes()[:-8])
-    assert model.source(splits, workplace, np.random.default_rng(0)) == source
+    assert model.source(splits, context, np.random.default_rng(0)) == source
     assert ("converting", 1, 1) in told
     assert not list((tmp_path / "b" / "models").glob(".making*"))
 

@@ -6,8 +6,8 @@ import pytest
 from boostlora.engine.errors import ExhaustedError, NonFiniteError
 from boostlora.engine.testing import assert_same_subspace
 from boostlora.engine.testing.bases import assert_apart, assert_legal, frame_of
-from boostlora.engine.testing.data_driven_bases import InformedBasisContract
-from boostlora.engine.testing.oracles import MatrixEvidence, random_evidence, silent_evidence
+from boostlora.engine.testing.data_driven_bases import DataDrivenBasisContract
+from boostlora.engine.testing.oracles import MatrixOracle, random_oracle, zero_oracle
 from boostlora.plugins.bases.activation import Activation
 from boostlora.plugins.bases.gradient import Gradient
 from boostlora.plugins.bases.mixed import Mixed
@@ -18,64 +18,64 @@ from .matrix_sites import made
 KINDS = [Gradient, Activation, Probe, Mixed]
 
 
-class TestGradient(InformedBasisContract):
+class TestGradient(DataDrivenBasisContract):
     orthogonal = grows = True
 
     def make(self):
         return Gradient()
 
 
-class TestGradientWithoutOversampling(InformedBasisContract):
+class TestGradientWithoutOversampling(DataDrivenBasisContract):
     orthogonal = grows = True
 
     def make(self):
         return Gradient(oversample=0, exhausted="stop")
 
 
-class TestGradientWrapping(InformedBasisContract):
+class TestGradientWrapping(DataDrivenBasisContract):
     def make(self):
         return Gradient(exhausted="wrap")
 
 
-class TestGradientFree(InformedBasisContract):
+class TestGradientFree(DataDrivenBasisContract):
     def make(self):
         return Gradient(project="none")
 
 
-class TestGradientClearOfInputsOnly(InformedBasisContract):
+class TestGradientClearOfInputsOnly(DataDrivenBasisContract):
     def make(self):
         return Gradient(project="right")
 
 
-class TestActivation(InformedBasisContract):
+class TestActivation(DataDrivenBasisContract):
     orthogonal = grows = True
 
     def make(self):
         return Activation()
 
 
-class TestProbe(InformedBasisContract):
+class TestProbe(DataDrivenBasisContract):
     orthogonal = grows = True
 
     def make(self):
         return Probe(steps=3, lr=0.1)
 
 
-class TestMixed(InformedBasisContract):
+class TestMixed(DataDrivenBasisContract):
     orthogonal = grows = True
 
     def make(self):
         return Mixed()
 
 
-class TestMixedOfTheWeightAlone(InformedBasisContract):
+class TestMixedOfTheWeightAlone(DataDrivenBasisContract):
     orthogonal = grows = True
 
     def make(self):
         return Mixed(share=0.0)
 
 
-class TestMixedOfTheGradientAlone(InformedBasisContract):
+class TestMixedOfTheGradientAlone(DataDrivenBasisContract):
     orthogonal = grows = True
 
     def make(self):
@@ -85,12 +85,12 @@ class TestMixedOfTheGradientAlone(InformedBasisContract):
 @pytest.mark.parametrize("kind", KINDS)
 def test_frame_has_canonical_signs_and_the_scale_of_a_typical_direction(kind):
     rng, site = made()
-    evidence = random_evidence([site], rng)
-    frame = kind().frames([site], (), 4, evidence, lambda _: np.random.default_rng(1))[site.name]
+    oracle = random_oracle([site], rng)
+    frame = kind().frames([site], (), 4, oracle, lambda _: np.random.default_rng(1))[site.name]
     assert (frame.U[np.argmax(np.abs(frame.U), axis=0), np.arange(4)] > 0).all()
     assert frame.S.tolist() == [site.rms_singular_value()] * 4
     if kind is Gradient:
-        slopes = np.diag(frame.U.T @ evidence.gradients[site.name] @ frame.V)
+        slopes = np.diag(frame.U.T @ oracle.gradients[site.name] @ frame.V)
         assert (slopes > 0).all(), "U and V are turned together"
 
 
@@ -113,25 +113,25 @@ def test_gradient_that_is_not_finite_is_refused_naming_the_site(kind):
     G = np.ones(site.shape)
     G[0, 0] = np.nan
     with pytest.raises(NonFiniteError, match=r"layers\.0\.weight: .* NaN or Inf"):
-        kind().frames([site], (), 2, MatrixEvidence({site.name: G}), lambda _: np.random.default_rng(0))
+        kind().frames([site], (), 2, MatrixOracle({site.name: G}), lambda _: np.random.default_rng(0))
 
 
 def test_inputs_that_are_not_finite_are_refused_naming_the_site():
     _, site = made()
-    evidence = MatrixEvidence({}, {site.name: np.full((3, 14), np.inf)}, {site.name: site.W})
+    oracle = MatrixOracle({}, {site.name: np.full((3, 14), np.inf)}, {site.name: site.W})
     with (
         np.errstate(invalid="ignore"),
         pytest.raises(NonFiniteError, match=r"layers\.0\.weight: .* inputs .* NaN or Inf"),
     ):
-        Activation().frames([site], (), 2, evidence, lambda _: np.random.default_rng(0))
+        Activation().frames([site], (), 2, oracle, lambda _: np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [1e-200, 1e200])
 def test_gradients_of_any_size_give_the_same_directions(kind, size):
     rng, site = made()
-    usual = random_evidence([site], rng)
-    odd = MatrixEvidence(
+    usual = random_oracle([site], rng)
+    odd = MatrixOracle(
         {site.name: size * usual.gradients[site.name]},
         {site.name: min(size, 1e100) * usual.inputs[site.name]},  # whose squares must fit
         usual.weights,
@@ -150,7 +150,7 @@ def test_gradients_of_any_size_give_the_same_directions(kind, size):
 def test_data_that_says_nothing_gives_directions_of_the_stream(kind):
     _, site = made()
     frames = [
-        kind().frames([site], (), 4, silent_evidence([site]), lambda _, s=s: np.random.default_rng(s))
+        kind().frames([site], (), 4, zero_oracle([site]), lambda _, s=s: np.random.default_rng(s))
         for s in (0, 0, 1)
     ]
     one, two, other = (f[site.name] for f in frames)

@@ -6,7 +6,7 @@ import pytest
 from boostlora.engine.testing import assert_close, assert_same_subspace
 from boostlora.engine.testing.bases import assert_apart, assert_legal, frame_of
 from boostlora.engine.testing.data_driven_bases import random_frame
-from boostlora.engine.testing.oracles import MatrixEvidence, random_evidence
+from boostlora.engine.testing.oracles import MatrixOracle, random_oracle
 from boostlora.plugins.bases.activation import Activation
 from boostlora.plugins.bases.gradient import Gradient
 from boostlora.plugins.bases.mixed import Mixed
@@ -38,7 +38,7 @@ def test_gradient_is_the_leading_pairs_of_what_earlier_rounds_left():
         [site],
         [f.rank for f in site.used],
         2,
-        MatrixEvidence({site.name: G}),
+        MatrixOracle({site.name: G}),
         lambda _: np.random.default_rng(0),
     )[site.name]
     P, R = (
@@ -61,10 +61,10 @@ def test_wrapping_starts_over_with_nothing_used_whatever_the_ranks_were():
         site.used.append(frame_of(basis, site, [f.rank for f in site.used], rank, 0))
     assert_apart(site.used[3], site.used[2:3])
     assert_apart(site.used[4], site.used[2:4])
-    evidence = random_evidence([site], rng)
-    last = basis.frames([site], [4, 4, 3, 3, 3], 2, evidence, lambda _: np.random.default_rng(0))[site.name]
+    oracle = random_oracle([site], rng)
+    last = basis.frames([site], [4, 4, 3, 3, 3], 2, oracle, lambda _: np.random.default_rng(0))[site.name]
     site.used = []
-    first = basis.frames([site], (), 2, evidence, lambda _: np.random.default_rng(0))[site.name]
+    first = basis.frames([site], (), 2, oracle, lambda _: np.random.default_rng(0))[site.name]
     np.testing.assert_array_equal(last.U, first.U)
 
 
@@ -74,8 +74,8 @@ def test_projection_of_one_side_leaves_the_other_to_the_data(project, apart):
     G = rng.standard_normal(site.shape)
     basis = Gradient(project=project)
     for t in range(3):
-        evidence = MatrixEvidence({site.name: G})
-        frames = basis.frames([site], [2] * t, 2, evidence, lambda _, t=t: np.random.default_rng(t))
+        oracle = MatrixOracle({site.name: G})
+        frames = basis.frames([site], [2] * t, 2, oracle, lambda _, t=t: np.random.default_rng(t))
         site.used.append(frames[site.name])
     earlier, last = site.used[0], site.used[2]
     assert_close(
@@ -88,8 +88,8 @@ def test_activation_takes_the_strongest_inputs_and_where_the_weight_sends_them()
     turn, _ = np.linalg.qr(rng.standard_normal((30, 30)))
     # 3 strong directions of 30; the subspace iteration's error falls by the squared ratio of variances, 1e-8 a sweep
     X = rng.standard_normal((200, 30)) * np.where(np.arange(30) < 3, 100.0, 0.01) @ turn.T
-    evidence = MatrixEvidence({}, {site.name: X}, {site.name: site.W})
-    frame = Activation().frames([site], (), 3, evidence, lambda _: np.random.default_rng(0))[site.name]
+    oracle = MatrixOracle({}, {site.name: X}, {site.name: site.W})
+    frame = Activation().frames([site], (), 3, oracle, lambda _: np.random.default_rng(0))[site.name]
     true = np.linalg.eigh(X.T @ X)[1][:, -3:]
     assert_same_subspace(frame.V, true, atol=1e-7, what="V")
     U, _ = np.linalg.qr(site.W @ true)
@@ -101,8 +101,8 @@ def test_activation_takes_the_strongest_inputs_and_where_the_weight_sends_them()
 def test_activation_keeps_its_inputs_where_the_weight_sends_them_nowhere():
     rng, site = made(shape=(12, 30))
     X = np.outer(rng.standard_normal(50), np.eye(30)[4])
-    evidence = MatrixEvidence({}, {site.name: X}, {site.name: np.zeros((12, 30))})
-    frame = Activation().frames([site], (), 1, evidence, lambda _: np.random.default_rng(0))[site.name]
+    oracle = MatrixOracle({}, {site.name: X}, {site.name: np.zeros((12, 30))})
+    frame = Activation().frames([site], (), 1, oracle, lambda _: np.random.default_rng(0))[site.name]
     assert_legal(frame, (12, 30), 1)
     assert abs(frame.V[4, 0]) > 1 - 1e-12
 
@@ -113,7 +113,7 @@ def test_probe_finds_the_directions_that_training_would_take():
     G = U @ np.diag([2.0, 1.0]) @ V.T
     frame = (
         Probe()
-        .frames([site], (), 2, MatrixEvidence({site.name: G}), lambda _: np.random.default_rng(0))
+        .frames([site], (), 2, MatrixOracle({site.name: G}), lambda _: np.random.default_rng(0))
         .get(site.name)
     )
     assert_same_subspace(frame.U, U, atol=1e-10, what="U")  # B lies in the range of G, exactly
@@ -125,23 +125,23 @@ def test_probe_finds_the_directions_that_training_would_take():
 )
 def test_probe_declares_the_passes_that_its_steps_take(steps, batches, passes):
     _, site = made()
-    basis, evidence = (
+    basis, oracle = (
         Probe(steps=steps, batches=batches),
-        random_evidence([site], np.random.default_rng(0), batches),
+        random_oracle([site], np.random.default_rng(0), batches),
     )
-    basis.frames([site], (), 2, evidence, lambda _: np.random.default_rng(0))
-    assert basis.question(2).passes == evidence.passes == passes
+    basis.frames([site], (), 2, oracle, lambda _: np.random.default_rng(0))
+    assert basis.calibration(2).passes == oracle.passes == passes
 
 
 def test_mixed_gives_its_share_to_the_gradient_and_the_rest_to_the_weight():
     rng, site = made()
-    evidence = random_evidence([site], rng)
-    frame = Mixed(share=0.5).frames([site], (), 4, evidence, lambda _: np.random.default_rng(0))[site.name]
+    oracle = random_oracle([site], rng)
+    frame = Mixed(share=0.5).frames([site], (), 4, oracle, lambda _: np.random.default_rng(0))[site.name]
     weight = Rotate().frame(site, (), 2, rng)
     assert_same_subspace(frame.U[:, 2:], weight.U, atol=1e-12, what="the weight's U")
     assert_same_subspace(frame.V[:, 2:], weight.V, atol=1e-12, what="the weight's V")
     P, R = np.eye(20) - weight.U @ weight.U.T, np.eye(14) - weight.V @ weight.V.T
-    G = P @ evidence.gradients[site.name] @ R
+    G = P @ oracle.gradients[site.name] @ R
     captured = np.linalg.norm(frame.U[:, :2].T @ G @ frame.V[:, :2])
     assert captured >= 0.9 * np.linalg.norm(np.linalg.svd(G, compute_uv=False)[:2])
 
@@ -159,8 +159,8 @@ def test_mixed_keeps_the_weights_directions_in_their_order():
 @pytest.mark.parametrize(("share", "rank", "own"), [(0.5, 3, 2), (0.0, 4, 0), (1.0, 4, 4), (0.25, 4, 1)])
 def test_mixed_question_and_depth_are_of_the_shares(share, rank, own):
     basis = Mixed(share=share)
-    question = basis.question(rank)
-    assert (question.columns, question.passes) == ((own + 8, 2) if own else (0, 0))
+    calibration = basis.calibration(rank)
+    assert (calibration.columns, calibration.passes) == ((own + 8, 2) if own else (0, 0))
     assert basis.depth([rank] * 5, 100) == 5 * (rank - own)
     assert basis.depth([rank] * 500, 100) == 100 // rank * (rank - own)
 

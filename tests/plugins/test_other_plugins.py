@@ -30,12 +30,12 @@ from boostlora.plugins.tasks.digits import Digits
 
 class TestTinyLora(AdapterContract):
     def make(self):
-        return TinyLora(rank=3, directions=5)
+        return TinyLora(rank=3, u=5)
 
 
 class TestTinyLoraTied(AdapterContract):
     def make(self):
-        return TinyLora(rank=2, directions=1, tie=3, spectrum="paper")
+        return TinyLora(rank=2, u=1, tie=3, spectrum="paper")
 
 
 class TestLoraXs(AdapterContract):
@@ -150,12 +150,12 @@ class TestMlp(ModelContract):
     ],
 )
 def test_tying_groups_sites_as_it_says(tie, groups):
-    adapter = TinyLora(rank=2, directions=2, tie=tie)
+    adapter = TinyLora(rank=2, u=2, tie=tie)
     assert [adapter.parametrise(s, SITES, np.random.default_rng(0)).group for s in SITES] == groups
 
 
 def test_tinylora_projections_have_variance_one_over_rank():
-    core = TinyLora(rank=8, directions=4000).parametrise(SITES[0], SITES, np.random.default_rng(0))
+    core = TinyLora(rank=8, u=4000).parametrise(SITES[0], SITES, np.random.default_rng(0))
     assert float(np.var(core.projections)) == pytest.approx(1 / 8, rel=0.01)  # 256,000 draws
 
 

@@ -17,7 +17,7 @@ import torch
 
 from boostlora.engine.contracts import Examples, Prompts, Splits
 from boostlora.engine.errors import NonFiniteError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.testing import ModelContract
 from boostlora.plugins.models.scratch_causal_lm import ScratchCausalLm
 
@@ -74,7 +74,7 @@ def test_scratch_lm_same_seed_same_bytes_and_another_seed_others(tmp_path: Path)
         assert get(model, ADDITIONS, tmp_path / "b").sha256 == first
     finally:
         torch.set_num_threads(threads)
-    other = model.source(ADDITIONS, Workplace(cache=tmp_path / "c"), np.random.default_rng(1))
+    other = model.source(ADDITIONS, RunContext(cache=tmp_path / "c"), np.random.default_rng(1))
     assert other.sha256 != first
 
 
@@ -90,15 +90,15 @@ def test_scratch_lm_in_the_cache_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = list[tuple[str, int, int]]()
-    workplace = Workplace(cache=tmp_path, report=lambda *what: told.append(what))
+    context = RunContext(cache=tmp_path, report=lambda *what: told.append(what))
     model = ScratchCausalLm(**TINY)
-    first = model.source(ADDITIONS, workplace, np.random.default_rng(0))
+    first = model.source(ADDITIONS, context, np.random.default_rng(0))
     assert told[-1] == ("pretraining", 6, 6)
     told.clear()
-    again = model.source(ADDITIONS, workplace, np.random.default_rng(0))
+    again = model.source(ADDITIONS, context, np.random.default_rng(0))
     assert (again.sha256, again.files, told) == (first.sha256, first.files, [])
     first.files[0].write_bytes(first.files[0].read_bytes()[:-4] + b"\0\0\0\1")
-    assert model.source(ADDITIONS, workplace, np.random.default_rng(0)).sha256 == first.sha256
+    assert model.source(ADDITIONS, context, np.random.default_rng(0)).sha256 == first.sha256
     assert told, "damaged weights were to be trained anew"
 
 
@@ -204,7 +204,7 @@ def test_scratch_lm_interrupted_leaves_no_half_model(tmp_path: Path) -> None:
 
     model = ScratchCausalLm(**TINY)
     with pytest.raises(KeyboardInterrupt):
-        model.source(ADDITIONS, Workplace(cache=tmp_path, report=interrupt), np.random.default_rng(0))
+        model.source(ADDITIONS, RunContext(cache=tmp_path, report=interrupt), np.random.default_rng(0))
     assert not [p for p in (tmp_path / "models").iterdir() if p.suffix != ".lock"]
     whole = get(model, ADDITIONS, tmp_path)
     assert whole.sha256 == get(model, ADDITIONS, tmp_path / "other").sha256

@@ -16,7 +16,7 @@ import attrs
 import torch
 
 from boostlora.engine.contracts import ModelSource, Splits, Texts, Tokens
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.testing import ModelContract, assert_close
 from boostlora.plugins.models.scratch_classifier import ScratchClassifier
 
@@ -80,15 +80,15 @@ def test_scratch_classifier_same_seed_same_bytes_and_another_seed_others(tmp_pat
     first = get(model, PEPTIDES, tmp_path / "a").sha256
     torch.manual_seed(99)
     assert get(model, PEPTIDES, tmp_path / "b").sha256 == first
-    other = model.source(PEPTIDES, Workplace(cache=tmp_path / "c"), np.random.default_rng(1))
+    other = model.source(PEPTIDES, RunContext(cache=tmp_path / "c"), np.random.default_rng(1))
     assert other.sha256 != first
 
 
 def test_scratch_classifier_pooling_needs_no_other_encoder(tmp_path: Path) -> None:
     told = list[str]()
-    workplace = Workplace(cache=tmp_path, report=lambda what, *_: told.append(what))
+    context = RunContext(cache=tmp_path, report=lambda what, *_: told.append(what))
     sources = [
-        ScratchClassifier(**TINY, pooling=pooling).source(PEPTIDES, workplace, np.random.default_rng(0))
+        ScratchClassifier(**TINY, pooling=pooling).source(PEPTIDES, context, np.random.default_rng(0))
         for pooling in ("mean", "cls")
     ]
     assert told.count("pretraining") == 1
@@ -193,6 +193,6 @@ def test_scratch_classifier_interrupted_leaves_no_half_model(tmp_path: Path) -> 
 
     with pytest.raises(KeyboardInterrupt):
         ScratchClassifier(**TINY).source(
-            PEPTIDES, Workplace(cache=tmp_path, report=interrupt), np.random.default_rng(0)
+            PEPTIDES, RunContext(cache=tmp_path, report=interrupt), np.random.default_rng(0)
         )
     assert not [p for p in (tmp_path / "models").iterdir() if p.suffix != ".lock"]

@@ -22,7 +22,7 @@ from torch import nn
 from boostlora.backends.torch.modules import TorchModule
 from boostlora.engine.contracts import Examples, Splits
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.sdk.modules import layer_of, weights_of
 from boostlora.engine.testing import ModelContract, assert_close
@@ -66,7 +66,7 @@ def message(call: Any) -> str:
 
 
 def get(model: Any, splits: Splits, cache: Path, seed: int = 0) -> Any:
-    return model.source(splits, Workplace(cache=cache), np.random.default_rng(seed))
+    return model.source(splits, RunContext(cache=cache), np.random.default_rng(seed))
 
 
 def test_torch_module_layers_are_sites_and_the_named_head_is_the_head(plugin: Any, splits: Splits) -> None:

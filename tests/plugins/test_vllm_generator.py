@@ -22,12 +22,12 @@ from boostlora.engine.contracts import (
     WeightInfo,
 )
 from boostlora.engine.errors import RunError, UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
-from boostlora.plugins.generators.vllm import Stored, Vllm, VllmWriter
+from boostlora.plugins.generators.vllm import Stored, Vllm, VllmEngine
 
 from ..support.places import SUPPORT
 from . import fake_vllm
@@ -57,7 +57,7 @@ pretrain_steps = 60
 
 [adapter]
 rank = 2
-directions = 4
+u = 4
 
 [optimizer]
 steps = 3
@@ -86,7 +86,7 @@ def played(folder, *settings):
     registry = Registry.load((WEIGHED,))
     spec = load_spec(str(folder / "sums.toml"), registry, settings)
     directory = RunDirectory.create(folder / "run", spec)
-    boost(prepare(spec), directory, registry, Workplace())
+    boost(prepare(spec), directory, registry, RunContext())
     return directory
 
 
@@ -150,9 +150,9 @@ def writer(stored=None, **weights):
             answer = types.SimpleNamespace(token_ids=self.token_ids, stop_reason=self.stop_reason)
             return [types.SimpleNamespace(outputs=[answer])] * len(prompts)
 
-    speaker = types.SimpleNamespace(weight=lambda site: weights[site])
+    generative_model = types.SimpleNamespace(weight=lambda site: weights[site])
     stored = stored or {name: Stored(name, transposed=False) for name in weights}
-    return VllmWriter(llm=Engine(), params=dict, stored=stored), speaker, notes, weights
+    return VllmEngine(llm=Engine(), params=dict, stored=stored), generative_model, notes, weights
 
 
 def rows(*prompts):
@@ -167,29 +167,29 @@ GREEDY = GenerationRequest(max_new_tokens=4, end_tokens=(2,))
 def test_weights_go_under_the_checkpoints_names_as_they_lie_there_and_only_when_they_changed():
     W, V = np.arange(6.0).reshape(2, 3), np.ones((2, 2))
     stored = {"a": Stored("h.0.a", transposed=True), "b": Stored("b", transposed=False)}
-    made, speaker, notes, weights = writer(stored, a=W, b=V)
-    made.write(speaker, rows([1, 2]), GREEDY)
+    made, generative_model, notes, weights = writer(stored, a=W, b=V)
+    made.write(generative_model, rows([1, 2]), GREEDY)
     method, pushed = notes["pushed"][0]
     assert (method, sorted(pushed)) == ("boostlora_load", ["b", "h.0.a"])
     assert_close(pushed["h.0.a"], W.T, atol=0, what="as the file has it")
     assert pushed["b"].dtype == np.float32
-    made.write(speaker, rows([1, 2]), GREEDY)
+    made.write(generative_model, rows([1, 2]), GREEDY)
     assert len(notes["pushed"]) == notes["resets"] == 1
     weights["b"] = V + 1e-3
-    made.write(speaker, rows([1, 2]), GREEDY)
+    made.write(generative_model, rows([1, 2]), GREEDY)
     weights["b"] = V
-    made.write(speaker, rows([1, 2]), GREEDY)
+    made.write(generative_model, rows([1, 2]), GREEDY)
     assert [list(push) for _, push in notes["pushed"][1:]] == [["b"], ["b"]]
     assert notes["resets"] == 3
 
 
 @pytest.mark.parametrize("counts", [(), (1, 0)])
 def test_engine_that_takes_no_weight_is_not_believed_and_told_again(counts):
-    made, speaker, notes, _ = writer(a=np.ones((2, 2)))
+    made, generative_model, notes, _ = writer(a=np.ones((2, 2)))
     made.llm.counts = counts
     for _ in range(2):
         with pytest.raises(RunError, match="vLLM took none of the weights"):
-            made.write(speaker, rows([1]), GREEDY)
+            made.write(generative_model, rows([1]), GREEDY)
     assert len(notes["pushed"]) == 2
     assert not notes["asked"]
 
@@ -206,9 +206,9 @@ def test_engine_that_takes_no_weight_is_not_believed_and_told_again(counts):
     ],
 )
 def test_answers_end_where_the_request_says(tokens, reason, finished, expected):
-    made, speaker, notes, _ = writer(a=np.ones((1, 1)))
+    made, generative_model, notes, _ = writer(a=np.ones((1, 1)))
     made.llm.token_ids, made.llm.stop_reason = tokens, reason
-    (written,) = made.write(speaker, rows([1, 4]), attrs.evolve(GREEDY, finished=finished))
+    (written,) = made.write(generative_model, rows([1, 4]), attrs.evolve(GREEDY, finished=finished))
     assert (written.tokens.tolist(), written.end) == expected
     assert written.tokens.dtype == np.int32
     assert notes["asked"][0][0] == {"prompt_token_ids": [1, 4]}, "the completion is not told"
@@ -217,16 +217,16 @@ def test_answers_end_where_the_request_says(tokens, reason, finished, expected):
 def test_seeds_are_the_draws_and_follow_them_into_any_order():
     draws = np.random.default_rng(0).random((3, 4))
     request = attrs.evolve(GREEDY, sampling=Sampling(temperature=0.7, top_p=0.9), draws=draws)
-    made, speaker, notes, _ = writer(a=np.ones((1, 1)))
-    made.write(speaker, rows([1], [2], [3]), request)
+    made, generative_model, notes, _ = writer(a=np.ones((1, 1)))
+    made.write(generative_model, rows([1], [2], [3]), request)
     params = [p for _, p in notes["asked"]]
     assert {(p["temperature"], p["top_p"], p["max_tokens"]) for p in params} == {(0.7, 0.9, 4)}
     order = np.array([2, 0])
-    made.write(speaker, rows([3], [1]), request.take(order))
+    made.write(generative_model, rows([3], [1]), request.take(order))
     assert [p["seed"] for _, p in notes["asked"][3:]] == [params[2]["seed"], params[0]["seed"]]
     assert len({p["seed"] for p in params}) == 3
-    assert made.write(speaker, rows(), request) == []
-    (none,) = made.write(speaker, rows([1]), attrs.evolve(GREEDY, max_new_tokens=0))
+    assert made.write(generative_model, rows(), request) == []
+    (none,) = made.write(generative_model, rows([1]), attrs.evolve(GREEDY, max_new_tokens=0))
     assert len(none.tokens) == 0
     assert len(notes["asked"]) == 5
 

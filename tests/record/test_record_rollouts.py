@@ -178,7 +178,7 @@ METRICS = Metrics(accuracy=0.5, loss=1.25, count=4)
 BEFORE = {
     "round": 1, "status": "merged", "reason": "", "scale": 1.0, "failures": 3, "selected": 6, "trained_on": 5,
     "train": {"accuracy": 0.5, "loss": 1.25, "count": 4}, "validation": {"accuracy": 0.5, "loss": 1.25, "count": 4},
-    "test": {"accuracy": 0.5, "loss": 1.25, "count": 4}, "forgotten": 1, "fixed": 2, "parameters": 16, "loss_first": 2.5,
+    "test": {"accuracy": 0.5, "loss": 1.25, "count": 4}, "lost": 1, "gained": 2, "parameters": 16, "loss_first": 2.5,
     "loss_last": 1.5, "rank": {"w": 2}, "effective_rank": {"w": 1.5}, "overlap": 0.0,
     "files": {"updates/0001.safetensors": "ab"}, "seconds": {"train": 0.5}, "memory_bytes": 7,
     "digest": "69c8e0c65a61d0d4f92aae51c1fb71928e0c5079256182dff193007d56731a26",
@@ -212,7 +212,7 @@ def test_record_with_rollouts_comes_back_and_its_digest_covers_them():
     assert found == record
     assert found.is_sealed("")
     line = json.loads(record.to_line())
-    line["rollouts"]["silent"] = 5
+    line["rollouts"]["zero_variance"] = 5
     assert not RoundRecord.from_line(json.dumps(line)).is_sealed("")
     without = RoundRecord(**fields, **metrics).sealed("")
     assert without.digest != record.digest

@@ -35,7 +35,7 @@ QUANTITIES = (
     "rank",
     "effective_rank",
     "overlap",
-    "forgotten",
+    "lost",
     "failures",
 )
 

@@ -10,7 +10,7 @@ from boostlora.engine.contracts.records import RoundRecord
 
 METRICS = (
     *(f"{split}.{metric}" for split in ("test", "validation", "train") for metric in ("accuracy", "loss")),
-    "rank", "effective_rank", "overlap", "parameters", "rounds", "forgotten", "fixed", "seconds",
+    "rank", "effective_rank", "overlap", "parameters", "rounds", "lost", "gained", "seconds",
 )  # fmt: skip
 
 
@@ -32,8 +32,8 @@ def record(arm: int, block: int, seed: int, r: int) -> RoundRecord:
         train=metrics,
         validation=metrics,
         test=metrics,
-        forgotten=20 + arm if r else 0,
-        fixed=40 if r else 0,
+        lost=20 + arm if r else 0,
+        gained=40 if r else 0,
         parameters=16 if r else 0,
         loss_first=loss if r else None,
         loss_last=0.9 * loss if r else None,
@@ -57,8 +57,8 @@ def value(records: tuple[RoundRecord, ...], name: str) -> float:
         "overlap": last.overlap or 0.0,
         "parameters": float(sum(r.parameters for r in records)),
         "rounds": float(len(records) - 1),
-        "forgotten": last.forgotten / 500,
-        "fixed": float(last.fixed),
+        "lost": last.lost / 500,
+        "gained": float(last.gained),
         "failures": float(last.failures),
         "seconds": sum(sum(r.seconds.values()) for r in records),
     }

@@ -41,8 +41,8 @@ def test_cost_table_has_the_means_of_the_rows() -> None:
     assert table is not None
     place = [column.key for column in table.columns].index("parameters")
     assert [row[place].text for row in table.rows] == ["256"] * 3
-    place = [column.key for column in table.columns].index("forgotten")
-    assert [row[place].sort for row in table.rows] == [row.metrics["forgotten"].mean for row in analysis.rows]
+    place = [column.key for column in table.columns].index("lost")
+    assert [row[place].sort for row in table.rows] == [row.metrics["lost"].mean for row in analysis.rows]
 
 
 def test_cost_of_a_study_without_numbers_has_no_table_and_no_section() -> None:
@@ -70,5 +70,5 @@ def test_sheets_share_of_forgotten_examples_is_over_all_rounds() -> None:
     view = sample().cells[0]
     played = view.records[1:]
     right = sum(record.train.count - record.failures for record in played)
-    expected = sum(record.forgotten for record in played) / right
-    assert sheets.results(sample())["forgotten"][0] == pytest.approx(expected)
+    expected = sum(record.lost for record in played) / right
+    assert sheets.results(sample())["lost"][0] == pytest.approx(expected)

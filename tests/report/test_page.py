@@ -117,7 +117,7 @@ def test_curves_of_an_arm_share_their_axes() -> None:
 def test_what_only_a_round_can_have_is_not_drawn_for_the_base() -> None:
     curves: list[dict[str, Any]] = payload(sample())["curves"]
     for curve in curves:
-        assert (curve["mean"][0] is None) == (curve["quantity"] in {"overlap", "forgotten", "fixed"})
+        assert (curve["mean"][0] is None) == (curve["quantity"] in {"overlap", "lost", "gained"})
 
 
 def test_page_of_120_cells_stays_small() -> None:

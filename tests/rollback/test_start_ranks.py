@@ -9,7 +9,7 @@ import pytest
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.contracts import Frame
 from boostlora.engine.errors import ExhaustedError, UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
 
@@ -155,7 +155,7 @@ def test_start_of_a_run_whose_adapter_took_no_directions_has_them_all(tmp_path):
 
 def _base_of(child):
     """The base weight of the first site."""
-    return open_experiment(prepare(child.spec), Workplace()).model.weight("layers.0.weight")
+    return open_experiment(prepare(child.spec), RunContext()).model.weight("layers.0.weight")
 
 
 def test_start_with_its_ranks_goes_on_alike_when_its_parent_is_gone(tmp_path):

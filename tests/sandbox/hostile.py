@@ -145,7 +145,7 @@ class Surroundings:
         found = [path for place in places if place.is_dir() for path in place.glob(f"*{self.token}*")]
         return [path for path in found if path != Path(f"{TEMPORARY}/{self.token}.socket")]
 
-    def evidence(self, verdict: Verdict) -> list[str]:
+    def oracle(self, verdict: Verdict) -> list[str]:
         """What shows that an attack succeeded."""
         found = ["it claims so: " + verdict.message] if verdict.status in {"failed", "unsupported"} else []
         if self.secret in verdict.message:

@@ -57,7 +57,7 @@ OTHERS = pytest.mark.slow(reason="a process each; by default every third attack 
 )
 def test_attack_inside_the_sandbox_gets_nowhere(name: str, around: Surroundings) -> None:
     verdict = Sandbox(limits=Limits(seconds=3.0)).judge(around.program(ATTACKS[name], name))
-    assert around.evidence(verdict) == []
+    assert around.oracle(verdict) == []
     assert "SyntaxError" not in verdict.message
     assert "NameError" not in verdict.message
 
@@ -69,7 +69,7 @@ def test_attack_with_nothing_to_confine_it_is_noticed(
 ) -> None:
     monkeypatch.setenv(OVERRIDE, "1")
     verdict = Sandbox(unconfined=True).judge(around.program(ATTACKS[name], name))
-    assert around.evidence(verdict) != [], verdict
+    assert around.oracle(verdict) != [], verdict
 
 
 @pytest.mark.parametrize("name", FORGERIES)

@@ -58,7 +58,7 @@ SLOTS: dict[str, st.SearchStrategy[Tree]] = {
         table(
             "tinylora",
             rank=WHOLE,
-            directions=st.integers(1, 65_536),
+            u=st.integers(1, 65_536),
             spectrum=SPECTRUM,
             tie=st.sampled_from(["none", "all", "kind", "layer"]) | WHOLE,
         ),

@@ -71,9 +71,9 @@ SOLVED = {
         "optimizer.batch_size",
         4,
     ),
-    "directions": ('set."adapter.use" = "full"\n', "", "parameters", "adapter.directions", 512),
+    "u": ('set."adapter.use" = "full"\n', "", "parameters", "adapter.u", 512),
     "rank": (
-        'set."adapter.directions" = 49\n',
+        'set."adapter.u" = 49\n',
         'set."adapter.use" = "lora-xs"\n',
         "parameters",
         "adapter.rank",
@@ -81,7 +81,7 @@ SOLVED = {
     ),
     "rounds for numbers": (
         'set."adapter.use" = "full"\n',
-        'set."adapter.rank" = 1\nset."basis.exhausted" = "wrap"\nset."adapter.directions" = 16\n',
+        'set."adapter.rank" = 1\nset."basis.exhausted" = "wrap"\nset."adapter.u" = 16\n',
         "total_parameters",
         "rounds",
         64,

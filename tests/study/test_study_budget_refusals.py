@@ -9,7 +9,7 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.study.budget_quantities import measure
@@ -131,8 +131,8 @@ sampler.use = "cell-gated"
 [ablate]
 seeds = 1
 grid.adapter = [
-  {use = "tinylora", rank = 2, directions = 3},
-  {use = "tinylora", rank = 2, directions = 5, tie = "all"},
+  {use = "tinylora", rank = 2, u = 3},
+  {use = "tinylora", rank = 2, u = 5, tie = "all"},
   {use = "lora-xs", rank = 2},
   {use = "lora", rank = 1},
   {use = "full"},
@@ -146,7 +146,7 @@ def test_measure_is_what_runs_do(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(CELLS)
     for cell in load_study(tmp_path / "s.toml", registry, tmp_path / "runs").cells:
         directory = RunDirectory.create(tmp_path / cell.record.key, cell.spec)
-        boost(prepare(cell.spec), directory, registry, Workplace())
+        boost(prepare(cell.spec), directory, registry, RunContext())
         rounds = [record for record in directory.records if record.round]
         assert len(rounds) == 3
         assert {record.parameters for record in rounds} == {measure(cell.spec, "parameters")}

@@ -137,7 +137,7 @@ def test_conditions_that_set_the_same_key_apply_in_their_order(read_study: Read)
 
 
 def test_arm_that_changes_the_plugin_leaves_its_old_options_behind(read_study: Read) -> None:
-    base = 'task.use = "digits"\nmodel.use = "mlp"\nadapter = {use = "tinylora", rank = 2, directions = 3}\n[ablate]\n'
+    base = 'task.use = "digits"\nmodel.use = "mlp"\nadapter = {use = "tinylora", rank = 2, u = 3}\n[ablate]\n'
     study = read_study('seeds = 1\ngrid."adapter.use" = ["tinylora", "lora"]\n', base=base)
-    assert [cell.spec.as_tree()["adapter"].get("directions") for cell in study.cells] == [3, None]
+    assert [cell.spec.as_tree()["adapter"].get("u") for cell in study.cells] == [3, None]
     assert [cell.spec["adapter"].rank for cell in study.cells] == [2, 2]

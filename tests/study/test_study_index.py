@@ -29,7 +29,7 @@ def made(tmp_path_factory, shared_cache):
     """Two runs of different bases."""
     from boostlora.engine.boosting.experiment import prepare
     from boostlora.engine.boosting.loop import boost
-    from boostlora.engine.foundation.run_context import Workplace
+    from boostlora.engine.foundation.run_context import RunContext
     from boostlora.engine.registry import Registry
     from boostlora.engine.spec.resolve import load_spec
 
@@ -37,7 +37,7 @@ def made(tmp_path_factory, shared_cache):
     for basis in ("rotate", "fixed"):
         spec = load_spec("paper/digits", registry, [*TINY, f"basis.use={basis}"])
         directory = RunDirectory.create(runs / "some" / spec.short_hash, spec)
-        boost(prepare(spec), directory, registry, Workplace(cache=shared_cache))
+        boost(prepare(spec), directory, registry, RunContext(cache=shared_cache))
     return runs
 
 
@@ -115,15 +115,15 @@ def test_index_questions_cannot_change_it_and_wrong_ones_are_explained(runs):
 
 def test_index_command_answers(runs, boostlora):
     assert "2 runs, 2 read now, 0 removed" in boostlora("index").stdout
-    question = (
+    calibration = (
         "SELECT value, rounds FROM runs JOIN options USING (path) WHERE key = 'basis.use' ORDER BY value"
     )
-    told = boostlora("index", question, "--json")
+    told = boostlora("index", calibration, "--json")
     assert json.loads(told.stdout) == [
         {"value": '"fixed"', "rounds": 2},
         {"value": '"rotate"', "rounds": 2},
     ]
-    assert boostlora("index", question).stdout.splitlines()[1].split() == ['"fixed"', "2"]
+    assert boostlora("index", calibration).stdout.splitlines()[1].split() == ['"fixed"', "2"]
     wrong = boostlora("index", "SELECT")
     assert (wrong.returncode, wrong.stderr.startswith("error: ")) == (2, True)
     nowhere = boostlora("index", "--runs", "nowhere")

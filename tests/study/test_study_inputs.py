@@ -16,14 +16,14 @@ from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.document import load
 from boostlora.engine.spec.resolve import resolve
-from boostlora.engine.study.cell_runner import play
+from boostlora.engine.study.cell_runner import run_cell
 from boostlora.engine.study.inputs import inputs_of, localised, stage
 
 SPEC = """\
 rounds = 1
 task = {use = "table", path = "rows.csv", label = "y"}
 model = {use = "mlp", hidden = [4], epochs = 1}
-adapter = {rank = 1, directions = 1}
+adapter = {rank = 1, u = 1}
 basis.exhausted = "wrap"
 sampler.use = "input-all"
 optimizer = {steps = 1, batch_size = 4}
@@ -96,10 +96,10 @@ def test_stage_again_copies_nothing_and_leaves_nothing(job: Job, sender: Path) -
 def test_cell_elsewhere_reads_the_store_and_ends_in_the_same_digest(
     job: Job, sender: Path, tmp_path: Path
 ) -> None:
-    assert play(job).status == "finished"
+    assert run_cell(job).status == "finished"
     there = attrs.evolve(job, folder=str(tmp_path / "there" / job.cell), cache=str(tmp_path / "other-cache"))
     sender.rename(tmp_path / "gone")
-    ended = play(there)
+    ended = run_cell(there)
     assert (ended.status, ended.cause) == ("finished", "")
     assert RunDirectory.open(Path(there.folder)).digest == RunDirectory.open(Path(job.folder)).digest
     _, files = localised(there)
@@ -114,7 +114,7 @@ def test_file_of_other_contents_at_the_path_is_not_taken_for_it(job: Job, sender
     (sender / "rows.csv").write_text(ROWS + "1,1,1\n")
     text, _ = localised(job)
     assert job.store in text
-    assert play(job).status == "finished"
+    assert run_cell(job).status == "finished"
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "plugin.py"])
@@ -137,7 +137,7 @@ def test_store_that_lacks_or_spoils_an_input_is_refused(job: Job, sender: Path, 
     with pytest.raises(RunError, match=r"rows\.csv .*, and neither in .*store; run the study again"):
         localised(job)
     shutil.rmtree(stored.parent)
-    ended = play(job)
+    ended = run_cell(job)
     assert (ended.status, "neither in" in ended.cause) == ("failed", True)
 
 

@@ -30,14 +30,14 @@ PAIRS: dict[str, tuple[str, list[str], str, str]] = {
     "grid of tables": (
         'seeds = 1\ngrid.adapter = [{use = "tinylora", rank = 4}, {use = "lora", rank = 2}]\n',
         ["tinylora, rank=4 · seed 0", "lora, rank=2 · seed 0"],
-        'grid.adapter = [{use = "tinylora"}, {use = "lora", directions = 2}]\n',
-        '1:52: unknown key "directions"',
+        'grid.adapter = [{use = "tinylora"}, {use = "lora", u = 2}]\n',
+        '1:52: unknown key "u"',
     ),
     "grid of an option that one plugin lacks": (
         'seeds = 1\ngrid."adapter.use" = ["tinylora", "lora-xs"]\ngrid."adapter.rank" = [2]\n',
         ["tinylora, rank=2 · seed 0", "lora-xs, rank=2 · seed 0"],
-        'grid."adapter.use" = ["tinylora", "lora-xs"]\ngrid."adapter.directions" = [2]\n',
-        '2:30: unknown key "directions"',
+        'grid."adapter.use" = ["tinylora", "lora-xs"]\ngrid."adapter.u" = [2]\n',
+        '2:30: unknown key "u"',
     ),
     "grid of lists": (
         'seeds = 1\ngrid."model.hidden" = [[8], [16, 8]]\n',

@@ -10,7 +10,7 @@ from typing import ClassVar
 import attrs
 import pytest
 
-from boostlora.engine.contracts import DetachedExecutor, Ended, Job
+from boostlora.engine.contracts import DetachedExecutor, Job, JobResult
 from boostlora.engine.errors import PluginError, RunError, UsageError
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.queue import executor_of, gather, submit, submitted
@@ -39,12 +39,12 @@ class Queue:
         self.taken += [job.cell for job in jobs]
         return {job.cell: str(first + number) for number, job in enumerate(jobs)}
 
-    def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, Ended | None]:
+    def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, JobResult | None]:
         if self.broken:
             raise OSError("the queue is down")
         self.asked.append(dict(ids))
         return {
-            cell: Ended(cell=cell, status=self.ended[number], cause=f"job {number}")
+            cell: JobResult(cell=cell, status=self.ended[number], cause=f"job {number}")
             if number in self.ended
             else None  # type: ignore[arg-type]
             for cell, number in ids.items()

@@ -99,7 +99,7 @@ AXES = {
     "model.hidden": st.lists(
         st.lists(st.integers(1, 9), min_size=1, max_size=2), min_size=1, max_size=2, unique_by=str
     ),
-    "adapter": st.just([{"use": "lora", "rank": 2}, {"use": "tinylora", "rank": 3, "directions": 2}]),
+    "adapter": st.just([{"use": "lora", "rank": 2}, {"use": "tinylora", "rank": 3, "u": 2}]),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .commands import python
 
-ALONE = """
+SINGLE = """
 import importlib.abc, json, sys
 class Nobody(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -30,6 +30,6 @@ def run_alone(lines: str, folder: Path) -> dict[str, Any]:
     """`texts`, `rows` and `logits` as the lines leave them; raises AssertionError with what they said, where they fail."""
     usage, answer = folder / "usage.py", folder / "usage.json"
     usage.write_text(lines, encoding="utf-8")
-    done = python("-I", "-c", ALONE, usage, answer, cwd=folder)
+    done = python("-I", "-c", SINGLE, usage, answer, cwd=folder)
     assert done.returncode == 0, f"{lines}\n{done.stderr}"
     return json.loads(answer.read_text(encoding="utf-8"))

@@ -19,11 +19,11 @@ from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.export import boost_parser
 from boostlora.engine.export.boost_file import BoostFile
-from boostlora.engine.export.boost_reader import FileOrigin
+from boostlora.engine.export.boost_reader import BoostFileSource
 from boostlora.engine.export.boost_writer import merged_sha256
 from boostlora.engine.foundation.atomic import write_arrays
 from boostlora.engine.foundation.cache import arrays_sha256
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -53,7 +53,7 @@ class ToyRun:
 
     def ensemble(self) -> Ensemble:
         """Opened anew."""
-        return Ensemble.open(self.path, plugins=self.plugins, workplace=Workplace(cache=self.cache))
+        return Ensemble.open(self.path, plugins=self.plugins, context=RunContext(cache=self.cache))
 
     @property
     def base(self) -> Path:
@@ -64,7 +64,7 @@ class ToyRun:
     def load(self, file: Path, cache: Path, base: Path | None = None) -> Ensemble:
         """A boost file of it on its base, with a cache that holds no directions of the run's."""
         where = str(base or self.base)
-        return load(file, where, plugins=self.plugins, workplace=Workplace(cache=cache))
+        return load(file, where, plugins=self.plugins, context=RunContext(cache=cache))
 
 
 def toy_run(folder: Path, *settings: str, plugins: tuple[Path, ...] = (PLUGIN,), text: str = SPEC) -> ToyRun:
@@ -74,7 +74,7 @@ def toy_run(folder: Path, *settings: str, plugins: tuple[Path, ...] = (PLUGIN,),
     registry = Registry.load(plugins)
     prepared = prepare(load_spec(folder / "toy.toml", registry, settings))
     directory = RunDirectory.create(folder / "run", prepared.spec)
-    result = boost(prepared, directory, registry, Workplace(cache=folder / "cache"))
+    result = boost(prepared, directory, registry, RunContext(cache=folder / "cache"))
     assert result.status == "completed", result.reason
     return ToyRun.at(folder, plugins)
 
@@ -82,19 +82,19 @@ def toy_run(folder: Path, *settings: str, plugins: tuple[Path, ...] = (PLUGIN,),
 def adapter_text(adapter: str) -> str:
     """The toy's spec with an adapter, its options those that it has."""
     options = {
-        "tinylora": "adapter.rank = 2\nadapter.directions = 3\n",
-        "tinylora-tied": "adapter.rank = 2\nadapter.directions = 3\nadapter.tie = 2\n",
+        "tinylora": "adapter.rank = 2\nadapter.u = 3\n",
+        "tinylora-tied": "adapter.rank = 2\nadapter.u = 3\nadapter.tie = 2\n",
         "lora-xs": "adapter.rank = 2\n",
         "lora": "adapter.rank = 2\n",
         "full": "",
     }[adapter]
     own = f'adapter.use = "{adapter.removesuffix("-tied")}"\n{options}'
-    return SPEC.replace("adapter.rank = 2\nadapter.directions = 3\n", own)
+    return SPEC.replace("adapter.rank = 2\nadapter.u = 3\n", own)
 
 
-def origin_of(ensemble: Ensemble) -> FileOrigin:
+def origin_of(ensemble: Ensemble) -> BoostFileSource:
     """The boost file that an ensemble comes from."""
-    assert isinstance(ensemble.origin, FileOrigin)
+    assert isinstance(ensemble.origin, BoostFileSource)
     return ensemble.origin
 
 

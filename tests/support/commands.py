@@ -87,7 +87,7 @@ def _cells_in_this_process() -> Iterator[None]:
 
     playing._registry.cache_clear()  # a worker reads plugins anew
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Local, "run", lambda _, jobs: (playing.play(job) for job in jobs))
+        patch.setattr(Local, "run", lambda _, jobs: (playing.run_cell(job) for job in jobs))
         yield
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -45,7 +45,7 @@ pretrain_steps = 60
 
 [adapter]
 rank = 2
-directions = 4
+u = 4
 
 [optimizer]
 steps = 3
@@ -115,7 +115,7 @@ def run_alone(folder, *settings):
     registry = Registry.load((PLUGIN,))
     spec = load_spec(str(folder / "alone.toml"), registry, settings)
     directory = RunDirectory.create(folder / "alone", spec)
-    boost(prepare(spec), directory, registry, Workplace())
+    boost(prepare(spec), directory, registry, RunContext())
     return directory
 
 
@@ -128,7 +128,7 @@ def assert_same_way(one, two):
     """The same choices and texts, and numbers that differ by roundings of float64 alone."""
     assert len(one.records) == len(two.records) == 3
     for a, b in zip(one.records, two.records, strict=True):
-        for field in ("status", "selected", "trained_on", "failures", "forgotten", "fixed", "parameters"):
+        for field in ("status", "selected", "trained_on", "failures", "lost", "gained", "parameters"):
             assert getattr(a, field) == getattr(b, field), field
         assert a.rollouts == b.rollouts
         left, right = one.outcomes(a.round), two.outcomes(b.round)

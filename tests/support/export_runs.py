@@ -13,7 +13,7 @@ from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.inputs import as_examples
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -24,7 +24,7 @@ Prepare = Callable[[Path], object]
 ADAPTER = """
 [adapter]
 rank = 2
-directions = 4
+u = 4
 [optimizer]
 lr = {lr}
 steps = 6
@@ -86,7 +86,7 @@ def boosted(folder: Path, text: str, cache: Path, plugins: tuple[Path, ...] = ()
         registry = Registry.load(plugins)
         prepared = prepare(load_spec(spec_file, registry))
         directory = RunDirectory.create(folder / "run", prepared.spec)
-        result = boost(prepared, directory, registry, Workplace(cache=cache))
+        result = boost(prepared, directory, registry, RunContext(cache=cache))
     assert result.status == "completed", result.reason
     return folder / "run"
 
@@ -95,7 +95,7 @@ def case_of(run: Path, cache: Path, plugins: tuple[Path, ...] = ()) -> ExportCas
     """A run's folder as exporters and their suite take it, asked with its test split."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BOOSTLORA_CACHE", str(cache))
-        opened = Ensemble.open(run, plugins=plugins, workplace=Workplace(cache=cache))
+        opened = Ensemble.open(run, plugins=plugins, context=RunContext(cache=cache))
         exportable = opened.exportable()
         examples = opened.origin.experiment.encoded.test
     architecture = exportable.source.blueprint.architecture

@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.modules import TorchModule
 from boostlora.engine.contracts import Examples, Site, Splits
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 
 WIDTH, CLASSES, ROWS = 16, 3, 12
 
@@ -219,6 +219,6 @@ def opened(make: Callable[[], nn.Module], cache: Path, **options: Any) -> tuple[
     """The model on the torch backend, in float64 unless told otherwise, with every layer a site but the head."""
     examples = rows()
     splits = Splits(train=examples, validation=examples, test=examples, classes=("a", "b", "c"))
-    source = OddModule(make=make).source(splits, Workplace(cache=cache), np.random.default_rng(0))
+    source = OddModule(make=make).source(splits, RunContext(cache=cache), np.random.default_rng(0))
     sites = tuple(Site(name=w.name, shape=w.matrix) for w in source.blueprint.weights if w.role == "linear")
     return Torch(**{"device": "cpu", "dtype": "float64", **options}).open(source, sites), sites

@@ -53,12 +53,12 @@ def unpack_smollm2(folder: Path, cache: Path) -> None:
 
     Reading the GGUF's vocabulary takes half a minute, which every cell of a study would spend anew.
     """
-    from boostlora.engine.foundation.run_context import Workplace
+    from boostlora.engine.foundation.run_context import RunContext
     from boostlora.plugins.models._hf.folder import open_folder
     from boostlora.plugins.models._hf.weights import weight_files
 
     packed = open_folder(str(packed_smollm2()), "", GGUF, weights=True)
     packed.tokenizer().save_pretrained(folder)
-    (weights,) = weight_files(packed, packed.config(), "causal", False, Workplace(cache=cache))
+    (weights,) = weight_files(packed, packed.config(), "causal", False, RunContext(cache=cache))
     for path in (weights, weights.with_name("config.json")):
         (folder / path.name).symlink_to(path)

@@ -19,7 +19,7 @@ from boostlora.engine.contracts.records import UNSEALED
 from boostlora.engine.contracts.run_info import RunResult
 from boostlora.engine.foundation.atomic import file_sha256
 from boostlora.engine.foundation.locks import locked
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import Spec
@@ -36,7 +36,7 @@ rounds = {ROUNDS}
 task.use = "toy-blobs"
 model.use = "toy-random"
 adapter.rank = 2
-adapter.directions = 3
+adapter.u = 3
 optimizer.lr = 0.05
 optimizer.steps = 3
 optimizer.batch_size = 16
@@ -72,7 +72,7 @@ class Toy:
         prepared = prepare(self.spec)
         with locked(self.path(name)):
             directory = RunDirectory.create(self.path(name), self.spec)
-            return boost(prepared, directory, self.registry, Workplace(cache=self.cache, report=report))
+            return boost(prepared, directory, self.registry, RunContext(cache=self.cache, report=report))
 
 
 def write_spec(folder: Path, text: str = SPEC) -> Path:

@@ -12,10 +12,10 @@ pytest.importorskip("transformers", reason="needs transformers")
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.boosting.rounds import Player
+from boostlora.engine.boosting.rounds import RoundRunner
 from boostlora.engine.contracts import Selection
 from boostlora.engine.foundation.locks import locked
-from boostlora.engine.foundation.run_context import Workplace, silent
+from boostlora.engine.foundation.run_context import RunContext, silent
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import Spec
@@ -48,7 +48,7 @@ temperature = 1.2
 [adapter]
 use = "tinylora"
 rank = 2
-directions = 3
+u = 3
 
 [sampler]
 use = "all"
@@ -79,7 +79,7 @@ def write_folder(folder: Path) -> Path:
 
 
 @attrs.frozen
-class Writer:
+class InferenceEngine:
     """One spec that can be run in several folders."""
 
     folder: Path
@@ -100,21 +100,21 @@ class Writer:
         prepared = prepare(self.spec)
         with locked(self.path(name)):
             directory = RunDirectory.create(self.path(name), self.spec)
-            boost(prepared, directory, self.registry, Workplace(cache=self.folder / "cache", report=report))
+            boost(prepared, directory, self.registry, RunContext(cache=self.folder / "cache", report=report))
         return RunDirectory.open(self.path(name))
 
 
 def opened(folder, *settings):
     """An experiment on torch in a folder that `write_folder` has filled, without a run."""
-    writer = Writer.make(folder, *BACKENDS["torch"], *settings)
-    return open_experiment(prepare(writer.spec), Workplace(cache=folder / "cache"))
+    writer = InferenceEngine.make(folder, *BACKENDS["torch"], *settings)
+    return open_experiment(prepare(writer.spec), RunContext(cache=folder / "cache"))
 
 
 def trained(experiment, number=1):
     """Rollouts of a round on all examples, and what came of training on them."""
-    player = Player(experiment, silent)
-    rollout = player.batches(number, Selection.equal(np.arange(len(experiment.splits.train))))
-    return rollout, experiment.model.train(player.request(number, rollout))
+    runner = RoundRunner(experiment, silent)
+    rollout = runner.batches(number, Selection.equal(np.arange(len(experiment.splits.train))))
+    return rollout, experiment.model.train(runner.request(number, rollout))
 
 
 def with_plugin(experiment, slot, plugin):

@@ -21,7 +21,7 @@ from boostlora.engine.contracts import (
 from boostlora.engine.contracts.records import RoundRecord
 from boostlora.engine.foundation.cache import cached, key_of
 from boostlora.engine.foundation.options import option, whole
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.sdk.judge import judge_labels
 
@@ -86,7 +86,7 @@ class Random:
         config = {"hidden": list(self.hidden), "activation": self.activation}
         return Blueprint(architecture="mlp", config=config, weights=tuple(weights))
 
-    def source(self, splits: Splits, workplace: Workplace, rng: np.random.Generator) -> ModelSource:
+    def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
         """Gaussian weights, kept in the cache as a pretrained model's would be."""
         blueprint = self.blueprint(splits)
         rng = np.random.Generator(np.random.Philox(key=int(rng.integers(2**31)) + _drift("WEIGHTS")))
@@ -95,7 +95,7 @@ class Random:
             for w in blueprint.weights
         }
         key = key_of({"model": "toy", "hidden": self.hidden, "first": float(arrays["head.bias"][0])})
-        found = cached(workplace.cache / "models", key, lambda: arrays)
+        found = cached(context.cache / "models", key, lambda: arrays)
         return ModelSource(blueprint=blueprint, files=(found.path,), sha256=found.sha256)
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from boostlora.engine.contracts import Frame, SiteView
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.sdk.rank_allocation import Endless
+from boostlora.engine.sdk.rank_allocation import Unbounded
 
 OWN = np.random.default_rng()
 
 
 @attrs.frozen(kw_only=True)
-class Wandering(Endless):
+class Wandering(Unbounded):
     """Random columns from a state that moves on with every call."""
 
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
@@ -26,7 +26,7 @@ class Wandering(Endless):
 
 
 @attrs.frozen(kw_only=True)
-class Following(Endless):
+class Following(Unbounded):
     """What the merged weight has beyond the frames that were used: a refused round must not have used any."""
 
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:

@@ -30,7 +30,7 @@ pretrain_steps = 10
 
 [adapter]
 rank = 2
-directions = 4
+u = 4
 
 [optimizer]
 steps = 3

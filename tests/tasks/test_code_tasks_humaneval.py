@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.contracts import Decoding, Examples, GeneratingTask, Outcome, Sampling, WitnessedTask
+from boostlora.engine.contracts import Decoding, Examples, GeneratingTask, Outcome, ProvenanceTask, Sampling
 from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import TaskContract
 from boostlora.plugins.tasks._code.sandbox import OVERRIDE
@@ -167,7 +167,7 @@ def test_humaneval_program_that_is_drawn_twice_is_run_once(
 
 def test_humaneval_says_what_confined_the_programs(path: str) -> None:
     task = HumanEval(path=path, seconds=2.0)
-    assert isinstance(task, WitnessedTask)
+    assert isinstance(task, ProvenanceTask)
     said = task.origin()["sandbox"]
     assert said["confined"] is True
     assert said["limits"]["seconds"] == 2.0

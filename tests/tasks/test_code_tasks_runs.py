@@ -31,7 +31,7 @@ pretrain_steps = 5
 
 [adapter]
 rank = 2
-directions = 4
+u = 4
 
 [optimizer]
 steps = 2

@@ -110,7 +110,7 @@ def test_gsm8k_prompts_with_shots_are_those_of_the_harness(tmp_path: Path, rng: 
     asked = splits.test.inputs.prompts[0]
     by_question = {row["question"]: row["answer"] for row in problems()}
     *shots, own = (part.splitlines()[0].removeprefix("Question: ") for part in asked.split("\n\n"))
-    fill = lambda question: settings["doc_to_text"].replace("{{question}}", question)  # noqa: E731
+    fill = lambda calibration: settings["doc_to_text"].replace("{{question}}", calibration)  # noqa: E731
     turn: Any = partial(ConfigurableTask.build_qa_turn, None)
     turns = [m for shot in shots for m in turn(q=fill(shot), a=by_question[shot])]
     turns += turn(q=fill(own), few_delim="")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boostlora.engine.contracts import Decoding, GeneratingTask, WitnessedTask
+from boostlora.engine.contracts import Decoding, GeneratingTask, ProvenanceTask
 from boostlora.engine.sdk.judge import text_number
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks.math500 import Math500, name_of
@@ -112,7 +112,7 @@ def test_math500_rewards_rollouts_and_samples(path: str) -> None:
 def test_math500_decoding_and_origin(path: str) -> None:
     task = Math500(path=path)
     assert isinstance(task, GeneratingTask)
-    assert isinstance(task, WitnessedTask)
+    assert isinstance(task, ProvenanceTask)
     assert task.decoding == Decoding(max_new_tokens=1024)
     assert set(task.origin()["judge"]) >= {"math-verify", "sympy"}
 

@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier
 from boostlora.backends.reference.mlp import Mlp as Network
 from boostlora.engine.contracts import Examples, ModelSource, Splits
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.testing.assertions import assert_close
 from boostlora.plugins.models import mlp
 from boostlora.plugins.models.mlp import Mlp
@@ -28,8 +28,8 @@ def splits_of(classes: int, inputs: Any = None, n: int = 90) -> Splits:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    return Workplace(cache=tmp_path)
+def context(tmp_path: Path) -> RunContext:
+    return RunContext(cache=tmp_path)
 
 
 @pytest.fixture
@@ -46,17 +46,17 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[MLPClassifier]:
     return nets
 
 
-def get(model: Mlp, splits: Splits, workplace: Workplace, seed: int = 0) -> ModelSource:
-    return model.source(splits, workplace, np.random.default_rng(seed))
+def get(model: Mlp, splits: Splits, context: RunContext, seed: int = 0) -> ModelSource:
+    return model.source(splits, context, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_mlp_model_logits_agree_with_scikit_learn(
-    workplace: Workplace, trained: list[MLPClassifier], classes: int, activation: Any
+    context: RunContext, trained: list[MLPClassifier], classes: int, activation: Any
 ) -> None:
     splits = splits_of(classes)
-    source = get(Mlp(hidden=(12, 5), activation=activation, epochs=20), splits, workplace)
+    source = get(Mlp(hidden=(12, 5), activation=activation, epochs=20), splits, context)
     weights = {name: array.astype(np.float64) for name, array in load_file(source.files[0]).items()}
     logits, _ = Network(source.blueprint.config).forward(weights, splits.train.inputs, {})
     assert logits.shape == (90, classes)
@@ -71,10 +71,10 @@ def test_mlp_model_logits_agree_with_scikit_learn(
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("hidden", [(5,), (12, 7, 3)])
 def test_mlp_model_blueprint_has_the_shapes_of_the_file(
-    workplace: Workplace, classes: int, hidden: tuple[int, ...]
+    context: RunContext, classes: int, hidden: tuple[int, ...]
 ) -> None:
     splits, model = splits_of(classes), Mlp(hidden=hidden, epochs=1)
-    source = get(model, splits, workplace)
+    source = get(model, splits, context)
     stored = {name: array.shape for name, array in load_file(source.files[0]).items()}
     assert {info.name: info.shape for info in model.blueprint(splits).weights} == stored
     assert source.blueprint == model.blueprint(splits)
@@ -84,10 +84,10 @@ def test_mlp_model_blueprint_has_the_shapes_of_the_file(
 
 
 def test_mlp_model_second_time_is_not_pretrained_again(
-    workplace: Workplace, trained: list[MLPClassifier]
+    context: RunContext, trained: list[MLPClassifier]
 ) -> None:
-    first = get(Mlp(epochs=2), splits_of(3), workplace)
-    again = get(Mlp(epochs=2), splits_of(3), workplace)
+    first = get(Mlp(epochs=2), splits_of(3), context)
+    again = get(Mlp(epochs=2), splits_of(3), context)
     assert len(trained) == 1
     assert again == first
 
@@ -97,42 +97,42 @@ def test_mlp_model_second_time_is_not_pretrained_again(
     [{"epochs": 3}, {"hidden": (8,)}, {"lr": 2e-3}, {"weight_decay": 0.0}, {"activation": "tanh"}],
 )
 def test_mlp_model_other_options_are_pretrained_anew(
-    workplace: Workplace, trained: list[MLPClassifier], change: dict[str, Any]
+    context: RunContext, trained: list[MLPClassifier], change: dict[str, Any]
 ) -> None:
     model = Mlp(epochs=2, hidden=(9,))
-    first = get(model, splits_of(3), workplace)
-    second = get(attrs.evolve(model, **change), splits_of(3), workplace)
+    first = get(model, splits_of(3), context)
+    second = get(attrs.evolve(model, **change), splits_of(3), context)
     assert len(trained) == 2
     assert first.files != second.files
 
 
 def test_mlp_model_other_data_or_seed_is_pretrained_anew(
-    workplace: Workplace, trained: list[MLPClassifier]
+    context: RunContext, trained: list[MLPClassifier]
 ) -> None:
     model, splits = Mlp(epochs=1, hidden=(4,)), splits_of(3)
     hashes = {
-        get(model, splits, workplace).sha256,
-        get(model, splits, workplace, seed=1).sha256,
-        get(model, splits_of(3, n=89), workplace).sha256,
-        get(model, attrs.evolve(splits, source=splits.train.take(np.arange(80))), workplace).sha256,
+        get(model, splits, context).sha256,
+        get(model, splits, context, seed=1).sha256,
+        get(model, splits_of(3, n=89), context).sha256,
+        get(model, attrs.evolve(splits, source=splits.train.take(np.arange(80))), context).sha256,
     }
     assert len(trained) == len(hashes) == 4
 
 
 def test_mlp_model_learns_the_source_rather_than_the_training_split(
-    workplace: Workplace, trained: list[MLPClassifier]
+    context: RunContext, trained: list[MLPClassifier]
 ) -> None:
     splits = splits_of(2)
     flipped = attrs.evolve(splits.train, labels=1 - splits.train.labels)
-    get(Mlp(epochs=80), attrs.evolve(splits, source=flipped), workplace)
+    get(Mlp(epochs=80), attrs.evolve(splits, source=flipped), context)
     assert np.mean(trained[0].predict(splits.train.inputs) == flipped.labels) > 0.9
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "manifest", "missing"])
 def test_mlp_model_damaged_cache_entry_is_computed_again(
-    workplace: Workplace, trained: list[MLPClassifier], damage: str
+    context: RunContext, trained: list[MLPClassifier], damage: str
 ) -> None:
-    first = get(Mlp(epochs=2), splits_of(3), workplace)
+    first = get(Mlp(epochs=2), splits_of(3), context)
     file = first.files[0]
     whole = file.read_bytes()
     match damage:
@@ -144,22 +144,22 @@ def test_mlp_model_damaged_cache_entry_is_computed_again(
             file.with_suffix(".json").write_text("{")
         case _:
             file.unlink()
-    again = get(Mlp(epochs=2), splits_of(3), workplace)
+    again = get(Mlp(epochs=2), splits_of(3), context)
     assert len(trained) == 2
     assert again == first
     assert file.read_bytes() == whole
 
 
 def test_mlp_model_few_epochs_and_few_examples_warn_of_nothing(
-    workplace: Workplace, recwarn: pytest.WarningsRecorder
+    context: RunContext, recwarn: pytest.WarningsRecorder
 ) -> None:
-    get(Mlp(epochs=1, batch_size=500), splits_of(2, n=5), workplace)
+    get(Mlp(epochs=1, batch_size=500), splits_of(2, n=5), context)
     assert not [w for w in recwarn if issubclass(w.category, ConvergenceWarning | UserWarning)]
 
 
 def test_mlp_model_reports_every_epoch(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    get(Mlp(epochs=3), splits_of(2), Workplace(cache=tmp_path, report=lambda *what: told.append(what)))
+    get(Mlp(epochs=3), splits_of(2), RunContext(cache=tmp_path, report=lambda *what: told.append(what)))
     assert told == [("pretraining", 1, 3), ("pretraining", 2, 3), ("pretraining", 3, 3)]
 
 

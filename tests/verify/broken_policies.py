@@ -118,13 +118,13 @@ class _NeverStart(Mouth):
         return self.right.log_probabilities(examples, temperature)
 
 
-def speaking(mouth):
+def selected_logits(mouth):
     """A model whose policy has a fault."""
     return type(mouth.__name__.strip("_"), (Rewired,), {"policy": lambda _, policy: mouth(policy)})
 
 
-OtherDraws, Cold, Hot, Curt = (speaking(m) for m in (_OtherDraws, _Cold, _Hot, _Curt))
-AlwaysStart, NeverStart = speaking(_AlwaysStart), speaking(_NeverStart)
+OtherDraws, Cold, Hot, Curt = (selected_logits(m) for m in (_OtherDraws, _Cold, _Hot, _Curt))
+AlwaysStart, NeverStart = selected_logits(_AlwaysStart), selected_logits(_NeverStart)
 
 
 class StaleWriter(Rewired):

@@ -5,7 +5,7 @@ import importlib.util
 import attrs
 import pytest
 
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import Slot
 from boostlora.engine.spec.resolve import load_spec
@@ -19,7 +19,7 @@ SMALL = (
     "model.hidden=[24, 16]",
     "model.epochs=15",
     "adapter.rank=2",
-    "adapter.directions=3",
+    "adapter.u=3",
     "optimizer.steps=6",
     "optimizer.batch_size=32",
 )
@@ -59,7 +59,7 @@ def check(registry, spec_of):
     """Verify a candidate: `check(backend, *settings, limits=…)`."""
 
     def run(backend, *settings, limits=None):
-        return verify(spec_of(backend, *settings), registry, Workplace(), limits or Limits())
+        return verify(spec_of(backend, *settings), registry, RunContext(), limits or Limits())
 
     return run
 

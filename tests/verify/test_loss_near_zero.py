@@ -57,7 +57,7 @@ class Request:
 
 
 @attrs.frozen
-class Asked:
+class OracleQuery:
     """The truth, asked again where the candidate stands, which is where it stands itself; no weight moves anything."""
 
     request: Request
@@ -81,7 +81,7 @@ def compare(right, candidate, yardstick, dtype):
     training = Training(updates={}, values={}, losses=np.zeros(1))
     losses = (right, yardstick, candidate)
     traced = tuple(Traced(training, [step_of(np.mean(loss * weights))]) for loss in losses)
-    asked = Asked(request, np.mean(right * weights))
+    asked = OracleQuery(request, np.mean(right * weights))
     (finding,) = compare_steps(1, traced, Criterion(dtype=dtype), asked).findings
     return finding
 

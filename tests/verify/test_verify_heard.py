@@ -7,7 +7,7 @@ import pytest
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.contracts import Frame, Products
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import Slot
 from boostlora.engine.verification.criterion import Criterion
@@ -30,7 +30,7 @@ KINDS = {
     "refit": ((*GRADIENT, "boosting.refit_every=1", "boosting.first_step=armijo"), "gradient products"),
 }
 few = pytest.mark.parametrize("right", ["reference float64", "torch float32"], indirect=True)
-WITHOUT = ("adapter.directions",)
+WITHOUT = ("adapter.u",)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def played(registry, spec_of, tmp_path, monkeypatch, shared_cache):
         directory = RunDirectory.create(tmp_path / "run", spec)
         with monkeypatch.context() as patch:
             patch.setattr(type(backend), "open", lambda *given: fault(opened(*given)))
-            boost(prepare(spec), directory, registry, Workplace(cache=shared_cache))
+            boost(prepare(spec), directory, registry, RunContext(cache=shared_cache))
         return directory, spec
 
     return run
@@ -190,7 +190,7 @@ def replayed(registry, directory, spec, backend):
     made_in = Criterion(dtype=getattr(spec["backend"], "dtype", "float64"))
     slots = {**spec.slots, "backend": Slot(use="candidate", plugin=backend)}
     recording = Recording(directory=directory, criterion=made_in)
-    return verify(attrs.evolve(spec, slots=slots), registry, Workplace(), recording=recording)
+    return verify(attrs.evolve(spec, slots=slots), registry, RunContext(), recording=recording)
 
 
 @few

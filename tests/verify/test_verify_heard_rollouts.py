@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from boostlora.engine.contracts import Products
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.spec import Slot
 from boostlora.engine.verification.criterion import Criterion
 from boostlora.engine.verification.recorded import Recording
@@ -36,7 +36,7 @@ def verified(writer, folder, fault=broken_backends.Proxy, **more):
     candidate = broken_backends.Candidate(right=right, fault=fault, dtype=getattr(right, "dtype", "float64"))
     slots = {**writer.spec.slots, "backend": Slot(use="candidate", plugin=candidate)}
     spec = attrs.evolve(writer.spec, slots=slots)
-    return verify(spec, writer.registry, Workplace(cache=folder / "cache"), **more)
+    return verify(spec, writer.registry, RunContext(cache=folder / "cache"), **more)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import GenerationRequest, Sampling, Tokens
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.spec import Slot
 from boostlora.engine.verification.criterion import Criterion
 from boostlora.engine.verification.draws import Held
@@ -46,7 +46,7 @@ def check(folder):
         candidate = broken_backends.Candidate(right=right, fault=fault, dtype=dtype)
         slot = Slot(use="candidate", plugin=candidate)
         spec = attrs.evolve(writer.spec, slots={**writer.spec.slots, "backend": slot})
-        return verify(spec, writer.registry, Workplace(cache=folder / "cache"), limits or Limits())
+        return verify(spec, writer.registry, RunContext(cache=folder / "cache"), limits or Limits())
 
     return run
 
@@ -91,7 +91,7 @@ def test_backend_that_is_right_passes_and_every_step_is_compared(check, dtype):
 def test_specs_of_every_kind_pass_on_every_backend(folder, name, settings):
     """Adapters that start away from zero too: the policy is not the model then, and answers are held to the policy."""
     writer = _without_directions(folder, [*BACKENDS[name], *settings])
-    result = verify(writer.spec, writer.registry, Workplace(cache=folder / "cache"))
+    result = verify(writer.spec, writer.registry, RunContext(cache=folder / "cache"))
     assert result.passed, result.first
     assert any(f.quantity == "answers" and f.compared for f in result.findings)
 
@@ -155,7 +155,7 @@ def replayed(writer, run, name, limits=None):
     criterion = Criterion(dtype="float64")
     recording = Recording(directory=directory, criterion=criterion)
     spec = Writer.make(writer.folder, *BACKENDS[name]).spec
-    return verify(spec, writer.registry, Workplace(cache=writer.folder / "cache"), limits, recording)
+    return verify(spec, writer.registry, RunContext(cache=writer.folder / "cache"), limits, recording)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -183,7 +183,7 @@ def test_run_of_a_broken_backend_is_caught_by_what_it_recorded(folder, fault, mo
         patch.setattr(kind, "open", lambda self, *given: fault(opened(self, *given)))
         directory = writer.go(f"broken-{fault.__name__}")
     recording = Recording(directory=directory, criterion=Criterion(dtype="float64"))
-    result = verify(writer.spec, writer.registry, Workplace(cache=folder / "cache"), recording=recording)
+    result = verify(writer.spec, writer.registry, RunContext(cache=folder / "cache"), recording=recording)
     assert (result.first.round, result.first.quantity) == (1, "recorded update")
     assert result.first.ratio > 10.0
 
@@ -192,7 +192,7 @@ def test_run_that_kept_no_answers_says_that_they_cannot_be_replayed(folder):
     writer = Writer.make(folder, *BACKENDS["torch"], "objective.keeps=false")
     directory = writer.go("bare")
     recording = Recording(directory=directory, criterion=Criterion(dtype="float64"))
-    result = verify(writer.spec, writer.registry, Workplace(cache=folder / "cache"), recording=recording)
+    result = verify(writer.spec, writer.registry, RunContext(cache=folder / "cache"), recording=recording)
     assert result.passed, result.first
     assert result.notes == (
         "rounds 1, 2: its answers were not kept (objective.keeps), so its training cannot be replayed",

@@ -6,7 +6,7 @@ import pytest
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.engine.contracts import Examples, Tokens
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.spec import Slot
 from boostlora.engine.testing import assert_close
 from boostlora.engine.verification.answers import TOKEN_ROWS, read_logits
@@ -28,7 +28,7 @@ def verify_tokens(registry, spec_of, tmp_path):
             "task": Slot(use="letters", plugin=Letters()),
         }
         spec = attrs.evolve(spec, slots={**spec.slots, **slots})
-        return verify(spec, registry, Workplace(cache=tmp_path), limits or Limits())
+        return verify(spec, registry, RunContext(cache=tmp_path), limits or Limits())
 
     return run
 

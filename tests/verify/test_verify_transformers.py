@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from boostlora.engine.foundation.run_context import Workplace
+from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.verification.verify import verify
 
@@ -57,7 +57,7 @@ path = "model"
 [adapter]
 use = "tinylora"
 rank = 2
-directions = 3
+u = 3
 tie = {tie}
 [sampler]
 use = "all"
@@ -107,7 +107,7 @@ def spec_of(registry, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_torch_passes_on_a_tiny_transformer(spec_of, registry, kind, dtype, tmp_path):
     spec = spec_of(kind, f"backend.dtype={dtype}", "backend.micro_batch=4")
-    result = verify(spec, registry, Workplace(cache=tmp_path / "cache"))
+    result = verify(spec, registry, RunContext(cache=tmp_path / "cache"))
     assert result.passed, result.first
     assert result.rounds == 3
     compared = {f.quantity: f.compared for f in result.findings if f.compared}

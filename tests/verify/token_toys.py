@@ -64,8 +64,8 @@ class TinyDecoder:
         del splits
         return Blueprint(architecture="causal-lm/llama", config={"hf": HF}, weights=tuple(weights()))
 
-    def source(self, splits, workplace, rng):
-        file = workplace.cache / "tiny-decoder.safetensors"
+    def source(self, splits, context, rng):
+        file = context.cache / "tiny-decoder.safetensors"
         file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {w.name: (len(w.shape) == 1) + 0.4 * rng.standard_normal(w.shape) for w in weights()}
         save_file({name: x.astype(np.float32) for name, x in tensors.items()}, file)

@@ -22,18 +22,18 @@ class Effect:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Effects:
-    """Examples that were `fixed`, wrong at the base and right now, and `broken`, right at the base and wrong now."""
+    """Examples that were `gained`, wrong at the base and right now, and `lost`, right at the base and wrong now."""
 
-    fixed: Effect
-    broken: Effect
+    gained: Effect
+    lost: Effect
 
 
 def effects(pairing: Pairing) -> Effects:
-    """What each side fixed and broke. Where the bases differ, an example that A fixed may have been right for B all along."""
+    """What each side gained and lost. Where the bases differ, an example that A gained may have been right for B all along."""
     now, base = (pairing.a.correct, pairing.b.correct), (pairing.a_base.correct, pairing.b_base.correct)
-    fixed = [~was & is_ for was, is_ in zip(base, now, strict=True)]
-    broken = [was & ~is_ for was, is_ in zip(base, now, strict=True)]
-    return Effects(fixed=_effect(pairing.ids, *fixed), broken=_effect(pairing.ids, *broken))
+    gained = [~was & is_ for was, is_ in zip(base, now, strict=True)]
+    lost = [was & ~is_ for was, is_ in zip(base, now, strict=True)]
+    return Effects(gained=_effect(pairing.ids, *gained), lost=_effect(pairing.ids, *lost))
 
 
 def _effect(ids: Ids, a: Mask, b: Mask) -> Effect:

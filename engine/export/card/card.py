@@ -28,7 +28,7 @@ from .facts import (
     stopping,
 )
 from .front import front_matter_of, is_adapter
-from .redaction import Private
+from .redaction import PathRedactor
 from .results import difference_of, differences_table, figures_table, results_of, verdict
 from .text import yaml_scalar
 
@@ -119,14 +119,14 @@ def _settings(options: Mapping[str, Any]) -> list[str]:
 
 
 def _content(ensemble: Ensemble, choice: Choice, form: Form) -> dict[str, Any]:
-    private = Private.of(ensemble, form.folder)
-    spec, base = portable_spec(ensemble, private), base_of(ensemble, form.folder, form.base_card)
+    redactor = PathRedactor.of(ensemble, form.folder)
+    spec, base = portable_spec(ensemble, redactor), base_of(ensemble, form.folder, form.base_card)
     results = results_of(ensemble, choice)
     differences = [d for r in results if (d := difference_of(r)) is not None]
-    shown = private.text(form.usage)
+    shown = redactor.text(form.usage)
     return {
         "name": ensemble.spec.head.name,
-        "description": printable(private.text(ensemble.spec.head.description)),
+        "description": printable(redactor.text(ensemble.spec.head.description)),
         "front": front_matter_of(ensemble, base, form.folder, spec, results),
         "form": form,
         "adapters": is_adapter(form.folder),
@@ -139,7 +139,7 @@ def _content(ensemble: Ensemble, choice: Choice, form: Form) -> dict[str, Any]:
                 "boostlora export RUN --to",
                 form.to,
                 *rounds_options(choice).split(),
-                *map(private.word, _settings(form.options)),
+                *map(redactor.word, _settings(form.options)),
             ]
         ),
         "whole": bool(choice.weights),
@@ -160,7 +160,7 @@ def _content(ensemble: Ensemble, choice: Choice, form: Form) -> dict[str, Any]:
         "parts": parts_table(spec),
         "by_round": rounds_table(ensemble, choice),
         "spec": fenced(tomli_w.dumps(spec), "toml"),
-        "origin": provenance_lines(ensemble, private),
+        "origin": provenance_lines(ensemble, redactor),
     }
 
 

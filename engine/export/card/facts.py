@@ -16,7 +16,7 @@ from ...contracts.records import RoundRecord
 from ...ensemble.choice import Choice
 from ...foundation.markup import code
 from ...sdk.rank import rank_of
-from .redaction import Private
+from .redaction import PathRedactor
 from .text import SHOWN
 
 if TYPE_CHECKING:
@@ -166,18 +166,18 @@ def options_text(table: Tree) -> str:
     return ", ".join(shown)
 
 
-def portable_spec(ensemble: Ensemble, private: Private) -> dict[str, Any]:
+def portable_spec(ensemble: Ensemble, redactor: PathRedactor) -> dict[str, Any]:
     """The spec as a tree for others: paths by their last parts, and without trackers, whose addresses are the author's own."""
     tree = tomli.loads(ensemble.origin.spec_text)
-    return {key: private.tree(value) for key, value in tree.items() if key != "trackers"}
+    return {key: redactor.tree(value) for key, value in tree.items() if key != "trackers"}
 
 
-def provenance_lines(ensemble: Ensemble, private: Private) -> list[tuple[str, str]]:
+def provenance_lines(ensemble: Ensemble, redactor: PathRedactor) -> list[tuple[str, str]]:
     """What is on record of a run's origin: pairs of a word and a text."""
     found = ensemble.origin.provenance
     hashes, versions = found.get("hashes", {}), found.get("versions", {})
-    command = shlex.join(private.word(str(word)) for word in found.get("command", ()))
-    files = ", ".join(private.word(str(file)) for file in found.get("plugin_files", ()))
+    command = shlex.join(redactor.word(str(word)) for word in found.get("command", ()))
+    files = ", ".join(redactor.word(str(file)) for file in found.get("plugin_files", ()))
     lines = [
         ("Command", command),
         ("Plugin files", files),
@@ -189,4 +189,4 @@ def provenance_lines(ensemble: Ensemble, private: Private) -> list[tuple[str, st
         ("SHA-256 of the data", str(hashes.get("data", ""))),
         ("Digest of the rounds", ensemble.records[-1].digest if ensemble.records else ""),
     ]
-    return [(name, private.text(text)) for name, text in lines if text]
+    return [(name, redactor.text(text)) for name, text in lines if text]

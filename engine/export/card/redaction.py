@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ...ensemble.source import RunOrigin
+from ...ensemble.source import RunSource
 from ...foundation.options import DatasetPath, FilePath, ModelPath
 from ...foundation.redaction import cleaned, without_credentials, without_homes
 
@@ -33,20 +33,20 @@ QUOTED = re.compile(r"""(['"])((?:file:/)?/[^'"\n]+?/[^'"\n]+?)\1""")
 
 
 @attrs.frozen(kw_only=True)
-class Private:
+class PathRedactor:
     """The folders and files that an ensemble knows of, the longest path first."""
 
     known: tuple[str, ...]
     home: str = ""
 
     @classmethod
-    def of(cls, ensemble: Ensemble, *more: Path) -> Private:
+    def of(cls, ensemble: Ensemble, *more: Path) -> PathRedactor:
         """Those of the spec's options, of the base, of the run, and where the command was called."""
         origin = ensemble.origin
-        paths = {*more, Path.cwd(), origin.workplace.cache}
+        paths = {*more, Path.cwd(), origin.context.cache}
         for file in origin.source.files:
             paths |= {file, file.parent}
-        if isinstance(origin, RunOrigin):
+        if isinstance(origin, RunSource):
             paths.add(origin.directory.path)
         paths |= {Path(value) for _, _, value in path_options(ensemble)}
         told = {str(p.absolute()) for p in paths if p.is_absolute() or p in more}

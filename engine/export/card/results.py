@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...analysis.formats import change_text, count_text, interval_text, number_text, p_sentence, unit_of
 from ...contracts import Metrics, Outcome
 from ...ensemble.choice import Choice
-from ...ensemble.source import RunOrigin
+from ...ensemble.source import RunSource
 from ...errors import UsageError
 from ...sdk.judge import metrics_of
 from ...statistics.bootstrap import Interval
@@ -68,7 +68,7 @@ def results_of(ensemble: Ensemble, choice: Choice) -> list[SplitResult]:
 
 def _splits(ensemble: Ensemble, choice: Choice) -> tuple[str, ...]:
     """The training split only where its outcomes are on disk: it is large, and says little."""
-    on_disk = choice.prefix is not None and isinstance(ensemble.origin, RunOrigin)
+    on_disk = choice.prefix is not None and isinstance(ensemble.origin, RunSource)
     return SPLITS if on_disk else SPLITS[:2]
 
 
@@ -161,8 +161,8 @@ def _with(value: float, interval: Interval, metric: str) -> str:
 
 
 def differences_table(differences: Sequence[Difference]) -> list[list[str]]:
-    """A row a split: fixed and broken examples, differences with intervals, and p."""
-    rows = [["split", "fixed", "broken", "accuracy", "p (McNemar, exact)", "loss"]]
+    """A row a split: gained and lost examples, differences with intervals, and p."""
+    rows = [["split", "gained", "lost", "accuracy", "p (McNemar, exact)", "loss"]]
     for found in differences:
         paired = found.accuracy
         rows.append(

@@ -1,5 +1,5 @@
 // The study round by round: a choice of quantity, axis and block, and the pictures that every study has.
-const SMALL = ["rank", "overlap", "failures", "forgotten"];
+const SMALL = ["rank", "overlap", "failures", "lost"];
 
 function setUpCurves() {
   if (!byId("curves")) return;

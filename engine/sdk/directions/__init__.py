@@ -1,7 +1,7 @@
 """Which directions data asks for, among those that no earlier round has used: the core of the informed bases."""
 
 from .complement import Complement
-from .data_driven import Informed, Project
+from .data_driven import DataDriven, Project
 from .finite import finite
 from .pairs import Pairs, leading_pairs
 from .principal import principal_directions
@@ -10,7 +10,7 @@ from .unused import Unused
 
 __all__ = [
     "Complement",
-    "Informed",
+    "DataDriven",
     "Pairs",
     "Project",
     "Unused",

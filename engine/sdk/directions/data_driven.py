@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 import numpy as np
 
-from ...contracts import Evidence, Frame, Question, SiteView, Told
+from ...contracts import CalibrationExamples, CalibrationSpec, Frame, GradientOracle, SiteView
 from ...errors import ExhaustedError
 from ...foundation.options import option
 from ..rank_allocation import Exhausted
@@ -20,10 +20,10 @@ Project = Literal["both", "left", "right", "none"]
 
 
 @attrs.frozen(kw_only=True)
-class Informed:
+class DataDriven:
     """A basis asks its `question`, and finds `pairs` among directions that no earlier round has used."""
 
-    data: Told = option(
+    data: CalibrationExamples = option(
         "chosen",
         "who is asked: the examples chosen for the round, in their shares (under the default sampler half failures, half replay), "
         "all failures, or the whole training split",
@@ -58,9 +58,9 @@ class Informed:
         """Times that the examples are computed."""
         return 2
 
-    def question(self, rank: int) -> Question:
+    def calibration(self, rank: int) -> CalibrationSpec:
         """`rank + oversample` columns, the examples of `data`."""
-        return Question(
+        return CalibrationSpec(
             told=self.data,
             examples=self.examples,
             batches=self.batches,
@@ -73,12 +73,12 @@ class Informed:
         sites: Sequence[SiteView],
         earlier: Sequence[int],
         rank: int,
-        evidence: Evidence,
+        oracle: GradientOracle,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
         """Every site's pairs as a frame; its singular values are the weight's root mean square, as of random directions."""
         places = {site.name: self.unused(site, rank, rng(site.name)) for site in sites}
-        pairs = self.pairs(sites, places, earlier, rank, evidence)
+        pairs = self.pairs(sites, places, earlier, rank, oracle)
         return {site.name: pairs[site.name].frame(site.rms_singular_value()) for site in sites}
 
     def pairs(
@@ -87,7 +87,7 @@ class Informed:
         places: Mapping[str, Unused],
         earlier: Sequence[int],
         rank: int,
-        evidence: Evidence,
+        oracle: GradientOracle,
     ) -> Mapping[str, Pairs]:
         """By site, `rank` pairs of directions among those unused: what a basis is about."""
         raise NotImplementedError

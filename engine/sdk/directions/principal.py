@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...contracts import Evidence
+from ...contracts import GradientOracle
 from .complement import Matrix
 from .finite import finite
 from .unused import Unused
 
 
 def principal_directions(
-    evidence: Evidence, places: Sequence[Unused], count: int, oversample: int, passes: int
+    oracle: GradientOracle, places: Sequence[Unused], count: int, oversample: int, passes: int
 ) -> Mapping[str, Matrix]:
     """`V (d_in, count)` by site: leading eigenvectors of `C = (I - P_V) X'X/n (I - P_V)`, of largest first, in so many passes.
 
@@ -26,14 +26,14 @@ def principal_directions(
         for place in places
     }
     for _ in range(passes - 1):
-        products = evidence.activation_products(Q)
+        products = oracle.activation_products(Q)
         Q = {
             place.name: place.right.span(
                 finite(products[place.name], place.name, "inputs"), Q[place.name].shape[1], place.rng
             )
             for place in places
         }
-    products = evidence.activation_products(Q)
+    products = oracle.activation_products(Q)
     return {
         place.name: _ritz(Q[place.name], finite(products[place.name], place.name, "inputs"), count)
         for place in places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...contracts import Evidence
+from ...contracts import GradientOracle
 from .complement import Matrix
 from .finite import finite
 from .pairs import Pairs, leading_pairs
@@ -12,7 +12,7 @@ from .unused import Unused
 
 
 def find_pairs(
-    evidence: Evidence, places: Sequence[Unused], count: int, oversample: int
+    oracle: GradientOracle, places: Sequence[Unused], count: int, oversample: int
 ) -> Mapping[str, Pairs]:
     """The `count` leading singular pairs of `G' = (I - P_U) G (I - P_V)` at every site, all sites in the same two passes.
 
@@ -31,14 +31,14 @@ def find_pairs(
         for place in places
         if place.left.dimension > k
     }
-    first = evidence.gradient_products(right=sketches) if sketches else {}
+    first = oracle.gradient_products(right=sketches) if sketches else {}
     ranges = {
         place.name: _range(place, first[place.name].right, k)
         if place.name in first
         else place.left.random(place.left.dimension, place.rng)
         for place in places
     }
-    second = evidence.gradient_products(left=ranges)
+    second = oracle.gradient_products(left=ranges)
     return {
         place.name: leading_pairs(
             ranges[place.name], finite(second[place.name].left, place.name, "gradient"), place, count

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ....engine.contracts import Blueprint, Examples, Tokens
 from ....engine.errors import UsageError
 from ....engine.foundation.cache import Cached, arrays_sha256, cached, key_of
-from ....engine.foundation.run_context import Report, Workplace
+from ....engine.foundation.run_context import Report, RunContext
 from .classifier_net import Classifier
 
 BATCH_TOKENS = 4096
@@ -33,7 +33,7 @@ def probe(
     *,
     weights: str,
     strength: float,
-    workplace: Workplace,
+    context: RunContext,
 ) -> Cached:
     """The head for encoded `data`, kept under a key of all that it depends on.
 
@@ -53,10 +53,10 @@ def probe(
     )
 
     def fit() -> dict[str, NDArray[np.float32]]:
-        rows = features(build(blueprint, torch.float32), data.inputs, device, workplace.report)
+        rows = features(build(blueprint, torch.float32), data.inputs, device, context.report)
         return fit_head(rows, data.labels, blueprint.config["classes"], strength)
 
-    return cached(workplace.cache / "models", key, fit)
+    return cached(context.cache / "models", key, fit)
 
 
 def features(net: Classifier, tokens: Tokens, device: torch.device, report: Report) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from ....engine.foundation.durable import settle
 from ....engine.foundation.hashes import file_sha256_cached, folder_sha256
 from ....engine.foundation.leftovers import making
 from ....engine.foundation.options import MODEL_SUFFIXES
-from ....engine.foundation.run_context import Workplace
+from ....engine.foundation.run_context import RunContext
 from .folder import Folder
 from .names import stored_name, stored_names
 from .nets import Kind, declared, loaded
@@ -87,7 +87,7 @@ def require_one_value(folder: Folder, layout: Layout) -> None:
 
 
 def weight_files(
-    folder: Folder, config: Any, kind: Kind, own_files: bool, workplace: Workplace
+    folder: Folder, config: Any, kind: Kind, own_files: bool, context: RunContext
 ) -> tuple[Path, ...]:
     """The safetensors files to open. Their folder is one that transformers can load the model from, too.
 
@@ -97,21 +97,21 @@ def weight_files(
         return folder.shards()
     key = key_of(
         {
-            "content": folder_sha256(folder.path, workplace.cache, MODEL_SUFFIXES),
+            "content": folder_sha256(folder.path, context.cache, MODEL_SUFFIXES),
             "gguf": folder.gguf,
             "kind": kind,
             "dtype": str(_copy_dtype(folder, config)),
             "transformers": transformers.__version__,
         }
     )
-    place = workplace.cache / "models" / key
+    place = context.cache / "models" / key
     file, manifest = place / "model.safetensors", place / "manifest.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
         if json.loads(manifest.read_text(encoding="utf-8"))["sha256"] == file_sha256_cached(
-            file, workplace.cache
+            file, context.cache
         ):
             return (file,)
-    _convert(folder, config, kind, place, workplace)
+    _convert(folder, config, kind, place, context)
     return (file,)
 
 
@@ -122,12 +122,12 @@ def _copy_dtype(folder: Folder, config: Any) -> torch.dtype:
     return told if isinstance(told, torch.dtype) else torch.float32
 
 
-def _convert(folder: Folder, config: Any, kind: Kind, place: Path, workplace: Workplace) -> None:
+def _convert(folder: Folder, config: Any, kind: Kind, place: Path, context: RunContext) -> None:
     """Write the weights under their parameters' names; the folder gets its name when it is whole."""
     if not folder.gguf and not folder.shards() and not any(folder.path.glob("pytorch_model*.bin")):
         raise UsageError(f"{folder}: no weights: neither model.safetensors nor pytorch_model.bin")
     what = "dequantising" if folder.gguf else "converting"
-    workplace.report(what, 0, 0)
+    context.report(what, 0, 0)
     with (
         redirect_stderr(io.StringIO()) if folder.gguf else nullcontext()
     ):  # a progress bar that cannot be switched off
@@ -140,9 +140,9 @@ def _convert(folder: Folder, config: Any, kind: Kind, place: Path, workplace: Wo
         whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
         save_file(whole, made / "model.safetensors", metadata={"format": "pt"})
         config.to_json_file(made / "config.json")
-        sha256 = file_sha256_cached(made / "model.safetensors", workplace.cache)
+        sha256 = file_sha256_cached(made / "model.safetensors", context.cache)
         write_text(made / "manifest.json", json.dumps({"sha256": sha256}) + "\n")
         shutil.rmtree(place, ignore_errors=True)  # what is there is damaged
         with suppress(OSError):  # another process was faster
             settle(made, place)
-    workplace.report(what, 1, 1)
+    context.report(what, 1, 1)

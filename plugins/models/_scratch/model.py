@@ -17,7 +17,7 @@ from ....engine.contracts import Blueprint, ModelSource, PortableModel, Tokens
 from ....engine.foundation.atomic import write_arrays, write_text
 from ....engine.foundation.cache import arrays_sha256, key_of
 from ....engine.foundation.options import option, positive, whole
-from ....engine.foundation.run_context import Workplace, default_cache
+from ....engine.foundation.run_context import RunContext, default_cache
 from .._hf.library import require
 from .._hf.model import HfModel
 from .folders import kept_folder
@@ -76,11 +76,11 @@ class ScratchModel:
         return self.at(self.skeleton()).end_tokens
 
     def source_at(
-        self, place: str, blueprint: Blueprint, fitted: Path | None, workplace: Workplace
+        self, place: str, blueprint: Blueprint, fitted: Path | None, context: RunContext
     ) -> ModelSource:
         """The weights in a folder, such as an export of no rounds."""
         found: PortableModel = self.at(Path(place))  # pyright: ignore[reportAssignmentType] - both kinds are
-        return found.source_at(place, blueprint, fitted, workplace)
+        return found.source_at(place, blueprint, fitted, context)
 
     def skeleton(self) -> Path:
         """The folder without weights: enough for a blueprint and for tokens."""
@@ -104,7 +104,7 @@ class ScratchModel:
         self,
         tokens: Tokens,
         rng: np.random.Generator,
-        workplace: Workplace,
+        context: RunContext,
         train: Callable[[Path, int], Pretrained],
     ) -> Path:
         """The folder with weights, from the cache where it is there, else made by `train(folder without weights, seed)`.
@@ -122,7 +122,7 @@ class ScratchModel:
             write_arrays(folder / "model.safetensors", found.arrays, {"format": "pt"})
             write_text(folder / MEASURED, json.dumps(found.measured) + "\n")
 
-        return kept_folder(workplace.cache / "models" / key, workplace.cache, make)
+        return kept_folder(context.cache / "models" / key, context.cache, make)
 
 
 @lru_cache(maxsize=16)

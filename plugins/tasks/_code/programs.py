@@ -11,7 +11,7 @@ import attrs
 from ....engine.contracts import Examples, Outcome, Predictions
 from ....engine.foundation.options import Limit, option, positive, whole
 from ....engine.sdk.judge import Judged
-from .._text.generative_task import WrittenAnswers, texts_of
+from .._text.generative_task import GenerativeTask, texts_of
 from .exercises import Exercises
 from .extract import before, defines, fenced
 
@@ -26,7 +26,7 @@ MEASURED = {"timed-out": "timed_out", "killed": "crashed", "error": "errors", "u
 
 
 @attrs.frozen(kw_only=True, slots=False)  # beside another base with slots of its own
-class WrittenPrograms(WrittenAnswers):
+class ProgramTask(GenerativeTask):
     """Answers are programs: right where the tests pass, run in the sandbox and nowhere else."""
 
     max_new_tokens: int = option(512, "tokens of an answer at most", whole)
@@ -51,7 +51,7 @@ class WrittenPrograms(WrittenAnswers):
 
     def check_programs(self) -> None:
         """Options that contradict each other. Raises ValueError."""
-        self.check_written()
+        self.check_completions()
         if self.pass_k > self.samples:
             raise ValueError(f'"pass_k" = {self.pass_k} of "samples" = {self.samples} answers')
 

@@ -9,13 +9,13 @@ import attrs
 from ....engine.contracts import Decoding, Examples, Outcome, Predictions, Sampling
 from ....engine.errors import RunError
 from ....engine.foundation.options import Limit, option, whole
-from ....engine.sdk.judge import Judged, judge_written, pass_at_k
+from ....engine.sdk.judge import Judged, judge_answers, pass_at_k
 
 nucleus = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 
 
 @attrs.frozen(kw_only=True, slots=False)  # beside another base with slots of its own
-class WrittenAnswers:
+class GenerativeTask:
     """The options of tasks whose answers are written, and what follows from them.
 
     An example is wrong where the likeliest answer is (`samples = 1` at `temperature = 0`), or where fewer than `required` of `samples`
@@ -28,7 +28,7 @@ class WrittenAnswers:
     top_p: float = option(1.0, "draw from the likeliest tokens whose probabilities add up to this", nucleus)
     max_new_tokens: int = option(256, "tokens of an answer at most", whole)
 
-    def check_written(self) -> None:
+    def check_completions(self) -> None:
         """Options that contradict each other. Raises ValueError."""
         if self.samples > 1 and self.temperature == 0.0:
             raise ValueError(f'"samples" = {self.samples} answers would all be the same; set a "temperature"')
@@ -56,7 +56,7 @@ class WrittenAnswers:
         self, examples: Examples, predictions: Predictions, judged: Sequence[Judged], *, k: int = 0
     ) -> Outcome:
         """The failure rule applied; with several answers, `pass_1` and `pass_K` (and `pass_k`) are measured."""
-        found = judge_written(examples, predictions, judged, self.required)
+        found = judge_answers(examples, predictions, judged, self.required)
         texts = len(judged) // max(len(examples), 1)
         if texts == 1:
             return found

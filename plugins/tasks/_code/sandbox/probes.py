@@ -93,15 +93,15 @@ def attempt(judge: Callable[[Program], tuple[Verdict, Any]]) -> tuple[str, Any]:
         values = f"FOLDER, PORT = {folder!r}, {listener.getsockname()[1]}\n"
         verdict, state = judge(Program(source=values + SOURCE, tests=_TESTS, entry_point="got_through"))
         listener.setblocking(False)
-        evidence = [] if list(Path(folder).iterdir()) == [secret] else ["a file was written or removed"]
+        oracle = [] if list(Path(folder).iterdir()) == [secret] else ["a file was written or removed"]
         try:
             listener.accept()[0].close()
-            evidence.append("a connection arrived")
+            oracle.append("a connection arrived")
         except BlockingIOError:
             pass
     if verdict.status != "passed":
-        evidence.insert(0, verdict.message.replace("assert not found, found: ", "got through: "))
-    return "; ".join(evidence), state
+        oracle.insert(0, verdict.message.replace("assert not found, found: ", "got through: "))
+    return "; ".join(oracle), state
 
 
 _TESTS = "found = got_through()\nassert not found, found"

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from .....engine.errors import RunError, UsageError
-from .....engine.foundation.run_context import Report, silent
+from .....engine.foundation.run_context import Report, no_report
 from . import probes
 from .processes import judge
 from .programs import Limits, Program, Verdict
@@ -63,7 +63,7 @@ class Sandbox:
         return judge(program, self.limits, self._plan())[0]
 
     def judge_all(
-        self, programs: Sequence[Program], workers: int = 0, report: Report = silent
+        self, programs: Sequence[Program], workers: int = 0, report: Report = no_report
     ) -> list[Verdict]:
         """Judge several at a time (`workers`; 0: one for every core), in their order; `report` is told how many are done."""
         self.check()
