@@ -62,7 +62,7 @@ def run(
         runs: the folder of all runs; this one's is `runs/NAME/HASH`.
         plugins: files with plugins of your own.
         progress: print a line a round, and a bar on a terminal or in a notebook.
-        workplace: where caches lie; by default where the command line has them.
+        context: where caches lie; by default where the command line has them.
 
     Raises:
         RunError: where a round met NaN or Inf, or the disk is full; every finished round is kept, and the same call goes on.

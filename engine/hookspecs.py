@@ -35,7 +35,7 @@ def register_tasks(register: Register) -> None:
 
 @hookspec
 def register_models(register: Register) -> None:
-    """Offer models: `blueprint(splits) -> Blueprint`, `source(splits, workplace, rng) -> ModelSource`."""
+    """Offer models: `blueprint(splits) -> Blueprint`, `source(splits, context, rng) -> ModelSource`."""
 
 
 @hookspec
@@ -47,7 +47,7 @@ def register_adapters(register: Register) -> None:
 def register_bases(register: Register) -> None:
     """Offer bases: `exhausted`, `capacity(width)`, `depth(ranks, width)`, `frame(site, earlier, rank, rng)`.
 
-    Or those that hear the data first: `question(rank)` and `frames(sites, earlier, rank, evidence, rng)` in place of `frame`.
+    Or those that hear the data first: `calibration(rank)` and `frames(sites, earlier, rank, oracle, rng)` in place of `frame`.
     """
 
 

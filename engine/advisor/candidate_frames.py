@@ -187,7 +187,7 @@ class FrameBuilder:
     ) -> Mapping[str, Frame]:
         draw = partial(self.sample.experiment.streams, "basis", self.sample.number + ahead)
         with blame("basis", candidate.name):
-            oracle = self.sample.answering(part, candidate.plugin.calibration(self.rank).told)
+            oracle = self.sample.sketched(part, candidate.plugin.calibration(self.rank).source)
             own = [views[site.name] for site in sites]
             return candidate.plugin.frames(own, self._before(ahead), self.rank, oracle, draw)
 

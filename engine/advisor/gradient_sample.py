@@ -51,7 +51,7 @@ class GradientSample:
     report: Report
     notes: list[str] = attrs.field(factory=list)
     _sketches: dict[tuple[Part, CalibrationExamples], dict[str, Sketch]] = attrs.field(factory=dict)
-    _answering: dict[tuple[Part, CalibrationExamples], SketchedOracle] = attrs.field(factory=dict)
+    _sketched: dict[tuple[Part, CalibrationExamples], SketchedOracle] = attrs.field(factory=dict)
     _drawn: dict[CalibrationExamples, RoundOracle] = attrs.field(factory=dict)
 
     @property
@@ -70,9 +70,9 @@ class GradientSample:
         """Training examples that are wrong."""
         return int(np.sum(~self.outcome.correct))
 
-    def oracle(self, part: Part, told: CalibrationExamples = "chosen") -> GradientOracle:
+    def oracle(self, part: Part, source: CalibrationExamples = "chosen") -> GradientOracle:
         """All that was heard of a kind of examples, or one half of it; an example is in the same half whatever the kind."""
-        whole = self._oracle(told)
+        whole = self._oracle(source)
         if part == "all":
             return whole
         mask = self._half if part == "one" else ~self._half
@@ -81,26 +81,26 @@ class GradientSample:
             whole, batches=[batch for batch in halves if len(batch)] or [_part(whole.batches[0], mask)]
         )
 
-    def sketches(self, part: Part, told: CalibrationExamples = "chosen") -> dict[str, Sketch]:
+    def sketches(self, part: Part, source: CalibrationExamples = "chosen") -> dict[str, Sketch]:
         """The gradient of what was heard, by site; all parts have the same factors, so that they can be compared."""
-        key = (part, told)
+        key = (part, source)
         if key not in self._sketches:
             plan = Plan.of(self.experiment.sites, self.experiment.streams, self.number)
-            self._sketches[key] = plan.sketches(self.oracle(part, told))
+            self._sketches[key] = plan.sketches(self.oracle(part, source))
         return self._sketches[key]
 
-    def answering(self, part: Part, told: CalibrationExamples) -> SketchedOracle:
+    def sketched(self, part: Part, source: CalibrationExamples) -> SketchedOracle:
         """What was heard, for bases to ask."""
-        key = (part, told)
-        if key not in self._answering:
-            self._answering[key] = SketchedOracle(
-                source=self.oracle(part, told),
+        key = (part, source)
+        if key not in self._sketched:
+            self._sketched[key] = SketchedOracle(
+                source=self.oracle(part, source),
                 sites=self.experiment.sites,
-                gradient=partial(self.sketches, part, told),
+                gradient=partial(self.sketches, part, source),
                 streams=self.experiment.streams,
                 number=self.number,
             )
-        return self._answering[key]
+        return self._sketched[key]
 
     @property
     def _half(self) -> NDArray[np.bool_]:
@@ -113,17 +113,17 @@ class GradientSample:
             mask[rng.permutation(indices)[::2]] = True
         return mask
 
-    def _oracle(self, told: CalibrationExamples) -> RoundOracle:
-        if told not in self._drawn:
+    def _oracle(self, source: CalibrationExamples) -> RoundOracle:
+        if source not in self._drawn:
             size = self.experiment.spec["optimizer"].batch_size
             calibration = CalibrationSpec(
-                told=told,
+                source=source,
                 examples=self.examples,
                 batches=max(1, -(-self.examples // size)),
                 passes=0,
                 columns=0,
             )
-            self._drawn[told] = oracle_of(
+            self._drawn[source] = oracle_of(
                 self.experiment,
                 self.number,
                 self.selection,
@@ -131,7 +131,7 @@ class GradientSample:
                 calibration=calibration,
                 report=self.report,
             )
-        return self._drawn[told]
+        return self._drawn[source]
 
 
 def sample_gradient(

@@ -117,7 +117,7 @@ def oracle_of(
 
     `outcome` is that of the current model on the training split.
     """
-    asked = _told(selection, outcome, calibration)
+    asked = _source_of(selection, outcome, calibration)
     if isinstance(experiment.spec["objective"], PolicyObjective):
         batches = _answered(experiment, number, asked, calibration, report)
     else:
@@ -135,13 +135,13 @@ def oracle_of(
     )
 
 
-def _told(selection: Selection, outcome: Outcome, calibration: CalibrationSpec) -> Selection:
+def _source_of(selection: Selection, outcome: Outcome, calibration: CalibrationSpec) -> Selection:
     """Whom to ask; where nothing is wrong, the chosen."""
     everybody = np.arange(len(outcome), dtype=np.int64)
-    if calibration.told == "all":
+    if calibration.source == "all":
         return Selection.equal(everybody)
     wrong = everybody[~outcome.correct]
-    return Selection.equal(wrong) if calibration.told == "failures" and len(wrong) else selection
+    return Selection.equal(wrong) if calibration.source == "failures" and len(wrong) else selection
 
 
 def _drawn(

@@ -70,7 +70,7 @@ def calibration_of(spec: Spec, rank: int) -> CalibrationSpec | None:
         return attrs.evolve(calibration, passes=calibration.passes + choosing)
     if not choosing:
         return None
-    return CalibrationSpec(told="chosen", examples=SITE_EXAMPLES, batches=1, passes=1, columns=rank)
+    return CalibrationSpec(source="chosen", examples=SITE_EXAMPLES, batches=1, passes=1, columns=rank)
 
 
 def check_boosting(spec: Spec, parametrisations: Sequence[Parametrisation]) -> None:

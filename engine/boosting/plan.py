@@ -69,7 +69,9 @@ class Plan:
         ]
         content = attrs.asdict(
             self,
-            filter=lambda a, v: a.name != "sites" and not (a.name in {"workload", "question"} and v is None),
+            filter=lambda a, v: (
+                a.name != "sites" and not (a.name in {"workload", "calibration"} and v is None)
+            ),
         )
         return {**content, "capacity": self.capacity, "sites": sites}
 

@@ -46,7 +46,7 @@ def frames_for(
     experiment: Experiment,
     number: int,
     past: Sequence[Merged],
-    told: tuple[Selection, Outcome] | None,
+    chosen_from: tuple[Selection, Outcome] | None,
     report: Report,
 ) -> dict[str, Frame]:
     """Round `number`'s frame at every site that it adapts; none where the adapter finds its own directions.
@@ -57,7 +57,7 @@ def frames_for(
     spec = experiment.spec
     if spec.boosting.is_refit(number):
         return dict(refit_for(experiment, past).frames)
-    heard = _oracle(experiment, number, told, report)
+    heard = _oracle(experiment, number, chosen_from, report)
     frames = frames_of(experiment, number, heard)
     if isinstance(heard, RoundOracle) and isinstance(spec["basis"], InformedBasis):
         require_passes(heard, spec["basis"].calibration(spec.rank_of(number)), experiment.name_of("basis"))
@@ -69,12 +69,12 @@ def frames_for(
 
 
 def _oracle(
-    experiment: Experiment, number: int, told: tuple[Selection, Outcome] | None, report: Report
+    experiment: Experiment, number: int, chosen_from: tuple[Selection, Outcome] | None, report: Report
 ) -> GradientOracle | None:
     calibration = calibration_of(experiment.spec, experiment.spec.rank_of(number))
-    if calibration is None or told is None:
+    if calibration is None or chosen_from is None:
         return None
-    selection, outcome = told
+    selection, outcome = chosen_from
     return oracle_of(experiment, number, selection, outcome, calibration=calibration, report=report)
 
 

@@ -123,7 +123,7 @@ def question_lines(spec: Any, plan: Any) -> list[str]:
     asked = plan.question
     if asked is None:
         return []
-    told = {"chosen": "chosen", "failures": "wrong", "all": "training"}[asked.told]
+    told = {"chosen": "chosen", "failures": "wrong", "all": "training"}[asked.source]
     size = f"{asked.examples}" if asked.examples else "all"
     passes = f"{asked.passes} pass{'es' * (asked.passes != 1)}"
     heard = f"basis {spec.slots['basis'].use}: hears {size} {told} examples before every round, in {passes}"

@@ -30,7 +30,7 @@ class Products:
 class CalibrationSpec:
     """Which examples a basis wants to hear, and what that will cost; `boostlora check` plans from it."""
 
-    told: CalibrationExamples
+    source: CalibrationExamples
     examples: int
     """How many are drawn; 0: every one once."""
     batches: int

@@ -28,7 +28,7 @@ class Model(Protocol):
         ...
 
     def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
-        """The weights, loaded or pretrained; results that can be reused belong into `workplace.cache`."""
+        """The weights, loaded or pretrained; results that can be reused belong into `context.cache`."""
         ...
 
 

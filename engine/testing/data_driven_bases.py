@@ -34,7 +34,7 @@ class DataDrivenBasisContract(BasisContract):
         calibration = self.make().calibration(rank)
         oracle = random_oracle([site], np.random.default_rng(seed), calibration.batches)
         self._asked(site, rank, seed, oracle)
-        assert calibration.told in {"chosen", "failures", "all"}
+        assert calibration.source in {"chosen", "failures", "all"}
         assert calibration.examples >= 0
         assert calibration.batches >= 1
         assert oracle.passes <= calibration.passes

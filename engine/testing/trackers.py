@@ -25,7 +25,7 @@ class TrackerContract:
         """A tracker, as a spec would make it, that keeps what it is told under a folder."""
         raise NotImplementedError
 
-    def told(self, folder: Path, run: RunInfo) -> Mapping[str, Sequence[tuple[int, float]]]:
+    def recorded(self, folder: Path, run: RunInfo) -> Mapping[str, Sequence[tuple[int, float]]]:
         """What the tool has kept of a run, read with the tool's own means: steps and values, by the name of the metric."""
         raise NotImplementedError
 
@@ -54,7 +54,7 @@ class TrackerContract:
     def test_rounds_are_kept_at_their_step_with_their_value(self, tmp_path: Path, run: RunInfo) -> None:
         records = make_records(3)
         self._tell(tmp_path, run, records)
-        kept = self.told(tmp_path, run)[self.accuracy]
+        kept = self.recorded(tmp_path, run)[self.accuracy]
         assert [step for step, _ in kept] == [0, 1, 2]
         # A tool may keep float32.
         assert [value for _, value in kept] == pytest.approx([r.test.accuracy for r in records], rel=1e-6)
@@ -64,7 +64,9 @@ class TrackerContract:
         try:
             for number, record in enumerate(make_records(3)):
                 followed.round_finished(record)
-                assert [step for step, _ in self.told(tmp_path, run)[self.accuracy]] == [*range(number + 1)]
+                assert [step for step, _ in self.recorded(tmp_path, run)[self.accuracy]] == [
+                    *range(number + 1)
+                ]
         finally:
             followed.close()
 
@@ -72,7 +74,7 @@ class TrackerContract:
         records = make_records(4)
         self._tell(tmp_path, run, records[:2], end=False)
         self._tell(tmp_path, attrs.evolve(run, resumed_from=1), records)
-        kept = self.told(tmp_path, run)
+        kept = self.recorded(tmp_path, run)
         assert [step for step, _ in kept[self.accuracy]] == [0, 1, 2, 3]
         for name, values in kept.items():
             steps = [step for step, _ in values]
@@ -83,7 +85,7 @@ class TrackerContract:
         for record in records[:2]:
             killed.round_finished(record)
         self._tell(tmp_path, attrs.evolve(run, resumed_from=1), records)
-        assert [step for step, _ in self.told(tmp_path, run)[self.accuracy]] == [0, 1, 2]
+        assert [step for step, _ in self.recorded(tmp_path, run)[self.accuracy]] == [0, 1, 2]
         killed.close()
 
     def test_runs_at_the_same_time_are_kept_apart(self, tmp_path: Path, run: RunInfo) -> None:
@@ -94,7 +96,7 @@ class TrackerContract:
             second.round_finished(two)
         first.close()
         second.close()
-        values = [[value for _, value in self.told(tmp_path, r)[self.accuracy]] for r in (run, other)]
+        values = [[value for _, value in self.recorded(tmp_path, r)[self.accuracy]] for r in (run, other)]
         assert values[0] == pytest.approx([r.test.accuracy for r in make_records(3)], rel=1e-6)
         assert values[1] == pytest.approx([r.test.accuracy for r in make_records(3, base=0.5)], rel=1e-6)
 
@@ -103,7 +105,7 @@ class TrackerContract:
         infinite = attrs.evolve(bare, loss=math.inf)
         record = RoundRecord(round=0, status="base", failures=1, train=bare, validation=infinite, test=bare)
         self._tell(tmp_path, run, [record])
-        assert [step for step, _ in self.told(tmp_path, run)[self.accuracy]] == [0]
+        assert [step for step, _ in self.recorded(tmp_path, run)[self.accuracy]] == [0]
 
     def test_failed_run_ends_like_any_other(self, tmp_path: Path, run: RunInfo) -> None:
         followed, records = self._follow(tmp_path, run), make_records(2)
@@ -111,7 +113,7 @@ class TrackerContract:
             followed.round_finished(record)
         followed.run_finished(attrs.evolve(make_result(records), status="failed", reason="round 2: NaN"))
         followed.close()
-        assert len(self.told(tmp_path, run)[self.accuracy]) == 2
+        assert len(self.recorded(tmp_path, run)[self.accuracy]) == 2
 
 
 def make_run(folder: Path, seed: int = 0, created: str = "2026-01-01T00:00:00+00:00") -> RunInfo:

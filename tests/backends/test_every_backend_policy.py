@@ -81,9 +81,9 @@ def test_cold_draws_and_narrow_nuclei_are_greedy(tmp_path):
 @pytest.mark.parametrize("kind", DECODERS)
 def test_rows_that_end_early_leave_the_others_as_they_would_be_alone(pair, kind, monkeypatch):
     """The key-value cache is compacted on the way; alone, a row has nothing to be compacted."""
-    from boostlora.backends.torch import decoding
+    from boostlora.backends.torch import next_logits
 
-    compacted, whole = [], decoding.CachedSteps.take
+    compacted, whole = [], next_logits.CachedSteps.take
 
     def counted(steps, indices):
         if (
@@ -92,7 +92,7 @@ def test_rows_that_end_early_leave_the_others_as_they_would_be_alone(pair, kind,
             compacted.append(len(indices))
         return whole(steps, indices)
 
-    monkeypatch.setattr(decoding.CachedSteps, "take", counted)
+    monkeypatch.setattr(next_logits.CachedSteps, "take", counted)
     truth, together, _ = pair(kind, Torch(device="cpu", dtype="float64"))
     _, alone, _ = pair(kind, Torch(device="cpu", dtype="float64", eval_tokens=1))
     examples = texts(kind).take(np.arange(7).repeat(3))

@@ -9,7 +9,7 @@ from ..support.hf_modules import texts
 from .test_products_transformers import BATCHES, DOUBLE, asked, assert_agree
 from .training_transformers import opened
 
-PRODUCTS = Path(__file__).with_name("crew_products.py")
+PRODUCTS = Path(__file__).with_name("process_group_products.py")
 
 
 def test_products_in_three_processes_are_the_single_processs(tmp_path):

@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="needs transformers")
 import torch
 from torch import nn
 
-from boostlora.backends.torch import decoding
+from boostlora.backends.torch import next_logits
 from boostlora.backends.torch.devices import Place
 from boostlora.backends.torch.nets import CausalNet
 from boostlora.backends.torch.next_logits import Way, way_of
@@ -47,7 +47,7 @@ def test_answers_and_gradients_are_right_whatever_a_model_keeps(family, writes):
         ("llama", Way(cached=True, divides=True)),
         ("qwen3_next", Way(cached=True, divides=True)),
         ("mamba", Way(cached=True, divides=True, prepared=True)),
-        ("openai-gpt", decoding.RECOMPUTED),
+        ("openai-gpt", next_logits.RECOMPUTED),
     ],
 )
 def test_way_is_the_quickest_that_is_right(family, way):
@@ -74,7 +74,7 @@ def test_cache_that_forgets_is_not_used(monkeypatch):
     monkeypatch.setattr(module, "forward", forgetful)
     net = CausalNet(module, PLACE)
     with pytest.warns(RuntimeWarning, match="is slow"), torch.no_grad():
-        assert way_of(net, examples("causal").inputs, PLACE) == decoding.RECOMPUTED
+        assert way_of(net, examples("causal").inputs, PLACE) == next_logits.RECOMPUTED
 
 
 class Texts(nn.Module):

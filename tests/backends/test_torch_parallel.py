@@ -17,7 +17,8 @@ from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
 
 from ..support.commands import PATIENCE, SCRIPT
-from ..support.crew_runs import (
+from ..support.forked import forked, run_script
+from ..support.torchrun_runs import (
     GRPO,
     IDLE,
     PLUGIN,
@@ -30,12 +31,11 @@ from ..support.crew_runs import (
     run_together,
     together,
 )
-from ..support.forked import forked, run_script
 
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
 
-MEETING = Path(__file__).with_name("crew_meeting.py")
+MEETING = Path(__file__).with_name("process_group_script.py")
 
 
 def test_crew_is_read_from_torchruns_environment_and_nothing_else():
@@ -84,7 +84,7 @@ def test_grpo_in_two_processes_is_the_single_processs_run_and_the_leader_alone_j
     found = only_run(tmp_path / "runs")
     assert_same_way(alone, found)
     rounds = [r.rollouts for r in found.records[1:]]
-    assert all(r.silent < r.groups for r in rounds), "rewards that say nothing train nothing"
+    assert all(r.zero_variance < r.groups for r in rounds), "rewards that say nothing train nothing"
     assert set(log.read_text().split()) == {"0"}
     assert out.count("completed: all 2 rounds played") == 1
     assert out.count("2 processes share this run") == 1

@@ -4,7 +4,7 @@ import attrs
 
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.rounds import RoundRunner
-from boostlora.engine.foundation.run_context import RunContext, silent
+from boostlora.engine.foundation.run_context import RunContext, no_report
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -70,7 +70,7 @@ def records(made, name):
 def opened(made):
     """The experiment with its model, and a player that has seen the base."""
     experiment = open_experiment(prepare(made.spec), RunContext(cache=made.cache))
-    runner = RoundRunner(experiment, silent)
+    runner = RoundRunner(experiment, no_report)
     runner.accept(runner.base())
     return experiment, runner
 

@@ -94,8 +94,14 @@ def test_check_names_the_question_and_the_refits(boostlora):
         r"\nbasis gradient: hears 256 chosen examples before every round, in 2 passes; ", answer.stdout
     )
     plan = json.loads(boostlora("check", "paper/digits", *settings, "--json").stdout)["plan"]
-    assert plan["question"] == {"told": "chosen", "examples": 256, "batches": 8, "passes": 2, "columns": 12}
-    assert plan["question_bytes"] == 2 * 8 * 12 * (128 + 64 + 128 + 128)
+    assert plan["calibration"] == {
+        "source": "chosen",
+        "examples": 256,
+        "batches": 8,
+        "passes": 2,
+        "columns": 12,
+    }
+    assert plan["calibration_bytes"] == 2 * 8 * 12 * (128 + 64 + 128 + 128)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_check_of_a_spec_without_options_says_nothing_of_them(boostlora):
     assert "hears" not in text
     assert "refit" not in text
     plan = json.loads(boostlora("check", "paper/digits", "--json").stdout)["plan"]
-    assert "question" not in plan
+    assert "calibration" not in plan
 
 
 def test_choice_of_sites_costs_a_pass_more_and_is_named(boostlora):

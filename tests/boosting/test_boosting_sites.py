@@ -11,7 +11,7 @@ from boostlora.engine.boosting.subsample import subsampled
 from boostlora.engine.boosting.top_sites import pulled_back, steepest
 from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
 from boostlora.engine.export.boost_writer import pack
-from boostlora.engine.foundation.run_context import silent
+from boostlora.engine.foundation.run_context import no_report
 from boostlora.engine.runs.directory import RunDirectory
 
 from .boosting_toys import DEEP, as_run, opened, records, toy, weights_sha256, went_on
@@ -84,8 +84,8 @@ def test_round_adapts_the_site_of_the_largest_dense_gradient(choosy):
     experiment, runner = opened(choosy)
     selection = runner.select(1)
     (chosen,) = runner.frames(1, selection)
-    told = {"question": calibration_of(experiment.spec, 2), "report": silent}
-    oracle = oracle_of(experiment, 1, selection, runner.history[-1], **told)
+    source = {"calibration": calibration_of(experiment.spec, 2), "report": no_report}
+    oracle = oracle_of(experiment, 1, selection, runner.history[-1], **source)
     frames, cores = frames_of(experiment, 1, oracle), parametrise(experiment, 1)
     total, sizes = sum(len(b) for b in oracle.batches), dict[str, float]()
     for site in frames:
@@ -138,7 +138,7 @@ def test_choice_of_sites_goes_with_tied_and_with_refitted_cores(settings, tmp_pa
 def test_sites_are_chosen_by_as_many_examples_as_are_said_where_the_basis_hears_none(choosy):
     calibration = calibration_of(choosy.spec, 2)
     if choosy.spec.slots["basis"].use == "rotate":
-        assert (calibration.told, calibration.examples, calibration.passes) == ("chosen", SITE_EXAMPLES, 1)
+        assert (calibration.source, calibration.examples, calibration.passes) == ("chosen", SITE_EXAMPLES, 1)
     else:
         assert calibration.passes == choosy.spec["basis"].calibration(2).passes + 1
 

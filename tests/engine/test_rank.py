@@ -10,7 +10,7 @@ from boostlora.engine.sdk.rank import overlap, rank_of, singular_values
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.assertions import EPS
 from boostlora.engine.testing.strategies import MatrixSite, seeds
-from boostlora.plugins.bases.gained import Fixed
+from boostlora.plugins.bases.fixed import Fixed
 from boostlora.plugins.bases.rotate import Rotate
 
 

@@ -11,10 +11,10 @@ from boostlora.engine.boosting.rollouts import continued
 from boostlora.engine.boosting.rounds import RoundRunner
 from boostlora.engine.contracts import Completion, Decoding, Sampling, Tokens
 from boostlora.engine.foundation.rng import Streams
-from boostlora.engine.foundation.run_context import silent
+from boostlora.engine.foundation.run_context import no_report
 from boostlora.engine.testing import assert_close
 
-from ..support.rollout_toys import BACKENDS, Writer, opened, trained, write_folder
+from ..support.rollout_toys import BACKENDS, RolloutToy, opened, trained, write_folder
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(folder):
     """The same spec on every backend."""
-    return {name: Writer.make(folder, *settings).go(name) for name, settings in BACKENDS.items()}
+    return {name: RolloutToy.make(folder, *settings).go(name) for name, settings in BACKENDS.items()}
 
 
 def test_backends_write_the_same_rollouts_and_learn_the_same(runs):
@@ -62,9 +62,9 @@ def test_record_of_a_round_holds_what_was_answered(runs):
         facts, batches = record.rollouts, directory.rollouts(record.round)
         assert facts.answers == 3 * 4 * 4  # five steps of two iterations want three batches of four prompts
         assert facts.groups == 12
-        assert 0 < facts.silent < 12
+        assert 0 < facts.zero_variance < 12
         kept = {id(b): b for b in batches}.values()
-        assert 0 < sum(len(b) for b in kept) <= 4 * (facts.groups - facts.silent)  # equal answers are one
+        assert 0 < sum(len(b) for b in kept) <= 4 * (facts.groups - facts.no_report)  # equal answers are one
         assert facts.skipped == sum(len(b) == 0 for b in batches)
         assert 0.0 < facts.reward < 1.0
         assert facts.tokens >= facts.answers
@@ -128,7 +128,7 @@ def test_rollouts_asked_again_are_the_same_and_start_anew(folder):
     experiment = opened(folder)
     rollout, first = trained(experiment)
     tokens = [a.tokens.ids.tolist() for a in rollout.answers]
-    again = experiment.model.train(RoundRunner(experiment, silent).request(1, rollout))
+    again = experiment.model.train(RoundRunner(experiment, no_report).request(1, rollout))
     assert [a.tokens.ids.tolist() for a in rollout.answers] == tokens
     np.testing.assert_array_equal(again.losses, first.losses)
     other, _ = trained(experiment, number=2)

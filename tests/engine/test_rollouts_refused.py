@@ -8,10 +8,10 @@ from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.rollouts import rollout_of
 from boostlora.engine.contracts import Selection
 from boostlora.engine.errors import PluginError, UsageError
-from boostlora.engine.foundation.run_context import silent
+from boostlora.engine.foundation.run_context import no_report
 from boostlora.plugins.objectives.grpo import Grpo
 
-from ..support.rollout_toys import Writer, opened, trained, with_plugin, write_folder
+from ..support.rollout_toys import RolloutToy, opened, trained, with_plugin, write_folder
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_prompts_that_are_too_few_are_the_objectives_fault(folder):
     experiment = opened(folder)
     broken = with_plugin(experiment, "objective", Lazy())
     with pytest.raises(PluginError, match="gave 4 groups for 5"):
-        rollout_of(broken, 1, Selection.equal(np.arange(4)), silent, steps=5, batch_size=4)
+        rollout_of(broken, 1, Selection.equal(np.arange(4)), no_report, steps=5, batch_size=4)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_prompts_that_are_too_few_are_the_objectives_fault(folder):
 )
 def test_task_that_writes_nothing_is_refused_before_any_work(folder, settings):
     with pytest.raises(UsageError) as caught:
-        prepare(Writer.make(folder, *settings).spec)
+        prepare(RolloutToy.make(folder, *settings).spec)
     assert str(caught.value) == (
         "objective grpo learns from what the model writes, and task language-modelling lets it write nothing here; use a task "
         "that judges answers, such as gsm8k or arithmetic"

@@ -268,7 +268,7 @@ def test_boost_file_packing_tells_how_far_it_is(tmp_path: Path) -> None:
     def report(what: str, done: int, total: int) -> None:
         heard.append((what, done, total))
 
-    object.__setattr__(ensemble.origin, "workplace", RunContext(cache=own.cache, report=report))
+    object.__setattr__(ensemble.origin, "context", RunContext(cache=own.cache, report=report))
     save(ensemble, tmp_path / "x.safetensors")
     assert {what for what, _, _ in heard} >= {"rebuilding", "packing", "hashing the base", "merging"}
     assert all(0 <= done <= total for _, done, total in heard)

@@ -28,7 +28,7 @@ from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.ensemble.recipe import same_update
 from boostlora.engine.errors import NonFiniteError, UsageError
 from boostlora.engine.foundation.atomic import file_sha256
-from boostlora.engine.foundation.run_context import RunContext, silent
+from boostlora.engine.foundation.run_context import RunContext, no_report
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 
 from ..support.boost_runs import PLUGIN, adapter_text, toy_run
@@ -58,7 +58,7 @@ class Case:
         """A store and a model, each of its own."""
         assert isinstance(self.backend, StoringBackend)
         model = self.backend.open(self.source, self.sites)  # type: ignore[attr-defined]
-        return self.backend.store(self.source, self.sites, silent), model
+        return self.backend.store(self.source, self.sites, no_report), model
 
     @property
     def master(self) -> Any:
@@ -213,7 +213,7 @@ def test_store_of_a_base_that_is_no_file_is_refused(name: str, tmp_path: Path) -
     file.write_bytes(file.read_bytes()[:-5])
     sites = sites_of(source)
     with pytest.raises(UsageError, match="not a readable safetensors file"):
-        BACKENDS[name].store(source, sites, silent).merged(sites[0].name)
+        BACKENDS[name].store(source, sites, no_report).merged(sites[0].name)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -223,7 +223,7 @@ def test_store_of_a_base_that_is_not_finite_is_refused(name: str, tmp_path: Path
     tensors["layers.0.weight"][0, 0] = torch.nan
     save_file(tensors, source.files[0])
     with pytest.raises(NonFiniteError, match=r"layers\.0\.weight: the base weight contains NaN or Inf"):
-        BACKENDS[name].store(source, sites_of(source), silent).merged("layers.0.weight")
+        BACKENDS[name].store(source, sites_of(source), no_report).merged("layers.0.weight")
 
 
 RUNS = [

@@ -12,8 +12,8 @@ import pytest
 from boostlora.engine.testing import ExportCase, assert_close
 from boostlora.plugins.exporters.hf import Hf
 
-from ..support.alone import run_alone
 from ..support.export_runs import TORCH, boosted, case_of
+from ..support.isolated import run_alone
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")

@@ -11,7 +11,7 @@ import pytest
 
 from boostlora.engine.testing import ExportCase
 
-from ..support.alone import run_alone
+from ..support.isolated import run_alone
 
 pytest.importorskip("torch", reason="needs PyTorch")
 pytest.importorskip("transformers", reason="needs transformers")

@@ -18,7 +18,7 @@ from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.statistics.bootstrap import bca
 from boostlora.engine.testing import assert_close
 
-from ..support.alone import run_alone
+from ..support.isolated import run_alone
 from ..support.real_files import GGUF
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -5,7 +5,7 @@ from boostlora.engine.contracts import FactoredUpdate
 from boostlora.engine.sdk.rank import overlap, rank_of
 from boostlora.engine.testing import BasisContract
 from boostlora.engine.testing.strategies import MatrixSite
-from boostlora.plugins.bases.gained import Fixed
+from boostlora.plugins.bases.fixed import Fixed
 from boostlora.plugins.bases.random import Random
 from boostlora.plugins.bases.refresh import Refresh
 from boostlora.plugins.bases.rotate import Rotate

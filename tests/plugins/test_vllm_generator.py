@@ -32,7 +32,7 @@ from boostlora.plugins.generators.vllm import Stored, Vllm, VllmEngine
 from ..support.places import SUPPORT
 from . import fake_vllm
 
-WEIGHED = SUPPORT / "crew_plugin.py"
+WEIGHED = SUPPORT / "torchrun_plugin.py"
 SPEC = """
 name = "sums"
 rounds = 2

@@ -10,13 +10,13 @@ pytest.importorskip("transformers", reason="needs transformers")
 
 from boostlora.engine.spec.resolve import load_spec
 
-from ..support.rollout_toys import Writer, write_folder
+from ..support.rollout_toys import RolloutToy, write_folder
 from .rollback_toys import contents, digests
 
 
 def test_start_inherits_rollouts_and_goes_on_to_the_same_end(tmp_path, boostlora):
     path = write_folder(tmp_path)
-    writer = Writer.make(tmp_path)
+    writer = RolloutToy.make(tmp_path)
     parent = writer.go("parent").path
     start = (f'start.run="{parent}"', "start.round=1")
     child = attrs.evolve(writer, spec=load_spec(path, writer.registry, start)).go("child").path

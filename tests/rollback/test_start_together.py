@@ -10,7 +10,7 @@ pytest.importorskip("transformers", reason="the model is Hugging Face's")
 
 from boostlora.engine.runs.directory import RunDirectory
 
-from ..support.crew_runs import only_run, run_alone, run_forked
+from ..support.torchrun_runs import only_run, run_alone, run_forked
 from .rollback_toys import digests
 
 

@@ -15,7 +15,7 @@ from boostlora.engine.boosting.loop import boost
 from boostlora.engine.boosting.rounds import RoundRunner
 from boostlora.engine.contracts import Selection
 from boostlora.engine.foundation.locks import locked
-from boostlora.engine.foundation.run_context import RunContext, silent
+from boostlora.engine.foundation.run_context import RunContext, no_report
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import Spec
@@ -79,7 +79,7 @@ def write_folder(folder: Path) -> Path:
 
 
 @attrs.frozen
-class InferenceEngine:
+class RolloutToy:
     """One spec that can be run in several folders."""
 
     folder: Path
@@ -95,7 +95,7 @@ class InferenceEngine:
     def path(self, name):
         return self.folder / "runs" / name
 
-    def go(self, name, report=silent):
+    def go(self, name, report=no_report):
         """Run what is missing, as the command line does; returns the directory."""
         prepared = prepare(self.spec)
         with locked(self.path(name)):
@@ -106,13 +106,13 @@ class InferenceEngine:
 
 def opened(folder, *settings):
     """An experiment on torch in a folder that `write_folder` has filled, without a run."""
-    writer = InferenceEngine.make(folder, *BACKENDS["torch"], *settings)
+    writer = RolloutToy.make(folder, *BACKENDS["torch"], *settings)
     return open_experiment(prepare(writer.spec), RunContext(cache=folder / "cache"))
 
 
 def trained(experiment, number=1):
     """Rollouts of a round on all examples, and what came of training on them."""
-    runner = RoundRunner(experiment, silent)
+    runner = RoundRunner(experiment, no_report)
     rollout = runner.batches(number, Selection.equal(np.arange(len(experiment.splits.train))))
     return rollout, experiment.model.train(runner.request(number, rollout))
 

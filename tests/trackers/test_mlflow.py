@@ -44,7 +44,7 @@ class TestMlflow(TrackerContract):
     def make(self, folder):
         return Mlflow(uri=str(folder / "store"))
 
-    def told(self, folder, run):
+    def recorded(self, folder, run):
         client, found = client_of(folder / "store"), run_of(folder / "store", run)
         histories = {name: client.get_metric_history(found.info.run_id, name) for name in found.data.metrics}
         return {name: [(m.step, m.value) for m in history] for name, history in histories.items()}
@@ -87,8 +87,8 @@ class TestMlflow(TrackerContract):
         followed._client.log_metric(followed._id, "test/accuracy", 0.1, step=1)
         followed.close()
         self._tell(tmp_path, run, make_records(2))
-        assert [step for step, _ in self.told(tmp_path, run)["test/accuracy"]] == [1, 0]
-        assert [step for step, _ in self.told(tmp_path, run)["test/loss"]] == [0, 1]
+        assert [step for step, _ in self.recorded(tmp_path, run)["test/accuracy"]] == [1, 0]
+        assert [step for step, _ in self.recorded(tmp_path, run)["test/loss"]] == [0, 1]
 
 
 def test_mlflow_keeps_runs_beside_the_folder_of_runs_under_their_name(tmp_path):

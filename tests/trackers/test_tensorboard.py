@@ -35,7 +35,7 @@ class TestTensorboard(TrackerContract):
     def make(self, folder):
         return Tensorboard()
 
-    def told(self, folder, run):
+    def recorded(self, folder, run):
         return scalars_of(run.path / "tensorboard")
 
     def test_settings_origin_and_end_are_kept(self, tmp_path, run):

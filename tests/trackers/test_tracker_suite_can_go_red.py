@@ -68,7 +68,7 @@ def suite(tracker):
         def make(self, folder):
             return tracker(folder / "kept")
 
-        def told(self, folder, run):
+        def recorded(self, folder, run):
             path = tracker(folder / "kept").path(run)
             return {self.accuracy: [tuple(json.loads(line)) for line in path.read_text().splitlines()]}
 

@@ -61,7 +61,7 @@ class DataDriven:
     def calibration(self, rank: int) -> CalibrationSpec:
         """`rank + oversample` columns, the examples of `data`."""
         return CalibrationSpec(
-            told=self.data,
+            source=self.data,
             examples=self.examples,
             batches=self.batches,
             passes=self.passes,

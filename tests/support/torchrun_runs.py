@@ -20,7 +20,7 @@ from .commands import PATIENCE, SCRIPT
 from .forked import forked
 from .places import ROOT, SUPPORT
 
-PLUGIN = SUPPORT / "crew_plugin.py"
+PLUGIN = SUPPORT / "torchrun_plugin.py"
 
 SPEC = """
 name = "sums"

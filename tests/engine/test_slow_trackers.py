@@ -8,7 +8,7 @@ import warnings
 import attrs
 import pytest
 
-from boostlora.engine.boosting import tracking
+from boostlora.engine.boosting import tracker_threads
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.foundation.run_context import RunContext
@@ -88,7 +88,7 @@ LEFT = {
 
 @pytest.mark.parametrize("at", LEFT)
 def test_tracker_that_does_not_answer_is_left_and_what_it_missed_is_told(run, monkeypatch, at):
-    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.3)
     result, told = run(f"trackers.stuck.at={at}")
     assert (result.status, result.rounds) == ("completed", ROUND)
     assert told[-1] == f"tracker stuck does not answer and is left; not delivered: {LEFT[at]}"
@@ -101,19 +101,19 @@ def test_tracker_that_does_not_answer_is_left_and_what_it_missed_is_told(run, mo
 
 
 def test_tracker_that_is_not_closed_in_time_is_told(run, monkeypatch):
-    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.3)
     _, told = run("trackers.stuck.at=close")
     assert told == ["tracker stuck does not answer and is left; it was told everything, but not closed"]
 
 
 def test_tracker_that_is_slow_in_the_rounds_is_named_once_and_hears_the_rest(run, monkeypatch):
-    monkeypatch.setattr(tracking, "PATIENCE", 0.0)
+    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.0)
     patience = iter([0.0])
 
     class Wait:
         @hookimpl
         def run_finished(self):
-            monkeypatch.setattr(tracking, "PATIENCE", 60.0)
+            monkeypatch.setattr(tracker_threads, "PATIENCE", 60.0)
             RELEASE.set()
             next(patience, None)
 
@@ -127,7 +127,7 @@ def test_tracker_that_is_slow_in_the_rounds_is_named_once_and_hears_the_rest(run
 
 
 def test_end_is_bounded_in_all_even_where_a_tracker_answers(monkeypatch):
-    monkeypatch.setattr(tracking, "LONGEST", 0.5)
+    monkeypatch.setattr(tracker_threads, "LONGEST", 0.5)
 
     class Slow:
         def follow(self, run):
@@ -140,25 +140,25 @@ def test_end_is_bounded_in_all_even_where_a_tracker_answers(monkeypatch):
             pass
 
     RELEASE.clear()
-    listener = tracking.Listener("tracker slow", Slow())
+    listener = tracker_threads.TrackerThread("tracker slow", Slow())
     listener.run_started(None)
     for number in range(100):
         listener.round_finished(type("Record", (), {"round": number}))
     with pytest.warns(RuntimeWarning, match=r"not delivered: rounds \d to 99"):
-        listener.finish(tracking.time.monotonic())
+        listener.finish(tracker_threads.time.monotonic())
     RELEASE.set()
 
 
 def test_several_trackers_that_do_not_answer_share_the_wait(monkeypatch):
-    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.3)
     RELEASE.clear()
-    listeners = [tracking.Listener(f"tracker {i}", Stuck()) for i in range(20)]
+    listeners = [tracker_threads.TrackerThread(f"tracker {i}", Stuck()) for i in range(20)]
     looks = list[float]()
     join = threading.Thread.join
     monkeypatch.setattr(threading.Thread, "join", lambda t, s=None: (looks.append(s), join(t, s)))
     for listener in listeners:
         listener.run_started(None)
-    ended = tracking.time.monotonic()
+    ended = tracker_threads.time.monotonic()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for listener in listeners:
@@ -178,7 +178,7 @@ def silent_server():
 
 def test_mlflow_server_that_never_replies_does_not_hold_a_run(run, monkeypatch, silent_server):
     pytest.importorskip("mlflow")
-    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.3)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     result, told = run(f"trackers.mlflow.uri={silent_server}")

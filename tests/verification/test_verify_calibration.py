@@ -11,7 +11,7 @@ from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec import Slot
 from boostlora.engine.verification.criterion import Criterion
-from boostlora.engine.verification.gradient_products import ACTIVATIONS, GRADIENTS, Asked
+from boostlora.engine.verification.gradient_products import ACTIVATIONS, GRADIENTS, OracleQuery
 from boostlora.engine.verification.recorded import Recording
 from boostlora.engine.verification.session import at
 from boostlora.engine.verification.stored_frames import _lack, _shape_of
@@ -272,7 +272,7 @@ def test_lack_is_of_frames_that_capture_less_and_not_of_those_that_are_turned(ki
     best = Frame(U=U[:, :2], S=np.ones(2), V=V[:, :2])
     alike = Frame(U=U[:, :2] @ turn, S=np.ones(2), V=V[:, :2] @ turn)
     worse = Frame(U=U[:, [0, 2]], S=np.ones(2), V=V[:, [0, 2]])
-    asked = Asked(kind=kind, examples=None, batches=[], right={})
+    asked = OracleQuery(kind=kind, examples=None, batches=[], right={})
     for frame, lacks in ((best, False), (alike, False), (worse, True)):
         error, room = _lack(asked, (best, frame), M @ np.hstack([best.V, frame.V]), 1e-12)
         assert (error > room) is lacks

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 pytest.importorskip("transformers", reason="the model is Hugging Face's")
 
-from ..support import crew_runs as parallel
+from ..support import torchrun_runs as parallel
 
 CASES = {
     "gradient": ("basis.use=gradient", "basis.examples=8", "basis.batches=2"),

@@ -10,7 +10,7 @@ from boostlora.engine.advisor.source import open_run, open_spec, read_spec
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.errors import UsageError
-from boostlora.engine.foundation.run_context import RunContext, silent
+from boostlora.engine.foundation.run_context import RunContext, no_report
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.resolve import load_spec
@@ -33,7 +33,7 @@ def moment(registry):
 
 def dense(moment, part="all"):
     """Every site's gradient of what was heard, by the backend's own dense route."""
-    look = sample_gradient(moment.experiment, moment.number, list(moment.history), None, silent)
+    look = sample_gradient(moment.experiment, moment.number, list(moment.history), None, no_report)
     batches = look.oracle(part).batches
     sizes = [len(batch) for batch in batches]
     examples = moment.experiment.encoded.train
@@ -52,7 +52,7 @@ def test_look_captures_what_dense_gradients_say(moment, registry):
     G = dense(moment)
     total = sum(np.sum(g**2) for g in G.values())
     assert_close(found.energy, total, atol=EXACT, what="energy")
-    look = sample_gradient(moment.experiment, 1, list(moment.history), None, silent)
+    look = sample_gradient(moment.experiment, 1, list(moment.history), None, no_report)
     for candidate in candidates(registry, moment.experiment.spec)[0]:
         framing = FrameBuilder(look, 2, RunContext()).frame_sets(candidate)[0]
         held = {name: (frame := framing.first(name)).U.T @ g @ frame.V for name, g in G.items()}
@@ -75,7 +75,7 @@ def test_gradient_frames_hold_what_the_best_could_and_less_of_what_they_have_not
 
 
 def test_halves_share_no_example_and_make_the_whole(moment):
-    look = sample_gradient(moment.experiment, 1, list(moment.history), 50, silent)
+    look = sample_gradient(moment.experiment, 1, list(moment.history), 50, no_report)
     heard = {
         part: {int(i) for batch in look.oracle(part).batches for i in batch.indices}
         for part in ("all", "one", "other")

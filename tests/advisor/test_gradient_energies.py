@@ -18,7 +18,7 @@ from boostlora.engine.foundation.rng import Streams
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.oracles import MatrixOracle
 
-from .advising_toys import orthonormal
+from .advisor_toys import orthonormal
 
 EXACT = 1e-9
 """Sums of some hundred squares of size 1, and a pseudo-inverse: a few thousand roundings."""

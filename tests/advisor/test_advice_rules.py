@@ -5,7 +5,7 @@ from boostlora.engine.advisor.basis_advice import choose_basis
 from boostlora.engine.advisor.rules import cautions, recommend
 from boostlora.engine.advisor.thresholds import DEFAULT
 
-from .advising_toys import basis, findings, used
+from .advisor_toys import basis, findings, used
 
 ROTATE = basis("rotate", 0.02, own=True)
 FIXED = basis("fixed", 0.05)

@@ -7,13 +7,13 @@ import pytest
 from boostlora.engine.boosting.calibration import oracle_of, require_passes
 from boostlora.engine.contracts import CalibrationSpec, Selection
 from boostlora.engine.errors import PluginError
-from boostlora.engine.foundation.run_context import silent
+from boostlora.engine.foundation.run_context import no_report
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.bases.probe import Probe
 
 from .boosting_toys import BACKENDS, SITES, opened, records, sealed, toy, went_on
 
-QUESTION = CalibrationSpec(told="chosen", examples=0, batches=4, passes=2, columns=3)
+CALIBRATION = CalibrationSpec(source="chosen", examples=0, batches=4, passes=2, columns=3)
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def chosen_of(size=25, seed=0):
 
 def asked(ready, selection, number=1, outcome=None, **changes):
     experiment, runner = ready
-    calibration = attrs.evolve(QUESTION, **changes)
+    calibration = attrs.evolve(CALIBRATION, **changes)
     outcome = runner.history[-1] if outcome is None else outcome
-    return oracle_of(experiment, number, selection, outcome, calibration=calibration, report=silent)
+    return oracle_of(experiment, number, selection, outcome, calibration=calibration, report=no_report)
 
 
 def together(oracle):
@@ -80,7 +80,7 @@ def test_evidence_of_failures_hears_the_wrong_ones_in_equal_shares(ready):
     _, runner = ready
     wrong = np.flatnonzero(~runner.history[-1].correct)
     assert 0 < len(wrong) < 60
-    indices, weights = together(asked(ready, chosen_of(), told="failures"))
+    indices, weights = together(asked(ready, chosen_of(), source="failures"))
     np.testing.assert_array_equal(np.sort(indices), wrong)
     np.testing.assert_array_equal(weights, np.ones(len(wrong)))
 
@@ -89,12 +89,12 @@ def test_evidence_of_failures_where_nothing_is_wrong_hears_the_chosen(ready):
     _, runner = ready
     right = attrs.evolve(runner.history[-1], correct=np.ones(60, dtype=np.bool_))
     selection = chosen_of()
-    indices, _ = together(asked(ready, selection, told="failures", outcome=right))
+    indices, _ = together(asked(ready, selection, source="failures", outcome=right))
     np.testing.assert_array_equal(np.sort(indices), np.sort(selection.indices))
 
 
 def test_evidence_of_the_whole_split_hears_everybody(ready):
-    indices, weights = together(asked(ready, chosen_of(), told="all"))
+    indices, weights = together(asked(ready, chosen_of(), source="all"))
     np.testing.assert_array_equal(np.sort(indices), np.arange(60))
     np.testing.assert_array_equal(weights, np.ones(60))
 
@@ -163,12 +163,12 @@ def test_passes_are_counted_and_held_to_what_was_declared(ready):
     factors = {SITES[0]: np.ones((14, 1))}
     oracle.gradient_products(right=factors)
     oracle.activation_products(factors)
-    require_passes(oracle, QUESTION, "mine")
+    require_passes(oracle, CALIBRATION, "mine")
     oracle.gradient_products(right=factors)
     with pytest.raises(
         PluginError, match='basis plugin "mine": made 3 passes over its examples, and declared 2'
     ):
-        require_passes(oracle, QUESTION, "mine")
+        require_passes(oracle, CALIBRATION, "mine")
 
 
 def test_probe_counts_its_steps_and_leaves_the_model(ready):

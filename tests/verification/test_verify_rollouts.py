@@ -13,7 +13,7 @@ from boostlora.engine.verification.findings import Finding
 from boostlora.engine.verification.limits import Limits
 from boostlora.engine.verification.verify import Recording, verify
 
-from ..support.rollout_toys import BACKENDS, Writer, write_folder
+from ..support.rollout_toys import BACKENDS, RolloutToy, write_folder
 from . import broken_backends
 from . import broken_policies as faults
 
@@ -41,7 +41,7 @@ def check(folder):
     """`check(fault, dtype, *settings, limits=…)`: verify torch with a fault."""
 
     def run(fault, dtype, *settings, limits=None):
-        writer = Writer.make(folder, *TORCH, f"backend.dtype={dtype}", *TELLING, *settings)
+        writer = RolloutToy.make(folder, *TORCH, f"backend.dtype={dtype}", *TELLING, *settings)
         right = writer.spec["backend"]
         candidate = broken_backends.Candidate(right=right, fault=fault, dtype=dtype)
         slot = Slot(use="candidate", plugin=candidate)
@@ -99,13 +99,13 @@ def test_specs_of_every_kind_pass_on_every_backend(folder, name, settings):
 def _without_directions(folder, settings):
     """The spec, with options that only tinylora has left out for others."""
     if not any(s.startswith("adapter.use=") for s in settings):
-        return Writer.make(folder, *settings)
+        return RolloutToy.make(folder, *settings)
     other = folder / "other"
     if not other.exists():
         write_folder(other)
         spec = other / "rollouts.toml"
         spec.write_text(spec.read_text().replace("directions = 3\n", ""))
-    return Writer.make(other, *settings)
+    return RolloutToy.make(other, *settings)
 
 
 SLOW = pytest.mark.slow(reason="a run for every fault, each of which the other precision shows too")
@@ -154,13 +154,13 @@ def replayed(writer, run, name, limits=None):
     directory = writer.go(run)
     criterion = Criterion(dtype="float64")
     recording = Recording(directory=directory, criterion=criterion)
-    spec = Writer.make(writer.folder, *BACKENDS[name]).spec
+    spec = RolloutToy.make(writer.folder, *BACKENDS[name]).spec
     return verify(spec, writer.registry, RunContext(cache=writer.folder / "cache"), limits, recording)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_recorded_run_passes_on_every_backend(folder, name):
-    writer = Writer.make(folder, *BACKENDS["torch"])
+    writer = RolloutToy.make(folder, *BACKENDS["torch"])
     result = replayed(writer, "recorded", name)
     assert result.passed, result.first
     quantities = {f.quantity for f in result.findings if f.compared}
@@ -176,7 +176,9 @@ def test_recorded_run_passes_on_every_backend(folder, name):
 )
 def test_run_of_a_broken_backend_is_caught_by_what_it_recorded(folder, fault, monkeypatch):
     """The candidate of the replay is right; what the run's own backend made is not."""
-    writer = Writer.make(folder, *BACKENDS["torch"], "objective.clip_low=0.002", "objective.clip_high=0.003")
+    writer = RolloutToy.make(
+        folder, *BACKENDS["torch"], "objective.clip_low=0.002", "objective.clip_high=0.003"
+    )
     kind = type(writer.spec["backend"])
     opened = kind.open
     with monkeypatch.context() as patch:
@@ -189,7 +191,7 @@ def test_run_of_a_broken_backend_is_caught_by_what_it_recorded(folder, fault, mo
 
 
 def test_run_that_kept_no_answers_says_that_they_cannot_be_replayed(folder):
-    writer = Writer.make(folder, *BACKENDS["torch"], "objective.keeps=false")
+    writer = RolloutToy.make(folder, *BACKENDS["torch"], "objective.keeps=false")
     directory = writer.go("bare")
     recording = Recording(directory=directory, criterion=Criterion(dtype="float64"))
     result = verify(writer.spec, writer.registry, RunContext(cache=folder / "cache"), recording=recording)

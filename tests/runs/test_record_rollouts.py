@@ -16,7 +16,7 @@ from boostlora.engine.records.updates import read_rollouts, write_rollouts
 from boostlora.engine.testing.strategies import seeds
 
 from ..support.record_toys import Interrupter, check_valid, sealed
-from ..support.rollout_toys import BACKENDS, Writer, write_folder
+from ..support.rollout_toys import BACKENDS, RolloutToy, write_folder
 
 EMPTY = Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
 
@@ -111,7 +111,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(folder):
     """A run to its end."""
-    return Writer.make(folder, *BACKENDS["torch"]).go("whole")
+    return RolloutToy.make(folder, *BACKENDS["torch"]).go("whole")
 
 
 def test_rounds_files_hold_their_rollouts_and_vouch_for_them(whole):
@@ -135,15 +135,15 @@ def test_rollouts_that_were_altered_are_found(whole, tmp_path):
 
 
 def test_same_seed_gives_the_same_digest_and_another_seed_another(whole, folder):
-    again = Writer.make(folder, *BACKENDS["torch"]).go("again")
+    again = RolloutToy.make(folder, *BACKENDS["torch"]).go("again")
     assert again.digest == whole.digest
-    other = Writer.make(folder, *BACKENDS["torch"], "seed=1").go("other")
+    other = RolloutToy.make(folder, *BACKENDS["torch"], "seed=1").go("other")
     assert other.records[1].rollouts != whole.records[1].rollouts
     assert other.digest != whole.digest
 
 
 def test_rollouts_that_are_not_kept_leave_no_file_and_the_same_numbers(whole, folder):
-    bare = Writer.make(folder, *BACKENDS["torch"], "objective.keeps=false").go("bare")
+    bare = RolloutToy.make(folder, *BACKENDS["torch"], "objective.keeps=false").go("bare")
     assert not (bare.path / "rollouts").exists()
     for a, b in zip(bare.records, whole.records, strict=True):
         assert (a.rollouts, a.train, a.loss_last) == (b.rollouts, b.train, b.loss_last)
@@ -154,7 +154,7 @@ def test_rollouts_that_are_not_kept_leave_no_file_and_the_same_numbers(whole, fo
     ["reference", pytest.param("torch", marks=pytest.mark.slow(reason="five runs; the loop is the same"))],
 )
 def test_resume_interrupted_while_answering_and_training_gives_the_same_rounds(name, folder):
-    writer = Writer.make(folder, *BACKENDS[name])
+    writer = RolloutToy.make(folder, *BACKENDS[name])
     reference = writer.go(f"{name}-uncut")
     counter = Interrupter()
     writer.go(f"{name}-counted", counter)
@@ -191,7 +191,7 @@ FACTS = RolloutFacts(
     reward_first=0.125,
     reward_last=0.5,
     groups=12,
-    silent=6,
+    zero_variance=6,
     skipped=1,
     unended=7,
 )

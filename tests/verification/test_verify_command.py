@@ -8,7 +8,7 @@ import pytest
 REFERENCE = ("--backend", "reference")
 FAULTY = '''
 import attrs
-from tests.verify.broken_backends import Candidate, NeverMerged
+from tests.verification.broken_backends import Candidate, NeverMerged
 from boostlora.backends.reference.backend import Reference
 from boostlora.engine.hookspecs import hookimpl
 

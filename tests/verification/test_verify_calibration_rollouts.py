@@ -10,7 +10,7 @@ from boostlora.engine.verification.criterion import Criterion
 from boostlora.engine.verification.recorded import Recording
 from boostlora.engine.verification.verify import verify
 
-from ..support.rollout_toys import BACKENDS, Writer, write_folder
+from ..support.rollout_toys import BACKENDS, RolloutToy, write_folder
 from . import broken_backends
 
 INFORMED = ("basis.use=gradient", "basis.examples=8", "basis.batches=2", "basis.data=all")
@@ -41,7 +41,7 @@ def verified(writer, folder, fault=broken_backends.Proxy, **more):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_products_of_rewarded_answers_are_compared_at_every_site(folder, dtype):
-    writer = Writer.make(folder, *BACKENDS["torch"], *INFORMED, f"backend.dtype={dtype}")
+    writer = RolloutToy.make(folder, *BACKENDS["torch"], *INFORMED, f"backend.dtype={dtype}")
     result = verified(writer, folder)
     assert result.passed, result.first
     found = [f for f in result.findings if f.quantity == "gradient products"]
@@ -50,13 +50,13 @@ def test_products_of_rewarded_answers_are_compared_at_every_site(folder, dtype):
 
 
 def test_gradient_of_something_else_than_the_answers_is_caught(folder):
-    writer = Writer.make(folder, *BACKENDS["torch"], *INFORMED)
+    writer = RolloutToy.make(folder, *BACKENDS["torch"], *INFORMED)
     result = verified(writer, folder, RolloutsForgotten)
     assert (result.first.round, result.first.quantity) == (1, "gradient products")
 
 
 def test_run_is_replayed_in_its_frames_and_it_is_said_that_they_were_taken(folder):
-    writer = Writer.make(folder, *BACKENDS["torch"], *INFORMED, "objective.keeps=true")
+    writer = RolloutToy.make(folder, *BACKENDS["torch"], *INFORMED, "objective.keeps=true")
     recording = Recording(directory=writer.go("informed"), criterion=Criterion(dtype="float64"))
     result = verified(writer, folder, recording=recording)
     assert result.passed, result.first

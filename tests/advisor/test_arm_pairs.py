@@ -3,16 +3,16 @@
 import attrs
 import pytest
 
-from boostlora.engine.advisor.arm_pairs import JobResult, Kind, judge_advice
+from boostlora.engine.advisor.arm_pairs import EndedArm, Kind, judge_advice
 from boostlora.engine.advisor.rules import recommend
 
-from .advising_toys import basis, findings
+from .advisor_toys import basis, findings
 
 ADVISED = Kind(basis="gradient", core="lora-xs", rounds="boosting", refits="with", sampler="hardest")
 
 
 def ended(name, *values, **changes):
-    return JobResult(arm=name, kind=attrs.evolve(ADVISED, **changes), values=dict(enumerate(values)))
+    return EndedArm(arm=name, kind=attrs.evolve(ADVISED, **changes), values=dict(enumerate(values)))
 
 
 def judged(calibration, *arms, advised=ADVISED):

@@ -3,7 +3,7 @@
 from boostlora.engine.advisor.rules import recommend
 from boostlora.engine.cli.advised_next import Next, lines_for_spec
 
-from .advising_toys import basis, findings
+from .advisor_toys import basis, findings
 
 RUN = ("boostlora", "run", "a spec")
 

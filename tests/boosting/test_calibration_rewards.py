@@ -8,12 +8,12 @@ from boostlora.engine.boosting.calibration import oracle_of
 from boostlora.engine.boosting.rollouts import Rollout
 from boostlora.engine.boosting.rounds import RoundRunner
 from boostlora.engine.contracts import CalibrationSpec
-from boostlora.engine.foundation.run_context import silent
+from boostlora.engine.foundation.run_context import no_report
 from boostlora.engine.testing import assert_close
 
-from ..support.rollout_toys import BACKENDS, Writer, opened, write_folder
+from ..support.rollout_toys import BACKENDS, RolloutToy, opened, write_folder
 
-QUESTION = CalibrationSpec(told="all", examples=6, batches=2, passes=2, columns=4)
+CALIBRATION = CalibrationSpec(source="all", examples=6, batches=2, passes=2, columns=4)
 INFORMED = ("basis.use=gradient", "basis.examples=8", "basis.batches=2")
 
 
@@ -26,15 +26,15 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runner(folder):
-    found = RoundRunner(opened(folder), silent)
+    found = RoundRunner(opened(folder), no_report)
     found.accept(found.base())
     return found
 
 
 def asked(runner, number=1, **changes):
-    calibration = attrs.evolve(QUESTION, **changes)
-    told = runner.select(1), runner.history[-1]
-    return oracle_of(runner.experiment, number, *told, calibration=calibration, report=silent)
+    calibration = attrs.evolve(CALIBRATION, **changes)
+    source = runner.select(1), runner.history[-1]
+    return oracle_of(runner.experiment, number, *source, calibration=calibration, report=no_report)
 
 
 def test_evidence_of_a_policy_is_its_own_answers_at_the_start_of_the_round(runner):
@@ -103,7 +103,7 @@ def test_evidence_of_a_policy_asks_as_many_prompts_as_are_wanted(
 def runs(folder):
     """Two rounds in the directions of the gradient, on every backend."""
     return {
-        name: Writer.make(folder, *settings, *INFORMED).go(f"informed-{name}")
+        name: RolloutToy.make(folder, *settings, *INFORMED).go(f"informed-{name}")
         for name, settings in BACKENDS.items()
     }
 
@@ -128,7 +128,7 @@ def test_run_on_rewards_in_gradient_directions_is_alike_on_both_backends(runs):
 
 
 def test_answers_that_are_trained_on_are_those_of_any_other_basis(folder, runs):
-    plain = Writer.make(folder, *BACKENDS["reference"]).go("plain")
+    plain = RolloutToy.make(folder, *BACKENDS["reference"]).go("plain")
     mine, theirs = runs["reference"].rollouts(1)[0], plain.rollouts(1)[0]
     np.testing.assert_array_equal(mine.indices, theirs.indices)
     np.testing.assert_array_equal(mine.rollouts.tokens.ids, theirs.rollouts.tokens.ids)
@@ -159,13 +159,13 @@ def test_run_on_rewards_where_every_group_is_silent_is_refused_round_by_round(fo
         *INFORMED,
         "objective.top_p=0.0001",
     )  # greedy: a prompt's answers are all one
-    directory = Writer.make(folder, *settings).go("silent")
+    directory = RolloutToy.make(folder, *settings).go("silent")
     assert [r.status for r in directory.records] == ["base", "refused", "refused"]
     assert "rewarded alike" in directory.records[1].reason
 
 
 def test_choice_of_sites_on_rewards_needs_no_informed_basis(folder):
-    directory = Writer.make(folder, *BACKENDS["torch"], "boosting.top_sites=1", "rounds=1").go("choosing")
+    directory = RolloutToy.make(folder, *BACKENDS["torch"], "boosting.top_sites=1", "rounds=1").go("choosing")
     assert directory.records[1].adapted == 1
     if directory.records[1].scale:
         assert len(directory.updates(1)) == 1
