@@ -20,7 +20,7 @@ def plain_of(findings: Findings) -> BasisFinding | None:
     What they hold of one gradient does not rank them, since it says nothing of the rounds to come (`HELD_OUT`), so none is exchanged for
     another, but for those that are yardsticks.
     """
-    plain = [b for b in findings.bases if not b.informed and b.name not in YARDSTICKS]
+    plain = [b for b in findings.bases if not b.data_driven and b.name not in YARDSTICKS]
     wanted = [b for b in plain if b.own] + [
         b for name in ("rotate", "random") for b in plain if b.name == name
     ]
@@ -33,7 +33,7 @@ def worthy_of(findings: Findings, limits: Thresholds) -> list[BasisFinding]:
     return [
         basis
         for basis in findings.bases
-        if basis.informed
+        if basis.data_driven
         and basis.name not in YARDSTICKS
         and score(basis) >= max(bar, limits.generalises * basis.first["square"].itself)
     ]
@@ -41,7 +41,7 @@ def worthy_of(findings: Findings, limits: Thresholds) -> list[BasisFinding]:
 
 def _bar(findings: Findings, limits: Thresholds) -> float:
     plain = plain_of(findings)
-    return limits.informed_gain * max(findings.expected_random, score(plain) if plain else 0.0)
+    return limits.data_driven_gain * max(findings.expected_random, score(plain) if plain else 0.0)
 
 
 def choose_basis(findings: Findings, limits: Thresholds) -> BasisFinding | None:
@@ -106,13 +106,13 @@ def _unheard(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> st
     reason = (
         f"its next {directions(findings.rank)} a site hold {percent(score(chosen))} of the gradient's energy"
     )
-    if chosen.informed:
+    if chosen.data_driven:
         other = plain_of(findings)
         reason += ", on examples that they have not heard"
         reason += f" ({other.name} {percent(score(other))})" if other else ""
         return f"{reason}; nothing that was measured speaks for another"
     best = max(
-        (b for b in findings.bases if b.informed and b.name not in YARDSTICKS), key=score, default=None
+        (b for b in findings.bases if b.data_driven and b.name not in YARDSTICKS), key=score, default=None
     )
     if best is not None:
         share = best.first["square"]
@@ -127,6 +127,6 @@ def _unheard(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> st
         reason += (
             ", too small a share of what it heard"
             if enough
-            else f", not {limits.informed_gain:g} times as much as {chosen.name} or as chance"
+            else f", not {limits.data_driven_gain:g} times as much as {chosen.name} or as chance"
         )
     return f"{reason}; {REWARDED_BASIS if findings.rewarded else HELD_OUT}"

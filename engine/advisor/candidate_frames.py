@@ -14,7 +14,7 @@ from ..boosting.capacity import SitePlan
 from ..boosting.checks import check_frame
 from ..boosting.experiment import views_of
 from ..boosting.views import View
-from ..contracts import Frame, InformedBasis, Site
+from ..contracts import Frame, Site
 from ..errors import BoostLoraError, UsageError, blame
 from ..foundation.run_context import RunContext
 from ..registry import Registry
@@ -40,9 +40,9 @@ class Candidate:
     """Whether it is the spec's, with the spec's options."""
 
     @property
-    def informed(self) -> bool:
-        """Whether it hears the data."""
-        return isinstance(self.plugin, InformedBasis)
+    def data_driven(self) -> bool:
+        """Whether its frames depend on data."""
+        return self.plugin.calibration(1) is not None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -119,7 +119,7 @@ class FrameBuilder:
         if short:
             site = short[0]
             raise UsageError(f"its directions are used up at {site.name}, {site.shape[0]} x {site.shape[1]}")
-        parts: Sequence[Part | None] = PARTS if candidate.informed else (None,)
+        parts: Sequence[Part | None] = PARTS if candidate.data_driven else (None,)
         return [self._frame_set(candidate, capacities, part) for part in parts]
 
     def _frame_set(
@@ -133,11 +133,7 @@ class FrameBuilder:
                 for site in self.sample.experiment.sites
                 if (last := capacities[site.name]) is None or len(self.earlier) + t < last
             ]
-            found = (
-                self._plain(candidate, views, playing, t)
-                if part is None
-                else self._informed(candidate, views, playing, t, part)
-            )
+            found = self._frames(candidate, views, playing, t, part)
             for site in playing:
                 frame = check_frame(found.get(site.name), site, self.rank, candidate.name)
                 frames.setdefault(site.name, []).append(frame)
@@ -165,29 +161,18 @@ class FrameBuilder:
     def _before(self, ahead: int) -> tuple[int, ...]:
         return self.following.first(len(self.earlier) + ahead)
 
-    def _plain(
-        self, candidate: Candidate, views: Mapping[str, View], sites: Sequence[Site], ahead: int
-    ) -> dict[str, Frame]:
-        found = dict[str, Frame]()
-        for site in sites:
-            rng = self.sample.experiment.streams("basis", self.sample.number + ahead, site.name)
-            with blame("basis", candidate.name):
-                found[site.name] = candidate.plugin.frame(
-                    views[site.name], self._before(ahead), self.rank, rng
-                )
-        return found
-
-    def _informed(
+    def _frames(
         self,
         candidate: Candidate,
         views: Mapping[str, View],
         sites: Sequence[Site],
         ahead: int,
-        part: Part,
+        part: Part | None,
     ) -> Mapping[str, Frame]:
         draw = partial(self.sample.experiment.streams, "basis", self.sample.number + ahead)
         with blame("basis", candidate.name):
-            oracle = self.sample.sketched(part, candidate.plugin.calibration(self.rank).source)
+            calibration = candidate.plugin.calibration(self.rank)
+            oracle = None if part is None else self.sample.sketched(part, calibration.source)
             own = [views[site.name] for site in sites]
             return candidate.plugin.frames(own, self._before(ahead), self.rank, oracle, draw)
 

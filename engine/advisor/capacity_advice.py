@@ -79,7 +79,7 @@ def rank_advice(
     half, most = (rank_for(findings, share) for share in (limits.enough, limits.sites))
     words = f"{100 * limits.sites:g} % of what the leading {max(findings.leading)} directions of the gradient hold is in the first {most}"
     told = words if half == most else f"{words}, half in the first {half}"
-    if not chosen.informed:
+    if not chosen.data_driven:
         return Advice(
             topic="rank",
             choice=f"r = {findings.rank}, as it is",

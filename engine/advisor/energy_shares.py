@@ -49,7 +49,7 @@ class Comparer:
         return BasisFinding(
             name=candidate.name,
             own=candidate.own,
-            informed=candidate.informed,
+            data_driven=candidate.data_driven,
             first={core: share(partial(self._first, core)) for core in cores},
             together={core: share(partial(self._together, core)) for core in cores},
             one_shot=share(partial(_shot, None)),

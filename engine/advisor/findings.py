@@ -29,7 +29,7 @@ class BasisFinding:
     name: str
     own: bool
     """Whether it is the spec's, with the spec's options."""
-    informed: bool
+    data_driven: bool
     """Whether it hears the data."""
     first: dict[Core, Share]
     """The next round alone."""

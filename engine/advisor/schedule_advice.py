@@ -32,7 +32,7 @@ def rounds_advice(findings: Findings, chosen: BasisFinding, limits: Thresholds) 
         return Advice(
             topic="rounds", choice="one shot", reason=told, settings=_shot(findings, chosen, limits)
         )
-    if chosen.informed:
+    if chosen.data_driven:
         told += f"; later rounds hear the gradient that is left, which this look cannot see: {ROUNDS}"
     choice = f"boosting, {findings.rounds} rounds, as it is"
     return Advice(topic="rounds", choice=choice, reason=told, settings={})
@@ -187,7 +187,7 @@ def sampler_advice(
     elif findings.failures < max(limits.few_failures * findings.train, findings.batch_size / 2):
         choice = "all"
         reason += f", and a run ends when none is; {GOING_ON}"
-    elif chosen is not None and chosen.informed and not findings.rewarded:
+    elif chosen is not None and chosen.data_driven and not findings.rewarded:
         choice = "all"
         reason += f"; rounds that follow the gradient use them up early, and a run ends when none is left; {GOING_ON}"
     settings = {} if choice == findings.sampler else {"sampler.use": choice}

@@ -13,7 +13,7 @@ class Thresholds:
     is said in the midst of a run no study holds.
     """
 
-    informed_gain: float = 2.0
+    data_driven_gain: float = 2.0
     """A basis that hears the data must hold so many times as much held out as the best that does not; it costs passes."""
     generalises: float = 0.1
     """And so much of what it holds of the half that it heard must survive on the other half.

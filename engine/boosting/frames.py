@@ -8,12 +8,12 @@ from typing import Protocol
 import attrs
 import numpy as np
 
-from ..contracts import Frame, GradientOracle, InformedBasis, LinearCore, Parametrisation, Site
+from ..contracts import Frame, GradientOracle, LinearCore, Parametrisation, Site
 from ..errors import RunError, blame
 from ..foundation.rng import Streams
 from ..spec import Spec
 from .checks import check_frame, check_parametrisation
-from .options import adapter_of
+from .options import adapter_of, is_data_driven
 from .views import View
 
 
@@ -50,35 +50,21 @@ def frames_of(
 ) -> dict[str, Frame]:
     """Ask the basis for round `number`'s frame at every site; none where the adapter finds its own directions.
 
-    Raises `RunError` for a basis that hears the data where there is no `evidence`.
+    Raises `RunError` for a data-driven basis without an `oracle`.
     """
     if not experiment.spec["adapter"].framed:
         return {}
-    basis, name = experiment.spec["basis"], experiment.name_of("basis")
+    basis, name, views = experiment.spec["basis"], experiment.name_of("basis"), experiment.views
     rank, earlier = experiment.spec.rank_of(number), experiment.spec.earlier_ranks(number)
-    if isinstance(basis, InformedBasis):
-        answers = _informed(experiment, number, oracle)
-    else:
-        answers = dict[str, Frame]()
-        for site in experiment.sites:
-            rng = experiment.streams("basis", number, site.name)
-            with blame("basis", name):
-                answers[site.name] = basis.frame(experiment.views[site.name], earlier, rank, rng)
-    return {site.name: check_frame(answers.get(site.name), site, rank, name) for site in experiment.sites}
-
-
-def _informed(experiment: FrameContext, number: int, oracle: GradientOracle | None) -> Mapping[str, Frame]:
-    name, rank = experiment.name_of("basis"), experiment.spec.rank_of(number)
-    if oracle is None:
-        raise RunError(f"basis {name} takes its directions from the data of the round, which are not here")
-    views = [experiment.views[site.name] for site in experiment.sites]
-    earlier = experiment.spec.earlier_ranks(number)
+    if oracle is None and is_data_driven(experiment.spec):
+        raise RunError(f"basis {name} takes its directions from the round's data, which are not here")
 
     def rng(site: str) -> np.random.Generator:
         return experiment.streams("basis", number, site)
 
     with blame("basis", name):
-        return experiment.spec["basis"].frames(views, earlier, rank, oracle, rng)
+        answers = basis.frames([views[site.name] for site in experiment.sites], earlier, rank, oracle, rng)
+    return {site.name: check_frame(answers.get(site.name), site, rank, name) for site in experiment.sites}
 
 
 def parametrise(experiment: FrameContext, number: int) -> dict[str, Parametrisation]:

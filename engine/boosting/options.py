@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from ..contracts import CalibrationSpec, InformedBasis, LinearCore, Parametrisation, PolicyObjective, Site
+from ..contracts import CalibrationSpec, LinearCore, Parametrisation, PolicyObjective, Site
 from ..errors import UsageError
 from ..spec import Spec
 from ..spec.boosting_table import Boosting
@@ -60,13 +60,17 @@ def has_option(plugin: Any, name: str) -> bool:
     return name in {field.name for field in attrs.fields(type(plugin))}
 
 
+def is_data_driven(spec: Spec) -> bool:
+    """Whether frames depend on data, and not on the weights alone."""
+    return spec["adapter"].framed and spec["basis"].calibration(spec["adapter"].rank) is not None
+
+
 def calibration_of(spec: Spec, rank: int) -> CalibrationSpec | None:
     """What is asked of the data at the start of a round of this rank; None: nothing."""
     if not spec["adapter"].framed:
         return None
-    basis, choosing = spec["basis"], spec.boosting.top_sites > 0
-    if isinstance(basis, InformedBasis):
-        calibration = basis.calibration(rank)
+    calibration, choosing = spec["basis"].calibration(rank), spec.boosting.top_sites > 0
+    if calibration is not None:
         return attrs.evolve(calibration, passes=calibration.passes + choosing)
     if not choosing:
         return None

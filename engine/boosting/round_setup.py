@@ -11,7 +11,6 @@ from ..contracts import (
     FactoredUpdate,
     Frame,
     GradientOracle,
-    InformedBasis,
     Outcome,
     Parametrisation,
     Selection,
@@ -24,7 +23,7 @@ from ..spec import Spec
 from .calibration import RoundOracle, oracle_of, require_passes
 from .experiment import Experiment
 from .frames import frames_of, parametrise
-from .options import calibration_of, optimizer_of
+from .options import calibration_of, is_data_driven, optimizer_of
 from .refit import Past, Refit, refit_of
 from .top_sites import steepest
 
@@ -59,7 +58,7 @@ def frames_for(
         return dict(refit_for(experiment, past).frames)
     heard = _oracle(experiment, number, chosen_from, report)
     frames = frames_of(experiment, number, heard)
-    if isinstance(heard, RoundOracle) and isinstance(spec["basis"], InformedBasis):
+    if isinstance(heard, RoundOracle) and is_data_driven(spec):
         require_passes(heard, spec["basis"].calibration(spec.rank_of(number)), experiment.name_of("basis"))
     count = spec.boosting.top_sites
     if heard is None or not 0 < count < len(frames):
@@ -134,7 +133,7 @@ def stored_parameters(spec: Spec, number: int, updates: Mapping[str, Update], pa
     """
     if spec.boosting.is_refit(number):
         return 0
-    if not (spec["adapter"].framed and isinstance(spec["basis"], InformedBasis)):
+    if not is_data_driven(spec):
         return None
     factored = [u for u in updates.values() if isinstance(u, FactoredUpdate)]
     return parameters + sum(u.frame.rank * sum(u.shape) for u in factored)

@@ -12,7 +12,7 @@ from .generation import Completion, Decoding, GenerationRequest, Sampling
 from .generators import GenerativeModel, Generator, InferenceEngine
 from .gradient_oracle import CalibrationExamples, CalibrationSpec, Factors, GradientOracle, Products
 from .jobs import DetachedExecutor, Executor, Job, JobResult, TrackedRun, Tracker
-from .kinds import Adapter, Basis, InformedBasis, MergePolicy, Optimizer, Sampler
+from .kinds import Adapter, Basis, MergePolicy, Optimizer, Sampler
 from .merges import Metrics, Refusal, Trial
 from .models import Backend, BoostedModel, Model, PortableModel, TextModel
 from .objectives import Objective, PolicyObjective
@@ -63,7 +63,6 @@ __all__ = [
     "Generator",
     "GradientOracle",
     "InferenceEngine",
-    "InformedBasis",
     "Job",
     "JobResult",
     "LinearCore",

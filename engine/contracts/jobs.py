@@ -45,51 +45,46 @@ class JobResult:
     cause: str = ""
 
 
-@runtime_checkable
-class Executor(Protocol):
-    """Runs the cells of a study. Every job is played by `boostlora.engine.study.cell_runner.play(job)` on some machine."""
+class _RunsCells(Protocol):
+    """What every executor has. Every job is one call of `boostlora.engine.study.cell_runner.run_cell(job)` on some machine."""
 
     @property
     def remote(self) -> bool:
-        """Whether cells may run on other machines: then what they read is put on shared storage under its hash first."""
+        """Whether cells may run on other machines: then their inputs are first copied to shared storage under their hash."""
         ...
 
     def check(self) -> None:
         """Called before any work. Raises `UsageError` where it cannot work here, saying what is missing."""
         ...
 
+
+@runtime_checkable
+class Executor(_RunsCells, Protocol):
+    """Runs the cells of a study while the command waits."""
+
     def run(self, jobs: Sequence[Job]) -> Generator[JobResult | None]:
         """Run all jobs, several at a time; yield each as it ends, and None several times a second meanwhile.
 
-        Closing the generator stops every worker at once (rounds that are finished are on disk). A worker that dies is
-        `lost`, and the others go on. Progress is read from the runs' folders, so nothing else need be told.
+        Closing the generator stops every worker at once (finished rounds are on disk). A worker that dies is `lost`, and the
+        others continue. Progress is read from the runs' folders.
         """
         ...
 
 
 @runtime_checkable
-class DetachedExecutor(Protocol):
-    """Hands cells to a queue that outlives the command: `submit` returns at once, `poll` is asked later."""
-
-    @property
-    def remote(self) -> bool:
-        """Whether cells may run on other machines: then what they read is put on shared storage under its hash first."""
-        ...
-
-    def check(self) -> None:
-        """Called before any work. Raises `UsageError` where it cannot work here, saying what is missing."""
-        ...
+class DetachedExecutor(_RunsCells, Protocol):
+    """Hands cells to a queue that outlives the command: `submit` returns at once, `poll` reports later."""
 
     def submit(self, jobs: Sequence[Job]) -> Mapping[str, str]:
         """Queue all jobs; their ids in the queue, by cell."""
         ...
 
     def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, JobResult | None]:
-        """What became of submitted cells (None: waiting or running); `study` is the study's folder, `ids` are by cell."""
+        """The result of every submitted cell (None: waiting or running); `study` is the study's folder, `ids` are by cell."""
         ...
 
     def cancel(self, study: str, ids: Mapping[str, str]) -> None:
-        """Take cells out of the queue, running or not."""
+        """Remove cells from the queue, running or not."""
         ...
 
 

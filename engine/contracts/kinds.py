@@ -31,7 +31,7 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Basis(Protocol):
-    """Chooses the frames a round trains in."""
+    """Chooses the frames a round trains in, from the weights alone or from data."""
 
     @property
     def exhausted(self) -> str:
@@ -49,37 +49,8 @@ class Basis(Protocol):
         """How many leading singular directions of the base weight rounds of these `ranks` ask for (0: none)."""
         ...
 
-    def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
-        """Called once per site and round. Columns must be orthonormal.
-
-        `earlier` are the ranks of all rounds before that took new directions, the first first: those of a run that this one goes on
-        from, and rounds whose update was refused, among them.
-        """
-        ...
-
-
-@runtime_checkable
-class InformedBasis(Protocol):
-    """Chooses the frames a round trains in, having heard what the data says of the weights."""
-
-    @property
-    def exhausted(self) -> str:
-        """What happens when `capacity` directions are taken: `error` before the run starts, or `stop` when it comes to it."""
-        ...
-
-    def capacity(self, width: int) -> int | None:
-        """How many directions, round after round, a site of `width = min(d_out, d_in)` can give; None: without end.
-
-        It is not asked to give a round more than `width`.
-        """
-        ...
-
-    def depth(self, ranks: Sequence[int], width: int) -> int:
-        """How many leading singular directions of the base weight rounds of these `ranks` ask for (0: none)."""
-        ...
-
-    def calibration(self, rank: int) -> CalibrationSpec:
-        """Whom it wants to hear at the start of a round, and at what cost."""
+    def calibration(self, rank: int) -> CalibrationSpec | None:
+        """The examples that a round of this rank is calibrated on, and what that costs; None for a basis of the weights alone."""
         ...
 
     def frames(
@@ -87,12 +58,14 @@ class InformedBasis(Protocol):
         sites: Sequence[SiteView],
         earlier: Sequence[int],
         rank: int,
-        oracle: GradientOracle,
+        oracle: GradientOracle | None,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
-        """Called once per round for all sites together; `earlier` as of any basis, and `rng(site)` is a site's own stream.
+        """Every site's frame of one round, with orthonormal columns. Called once a round that takes new directions.
 
-        Columns must be orthonormal. These frames cannot be had again without data, so files that keep a round keep them too.
+        `earlier` are the ranks of all rounds before that took new directions, oldest first; refused rounds count, and so do
+        those inherited from another run. `oracle` answers for the examples of `calibration`, and is None where that is None.
+        `rng(site)` is a site's own stream. Frames from data cannot be computed again without it, so files that keep a round keep them too.
         """
         ...
 

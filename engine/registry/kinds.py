@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, Protocol
 
 import attrs
 
@@ -38,7 +38,9 @@ class Kind:
 
 
 def _verbs(contract: Any) -> list[str]:
-    return sorted(name for name in vars(contract) if not name.startswith("_"))
+    """Its own, and those of the contracts that it extends."""
+    protocols = [c for c in contract.__mro__ if c not in {object, Protocol, Generic}]
+    return sorted({name for c in protocols for name in vars(c) if not name.startswith("_")})
 
 
 KINDS: dict[str, Kind] = {
@@ -47,13 +49,7 @@ KINDS: dict[str, Kind] = {
         Kind(slot="task", plural="tasks", contract=contracts.Task, default=None),
         Kind(slot="model", plural="models", contract=contracts.Model, default=None),
         Kind(slot="adapter", plural="adapters", contract=contracts.Adapter, default="tinylora"),
-        Kind(
-            slot="basis",
-            plural="bases",
-            contract=contracts.Basis,
-            other_contract=contracts.InformedBasis,
-            default="rotate",
-        ),
+        Kind(slot="basis", plural="bases", contract=contracts.Basis, default="rotate"),
         Kind(slot="sampler", plural="samplers", contract=contracts.Sampler, default="failures"),
         Kind(
             slot="objective",

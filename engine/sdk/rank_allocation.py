@@ -8,12 +8,13 @@ from typing import ClassVar, Literal
 import attrs
 
 from ..foundation.options import option
+from .site_basis import SiteBasis
 
 Exhausted = Literal["error", "stop", "wrap"]
 
 
 @attrs.frozen(kw_only=True)
-class Blocks:
+class Blocks(SiteBasis):
     """Every round takes the r directions that follow those of the round before; what comes after the last ones is a policy."""
 
     exhausted: Exhausted = option(
@@ -44,7 +45,7 @@ class Blocks:
 
 
 @attrs.frozen(kw_only=True)
-class Unbounded:
+class Unbounded(SiteBasis):
     """For bases that can always give a frame, as long as r directions fit at all."""
 
     exhausted: ClassVar[str] = "error"
@@ -52,8 +53,3 @@ class Unbounded:
     def capacity(self, width: int) -> int | None:
         """Without end."""
         del width
-
-    def depth(self, ranks: Sequence[int], width: int) -> int:
-        """None of the base weight's own directions, unless a basis says else."""
-        del ranks, width
-        return 0

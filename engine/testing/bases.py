@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ..contracts import Basis, FactoredUpdate, Frame, InformedBasis
+from ..contracts import Basis, FactoredUpdate, Frame
 from ..sdk.rank import overlap, rank_of
 from ..spec.ranks import Ranks
 from .assertions import assert_orthonormal
@@ -34,7 +34,7 @@ class BasisContract:
     most_rank: int | None = None
     """With this many times r as the most that any number of rounds can span; None: no such bound."""
 
-    def make(self) -> Basis | InformedBasis:
+    def make(self) -> Basis:
         """A basis, as a spec would make it."""
         raise NotImplementedError
 
@@ -96,16 +96,14 @@ class BasisContract:
         assert basis.exhausted in {"error", "stop", "wrap"}
 
 
-def frame_of(
-    basis: Basis | InformedBasis, site: MatrixSite, earlier: Sequence[int], rank: int, seed: int
-) -> Frame:
+def frame_of(basis: Basis, site: MatrixSite, earlier: Sequence[int], rank: int, seed: int) -> Frame:
     """The frame that any basis gives a lone site, from streams and evidence that the seed and the number of rounds decide."""
     number = len(earlier)
-    if isinstance(basis, InformedBasis):
-        oracle = random_oracle([site], np.random.default_rng([seed, number, 1]))
-        frames = basis.frames([site], earlier, rank, oracle, lambda _: np.random.default_rng([seed, number]))
-        return frames[site.name]
-    return basis.frame(site, earlier, rank, np.random.default_rng([seed, number]))
+    oracle = (
+        random_oracle([site], np.random.default_rng([seed, number, 1])) if basis.calibration(rank) else None
+    )
+    frames = basis.frames([site], earlier, rank, oracle, lambda _: np.random.default_rng([seed, number]))
+    return frames[site.name]
 
 
 def assert_legal(frame: Frame, shape: tuple[int, int], rank: int) -> None:

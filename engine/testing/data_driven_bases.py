@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ..contracts import Frame, InformedBasis
+from ..contracts import Basis, Frame
 from ..errors import ExhaustedError
 from .bases import BasisContract, assert_apart, assert_legal, frame_of, shapes
 from .oracles import MatrixOracle, random_oracle, zero_oracle
@@ -16,7 +16,7 @@ from .strategies import MatrixSite, inherited, seeds
 class DataDrivenBasisContract(BasisContract):
     """As `BasisContract`: inherit, implement `make`, set `orthogonal` and `grows`."""
 
-    def make(self) -> InformedBasis:
+    def make(self) -> Basis:
         """A basis, as a spec would make it."""
         raise NotImplementedError
 
@@ -32,6 +32,7 @@ class DataDrivenBasisContract(BasisContract):
         if rank > min(shape):
             return
         calibration = self.make().calibration(rank)
+        assert calibration is not None
         oracle = random_oracle([site], np.random.default_rng(seed), calibration.batches)
         self._asked(site, rank, seed, oracle)
         assert calibration.source in {"chosen", "failures", "all"}

@@ -24,7 +24,6 @@ from ..contracts import (
     Examples,
     Factors,
     Frame,
-    InformedBasis,
     Products,
     Selection,
     Training,
@@ -125,11 +124,6 @@ class CalibratedFrames:
 def hears(spec: Spec, number: int) -> bool:
     """Whether anything is asked of the data before round `number` trains."""
     return calibration_of(spec, spec.rank_of(number)) is not None and not spec.boosting.is_refit(number)
-
-
-def informed(spec: Spec) -> bool:
-    """Whether frames hang on the data, and not on the weights alone."""
-    return spec["adapter"].framed and isinstance(spec["basis"], InformedBasis)
 
 
 def hear(session: Session, number: int, selection: Selection) -> CalibratedFrames:

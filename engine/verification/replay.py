@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from ..boosting.experiment import data_sha256
+from ..boosting.options import is_data_driven
 from ..boosting.tokens import SPLITS
 from ..contracts import Frame, PolicyObjective, Selection, Update
 from ..errors import UsageError
@@ -14,7 +15,7 @@ from ..runs.directory import RunDirectory
 from .criterion import Criterion
 from .evaluation import compare_answers, compare_chosen, compare_recorded, read_answers
 from .findings import Finding
-from .gradient_products import hear, hears, informed
+from .gradient_products import hear, hears
 from .notes import FIRST_STEP, UNFINISHED, UNKEPT, Notes
 from .recorded import RecordedRound, Recording, read_round
 from .round_end import Round, compare_merged, compare_training, scale_of
@@ -111,7 +112,7 @@ def _compare_recorded_frames(
     if heard is not None:
         notes.add(number, heard.note)
         notes.add(number, other_sites(heard, recorded))
-    if heard is None or not informed(spec):
+    if heard is None or not is_data_driven(spec):
         ours = {site: frame for site, frame in right.items() if heard is None or site in recorded}
         session.add(match_frames(session, number, "recorded frames", ours, recorded, criterion=criterion))
     elif isinstance(spec["objective"], PolicyObjective):

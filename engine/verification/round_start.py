@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from itertools import accumulate, takewhile
 
+from ..boosting.options import is_data_driven
 from ..boosting.round_setup import NothingToRefitError
 from ..boosting.rounds import RoundRunner
 from ..contracts import Frame
@@ -14,7 +15,6 @@ from ..spec.ranks import Ranks
 from .criterion import Criterion
 from .directions import Matrix, WatchedView, compare_blocks, compare_frames, compare_values, gaps_of
 from .findings import Finding
-from .gradient_products import informed
 from .session import Session, at
 
 
@@ -52,7 +52,7 @@ def frames_of_weights(session: Session, number: int) -> dict[str, Frame]:
     """
     truth, candidate = session.runners.truth, session.runners.candidate
     spec = truth.experiment.spec
-    if informed(spec) and not spec.boosting.is_refit(number):
+    if is_data_driven(spec) and not spec.boosting.is_refit(number):
         return {}
     for runner in (truth, candidate):
         for view in _views(runner).values():

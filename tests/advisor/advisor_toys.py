@@ -20,7 +20,7 @@ def basis(
     held,
     *,
     itself=None,
-    informed=False,
+    data_driven=False,
     own=False,
     diagonal=None,
     adapter=None,
@@ -39,7 +39,7 @@ def basis(
     return BasisFinding(
         name=name,
         own=own,
-        informed=informed,
+        data_driven=data_driven,
         first=first,
         together={"square": beyond, "diagonal": beyond},
         one_shot=beyond,

@@ -20,7 +20,7 @@ def settings(found):
 
 
 def gradient(held, **changes):
-    return basis("gradient", held, informed=True, **changes)
+    return basis("gradient", held, data_driven=True, **changes)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def gradient(held, **changes):
         ([ROTATE, gradient(0.08, itself=0.9)], "rotate"),  # mostly noise
         ([basis("rotate", 1e-4, own=True), gradient(1.5e-3)], "rotate"),  # not twice what chance holds
         ([ROTATE, basis("tail", 0.5)], "rotate"),  # what bases hold that hear nothing does not rank them
-        ([ROTATE, basis("activation", 0.9, informed=True)], "rotate"),  # it does not know the loss
-        ([basis("probe", 0.5, informed=True, own=True), gradient(0.51), ROTATE], "probe"),
+        ([ROTATE, basis("activation", 0.9, data_driven=True)], "rotate"),  # it does not know the loss
+        ([basis("probe", 0.5, data_driven=True, own=True), gradient(0.51), ROTATE], "probe"),
         ([gradient(0.0006, own=True), basis("rotate", 0.0009)], "gradient"),  # nothing speaks for another
     ],
 )
@@ -133,18 +133,18 @@ def test_core_of_an_adapter_without_frames_comes_with_a_rank():
 
 def test_rank_is_raised_where_the_spec_s_holds_too_little():
     leading = {1: 0.05, 4: 0.2, 8: 0.5, 16: 0.8}
-    informed = gradient(0.5, own=True)
-    assert advice(findings(informed, leading=leading), "rank").settings == {"adapter.rank": 8}
-    assert advice(findings(informed), "rank").settings == {}
+    data_driven = gradient(0.5, own=True)
+    assert advice(findings(data_driven, leading=leading), "rank").settings == {"adapter.rank": 8}
+    assert advice(findings(data_driven), "rank").settings == {}
 
 
 def test_cores_that_are_to_be_trained_again_stay_as_they_are():
     leading = {1: 0.05, 4: 0.2, 8: 0.5, 16: 0.8}
-    informed = gradient(0.01, own=True, adapter=0.001, diagonal=0.001)
+    data_driven = gradient(0.01, own=True, adapter=0.001, diagonal=0.001)
     late = {"adapter": "tinylora", "leading": leading, "number": 6}
-    found = findings(informed, used=used(0.2), **late)
+    found = findings(data_driven, used=used(0.2), **late)
     assert settings(found) == {"boosting.refit_every": 5}
-    found = findings(informed, used=used(0.001), **late)
+    found = findings(data_driven, used=used(0.001), **late)
     assert settings(found) == {"adapter.use": "lora-xs", "adapter.rank": 8}
 
 
@@ -230,8 +230,8 @@ def test_sampler_goes_on_where_failures_are_soon_used_up(changes, choice):
 
 
 def test_sampler_beside_gradient_frames_goes_on():
-    informed = gradient(0.5, own=True)
-    assert advice(findings(informed, sampler="failures"), "sampler").settings == {"sampler.use": "all"}
+    data_driven = gradient(0.5, own=True)
+    assert advice(findings(data_driven, sampler="failures"), "sampler").settings == {"sampler.use": "all"}
 
 
 def test_halves_that_disagree_are_a_caution():

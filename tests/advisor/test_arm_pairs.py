@@ -71,7 +71,7 @@ def test_rounds_are_held_to_one_shot_by_the_arms_that_are_nearest_to_what_is_adv
 def test_kind_is_that_of_the_spec_under_what_is_advised():
     found = findings(
         basis("rotate", 0.02, own=True),
-        basis("gradient", 0.5, informed=True, adapter=0.1),
+        basis("gradient", 0.5, data_driven=True, adapter=0.1),
         adapter="tinylora",
     )
     assert Kind.of(found).basis == "rotate"

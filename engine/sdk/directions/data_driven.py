@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from ...contracts import CalibrationExamples, CalibrationSpec, Frame, GradientOracle, SiteView
-from ...errors import ExhaustedError
+from ...errors import ExhaustedError, RunError
 from ...foundation.options import option
 from ..rank_allocation import Exhausted
 from .complement import Complement
@@ -73,10 +73,12 @@ class DataDriven:
         sites: Sequence[SiteView],
         earlier: Sequence[int],
         rank: int,
-        oracle: GradientOracle,
+        oracle: GradientOracle | None,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
         """Every site's pairs as a frame; its singular values are the weight's root mean square, as of random directions."""
+        if oracle is None:
+            raise RunError("a data-driven basis needs a gradient oracle")
         places = {site.name: self.unused(site, rank, rng(site.name)) for site in sites}
         pairs = self.pairs(sites, places, earlier, rank, oracle)
         return {site.name: pairs[site.name].frame(site.rms_singular_value()) for site in sites}
