@@ -51,18 +51,20 @@ def quickstart(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """The Markdown report of README's study."""
-    folder = tmp_path_factory.mktemp("study")
+def study(quickstart):
+    """README's study, run in the folder of its first command: what its commands printed, and the report in Markdown."""
+    folder = quickstart[0]
     next(block for block in blocks("README.md") if "# file: question.toml" in block.text).write(folder)
-    for line in ("boostlora ablate question.toml --set ablate.seeds=6", "boostlora report question"):
-        assert run_line(line, folder).returncode == 0
-    return folder / "runs" / "question" / "report" / "report.md"
+    lines = [line for block in blocks("README.md") for line in block.lines if "question" in line]
+    answers = [run_line(line, folder) for line in lines]
+    assert all(answer.returncode == 0 for answer in answers)
+    return [answer.stdout for answer in answers], folder / "runs" / "question" / "report" / "report.md"
 
 
 @pytest.fixture(scope="module")
-def readings(tmp_path_factory, quickstart):
-    """Every document, and how far it has been read."""
+def readings(tmp_path_factory, quickstart, study):
+    """Every document, and how far it has been read; README's reader has run its first command and its study before."""
+    del study
     folders = {document: tmp_path_factory.mktemp("document") for document in DOCUMENTS}
     return {
         document: Reading(document, folder)
@@ -128,7 +130,14 @@ def test_the_picture_of_the_quickstart_shows_what_runs(pictures, quickstart):
 
 
 def test_the_picture_of_the_study_shows_what_runs(pictures, study):
-    assert pictures.embedded(pictures.STUDY) == pictures.study_figures(study)
+    assert pictures.embedded(pictures.STUDY) == pictures.study_figures(study[1])
+
+
+def test_readme_says_of_its_study_what_comes_of_it(study):
+    few, enough, _ = study[0]
+    assert "too few seeds" in few
+    assert "6 seeds could" in few
+    assert re.search(r"\+19\.7 .* 0\.031 +better", enough)
 
 
 def test_pictures_are_small_and_shown(pictures):
