@@ -120,7 +120,7 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
 
 def question_lines(spec: Any, plan: Any) -> list[str]:
     """What is asked of the data at the start of a round, and what it costs; nothing where nothing is."""
-    asked = plan.question
+    asked = plan.calibration
     if asked is None:
         return []
     told = {"chosen": "chosen", "failures": "wrong", "all": "training"}[asked.source]
