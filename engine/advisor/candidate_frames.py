@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..boosting.capacity import SitePlan
 from ..boosting.checks import check_frame
 from ..boosting.experiment import views_of
+from ..boosting.round_plan import plan_round
 from ..boosting.views import View
 from ..contracts import Frame, Site
 from ..errors import BoostLoraError, UsageError, blame
@@ -101,7 +102,7 @@ class FrameBuilder:
     @property
     def earlier(self) -> tuple[int, ...]:
         """Ranks of the rounds so far, by which a basis knows the next one."""
-        return self.spec.earlier_ranks(self.sample.number)
+        return plan_round(self.spec, self.sample.number).earlier
 
     @property
     def following(self) -> Ranks:

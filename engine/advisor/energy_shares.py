@@ -11,7 +11,7 @@ import numpy as np
 
 from ..boosting.experiment import Experiment
 from ..boosting.frames import parametrise
-from ..boosting.options import with_ranks
+from ..boosting.round_plan import plan_round, with_ranks
 from ..contracts import Frame, LinearCore
 from .candidate_frames import Candidate, FrameBuilder, FrameSet
 from .findings import BasisFinding, Core, Share
@@ -35,7 +35,7 @@ class Comparer:
     def framed(self) -> bool:
         """Whether the spec's adapter has cores of the rank that is looked at."""
         spec = self.experiment.spec
-        return bool(spec["adapter"].framed) and spec.rank_of(self.builder.sample.number) == self.builder.rank
+        return bool(spec.adapter.framed) and spec.rank_of(self.builder.sample.number) == self.builder.rank
 
     def basis(self, candidate: Candidate) -> BasisFinding:
         """Everything about one basis."""
@@ -114,7 +114,8 @@ class Comparer:
         if ahead not in self._atoms:
             uniform = with_ranks(self.experiment.spec, self.builder.following)
             asked = attrs.evolve(self.experiment, spec=uniform)
-            self._atoms[ahead] = parametrise(asked, self.builder.sample.number + ahead)
+            plan = plan_round(uniform, self.builder.sample.number + ahead)
+            self._atoms[ahead] = parametrise(asked, plan)
         return self._atoms[ahead]
 
 

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.calibration import RoundOracle, oracle_of
+from ..boosting.calibration import RoundOracle, oracle_for
 from ..boosting.checks import check_selection
 from ..boosting.experiment import Experiment
 from ..contracts import (
@@ -57,7 +57,7 @@ class GradientSample:
     @property
     def rewarded(self) -> bool:
         """Whether the gradient is that of freshly sampled answers."""
-        return isinstance(self.experiment.spec["objective"], PolicyObjective)
+        return isinstance(self.experiment.spec.objective, PolicyObjective)
 
     @property
     def heard(self) -> int:
@@ -115,7 +115,7 @@ class GradientSample:
 
     def _oracle(self, source: CalibrationExamples) -> RoundOracle:
         if source not in self._drawn:
-            size = self.experiment.spec["optimizer"].batch_size
+            size = self.experiment.spec.optimizer.batch_size
             calibration = CalibrationSpec(
                 source=source,
                 examples=self.examples,
@@ -123,7 +123,7 @@ class GradientSample:
                 passes=0,
                 columns=0,
             )
-            self._drawn[source] = oracle_of(
+            self._drawn[source] = oracle_for(
                 self.experiment,
                 self.number,
                 self.selection,
@@ -144,7 +144,7 @@ def sample_gradient(
     spec, outcome = experiment.spec, history[-1]
     name = experiment.name_of("sampler")
     with blame("sampler", name):
-        chosen: object = spec["sampler"].select(outcome, history[:-1], experiment.streams("sampler", number))
+        chosen: object = spec.sampler.select(outcome, history[:-1], experiment.streams("sampler", number))
     selection, notes = check_selection(chosen, len(outcome), name), list[str]()
     if len(selection) == 0:
         selection = Selection.equal(np.arange(len(outcome), dtype=np.int64))
@@ -169,8 +169,8 @@ def sample_gradient(
 
 
 def _default(experiment: Experiment) -> int:
-    if isinstance(experiment.spec["objective"], PolicyObjective):
-        return GROUPS * experiment.spec["optimizer"].batch_size
+    if isinstance(experiment.spec.objective, PolicyObjective):
+        return GROUPS * experiment.spec.optimizer.batch_size
     return TEXTS if isinstance(experiment.encoded.train.inputs, Tokens) else ROWS
 
 

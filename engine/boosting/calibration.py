@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -16,6 +16,7 @@ from ..contracts import (
     Examples,
     Factors,
     FreeFactors,
+    Objective,
     Outcome,
     Policy,
     PolicyObjective,
@@ -30,6 +31,7 @@ from ..foundation.run_context import Report
 from .checks import check_batches
 from .experiment import Experiment
 from .rollouts import inquiry_of
+from .round_plan import RoundPlan
 
 Matrix = NDArray[np.float64]
 EMPTY = Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
@@ -105,6 +107,20 @@ class RoundOracle:
 
 
 def oracle_of(
+    experiment: Experiment, plan: RoundPlan, selection: Selection, outcome: Outcome, report: Report
+) -> RoundOracle:
+    """Draw the round's calibration examples, and sample the model's answers to them where it learns from rewards.
+
+    `outcome` is that of the current model on the training split.
+    """
+    if plan.calibration is None:
+        raise ValueError(f"round {plan.number} uses no calibration examples")
+    return oracle_for(
+        experiment, plan.number, selection, outcome, calibration=plan.calibration, report=report
+    )
+
+
+def oracle_for(
     experiment: Experiment,
     number: int,
     selection: Selection,
@@ -113,12 +129,9 @@ def oracle_of(
     calibration: CalibrationSpec,
     report: Report,
 ) -> RoundOracle:
-    """Draw the question's examples for round `number`, and have the model answer them where it learns from rewards.
-
-    `outcome` is that of the current model on the training split.
-    """
+    """As `oracle_of`, with other calibration examples than the plan's."""
     asked = _source_of(selection, outcome, calibration)
-    if isinstance(experiment.spec["objective"], PolicyObjective):
+    if isinstance(experiment.spec.objective, PolicyObjective):
         batches = _answered(experiment, number, asked, calibration, report)
     else:
         batches = _drawn(experiment, number, asked, calibration)
@@ -127,7 +140,7 @@ def oracle_of(
         sites=experiment.sites,
         examples=experiment.encoded.train,
         batches=batches,
-        optimizer=experiment.spec["optimizer"],
+        optimizer=experiment.spec.optimizer,
         streams=experiment.streams,
         number=number,
         report=report,
@@ -155,7 +168,7 @@ def _drawn(
     name, rng = experiment.name_of("objective"), experiment.streams("evidence", number)
     count, size = _parts(calibration.examples, calibration.batches)
     with blame("objective", name):
-        batches = experiment.spec["objective"].batches(asked, count, size, rng)
+        batches = cast("Objective", experiment.spec.objective).batches(asked, count, size, rng)
     return check_batches(batches, count, name)
 
 
@@ -189,7 +202,7 @@ def _answered(
             examples=experiment.encoded.train,
             batches=answer,
             learning_rates=np.zeros(1),
-            optimizer=experiment.spec["optimizer"],
+            optimizer=experiment.spec.optimizer,
         )
     )
     return [_at_start(batch) for batch in found]
@@ -201,9 +214,9 @@ def _at_start(batch: Batch) -> Batch:
     return attrs.evolve(batch, rollouts=attrs.evolve(batch.rollouts, old=None, start=None, beta=0.0))
 
 
-def require_passes(oracle: RoundOracle, calibration: CalibrationSpec, basis: str) -> None:
+def require_passes(oracle: RoundOracle, calibration: CalibrationSpec | None, basis: str) -> None:
     """Hold a basis to the passes that it declared, of which users were told. Raises `PluginError`."""
-    if oracle.passes > calibration.passes:
+    if calibration is not None and oracle.passes > calibration.passes:
         raise PluginError(
             "basis",
             basis,

@@ -30,7 +30,7 @@ def served_by(sites: Iterable[SitePlan]) -> int | None:
 
 def plan_site(spec: Spec, site: Site) -> SitePlan:
     """How many rounds a site can serve, and how many singular directions they take."""
-    adapter, basis = spec["adapter"], spec["basis"]
+    adapter, basis = spec.adapter, spec.basis
     if not adapter.framed:
         return SitePlan(site=site, capacity=None, depth=0)
     fresh = spec.boosting.fresh_in(spec.rounds)
@@ -52,7 +52,7 @@ def check_capacity(spec: Spec, sites: Sequence[SitePlan]) -> None:
     where = "adapter.rank" if most >= len(spec.boosting.ranks) else f"boosting.ranks[{most}]"
     if rank > site.width:
         raise ExhaustedError(f"{what}, fewer than {where} = {rank}; the largest legal rank is {site.width}")
-    if spec["basis"].exhausted == "error":
+    if spec.basis.exhausted == "error":
         leave = "" if spec.start.given else ", or leave the site out (sites.exclude)"
         raise ExhaustedError(
             f"{what}; rounds = {spec.rounds} at {_ranks_text(spec)} need {sum(spec.ranks.first(fresh))}. The largest legal "
@@ -62,7 +62,7 @@ def check_capacity(spec: Spec, sites: Sequence[SitePlan]) -> None:
 
 def _ranks_text(spec: Spec) -> str:
     """The ranks of all rounds, in the words of the spec."""
-    parts = [f"adapter.rank = {spec['adapter'].rank}"]
+    parts = [f"adapter.rank = {spec.adapter.rank}"]
     if spec.boosting.ranks:
         parts.append(f"boosting.ranks = {shortened(str(list(spec.boosting.ranks)))}")
     if spec.start.ranks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -123,7 +123,7 @@ class Experiment(Prepared):
 
     def _judged(self, examples: Examples, predictions: Predictions) -> Outcome:
         with blame("task", self.name_of("task")):
-            outcome: object = self.spec["task"].judge(examples, predictions)
+            outcome = cast("object", self.spec.task.judge(examples, predictions))
         if not isinstance(outcome, Outcome) or len(outcome) != len(examples):
             raise PluginError("task", self.name_of("task"), "judge() must return an Outcome of every example")
         return outcome
@@ -147,7 +147,7 @@ class SplitCache:
     def of(self, spec: Spec, streams: Streams) -> tuple[Splits, Splits]:
         """A spec's splits, and the same as the backend takes them."""
         key = repr(
-            [(spec.slots[slot].use, attrs.asdict(spec[slot])) for slot in ("task", "model")]
+            [(spec.slots[slot].use, attrs.asdict(spec.slots[slot].plugin)) for slot in ("task", "model")]
             + [spec.head.seed]
         )
         if key not in self._kept:
@@ -176,7 +176,7 @@ def _load(spec: Spec, streams: Streams) -> Splits:
     """What the task brings. Raises `PluginError` where that is nothing to learn from."""
     name = spec.slots["task"].use
     with blame("task", name):
-        splits: object = spec["task"].load(streams("split"))
+        splits = cast("object", spec.task.load(streams("split")))
     if not isinstance(splits, Splits):
         raise PluginError("task", name, f"load() returned {type(splits).__name__}, not Splits")
     for split in SPLITS:
@@ -191,7 +191,7 @@ def source_of(prepared: Prepared, context: RunContext) -> ModelSource:
     """The base weights: loaded, or pretrained on the run's own stream."""
     spec = prepared.spec
     with blame("model", spec.slots["model"].use):
-        return spec["model"].source(prepared.splits, context, prepared.streams("pretrain"))
+        return spec.model.source(prepared.splits, context, prepared.streams("pretrain"))
 
 
 def open_experiment(prepared: Prepared, context: RunContext, *, factorise: bool = True) -> Experiment:
@@ -200,10 +200,10 @@ def open_experiment(prepared: Prepared, context: RunContext, *, factorise: bool 
     backend = spec.slots["backend"].use
     sites = [plan.site for plan in prepared.plan.sites]
     with blame("backend", backend):
-        model = spec["backend"].open(source, sites, context.report)
+        model = spec.backend.open(source, sites, context.report)
         views = views_of(spec, prepared.plan.sites, model, context) if factorise else {}
     with blame("generator", spec.slots["generator"].use):
-        writer = spec["generator"].open(source, sites)
+        writer = spec.generator.open(source, sites)
     hashes = {"data": data_sha256(prepared.splits), "weights": source.sha256}
     if isinstance(prepared.encoded.train.inputs, Tokens):
         hashes["tokens"] = data_sha256(
@@ -224,7 +224,7 @@ def open_experiment(prepared: Prepared, context: RunContext, *, factorise: bool 
 def views_of(spec: Spec, plans: Sequence[SitePlan], weights: Weights, context: RunContext) -> dict[str, View]:
     """Every site as the spec's basis will see it, with the directions that it will ask for."""
     # The options count too: another dtype gives other directions of the same weight.
-    backend = f"{spec.slots['backend'].use} {attrs.asdict(spec['backend'])}"
+    backend = f"{spec.slots['backend'].use} {attrs.asdict(spec.backend)}"
     cache = DirectionCache(weights, backend, context.cache)
     views = dict[str, View]()
     for done, plan in enumerate(plans):

@@ -13,7 +13,7 @@ from ..errors import RunError, blame
 from ..foundation.rng import Streams
 from ..spec import Spec
 from .checks import check_frame, check_parametrisation
-from .options import adapter_of, is_data_driven
+from .round_plan import RoundPlan
 from .views import View
 
 
@@ -46,35 +46,38 @@ class FrameContext(Protocol):
 
 
 def frames_of(
-    experiment: FrameContext, number: int, oracle: GradientOracle | None = None
+    experiment: FrameContext, plan: RoundPlan, oracle: GradientOracle | None = None
 ) -> dict[str, Frame]:
-    """Ask the basis for round `number`'s frame at every site; none where the adapter finds its own directions.
+    """The round's frame at every site; none where the adapter finds its own directions.
 
     Raises `RunError` for a data-driven basis without an `oracle`.
     """
-    if not experiment.spec["adapter"].framed:
+    if not experiment.spec.adapter.framed:
         return {}
-    basis, name, views = experiment.spec["basis"], experiment.name_of("basis"), experiment.views
-    rank, earlier = experiment.spec.rank_of(number), experiment.spec.earlier_ranks(number)
-    if oracle is None and is_data_driven(experiment.spec):
+    basis, name, views = experiment.spec.basis, experiment.name_of("basis"), experiment.views
+    if oracle is None and plan.data_driven:
         raise RunError(f"basis {name} takes its directions from the round's data, which are not here")
 
     def rng(site: str) -> np.random.Generator:
-        return experiment.streams("basis", number, site)
+        return experiment.streams("basis", plan.number, site)
 
     with blame("basis", name):
-        answers = basis.frames([views[site.name] for site in experiment.sites], earlier, rank, oracle, rng)
-    return {site.name: check_frame(answers.get(site.name), site, rank, name) for site in experiment.sites}
+        answers = basis.frames(
+            [views[site.name] for site in experiment.sites], plan.earlier, plan.rank, oracle, rng
+        )
+    return {
+        site.name: check_frame(answers.get(site.name), site, plan.rank, name) for site in experiment.sites
+    }
 
 
-def parametrise(experiment: FrameContext, number: int) -> dict[str, Parametrisation]:
-    """Ask the adapter what round `number` trains at every site; tied sites start where the first of their group does."""
-    sites, adapter = tuple(experiment.sites), adapter_of(experiment.spec, number)
+def parametrise(experiment: FrameContext, plan: RoundPlan) -> dict[str, Parametrisation]:
+    """What the round trains at every site; tied sites start where the first of their group does."""
+    sites = tuple(experiment.sites)
     found, first = dict[str, Parametrisation](), dict[str, LinearCore]()
     for site in sites:
-        rng = experiment.streams("adapter", number, site.name)
+        rng = experiment.streams("adapter", plan.number, site.name)
         with blame("adapter", experiment.name_of("adapter")):
-            answer: object = adapter.parametrise(site, sites, rng)
+            answer: object = plan.adapter.parametrise(site, sites, rng)
         p = check_parametrisation(answer, site, experiment.name_of("adapter"))
         if isinstance(p, LinearCore):
             p = attrs.evolve(p, init=first.setdefault(p.group, p).init)  # a group has one vector

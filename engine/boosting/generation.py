@@ -48,14 +48,14 @@ class TrialModel:
 
 def decoding_of(spec: Spec) -> Decoding | None:
     """How much the task lets the model write; None: nothing."""
-    return spec["task"].decoding if isinstance(spec["task"], GeneratingTask) else None
+    return spec.task.decoding if isinstance(spec.task, GeneratingTask) else None
 
 
 def request_for(
     spec: Spec, decoding: Decoding, count: int, rng: np.random.Generator, *, most: int = 0
 ) -> GenerationRequest:
     """The request for `count` sequences of at most `most` tokens (0: what the task allows), draws from `rng`."""
-    reader: TextModel = spec["model"]
+    reader = spec.text_model
     length = most or decoding.max_new_tokens
 
     # A string of b bytes is in the last b tokens, if it ends with the last one; some more are read for what stands beside it.
@@ -92,7 +92,7 @@ def texts_of(
     spec: Spec, decoding: Decoding, prompts: Tokens, written: Sequence[Completion]
 ) -> tuple[str, ...]:
     """What was written behind every prompt (the tokens before `starts`), cut at the task's stop strings."""
-    reader: TextModel = spec["model"]
+    reader = spec.text_model
     starts = prompts.starts.tolist()
     return tuple(
         decoding.cut(reader.decode(w.tokens, prompts.sequence(i)[:start]))

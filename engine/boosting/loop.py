@@ -115,7 +115,7 @@ def _run_rounds(
         try:
             round_result = runner.run_round(number, selection, directory.records[-1])
         except ExhaustedError:  # of a run that went on from another before its ranks were kept
-            if run.spec["basis"].exhausted != "stop":
+            if run.spec.basis.exhausted != "stop":
                 raise
             return ran_out(run.spec.boosting.fresh_before(number))
         if round_result.record.status == "nonfinite" and run.spec.stop.on_nonfinite == "stop":
@@ -174,9 +174,9 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
             "plugin_files": plugin_files,
             "plugins": {name: package for name, package in installed.items() if package},
         }
-        if isinstance(spec["task"], ProvenanceTask):
+        if isinstance(spec.task, ProvenanceTask):
             with blame("task", spec.slots["task"].use):
-                origin["task"] = cleaned(dict(spec["task"].origin()))
+                origin["task"] = cleaned(dict(spec.task.origin()))
         directory.write_json(PROVENANCE, origin)
         return
     changed = _changes(recorded["hashes"], hashes)

@@ -23,8 +23,9 @@ from ..sdk.sites import choose_sites
 from ..spec import Spec
 from .capacity import SitePlan, check_capacity, plan_site, served_by
 from .generation import decoding_of
-from .options import boosting_notes, calibration_of, check_boosting, with_rank
+from .options import boosting_notes, check_boosting
 from .parameter_counts import calibration_bytes, extra_bytes, parameters_in, stacked_rounds, update_bytes
+from .round_plan import calibration_at, with_rank
 from .tokens import SPLITS
 from .workload import Workload, workload_of
 
@@ -79,9 +80,9 @@ class Plan:
 def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Blueprint]:
     """Plan a run, and refuse one that cannot end well. Raises `UsageError` or `ExhaustedError`."""
     with blame("backend", spec.slots["backend"].use):
-        spec["backend"].check()
+        spec.backend.check()
     with blame("model", spec.slots["model"].use):
-        blueprint = spec["model"].blueprint(splits)
+        blueprint = spec.model.blueprint(splits)
     _check_backend(spec, blueprint)
     _check_writing(spec)
     sites = choose_sites(spec.sites, blueprint)
@@ -89,8 +90,8 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     check_capacity(spec, site_plans)  # before arrays are made whose size follows from ranks
     by_rank = _parametrise(spec, sites)
     anyone = next(iter(by_rank.values()))
-    check_boosting(spec, anyone)
-    calibration = calibration_of(spec, max(by_rank))
+    check_boosting(spec)
+    calibration = calibration_at(spec, max(by_rank))
     stacked = stacked_rounds(spec, served_by(site_plans))
     counted = spec.ranks.counted(spec.boosting.fresh_in(spec.rounds))
     plan = Plan(
@@ -101,7 +102,7 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
         ranks=tuple(sorted(by_rank)),
         examples={name: len(getattr(splits, name)) for name in SPLITS},
         classes=len(splits.classes),
-        weight_bytes=spec["backend"].itemsize * sum(w.size for w in blueprint.weights),
+        weight_bytes=spec.backend.itemsize * sum(w.size for w in blueprint.weights),
         extra_bytes=extra_bytes(sites, [s.depth for s in site_plans], by_rank, stacked),
         update_bytes=update_bytes(sites, by_rank),
         calibration=calibration,
@@ -118,10 +119,10 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
 
 
 def _check_backend(spec: Spec, blueprint: Blueprint) -> None:
-    backend, name = spec["backend"], spec.slots["backend"].use
+    backend, name = spec.backend, spec.slots["backend"].use
     for what, wanted, known in (
         ("the architecture", blueprint.architecture, backend.architectures),
-        ("the optimiser rule", spec["optimizer"].rule, backend.rules),
+        ("the optimiser rule", spec.optimizer.rule, backend.rules),
     ):
         if not any(fnmatchcase(wanted, pattern) for pattern in known):
             raise UsageError(
@@ -132,8 +133,8 @@ def _check_backend(spec: Spec, blueprint: Blueprint) -> None:
 def _check_writing(spec: Spec) -> None:
     """Refuse a generator that cannot work here, and rewards where nothing is written."""
     with blame("generator", spec.slots["generator"].use):
-        spec["generator"].check()
-    if isinstance(spec["objective"], PolicyObjective) and decoding_of(spec) is None:
+        spec.generator.check()
+    if isinstance(spec.objective, PolicyObjective) and decoding_of(spec) is None:
         raise UsageError(
             f"objective {spec.slots['objective'].use} learns from what the model writes, and task {spec.slots['task'].use} lets "
             "it write nothing here; use a task that judges answers, such as gsm8k or arithmetic"
@@ -142,7 +143,7 @@ def _check_writing(spec: Spec) -> None:
 
 def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> dict[int, list[Parametrisation]]:
     """By rank, what a round trains at every site."""
-    streams, adapter = Streams(spec.head.seed), spec["adapter"]
+    streams, adapter = Streams(spec.head.seed), spec.adapter
     found = dict[int, list[Parametrisation]]()
     for rank in spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)) or [adapter.rank]:
         with blame("adapter", spec.slots["adapter"].use):
@@ -154,17 +155,17 @@ def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> dict[int, list[Parametr
 def _notes(spec: Spec) -> tuple[str, ...]:
     """What a user may not have meant."""
     notes = list[str]()
-    if not spec["adapter"].framed:
+    if not spec.adapter.framed:
         adapter = spec.slots["adapter"].use
         notes.append(f"adapter {adapter} finds its own directions; [basis] has no effect")
-    if spec.slots["sampler"].use == "failures" and spec["sampler"].replay == 0.0:
+    if spec.slots["sampler"].use == "failures" and getattr(spec.sampler, "replay", None) == 0.0:
         notes.append(
             "sampler.replay = 0 trains on failures alone, which breaks many of the examples already right in every "
             "round; 0.5 is the default for that reason"
         )
-    rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=spec["adapter"].rank)
-    numbers = getattr(spec["adapter"], "u", 0)
-    if spec["adapter"].framed and numbers > rank**2:
+    rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=spec.adapter.rank)
+    numbers = getattr(spec.adapter, "u", 0)
+    if spec.adapter.framed and numbers > rank**2:
         notes.append(
             f"adapter.u = {numbers} numbers weigh a core of {rank} x {rank} entries; more than {rank**2} say no more"
         )
@@ -187,7 +188,7 @@ def _too_long(spec: Spec, blueprint: Blueprint, encoded: Splits) -> Iterator[str
     decoding, limit = decoding_of(spec), blueprint.config.get("hf", {}).get("max_position_embeddings")
     if decoding is None or not limit:
         return
-    own = getattr(spec["objective"], "max_new_tokens", 0)
+    own = getattr(spec.objective, "max_new_tokens", 0)
     length = max(decoding.max_new_tokens, own)
     prompts = [getattr(encoded, split).inputs for split in SPLITS]
     longest = max(int(tokens.starts.max(initial=0)) for tokens in prompts if isinstance(tokens, Tokens))

@@ -90,7 +90,7 @@ class Rollout:
 
     @property
     def _objective(self) -> PolicyObjective:
-        return self.experiment.spec["objective"]
+        return self.experiment.spec.policy_objective
 
     def ask(self, policy: Policy) -> Batch:
         """The batch of the next prompts, as the policy answers them now."""
@@ -144,7 +144,7 @@ class Rollout:
 
     def _ended(self, written: Sequence[Completion], decoding: Decoding, most: int) -> NDArray[np.bool_]:
         """Whether answers came to their end: by an end token, or by a stop string."""
-        reader = self.experiment.spec["model"]
+        reader = self.experiment.spec.text_model
         return np.array(
             [
                 w.end is not None
@@ -160,7 +160,7 @@ def rollout_of(
     experiment: Experiment, number: int, selection: Selection, report: Report, *, steps: int, batch_size: int
 ) -> Rollout:
     """The rollouts that round `number` trains on, for as many steps; answers serve the objective's `iterations` of them."""
-    count = -(-steps // experiment.spec["objective"].iterations)
+    count = -(-steps // experiment.spec.policy_objective.iterations)
     rng = experiment.streams("batches", number)
     prompts = _prompts(experiment, selection, count, batch_size, rng)
     return Rollout(experiment=experiment, number=number, prompts=prompts, steps=steps, report=report)
@@ -188,7 +188,7 @@ def _prompts(
     """Ask the objective for prompts, and hold it to its contract."""
     name = experiment.name_of("objective")
     with blame("objective", name):
-        prompts = experiment.spec["objective"].prompts(selection, count, batch_size, rng)
+        prompts = experiment.spec.policy_objective.prompts(selection, count, batch_size, rng)
     return check_prompts(prompts, count, len(experiment.splits.train), name)
 
 

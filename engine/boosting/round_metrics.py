@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+import attrs
 import numpy as np
 
 from ..contracts import Batch, Outcome, Refusal, Site, Training, Update
-from ..contracts.records import RoundRecord
+from ..contracts.records import RolloutFacts, RoundRecord, Status
 from ..runs.provenance import memory_bytes
 from ..sdk.judge import metrics_of
 from ..sdk.rank import RankReport, overlap, rank_of
@@ -16,12 +16,63 @@ from .rollouts import Rollout
 from .tokens import SPLITS
 
 
-def trained_on(batches: Sequence[Batch] | Rollout) -> dict[str, Any]:
-    """How many different examples were drawn, and what was answered to them."""
-    drawn = batches.batches if isinstance(batches, Rollout) else batches
-    indices = [batch.indices for batch in drawn if len(batch)]
-    facts = {"rollouts": batches.facts} if isinstance(batches, Rollout) else {}
-    return {"trained_on": len(np.unique(np.concatenate(indices))) if indices else 0, **facts}
+@attrs.define(kw_only=True, eq=False)
+class RecordDraft:
+    """A round's record while the round runs: what is known of it so far, by the names of `RoundRecord`."""
+
+    round: int
+    failures: int
+    selected: int = 0
+    trained_on: int = 0
+    scale: float = 0.0
+    lost: int = 0
+    gained: int = 0
+    parameters: int = 0
+    loss_first: float | None = None
+    loss_last: float | None = None
+    rollouts: RolloutFacts | None = None
+    refit: bool | None = None
+    adapted: int | None = None
+    stored: int | None = None
+    overlap: float | None = None
+
+    def add_batches(self, batches: Sequence[Batch] | Rollout) -> None:
+        """How many different examples were drawn, and what was answered to them."""
+        drawn = batches.batches if isinstance(batches, Rollout) else batches
+        indices = [batch.indices for batch in drawn if len(batch)]
+        self.trained_on = len(np.unique(np.concatenate(indices))) if indices else 0
+        self.rollouts = batches.facts if isinstance(batches, Rollout) else None
+
+    def add_training(self, training: Training) -> None:
+        """Parameters trained, and the loss of the first and the last batch."""
+        self.parameters = training.parameters
+        if len(training.losses):
+            self.loss_first, self.loss_last = float(training.losses[0]), float(training.losses[-1])
+
+    def add_outcomes(self, before: Outcome, after: Outcome) -> None:
+        """Training examples that the round lost and gained."""
+        self.lost = int(np.sum(before.correct & ~after.correct))
+        self.gained = int(np.sum(~before.correct & after.correct))
+
+    def finish(
+        self,
+        status: Status,
+        outcomes: Mapping[str, Outcome],
+        ranks: Mapping[str, RankReport],
+        seconds: Mapping[str, float],
+        reason: str = "",
+    ) -> RoundRecord:
+        """The record: what is known, metrics of every split, ranks of every site, memory so far."""
+        return RoundRecord(
+            status=status,
+            reason=reason,
+            **{split: metrics_of(outcomes[split]) for split in SPLITS},
+            rank={site: report.rank for site, report in ranks.items()},
+            effective_rank={site: report.effective for site, report in ranks.items()},
+            seconds=dict(seconds),
+            memory_bytes=memory_bytes(),
+            **{field.name: getattr(self, field.name) for field in attrs.fields(type(self))},
+        )
 
 
 def without_signal(batches: Sequence[Batch] | Rollout) -> Refusal | None:
@@ -29,12 +80,6 @@ def without_signal(batches: Sequence[Batch] | Rollout) -> Refusal | None:
     if not isinstance(batches, Rollout) or any(len(batch) for batch in batches.batches):
         return None
     return Refusal("all answers to a prompt were rewarded alike, in every step: nothing could be learned")
-
-
-def loss_ends(training: Training) -> dict[str, float | None]:
-    """The loss of the first and the last batch."""
-    losses = training.losses
-    return {"loss_first": float(losses[0]), "loss_last": float(losses[-1])} if len(losses) else {}
 
 
 def overlap_of(
@@ -58,18 +103,3 @@ def ranks_of(
         site.name: rank_of([(u[site.name], s) for u, s in ensemble if site.name in u], site.shape)
         for site in sites
     }
-
-
-def record_of(
-    number: int, status: Any, outcomes: Mapping[str, Outcome], ranks: Mapping[str, RankReport], **facts: Any
-) -> RoundRecord:
-    """A round's line: metrics of every split, ranks of every site, memory so far, and the facts given."""
-    return RoundRecord(
-        round=number,
-        status=status,
-        **{split: metrics_of(outcomes[split]) for split in SPLITS},
-        rank={site: report.rank for site, report in ranks.items()},
-        effective_rank={site: report.effective for site, report in ranks.items()},
-        memory_bytes=memory_bytes(),
-        **facts,
-    )

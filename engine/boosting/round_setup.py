@@ -10,7 +10,6 @@ from ..contracts import (
     Batches,
     FactoredUpdate,
     Frame,
-    GradientOracle,
     Outcome,
     Parametrisation,
     Selection,
@@ -19,12 +18,11 @@ from ..contracts import (
 )
 from ..errors import RunError
 from ..foundation.run_context import Report
-from ..spec import Spec
-from .calibration import RoundOracle, oracle_of, require_passes
+from .calibration import oracle_of, require_passes
 from .experiment import Experiment
 from .frames import frames_of, parametrise
-from .options import calibration_of, is_data_driven, optimizer_of
 from .refit import Past, Refit, refit_of
+from .round_plan import RoundPlan
 from .top_sites import steepest
 
 
@@ -32,7 +30,7 @@ from .top_sites import steepest
 class Merged:
     """A round that is part of the model."""
 
-    number: int
+    plan: RoundPlan
     updates: Mapping[str, Update]
     scale: float
 
@@ -43,48 +41,40 @@ class NothingToRefitError(RunError):
 
 def frames_for(
     experiment: Experiment,
-    number: int,
+    plan: RoundPlan,
     past: Sequence[Merged],
     chosen_from: tuple[Selection, Outcome] | None,
     report: Report,
 ) -> dict[str, Frame]:
-    """Round `number`'s frame at every site that it adapts; none where the adapter finds its own directions.
+    """The round's frame at every site that it adapts; none where the adapter finds its own directions.
 
-    `told` is the round's selection, and the current model's outcome on the training split; a basis that hears the data, or a
-    choice of sites, needs it.
+    `chosen_from` is the round's selection, and the current model's outcome on the training split; a round with calibration
+    needs it.
     """
-    spec = experiment.spec
-    if spec.boosting.is_refit(number):
+    if plan.refit:
         return dict(refit_for(experiment, past).frames)
-    heard = _oracle(experiment, number, chosen_from, report)
-    frames = frames_of(experiment, number, heard)
-    if isinstance(heard, RoundOracle) and is_data_driven(spec):
-        require_passes(heard, spec["basis"].calibration(spec.rank_of(number)), experiment.name_of("basis"))
-    count = spec.boosting.top_sites
-    if heard is None or not 0 < count < len(frames):
+    oracle = None
+    if plan.calibration is not None and chosen_from is not None:
+        selection, outcome = chosen_from
+        oracle = oracle_of(experiment, plan, selection, outcome, report)
+    frames = frames_of(experiment, plan, oracle)
+    if oracle is None or plan.calibration is None:
         return frames
-    chosen = steepest(frames, parametrise(experiment, number), heard, count)
+    if plan.data_driven:
+        require_passes(oracle, experiment.spec.basis.calibration(plan.rank), experiment.name_of("basis"))
+    if not 0 < plan.top_sites < len(frames):
+        return frames
+    chosen = steepest(frames, parametrise(experiment, plan), oracle, plan.top_sites)
     return {site: frames[site] for site in chosen}
-
-
-def _oracle(
-    experiment: Experiment, number: int, chosen_from: tuple[Selection, Outcome] | None, report: Report
-) -> GradientOracle | None:
-    calibration = calibration_of(experiment.spec, experiment.spec.rank_of(number))
-    if calibration is None or chosen_from is None:
-        return None
-    selection, outcome = chosen_from
-    return oracle_of(experiment, number, selection, outcome, calibration=calibration, report=report)
 
 
 def refit_for(experiment: Experiment, past: Sequence[Merged]) -> Refit:
     """All earlier rounds that took new directions, to be trained again. Raises `NothingToRefitError` where there is none."""
-    boosting = experiment.spec.boosting
     found = refit_of(
         [
-            Past(number=r.number, updates=r.updates, parametrisations=parametrise(experiment, r.number))
+            Past(number=r.plan.number, updates=r.updates, parametrisations=parametrise(experiment, r.plan))
             for r in past
-            if not boosting.is_refit(r.number)
+            if not r.plan.refit
         ]
     )
     if not found.frames:
@@ -95,45 +85,44 @@ def refit_for(experiment: Experiment, past: Sequence[Merged]) -> Refit:
 
 
 def parametrisations_for(
-    experiment: Experiment, number: int, past: Sequence[Merged], frames: Mapping[str, Frame]
+    experiment: Experiment, plan: RoundPlan, past: Sequence[Merged], frames: Mapping[str, Frame]
 ) -> dict[str, Parametrisation]:
-    """What round `number` trains at every site that it adapts."""
-    if experiment.spec.boosting.is_refit(number):
+    """What the round trains at every site that it adapts."""
+    if plan.refit:
         return dict(refit_for(experiment, past).parametrisations)
-    asked = parametrise(experiment, number)
-    return {site: p for site, p in asked.items() if site in frames} if frames else asked
+    found = parametrise(experiment, plan)
+    return {site: p for site, p in found.items() if site in frames} if frames else found
 
 
 def request_for(
     experiment: Experiment,
-    number: int,
+    plan: RoundPlan,
     past: Sequence[Merged],
     frames: Mapping[str, Frame],
     *,
     batches: Batches,
     report: Report,
 ) -> TrainingRequest:
-    """What a backend is asked to train in round `number`, on these batches and in these frames."""
-    optimizer = optimizer_of(experiment.spec, number)
+    """What a backend is asked to train in the round, on these batches and in these frames."""
     return TrainingRequest(
-        parametrisations=parametrisations_for(experiment, number, past, frames),
+        parametrisations=parametrisations_for(experiment, plan, past, frames),
         frames=frames,
         examples=experiment.encoded.train,
         batches=batches,
-        learning_rates=optimizer.rates(number - 1, experiment.spec.rounds),
-        optimizer=optimizer,
-        on_step=lambda step, _: report("training", step, optimizer.steps),
+        learning_rates=plan.learning_rates,
+        optimizer=plan.optimizer,
+        on_step=lambda step, _: report("training", step, plan.steps),
     )
 
 
-def stored_parameters(spec: Spec, number: int, updates: Mapping[str, Update], parameters: int) -> int | None:
-    """Numbers that must be kept to have the round again: those trained, and frames that hang on data; None: the former alone.
+def stored_parameters(plan: RoundPlan, updates: Mapping[str, Update], parameters: int) -> int | None:
+    """Parameters that must be stored to rebuild the round: `parameters` and frames from data; None: `parameters` alone.
 
-    What a fully corrective round finds is added to the numbers of earlier ones, and needs no place of its own.
+    The cores that a refit finds are added to those of earlier rounds, so it stores none of its own.
     """
-    if spec.boosting.is_refit(number):
+    if plan.refit:
         return 0
-    if not is_data_driven(spec):
+    if not plan.data_driven:
         return None
     factored = [u for u in updates.values() if isinstance(u, FactoredUpdate)]
     return parameters + sum(u.frame.rank * sum(u.shape) for u in factored)

@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 
 def encode(spec: Spec, splits: Splits) -> Splits:
     """Every split as the backend takes it. Raises `UsageError` where the model cannot take the task's inputs."""
-    model, name = spec["model"], spec.slots["model"].use
+    model, name = spec.model, spec.slots["model"].use
     if not isinstance(splits.train.inputs, Texts | Prompts):
         if isinstance(model, TextModel):
             raise UsageError(f"model {name} takes texts; task {spec.slots['task'].use} gives rows of numbers")

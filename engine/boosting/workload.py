@@ -20,7 +20,7 @@ from ..contracts import Blueprint, Parametrisation, PolicyObjective, Splits, Tok
 from ..contracts.cores import DenseDelta
 from ..spec import Spec
 from .generation import decoding_of
-from .options import calibration_of, optimizer_of
+from .round_plan import calibration_at, plan_round
 from .tokens import SPLITS
 
 PEAK_SHARE = 0.35
@@ -120,7 +120,7 @@ def workload_of(
     """The work of a run; None for a model that does not read tokens."""
     if not isinstance(encoded.train.inputs, Tokens) or "hf" not in blueprint.config:
         return None
-    sizes = _Sizes.of(blueprint, spec["backend"].itemsize)
+    sizes = _Sizes.of(blueprint, spec.backend.itemsize)
     tally = _Tally(spec=spec, sizes=sizes)
     tally.evaluate(encoded, rounds + 1)
     tally.train(encoded.train.inputs, rounds)
@@ -153,12 +153,12 @@ class _Tally:
 
     @property
     def checkpointing(self) -> bool:
-        return bool(getattr(self.spec["backend"], "checkpointing", False))
+        return bool(getattr(self.spec.backend, "checkpointing", False))
 
     @property
     def budget(self) -> int:
         """Tokens that are evaluated at once."""
-        return int(getattr(self.spec["backend"], "eval_tokens", 512))
+        return int(getattr(self.spec.backend, "eval_tokens", 512))
 
     def evaluate(self, encoded: Splits, times: int) -> None:
         """Every split's right answers, and what the model writes itself."""
@@ -188,8 +188,8 @@ class _Tally:
     def ask(self, tokens: Tokens, rounds: int) -> int:
         """Tokens that a basis hears of right answers, or of the policy's own."""
         calibration, objective = (
-            calibration_of(self.spec, max(self.spec.ranks.counted(rounds), default=0)),
-            self.spec["objective"],
+            calibration_at(self.spec, max(self.spec.ranks.counted(rounds), default=0)),
+            self.spec.objective,
         )
         if calibration is None:
             return 0
@@ -202,9 +202,7 @@ class _Tally:
             prompt = float(np.mean(tokens.starts))
             length = prompt + targets
             self.write(rounds * rows, prompt, int(targets))
-        together = min(
-            getattr(self.spec["backend"], "micro_batch", 0) or rows, -(-rows // calibration.batches)
-        )
+        together = min(getattr(self.spec.backend, "micro_batch", 0) or rows, -(-rows // calibration.batches))
         held = self.sizes.held(
             int(together * length), int(together * targets), checkpointing=self.checkpointing
         )
@@ -213,8 +211,8 @@ class _Tally:
 
     def train(self, tokens: Tokens, rounds: int) -> None:
         """Batches of right answers, or of the policy's own."""
-        optimizer, objective = self.spec["optimizer"], self.spec["objective"]
-        taken = [optimizer_of(self.spec, number).steps for number in range(1, rounds + 1)]
+        optimizer, objective = self.spec.optimizer, self.spec.objective
+        steps = [plan_round(self.spec, number).steps for number in range(1, rounds + 1)]
         rows, length = optimizer.batch_size, float(np.mean(tokens.lengths))
         targets = float(np.mean(tokens.targets))
         decoding = decoding_of(self.spec)
@@ -222,11 +220,11 @@ class _Tally:
             targets = objective.max_new_tokens or decoding.max_new_tokens
             prompt, rows = float(np.mean(tokens.starts)), rows * objective.group_size
             length = prompt + targets
-            asked = sum(-(-steps // objective.iterations) for steps in taken) * rows
+            asked = sum(-(-n // objective.iterations) for n in steps) * rows
             self.write(asked, prompt, int(targets))
             self.read += int(sum(objective.remembers) * asked * length)
-        self.trained += int(sum(taken) * rows * length)
-        together = min(getattr(self.spec["backend"], "micro_batch", 0) or rows, rows)
+        self.trained += int(sum(steps) * rows * length)
+        together = min(getattr(self.spec.backend, "micro_batch", 0) or rows, rows)
         held = self.sizes.held(
             int(together * length), int(together * targets), checkpointing=self.checkpointing
         )

@@ -140,7 +140,7 @@ def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Any:
             for c in study.cells
             if (c.record.block, c.record.arm) == (block, arm) and c.record.key in included
         ]
-        rounds, steps = cells[0].spec.rounds, cells[0].spec["optimizer"].steps
+        rounds, steps = cells[0].spec.rounds, cells[0].spec.optimizer.steps
         most = "up to " * (len(plan.ranks) > 1)
         numbers = (f"{most}{plan.parameters}", str(plan.total_parameters)) if rounds else ("-", "-")
         name = f"{arm} (baseline)" if arm == study.record.baseline else arm

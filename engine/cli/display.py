@@ -90,7 +90,7 @@ class Live:
         if run.resumed_from:
             self.console.print(f"going on after round {run.resumed_from}")
         self.console.print()
-        self._rewards = isinstance(run.spec["objective"], PolicyObjective)
+        self._rewards = isinstance(run.spec.objective, PolicyObjective)
         self.console.print(header(self.width, rewards=self._rewards), style="bold")
 
     @hookimpl

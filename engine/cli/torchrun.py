@@ -52,7 +52,7 @@ def meet(spec: Spec) -> ProcessGroup:
     me, name = process_info(), spec.slots["backend"].use
     if not me.shared:
         return SingleProcess()
-    join: Callable[[], ProcessGroup] | None = getattr(spec["backend"], "join", None)
+    join: Callable[[], ProcessGroup] | None = getattr(spec.backend, "join", None)
     if join is None:
         raise UsageError(
             f"torchrun has started {me.size} processes (RANK and WORLD_SIZE are set), and backend {name} computes in one: "

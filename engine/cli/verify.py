@@ -152,7 +152,7 @@ def _recording(path: Path, registry: Registry) -> Any:
     directory.check_files()
     if len(directory.records) < 2:
         raise UsageError(f"{path}: no finished round yet; there is nothing to replay")
-    made_by = load_spec(path / SPEC, registry)["backend"]
+    made_by = load_spec(path / SPEC, registry).backend
     return Recording(directory=directory, criterion=Criterion(dtype=dtype_of(made_by)))
 
 

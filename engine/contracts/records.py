@@ -17,7 +17,7 @@ UNSEALED = ("seconds", "memory_bytes", "digest")
 """Fields that differ between two runs of the same experiment; the digest leaves them out."""
 
 
-OPTIONAL = ("rollouts", "refit", "adapted", "first_step", "stored")
+OPTIONAL = ("rollouts", "refit", "adapted", "stored")
 """Fields that are left out of the digest where they hold nothing: rounds without them have the digest they always had."""
 
 
@@ -75,8 +75,6 @@ class RoundRecord:
     """Whether it trained all earlier cores again, and took no new direction; None: no."""
     adapted: int | None = None
     """Sites that it adapted; None: all."""
-    first_step: float | None = None
-    """Length at which the line search along the first gradient ended; None: there was none."""
     stored: int | None = None
     """Numbers to be kept to have the round again, where its frames hang on data, or where it added to earlier ones; None: those it trained."""
     rank: dict[str, int] = attrs.field(factory=dict)

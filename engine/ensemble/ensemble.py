@@ -126,7 +126,7 @@ class Ensemble:
         """What the model writes after every prompt; at temperature 0 the likeliest token each time."""
         if temperature < 0.0 or max_new_tokens < 1:
             raise UsageError("generate() takes a temperature of at least 0, and at least 1 new token")
-        reader, asked = self.spec["model"], self._prompts(prompts)
+        reader, asked = self.spec.text_model, self._prompts(prompts)
         model = self._at(rounds)
         draws = np.random.default_rng(seed).random((len(prompts), max_new_tokens)) if temperature else None
         request = GenerationRequest(
@@ -189,7 +189,7 @@ class Ensemble:
         kept = [r for n, r in origin.merged.items() if n in choice.weights]
         return Exportable(
             name=self.spec.head.name,
-            model=self.spec["model"],
+            model=self.spec.model,
             source=origin.source,
             sites=origin.sites,
             rounds=tuple(attrs.evolve(r, scale=r.scale * choice.weights[r.number]) for r in kept),

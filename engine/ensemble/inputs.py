@@ -19,7 +19,7 @@ Inputs = Examples | NDArray[Any] | Sequence[str] | Sequence[tuple[str, ...]]
 def as_examples(inputs: Inputs, spec: Spec, architecture: str) -> Examples:
     """Inputs, encoded. Raises `UsageError` for what the model does not take."""
     examples = inputs if isinstance(inputs, Examples) else _examples(inputs, architecture)
-    model, name = spec["model"], spec.slots["model"].use
+    model, name = spec.model, spec.slots["model"].use
     if isinstance(examples.inputs, Tokens) or not isinstance(model, TextModel):
         return examples
     with blame("model", name):
@@ -72,7 +72,7 @@ def _numbered(content: Any) -> Examples:
 
 def prompts_of(texts: Sequence[str], spec: Spec, architecture: str) -> Examples:
     """Prompts to be continued, encoded. Raises `UsageError` for a model that does not write."""
-    model = spec["model"]
+    model = spec.model
     if not isinstance(model, TextModel) or architecture.partition("/")[0] != "causal-lm":
         raise UsageError(f"model {spec.slots['model'].use} writes no texts")
     # A completion must not be empty; what is written begins where it would.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..boosting.capacity import plan_site
 from ..boosting.experiment import views_of
 from ..boosting.frames import frames_of, parametrise
+from ..boosting.round_plan import plan_round
 from ..boosting.views import View
 from ..contracts import (
     Blueprint,
@@ -84,7 +85,7 @@ class Recipe:
         """The recipe of a spec, singular directions computed or taken from the cache. Raises `RunError` for a rank that a site has not."""
         weights, sites = StoredWeights(store), choose_sites(spec.sites, blueprint)
         rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=0)
-        if thin := [s.name for s in sites if spec["adapter"].framed and rank > s.width]:
+        if thin := [s.name for s in sites if spec.adapter.framed and rank > s.width]:
             raise RunError(f"{thin[0]} has fewer directions than adapter.rank = {rank}")
         views = views_of(spec, [plan_site(spec, site) for site in sites], weights, context)
         return cls(spec=spec, sites=sites, streams=Streams(spec.head.seed), weights=weights, views=views)
@@ -103,7 +104,7 @@ class Recipe:
     def remember(self, merged: MergedRound) -> None:
         """A round is part of the model, and its frames are used."""
         self.weights.rounds.append(merged)
-        if self.spec.boosting.is_refit(merged.number):
+        if plan_round(self.spec, merged.number).refit:
             return  # no direction of it was new
         for site, update in merged.updates.items():
             if isinstance(update, FactoredUpdate) and update.orthonormal:
@@ -111,9 +112,10 @@ class Recipe:
 
     def made(self, kept: KeptRound) -> MergedRound:
         """A round from its numbers, all earlier ones being remembered. Raises `RunError` for numbers that are not those of a round."""
-        if self.spec.boosting.is_refit(kept.number):
+        plan = plan_round(self.spec, kept.number)
+        if plan.refit:
             raise RunError("it trained all earlier cores again, in frames that are theirs")
-        frames, parametrisations = frames_of(self, kept.number), parametrise(self, kept.number)
+        frames, parametrisations = frames_of(self, plan), parametrise(self, plan)
         store, shapes = self.weights.store, {site.name: site.shape for site in self.sites}
         _check_lengths(kept, shapes, parametrisations)
         values = {name: _shaped(name, value, shapes, parametrisations) for name, value in kept.values.items()}

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ..boosting.experiment import Experiment, open_experiment, prepare
 from ..boosting.frames import parametrise
+from ..boosting.round_plan import plan_round
 from ..boosting.stop_rules import best_round
 from ..contracts import BoostedModel, MergedRound, ModelSource, Site, StoringBackend, WeightStore
 from ..contracts.records import RoundRecord
@@ -141,7 +142,7 @@ class RunSource:
         experiment, number = self.experiment, record.round
         own = number > inherited(self.directory) and not record.refit
         updates = self.directory.updates(number)
-        asked = parametrise(experiment, number) if own else {}
+        asked = parametrise(experiment, plan_round(experiment.spec, number)) if own else {}
         return MergedRound(
             number=number,
             updates=updates,
@@ -191,7 +192,7 @@ def inherited(directory: RunDirectory) -> int:
 
 def store_of(spec: Spec, source: ModelSource, sites: Sequence[Site], context: RunContext) -> WeightStore:
     """The backend's store of weights. Raises `UsageError` for a backend that has none."""
-    backend, name = spec["backend"], spec.slots["backend"].use
+    backend, name = spec.backend, spec.slots["backend"].use
     if not isinstance(backend, StoringBackend):
         raise UsageError(f"backend {name} cannot merge weights without a model (it has no store())")
     with blame("backend", name):

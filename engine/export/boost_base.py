@@ -67,7 +67,7 @@ def base_source(file: BoostFile, spec: Spec, base: str, context: RunContext) -> 
     """The base's files, by the model plugin where it knows other places than safetensors files."""
     fitted = {n.removeprefix("fitted/"): x for n, x in file.arrays.items() if n.startswith("fitted/")}
     kept = cached(context.cache / "models", arrays_sha256(fitted), lambda: fitted).path if fitted else None
-    model, place = spec["model"], place_of(base)
+    model, place = spec.model, place_of(base)
     if isinstance(model, PortableModel):
         told = str(place.parent) if place.is_file() and place.suffix != ".gguf" else base
         with blame("model", spec.slots["model"].use):

@@ -106,7 +106,7 @@ class BoostFileSource:
         changes |= model_at(file, path, base)
         spec = partial_spec(file.spec, registry, needed, changes, str(path))
         with blame("backend", spec.slots["backend"].use):
-            spec["backend"].check()
+            spec.backend.check()
         source = base_source(file, spec, base, context)
         check_base(file, path, base, source, context.cache)
         origin = cls(
@@ -197,7 +197,7 @@ class BoostFileSource:
                 f"{self.path}: the module is the author's own, and not in the file; only its weights can be written"
             )
         with blame("backend", self.spec.slots["backend"].use):
-            return self.spec["backend"].open(self.source, self.sites, self.context.report)
+            return self.spec.backend.open(self.source, self.sites, self.context.report)
 
     @property
     def experiment(self) -> Experiment:
@@ -242,7 +242,7 @@ class BoostFileSource:
         """Hold all rebuilt rounds, chosen or not, against the file's sketches."""
         ensemble = Exportable(
             name=self.file.name,
-            model=self.spec["model"],
+            model=self.spec.model,
             source=self.source,
             sites=self.sites,
             rounds=tuple(merged.values()),

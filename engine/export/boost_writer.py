@@ -199,7 +199,7 @@ def _base(ensemble: Ensemble, fitted: tuple[str, ...]) -> BaseFacts:
     origin = ensemble.origin
     files, cache = base_files(origin.source), origin.context.cache
     origin.context.report("hashing the base", 0, 0)
-    told = str(getattr(origin.spec["model"], "path", ""))
+    told = str(getattr(origin.spec.model, "path", ""))
     return BaseFacts(
         path=Path(told).name if Path(told).is_absolute() else told,
         files=tuple(

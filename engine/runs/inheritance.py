@@ -118,7 +118,7 @@ def _differences(theirs: Mapping[str, Any], spec: Spec) -> list[str]:
     """Options that differ in what they say; paths do not count: hashes tell what lies there."""
     ours, found = tomli.loads(spec.dump()), list[str]()
     for slot in READ_ALIKE:
-        paths = {field.name for field in attrs.fields(type(spec[slot])) if field.type in PATHS}
+        paths = {field.name for field in attrs.fields(type(spec.slots[slot].plugin)) if field.type in PATHS}
         for key, value in ours[slot].items():
             there = theirs[slot].get(
                 key, value

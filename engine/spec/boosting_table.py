@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import attrs
 
 from ..foundation.options import Limit, option
@@ -11,17 +9,11 @@ from ..foundation.options import Limit, option
 share = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 ranks = Limit("whole numbers of at least 1", lambda x: x >= 1)
 
-FirstStep = Literal["none", "armijo", "exact"]
-
 
 @attrs.frozen(kw_only=True)
 class Boosting:
     """Options from gradient boosting, all of them off unless the spec says else."""
 
-    first_step: FirstStep = option(
-        "none",
-        "start a round's cores where a line search along their negative gradient ends: by Armijo's condition, or at the minimum",
-    )
     ranks: tuple[int, ...] = option(
         (),
         "ranks of the first rounds that take new directions, one after the other; all later ones, and all where this is empty, have "

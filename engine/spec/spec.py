@@ -11,6 +11,20 @@ from typing import Any, Literal
 import attrs
 import tomli_w
 
+from ..contracts import (
+    Adapter,
+    Backend,
+    Basis,
+    Generator,
+    MergePolicy,
+    Model,
+    Objective,
+    Optimizer,
+    PolicyObjective,
+    Sampler,
+    Task,
+    TextModel,
+)
 from ..foundation.hashes import file_sha256_cached, folder_sha256
 from ..foundation.options import MODEL_SUFFIXES, DatasetPath, FilePath, Limit, ModelPath, option
 from ..foundation.run_context import default_cache
@@ -75,9 +89,65 @@ class Spec:
     start: Start = attrs.field(factory=Start)
     """The round of another run that this one goes on from; none, unless `start.given`."""
 
-    def __getitem__(self, slot: str) -> Any:
-        """The plugin in a slot."""
-        return self.slots[slot].plugin
+    @property
+    def task(self) -> Task:
+        """The data, and how answers are judged."""
+        return self.slots["task"].plugin
+
+    @property
+    def model(self) -> Model:
+        """What is fine-tuned."""
+        return self.slots["model"].plugin
+
+    @property
+    def text_model(self) -> TextModel:
+        """The model of a spec whose examples are texts."""
+        return self.slots["model"].plugin
+
+    @property
+    def policy_objective(self) -> PolicyObjective:
+        """The objective of a spec that learns from rewards."""
+        return self.slots["objective"].plugin
+
+    @property
+    def adapter(self) -> Adapter:
+        """What is trained at a site."""
+        return self.slots["adapter"].plugin
+
+    @property
+    def basis(self) -> Basis:
+        """The frames that rounds train in."""
+        return self.slots["basis"].plugin
+
+    @property
+    def sampler(self) -> Sampler:
+        """The examples that a round trains on."""
+        return self.slots["sampler"].plugin
+
+    @property
+    def objective(self) -> Objective | PolicyObjective:
+        """The loss, or the reward."""
+        return self.slots["objective"].plugin
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The update rule and its learning rates."""
+        return self.slots["optimizer"].plugin
+
+    @property
+    def merge(self) -> MergePolicy:
+        """The scale with which an update is merged."""
+        return self.slots["merge"].plugin
+
+    @property
+    def backend(self) -> Backend:
+        """The library that computes."""
+        return self.slots["backend"].plugin
+
+    @property
+    def generator(self) -> Generator:
+        """The engine that generates text."""
+        return self.slots["generator"].plugin
 
     @property
     def rounds(self) -> int:
@@ -87,15 +157,11 @@ class Spec:
     @property
     def ranks(self) -> Ranks:
         """The rank of every round that takes new directions."""
-        return Ranks(usual=self["adapter"].rank, listed=self.boosting.ranks, inherited=self.start.ranks)
+        return Ranks(usual=self.adapter.rank, listed=self.boosting.ranks, inherited=self.start.ranks)
 
     def rank_of(self, number: int) -> int:
         """The rank of round `number` (from 1), or, of a refit, of the next round that takes new directions."""
         return self.ranks[self.boosting.fresh_before(number)]
-
-    def earlier_ranks(self, number: int) -> tuple[int, ...]:
-        """Ranks of the rounds before round `number` (from 1) that took new directions."""
-        return self.ranks.first(self.boosting.fresh_before(number))
 
     def as_tree(self) -> dict[str, Any]:
         """The spec as a TOML tree: every option of every plugin, defaults written out, in a fixed order."""

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from ..boosting.experiment import SplitCache, prepare
-from ..boosting.options import optimizer_of, with_ranks
+from ..boosting.round_plan import steps_in, with_ranks
 from ..errors import ExhaustedError
 from ..registry import Registry
 from ..spec.document import Document
@@ -29,12 +29,12 @@ def measure(spec: Spec, quantity: Quantity, data: SplitCache | None = None) -> i
     The number of parameters comes from the plan, so tying and every site count; directions need not suffice for all rounds.
     Runs that end early have less. A fully corrective round trains no number that others do not.
     """
-    steps = sum(optimizer_of(spec, number).steps for number in range(1, spec.rounds + 1))
+    steps = steps_in(spec, spec.rounds)
     match quantity:
         case "steps":
             return steps
         case "examples":
-            return spec["optimizer"].batch_size * steps
+            return spec.optimizer.batch_size * steps
         case "parameters":
             return max(_parameters(spec, rank, data) for rank in _ranks(spec))
         case "total_parameters":
@@ -44,7 +44,7 @@ def measure(spec: Spec, quantity: Quantity, data: SplitCache | None = None) -> i
 def _ranks(spec: Spec) -> Counter[int]:
     """By rank, how many rounds that take new directions have it; the adapter's, where there is no round."""
     found = spec.ranks.counted(spec.boosting.fresh_in(spec.rounds))
-    return found or Counter({spec["adapter"].rank: 0})
+    return found or Counter({spec.adapter.rank: 0})
 
 
 def _parameters(spec: Spec, rank: int, data: SplitCache | None) -> int:
@@ -70,7 +70,9 @@ class Measures:
         spec = resolve(document, self.registry)
         if quantity in {"steps", "examples"}:
             return measure(spec, quantity)
-        content: list[Any] = [(spec.slots[slot].use, attrs.asdict(spec[slot])) for slot in DECIDE]
+        content: list[Any] = [
+            (spec.slots[slot].use, attrs.asdict(spec.slots[slot].plugin)) for slot in DECIDE
+        ]
         content += [attrs.asdict(spec.sites), spec.head.seed, quantity, sorted(_ranks(spec).items())]
         if (key := str(content)) not in self._known:
             self._known[key] = measure(spec, quantity, self._data)

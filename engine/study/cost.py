@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from ..boosting.options import optimizer_of
 from ..boosting.plan import Plan
+from ..boosting.round_plan import steps_in
 from ..boosting.workload import ACCELERATORS, Workload
 from ..errors import BoostLoraError
 from ..records.run_result import RESULT
@@ -54,11 +54,11 @@ def cost_of(study: Study, plans: Mapping[tuple[str, str], Plan], keys: Collectio
     for key, cell in study.distinct.items():
         if key not in keys:
             continue
-        plan, optimizer = plans[cell.record.block, cell.record.arm], cell.spec["optimizer"]
+        plan, optimizer = plans[cell.record.block, cell.record.arm], cell.spec.optimizer
         most = cell.spec.boosting.rounds_of(plan.capacity) if plan.capacity else cell.spec.rounds
         played = min(cell.spec.rounds, most)
         played = max(0, played - max(0, cell.spec.start.round))  # rounds that it takes over cost nothing
-        taken = sum(optimizer_of(cell.spec, number).steps for number in range(1, played + 1))
+        taken = steps_in(cell.spec, played)
         seen = taken * optimizer.batch_size
         looked_at = (played + (not cell.spec.start.given)) * sum(plan.examples.values())
         rounds, steps = rounds + played, steps + taken

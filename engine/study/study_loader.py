@@ -108,7 +108,7 @@ class _Loader:
         if not (placed or self.faults):
             self.reader.fault(("ablate",), "every arm is dropped by a condition", at_key=True)
         arms, cells = self._cells(placed, baseline, seeds)
-        self.reader.check_metric([cell.spec["task"] for cell in cells])
+        self.reader.check_metric([cell.spec.task for cell in cells])
         self._stop_at_faults()
         filled = {cell.record.block for cell in cells}
         record = self._record(

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.options import calibration_of
+from ..boosting.round_plan import plan_round
 from ..boosting.round_setup import frames_for
 from ..contracts import (
     Batch,
@@ -123,7 +123,7 @@ class CalibratedFrames:
 
 def hears(spec: Spec, number: int) -> bool:
     """Whether anything is asked of the data before round `number` trains."""
-    return calibration_of(spec, spec.rank_of(number)) is not None and not spec.boosting.is_refit(number)
+    return plan_round(spec, number).calibration is not None
 
 
 def hear(session: Session, number: int, selection: Selection) -> CalibratedFrames:
@@ -133,7 +133,9 @@ def hear(session: Session, number: int, selection: Selection) -> CalibratedFrame
     experiment = attrs.evolve(truth.experiment, model=listener)
     told = (selection, truth.history[-1])
     with session.blamed(number, GRADIENTS, "every site", "truth"):
-        frames = frames_for(experiment, number, truth.rounds, told, session.report)
+        frames = frames_for(
+            experiment, plan_round(experiment.spec, number), truth.rounds, told, session.report
+        )
     for place, question in enumerate(listener.asked, start=1):
         session.report("asking again", place, len(listener.asked))
         _compare(session, number, question, place)

@@ -82,7 +82,7 @@ def _open(
     sites = [plan.site for plan in prepared.plan.sites]
     spectra, views = dict[str, Frame | None](), dict[str, View]()
     with blame("backend", backend):
-        model = prepared.spec["backend"].open(source, sites, context.report)
+        model = prepared.spec.backend.open(source, sites, context.report)
         for done, plan in enumerate(prepared.plan.sites):
             context.report(f"{backend}: factorising", done, len(sites))
             found, leading = None, None
@@ -93,5 +93,5 @@ def _open(
             views[plan.site.name] = WatchedView(model, plan.site, leading)
     fields: dict[str, Any] = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
     with blame("generator", prepared.spec.slots["generator"].use):
-        writer = prepared.spec["generator"].open(source, sites)
+        writer = prepared.spec.generator.open(source, sites)
     return Experiment(**fields, source=source, model=model, writer=writer, views=views, hashes={}), spectra

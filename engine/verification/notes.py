@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 CONVERGED = "the sampler chose no example: nothing is left to learn"
-FIRST_STEP = "cores start on the truth's first gradient, where its line search ended, or the run's; no other search was made"
 UNFITTED = "no earlier round has been merged whose cores could be trained again"
 UNKEPT = "the answers that its basis heard were not kept, so its frames were taken as recorded"
 UNFINISHED = "the candidate could not finish it; no further round was compared"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from ..boosting.experiment import data_sha256
-from ..boosting.options import is_data_driven
+from ..boosting.round_plan import is_data_driven
 from ..boosting.tokens import SPLITS
 from ..contracts import Frame, PolicyObjective, Selection, Update
 from ..errors import UsageError
@@ -16,7 +16,7 @@ from .criterion import Criterion
 from .evaluation import compare_answers, compare_chosen, compare_recorded, read_answers
 from .findings import Finding
 from .gradient_products import hear, hears
-from .notes import FIRST_STEP, UNFINISHED, UNKEPT, Notes
+from .notes import UNFINISHED, UNKEPT, Notes
 from .recorded import RecordedRound, Recording, read_round
 from .round_end import Round, compare_merged, compare_training, scale_of
 from .round_start import compare_directions, frames_of_weights, match_frames
@@ -79,16 +79,11 @@ def _replay_round(
     if now.updates is None:
         return f"recorded as {now.record.status}; its training left nothing to compare"
     selection = compare_chosen(session, number, answers["train"], theirs["train"])
-    if (
-        isinstance(session.runners.truth.experiment.spec["objective"], PolicyObjective)
-        and now.rollouts is None
-    ):
+    if isinstance(session.runners.truth.experiment.spec.objective, PolicyObjective) and now.rollouts is None:
         return "its answers were not kept (objective.keeps), so its training cannot be replayed"
-    frames = (now.frames or {}) if session.runners.truth.experiment.spec["adapter"].framed else {}
+    frames = (now.frames or {}) if session.runners.truth.experiment.spec.adapter.framed else {}
     _compare_recorded_frames(session, number, selection, (right, frames), by)
     played = compare_training(session, number, selection, frames, now)
-    searched = session.runners.truth.experiment.spec.boosting.first_step != "none"
-    by[1].add(number, FIRST_STEP if searched else "")
     session.add(_recorded_updates(session, number, played, now.updates, criterion))
     scale = scale_of(session, played, now.record.scale)
     if scale is None:
@@ -115,7 +110,7 @@ def _compare_recorded_frames(
     if heard is None or not is_data_driven(spec):
         ours = {site: frame for site, frame in right.items() if heard is None or site in recorded}
         session.add(match_frames(session, number, "recorded frames", ours, recorded, criterion=criterion))
-    elif isinstance(spec["objective"], PolicyObjective):
+    elif isinstance(spec.objective, PolicyObjective):
         notes.add(number, UNKEPT)
     else:
         session.add(hold_recorded(session, number, heard, recorded, criterion))

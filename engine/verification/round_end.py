@@ -9,9 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.first_step import BATCHES, PlainDescent, joined, take_first_step
 from ..boosting.rollouts import Rollout
-from ..contracts import Frame, LinearCore, Refusal, Selection, TrainingRequest, Update
+from ..contracts import Frame, Refusal, Selection, TrainingRequest, Update
 from ..errors import RunError
 from .evaluation import compare_answers
 from .findings import distance, magnitude
@@ -51,7 +50,7 @@ def compare_training(
     """The same request to all, and what came of it; of a `run`, on the answers that its policy gave, and from where it started."""
     runner, recorded = session.runners.truth, None if run is None else run.rollouts
     drawn = runner.batches(number, selection)
-    request = started(session, runner.request(number, drawn, frames), run)
+    request = runner.request(number, drawn, frames)
     request = session.limits.cut_request(request)
     traced = dict[str, Traced]()
     if isinstance(drawn, Rollout) and recorded is None:
@@ -81,24 +80,6 @@ def compare_training(
         raise StoppedError  # nothing that could be merged
     comparable = steps.parted is None and not steps.explained
     return Round(traced=traced, parted=steps.parted, comparable=comparable)
-
-
-def started(session: Session, request: TrainingRequest, run: RecordedRound | None) -> TrainingRequest:
-    """The request with cores where the truth's line search ends, or the run's did, along the truth's gradient."""
-    truth = session.runners.truth.experiment
-    how = truth.spec.boosting.first_step
-    if how == "none":
-        return request
-    if run is None:
-        return take_first_step(truth.model, request, how).request
-    batch, length = joined(request.known[:BATCHES]), run.record.first_step or 0.0
-    once = {"batches": [batch], "learning_rates": np.ones(1), "optimizer": PlainDescent()}
-    values = truth.model.train(attrs.evolve(request, **once)).values
-    cores = {
-        site: attrs.evolve(p, init=length * values[p.group]) if isinstance(p, LinearCore) else p
-        for site, p in request.parametrisations.items()
-    }
-    return attrs.evolve(request, parametrisations=cores)
 
 
 def _train_others(

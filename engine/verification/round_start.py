@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from itertools import accumulate, takewhile
 
-from ..boosting.options import is_data_driven
+from ..boosting.round_plan import is_data_driven
 from ..boosting.round_setup import NothingToRefitError
 from ..boosting.rounds import RoundRunner
 from ..contracts import Frame

@@ -12,7 +12,7 @@ from .findings import Verification
 from .gradient_products import hear, hears
 from .limits import Limits
 from .models import open_trio
-from .notes import CONVERGED, FIRST_STEP, UNFINISHED, UNFITTED, Notes
+from .notes import CONVERGED, UNFINISHED, UNFITTED, Notes
 from .recorded import Recording
 from .replay import replay
 from .round_end import compare_merged, compare_training, scale_of
@@ -33,7 +33,7 @@ def verify(
     """
     limits = limits or Limits()
     inherited = _inherited(spec, limits, recording)
-    criterion = Criterion(dtype=dtype_of(spec["backend"]))
+    criterion = Criterion(dtype=dtype_of(spec.backend))
     criteria = [criterion, *([recording.criterion] if recording else [])]
     runners = open_trio(spec, registry, context, limits, criteria)
     session = Session(runners=runners, criterion=criterion, limits=limits, report=context.report)
@@ -118,7 +118,6 @@ def _round(session: Session, number: int, notes: Notes) -> str:
         notes.add(number, heard.note)
         frames = heard.frames
     played = compare_training(session, number, selection, frames)
-    notes.add(number, FIRST_STEP if truth.experiment.spec.boosting.first_step != "none" else "")
     scale = scale_of(session, played, None)
     if scale is None:
         return "the merge policy refused the update"

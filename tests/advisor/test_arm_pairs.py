@@ -15,8 +15,8 @@ def ended(name, *values, **changes):
     return EndedArm(arm=name, kind=attrs.evolve(ADVISED, **changes), values=dict(enumerate(values)))
 
 
-def judged(calibration, *arms, advised=ADVISED):
-    return next(one for one in judge_advice("", advised, arms) if one.calibration == calibration)
+def judged(question, *arms, advised=ADVISED):
+    return next(one for one in judge_advice("", advised, arms) if one.question == question)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_loss_scale_that_stays_in_is_caught_in_float16(tmp_path, judge, monkeypa
         right(self, *given)
         self.share /= 1024.0
 
-    monkeypatch.setattr(torch_products.Probe, "hear", scaled)
+    monkeypatch.setattr(torch_products.Probe, "add", scaled)
     with pytest.raises(AssertionError, match="off by"):
         SUITE.test_products_of_a_gradient_are_slopes_of_the_mean_loss_of_all_batches(
             model, judge, 2.0**-10, SITE
@@ -174,6 +174,6 @@ def test_dense_gradient_is_caught_by_its_shape(tmp_path, monkeypatch):
         if kept.shape[1] > 3:
             gradient.T @ kept
 
-    monkeypatch.setattr(torch_products.Probe, "hear", dense)
+    monkeypatch.setattr(torch_products.Probe, "add", dense)
     with pytest.raises(AssertionError):
         transformers.test_products_make_nothing_of_the_size_of_a_weight("llama", "whole", tmp_path)

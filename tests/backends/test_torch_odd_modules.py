@@ -12,7 +12,6 @@ from boostlora.backends.torch import deltas as torch_deltas
 from boostlora.backends.torch import model as torch_model
 from boostlora.backends.torch.devices import Place
 from boostlora.backends.torch.train import checkpointed
-from boostlora.engine.boosting.first_step import PlainDescent
 from boostlora.engine.contracts import (
     Batch,
     DenseDelta,
@@ -23,6 +22,7 @@ from boostlora.engine.contracts import (
 )
 from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import assert_close
+from boostlora.plugins.optimizers.sgd import Sgd
 from tests.support.odd_modules import ODD, Base, Hidden, StopGradient, Unused, opened, rows
 
 BATCH = Batch(indices=np.array([0, 3, 5, 8, 9, 11]), weights=np.array([1.0, 0.5, 2.0, 1.0, 0.7, 1.3]))
@@ -38,7 +38,7 @@ def one_step(model, parametrisations, frames=None):
         examples=rows(),
         batches=[BATCH],
         learning_rates=np.ones(1),
-        optimizer=PlainDescent(),
+        optimizer=Sgd(momentum=0.0),
     )
     return model.train(request)
 
@@ -113,7 +113,7 @@ def test_loss_after_training_is_that_of_the_merged_model(odd, micro_batch, tmp_p
         examples=rows(),
         batches=[BATCH] * 3,
         learning_rates=np.full(3, 0.05),
-        optimizer=PlainDescent(),
+        optimizer=Sgd(momentum=0.0),
     )
     training = model.train(request)
     before = one_step(model, {s.name: DenseDelta() for s in sites}).losses[0]
@@ -124,7 +124,7 @@ def test_loss_after_training_is_that_of_the_merged_model(odd, micro_batch, tmp_p
         examples=rows(),
         batches=[BATCH],
         learning_rates=np.zeros(1),
-        optimizer=PlainDescent(),
+        optimizer=Sgd(momentum=0.0),
     )
     two = TrainingRequest(
         parametrisations=request.parametrisations,
@@ -132,7 +132,7 @@ def test_loss_after_training_is_that_of_the_merged_model(odd, micro_batch, tmp_p
         examples=rows(),
         batches=[BATCH] * 2,
         learning_rates=np.full(2, 0.05),
-        optimizer=PlainDescent(),
+        optimizer=Sgd(momentum=0.0),
     )
     model.assemble([(model.train(two).updates, 1.0)])
     assert_close(model.train(again).losses[0], training.losses[2], atol=1e-10, what="two steps, merged")

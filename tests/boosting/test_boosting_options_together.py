@@ -10,7 +10,7 @@ from ..support import torchrun_runs as parallel
 CASES = {
     "gradient": ("basis.use=gradient", "basis.examples=8", "basis.batches=2"),
     "on-rewards": (*parallel.GRPO, "basis.use=gradient", "basis.examples=8", "basis.batches=2"),
-    "refit": ("boosting.refit_every=1", "boosting.first_step=armijo", "boosting.subsample=0.5"),
+    "refit": ("boosting.refit_every=1", "boosting.subsample=0.5"),
 }
 
 

@@ -85,7 +85,7 @@ def test_memory_that_is_planned_is_that_of_the_last_refit(tie, rounds, last, tmp
     made.go("run")
     experiment, runner = opened(made)
     _restore(runner, RunDirectory.open(made.path("run")))
-    refit = refit_for(experiment, [r for r in runner.rounds if r.number < last])
+    refit = refit_for(experiment, [r for r in runner.rounds if r.plan.number < last])
     directions = [experiment.views[p.site.name].directions(range(p.depth)) for p in experiment.plan.sites]
     frames = sum(f.U.nbytes + f.S.nbytes + f.V.nbytes for f in (*refit.frames.values(), *directions))
     cores = refit.parametrisations.values()

@@ -40,7 +40,7 @@ def test_schedule_of_any_length_counts_what_is_played(every, rounds):
 def test_options_left_alone_are_not_given():
     assert not Boosting().given
     assert Boosting(subsample=0.5).given
-    assert not Boosting(subsample=1.0, first_step="none").given
+    assert not Boosting(subsample=1.0).given
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from boostlora.engine.boosting.calibration import oracle_of
 from boostlora.engine.boosting.frames import frames_of, parametrise
-from boostlora.engine.boosting.options import SITE_EXAMPLES, calibration_of
+from boostlora.engine.boosting.round_plan import SITE_EXAMPLES, calibration_at
 from boostlora.engine.boosting.subsample import subsampled
 from boostlora.engine.boosting.top_sites import pulled_back, steepest
 from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
@@ -84,9 +84,9 @@ def test_round_adapts_the_site_of_the_largest_dense_gradient(choosy):
     experiment, runner = opened(choosy)
     selection = runner.select(1)
     (chosen,) = runner.frames(1, selection)
-    source = {"calibration": calibration_of(experiment.spec, 2), "report": no_report}
-    oracle = oracle_of(experiment, 1, selection, runner.history[-1], **source)
-    frames, cores = frames_of(experiment, 1, oracle), parametrise(experiment, 1)
+    plan = runner.plan(1)
+    oracle = oracle_of(experiment, plan, selection, runner.history[-1], no_report)
+    frames, cores = frames_of(experiment, plan, oracle), parametrise(experiment, plan)
     total, sizes = sum(len(b) for b in oracle.batches), dict[str, float]()
     for site in frames:
         G = sum(len(b) * experiment.model.gradient(site, oracle.examples, b) for b in oracle.batches) / total
@@ -136,11 +136,11 @@ def test_choice_of_sites_goes_with_tied_and_with_refitted_cores(settings, tmp_pa
 
 
 def test_sites_are_chosen_by_as_many_examples_as_are_said_where_the_basis_hears_none(choosy):
-    calibration = calibration_of(choosy.spec, 2)
+    calibration = calibration_at(choosy.spec, 2)
     if choosy.spec.slots["basis"].use == "rotate":
         assert (calibration.source, calibration.examples, calibration.passes) == ("chosen", SITE_EXAMPLES, 1)
     else:
-        assert calibration.passes == choosy.spec["basis"].calibration(2).passes + 1
+        assert calibration.passes == choosy.spec.basis.calibration(2).passes + 1
 
 
 def parted(tmp_path, share, *more):

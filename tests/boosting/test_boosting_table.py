@@ -1,18 +1,10 @@
 """What may stand in `[boosting]`: in pairs of what is taken and what is refused, before any work."""
 
-from types import SimpleNamespace
-
-import attrs
 import pytest
-
-from boostlora.engine.boosting.options import check_boosting
-from boostlora.engine.errors import UsageError
-from boostlora.engine.spec import Slot
-from boostlora.engine.spec.resolve import load_spec
 
 from .boosting_toys import settings_of
 
-ALLOWED = "allowed: first_step, ranks, subsample, top_sites, refit_every, refit_steps, refit_lr"
+ALLOWED = "allowed: ranks, subsample, top_sites, refit_every, refit_steps, refit_lr"
 PAIRS = {
     "key": ("boosting.refit_every=3", "boosting.refitevery=3", [
         '1:1: unknown key "refitevery"', ALLOWED, 'did you mean "refit_every"?']),
@@ -38,10 +30,6 @@ PAIRS = {
         '"refit_lr" must be at least 0, not -0.1']),
     "infinite rate": ("boosting.refit_lr=1e3", "boosting.refit_lr=inf", [
         "boosting.refit_lr: expected a finite number, got inf"]),
-    "search": ("boosting.first_step=armijo", "boosting.first_step=wolfe", [
-        'boosting.first_step: expected one of "none", "armijo", "exact", got "wolfe"']),
-    "misspelt search": ("boosting.first_step=exact", "boosting.first_step=exakt", [
-        'got "exakt"', 'did you mean "exact"?']),
     "no rank": ("boosting.ranks=[1]", "boosting.ranks=[4, 0]", [
         '"ranks" must be whole numbers of at least 1, not [4, 0]']),
     "one rank": ("boosting.ranks=[4]", "boosting.ranks=4", [
@@ -69,11 +57,6 @@ IN_FRAMES = (
     "diagonal or tinylora"
 )
 FIT = {
-    "first step": (
-        ["boosting.first_step=armijo"],
-        "lora",
-        IN_FRAMES.format('first_step = "armijo"', "lora", "--set boosting.first_step=none"),
-    ),
     "sites": (
         ["boosting.top_sites=1"],
         "full",
@@ -114,31 +97,6 @@ def test_quickstart_with_another_adapter_says_what_to_set_and_that_works(boostlo
     assert taken.returncode == 0, taken.stderr
 
 
-@pytest.mark.parametrize("how", ["armijo", "exact"])
-def test_first_step_from_elsewhere_is_refused_with_what_to_set(how, boostlora):
-    words = settings_of(["adapter.use=lora-xs", "adapter.init_std=0.1", f"boosting.first_step={how}"])
-    refused = boostlora("check", "paper/digits", *words)
-    assert refused.returncode == 2
-    assert refused.stderr == (
-        f'error: boosting.first_step = "{how}" starts at the model as it is, and adapter lora-xs starts elsewhere; switch it off '
-        "(--set boosting.first_step=none), or let its numbers start at zero (lora-xs: --set adapter.init_std=0)\n"
-    )
-    for advice in ("boosting.first_step=none", "adapter.init_std=0"):
-        assert boostlora("check", "paper/digits", *words, "--set", advice).returncode == 0
-
-
-def test_first_step_on_a_backend_without_its_rule_is_refused_with_those_it_knows(registry):
-    spec = load_spec("paper/digits", registry, ["boosting.first_step=exact"])
-    check_boosting(spec, [])
-    lesser = Slot(use="lesser", plugin=SimpleNamespace(rules=frozenset({"lion", "adam"})))
-    with pytest.raises(UsageError) as caught:
-        check_boosting(attrs.evolve(spec, slots={**spec.slots, "backend": lesser}), [])
-    assert str(caught.value) == (
-        'boosting.first_step = "exact" needs the optimiser rule sgd, and backend lesser knows only: adam, lion; switch it off '
-        "(--set boosting.first_step=none), or use a backend that knows it"
-    )
-
-
 def test_subsample_goes_with_any_adapter(boostlora):
     for adapter in ("lora", "full"):
         answer = boostlora(
@@ -156,19 +114,6 @@ objective.use = "grpo"
 adapter.use = "lora-xs"
 backend.use = "torch"
 """
-
-
-def test_first_step_on_rewards_is_refused_with_the_reason(boostlora, tmp_path):
-    pytest.importorskip("transformers", reason="the model is Hugging Face's")
-    (tmp_path / "sums.toml").write_text(REWARDS)
-    taken = boostlora("check", "sums.toml", "--set", "boosting.refit_every=1")
-    assert taken.returncode == 0, taken.stderr
-    refused = boostlora("run", "sums.toml", "--set", "boosting.first_step=armijo")
-    assert refused.returncode == 2
-    assert refused.stderr == (
-        'error: boosting.first_step = "armijo" searches along a loss of fixed examples, and objective grpo has answers that change '
-        "with the model; switch it off (--set boosting.first_step=none), or use an objective of fixed examples: cross-entropy\n"
-    )
 
 
 RATELESS = """

@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.calibration import oracle_of, require_passes
+from boostlora.engine.boosting.calibration import oracle_for, require_passes
 from boostlora.engine.contracts import CalibrationSpec, Selection
 from boostlora.engine.errors import PluginError
 from boostlora.engine.foundation.run_context import no_report
@@ -30,7 +30,7 @@ def asked(ready, selection, number=1, outcome=None, **changes):
     experiment, runner = ready
     calibration = attrs.evolve(CALIBRATION, **changes)
     outcome = runner.history[-1] if outcome is None else outcome
-    return oracle_of(experiment, number, selection, outcome, calibration=calibration, report=no_report)
+    return oracle_for(experiment, number, selection, outcome, calibration=calibration, report=no_report)
 
 
 def together(oracle):
@@ -105,7 +105,7 @@ def test_evidence_of_some_is_drawn_as_the_objective_draws(ready, examples, batch
     selection, size = chosen_of(), -(-examples // batches)
     found = asked(ready, selection, number=3, examples=examples, batches=batches).batches
     rng = experiment.streams("evidence", 3)
-    expected = experiment.spec["objective"].batches(selection, batches, size, rng)
+    expected = experiment.spec.objective.batches(selection, batches, size, rng)
     assert len(found) == batches
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.indices, other.indices)

@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.boosting.calibration import oracle_of
+from boostlora.engine.boosting.calibration import oracle_for
 from boostlora.engine.boosting.rollouts import Rollout
 from boostlora.engine.boosting.rounds import RoundRunner
 from boostlora.engine.contracts import CalibrationSpec
@@ -34,7 +34,7 @@ def runner(folder):
 def asked(runner, number=1, **changes):
     calibration = attrs.evolve(CALIBRATION, **changes)
     source = runner.select(1), runner.history[-1]
-    return oracle_of(runner.experiment, number, *source, calibration=calibration, report=no_report)
+    return oracle_for(runner.experiment, number, *source, calibration=calibration, report=no_report)
 
 
 def test_evidence_of_a_policy_is_its_own_answers_at_the_start_of_the_round(runner):

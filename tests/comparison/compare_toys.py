@@ -79,7 +79,7 @@ def side(now: Outcome, base: Outcome, **more: Any) -> Side:
 def load(spec_file: Path, *settings: str) -> tuple[Any, Splits]:
     """A spec and its data, as a run loads them."""
     spec = load_spec(spec_file, Registry.load(), settings)
-    return spec, spec["task"].load(Streams(spec.head.seed)("split"))
+    return spec, spec.task.load(Streams(spec.head.seed)("split"))
 
 
 def write_run(

@@ -79,7 +79,10 @@ def test_plugin_file_is_registered_with_its_origin(tmp_path):
             {"name": "failures"},
             'register_samplers: the name "failures" is already taken by boostlora.plugins.samplers.failures',
         ),
-        ({"hook": "register_bases"}, 'register_bases: "mine" (Mine) lacks capacity, depth, exhausted, frame'),
+        (
+            {"hook": "register_bases"},
+            'register_bases: "mine" (Mine) lacks calibration, capacity, depth, exhausted, frames',
+        ),
         ({"cls": "int"}, "register_samplers: \"mine\" is <class 'int'>, not an attrs class"),
     ],
     ids=["misspelt hook", "bad name", "clash", "wrong kind", "no attrs class"],

@@ -37,7 +37,7 @@ class Unsure:
 
 def test_reward_that_is_not_a_number_is_the_tasks_fault(folder):
     experiment = opened(folder)
-    broken = with_plugin(experiment, "task", Unsure(experiment.spec["task"]))
+    broken = with_plugin(experiment, "task", Unsure(experiment.spec.task))
     with pytest.raises(PluginError, match=r'task plugin "language-modelling": .*reward that is NaN'):
         trained(broken)
 
@@ -74,7 +74,7 @@ def test_batch_that_breaks_the_contract_is_the_objectives_fault(folder, change, 
             return change(batch) if len(batch) else batch
 
     experiment = opened(folder, "optimizer.batch_size=16")
-    objective = Broken(**attrs.asdict(experiment.spec["objective"]))
+    objective = Broken(**attrs.asdict(experiment.spec.objective))
     broken = with_plugin(experiment, "objective", objective)
     with pytest.raises(PluginError, match=f'objective plugin "grpo": .*{problem}'):
         trained(broken)

@@ -44,7 +44,7 @@ def base(ensemble: Ensemble) -> Any:
     source = ensemble.origin.source
     if source.build is None:  # a perceptron of the backend's own
         return ensemble.model(0)
-    return source.build(source.blueprint, getattr(torch, ensemble.spec["backend"].dtype))
+    return source.build(source.blueprint, getattr(torch, ensemble.spec.backend.dtype))
 
 
 @pytest.fixture(scope="module")

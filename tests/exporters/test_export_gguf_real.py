@@ -65,7 +65,7 @@ def test_gguf_of_smollm2_computes_what_was_evaluated_and_keeps_the_rest(smollm2,
     (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "spec.toml").write_text(SPEC.format(path=smollm2, file=FILE))
     prepared = prepare(load_spec(tmp_path / "spec.toml", Registry.load(())))
-    context, backend = RunContext(cache=shared_cache), prepared.spec["backend"]
+    context, backend = RunContext(cache=shared_cache), prepared.spec.backend
     source, sites = source_of(prepared, context), tuple(p.site for p in prepared.plan.sites)
     rng = np.random.default_rng(0)
     half = {s.name: update(s.shape, rng) for s in sites if s.layer < 15}
@@ -76,7 +76,7 @@ def test_gguf_of_smollm2_computes_what_was_evaluated_and_keeps_the_rest(smollm2,
     )
     ensemble = Exportable(
         name="smol",
-        model=prepared.spec["model"],
+        model=prepared.spec.model,
         source=source,
         sites=sites,
         rounds=rounds,

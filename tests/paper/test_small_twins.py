@@ -67,8 +67,8 @@ def test_small_language_twin_runs_its_arms_and_answers_what_it_trains_on(
     check_all_ran(tmp_path, study, done, arms or labels)
     (rounds,) = records_of(tmp_path, study, "boosted")
     assert [r["round"] for r in rounds] == [0, 1, 2]
-    group_size = study.cells[0].spec["objective"].group_size
-    steps, prompts = (getattr(study.cells[0].spec["optimizer"], n) for n in ("steps", "batch_size"))
+    group_size = study.cells[0].spec.objective.group_size
+    steps, prompts = (getattr(study.cells[0].spec.optimizer, n) for n in ("steps", "batch_size"))
     for record in rounds[1:]:
         facts = record["rollouts"]
         assert facts["answers"] == steps * prompts * group_size
@@ -102,7 +102,7 @@ def test_small_protein_twin_runs_every_arm_with_groups_kept_apart(
 
 def check_chains_apart(spec: Any) -> None:
     """No chain of a complex, read whole, is in two parts of the data."""
-    task = attrs.evolve(spec["task"], max_residues=0, linker=DASH)
+    task = attrs.evolve(spec.task, max_residues=0, linker=DASH)
     splits = task.load(Streams(spec.head.seed)("split"))
     chains = [
         {chain for row in getattr(splits, split).inputs.rows for side in row for chain in side.split(DASH)}

@@ -94,7 +94,7 @@ def estimate(
         slots["generator"] = attrs.evolve(slots["generator"], use=generator)
         found = workload_of(
             attrs.evolve(prepared.spec, slots=slots),
-            prepared.spec["model"].blueprint(prepared.splits),
+            prepared.spec.model.blueprint(prepared.splits),
             prepared.encoded,
             parametrisations or [],
             ROUNDS,

@@ -84,7 +84,6 @@ SLOTS: dict[str, st.SearchStrategy[Tree]] = {
     "boosting": st.fixed_dictionaries(
         {},
         optional={
-            "first_step": st.sampled_from(["none", "armijo", "exact"]),
             "subsample": st.floats(min_value=0, max_value=1, exclude_min=True),
             "top_sites": COUNT,
             "refit_every": COUNT,
@@ -171,7 +170,7 @@ def test_dump_writes_every_slot_and_every_option(read: Read) -> None:
     dumped = tomli.loads(spec.dump())
     assert list(dumped) == ["name", "description", "seed", "rounds", *KINDS, "sites", "boosting", "stop"]
     for slot, kind in KINDS.items():
-        fields = [field.name for field in attrs.fields(type(spec[slot]))]
+        fields = [field.name for field in attrs.fields(type(spec.slots[slot].plugin))]
         assert list(dumped[slot]) == ["use", *fields]
         assert dumped[slot]["use"] == (kind.default or NEEDED[slot]["use"])
 
@@ -213,7 +212,6 @@ CHOICES = {
     "exclude": ["h1"],
     "exhausted": "wrap",
     "dtype": "float32",
-    "first_step": "exact",
     "subsample": 0.5,
 }
 

@@ -30,13 +30,13 @@ def model(folder: Path) -> Path:
 
 
 def test_model_folder_is_relative_to_the_spec(read: Read, model: Path) -> None:
-    assert read(f'{TEXT}path = "tiny"\n')["model"].path == str(model.resolve())
-    assert read(f'{TEXT}path = "{model}"\n')["model"].path == str(model.resolve())
+    assert read(f'{TEXT}path = "tiny"\n').model.path == str(model.resolve())
+    assert read(f'{TEXT}path = "{model}"\n').model.path == str(model.resolve())
 
 
 @pytest.mark.parametrize("name", ["owner/name", "gpt2", "Owner-1/a.b_c-d"])
 def test_model_that_is_no_folder_may_be_an_id(read: Read, name: str) -> None:
-    assert read(f'{TEXT}path = "{name}"\n')["model"].path == name
+    assert read(f'{TEXT}path = "{name}"\n').model.path == name
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_extends_file_in_another_folder_reads_its_paths_from_there(load: Load, t
     (below / "base.toml").write_text(
         '[task]\nuse = "table"\npath = "rows.csv"\nlabel = "y"\n[model]\nuse = "mlp"\n'
     )
-    assert load('extends = "below/base.toml"\n')["task"].path == str((below / "rows.csv").resolve())
+    assert load('extends = "below/base.toml"\n').task.path == str((below / "rows.csv").resolve())
     faults = told(load, 'extends = "below/base.toml"\ntask.path = "rows.csv"\n')
     assert faults == [f'top.toml:2:13: no file "{tmp_path.resolve()}/rows.csv"']
 
@@ -185,8 +185,8 @@ SETTINGS = {
     "quoted word": ('basis.use="random"', lambda s: s.slots["basis"].use, "random"),
     "spaces": (" basis.use = random ", lambda s: s.slots["basis"].use, "random"),
     "whole number": ("seed=3", lambda s: s.head.seed, 3),
-    "number": ("optimizer.lr=1e-3", lambda s: s["optimizer"].lr, 1e-3),
-    "list": ("model.hidden=[8, 8]", lambda s: s["model"].hidden, (8, 8)),
+    "number": ("optimizer.lr=1e-3", lambda s: s.optimizer.lr, 1e-3),
+    "list": ("model.hidden=[8, 8]", lambda s: s.model.hidden, (8, 8)),
     "inline table": ("stop={patience=4}", lambda s: s.stop.patience, 4),
     "text with spaces": ("description=a b, c", lambda s: s.head.description, "a b, c"),
     "text with an equals sign": ("description=a=b", lambda s: s.head.description, "a=b"),
@@ -231,7 +231,7 @@ ADAM = '[optimizer]\nuse = "adam"\nlr = 0.5\nbeta1 = 0.5\nweight_decay = 0.25\n'
 
 
 def test_set_other_plugin_keeps_shared_options_and_drops_the_rest(load: Load) -> None:
-    sgd = load(ADAM, "optimizer.use=sgd")["optimizer"]
+    sgd = load(ADAM, "optimizer.use=sgd").optimizer
     assert (type(sgd).__name__, sgd.lr, sgd.weight_decay) == ("Sgd", 0.5, 0.25)
 
 
@@ -244,7 +244,7 @@ def test_set_same_plugin_changes_nothing(load: Load) -> None:
 
 
 def test_set_plugin_over_the_slots_default_drops_the_defaults_options(load: Load) -> None:
-    assert load("[optimizer]\nbeta1 = 0.5\nlr = 0.5\n" + NEEDED, "optimizer.use=sgd")["optimizer"].lr == 0.5
+    assert load("[optimizer]\nbeta1 = 0.5\nlr = 0.5\n" + NEEDED, "optimizer.use=sgd").optimizer.lr == 0.5
 
 
 def test_set_other_plugin_misspelt_option_is_still_a_fault(load: Load) -> None:
@@ -265,7 +265,7 @@ def test_set_without_use_does_not_excuse_a_foreign_option(load: Load) -> None:
 
 def test_extends_other_plugin_drops_what_only_the_old_one_has(load: Load) -> None:
     top = 'extends = "base.toml"\n[optimizer]\nuse = "sgd"\nmomentum = 0.5\n'
-    sgd = load(top, base=ADAM)["optimizer"]
+    sgd = load(top, base=ADAM).optimizer
     assert (sgd.lr, sgd.momentum) == (0.5, 0.5)
     assert told(load, top + "beta1 = 0.1\n", base=ADAM) == ['top.toml:5:1: unknown key "beta1"']
 

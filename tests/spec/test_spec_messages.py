@@ -110,7 +110,7 @@ TABLE = '[model]\nuse = "mlp"\n[task]\nuse = "table"\nlabel = "y"\npath = '
 
 def test_spec_file_that_exists_is_read_as_absolute(read: Read, folder: Path) -> None:
     (folder / "rows.csv").write_text("x,y\n")
-    assert read(TABLE + '"rows.csv"\n')["task"].path == str((folder / "rows.csv").resolve())
+    assert read(TABLE + '"rows.csv"\n').task.path == str((folder / "rows.csv").resolve())
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_budget_leaves_what_the_baseline_sets(read_study: Read) -> None:
 def test_budget_that_is_met_already_changes_nothing(read_study: Read) -> None:
     text = 'seeds = 1\nbaseline = "rotate"\ngrid."basis.use" = ["rotate", "fixed"]\n'
     study = read_study(text + BUDGET.format(hold="parameters", by="adapter.rank"))
-    assert [cell.spec["adapter"].rank for cell in study.cells] == [4, 4]
+    assert [cell.spec.adapter.rank for cell in study.cells] == [4, 4]
     assert study.record.notes == ()
 
 
@@ -134,7 +134,7 @@ def test_budget_is_held_in_every_tuning(read_study: Read) -> None:
         + "at = 80\n"
     )
     study = read_study(text)
-    assert [(c.spec["optimizer"].steps, c.spec.rounds) for c in study.cells] == [(10, 8), (20, 4)]
+    assert [(c.spec.optimizer.steps, c.spec.rounds) for c in study.cells] == [(10, 8), (20, 4)]
     assert study.record.notes == (
         "rounds solved so that optimiser steps in all rounds are 80: 8 (s · steps=10), 4 (s · steps=20)",
     )
@@ -155,7 +155,7 @@ def test_budgets_are_solved_one_after_another(read_study: Read) -> None:
     text = "seeds = 1\n" + BUDGET.format(hold="steps", by="rounds") + "at = 80\n"
     text += BUDGET.format(hold="examples", by="optimizer.batch_size") + "at = 800\n"
     (cell,) = read_study(text).cells
-    assert (cell.spec.rounds, cell.spec["optimizer"].batch_size) == (2, 10)
+    assert (cell.spec.rounds, cell.spec.optimizer.batch_size) == (2, 10)
 
 
 def test_budget_within_tolerance_is_noted_with_what_was_wanted(read_study: Read) -> None:

@@ -105,7 +105,7 @@ def test_ablate_key_in_two_places_is_one_fault(study_faults: Faults, situation: 
 def rates(study: Study, arm: str) -> list[object]:
     """Learning rates of an arm's cells, and what of them is tuned."""
     return [
-        (cell.spec["optimizer"].lr, cell.record.tuning.get("optimizer.lr"))
+        (cell.spec.optimizer.lr, cell.record.tuning.get("optimizer.lr"))
         for cell in study.cells
         if cell.record.arm == arm
     ]
@@ -140,4 +140,4 @@ def test_arm_that_changes_the_plugin_leaves_its_old_options_behind(read_study: R
     base = 'task.use = "digits"\nmodel.use = "mlp"\nadapter = {use = "tinylora", rank = 2, u = 3}\n[ablate]\n'
     study = read_study('seeds = 1\ngrid."adapter.use" = ["tinylora", "lora"]\n', base=base)
     assert [cell.spec.as_tree()["adapter"].get("u") for cell in study.cells] == [3, None]
-    assert [cell.spec["adapter"].rank for cell in study.cells] == [2, 2]
+    assert [cell.spec.adapter.rank for cell in study.cells] == [2, 2]

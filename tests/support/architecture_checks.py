@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 from boostlora.backends.torch.nets import accepted
-from boostlora.engine.boosting.first_step import PlainDescent
 from boostlora.engine.contracts import (
     Batch,
     DenseDelta,
@@ -24,6 +23,7 @@ from boostlora.engine.contracts import (
     TrainingRequest,
 )
 from boostlora.plugins.models._hf.nets import Kind
+from boostlora.plugins.optimizers.sgd import Sgd
 
 NEW = 8
 """Tokens that are written."""
@@ -71,7 +71,7 @@ def training_is_right(model: Any, sites: Sequence[Site], kind: Kind) -> None:
             examples=examples(kind),
             batches=[BATCH, BATCH],
             learning_rates=np.full(2, rate),
-            optimizer=PlainDescent(),
+            optimizer=Sgd(momentum=0.0),
         )
     )
     floor = FLOOR * max(float(np.linalg.norm(G)) for G in first.values())

@@ -104,7 +104,7 @@ def case_of(run: Path, cache: Path, plugins: tuple[Path, ...] = ()) -> ExportCas
         given = [(text, ".") for text in asked] if architecture.startswith("causal-lm") else asked
         return as_examples(given, opened.spec, architecture)
 
-    return ExportCase(ensemble=exportable, backend=opened.spec["backend"], examples=examples, encode=encode)
+    return ExportCase(ensemble=exportable, backend=opened.spec.backend, examples=examples, encode=encode)
 
 
 def words(folder: Path) -> None:

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 
 def verified(writer, folder, fault=broken_backends.Proxy, **more):
-    right = writer.spec["backend"]
+    right = writer.spec.backend
     candidate = broken_backends.Candidate(right=right, fault=fault, dtype=getattr(right, "dtype", "float64"))
     slots = {**writer.spec.slots, "backend": Slot(use="candidate", plugin=candidate)}
     spec = attrs.evolve(writer.spec, slots=slots)

@@ -42,7 +42,7 @@ def check(folder):
 
     def run(fault, dtype, *settings, limits=None):
         writer = RolloutToy.make(folder, *TORCH, f"backend.dtype={dtype}", *TELLING, *settings)
-        right = writer.spec["backend"]
+        right = writer.spec.backend
         candidate = broken_backends.Candidate(right=right, fault=fault, dtype=dtype)
         slot = Slot(use="candidate", plugin=candidate)
         spec = attrs.evolve(writer.spec, slots={**writer.spec.slots, "backend": slot})
@@ -179,7 +179,7 @@ def test_run_of_a_broken_backend_is_caught_by_what_it_recorded(folder, fault, mo
     writer = RolloutToy.make(
         folder, *BACKENDS["torch"], "objective.clip_low=0.002", "objective.clip_high=0.003"
     )
-    kind = type(writer.spec["backend"])
+    kind = type(writer.spec.backend)
     opened = kind.open
     with monkeypatch.context() as patch:
         patch.setattr(kind, "open", lambda self, *given: fault(opened(self, *given)))

@@ -92,7 +92,7 @@ def load_contents(side: Side, registry: Any) -> Contents:
     except BoostLoraError as error:
         raise UsageError(str(error).splitlines()[0] + _missing_plugins(side, registry)) from error
     with blame("task", spec.slots["task"].use):
-        splits = spec["task"].load(Streams(spec.head.seed)("split"))
+        splits = spec.task.load(Streams(spec.head.seed)("split"))
         recorded = side.hashes.get("data")
         changed = recorded is not None and data_sha256(splits) != recorded
     contents = Contents.of(splits, side.split)
