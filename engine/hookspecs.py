@@ -19,6 +19,7 @@ PROJECT = "boostlora"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin as the implementation of the hook of the same name."""
 
 Register = Callable[[str, type[Any]], None]
 """`register(name, cls)`: offer an attrs class under a name of `[a-z0-9][a-z0-9-]*`; its fields are the plugin's options."""
@@ -45,10 +46,7 @@ def register_adapters(register: Register) -> None:
 
 @hookspec
 def register_bases(register: Register) -> None:
-    """Offer bases: `exhausted`, `capacity(width)`, `depth(ranks, width)`, `frame(site, earlier, rank, rng)`.
-
-    Or those that hear the data first: `calibration(rank)` and `frames(sites, earlier, rank, oracle, rng)` in place of `frame`.
-    """
+    """Offer bases: `exhausted`, `capacity(width)`, `depth(ranks, width)`, `calibration(rank)`, `frames(sites, earlier, rank, oracle, rng)`."""
 
 
 @hookspec
@@ -82,7 +80,7 @@ def register_backends(register: Register) -> None:
 
 @hookspec
 def register_generators(register: Register) -> None:
-    """Offer engines of generation: `check()`, `open(source, sites) -> Writer`."""
+    """Offer engines of generation: `check()`, `open(source, sites) -> InferenceEngine`."""
 
 
 @hookspec

@@ -38,3 +38,4 @@ class DenseDelta:
 
 
 Parametrisation = LinearCore | FreeFactors | DenseDelta
+"""What an adapter trains at a site."""

@@ -12,6 +12,7 @@ import cattrs
 from .merges import Metrics
 
 Status = Literal["base", "merged", "refused", "nonfinite"]
+"""How a round ended: the base model, merged, refused by the merge policy, or left out because of NaN or Inf."""
 
 UNSEALED = ("seconds", "memory_bytes", "digest")
 """Fields that differ between two runs of the same experiment; the digest leaves them out."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 End = Literal["completed", "converged", "patience", "exhausted", "failed"]
+"""How a run ended: all rounds, nothing left to select, no improvement on validation, no directions left, or a failure."""
 
 
 @attrs.frozen(kw_only=True)

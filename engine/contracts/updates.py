@@ -60,3 +60,4 @@ class DenseUpdate:
 
 
 Update = FactoredUpdate | DenseUpdate
+"""What a round adds to a site."""

@@ -17,6 +17,7 @@ from .pairs import Pairs
 from .unused import Unused
 
 Project = Literal["both", "left", "right", "none"]
+"""On which sides a round avoids the directions of all earlier rounds."""
 
 
 @attrs.frozen(kw_only=True)
