@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..analysis.model import Analysis
 from . import words
-from .quantities import MINUS, NOTHING, quantity
+from .quantities import MINUS, MISSING, quantity
 from .table import TableCell, main_table, metric_name
 
 SPECIAL = {
@@ -21,7 +21,7 @@ SPECIAL = {
     "|": r"\textbar{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
     MINUS: "$-$",
-    NOTHING: "--",
+    MISSING: "--",
     "—": "---",
     "“": "``",
     "”": "''",

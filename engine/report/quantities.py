@@ -9,7 +9,7 @@ import attrs
 from ..analysis import formats as wording
 from ..analysis.model import Axis
 
-MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
+MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 APART = re.compile(
     r"(?<=\d) (?=(?:%|points?|nats?|MiB|s)(?![\w%]))|(?<=\bp) (?=[=<≤] ?\d)|(?<=\bp [=<≤]) (?=\d)"
@@ -112,7 +112,7 @@ def together(text: str) -> str:
 
 def set_in_type(text: str) -> str:
     """A number of `wording` as a page prints it: a real minus, and a dash where there is no number."""
-    return NOTHING if text == wording.NOTHING else text.replace("-", MINUS)
+    return MISSING if text == wording.MISSING else text.replace("-", MINUS)
 
 
 def written(name: str, value: float | None) -> str:
@@ -123,7 +123,7 @@ def written(name: str, value: float | None) -> str:
 def with_unit(name: str, value: float | None) -> str:
     """A value with its unit, for sentences and where there is no title: `74.4 %`, `0.808 nats`."""
     text = written(name, value)
-    return f"{text} {wording.unit_of(name)}".rstrip() if text != NOTHING else text
+    return f"{text} {wording.unit_of(name)}".rstrip() if text != MISSING else text
 
 
 def signed(name: str, value: float) -> str:
@@ -136,4 +136,4 @@ def interval(name: str, low: float | None, high: float | None, *, sign: bool = F
     if low is None or high is None:
         return ""
     ends = [signed(name, end) if sign else written(name, end) for end in (low, high)]
-    return "" if ends[0] == ends[1] or NOTHING in ends else f"[{ends[0]}, {ends[1]}]"
+    return "" if ends[0] == ends[1] or MISSING in ends else f"[{ends[0]}, {ends[1]}]"

@@ -10,7 +10,7 @@ from ..analysis.formats import difference_unit, p_sentence, p_text, relative_tex
 from ..analysis.model import Analysis, Comparison, Row
 from ..analysis.table import extra_metrics
 from ..study.record import StudyRecord
-from .quantities import NOTHING, interval, quantity, set_in_type, signed, titled, written
+from .quantities import MISSING, interval, quantity, set_in_type, signed, titled, written
 
 MARKS = {"better": "▲", "worse": "▼", "unclear": "○", "too few seeds": "○", "one seed": "○"}
 """Beside a difference, so that a verdict can be told without colour."""
@@ -56,7 +56,7 @@ class MainTable:
     rows: tuple[tuple[TableCell, ...], ...]
 
 
-EMPTY = TableCell(text=NOTHING)
+EMPTY = TableCell(text=MISSING)
 
 
 def metric_name(study: StudyRecord) -> str:

@@ -79,7 +79,7 @@ def test_a_run_that_stopped_carries_its_last_value_forward(tmp_path):
         gained_share = whole[number].gained / whole[number].failures
         assert curves["gained"].mean[number] == pytest.approx(gained_share / 2)
     assert (
-        "1 run stopped before the last round: curves carry the last value of such a run forward"
+        "1 run stopped before the last round: curves carry its last value forward"
         in analysis.notes
     )
 
