@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..statistics.bootstrap import NARROW
+from ..statistics.bootstrap import MIN_VALUES
 from ..statistics.permutation import pairs_needed
 from ..study.labels import text
 from ..study.record import StudyRecord
@@ -176,9 +176,9 @@ def _tests(study: StudyRecord, comparisons: Mapping[tuple[str, str], Comparison]
 
 def _narrow(choices: Sequence[TuningChoice]) -> Iterable[str]:
     counts = [len(choice.seeds) for choice in choices if len(choice.seeds) > 1]
-    if counts and min(counts) < NARROW:
+    if counts and min(counts) < MIN_VALUES:
         yield (
-            f"bootstrap intervals over fewer than {NARROW} seeds are too narrow (with 5 seeds, for example, a nominal "
+            f"bootstrap intervals over fewer than {MIN_VALUES} seeds are too narrow (with 5 seeds, for example, a nominal "
             "95 % interval covers about 84 %); the p-values do not depend on them"
         )
 

@@ -22,8 +22,8 @@ from boostlora.engine.analysis.comparison.pairs import (
 from boostlora.engine.analysis.comparison.sides import Side
 from boostlora.engine.contracts import Examples, Splits
 from boostlora.engine.errors import UsageError
+from boostlora.engine.statistics.bootstrap import MAX_BOOTSTRAP
 from boostlora.engine.statistics.mcnemar import mcnemar
-from boostlora.engine.statistics.means import MANY
 from boostlora.engine.testing import assert_close
 
 from .compare_toys import outcome, side
@@ -135,7 +135,7 @@ def test_loss_difference_leaves_out_what_is_not_finite() -> None:
 def test_loss_interval_of_many_examples_is_the_one_of_few_but_for_the_bootstrap() -> None:
     rng = np.random.default_rng(0)
     widths = dict[str, float]()
-    for n in (MANY, MANY + 1):
+    for n in (MAX_BOOTSTRAP, MAX_BOOTSTRAP + 1):
         a, b = (outcome(range(n), [True] * n, rng.normal(size=n)) for _ in range(2))
         found = loss_difference(pair(side(a, a), side(b, b)))
         assert found is not None

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts import Outcome
-from ...statistics.bootstrap import Interval
+from ...statistics.bootstrap import MAX_BOOTSTRAP, Interval, mean_interval
 from ...statistics.examples import PairedExamples, compare_examples
-from ...statistics.means import MANY, mean_interval
 from .sides import Side
 
 Ids = NDArray[np.int64]
@@ -124,7 +123,7 @@ def accuracy_difference(pairing: Pairing, confidence: float = 0.95) -> PairedExa
 
 
 def loss_difference(pairing: Pairing, confidence: float = 0.95) -> LossDifference | None:
-    """The paired mean difference of the loss: BCa bootstrap over examples, above `MANY` of them `mean +- z s / sqrt(n)`.
+    """The paired mean difference of the loss: BCa bootstrap over examples, above `MAX_BOOTSTRAP` of them `mean +- z s / sqrt(n)`.
 
     None if no example has a finite loss on both sides.
     """
@@ -134,7 +133,7 @@ def loss_difference(pairing: Pairing, confidence: float = 0.95) -> LossDifferenc
     if len(differences) == 0:
         return None
     mean = float(np.mean(differences))
-    method = "bca" if len(differences) <= MANY else "normal"
+    method = "bca" if len(differences) <= MAX_BOOTSTRAP else "normal"
     interval = mean_interval(differences, confidence)
     return LossDifference(mean=mean, interval=interval, method=method, examples=len(differences))
 

@@ -15,9 +15,8 @@ from ...ensemble.choice import Choice
 from ...ensemble.source import RunSource
 from ...errors import UsageError
 from ...sdk.judge import metrics_of
-from ...statistics.bootstrap import Interval
+from ...statistics.bootstrap import Interval, mean_interval
 from ...statistics.examples import PairedExamples, compare_examples
-from ...statistics.means import mean_interval
 
 if TYPE_CHECKING:
     from ...ensemble.ensemble import Ensemble
