@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..statistics.bootstrap import MIN_VALUES
 from ..statistics.permutation import pairs_needed
-from ..study.labels import text
-from ..study.record import StudyRecord
+from ..study.record import StudyRecord, setting_text
 from ..study.states import Status
 from .formats import count_text, p_text
 from .model import Comparison
@@ -136,7 +135,7 @@ def _edges(study: StudyRecord, choices: Sequence[TuningChoice]) -> Iterable[str]
             if numbers and len(tried) > 1 and value in {min(tried), max(tried)}:
                 end = "smallest" if value == min(tried) else "largest"
                 yield (
-                    f"{_label(choice)}: {key.rpartition('.')[2]}={text(value)} is the {end} value tried; "
+                    f"{_label(choice)}: {key.rpartition('.')[2]}={setting_text(value)} is the {end} value tried; "
                     "a value beyond it may be better"
                 )
 

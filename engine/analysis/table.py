@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..study.labels import text
+from ..study.record import setting_text
 from .formats import (
     MISSING,
     difference_unit,
@@ -137,7 +137,7 @@ def _cells(row: Row, analysis: Analysis, extras: Sequence[str]) -> tuple[str, ..
     rounds = row.metrics.get("rounds")
     return (
         row.arm,
-        " ".join(f"{key.rpartition('.')[2]}={text(value)}" for key, value in row.tuned.items()),
+        " ".join(f"{key.rpartition('.')[2]}={setting_text(value)}" for key, value in row.tuned.items()),
         str(len(row.seeds)) + (f" of {len(row.seeds) + len(row.missing)}" if row.missing else ""),
         metric_text(rounds, "rounds").partition(" ")[0],
         metric_text(row.metrics.get(f"{study.split}.{metric}"), metric),

@@ -26,12 +26,12 @@ XS = '[[ablate.case]]\nname = "x"\nset."adapter.use" = "lora-xs"\n'
 UNEVEN = '[[ablate.case]]\nname = "x"\nset."optimizer.steps" = 17\n[[ablate.case]]\nname = "y"\nset."optimizer.steps" = 7\n'
 
 REFUSED = {
-    "no target": (STEPS, ["1:1: without a baseline, a budget needs a number to hold"]),
+    "no target": (STEPS, ["1:1: without a baseline, a budget needs a target"]),
     "no baseline in a block": (
         BASES
         + 'across.rounds = [1, 2]\n[[ablate.when]]\nmatch."basis.use" = "rotate"\nmatch.rounds = 2\ndrop = true\n'
         '[[ablate.budget]]\nhold = "steps"\nby = "optimizer.steps"\n',
-        ['8:1: without a baseline in the block "rounds=2", a budget needs a number to hold'],
+        ['8:1: without a baseline in the block "rounds=2", a budget needs a target'],
     ),
     "unknown quantity": (
         '[[ablate.budget]]\nhold = "flops"\nby = "rounds"\n',
@@ -73,7 +73,7 @@ REFUSED = {
     ),
     "the target depends on tuning": (
         BASES + "tune.rounds = [1, 2]\n" + '[[ablate.budget]]\nhold = "steps"\nby = "optimizer.steps"\n',
-        ["4:1: steps of the baseline depend on what is tuned in it: 40, 80"],
+        ["4:1: steps of the baseline depend on its tuning: 40, 80"],
     ),
     "between two values": (
         UNEVEN + STEPS + "at = 80\n",

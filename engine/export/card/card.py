@@ -14,7 +14,7 @@ from ...errors import RunError
 from ...foundation.atomic import write_text
 from ...foundation.markup import code, escaped, fenced, printable
 from ...foundation.redaction import publishable
-from ...statistics.bootstrap import NARROW
+from ...statistics.bootstrap import MIN_VALUES
 from .base import base_of
 from .facts import (
     grown,
@@ -148,7 +148,7 @@ def _content(ensemble: Ensemble, choice: Choice, form: Form) -> dict[str, Any]:
         "compared": form.compared,
         "figures": figures_table(results, alone=not choice.weights) if results else [],
         "measured": bool(differences),
-        "few": bool(results) and results[0].base.count < NARROW,
+        "few": bool(results) and results[0].base.count < MIN_VALUES,
         "known": bool(results) and results[0].now is not None,
         "differences": differences_table(differences),
         "verdict": verdict(differences[0]) if differences and choice.weights else "",
