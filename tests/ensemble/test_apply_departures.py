@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from boostlora.backends.torch.store import TorchStore
 from boostlora.engine.api import save
 from boostlora.engine.contracts import Frame, MergedRound
-from boostlora.engine.ensemble.recipe import KeptRound, Recipe
+from boostlora.engine.ensemble.recipe import Recipe, StoredRound
 
 from ..support.boost_runs import ToyRun, forged
 from ..support.commands import Command
@@ -134,7 +134,7 @@ def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
     assert whole.returncode == 0, whole.stderr
     made = Recipe.made
 
-    def other(self: Recipe, kept: KeptRound) -> MergedRound:
+    def other(self: Recipe, kept: StoredRound) -> MergedRound:
         return attrs.evolve(made(self, kept), updates={} if kept.number == 1 else made(self, kept).updates)
 
     monkeypatch.setattr(Recipe, "made", other)

@@ -119,8 +119,8 @@ def test_base_of_the_same_bytes_in_another_form_is_refused(
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("missing", "no such file or folder; the base is needed"),
-        ("empty folder", "no safetensors file there; the base is needed"),
+        ("missing", "no such file or folder; the base is required"),
+        ("empty folder", "no safetensors file there; the base is required"),
         ("text", "cannot be read"),
         ("the boost file", "another base than the one that"),
     ],
@@ -237,7 +237,9 @@ def test_hf_base_that_is_not_here_and_not_on_the_hub_is_refused_soon(
 def test_hf_base_that_is_no_place_and_no_id_is_refused(base: str, causal_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         _load(causal_file, base, tmp_path / "cache")
-    assert str(caught.value) == f"{base}: no such file or folder, and no Hugging Face id; the base is needed"
+    assert (
+        str(caught.value) == f"{base}: neither a file, a folder nor a Hugging Face id; the base is required"
+    )
 
 
 @pytest.mark.parametrize("base", ["", " ", "~no-such-user/x", "x" * 5000, "a\0b"])

@@ -99,7 +99,7 @@ def _foreign(folder: Path, kind: str) -> Path:
     [
         ("text", 3, "not a readable safetensors file, or one that was cut off"),
         ("empty", 3, "not a readable safetensors file, or one that was cut off"),
-        ("folder", 2, "is a folder, not a boost file"),
+        ("folder", 2, "a folder, not a boost file"),
         ("missing", 2, "no such file"),
         ("foreign", 2, "not a boost file; boostlora export RUN --to boost writes one"),
         ("bare", 2, "not a boost file; boostlora export RUN --to boost writes one"),

@@ -181,11 +181,11 @@ def test_boost_file_forged_is_refused_in_words(kind: str, file: Path, loads: Any
     [
         ("lengths do not add up", "damaged: round 1 has 7 numbers, and its groups share 6"),
         ("rounds out of order", "damaged: its rounds are not in order"),
-        ("a round that was not merged", "damaged: its rounds are not those that its records say were merged"),
+        ("a round that was not merged", "damaged: its rounds differ from the merged rounds of its records"),
         ("weights of rounds that are not there", "damaged: there are weights of rounds that it has not; it has 4"),
-        ("values of NaN", "damaged: values/0001 holds something else than finite numbers"),
+        ("values of NaN", "damaged: values/0001 holds values that are not finite numbers"),
         ("values of nobody", "damaged: nobody knows what values/0009 is"),
-        ("a name that leads elsewhere", 'damaged: "../../elsewhere" is no name of a run'),
+        ("a name that leads elsewhere", 'damaged: "../../elsewhere" is not a valid name of a run'),
         ("a number that is a fraction", "damaged: its content is not that of a boost file"),
     ],
 )  # fmt: skip

@@ -101,14 +101,14 @@ def test_choice_of_what_users_write_is_those_rounds(rounds: Any, expected: Any) 
         ("²", f'"²" names no rounds; {ALLOWED}'),
         ("1\n..2", f'"1\\n..2" names no rounds; {ALLOWED}'),
         ("\x1b[31m", f'"\\x1b[31m" names no rounds; {ALLOWED}'),
-        (1.5, "1.5 is no number of a round"),
-        (7.0, "7.0 is no number of a round"),
-        ([1, 2.5], "2.5 is no number of a round"),
-        (["1"], "'1' is no number of a round"),
-        ({"1": 1.0}, "'1' is no number of a round"),
-        (object, f"{object!r} is no number of a round"),
-        ({1: "much"}, "'much' is no weight of a round; it takes a number"),
-        ({1: None}, "None is no weight of a round; it takes a number"),
+        (1.5, "1.5 is not a round number"),
+        (7.0, "7.0 is not a round number"),
+        ([1, 2.5], "2.5 is not a round number"),
+        (["1"], "'1' is not a round number"),
+        ({"1": 1.0}, "'1' is not a round number"),
+        (object, f"{object!r} is not a round number"),
+        ({1: "much"}, "'much' is not a weight of a round; a number is required"),
+        ({1: None}, "None is not a weight of a round; a number is required"),
         ({1: 10**400}, None),
         ({1: float("nan")}, "weights of rounds must be finite numbers"),
         ({1: float("inf")}, "weights of rounds must be finite numbers"),
@@ -136,7 +136,7 @@ def test_choice_of_numbers_beyond_all_bounds_is_refused_briefly(rounds: Any) -> 
     [
         (1, "no round 1; there are: none yet, 0 being the base"),
         ("1..", "rounds 1..: the first is after the last"),
-        ("best", "no best round is known: the run has no finished round"),
+        ("best", "there is no best round: the run has no finished round"),
     ],
 )
 def test_choice_where_there_is_no_round_yet_is_refused(rounds: Any, message: str) -> None:
@@ -170,13 +170,13 @@ def test_choice_with_rounds_dropped_and_weighted_is_the_rest(
 @pytest.mark.parametrize(
     ("drop", "weights", "message"),
     [
-        ([4], {}, "round 4 is to be left out, and is not among the chosen ones"),
+        ([4], {}, "round 4 cannot be dropped: it is not selected"),
         ([9], {}, "no round 9; there are: 1 to 4"),
         ([0], {}, "no round 0; there are: 1 to 4"),
         ([], {4: 2.0}, "round 4 is to have weight 2, and is not among the chosen ones"),
         ([2], {2: 2.0}, "round 2 is to have weight 2, and is not among the chosen ones"),
         ([], {1: float("inf")}, "weights of rounds must be finite numbers"),
-        ([], {4: "x"}, "'x' is no weight of a round; it takes a number"),
+        ([], {4: "x"}, "'x' is not a weight of a round; a number is required"),
     ],
 )
 def test_choice_dropping_or_weighting_what_is_not_chosen_is_refused(
@@ -252,11 +252,11 @@ def test_choice_options_of_the_command_line_are_read() -> None:
 @pytest.mark.parametrize(
     ("drop", "weights", "message"),
     [
-        (("x",), (), '--drop: "x" is no number of a round'),
-        (("1,",), (), '--drop: "" is no number of a round'),
-        (("-1",), (), '--drop: "-1" is no number of a round'),
-        (("²",), (), '--drop: "²" is no number of a round'),
-        (("1..2",), (), '--drop: "1..2" is no number of a round'),
+        (("x",), (), '--drop: "x" is not a round number'),
+        (("1,",), (), '--drop: "" is not a round number'),
+        (("-1",), (), '--drop: "-1" is not a round number'),
+        (("²",), (), '--drop: "²" is not a round number'),
+        (("1..2",), (), '--drop: "1..2" is not a round number'),
         ((), ("5",), '--weight: "5" is not of the form N=FACTOR, such as 5=0.5'),
         ((), ("=2",), '--weight: "=2" is not of the form N=FACTOR, such as 5=0.5'),
         ((), ("5=",), '--weight: "5=" is not of the form N=FACTOR, such as 5=0.5'),

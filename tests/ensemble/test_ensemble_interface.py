@@ -101,7 +101,7 @@ def test_inputs_that_the_model_does_not_take_are_refused(family: Family, used: E
     with pytest.raises(UsageError, match="the model takes"):
         used.predict(wrong)
     if not family.name.endswith("toy"):
-        with pytest.raises(UsageError, match="one text was given; the model takes a list of them"):
+        with pytest.raises(UsageError, match="the model takes a list of texts, not a single text"):
             used.logits("one text")
 
 

@@ -229,10 +229,10 @@ def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Comman
     [
         (["--rounds", "5"], "error: no round 5; there are: 1 to 4\n"),
         (["--rounds", "x"], 'error: "x" names no rounds; allowed: 7 (the first seven), 1..7, 3.., 1..3,5, all, best, 0 (the base)\n'),
-        (["--drop", "x"], 'error: --drop: "x" is no number of a round\n'),
+        (["--drop", "x"], 'error: --drop: "x" is not a round number\n'),
         (["--weight", "1"], 'error: --weight: "1" is not of the form N=FACTOR, such as 5=0.5\n'),
         (["--staged", "--leave-one-out"], "error: --staged and --leave-one-out are two questions; ask one at a time\n"),
-        (["--staged", "--weight", "2=0.5"], "error: --staged shows the models that the run had; it knows no other weights\n"),
+        (["--staged", "--weight", "2=0.5"], "error: --staged shows the run's own models, which have no other weights\n"),
         (["--staged", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
         (["--leave-one-out", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
     ],

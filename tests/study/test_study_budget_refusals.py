@@ -90,11 +90,11 @@ REFUSED = {
     ),
     "a quantity that the key does not change": (
         NUMBERS + "at = 1000\n",
-        ['3:6: "s": numbers trained in a round cannot be 1000; the nearest is 8, with adapter.rank = 4'],
+        ['3:6: "s": parameters trained in a round cannot be 1000; the nearest is 8, with adapter.rank = 4'],
     ),
     "more directions than there are": (
         XS + NUMBERS + "at = 100\n",
-        ['6:6: "x": numbers trained in a round cannot be 100; the nearest is 64, with adapter.rank = 8'],
+        ['6:6: "x": parameters trained in a round cannot be 100; the nearest is 64, with adapter.rank = 8'],
     ),
     "a faulty arm": (
         'grid."adapter.use" = ["lora-xs", "lora-xx"]\n' + NUMBERS + "at = 64\n",

@@ -124,7 +124,7 @@ def test_changed_contents_without_a_store_are_refused(job: Job, sender: Path, na
     with pytest.raises(RunError) as caught:
         resolve_inputs(attrs.evolve(job, store=""))
     assert str(caught.value) == (
-        f"{sender / name} ({job.inputs[str(sender / name)][:12]}…): not there, or no longer what it was; run the study "
+        f"{sender / name} ({job.inputs[str(sender / name)][:12]}…): missing, or changed; run the study "
         "again from the machine that has it"
     )
 
@@ -134,7 +134,7 @@ def test_store_that_lacks_or_spoils_an_input_is_refused(job: Job, sender: Path, 
     sender.rename(tmp_path / "gone")
     stored = Path(job.store) / sha256 / "rows.csv"
     stored.write_text(ROWS + "0,0,0\n")
-    with pytest.raises(RunError, match=r"rows\.csv .*, and neither in .*store; run the study again"):
+    with pytest.raises(RunError, match=r"rows\.csv .*, and not in .*store; run the study again"):
         resolve_inputs(job)
     shutil.rmtree(stored.parent)
     ended = run_cell(job)
@@ -183,7 +183,7 @@ def test_folder_is_found_in_the_store(folder: tuple[Path, str], tmp_path: Path) 
 
 def test_folder_of_other_contents_is_not_taken_for_it(folder: tuple[Path, str], tmp_path: Path) -> None:
     (folder[0] / "b.json").write_text("[]")
-    with pytest.raises(RunError, match=r"data .*: not there, or no longer what it was"):
+    with pytest.raises(RunError, match=r"data .*: missing, or changed"):
         resolve_inputs(folder_job(folder, tmp_path, store=""))
 
 
