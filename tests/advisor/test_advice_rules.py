@@ -69,7 +69,7 @@ def test_spec_that_uses_a_yardstick_is_told_why_not():
 
 def test_basis_that_is_used_up_is_not_replaced():
     found = findings(FIXED, basis("random", 0.001), own_basis="rotate", number=17, used=used(0.05))
-    assert advice(found, "basis").choice == "rotate has no further directions to give"
+    assert advice(found, "basis").choice == "rotate has no further directions"
     assert settings(found) == {"boosting.refit_every": 16, "rounds": 17}
 
 

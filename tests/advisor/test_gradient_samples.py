@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from boostlora.engine.advisor.advise import Moment, advise
+from boostlora.engine.advisor.advise import ModelState, advise
 from boostlora.engine.advisor.candidate_frames import FrameBuilder, candidates
 from boostlora.engine.advisor.gradient_sample import sample_gradient
 from boostlora.engine.advisor.source import open_run, open_spec, read_spec
@@ -117,7 +117,7 @@ def test_model_that_is_wrong_nowhere_is_looked_at_through_all_examples(moment, r
         correct=np.ones(len(outcome), dtype=np.bool_),
         reward=outcome.reward,
     )
-    found = advise(Moment(experiment=moment.experiment, history=[right]), registry, RunContext())
+    found = advise(ModelState(experiment=moment.experiment, history=[right]), registry, RunContext())
     assert (found.failures, found.chosen) == (0, found.train)
     assert "chose no example" in found.notes[0]
 

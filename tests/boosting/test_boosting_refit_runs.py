@@ -154,7 +154,7 @@ def test_refit_with_nothing_to_train_again_is_refused_and_the_run_goes_on(tmp_pa
     assert result.status == "completed", result.reason
     found = records(made, "run")
     assert [r.status for r in found] == ["base"] + ["refused"] * 4
-    assert "no merged round has cores to refit" in found[2].reason
+    assert "no earlier round has been merged whose cores could be trained again" in found[2].reason
     assert "no earlier round" not in found[3].reason
     assert made.go("run").digest == result.digest
 

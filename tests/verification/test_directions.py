@@ -146,6 +146,6 @@ def test_gaps_of_a_frame_are_those_of_the_directions_that_the_basis_asked_for():
     # One frame made of more directions than it has columns: as exact as the least isolated of them.
     view.directions([0])
     assert gaps_of(view, 2, S, None) == [(8.0, 1.0)] * 2
-    view.forget()
+    view.reset()
     view.merged_directions(1)
     assert gaps_of(view, 1, S, np.array([5.0, 2.0])) == [(5.0, 3.0)]

@@ -155,6 +155,6 @@ def test_dtype_that_is_not_known_is_refused():
     class Odd:
         dtype: str = "float8"
 
-    with pytest.raises(UsageError, match=r'dtype "float8" is not known; known: float64, float32'):
+    with pytest.raises(UsageError, match=r'unknown precision of dtype "float8"; known: float64, float32'):
         dtype_of(Odd())
     assert dtype_of(object()) == "float64"
