@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from ..boosting.experiment import Experiment
 from ..boosting.frames import parametrise
@@ -101,7 +102,7 @@ class EnergyShares:
             for name, capture in captures.items()
         )
 
-    def _adapter(self, held: Mapping[str, tuple[Any, Frame]]) -> float:
+    def _adapter(self, held: Mapping[str, tuple[NDArray[np.float64], Frame]]) -> float:
         """What the spec's own cores capture, sites that share numbers taken together."""
         groups, rank = dict[str, Moments](), self.builder.rank
         for name, (C, frame) in held.items():

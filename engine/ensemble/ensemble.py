@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..contracts import (
     BoostedModel,
+    Examples,
     Exportable,
     GenerationRequest,
     Metrics,
@@ -207,10 +208,10 @@ class Ensemble:
             raise UsageError("the run has not evaluated its base yet; resume it first")
         return self.records[prefix].round
 
-    def _examples(self, inputs: Inputs) -> Any:
+    def _examples(self, inputs: Inputs) -> Examples:
         return as_examples(inputs, self.spec, self._origin.source.blueprint.architecture)
 
-    def _prompts(self, prompts: Sequence[str]) -> Any:
+    def _prompts(self, prompts: Sequence[str]) -> Examples:
         return prompts_of(prompts, self.spec, self._origin.source.blueprint.architecture)
 
     def _at(self, rounds: Rounds | Choice) -> BoostedModel:

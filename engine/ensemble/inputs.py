@@ -12,7 +12,8 @@ from ..contracts import Examples, Prompts, TextModel, Texts, Tokens
 from ..errors import UsageError, blame
 from ..spec import Spec
 
-Inputs = Examples | NDArray[Any] | Sequence[str] | Sequence[tuple[str, ...]]
+RawInputs = NDArray[Any] | Sequence[str] | Sequence[tuple[str, ...]]
+Inputs = Examples | RawInputs
 """Examples of a task; rows `(n, d)`; texts, or pairs of texts, to classify; pairs of prompt and completion."""
 
 
@@ -26,7 +27,7 @@ def as_examples(inputs: Inputs, spec: Spec, architecture: str) -> Examples:
         return model.encode(examples)
 
 
-def _examples(inputs: Any, architecture: str) -> Examples:
+def _examples(inputs: RawInputs, architecture: str) -> Examples:
     family = architecture.partition("/")[0]
     if family == "causal-lm":
         return _numbered(_prompts(inputs))
@@ -38,14 +39,14 @@ def _examples(inputs: Any, architecture: str) -> Examples:
     return _numbered(rows)
 
 
-def _texts(inputs: Any) -> Texts:
+def _texts(inputs: RawInputs) -> Texts:
     rows = [(row,) if isinstance(row, str) else _fields(row) for row in _listed(inputs)]
     if not all(len(row) in {1, 2} and all(isinstance(text, str) for text in row) for row in rows):
         raise UsageError("the model takes texts, or pairs of texts")
     return Texts(tuple(cast("list[tuple[str, ...]]", rows)))
 
 
-def _prompts(inputs: Any) -> Prompts:
+def _prompts(inputs: RawInputs) -> Prompts:
     rows = [_fields(row) for row in _listed(inputs)]
     if not all(len(row) == 2 and all(isinstance(text, str) for text in row) for row in rows):
         raise UsageError("the model takes pairs of prompt and completion; to generate text, use generate()")
@@ -53,7 +54,7 @@ def _prompts(inputs: Any) -> Prompts:
     return Prompts(prompts, completions)
 
 
-def _listed(inputs: Any) -> list[Any]:
+def _listed(inputs: RawInputs) -> list[Any]:
     if isinstance(inputs, str):
         raise UsageError("the model takes a list of texts, not a single text")
     return list(inputs)
@@ -64,7 +65,7 @@ def _fields(row: Any) -> tuple[Any, ...]:
     return tuple(row) if isinstance(row, Iterable) and not isinstance(row, str) else ()
 
 
-def _numbered(content: Any) -> Examples:
+def _numbered(content: Texts | Prompts | NDArray[np.float64]) -> Examples:
     """Examples without labels; their loss is meaningless."""
     ids = np.arange(len(content), dtype=np.int64)
     return Examples(ids=ids, inputs=content, labels=np.zeros_like(ids))

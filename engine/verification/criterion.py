@@ -44,7 +44,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
@@ -191,7 +190,7 @@ def order(quantity: str, step: int | None) -> tuple[int, int, int]:
     return phase, step or 0, place
 
 
-def dtype_of(backend: Any) -> str:
+def dtype_of(backend: object) -> str:
     """The precision of a backend: its option `dtype`, or float64."""
     dtype = str(getattr(backend, "dtype", "float64"))
     if dtype not in UNITS:

@@ -275,8 +275,8 @@ def _pipeline(folder: Path, family: str) -> str:
     if family == "causal-lm":
         return TASKS[family]
     try:
-        spelling: Any = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        names = [str(name) for name in spelling.get("architectures") or ()]
+        config: Any = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = [str(name) for name in config.get("architectures") or ()]
     except (OSError, ValueError, AttributeError, TypeError):
         return ""
     return TASKS[family] if any(n.endswith("ForSequenceClassification") for n in names) else ""
