@@ -60,7 +60,7 @@ def choose_basis(findings: Findings, limits: Thresholds) -> BasisFinding | None:
 
 
 def _keep_basis(findings: Findings) -> bool:
-    return findings.rewarded and findings.played > 0
+    return findings.rewarded and findings.finished_rounds > 0
 
 
 def basis_advice(findings: Findings, chosen: BasisFinding | None, limits: Thresholds) -> Advice:

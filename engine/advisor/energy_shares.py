@@ -68,9 +68,9 @@ class EnergyShares:
         )
 
     def _share(self, candidate: Candidate, measure: Callable[[FrameSet, SiteCaptures], float]) -> Share:
-        def part(on: Part, heard: Part) -> float:
+        def part(on: Part, calibrated_on: Part) -> float:
             total = self.measurements[on].total
-            return measure(*self._of(candidate, on, heard)) / total if total else 0.0
+            return measure(*self._of(candidate, on, calibrated_on)) / total if total else 0.0
 
         return Share(
             captured=part("all", "all"),
@@ -78,10 +78,12 @@ class EnergyShares:
             held_out=(part("one", "other") + part("other", "one")) / 2,
         )
 
-    def _of(self, candidate: Candidate, on: Part, heard: Part) -> tuple[FrameSet, SiteCaptures]:
-        """The framing that heard one part, with what it has of another's gradient; one that hears nothing is always the same."""
+    def _of(self, candidate: Candidate, on: Part, calibrated_on: Part) -> tuple[FrameSet, SiteCaptures]:
+        """The frame set calibrated on one part, with its captures of another part's gradient; a data-free basis has only one set."""
         captures = self.measurements[on].captures
-        return next((f, h) for f, h in captures if f.candidate == candidate and f.part in {heard, None})
+        return next(
+            (f, h) for f, h in captures if f.candidate == candidate and f.part in {calibrated_on, None}
+        )
 
     def _first(self, core: Core, frame_set: FrameSet, captures: SiteCaptures) -> float:
         rank = self.builder.rank

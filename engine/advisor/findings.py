@@ -141,14 +141,14 @@ class Findings:
         return next((basis for basis in self.bases if basis.own), None)
 
     @property
-    def played(self) -> int:
+    def finished_rounds(self) -> int:
         """Rounds of the run so far; 0 at the base."""
         return self.number - 1
 
     @property
     def left(self) -> int:
         """Remaining rounds of the spec."""
-        return max(0, self.rounds - self.played)
+        return max(0, self.rounds - self.finished_rounds)
 
     def basis(self, name: str) -> BasisFinding | None:
         """A basis by name."""

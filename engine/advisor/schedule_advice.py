@@ -15,7 +15,7 @@ from .thresholds import Thresholds
 
 def rounds_advice(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> Advice:
     """Many small rounds, or one with as many parameters: by the share of the current gradient, and by the studies."""
-    if findings.played:
+    if findings.finished_rounds:
         return _started_run(findings)
     if findings.rounds == 1:
         return Advice(
@@ -40,7 +40,7 @@ def rounds_advice(findings: Findings, chosen: BasisFinding, limits: Thresholds) 
 
 def _started_run(findings: Findings) -> Advice:
     """Advice for a run that has started."""
-    words = f"{findings.played} of {findings.rounds} {plural('round', findings.rounds)} are finished"
+    words = f"{findings.finished_rounds} of {findings.rounds} {plural('round', findings.rounds)} are finished"
     choice = (
         f"continue, {findings.left} {plural('round', findings.left)} left"
         if findings.left
@@ -82,8 +82,8 @@ def refits_advice(findings: Findings, limits: Thresholds, *, shot: bool) -> Advi
         reason = "there is no earlier round" if shot else REFITS_REWARDED
         if not findings.framed:
             reason = f"{findings.adapter} has no cores to refit"
-        off = every > 0 and not findings.played
-        choice = "as they are" if every and findings.played else "none"
+        off = every > 0 and not findings.finished_rounds
+        choice = "as they are" if every and findings.finished_rounds else "none"
         settings: dict[str, Any] = {"boosting.refit_every": 0} if off else {}
         return Advice(topic="refits", choice=choice, reason=reason, settings=settings)
     if findings.used is None:
@@ -100,7 +100,7 @@ def refits_advice(findings: Findings, limits: Thresholds, *, shot: bool) -> Advi
     if not wants_refit(findings, limits):
         again = "; the last round was one" if _just_refitted(findings) else ""
         return Advice(topic="refits", choice="none now", reason=reason + again, settings={})
-    settings = {} if every else {"boosting.refit_every": findings.played}
+    settings = {} if every else {"boosting.refit_every": findings.finished_rounds}
     settings |= {} if following <= findings.rounds else {"rounds": following}
     choice = f"train all earlier cores again in round {following}"
     return Advice(topic="refits", choice=choice, reason=f"{reason}; {REFITS}", settings=settings)
@@ -115,12 +115,12 @@ def wants_refit(findings: Findings, limits: Thresholds) -> bool:
 
 
 def _just_refitted(findings: Findings) -> bool:
-    return findings.refit_every > 0 and findings.played % (findings.refit_every + 1) == 0
+    return findings.refit_every > 0 and findings.finished_rounds % (findings.refit_every + 1) == 0
 
 
 def keeps_cores(findings: Findings, limits: Thresholds) -> bool:
     """Whether earlier cores will be refitted, by the spec or the advice, so that later cores must match them."""
-    return findings.played > 0 and (findings.refit_every > 0 or wants_refit(findings, limits))
+    return findings.finished_rounds > 0 and (findings.refit_every > 0 or wants_refit(findings, limits))
 
 
 def _ahead(findings: Findings) -> float:

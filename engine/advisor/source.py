@@ -53,14 +53,14 @@ def open_spec(spec: Spec, context: RunContext) -> ModelState:
 def open_run(path: Path, number: int, registry: Registry, context: RunContext) -> ModelState:
     """A run after round `number` (-1: its last), with its rounds assembled. Raises `UsageError` for a missing round."""
     origin = RunSource(path, registry, context)
-    directory, played = origin.directory, len(origin.records) - 1
-    if played < 0:
+    directory, finished_rounds = origin.directory, len(origin.records) - 1
+    if finished_rounds < 0:
         raise UsageError(
             f"{path}: its base has not been evaluated yet; continue with: boostlora resume {path}"
         )
-    last = played if number == -1 else number
-    if not 0 <= last <= played:
-        raise UsageError(f"{path}: it has no round {number}; there are 0 (the base) to {played}")
+    last = finished_rounds if number == -1 else number
+    if not 0 <= last <= finished_rounds:
+        raise UsageError(f"{path}: it has no round {number}; there are 0 (the base) to {finished_rounds}")
     merged = [record for record in directory.records[: last + 1] if record.scale != 0.0]
     ensemble = [(directory.updates(record.round), record.scale) for record in merged]
     experiment = origin.experiment

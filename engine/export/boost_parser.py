@@ -144,13 +144,13 @@ def _names(file: BoostFile) -> Iterator[str]:
 
 def _numbers(file: BoostFile) -> Iterator[str]:
     """Check that rounds, records and weights refer to the same rounds."""
-    played = len(file.records) - 1
+    round_count = len(file.records) - 1
     try:
         cattrs.structure([dict(record) for record in file.records], list[RoundRecord])
     except (cattrs.BaseValidationError, AttributeError, TypeError, ValueError):
         yield "the records of its rounds are invalid"
         return
-    if [record.get("round") for record in file.records] != list(range(played + 1)) or played < 0:
+    if [record.get("round") for record in file.records] != list(range(round_count + 1)) or round_count < 0:
         yield "the records of its rounds are not those of 0, 1, 2, …"
         return
     numbers = [facts.number for facts in file.rounds]
@@ -160,14 +160,14 @@ def _numbers(file: BoostFile) -> Iterator[str]:
     if scales != {facts.number: facts.scale for facts in file.rounds}:
         yield "its rounds differ from the merged rounds of its records"
     written = file.merged.weights
-    if any(not 1 <= number <= played for number in written):
-        yield f"there are weights of missing rounds; it has {played}"
+    if any(not 1 <= number <= round_count for number in written):
+        yield f"there are weights of missing rounds; it has {round_count}"
     if not all(map(math.isfinite, (*written.values(), *(f.scale for f in file.rounds), file.merged.norm))):
         yield "a scale, a weight or the norm is not finite"
     if 0.0 in written.values():
         yield "a selected round has weight 0"
-    if not 0 <= file.best <= played:
-        yield f"its best round is {file.best}, but it has {played}"
+    if not 0 <= file.best <= round_count:
+        yield f"its best round is {file.best}, but it has {round_count}"
 
 
 def _values(values: NDArray[Any] | None, facts: RoundFacts) -> Iterator[str]:

@@ -201,9 +201,9 @@ def _base(ensemble: Ensemble, fitted: tuple[str, ...]) -> BaseFacts:
     origin = ensemble.origin
     files, cache = base_files(origin.source), origin.context.cache
     origin.context.report("hashing the base", 0, 0)
-    told = str(getattr(origin.spec.model, "path", ""))
+    base_path = str(getattr(origin.spec.model, "path", ""))
     return BaseFacts(
-        path=Path(told).name if Path(told).is_absolute() else told,
+        path=Path(base_path).name if Path(base_path).is_absolute() else base_path,
         files=tuple(
             BaseFile(name=f.name, size=f.stat().st_size, sha256=file_sha256_cached(f, cache)) for f in files
         ),

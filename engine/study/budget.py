@@ -57,7 +57,7 @@ class Budgets:
     @property
     def notes(self) -> list[str]:
         """The solved values, one line per budget; an arm is listed once if its tunings agree."""
-        return [f"{told}: {', '.join(_values(arms))}" for told, arms in self._reported.items()]
+        return [f"{note}: {', '.join(_values(arms))}" for note, arms in self._reported.items()]
 
     def solve(
         self, block_arm: BlockArm, tuning: Assignment, baseline: BlockArm | None
@@ -128,8 +128,8 @@ class Budgets:
             documents = [self._solved(baseline, t, baseline, number)[0] for t in tunings(baseline.tune)]
             found = {self._measured(budget, path, document) for document in documents}
             if len(found) > 1:
-                told = ", ".join(str(quantity) for quantity in sorted(found))
-                message = f"{budget.hold} of the baseline depend on its tuning: {told}"
+                note = ", ".join(str(quantity) for quantity in sorted(found))
+                message = f"{budget.hold} of the baseline depend on its tuning: {note}"
                 self._reader.fault_once(path, message, hint="set the target with at = …")
             self._targets[case] = found.pop() if len(found) == 1 else 0
         return self._targets[case]
@@ -172,9 +172,9 @@ class Budgets:
             hint = "allow it with tolerance = …, or choose another target"
             self._reader.fault(path, message, hint=hint)
             return None
-        told = f"{budget.by} solved so that {what} are {at_value}"
-        told += "" if at_value == target else f" (target: {target})"
-        self._reported.setdefault(told, {}).setdefault((case.block_arm.where, value), []).append(case)
+        note = f"{budget.by} solved so that {what} are {at_value}"
+        note += "" if at_value == target else f" (target: {target})"
+        self._reported.setdefault(note, {}).setdefault((case.block_arm.where, value), []).append(case)
         return value
 
 

@@ -108,13 +108,13 @@ class StudyRecord:
         path = folder / RECORD
         if not path.is_file():
             raise UsageError(f"{folder}: not a study (it has no {RECORD})")
-        again = "remove it, and run the study's spec again to write it anew"
+        hint = "remove it, and run the study's spec again to write it anew"
         try:
             return cattrs.structure(read_sealed(path, ("name", "cells")), cls)
         except RunError as error:
-            raise RunError(f"{error}; {again}") from error
+            raise RunError(f"{error}; {hint}") from error
         except (ValueError, cattrs.BaseValidationError, TypeError, AttributeError) as error:
-            raise RunError(f"{path}: damaged: {error}; {again}") from error
+            raise RunError(f"{path}: damaged: {error}; {hint}") from error
 
 
 def setting_text(value: Any) -> str:

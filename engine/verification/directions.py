@@ -26,7 +26,7 @@ class RecordingView(View):
     def __init__(self, model: BoostedModel, site: Site, leading: Frame | None) -> None:
         super().__init__(model, site, leading)
         self.base, self.merged = list[int](), list[int]()
-        """Indices that were asked for since `forget`: of the base weight, and of the merged one."""
+        """Requested indices since `reset`, of the base weight and of the merged weight."""
 
     def reset(self) -> None:
         """Clear the record for a new round."""

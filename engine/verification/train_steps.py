@@ -126,7 +126,7 @@ class _StepQuantity:
         self.found = list[Finding]()
 
     def compare(self, step: int, triple: tuple[Matrix, Matrix, Matrix], recompute: Recompute) -> bool:
-        """Hold one step to the criterion; whether it holds only when asked `again`, entry by entry."""
+        """Compare one step; whether it passes only against the recomputed value, entry by entry."""
         t, y, c = triple
         self._scale, self._yard = max(self._scale, magnitude(t)), max(self._yard, distance(y, t))
         allowed = self._criterion.allowed(self.quantity, self._yard, self._scale, self._sums)

@@ -61,7 +61,7 @@ class Base:
     """Location of its own card: an address, or a file of the export; empty if there is none."""
 
 
-def base_of(ensemble: Ensemble, folder: Path, beside: Path | None) -> Base:
+def base_of(ensemble: Ensemble, folder: Path, base_card: Path | None) -> Base:
     """The base of an ensemble exported into `folder`; `beside` is its own card, if the exporter copied it."""
     source, slot = ensemble.origin.source, ensemble.spec.slots["model"]
     named = [(kind, value) for name, kind, value in path_options(ensemble) if name == "model"]
@@ -77,16 +77,20 @@ def base_of(ensemble: Ensemble, folder: Path, beside: Path | None) -> Base:
         architecture=source.blueprint.architecture,
         parameters=sum(weight.size for weight in source.blueprint.weights),
         sha256=str(ensemble.origin.provenance.get("hashes", {}).get("weights", source.sha256)),
-        licence=licence_of(folders, beside, hub, _names(folder)),
-        card=address or (beside.name if beside else ""),
+        licence=licence_of(folders, base_card, hub, _names(folder)),
+        card=address or (base_card.name if base_card else ""),
     )
 
 
 def licence_of(
-    folders: Sequence[Path], beside: Path | None = None, hub: str = "", here: Collection[str] = ()
+    folders: Sequence[Path], base_card: Path | None = None, hub: str = "", here: Collection[str] = ()
 ) -> Licence:
     """The licence stated in the base's files; nothing is downloaded. A link to a file is kept if it resolves on the hub, or `here`."""
-    for card in (*_hub_cards(hub), *([beside] if beside else []), *(folder / CARD for folder in folders)):
+    for card in (
+        *_hub_cards(hub),
+        *([base_card] if base_card else []),
+        *(folder / CARD for folder in folders),
+    ):
         found = _from_front_matter(front_matter(card), hub, here)
         if found.stated:
             return found

@@ -49,8 +49,8 @@ class PathRedactor:
         if isinstance(origin, RunSource):
             paths.add(origin.directory.path)
         paths |= {Path(value) for _, _, value in path_options(ensemble)}
-        told = {str(p.absolute()) for p in paths if p.is_absolute() or p in more}
-        known = {path for path in told if path != Path(path).anchor}
+        absolute = {str(p.absolute()) for p in paths if p.is_absolute() or p in more}
+        known = {path for path in absolute if path != Path(path).anchor}
         return cls(known=tuple(sorted(known, key=len, reverse=True)), home=_home())
 
     def text(self, text: str) -> str:
