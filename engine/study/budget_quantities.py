@@ -70,7 +70,9 @@ class QuantityCache:
         spec = resolve(document, self.registry)
         if quantity in {"steps", "examples"}:
             return measure(spec, quantity)
-        content: list[Any] = [(spec.slots[slot].use, attrs.asdict(spec.slots[slot].plugin)) for slot in PARAMETER_SLOTS]
+        content: list[Any] = [
+            (spec.slots[slot].use, attrs.asdict(spec.slots[slot].plugin)) for slot in PARAMETER_SLOTS
+        ]
         content += [attrs.asdict(spec.sites), spec.head.seed, quantity, sorted(_ranks(spec).items())]
         if (key := str(content)) not in self._known:
             self._known[key] = measure(spec, quantity, self._data)
