@@ -87,7 +87,7 @@ def _locate(name: str, sha256: str, job: Job) -> str:
         with suppress(OSError):
             if _has_hash(place, sha256, Path(job.cache)):
                 return str(place)
-    where = "missing, or changed" + (f", and not in {job.store} either" if job.store else "")
+    where = "missing, or changed" + (f", and not in {job.store}" if job.store else "")
     raise RunError(f"{name} ({sha256[:12]}…): {where}; run the study again from the machine that has it")
 
 

@@ -88,8 +88,8 @@ def test_basis_beside_rewards_that_tell_of_noise_alone_hears_no_data_and_says_wh
     found = findings(ROTATE, gradient(0.08, itself=0.9), rewarded=True)
     line = advice(found, "basis")
     assert line.choice == "rotate"
-    assert "90.0 % of the half that it heard" in line.reason
-    assert "too small a share of what it heard" in line.reason
+    assert "90.0 % of its calibration half" in line.reason
+    assert "a small share of its calibration half" in line.reason
     assert "made no difference in nine small rounds" in line.reason
 
 

@@ -184,6 +184,6 @@ def test_look_at_rounds_of_other_ranks_is_at_that_of_the_next(registry):
     )
     assert (one.rank, two.rank) == (4, 4)
     assert two.basis("rotate").first["adapter"] == one.basis("rotate").first["adapter"]
-    assert two.notes == (*one.notes, "boosting.ranks: all rounds to come are looked at as if they had r = 4")
+    assert two.notes == (*one.notes, "boosting.ranks: all remaining rounds are measured with r = 4")
     alike = open_spec(load_spec("paper/digits", registry, (*settings, "boosting.ranks=[2, 2]")), RunContext())
     assert not any("ranks" in note for note in advise(alike, registry, RunContext(), examples=40).notes)

@@ -98,7 +98,7 @@ def test_apply_where_rounds_come_out_otherwise_writes_nothing(
     monkeypatch.setattr(TorchStore, "directions", _turned(0.3))
     answer = boostlora("apply", base, torch_toy_file, *PLUG)
     assert answer.returncode == 4
-    assert "its rounds come out otherwise here: they depart by " in answer.stderr
+    assert "its rounds cannot be reproduced here: they differ by " in answer.stderr
     assert "a file that was made with --with-factors does not depend on them" in answer.stderr
     assert left(tmp_path) == ["cache"]
 

@@ -97,8 +97,8 @@ def _foreign(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "code", "message"),
     [
-        ("text", 3, "not a readable safetensors file, or one that was cut off"),
-        ("empty", 3, "not a readable safetensors file, or one that was cut off"),
+        ("text", 3, "not a readable safetensors file, or truncated"),
+        ("empty", 3, "not a readable safetensors file, or truncated"),
         ("folder", 2, "a folder, not a boost file"),
         ("missing", 2, "no such file"),
         ("foreign", 2, "not a boost file; boostlora export RUN --to boost writes one"),

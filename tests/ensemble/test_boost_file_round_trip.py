@@ -246,7 +246,7 @@ def test_boost_file_says_nothing_of_its_authors_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("there.safetensors", "is there already, and is not overwritten; choose another place (--out)"),
+        ("there.safetensors", "exists already, and is not overwritten; choose another path (--out)"),
         ("x.boost", "a boost file's name ends with .safetensors, best with .boost.safetensors"),
     ],
 )

@@ -60,7 +60,7 @@ def _rounds(rounds: Any, last: int = LAST, **more: Any) -> list[int]:
 )
 def test_choice_of_what_users_write_is_those_rounds(rounds: Any, expected: Any) -> None:
     if expected is None:
-        with pytest.raises(UsageError, match='"" names no rounds'):
+        with pytest.raises(UsageError, match='"" is not a selection of rounds'):
             _rounds(rounds)
         return
     found = choose(rounds, LAST, best=5)
@@ -85,22 +85,22 @@ def test_choice_of_what_users_write_is_those_rounds(rounds: Any, expected: Any) 
         ("5..3", "rounds 5..3: the first is after the last"),
         ("..0", "rounds ..0: the first is after the last"),
         ("1,0", "no round 0; there are: 1 to 12"),
-        ("", f'"" names no rounds; {ALLOWED}'),
-        ("  ", f'"" names no rounds; {ALLOWED}'),
-        (",", f'"" names no rounds; {ALLOWED}'),
-        ("1,,2", f'"" names no rounds; {ALLOWED}'),
-        ("-1", f'"-1" names no rounds; {ALLOWED}'),
-        ("+1", f'"+1" names no rounds; {ALLOWED}'),
-        ("1.5", f'"1.5" names no rounds; {ALLOWED}'),
-        ("1...3", f'"1...3" names no rounds; {ALLOWED}'),
-        ("1 .. 3", f'"1 .. 3" names no rounds; {ALLOWED}'),
-        ("1-3", f'"1-3" names no rounds; {ALLOWED}'),
-        ("ALL", f'"ALL" names no rounds; {ALLOWED}'),
-        ("best,1", f'"best" names no rounds; {ALLOWED}'),
-        ("all,1", f'"all" names no rounds; {ALLOWED}'),
-        ("²", f'"²" names no rounds; {ALLOWED}'),
-        ("1\n..2", f'"1\\n..2" names no rounds; {ALLOWED}'),
-        ("\x1b[31m", f'"\\x1b[31m" names no rounds; {ALLOWED}'),
+        ("", f'"" is not a selection of rounds; {ALLOWED}'),
+        ("  ", f'"" is not a selection of rounds; {ALLOWED}'),
+        (",", f'"" is not a selection of rounds; {ALLOWED}'),
+        ("1,,2", f'"" is not a selection of rounds; {ALLOWED}'),
+        ("-1", f'"-1" is not a selection of rounds; {ALLOWED}'),
+        ("+1", f'"+1" is not a selection of rounds; {ALLOWED}'),
+        ("1.5", f'"1.5" is not a selection of rounds; {ALLOWED}'),
+        ("1...3", f'"1...3" is not a selection of rounds; {ALLOWED}'),
+        ("1 .. 3", f'"1 .. 3" is not a selection of rounds; {ALLOWED}'),
+        ("1-3", f'"1-3" is not a selection of rounds; {ALLOWED}'),
+        ("ALL", f'"ALL" is not a selection of rounds; {ALLOWED}'),
+        ("best,1", f'"best" is not a selection of rounds; {ALLOWED}'),
+        ("all,1", f'"all" is not a selection of rounds; {ALLOWED}'),
+        ("²", f'"²" is not a selection of rounds; {ALLOWED}'),
+        ("1\n..2", f'"1\\n..2" is not a selection of rounds; {ALLOWED}'),
+        ("\x1b[31m", f'"\\x1b[31m" is not a selection of rounds; {ALLOWED}'),
         (1.5, "1.5 is not a round number"),
         (7.0, "7.0 is not a round number"),
         ([1, 2.5], "2.5 is not a round number"),
@@ -134,7 +134,7 @@ def test_choice_of_numbers_beyond_all_bounds_is_refused_briefly(rounds: Any) -> 
 @pytest.mark.parametrize(
     ("rounds", "message"),
     [
-        (1, "no round 1; there are: none yet, 0 being the base"),
+        (1, "no round 1; there are: none yet; 0 is the base"),
         ("1..", "rounds 1..: the first is after the last"),
         ("best", "there is no best round: the run has no finished round"),
     ],
@@ -173,8 +173,8 @@ def test_choice_with_rounds_dropped_and_weighted_is_the_rest(
         ([4], {}, "round 4 cannot be dropped: it is not selected"),
         ([9], {}, "no round 9; there are: 1 to 4"),
         ([0], {}, "no round 0; there are: 1 to 4"),
-        ([], {4: 2.0}, "round 4 is to have weight 2, and is not among the chosen ones"),
-        ([2], {2: 2.0}, "round 2 is to have weight 2, and is not among the chosen ones"),
+        ([], {4: 2.0}, "round 4 cannot get weight 2: it is not selected"),
+        ([2], {2: 2.0}, "round 2 cannot get weight 2: it is not selected"),
         ([], {1: float("inf")}, "weights of rounds must be finite numbers"),
         ([], {4: "x"}, "'x' is not a weight of a round; a number is required"),
     ],
@@ -252,11 +252,11 @@ def test_choice_options_of_the_command_line_are_read() -> None:
 @pytest.mark.parametrize(
     ("drop", "weights", "message"),
     [
-        (("x",), (), '--drop: "x" is not a round number'),
-        (("1,",), (), '--drop: "" is not a round number'),
-        (("-1",), (), '--drop: "-1" is not a round number'),
-        (("²",), (), '--drop: "²" is not a round number'),
-        (("1..2",), (), '--drop: "1..2" is not a round number'),
+        (("x",), (), '--drop: "x" is no number of a round'),
+        (("1,",), (), '--drop: "" is no number of a round'),
+        (("-1",), (), '--drop: "-1" is no number of a round'),
+        (("²",), (), '--drop: "²" is no number of a round'),
+        (("1..2",), (), '--drop: "1..2" is no number of a round'),
         ((), ("5",), '--weight: "5" is not of the form N=FACTOR, such as 5=0.5'),
         ((), ("=2",), '--weight: "=2" is not of the form N=FACTOR, such as 5=0.5'),
         ((), ("5=",), '--weight: "5=" is not of the form N=FACTOR, such as 5=0.5'),

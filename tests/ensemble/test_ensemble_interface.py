@@ -107,7 +107,7 @@ def test_inputs_that_the_model_does_not_take_are_refused(family: Family, used: E
 
 def test_text_is_generated_by_any_selection(family: Family, used: Ensemble) -> None:
     if family.name != "causal":
-        with pytest.raises(UsageError, match=r"model [a-z-]+ writes no texts"):
+        with pytest.raises(UsageError, match=r"model [a-z-]+ does not generate text"):
             used.generate(["1 +"])
         return
     prompts = ["1 + 2 =", "20 + 6 ="]

@@ -143,7 +143,7 @@ def test_store_that_lacks_or_spoils_an_input_is_refused(job: Job, sender: Path, 
 
 def test_stage_of_a_file_that_has_changed_since_is_refused(job: Job, sender: Path, tmp_path: Path) -> None:
     (sender / "rows.csv").write_text(ROWS + "1,1,1\n")
-    with pytest.raises(RunError, match=r"rows\.csv .* has changed meanwhile; run the study again"):
+    with pytest.raises(RunError, match=r"rows\.csv .* has changed since it was hashed; run the study again"):
         stage(job.inputs, tmp_path / "new")
     assert [path.name for path in (tmp_path / "new").rglob("*") if path.is_file()] in ([], ["plugin.py"])
 
