@@ -19,7 +19,7 @@ from side_by_side import show
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.scheduler import conduct, jobs_of
+from boostlora.engine.study.scheduler import jobs_of, run_jobs
 from boostlora.engine.study.study_loader import Study, load_study
 
 SPEC = """
@@ -49,7 +49,7 @@ def seconds(workers: int) -> float:
         study = study_on(folder, workers)
         jobs = jobs_of(study, folder, set(study.distinct))
         start = time.perf_counter()
-        ended = [answer for answer in conduct(study.executor, jobs) if answer is not None]
+        ended = [answer for answer in run_jobs(study.executor, jobs) if answer is not None]
         taken = time.perf_counter() - start
         if [answer.status for answer in ended] != ["finished"] * len(jobs):
             sys.exit(f"cells failed: {ended}")

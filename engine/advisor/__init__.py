@@ -1,1 +1,1 @@
-"""From one look at the data through the model: what directions, cores and ranks could take hold of, and what to choose."""
+"""Advice from one gradient pass: how much of the gradient directions, cores and ranks capture, and what to choose."""

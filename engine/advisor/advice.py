@@ -15,8 +15,8 @@ class Advice:
 
     topic: Topic
     choice: str
-    """In words: `gradient`, `diagonal`, `all sites`, …"""
+    """As text: `gradient`, `diagonal`, `all sites`, …"""
     reason: str
-    """The numbers behind it."""
+    """The measurements behind it."""
     settings: dict[str, Any]
-    """Keys of the spec with the values to put there; empty where the spec is right as it is."""
+    """Keys and values to set in the spec; empty if nothing should change."""

@@ -1,4 +1,4 @@
-"""From an opened experiment to findings."""
+"""Measure an opened experiment: from gradients to findings."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..spec import Spec
 from .candidate_frames import FrameBuilder, FrameSet, candidates, reason_of
-from .energy_shares import Comparer
+from .energy_shares import EnergyShares
 from .findings import BasisFinding, Findings, SiteFinding, UsedFinding
 from .gradient_sample import PARTS, GradientSample, Part, sample_gradient
-from .sampled_products import Reading, read, used_energies
+from .sampled_products import PartMeasurement, measure_part, used_energies
 from .sketches import inner
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
-"""Ranks of which it is told how much the leading directions hold."""
+"""Ranks for which the share of the leading directions is reported."""
 RANK = 4
-"""Directions that are looked at where neither the user nor the adapter says how many."""
+"""Default rank, if neither the user nor the adapter sets one."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Moment:
-    """The model that is looked at: the experiment with its rounds so far assembled."""
+class ModelState:
+    """The measured model: an experiment with its rounds so far assembled."""
 
     experiment: Experiment
     history: Sequence[Outcome]
-    """On the training split, the base first and the current model last."""
+    """Outcomes on the training split, from the base to the current model."""
     used: Sequence[Mapping[str, Frame]] = ()
-    """Frames of its rounds so far, without refits, which use no others."""
+    """Frames of its rounds so far, without refits, which use no new ones."""
     words: str = "the base model"
 
     @property
     def number(self) -> int:
-        """The round that would be next."""
+        """The next round."""
         return len(self.history)
 
 
 def advise(
-    moment: Moment,
+    moment: ModelState,
     registry: Registry,
     context: RunContext,
     *,
@@ -52,9 +52,9 @@ def advise(
     examples: int | None = None,
     only_own: bool = False,
 ) -> Findings:
-    """Look at the data through the model, and measure what every basis captures; with `only_own`, the spec's alone.
+    """Measure the gradient and what every basis captures of it; with `only_own`, only the spec's.
 
-    Raises `UsageError` for a rank that sites do not have, `RunError` for a gradient that is zero or not finite.
+    Raises `UsageError` if the rank exceeds a site's width, `RunError` for a gradient that is zero or not finite.
     """
     experiment, spec = moment.experiment, moment.experiment.spec
     rank = _rank(experiment, rank, moment.number)
@@ -71,48 +71,50 @@ def advise(
             if candidate.own and only_own:
                 raise
             notes.append(f"basis {candidate.name} is left out: {reason_of(error)}")
-    readings: dict[Part, Reading] = {part: read(sample, part, frame_sets) for part in PARTS}
-    if not readings["all"].total > 0.0:
-        why = " (all answers to a prompt were rewarded alike)" if sample.rewarded else ""
+    measurements: dict[Part, PartMeasurement] = {
+        part: measure_part(sample, part, frame_sets) for part in PARTS
+    }
+    if not measurements["all"].total > 0.0:
+        why = " (all completions of a prompt have equal rewards)" if sample.rewarded else ""
         raise RunError(
-            f"the gradient of the examples heard is zero{why}: nothing can be said; hear more, with --examples"
+            f"the gradient of the calibration examples is zero{why}: no advice is possible; use more, with --examples"
         )
-    comparer = Comparer(experiment, builder, readings)
-    bases = [comparer.basis(c) for c in dict.fromkeys(framing.candidate for framing in frame_sets)]
+    comparer = EnergyShares(experiment, builder, measurements)
+    bases = [comparer.basis(c) for c in dict.fromkeys(frame_set.candidate for frame_set in frame_sets)]
     notes = [*sample.notes, *_ranks_note(spec, moment.number, rank), *([] if only_own else notes)]
-    return _findings(moment, sample, builder, readings=readings, bases=bases, notes=notes)
+    return _findings(moment, sample, builder, measurements=measurements, bases=bases, notes=notes)
 
 
 def _rank(experiment: Experiment, given: int | None, number: int) -> int:
-    """The rank to look at: that of round `number` unless another is given, or the adapter has none."""
+    """The measured rank: `given`, or that of round `number`, or a default if the adapter has none."""
     narrow = min(experiment.sites, key=lambda site: site.width)
     rank: int = given or experiment.spec.rank_of(number) or min(RANK, narrow.width)
     if rank > narrow.width:
         raise UsageError(
-            f"{narrow.name} {narrow.shape[0]} x {narrow.shape[1]} has no {rank} directions; look at fewer, with --rank {narrow.width} "
-            "or less, or leave the site out (sites.exclude)"
+            f"{narrow.name} {narrow.shape[0]} x {narrow.shape[1]} has fewer than {rank} directions; use --rank {narrow.width} "
+            "or less, or exclude the site (sites.exclude)"
         )
     return rank
 
 
 def _ranks_note(spec: Spec, number: int, rank: int) -> list[str]:
-    """A word on a schedule of ranks that is looked at as if all rounds had one."""
+    """A note that a schedule of ranks is measured with one rank."""
     to_come = spec.ranks.first(spec.boosting.fresh_in(spec.rounds))[spec.boosting.fresh_before(number) :]
     if not spec.boosting.ranks or set(to_come) <= {rank}:
         return []
-    return [f"boosting.ranks: all rounds to come are looked at as if they had r = {rank}"]
+    return [f"boosting.ranks: all remaining rounds are measured with r = {rank}"]
 
 
 def _findings(
-    moment: Moment,
+    moment: ModelState,
     sample: GradientSample,
     builder: FrameBuilder,
     *,
-    readings: Mapping[Part, Reading],
+    measurements: Mapping[Part, PartMeasurement],
     bases: Sequence[BasisFinding],
     notes: Sequence[str],
 ) -> Findings:
-    experiment, spec, whole = sample.experiment, sample.experiment.spec, readings["all"]
+    experiment, spec, whole = sample.experiment, sample.experiment.spec, measurements["all"]
     return Findings(
         name=spec.head.name,
         spec_sha256=spec.sha256,
@@ -134,10 +136,10 @@ def _findings(
         train=len(sample.outcome),
         failures=sample.failures,
         chosen=len(sample.selection),
-        heard=sample.heard,
+        heard=sample.calibrated,
         energy=whole.total,
         error=float(np.sqrt(sum(sketch.error**2 for sketch in whole.sketches.values()))),
-        agreement=_agreement(readings),
+        agreement=_agreement(measurements),
         leading=_leading(whole),
         expected_random=sum(
             whole.sketches[s.name].energy * min(1.0, builder.rank**2 / (s.shape[0] * s.shape[1]))
@@ -146,27 +148,28 @@ def _findings(
         / whole.total,
         sites=_sites(experiment.sites, whole),
         bases=tuple(sorted(bases, key=lambda basis: -basis.first["square"].held_out)),
-        used=_used(sample, moment.used, readings) if any(moment.used) else None,
+        used=_used(sample, moment.used, measurements) if any(moment.used) else None,
         notes=tuple(notes),
     )
 
 
-def _agreement(readings: Mapping[Part, Reading]) -> float:
-    """The cosine of the two halves' gradients, all sites together."""
-    one, other = readings["one"], readings["other"]
+def _agreement(measurements: Mapping[Part, PartMeasurement]) -> float:
+    """The cosine of the two halves' gradients over all sites."""
+    one, other = measurements["one"], measurements["other"]
     product = sum(inner(sketch, other.sketches[name]) for name, sketch in one.sketches.items())
     size = float(np.sqrt(one.total * other.total))
     return product / size if size else 0.0
 
 
 def _used(
-    sample: GradientSample, used: Sequence[Mapping[str, Frame]], readings: Mapping[Part, Reading]
+    sample: GradientSample, used: Sequence[Mapping[str, Frame]], measurements: Mapping[Part, PartMeasurement]
 ) -> UsedFinding:
-    """What earlier rounds' directions hold, and whether the halves agree there."""
+    """What earlier rounds' directions capture, and whether the halves agree there."""
     held = used_energies(sample, used)
     size = float(np.sqrt(held["one", "one"] * held["other", "other"]))
     shares = {
-        part: held[part, part] / readings[part].total if readings[part].total else 0.0 for part in PARTS
+        part: held[part, part] / measurements[part].total if measurements[part].total else 0.0
+        for part in PARTS
     }
     return UsedFinding(
         captured=shares["all"],
@@ -175,22 +178,22 @@ def _used(
     )
 
 
-def _leading(reading: Reading) -> dict[int, float]:
-    values = [sketch.values for sketch in reading.sketches.values()]
+def _leading(measurement: PartMeasurement) -> dict[int, float]:
+    values = [sketch.values for sketch in measurement.sketches.values()]
     most = max(len(v) for v in values)
     ranks = [rank for rank in RANKS if rank < most] + [min(most, RANKS[-1])]
-    return {rank: sum(float(np.sum(v[:rank])) for v in values) / reading.total for rank in ranks}
+    return {rank: sum(float(np.sum(v[:rank])) for v in values) / measurement.total for rank in ranks}
 
 
-def _sites(sites: Sequence[Site], reading: Reading) -> tuple[SiteFinding, ...]:
-    total = reading.total
+def _sites(sites: Sequence[Site], measurement: PartMeasurement) -> tuple[SiteFinding, ...]:
+    total = measurement.total
     found = [
         SiteFinding(
             name=site.name,
             shape=site.shape,
-            energy=reading.sketches[site.name].energy,
-            error=reading.sketches[site.name].error,
-            share=reading.sketches[site.name].energy / total,
+            energy=measurement.sketches[site.name].energy,
+            error=measurement.sketches[site.name].error,
+            share=measurement.sketches[site.name].energy / total,
         )
         for site in sites
     ]

@@ -1,4 +1,4 @@
-"""Which basis to take: what its next directions hold of examples that they have not heard, where the studies say that this counts."""
+"""Advice on the basis: by the held-out share of its next directions, where the studies found it predictive."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from .thresholds import Thresholds
 
 
 def score(basis: BasisFinding) -> float:
-    """By which bases are ranked: what the next round holds of examples that it did not hear."""
+    """The ranking score of a basis: the held-out share of its next round."""
     return basis.first["square"].held_out
 
 
-def plain_of(findings: Findings) -> BasisFinding | None:
-    """The basis to take of those that hear nothing: the spec's, or else `rotate`.
+def best_data_free(findings: Findings) -> BasisFinding | None:
+    """The preferred data-free basis: the spec's, or else `rotate`.
 
-    What they hold of one gradient does not rank them, since it says nothing of the rounds to come (`HELD_OUT`), so none is exchanged for
-    another, but for those that are yardsticks.
+    Their shares of one gradient do not predict later rounds (`HELD_OUT`), so none replaces another, except the yardsticks.
     """
     plain = [b for b in findings.bases if not b.data_driven and b.name not in YARDSTICKS]
     wanted = [b for b in plain if b.own] + [
@@ -27,8 +26,8 @@ def plain_of(findings: Findings) -> BasisFinding | None:
     return next(iter([*wanted, *plain]), None)
 
 
-def worthy_of(findings: Findings, limits: Thresholds) -> list[BasisFinding]:
-    """Bases that hear the data and are worth their passes: of what they have not heard they hold more than chance, and than `plain_of`."""
+def bases_worth_calibration(findings: Findings, limits: Thresholds) -> list[BasisFinding]:
+    """Data-driven bases worth their passes: their held-out share exceeds chance and that of `best_data_free`."""
     bar = _bar(findings, limits)
     return [
         basis
@@ -40,49 +39,51 @@ def worthy_of(findings: Findings, limits: Thresholds) -> list[BasisFinding]:
 
 
 def _bar(findings: Findings, limits: Thresholds) -> float:
-    plain = plain_of(findings)
+    plain = best_data_free(findings)
     return limits.data_driven_gain * max(findings.expected_random, score(plain) if plain else 0.0)
 
 
 def choose_basis(findings: Findings, limits: Thresholds) -> BasisFinding | None:
-    """One that hears the data, where that is worth its passes; else the spec's own. None where its directions are used up.
+    """A data-driven basis if it is worth its passes, else the spec's own; None if its directions are used up.
 
-    In the midst of a run that learns from rewards nothing that was measured speaks for another basis.
+    During a run with rewards, no measurement favours another basis.
     """
-    own, plain = findings.own, plain_of(findings)
-    worthy = [] if _settled(findings) else worthy_of(findings, limits)
-    if worthy:
-        top = max(map(score, worthy))
-        equals = [basis for basis in worthy if score(basis) >= (1 - limits.alike) * top]
+    own, plain = findings.own, best_data_free(findings)
+    worthwhile = [] if _keep_basis(findings) else bases_worth_calibration(findings, limits)
+    if worthwhile:
+        top = max(map(score, worthwhile))
+        equals = [basis for basis in worthwhile if score(basis) >= (1 - limits.alike) * top]
         return min(equals, key=lambda basis: (not basis.own, basis.name))
     if own is None or own.name not in YARDSTICKS:
-        return own  # nothing that was measured speaks for another
+        return own  # no measurement favours another
     return plain
 
 
-def _settled(findings: Findings) -> bool:
-    return findings.rewarded and findings.played > 0
+def _keep_basis(findings: Findings) -> bool:
+    return findings.rewarded and findings.finished_rounds > 0
 
 
 def basis_advice(findings: Findings, chosen: BasisFinding | None, limits: Thresholds) -> Advice:
-    """The basis, with what it holds of examples that it heard and that it did not."""
+    """Advice on the basis, with its shares on calibration and held-out examples."""
     if chosen is None:
-        reason = f"no next {directions(findings.rank)} can be had that are clear of earlier rounds"
-        plain = plain_of(findings)
+        reason = f"there are no next {directions(findings.rank)} orthogonal to earlier rounds"
+        plain = best_data_free(findings)
         reason += (
-            f"; {plain.name} does not run out, but its next hold {percent(score(plain))}" if plain else ""
+            f"; {plain.name} does not run out, but its next directions capture {percent(score(plain))}"
+            if plain
+            else ""
         )
-        choice = f"{findings.own_basis} has no further directions to give"
+        choice = f"{findings.own_basis} has no further directions"
         return Advice(topic="basis", choice=choice, reason=reason, settings={})
-    if chosen in worthy_of(findings, limits) and not _settled(findings):
-        reason = _heard(findings, chosen)
+    if chosen in bases_worth_calibration(findings, limits) and not _keep_basis(findings):
+        reason = _data_driven_reason(findings, chosen)
         reason += f"; {REWARDED_BASIS}" if findings.rewarded else ""
     else:
-        reason = _unheard(findings, chosen, limits)
+        reason = _data_free_reason(findings, chosen, limits)
     if findings.own_basis in YARDSTICKS and not chosen.own:
-        reason += f"; {findings.own_basis} is no basis to stay with: {YARDSTICKS[findings.own_basis]}"
+        reason += f"; {findings.own_basis} is not recommended: {YARDSTICKS[findings.own_basis]}"
     elif findings.own is None:
-        reason += f"; {findings.own_basis} has no further directions to give"
+        reason += f"; {findings.own_basis} has no further directions"
     return Advice(
         topic="basis",
         choice=chosen.name,
@@ -91,41 +92,39 @@ def basis_advice(findings: Findings, chosen: BasisFinding | None, limits: Thresh
     )
 
 
-def _heard(findings: Findings, chosen: BasisFinding) -> str:
-    share, plain = chosen.first["square"], plain_of(findings)
+def _data_driven_reason(findings: Findings, chosen: BasisFinding) -> str:
+    share, plain = chosen.first["square"], best_data_free(findings)
     against = [f"{plain.name} {percent(score(plain))}"] if plain and plain.name != "random" else []
     against += [f"random ones {percent(findings.expected_random)} on average"]
     return (
-        f"{directions(findings.rank)} a site that heard half of the examples hold {percent(share.itself)} of that half's energy and "
+        f"{directions(findings.rank)} per site, calibrated on half of the examples, capture {percent(share.itself)} of that half's energy and "
         f"{percent(share.held_out)} of the other's; {', '.join(against)}"
     )
 
 
-def _unheard(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> str:
-    """Why nothing that hears the data is advised, or no other than the spec's own."""
-    reason = (
-        f"its next {directions(findings.rank)} a site hold {percent(score(chosen))} of the gradient's energy"
-    )
+def _data_free_reason(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> str:
+    """Why no data-driven basis is advised, or none but the spec's own."""
+    reason = f"its next {directions(findings.rank)} per site capture {percent(score(chosen))} of the gradient's energy"
     if chosen.data_driven:
-        other = plain_of(findings)
-        reason += ", on examples that they have not heard"
+        other = best_data_free(findings)
+        reason += ", on held-out examples"
         reason += f" ({other.name} {percent(score(other))})" if other else ""
-        return f"{reason}; nothing that was measured speaks for another"
+        return f"{reason}; no measurement favours another"
     best = max(
         (b for b in findings.bases if b.data_driven and b.name not in YARDSTICKS), key=score, default=None
     )
     if best is not None:
         share = best.first["square"]
         reason += (
-            f"; {best.name}, which hears the data, {percent(share.itself)} of the half that it heard and {percent(share.held_out)} of the "
+            f"; {best.name}, which is data-driven, {percent(share.itself)} of its calibration half and {percent(share.held_out)} of the "
             "other"
         )
-    if _settled(findings):
+    if _keep_basis(findings):
         return f"{reason}; {REWARDED_BASIS}"
     if best is not None:
         enough = score(best) >= _bar(findings, limits)
         reason += (
-            ", too small a share of what it heard"
+            ", a small share of its calibration half"
             if enough
             else f", not {limits.data_driven_gain:g} times as much as {chosen.name} or as chance"
         )

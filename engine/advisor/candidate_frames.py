@@ -1,4 +1,4 @@
-"""The frames that every basis would give: of its first round, and of the rounds that follow while the model stays as it is."""
+"""Candidate frames of every basis: those of the next round, and of later rounds with the model unchanged."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from ..spec import Spec
 from ..spec.ranks import Ranks
 from .gradient_sample import PARTS, GradientSample, Part
 
-MOST = 64
-"""Directions of a site that are looked at: rounds that would go beyond are left to the reader."""
-WIDE = 1024
-"""Sites wider than this are not decomposed in full for a basis that the spec does not use."""
+MAX_DIRECTIONS = 64
+"""Maximum number of measured directions per site; later rounds are not measured."""
+MAX_FULL_SVD = 1024
+"""Maximum width of a site for a full SVD, unless the spec uses the basis."""
 
 Ensemble = Sequence[tuple[Mapping[str, Any], float]]
 
@@ -48,14 +48,14 @@ class Candidate:
 
 @attrs.frozen(kw_only=True, eq=False)
 class FrameSet:
-    """A basis's frames by site, of all rounds that were looked at."""
+    """A basis's frames by site, for all measured rounds."""
 
     candidate: Candidate
     part: Part | None
-    """The examples that it heard; None: it hears none."""
+    """Its calibration examples; None for a data-free basis."""
     rank: int
     rounds: Mapping[str, Frame]
-    """`m = T r` columns, a round's beside the other's; those of different rounds need not be orthogonal."""
+    """`m = T r` columns, round by round; columns of different rounds need not be orthogonal."""
 
     def first(self, site: str) -> Frame:
         """The next round's frame."""
@@ -63,7 +63,7 @@ class FrameSet:
 
 
 def candidates(registry: Registry, spec: Spec) -> tuple[list[Candidate], list[str]]:
-    """Every basis that can be made from defaults, the spec's own first; and notes on those that cannot."""
+    """Every basis with default options, the spec's own first, and notes on bases that need options."""
     own = spec.slots["basis"]
     found, notes = [Candidate(name=own.use, plugin=own.plugin, own=True)], list[str]()
     for name, entry in registry.entries("basis").items():
@@ -73,14 +73,14 @@ def candidates(registry: Registry, spec: Spec) -> tuple[list[Candidate], list[st
             found.append(Candidate(name=name, plugin=entry.cls(), own=False))
         except TypeError:
             notes.append(
-                f"basis {name} is left out: it has options without a default; look at it with --set basis.use={name} …"
+                f"basis {name} is left out: it has options without a default; measure it with --set basis.use={name} …"
             )
     return found, notes
 
 
 @attrs.define(eq=False)
 class FrameBuilder:
-    """Asks bases for frames at one moment of an experiment."""
+    """Computes candidate frames of bases for one state of an experiment."""
 
     sample: GradientSample
     rank: int
@@ -90,27 +90,27 @@ class FrameBuilder:
 
     @property
     def spec(self) -> Spec:
-        """The experiment's."""
+        """The experiment's spec."""
         return self.sample.experiment.spec
 
     @property
     def rounds(self) -> int:
-        """Rounds that are looked at: those of new directions that are left to play, as far as `MOST` directions go, at least one."""
+        """Number of measured rounds: the remaining rounds with new directions, limited by `MAX_DIRECTIONS`, at least one."""
         left = self.spec.boosting.fresh_in(self.spec.rounds) - len(self.earlier)
-        return max(1, min(left, MOST // self.rank))
+        return max(1, min(left, MAX_DIRECTIONS // self.rank))
 
     @property
     def earlier(self) -> tuple[int, ...]:
-        """Ranks of the rounds so far, by which a basis knows the next one."""
+        """Ranks of the rounds so far."""
         return plan_round(self.spec, self.sample.number).earlier
 
     @property
     def following(self) -> Ranks:
-        """Those, and then rounds of the rank that is looked at."""
+        """Ranks of earlier rounds, followed by the measured rank."""
         return Ranks(usual=self.rank, inherited=self.earlier)
 
     def frame_sets(self, candidate: Candidate) -> list[FrameSet]:
-        """Of everything heard, and of each half, where the basis hears; else a single one. Raises `UsageError` where it cannot."""
+        """Frame sets of all parts for a data-driven basis, else a single one. Raises `UsageError` if its directions are used up."""
         sites, capacities = self.sample.experiment.sites, dict[str, int | None]()
         with blame("basis", candidate.name):
             for site in sites:
@@ -126,20 +126,20 @@ class FrameBuilder:
     def _frame_set(
         self, candidate: Candidate, capacities: Mapping[str, int | None], part: Part | None
     ) -> FrameSet:
-        """Round after round, as a run would ask, but that the model stays as it is."""
+        """Compute frames round by round as in a run, with the model unchanged."""
         views, frames = self._views(candidate), dict[str, list[Frame]]()
         for t in range(self.rounds):
-            playing = [
+            active = [
                 site
                 for site in self.sample.experiment.sites
                 if (last := capacities[site.name]) is None or len(self.earlier) + t < last
             ]
-            found = self._frames(candidate, views, playing, t, part)
-            for site in playing:
+            found = self._frames(candidate, views, active, t, part)
+            for site in active:
                 frame = check_frame(found.get(site.name), site, self.rank, candidate.name)
                 frames.setdefault(site.name, []).append(frame)
                 views[site.name].remember(frame)
-        rounds = {name: beside(own) for name, own in frames.items()}
+        rounds = {name: concatenate_frames(own) for name, own in frames.items()}
         return FrameSet(candidate=candidate, part=part, rank=self.rank, rounds=rounds)
 
     def _views(self, candidate: Candidate) -> dict[str, View]:
@@ -148,9 +148,9 @@ class FrameBuilder:
         for site in experiment.sites:
             with blame("basis", candidate.name):
                 depth = candidate.plugin.depth(ranks, site.width)
-            if depth > max(WIDE, sum(ranks)) and not candidate.own:
+            if depth > max(MAX_FULL_SVD, sum(ranks)) and not candidate.own:
                 raise UsageError(
-                    f"it wants all {depth} singular directions of {site.name}; --set basis.use={candidate.name} to see it"
+                    f"it needs all {depth} singular directions of {site.name}; measure it with --set basis.use={candidate.name}"
                 )
             plans.append(SitePlan(site=site, capacity=None, depth=min(depth, site.width)))
         views = views_of(self.spec, plans, experiment.model, self.context)
@@ -178,8 +178,8 @@ class FrameBuilder:
             return candidate.plugin.frames(own, self._before(ahead), self.rank, oracle, draw)
 
 
-def beside(frames: Sequence[Frame]) -> Frame:
-    """The columns of several frames as one frame's; they need not be orthogonal."""
+def concatenate_frames(frames: Sequence[Frame]) -> Frame:
+    """Concatenate the columns of frames; they need not be orthogonal."""
 
     def joined(arrays: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         return np.concatenate(arrays, axis=-1)
@@ -190,5 +190,5 @@ def beside(frames: Sequence[Frame]) -> Frame:
 
 
 def reason_of(error: BoostLoraError) -> str:
-    """Why a basis is left out, in the words of what it raised."""
+    """The first line of an error, as the reason for leaving a basis out."""
     return str(error).splitlines()[0]

@@ -1,4 +1,4 @@
-"""What a round trains: its core, its rank, its sites."""
+"""Advice on the capacity of a round: core, rank and sites."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from .formats import percent, plural
 from .studies import WHOLE_CORE
 from .thresholds import Thresholds
 
-KEPT = "a round that trains earlier cores again takes those of the spec's own kind and rank alone"
-"""Why a run that is to be refitted keeps its core and its rank."""
+REFIT_REASON = "a refit requires earlier cores of the spec's own kind and rank"
+"""Why a run with refits keeps its core and rank."""
 
 
 def core_advice(findings: Findings, chosen: BasisFinding, limits: Thresholds, *, refit: bool) -> Advice:
-    """All r x r numbers, unless the spec's core holds nearly as much with fewer, or is to be trained again."""
+    """A full r x r core, unless the spec's core captures nearly as much with fewer parameters, or is refitted."""
     wanted, share = _core(findings, chosen, limits), _shares(chosen)
-    reason = f"in {chosen.name} frames a diagonal core holds {percent(share['diagonal'])} of what all r x r numbers hold"
+    reason = f"in {chosen.name} frames a diagonal core captures {percent(share['diagonal'])} of what a full r x r core captures"
     if findings.framed and findings.adapter not in {"diagonal", "lora-xs"}:
         reason += f", the spec's {findings.adapter} {percent(share['adapter'])}"
     if wanted != findings.adapter and refit:
-        reason += f"; {wanted} is for a new run: {KEPT}"
+        reason += f"; {wanted} is for a new run: {REFIT_REASON}"
         return Advice(topic="core", choice=f"{findings.adapter}, as it is", reason=reason, settings={})
     if not findings.framed:
         reason += (
-            f"; {findings.adapter} needs no frame and trains many more numbers, and ended level or above in the studies; where these are "
-            "to be few, take a core"
+            f"; {findings.adapter} needs no frame and trains many more parameters, and ended level or above in the studies; if they must "
+            "be few, use a core"
         )
     elif share["diagonal"] >= limits.diagonal:
         reason += f"; {WHOLE_CORE}"
     numbers = {
-        "diagonal": f", {findings.rank} numbers a site",
-        "lora-xs": f", {findings.rank**2} numbers a site",
+        "diagonal": f", {findings.rank} parameters per site",
+        "lora-xs": f", {findings.rank**2} parameters per site",
     }
     settings: dict[str, Any] = {} if findings.adapter == wanted else {"adapter.use": wanted}
     if not findings.framed:
@@ -42,18 +42,18 @@ def core_advice(findings: Findings, chosen: BasisFinding, limits: Thresholds, *,
 
 
 def shot_rank(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> int:
-    """The rank at which one round trains as many numbers as all rounds, as far as the narrowest site goes."""
+    """The rank at which one round trains as many parameters as all rounds, limited by the narrowest site."""
     times = findings.fresh if _core(findings, chosen, limits) == "diagonal" else math.sqrt(findings.fresh)
     return min(narrowest(findings), int(findings.rank * times))
 
 
 def narrowest(findings: Findings) -> int:
-    """How many directions every site has."""
+    """Width of the narrowest site."""
     return min(min(site.shape) for site in findings.sites)
 
 
 def _core(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> str:
-    """The spec's adapter where its core holds enough; else the whole core, since a first step tells what it holds, not what it could."""
+    """The spec's adapter if its core captures enough, else the full core."""
     share = _shares(chosen)
     if findings.adapter == "diagonal":
         return "diagonal" if share["diagonal"] >= limits.diagonal else "lora-xs"
@@ -61,7 +61,7 @@ def _core(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> str:
 
 
 def _shares(chosen: BasisFinding) -> dict[str, float]:
-    """Of what the whole core holds."""
+    """Shares relative to the full core."""
     square = chosen.first["square"].held_out
     held = {core: share.held_out / square if square else 0.0 for core, share in chosen.first.items()}
     return {"adapter": 0.0, **held}
@@ -70,39 +70,39 @@ def _shares(chosen: BasisFinding) -> dict[str, float]:
 def rank_advice(
     findings: Findings, chosen: BasisFinding, limits: Thresholds, *, refit: bool, shot: int | None
 ) -> Advice:
-    """The smallest rank whose leading directions hold enough; a spec's larger one stays, since later gradients are flatter.
+    """The smallest rank whose leading directions capture enough; a larger rank of the spec stays, since later spectra are flatter.
 
-    `shot` is the rank of the one round that is advised instead of many, where it is.
+    `shot` is the rank of an advised single round, if any.
     """
     if shot is not None:
         return Advice(topic="rank", choice=f"r = {shot}", reason="see rounds", settings={})
     half, most = (rank_for(findings, share) for share in (limits.enough, limits.sites))
-    words = f"{100 * limits.sites:g} % of what the leading {max(findings.leading)} directions of the gradient hold is in the first {most}"
-    told = words if half == most else f"{words}, half in the first {half}"
+    words = f"{100 * limits.sites:g} % of the energy of the leading {max(findings.leading)} directions of the gradient is in the first {most}"
+    reason = words if half == most else f"{words}, half in the first {half}"
     if not chosen.data_driven:
         return Advice(
             topic="rank",
             choice=f"r = {findings.rank}, as it is",
-            reason=f"{told}; but {chosen.name} does not follow them",
+            reason=f"{reason}; but {chosen.name} does not follow them",
             settings={},
         )
     if half > findings.rank and not refit:
-        return Advice(topic="rank", choice=f"r = {half}", reason=told, settings={"adapter.rank": half})
+        return Advice(topic="rank", choice=f"r = {half}", reason=reason, settings={"adapter.rank": half})
     if half > findings.rank:
-        told += f"; {KEPT}"
+        reason += f"; {REFIT_REASON}"
     elif half < findings.rank:
-        told += "; fewer would do for the next round, but what is left after it is flatter"
-    return Advice(topic="rank", choice=f"r = {findings.rank}, as it is", reason=told, settings={})
+        reason += "; fewer suffice for the next round, but the remaining spectrum is flatter"
+    return Advice(topic="rank", choice=f"r = {findings.rank}, as it is", reason=reason, settings={})
 
 
 def rank_for(findings: Findings, share: float) -> int:
-    """The smallest of the ranks looked at whose leading directions hold `share` of what the most of them hold."""
+    """The smallest measured rank whose leading directions hold `share` of the energy at the largest measured rank."""
     whole = findings.leading[max(findings.leading)]
     return min(rank for rank, held in findings.leading.items() if held >= share * whole)
 
 
 def sites_advice(findings: Findings, limits: Thresholds) -> Advice:
-    """The fewest sites that have most of the energy, where these are few."""
+    """The smallest set of sites with most of the energy, if it is small."""
     count = sites_for(findings, limits.sites)
     every = len(findings.sites)
     held = sum(site.share for site in findings.sites[:count])
@@ -110,7 +110,7 @@ def sites_advice(findings: Findings, limits: Thresholds) -> Advice:
     if count <= limits.few_sites * every:
         return Advice(
             topic="sites",
-            choice=f"the {count} with the largest gradient a round",
+            choice=f"the {count} with the largest gradient in each round",
             reason=reason,
             settings={"boosting.top_sites": count},
         )
@@ -118,7 +118,7 @@ def sites_advice(findings: Findings, limits: Thresholds) -> Advice:
 
 
 def sites_for(findings: Findings, share: float) -> int:
-    """How many sites, the largest energies first, have `share` of it."""
+    """The number of sites, by descending energy, that hold `share` of it."""
     held = 0.0
     for count, site in enumerate(findings.sites, start=1):
         held += site.share

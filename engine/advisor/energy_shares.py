@@ -1,4 +1,4 @@
-"""From readings to shares: what every basis holds, with every core, of what it heard and of what it did not."""
+"""Energy shares of every basis and core, on calibration and held-out examples."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from ..boosting.experiment import Experiment
 from ..boosting.frames import parametrise
@@ -17,18 +18,18 @@ from .candidate_frames import Candidate, FrameBuilder, FrameSet
 from .findings import BasisFinding, Core, Share
 from .gradient_energy import Moments, Sides, core_atoms, diagonal_energy, moments, span_energy, square_energy
 from .gradient_sample import Part
-from .sampled_products import Hold, Reading
+from .sampled_products import PartMeasurement, SiteCapture
 
-Holds = Mapping[str, Hold]
+SiteCaptures = Mapping[str, SiteCapture]
 
 
 @attrs.define(eq=False)
-class Comparer:
+class EnergyShares:
     """Makes shares of what was read."""
 
     experiment: Experiment
     builder: FrameBuilder
-    readings: Mapping[Part, Reading]
+    measurements: Mapping[Part, PartMeasurement]
     _atoms: dict[int, dict[str, Any]] = attrs.field(factory=dict)
 
     @property
@@ -43,9 +44,9 @@ class Comparer:
         cores: tuple[Core, ...] = ("square", "diagonal", "adapter") if self.framed else ("square", "diagonal")
         equal = int(rank * np.sqrt(self.builder.rounds))
         share = partial(self._share, candidate)
-        _, holds = self._of(candidate, "all", "all")
-        total = self.readings["all"].total
-        sketches = self.readings["all"].sketches
+        _, captures = self._of(candidate, "all", "all")
+        total = self.measurements["all"].total
+        sketches = self.measurements["all"].sketches
         return BasisFinding(
             name=candidate.name,
             own=candidate.own,
@@ -55,21 +56,21 @@ class Comparer:
             one_shot=share(partial(_shot, None)),
             equal=share(partial(_shot, equal)),
             equal_rank=equal,
-            left=sum(hold.left for hold in holds.values()) / total,
-            right=sum(hold.right for hold in holds.values()) / total,
+            left=sum(capture.left for capture in captures.values()) / total,
+            right=sum(capture.right for capture in captures.values()) / total,
             sites={
-                name: float(np.sum(hold.C[:rank, :rank] ** 2)) / energy
+                name: float(np.sum(capture.C[:rank, :rank] ** 2)) / energy
                 if (energy := sketches[name].energy)
                 else 0.0
-                for name, hold in holds.items()
+                for name, capture in captures.items()
             },
             project=getattr(candidate.plugin, "project", None),
         )
 
-    def _share(self, candidate: Candidate, measure: Callable[[FrameSet, Holds], float]) -> Share:
-        def part(on: Part, heard: Part) -> float:
-            total = self.readings[on].total
-            return measure(*self._of(candidate, on, heard)) / total if total else 0.0
+    def _share(self, candidate: Candidate, measure: Callable[[FrameSet, SiteCaptures], float]) -> Share:
+        def part(on: Part, calibrated_on: Part) -> float:
+            total = self.measurements[on].total
+            return measure(*self._of(candidate, on, calibrated_on)) / total if total else 0.0
 
         return Share(
             captured=part("all", "all"),
@@ -77,28 +78,33 @@ class Comparer:
             held_out=(part("one", "other") + part("other", "one")) / 2,
         )
 
-    def _of(self, candidate: Candidate, on: Part, heard: Part) -> tuple[FrameSet, Holds]:
-        """The framing that heard one part, with what it has of another's gradient; one that hears nothing is always the same."""
-        holds = self.readings[on].holds
-        return next((f, h) for f, h in holds if f.candidate == candidate and f.part in {heard, None})
-
-    def _first(self, core: Core, framing: FrameSet, holds: Holds) -> float:
-        rank = self.builder.rank
-        if core == "square":
-            return sum(float(np.sum(hold.C[:rank, :rank] ** 2)) for hold in holds.values())
-        if core == "diagonal":
-            return sum(float(np.sum(np.diag(hold.C)[:rank] ** 2)) for hold in holds.values())
-        return self._adapter({n: (hold.C[:rank, :rank], framing.first(n)) for n, hold in holds.items()})
-
-    def _together(self, core: Core, framing: FrameSet, holds: Holds) -> float:
-        if core == "adapter":
-            return self._adapter({n: (hold.C, framing.rounds[n]) for n, hold in holds.items()})
-        measure = square_energy if core == "square" else diagonal_energy
-        return sum(
-            measure(hold.C, _sides(framing.rounds[name]), self.builder.rank) for name, hold in holds.items()
+    def _of(self, candidate: Candidate, on: Part, calibrated_on: Part) -> tuple[FrameSet, SiteCaptures]:
+        """The frame set calibrated on one part, with its captures of another part's gradient; a data-free basis has only one set."""
+        captures = self.measurements[on].captures
+        return next(
+            (f, h) for f, h in captures if f.candidate == candidate and f.part in {calibrated_on, None}
         )
 
-    def _adapter(self, held: Mapping[str, tuple[Any, Frame]]) -> float:
+    def _first(self, core: Core, frame_set: FrameSet, captures: SiteCaptures) -> float:
+        rank = self.builder.rank
+        if core == "square":
+            return sum(float(np.sum(capture.C[:rank, :rank] ** 2)) for capture in captures.values())
+        if core == "diagonal":
+            return sum(float(np.sum(np.diag(capture.C)[:rank] ** 2)) for capture in captures.values())
+        return self._adapter(
+            {n: (capture.C[:rank, :rank], frame_set.first(n)) for n, capture in captures.items()}
+        )
+
+    def _together(self, core: Core, frame_set: FrameSet, captures: SiteCaptures) -> float:
+        if core == "adapter":
+            return self._adapter({n: (capture.C, frame_set.rounds[n]) for n, capture in captures.items()})
+        measure = square_energy if core == "square" else diagonal_energy
+        return sum(
+            measure(capture.C, _sides(frame_set.rounds[name]), self.builder.rank)
+            for name, capture in captures.items()
+        )
+
+    def _adapter(self, held: Mapping[str, tuple[NDArray[np.float64], Frame]]) -> float:
         """What the spec's own cores capture, sites that share numbers taken together."""
         groups, rank = dict[str, Moments](), self.builder.rank
         for name, (C, frame) in held.items():
@@ -123,11 +129,12 @@ def _sides(frame: Frame) -> Sides:
     return Sides.of(frame.U, frame.V)
 
 
-def _shot(rank: int | None, framing: FrameSet, holds: Holds) -> float:
+def _shot(rank: int | None, frame_set: FrameSet, captures: SiteCaptures) -> float:
     """A full core on the first `rank` columns of all rounds, or on all of them."""
     return sum(
         span_energy(
-            hold.C[:rank, :rank], _sides(framing.rounds[name].take(range(framing.rounds[name].rank)[:rank]))
+            capture.C[:rank, :rank],
+            _sides(frame_set.rounds[name].take(range(frame_set.rounds[name].rank)[:rank])),
         )
-        for name, hold in holds.items()
+        for name, capture in captures.items()
     )

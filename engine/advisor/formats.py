@@ -1,4 +1,4 @@
-"""Shares and counts for people."""
+"""Formats of shares and counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def percent(share: float) -> str:
 
 
 def plural(word: str, count: int) -> str:
-    """The word, in the number that belongs to the count."""
+    """The word in singular or plural."""
     return word if count == 1 else word + "s"
 
 

@@ -1,9 +1,9 @@
-"""How much of a gradient an adapter can take hold of, from small products alone.
+"""How much of a gradient's energy an adapter can capture, computed from small products.
 
-The gradient `G (d_out, d_in)` says that an update `dW` lowers the loss by `-<G, dW>`, to first order. Of all updates of
-`||dW||_F = 1` that a family can make, the steepest lowers it by the norm of G's projection onto the family: its square is the
-energy that the family captures, out of `||G||_F^2`. Everything follows from `C = U'G V`, `U'U` and `V'V`, where `U (d_out, m)`
-and `V (d_in, m)` hold the frames of one or several rounds beside each other.
+To first order, an update `dW` changes the loss by `<G, dW>`, with the gradient `G (d_out, d_in)`. Among the updates of a
+family with `||dW||_F = 1`, the steepest lowers it by the norm of G's projection onto the family; its square is the captured
+energy, out of `||G||_F^2`. All quantities follow from `C = U'G V`, `U'U` and `V'V`, where `U (d_out, m)` and `V (d_in, m)`
+concatenate the frames of one or more rounds.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..contracts import LinearCore
 
 Matrix = NDArray[np.float64]
 
-CUT = 1e-10
-"""Eigenvalues of a Gram matrix below this share of the largest are rounding: their directions are there twice."""
+GRAM_CUTOFF = 1e-10
+"""Eigenvalues of a Gram matrix below this share of the largest are treated as 0: their directions are linearly dependent."""
 
 ORTHOGONAL = 1e-6
-"""Entries of `U'U - I` that are still orthonormal columns, as float32 backends give them."""
+"""Largest entries of `U'U - I` for orthonormal columns of float32 backends."""
 
 
 @attrs.frozen(eq=False)
@@ -34,24 +34,24 @@ class Sides:
 
     @classmethod
     def of(cls, U: Matrix, V: Matrix) -> Sides:
-        """Of columns `U (d_out, m)`, `V (d_in, m)`."""
+        """Gram matrices of columns `U (d_out, m)`, `V (d_in, m)`."""
         return cls(U.T @ U, V.T @ V)
 
     @property
     def orthonormal(self) -> bool:
-        """Whether no column overlaps with another."""
+        """Whether the columns are orthonormal."""
         identity = np.eye(len(self.K))
         return all(bool(np.max(np.abs(X - identity), initial=0.0) < ORTHOGONAL) for X in (self.K, self.L))
 
     def first(self, count: int) -> Sides:
-        """Those of the first columns."""
+        """Gram matrices of the first columns."""
         return Sides(self.K[:count, :count], self.L[:count, :count])
 
 
 def span_energy(C: Matrix, sides: Sides) -> float:
-    """What one full core on all columns captures: `||Q_U' G Q_V||_F^2` with orthonormal bases of their spans.
+    """Energy captured by one full core on all columns: `||Q_U' G Q_V||_F^2` with orthonormal bases of their spans.
 
-    Where the columns are orthonormal that is `||C||_F^2`.
+    For orthonormal columns this is `||C||_F^2`.
     """
     if sides.orthonormal:
         return float(np.sum(C**2))
@@ -60,7 +60,7 @@ def span_energy(C: Matrix, sides: Sides) -> float:
 
 
 def core_atoms(p: LinearCore, S: Matrix) -> Matrix:
-    """The cores `diag(S^a) P_i diag(S^b)` that a parametrisation adds up, `(u, r, r)`, with the frame's singular values `(r,)`."""
+    """The basis cores `diag(S^a) P_i diag(S^b)` `(u, r, r)` of a parametrisation, with the frame's singular values `(r,)`."""
     a, b = p.exponents
     P = np.eye(p.rank**2).reshape(-1, p.rank, p.rank) if p.projections is None else p.projections
     return (S**a)[:, None] * P * (S**b)[None, :]
@@ -79,11 +79,11 @@ class Moments:
         return _projected(self.c, self.c, self.gram)
 
     def shared(self, other: Moments) -> float:
-        """Of two gradients' projections onto the same family's span, the inner product: `c_1' gram^+ c_2`."""
+        """Inner product of two gradients' projections onto the same family's span: `c_1' gram^+ c_2`."""
         return _projected(self.c, other.c, self.gram)
 
     def plus(self, other: Moments) -> Moments:
-        """Of sites that are tied: member i changes both. One of them may have fewer members, having played fewer rounds."""
+        """Add the moments of a tied site: member i changes both sites. One may have fewer members, from fewer rounds."""
         size = max(len(self.c), len(other.c))
         padded = [(size - len(m.c), m) for m in (self, other)]
         return Moments(
@@ -93,9 +93,9 @@ class Moments:
 
 
 def moments(C: Matrix, sides: Sides, atoms: Sequence[Matrix]) -> Moments:
-    """Of rounds with a core each: round t has the next r_t columns and the cores `atoms[t] (u, r_t, r_t)`.
+    """Moments of rounds with one core each: round t has the next r_t columns and the basis cores `atoms[t] (u, r_t, r_t)`.
 
-    The members are all `U_t A_ti V_t'`, with `gram = tr(A_ti' K_ts A_sj L_st)`: rounds that overlap do not count twice.
+    The members are all `U_t A_ti V_t'`, with `gram = tr(A_ti' K_ts A_sj L_st)`: so overlapping rounds are not counted twice.
     """
     ends = np.cumsum([a.shape[1] for a in atoms])
     blocks = [slice(end - a.shape[1], end) for end, a in zip(ends, atoms, strict=True)]
@@ -113,12 +113,12 @@ def moments(C: Matrix, sides: Sides, atoms: Sequence[Matrix]) -> Moments:
 
 
 def square_energy(C: Matrix, sides: Sides, rank: int) -> float:
-    """What rounds of `rank` columns capture together, each with a full r x r core."""
+    """Energy captured by rounds of `rank` columns together, each with a full r x r core."""
     return shared_energy(C, C, sides, [rank] * (len(C) // rank))
 
 
 def shared_energy(C: Matrix, D: Matrix, sides: Sides, ranks: Sequence[int]) -> float:
-    """`<P G, P H>` of two gradients, `C = U'G V` and `D = U'H V`, projected onto what rounds of r_t columns reach with full cores."""
+    """`<P G, P H>` of two gradients, `C = U'G V` and `D = U'H V`, projected onto the span of rounds of r_t columns with full cores."""
     if sides.orthonormal:
         ends = np.cumsum(ranks)
         blocks = (slice(end - r, end) for end, r in zip(ends, ranks, strict=True))
@@ -129,7 +129,7 @@ def shared_energy(C: Matrix, D: Matrix, sides: Sides, ranks: Sequence[int]) -> f
 
 
 def diagonal_energy(C: Matrix, sides: Sides, rank: int) -> float:
-    """What rounds of `rank` columns capture together, each with a diagonal core: `sum_i (u_i' G v_i)^2` in orthonormal columns."""
+    """Energy captured by rounds of `rank` columns together, each with a diagonal core: `sum_i (u_i' G v_i)^2` in orthonormal columns."""
     if sides.orthonormal:
         return float(np.sum(np.diag(C) ** 2))
     atoms = np.zeros((rank, rank, rank))
@@ -140,7 +140,7 @@ def diagonal_energy(C: Matrix, sides: Sides, rank: int) -> float:
 def _projected(c: Matrix, d: Matrix, gram: Matrix) -> float:
     """`c' Gram^+ d`."""
     values, vectors = np.linalg.eigh(gram)
-    kept = values > CUT * max(float(values[-1]), np.finfo(np.float64).tiny)
+    kept = values > GRAM_CUTOFF * max(float(values[-1]), np.finfo(np.float64).tiny)
     return float(np.sum((vectors[:, kept].T @ c) * (vectors[:, kept].T @ d) / values[kept]))
 
 
@@ -156,7 +156,7 @@ def _block_diagonal(blocks: Sequence[Matrix]) -> Matrix:
 def _whitening(gram: Matrix) -> Matrix:
     """`B (m, k)` such that `U B` is an orthonormal basis of U's span."""
     values, vectors = np.linalg.eigh(gram)
-    kept = values > CUT * values[-1]
+    kept = values > GRAM_CUTOFF * values[-1]
     return vectors[:, kept] / np.sqrt(values[kept])
 
 

@@ -1,4 +1,4 @@
-"""The look itself: the examples that a round would train on, as evidence, whole and in two halves."""
+"""The calibration sample: gradient oracles on a round's training examples, whole and in two halves."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from .sketched_oracle import SketchedOracle
 from .sketches import Plan, Sketch
 
 Part = Literal["all", "one", "other"]
-"""Everything that was heard, and its two halves, which have no example in common."""
+"""The whole sample, and its two disjoint halves."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
 ROWS, TEXTS = 512, 256
-"""Examples that are heard unless the user says else: rows of numbers, and texts."""
+"""Default number of calibration examples: numeric rows, and texts."""
 GROUPS = 4
-"""Batches of prompts that are asked where the model learns from rewards."""
+"""Batches of prompts for objectives with rewards."""
 
 
 @attrs.define(eq=False)
 class GradientSample:
-    """What is heard before round `number` is played; evidence is drawn once for each kind of examples that is asked for."""
+    """The calibration sample of round `number`; one oracle per source of examples."""
 
     experiment: Experiment
     number: int
     outcome: Outcome
-    """Of the model as it is, on the training split."""
+    """Outcome of the current model on the training split."""
     selection: Selection
     examples: int
-    """How many are heard at most; for rewards, how many prompts."""
+    """Maximum number of calibration examples; with rewards, of prompts."""
     report: Report
     notes: list[str] = attrs.field(factory=list)
     _sketches: dict[tuple[Part, CalibrationExamples], dict[str, Sketch]] = attrs.field(factory=dict)
@@ -56,12 +56,12 @@ class GradientSample:
 
     @property
     def rewarded(self) -> bool:
-        """Whether the gradient is that of freshly sampled answers."""
+        """Whether the gradient is that of newly sampled completions."""
         return isinstance(self.experiment.spec.objective, PolicyObjective)
 
     @property
-    def heard(self) -> int:
-        """Different examples that the measured gradient is of."""
+    def calibrated(self) -> int:
+        """Number of distinct calibration examples."""
         batches = self._oracle("chosen").batches
         return len(np.unique(np.concatenate([batch.indices for batch in batches])))
 
@@ -71,7 +71,7 @@ class GradientSample:
         return int(np.sum(~self.outcome.correct))
 
     def oracle(self, part: Part, source: CalibrationExamples = "chosen") -> GradientOracle:
-        """All that was heard of a kind of examples, or one half of it; an example is in the same half whatever the kind."""
+        """The oracle of a source of examples, whole or one half; an example is in the same half for every source."""
         whole = self._oracle(source)
         if part == "all":
             return whole
@@ -82,7 +82,7 @@ class GradientSample:
         )
 
     def sketches(self, part: Part, source: CalibrationExamples = "chosen") -> dict[str, Sketch]:
-        """The gradient of what was heard, by site; all parts have the same factors, so that they can be compared."""
+        """Sketches of the gradient by site; all parts share their random factors, so that they can be compared."""
         key = (part, source)
         if key not in self._sketches:
             plan = Plan.of(self.experiment.sites, self.experiment.streams, self.number)
@@ -90,7 +90,7 @@ class GradientSample:
         return self._sketches[key]
 
     def sketched(self, part: Part, source: CalibrationExamples) -> SketchedOracle:
-        """What was heard, for bases to ask."""
+        """The sketched oracle for bases."""
         key = (part, source)
         if key not in self._sketched:
             self._sketched[key] = SketchedOracle(
@@ -104,12 +104,12 @@ class GradientSample:
 
     @property
     def _half(self) -> NDArray[np.bool_]:
-        """Which training examples are in the one half: every second of a random order, so that the halves are equally large."""
+        """Mask of the first half: every second example in random order, so that the halves have equal size."""
         rng = self.experiment.streams("halves", self.number)
-        heard = np.unique(np.concatenate([batch.indices for batch in self._oracle("chosen").batches]))
-        others = np.setdiff1d(np.arange(len(self.outcome)), heard)
+        calibrated = np.unique(np.concatenate([batch.indices for batch in self._oracle("chosen").batches]))
+        others = np.setdiff1d(np.arange(len(self.outcome)), calibrated)
         mask = np.zeros(len(self.outcome), dtype=np.bool_)
-        for indices in (heard, others):
+        for indices in (calibrated, others):
             mask[rng.permutation(indices)[::2]] = True
         return mask
 
@@ -137,9 +137,9 @@ class GradientSample:
 def sample_gradient(
     experiment: Experiment, number: int, history: list[Outcome], examples: int | None, report: Report
 ) -> GradientSample:
-    """Let the sampler choose for round `number`, the model's outcomes so far being `history`, the current one last.
+    """Select examples for round `number` with the sampler; `history` are the model's outcomes so far, the current one last.
 
-    Where it chooses nobody, everybody is heard, and a note says so. Raises `UsageError` for fewer than two examples.
+    If it selects none, all examples are used, with a note. Raises `UsageError` for fewer than two examples.
     """
     spec, outcome = experiment.spec, history[-1]
     name = experiment.name_of("sampler")
@@ -153,7 +153,7 @@ def sample_gradient(
         )
     if len(selection) < 2:
         raise UsageError(
-            f"sampler {name} chose a single example, and one has no halves; "
+            f"sampler {name} chose a single example, which cannot be split into halves; "
             "choose more, with: --set sampler.use=all, or --set sampler.use=hardest"
         )
     wanted = examples or _default(experiment)

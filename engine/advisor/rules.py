@@ -1,4 +1,4 @@
-"""What to choose, from what was found: pure functions of findings and thresholds, so that both can be held against outcomes."""
+"""Recommendations as pure functions of findings and thresholds, so that they can be backtested."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .thresholds import DEFAULT, Thresholds
 
 
 def recommend(findings: Findings, limits: Thresholds = DEFAULT) -> tuple[Advice, ...]:
-    """All recommendations, the basis first; those on core, rank and rounds are for the basis that is recommended."""
+    """All recommendations, the basis first; those on core, rank and rounds assume the recommended basis."""
     chosen = choose_basis(findings, limits)
     if chosen is None:
         return (
@@ -36,28 +36,28 @@ def recommend(findings: Findings, limits: Thresholds = DEFAULT) -> tuple[Advice,
 
 
 def cautions(findings: Findings, limits: Thresholds = DEFAULT) -> tuple[str, ...]:
-    """What weakens every line: halves that disagree, an estimated total, nothing wrong any more, directions that are used up."""
+    """Caveats of all advice: halves that disagree, an uncertain total, no failures, mixed directions."""
     found = list[str]()
     if findings.agreement < limits.noisy:
         found.append(
             f"the gradients of two halves of the {findings.heard} examples have a cosine of {findings.agreement:.2f}: "
-            "much of what is seen is noise; hear more, with --examples"
+            "the sample is noisy; use more examples, with --examples"
         )
     if findings.error > 0.05 * findings.energy:
         found.append(f"the gradient's energy is known to {percent(findings.error / findings.energy)} only")
     if not findings.failures:
         found.append(
-            "no training example is wrong any more: what further rounds gain shows on validation alone (stop.patience ends a run that "
+            "no training example is wrong: only validation shows what further rounds gain (stop.patience ends a run that "
             "gains nothing there)"
         )
     chosen = choose_basis(findings, limits)
-    if chosen is not None and (text := _across(findings, chosen, limits)):
+    if chosen is not None and (text := _mixed_directions(findings, chosen, limits)):
         found.append(text)
     return tuple(found)
 
 
-def _across(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> str:
-    """What lies across used and free directions, which neither new rounds that keep clear of the old nor refits can have."""
+def _mixed_directions(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> str:
+    """Energy between used and free directions, which neither orthogonal new rounds nor refits can capture."""
     if findings.used is None or chosen.project in {None, "none"}:
         return ""
     best = max(
@@ -67,7 +67,7 @@ def _across(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> str
     if best < limits.used_gain * (free + findings.used.captured):
         return ""
     return (
-        f"{directions(findings.rank)} of the gradient's own would hold {percent(best)}, those clear of earlier rounds {percent(free)}, and "
-        f"earlier rounds' own {percent(findings.used.captured)}; the rest lies across both, and only rounds that may share directions can "
-        f'have it (basis.project = "none", worth a try at a smaller rate; it forgets more)'
+        f"{directions(findings.rank)} of the gradient's own would capture {percent(best)}, those orthogonal to earlier rounds {percent(free)}, and "
+        f"earlier rounds' own {percent(findings.used.captured)}; only rounds that may share directions can capture "
+        f'the rest (basis.project = "none", worth a try at a smaller rate; it loses more)'
     )

@@ -1,4 +1,4 @@
-"""How the work is divided: rounds or one shot, when earlier cores are trained again, on whom."""
+"""Advice on the schedule: number of rounds, refits and sampler."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ from .advice import Advice
 from .capacity_advice import narrowest, shot_rank
 from .findings import BasisFinding, Findings
 from .formats import percent, plural
-from .studies import FEW, GOING_ON, REFITS, REFITS_REWARDED, REWARDED_ROUNDS, ROUNDS
+from .studies import ALL_DATA, FEW_EXAMPLES, REFITS, REFITS_REWARDED, REWARDED_ROUNDS, ROUNDS
 from .thresholds import Thresholds
 
 
 def rounds_advice(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> Advice:
-    """Many small rounds, or one with as many numbers: by what each could hold of the gradient as it is now, and by the studies."""
-    if findings.played:
-        return _underway(findings)
+    """Many small rounds, or one with as many parameters: by the share of the current gradient, and by the studies."""
+    if findings.finished_rounds:
+        return _started_run(findings)
     if findings.rounds == 1:
         return Advice(
             topic="rounds", choice="one shot, as it is", reason="the spec has one round", settings={}
         )
     together, equal = chosen.together["square"].held_out, chosen.equal.held_out
-    told = (
-        f"of the gradient as it is now, {findings.looked} {plural('round', findings.looked)} of r = {findings.rank} hold "
-        f"{percent(together)}, a single core of rank {chosen.equal_rank} with as many numbers {percent(equal)}"
+    reason = (
+        f"of the current gradient, {findings.looked} {plural('round', findings.looked)} of r = {findings.rank} capture "
+        f"{percent(together)}, a single core of rank {chosen.equal_rank} with as many parameters {percent(equal)}"
     )
     if findings.rewarded:
         return _rewarded(findings, limits)
     if equal >= limits.one_shot_gain * together:
         return Advice(
-            topic="rounds", choice="one shot", reason=told, settings=_shot(findings, chosen, limits)
+            topic="rounds", choice="one shot", reason=reason, settings=_shot(findings, chosen, limits)
         )
     if chosen.data_driven:
-        told += f"; later rounds hear the gradient that is left, which this look cannot see: {ROUNDS}"
+        reason += f"; later rounds calibrate on the remaining gradient, which is not known yet: {ROUNDS}"
     choice = f"boosting, {findings.rounds} rounds, as it is"
-    return Advice(topic="rounds", choice=choice, reason=told, settings={})
+    return Advice(topic="rounds", choice=choice, reason=reason, settings={})
 
 
-def _underway(findings: Findings) -> Advice:
-    """A run that has begun is a boosted one."""
-    words = f"{findings.played} of {findings.rounds} {plural('round', findings.rounds)} are played"
+def _started_run(findings: Findings) -> Advice:
+    """Advice for a run that has started."""
+    words = f"{findings.finished_rounds} of {findings.rounds} {plural('round', findings.rounds)} are finished"
     choice = (
-        f"go on, {findings.left} {plural('round', findings.left)} left" if findings.left else "all are played"
+        f"continue, {findings.left} {plural('round', findings.left)} left"
+        if findings.left
+        else "all are finished"
     )
     return Advice(topic="rounds", choice=choice, reason=words, settings={})
 
 
 def _shot(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> dict[str, Any]:
-    """One round with the numbers and the steps of all: with the steps of one round alone it would be another comparison."""
+    """One round with the parameters and steps of all rounds, so that the comparison is at equal cost."""
     settings: dict[str, Any] = {"rounds": 1, "adapter.rank": shot_rank(findings, chosen, limits)}
     if findings.steps is not None:
         settings["optimizer.steps"] = findings.rounds * findings.steps
@@ -56,7 +58,7 @@ def _shot(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> dict[
 
 
 def _rewarded(findings: Findings, limits: Thresholds) -> Advice:
-    """Few larger rounds, with the numbers and the steps of all."""
+    """Few larger rounds, with the parameters and steps of all."""
     if findings.rounds <= limits.few_rounds:
         choice = f"boosting, {findings.rounds} rounds, as it is"
         return Advice(topic="rounds", choice=choice, reason=REWARDED_ROUNDS, settings={})
@@ -70,18 +72,18 @@ def _rewarded(findings: Findings, limits: Thresholds) -> Advice:
 
 
 def refits_advice(findings: Findings, limits: Thresholds, *, shot: bool) -> Advice:
-    """Train earlier cores again: before the first round by the studies; after it, where their directions hold more than the next ones.
+    """Refits: before the first round by the studies; later if used directions capture more than the next ones.
 
-    A round can be spent on new directions or on old ones, so it goes where there is more to take: as orthogonal matching pursuit fits
-    all coefficients anew after every atom, until nothing is left in the directions that it has.
+    A round can train new or old directions, so it should train those with more energy. Orthogonal matching pursuit, likewise,
+    refits all coefficients after every atom.
     """
     every = findings.refit_every
     if not findings.framed or findings.rewarded or shot:
-        reason = "one round has none before it" if shot else REFITS_REWARDED
+        reason = "there is no earlier round" if shot else REFITS_REWARDED
         if not findings.framed:
-            reason = f"{findings.adapter} has no cores to be trained again"
-        off = every > 0 and not findings.played
-        choice = "as they are" if every and findings.played else "none"
+            reason = f"{findings.adapter} has no cores to refit"
+        off = every > 0 and not findings.finished_rounds
+        choice = "as they are" if every and findings.finished_rounds else "none"
         settings: dict[str, Any] = {"boosting.refit_every": 0} if off else {}
         return Advice(topic="refits", choice=choice, reason=reason, settings=settings)
     if findings.used is None:
@@ -98,14 +100,14 @@ def refits_advice(findings: Findings, limits: Thresholds, *, shot: bool) -> Advi
     if not wants_refit(findings, limits):
         again = "; the last round was one" if _just_refitted(findings) else ""
         return Advice(topic="refits", choice="none now", reason=reason + again, settings={})
-    settings = {} if every else {"boosting.refit_every": findings.played}
+    settings = {} if every else {"boosting.refit_every": findings.finished_rounds}
     settings |= {} if following <= findings.rounds else {"rounds": following}
     choice = f"train all earlier cores again in round {following}"
     return Advice(topic="refits", choice=choice, reason=f"{reason}; {REFITS}", settings=settings)
 
 
 def wants_refit(findings: Findings, limits: Thresholds) -> bool:
-    """Whether used directions hold more of what is left than those that the run would take next."""
+    """Whether used directions capture more of the remaining gradient than the next ones."""
     used = findings.used
     if used is None or findings.rewarded or not findings.framed or _just_refitted(findings):
         return False
@@ -113,21 +115,21 @@ def wants_refit(findings: Findings, limits: Thresholds) -> bool:
 
 
 def _just_refitted(findings: Findings) -> bool:
-    return findings.refit_every > 0 and findings.played % (findings.refit_every + 1) == 0
+    return findings.refit_every > 0 and findings.finished_rounds % (findings.refit_every + 1) == 0
 
 
 def keeps_cores(findings: Findings, limits: Thresholds) -> bool:
-    """Whether earlier cores are to be trained again, by the spec or by what is advised, so that later ones should be like them."""
-    return findings.played > 0 and (findings.refit_every > 0 or wants_refit(findings, limits))
+    """Whether earlier cores will be refitted, by the spec or the advice, so that later cores must match them."""
+    return findings.finished_rounds > 0 and (findings.refit_every > 0 or wants_refit(findings, limits))
 
 
 def _ahead(findings: Findings) -> float:
-    """What the run's own next round holds of examples that it has not heard: nothing where its directions are used up."""
+    """The held-out share of the run's own next round; 0 if its directions are used up."""
     return findings.own.first["square"].held_out if findings.own else 0.0
 
 
 def _next_refit(findings: Findings) -> int:
-    """The next round that is one, or would be: of a run without any the very next, since earlier ones stay as they were."""
+    """The next refit round; for a run without refits, the very next round."""
     period = findings.refit_every + 1
     return -(-findings.number // period) * period if findings.refit_every else findings.number
 
@@ -141,15 +143,15 @@ def _used(findings: Findings) -> str:
         else f"those of {findings.own_basis} are used up"
     )
     return (
-        f"the directions of the rounds so far, with a core each, hold {percent(used.held_out)} of what is left to learn, {ahead}; inside "
+        f"the directions of the rounds so far, with a core each, capture {percent(used.held_out)} of the remaining gradient, {ahead}; within "
         f"them the halves' gradients have a cosine of {used.agreement:.2f}"
     )
 
 
 def _refits_ahead(findings: Findings, limits: Thresholds) -> Advice:
-    """Before the first round there is nothing to be measured."""
+    """Before the first round, refits cannot be measured."""
     every = findings.refit_every
-    unseen = "not to be measured before the first round"
+    unseen = "cannot be measured before the first round"
     if every and every >= findings.rounds:
         choice = f"none in {findings.rounds} rounds"
         reason = f"the first would be round {every + 1}; {REFITS}"
@@ -158,7 +160,7 @@ def _refits_ahead(findings: Findings, limits: Thresholds) -> Advice:
         choice = f"after every {every} {plural('round', every)}, as it is"
         return Advice(topic="refits", choice=choice, reason=f"{unseen}; {REFITS}", settings={})
     if findings.rounds < limits.few_rounds:
-        reason = f"{unseen}, and in runs of so few rounds they were not tried"
+        reason = f"{unseen}, and they were not tried in runs of so few rounds"
         return Advice(topic="refits", choice="none", reason=reason, settings={})
     every = 4 if findings.rounds >= limits.long_run else 2
     times = findings.rounds // every
@@ -170,15 +172,15 @@ def _refits_ahead(findings: Findings, limits: Thresholds) -> Advice:
 def sampler_advice(
     findings: Findings, chosen: BasisFinding | None, limits: Thresholds, *, shot: bool = False
 ) -> Advice:
-    """Go on with what is hardest, or with everything, where failures are soon used up."""
+    """Use the hardest or all examples if failures run out soon."""
     reason = f"{findings.failures:,} of {findings.train:,} training examples are wrong"
     choice = findings.sampler
     if shot:
         choice = "all"
-        reason += "; one round is to learn from all, since it has no later one for what it breaks"
+        reason += "; a single round should use all examples, since no later round corrects its errors"
     elif findings.sampler == "hardest" and findings.train <= limits.few_examples:
         choice = "all"
-        reason += f"; {FEW}"
+        reason += f"; {FEW_EXAMPLES}"
     elif findings.sampler != "failures":
         pass
     elif findings.train <= findings.batch_size:
@@ -186,9 +188,11 @@ def sampler_advice(
         reason += f"; all of them fit into a batch of {findings.batch_size}"
     elif findings.failures < max(limits.few_failures * findings.train, findings.batch_size / 2):
         choice = "all"
-        reason += f", and a run ends when none is; {GOING_ON}"
+        reason += f", and a run ends when none is left; {ALL_DATA}"
     elif chosen is not None and chosen.data_driven and not findings.rewarded:
         choice = "all"
-        reason += f"; rounds that follow the gradient use them up early, and a run ends when none is left; {GOING_ON}"
+        reason += (
+            f"; rounds in gradient directions use them up early, and a run ends when none is left; {ALL_DATA}"
+        )
     settings = {} if choice == findings.sampler else {"sampler.use": choice}
     return Advice(topic="sampler", choice=choice, reason=reason, settings=settings)

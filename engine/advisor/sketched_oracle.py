@@ -1,4 +1,4 @@
-"""Evidence from sketches: what data-driven bases ask again and again is answered without another pass over the data."""
+"""A gradient oracle from sketches, which serves repeated queries of data-driven bases without further passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..contracts import Factors, GradientOracle, Products, Site
 from ..foundation.rng import Streams
-from .sketches import DIRECTIONS, SHORT, SPARE, Sketch
+from .sketches import DIRECTIONS, OVERSAMPLING, SHORT, Sketch
 
 Matrix = NDArray[np.float64]
 NOTHING: Factors = {}
@@ -19,10 +19,10 @@ Probed = Mapping[str, tuple[Matrix, Matrix]]
 
 @attrs.define(eq=False)
 class SketchedOracle:
-    """What was heard, as bases ask for it: the gradient and the activations by their sketches, the weight and probes as they are.
+    """A gradient oracle with sketched gradient and activations, and exact weights and probes.
 
-    A sketch has the leading `DIRECTIONS` directions, and all of them where a side is short; what bases take beyond is little.
-    Activations are sketched when they are first asked for, in two passes; a probe is trained once, however often it is asked for.
+    A sketch has the leading `DIRECTIONS` directions, or all if a side is short; bases hardly use more. Activations are sketched
+    on first use, in two passes; every probe is trained once.
     """
 
     source: GradientOracle
@@ -36,7 +36,7 @@ class SketchedOracle:
     def gradient_products(
         self, *, right: Factors = NOTHING, left: Factors = NOTHING
     ) -> Mapping[str, Products]:
-        """`QQ'G O`, and the same to the left."""
+        """`QQ'G O`, and the same on the left."""
         sketches = self.gradient()
         return {
             name: Products(
@@ -57,26 +57,26 @@ class SketchedOracle:
         return found
 
     def weight(self, site: str) -> Matrix:
-        """The model's."""
+        """The model's weight."""
         return self.source.weight(site)
 
     def probe(self, rank: int, steps: int, lr: float) -> Probed:
-        """Trained once; the model stays as it is, and so would another."""
+        """Trained once and cached, since the model does not change."""
         key = (rank, steps, lr)
         if key not in self._probes:
             self._probes[key] = self.source.probe(rank, steps, lr)
         return self._probes[key]
 
     def _sketched(self) -> dict[str, tuple[Matrix | None, Matrix]]:
-        """By site `(None, M)` where inputs are short, else `(Q, M Q)`."""
+        """By site `(None, M)` for short inputs, else `(Q, M Q)`."""
         factors = dict[str, Matrix]()
         for site in self.sites:
             d_in = site.shape[1]
             rng = self.streams("sketch-activations", self.number, site.name)
             factors[site.name] = (
-                np.eye(d_in) if d_in <= SHORT else rng.standard_normal((d_in, DIRECTIONS + SPARE))
+                np.eye(d_in) if d_in <= SHORT else rng.standard_normal((d_in, DIRECTIONS + OVERSAMPLING))
             )
         products = self.source.activation_products(factors)
         wide = {s.name: np.linalg.qr(products[s.name])[0] for s in self.sites if s.shape[1] > SHORT}
-        again = self.source.activation_products(wide) if wide else {}
-        return {s.name: (wide.get(s.name), again.get(s.name, products[s.name])) for s in self.sites}
+        second_pass = self.source.activation_products(wide) if wide else {}
+        return {s.name: (wide.get(s.name), second_pass.get(s.name, products[s.name])) for s in self.sites}

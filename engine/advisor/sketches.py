@@ -1,4 +1,4 @@
-"""The energy of a gradient that nobody has ever seen whole: exact where a side is short, estimated where it is not."""
+"""Sketches of gradients that are never formed: exact if a side is short, otherwise with an estimated energy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..foundation.rng import Streams
 Matrix = NDArray[np.float64]
 
 SHORT = 128
-"""Sites with a side no longer than this are measured exactly: the identity of that side is a factor like any other."""
-DIRECTIONS, SPARE, PROBES = 64, 8, 32
-"""Leading directions that a sketch finds, columns beyond them, and independent columns that estimate what it misses."""
-MOST_BYTES = 2**30
-"""Factors and products of one pass; where sites need more, they are asked in several."""
+"""Sites with a side up to this length are exact: the identity serves as the factor of that side."""
+DIRECTIONS, OVERSAMPLING, PROBES = 64, 8, 32
+"""Leading directions of a sketch, oversampling columns, and independent columns for estimating the remainder."""
+MAX_BYTES = 2**30
+"""Maximum bytes of factors and products per pass."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Sketch:
     """One site's gradient as `G = Q Q'G + R`: `Q (d_out, k)` orthonormal, `inside = Q'G (k, d_in)`, and `probes = G z`.
 
-    Where a side is short Q is everything: then `Q` is None, `inside` is G itself, and there are no probes.
+    If a side is short, the sketch is exact: `Q` is None, `inside` is G itself, and there are no probes.
     """
 
     Q: Matrix | None
@@ -35,12 +35,12 @@ class Sketch:
 
     @property
     def energy(self) -> float:
-        """`||G||_F^2 = ||Q'G||_F^2 + E ||R z||^2`: Hutchinson's estimator of what Q leaves alone."""
+        """`||G||_F^2 = ||Q'G||_F^2 + E ||R z||^2`: Hutchinson's estimator for the remainder."""
         return inner(self, self)
 
     @property
     def error(self) -> float:
-        """Standard error of the energy; 0 where it is exact."""
+        """Standard error of the energy; 0 if it is exact."""
         if self.probes is None:
             return 0.0
         each = np.sum(self.outside**2, axis=0)
@@ -48,24 +48,24 @@ class Sketch:
 
     @property
     def outside(self) -> Matrix:
-        """`R z = (I - QQ') G z`; nothing where Q is everything."""
+        """`R z = (I - QQ') G z`; empty for an exact sketch."""
         if self.probes is None or self.Q is None:
             return np.zeros((0, 0))
         return self.probes - self.Q @ (self.Q.T @ self.probes)
 
     @property
     def values(self) -> Matrix:
-        """Squares of the leading singular values, largest first; of a sketch, what it found of them."""
+        """Squares of the leading singular values, in descending order, as far as the sketch contains them."""
         values = np.linalg.svd(self.inside, compute_uv=False)[:DIRECTIONS]
         return np.asarray(values**2, dtype=np.float64)
 
     def times(self, O: Matrix) -> Matrix:  # noqa: E741 - as in the contract
-        """`QQ'G O`: the product to the right, without what the sketch misses."""
+        """`QQ'G O`: the product on the right, without the remainder."""
         found = self.inside @ O
         return found if self.Q is None else self.Q @ found
 
     def transposed_times(self, X: Matrix) -> Matrix:
-        """`(QQ'G)' X`: the product to the left."""
+        """`(QQ'G)' X`: the product on the left."""
         return self.inside.T @ (X if self.Q is None else self.Q.T @ X)
 
 
@@ -81,7 +81,7 @@ def inner(one: Sketch, other: Sketch) -> float:
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """By site, the factor that is laid to the right (or, of short outputs, to the left) of its gradient."""
+    """The factor on the right (for short outputs, on the left) of every site's gradient."""
 
     sites: tuple[Site, ...]
     right: Factors
@@ -99,31 +99,31 @@ class Plan:
                 left[site.name] = np.eye(d_out)
             else:
                 rng = streams("sketch", number, site.name)
-                right[site.name] = rng.standard_normal((d_in, DIRECTIONS + SPARE + PROBES))
+                right[site.name] = rng.standard_normal((d_in, DIRECTIONS + OVERSAMPLING + PROBES))
         return cls(sites=sites, right=right, left=left)
 
     def sketches(self, oracle: GradientOracle) -> dict[str, Sketch]:
-        """Every site's sketch, in two passes; in one, where all are exact."""
-        products, found = ask(oracle, self.right, self.left), dict[str, Sketch]()
+        """Every site's sketch, in two passes, or one if all are exact."""
+        products, found = products_in_passes(oracle, self.right, self.left), dict[str, Sketch]()
         leading = dict[str, Matrix]()
         for site in self.sites:
             if min(site.shape) > SHORT:
-                leading[site.name] = np.linalg.qr(_right(products, site)[:, : DIRECTIONS + SPARE])[0]
+                leading[site.name] = np.linalg.qr(_right(products, site)[:, : DIRECTIONS + OVERSAMPLING])[0]
             else:
                 own = products[site.name].left
                 whole = _right(products, site) if own is None else own.T
                 found[site.name] = Sketch(Q=None, inside=whole, probes=None)
-        again = ask(oracle, {}, leading) if leading else {}
+        second_pass = products_in_passes(oracle, {}, leading) if leading else {}
         for name, Q in leading.items():
-            inside, right = again[name].left, products[name].right
+            inside, right = second_pass[name].left, products[name].right
             assert inside is not None and right is not None, f"{name}: no products"  # noqa: PT018
-            columns = slice(DIRECTIONS + SPARE, None)
+            columns = slice(DIRECTIONS + OVERSAMPLING, None)
             found[name] = Sketch(Q=Q, inside=inside.T, probes=right[:, columns])
         return {site.name: found[site.name] for site in self.sites}
 
 
-def ask(oracle: GradientOracle, right: Factors, left: Factors) -> dict[str, Products]:
-    """Products at all sites, in as many passes as their memory takes."""
+def products_in_passes(oracle: GradientOracle, right: Factors, left: Factors) -> dict[str, Products]:
+    """Products at all sites, in as many passes as memory requires."""
     found = dict[str, Products]()
     for group in _groups(right, left):
         found |= oracle.gradient_products(
@@ -134,10 +134,10 @@ def ask(oracle: GradientOracle, right: Factors, left: Factors) -> dict[str, Prod
 
 
 def _groups(right: Factors, left: Factors) -> list[list[str]]:
-    groups, size = list[list[str]](), MOST_BYTES
+    groups, size = list[list[str]](), MAX_BYTES
     for name in dict.fromkeys([*right, *left]):
         need = sum(2 * X.nbytes for X in (right.get(name), left.get(name)) if X is not None)
-        if size + need > MOST_BYTES:
+        if size + need > MAX_BYTES:
             groups.append([])
             size = 0
         groups[-1].append(name)
@@ -147,5 +147,5 @@ def _groups(right: Factors, left: Factors) -> list[list[str]]:
 
 def _right(products: Mapping[str, Products], site: Site) -> Matrix:
     found = products[site.name].right
-    assert found is not None, f"{site.name}: no products to the right"
+    assert found is not None, f"{site.name}: no products on the right"
     return found

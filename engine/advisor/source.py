@@ -1,4 +1,4 @@
-"""Which model is looked at: a spec's base, or a run after one of its rounds. Nothing is written but the cache."""
+"""The measured model: a spec's base, or a run after a round. Only the cache is written."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..spec import Spec
 from ..spec.document import Document, find_spec, load
 from ..spec.resolve import legal_name, resolve
 from ..study.study_loader import is_study
-from .advise import Moment
+from .advise import ModelState
 
 
 def read_spec(name: str, registry: Registry, settings: Sequence[str]) -> tuple[Spec, frozenset[str] | None]:
-    """A spec; of a study, all but its `[ablate]`, and the keys that its budgets solve for. Raises `SpecError` with every fault."""
+    """A spec (of a study, without `[ablate]`), and the keys that its budgets solve for. Raises `SpecError` with all faults."""
     path = find_spec(name)
     document = load(path, settings)
     tree = {key: value for key, value in document.tree.items() if key != "ablate"}
@@ -31,36 +31,36 @@ def read_spec(name: str, registry: Registry, settings: Sequence[str]) -> tuple[S
 
 
 def _solved(document: Document) -> frozenset[str]:
-    """What `[[ablate.budget]]` tables name; one that is no such table is a fault of the study's, not of its spec."""
+    """Keys of `[[ablate.budget]]` tables; invalid tables are faults of the study, not of its spec."""
     ablate: Any = document.tree["ablate"]
     budgets: Any = ablate.get("budget", []) if isinstance(ablate, dict) else []
     tables = [budget for budget in budgets if isinstance(budget, dict)] if isinstance(budgets, list) else []
     return frozenset(str(budget["by"]) for budget in tables if "by" in budget)
 
 
-def open_spec(spec: Spec, context: RunContext) -> Moment:
-    """The base model of a spec, evaluated on the training split. Raises `UsageError` for a spec that goes on from a run."""
+def open_spec(spec: Spec, context: RunContext) -> ModelState:
+    """The base model of a spec, evaluated on the training split. Raises `UsageError` for a spec that continues a run."""
     if spec.start.given:
         run = f"{spec.start.run or 'RUN'}@{spec.start.round}"
         raise UsageError(
-            f"this spec goes on from a run; look at the model there, with: boostlora advise --run {run}"
+            f"this spec continues a run; measure the model there, with: boostlora advise --run {run}"
         )
     experiment = open_experiment(prepare(spec), context, factorise=False)
     context.report("evaluating", 0, 0)
-    return Moment(experiment=experiment, history=[experiment.evaluate("train")])
+    return ModelState(experiment=experiment, history=[experiment.evaluate("train")])
 
 
-def open_run(path: Path, number: int, registry: Registry, context: RunContext) -> Moment:
-    """A run after round `number` (-1: its last), its rounds assembled. Raises `UsageError` for a round that it does not have."""
+def open_run(path: Path, number: int, registry: Registry, context: RunContext) -> ModelState:
+    """A run after round `number` (-1: its last), with its rounds assembled. Raises `UsageError` for a missing round."""
     origin = RunSource(path, registry, context)
-    directory, played = origin.directory, len(origin.records) - 1
-    if played < 0:
+    directory, finished_rounds = origin.directory, len(origin.records) - 1
+    if finished_rounds < 0:
         raise UsageError(
-            f"{path}: not even its base has been evaluated yet; go on with: boostlora resume {path}"
+            f"{path}: its base has not been evaluated yet; continue with: boostlora resume {path}"
         )
-    last = played if number == -1 else number
-    if not 0 <= last <= played:
-        raise UsageError(f"{path}: it has no round {number}; there are 0 (the base) to {played}")
+    last = finished_rounds if number == -1 else number
+    if not 0 <= last <= finished_rounds:
+        raise UsageError(f"{path}: it has no round {number}; there are 0 (the base) to {finished_rounds}")
     merged = [record for record in directory.records[: last + 1] if record.scale != 0.0]
     ensemble = [(directory.updates(record.round), record.scale) for record in merged]
     experiment = origin.experiment
@@ -76,7 +76,7 @@ def open_run(path: Path, number: int, registry: Registry, context: RunContext) -
         }
         used.append(frames)
     name = origin.spec.head.name
-    return Moment(
+    return ModelState(
         experiment=experiment,
         history=[directory.outcomes(record.round)["train"] for record in directory.records[: last + 1]],
         used=used,

@@ -1,4 +1,4 @@
-"""When a difference between numbers is large enough to act upon."""
+"""Thresholds of the advice."""
 
 from __future__ import annotations
 
@@ -7,50 +7,49 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Thresholds:
-    """When a difference is large enough to act upon.
+    """Differences that are large enough to act upon.
 
-    They agree with the shipped studies (`studies.py`), which are of few tasks: `boostlora advise --against` holds them to others. What
-    is said in the midst of a run no study holds.
+    They agree with the shipped studies (`studies.py`), which cover few tasks; `boostlora advise --against` tests them on others.
+    No study covers advice during a run.
     """
 
     data_driven_gain: float = 2.0
-    """A basis that hears the data must hold so many times as much held out as the best that does not; it costs passes."""
+    """Required ratio of held-out shares of a data-driven basis and the best data-free one, since it costs passes."""
     generalises: float = 0.1
-    """And so much of what it holds of the half that it heard must survive on the other half.
+    """Required ratio of its shares on the held-out and the calibration half.
 
-    Little will do. Set by hand, by a few runs of `paper/digits` that went on with gradient frames; no shipped study holds it.
+    Set by hand, from a few runs of `paper/digits` that continued with gradient frames; no shipped study covers it.
     """
     alike: float = 0.05
-    """Bases within this share of the best are equals; the one with the spec's name, or else the first by name, is taken."""
+    """Bases within this share of the best count as equal; the spec's is preferred, then the first by name."""
     diagonal: float = 0.7
-    """A spec's diagonal core is kept where it holds this share of what an r x r core holds in the same frame."""
+    """A spec's diagonal core is kept if it captures this share of what an r x r core captures in the same frame."""
     own_core: float = 0.9
-    """Any other core of the spec's, where it holds so much."""
+    """The same for any other core of the spec."""
     enough: float = 0.5
-    """Of what the sketch's leading directions hold, what a round's should."""
+    """Share of the sketch's energy that a round's directions should capture."""
     sites: float = 0.9
-    """The energy that the sites kept should have."""
+    """Share of the energy that selected sites should have."""
     few_sites: float = 0.5
-    """Sites are chosen where at most this share of them has that."""
+    """Sites are selected only if at most this share of them suffices."""
     one_shot_gain: float = 1.25
-    """A single core of as many numbers must hold so many times as much held out as all rounds together."""
+    """Required ratio of held-out shares of a single core and all rounds together, with equal parameters."""
     few_examples: int = 100
-    """Training examples of which the hardest share is next to nobody: of sixty it was, in the one study that had so few."""
+    """Number of training examples up to which the hardest share is too small, as in the one study with sixty."""
     few_rounds: int = 4
-    """Rounds that are few: what objectives that learn from rewards do best with, and the fewest in which refits were tried."""
+    """Few rounds: best for objectives with rewards, and the smallest number with which refits were tried."""
     long_run: int = 8
-    """Rounds from which refits come after every fourth round, as they did in runs of 16; in shorter ones after every second, as in runs of 4."""
+    """From this number of rounds on, refits come after every fourth round, as in the runs of 16; below, after every second, as in runs of 4."""
     used_gain: float = 2.0
-    """Directions of earlier rounds that hold so many times as much as the next round's are worth a round of training again.
+    """Ratio of the shares of used and next directions from which a refit is advised.
 
-    Set by hand, by runs of `paper/digits` that went on from their midst (`[start]`) with a refit or with new directions; no shipped
-    study holds it. There the cosine of the halves inside used directions did not foretell what a refit gains, so it is told and nothing
-    hangs on it.
+    Set by hand, from runs of `paper/digits` that continued (`[start]`) with a refit or new directions; no shipped study covers
+    it. The cosine of the halves within used directions did not predict a refit's gain there, so it is reported but not used.
     """
     noisy: float = 0.5
-    """Halves whose gradients have a smaller cosine agree poorly."""
+    """Cosine of the halves' gradients below which the sample is noisy."""
     few_failures: float = 0.05
-    """A share of wrong training examples below which failures alone are soon used up."""
+    """Share of wrong training examples below which failures run out soon."""
 
 
 DEFAULT = Thresholds()

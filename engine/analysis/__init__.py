@@ -1,1 +1,1 @@
-"""What a study says: its cells read, its arms compared, with the uncertainty that its seeds leave."""
+"""Analysis of a study: reads its cells, and compares its arms with intervals and tests over seeds."""

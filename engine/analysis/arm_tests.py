@@ -1,39 +1,40 @@
-"""Every arm against the baseline of its block: paired by seed, paired by example, corrected for their number."""
+"""Tests of every arm against the baseline of its block: paired by seed and by example, with Holm's correction."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ..sdk.metrics import lower_is_better
+from ..sdk.metrics import PLAIN, lower_is_better
 from ..sdk.metrics import value_of as metric_of
 from ..statistics.bootstrap import bca
 from ..statistics.examples import Answers, compare_examples
 from ..statistics.holm import holm
-from ..statistics.permutation import sign_flip, smallest_p
+from ..statistics.permutation import pairs_needed, sign_flip, smallest_p
 from ..study.record import StudyRecord
-from .chosen_round import Choice
+from .formats import change_text, count_text, difference_text, p_sentence, p_text
 from .model import Comparison, Estimate, ExampleComparison, Verdict
-from .run_reader import Reading
-from .verdicts import words_of
+from .run_reader import CellRun
+from .tuning_choice import TuningChoice
 
-Place = tuple[str, str]
+ArmKey = tuple[str, str]
 """Block and arm."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Pair:
-    """An arm and the baseline of its block in the seeds that both have finished, in the study's order."""
+    """An arm and the baseline of its block on the seeds that both have finished, in the study's order."""
 
-    place: Place
-    arm: tuple[Reading, ...]
-    baseline: tuple[Reading, ...]
+    key: ArmKey
+    arm: tuple[CellRun, ...]
+    baseline: tuple[CellRun, ...]
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds."""
-        return tuple(reading.cell.seed for reading in self.arm)
+        return tuple(run.cell.seed for run in self.arm)
 
     def differences(self, study: StudyRecord) -> list[float]:
         """Arm minus baseline by seed, in the study's metric on the compared split."""
@@ -41,13 +42,13 @@ class Pair:
         return [value_of(study, mine) - value_of(study, theirs) for mine, theirs in pairs]
 
 
-def value_of(study: StudyRecord, reading: Reading) -> float:
-    """A finished cell's compared number: accuracy as a share, loss in nats, or a measure, at the counted round; NaN where there is none."""
-    return metric_of(getattr(reading.record, study.split), study.metric)
+def value_of(study: StudyRecord, run: CellRun) -> float:
+    """The study's metric of a finished cell at the counted round: accuracy as a share, loss in nats, or a task measure; NaN if missing."""
+    return metric_of(getattr(run.record, study.split), study.metric)
 
 
-def pairs_of(study: StudyRecord, choices: Sequence[Choice]) -> list[Pair]:
-    """What is compared; an arm that shares no finished seed with its block's baseline is not."""
+def pairs_of(study: StudyRecord, choices: Sequence[TuningChoice]) -> list[Pair]:
+    """Pairs to compare; an arm that shares no finished seed with its block's baseline has none."""
     baselines = {choice.block: choice.by_seed() for choice in choices if choice.arm == study.baseline}
     found = list[Pair]()
     for choice in choices:
@@ -55,18 +56,18 @@ def pairs_of(study: StudyRecord, choices: Sequence[Choice]) -> list[Pair]:
         seeds = [seed for seed in choice.seeds if seed in theirs]
         if seeds and choice.arm != study.baseline:
             arm, baseline = tuple(mine[seed] for seed in seeds), tuple(theirs[seed] for seed in seeds)
-            found.append(Pair(place=(choice.block, choice.arm), arm=arm, baseline=baseline))
+            found.append(Pair(key=(choice.block, choice.arm), arm=arm, baseline=baseline))
     return found
 
 
 def compare(
     study: StudyRecord, pairs: Sequence[Pair], answers: Mapping[str, Answers]
-) -> dict[Place, Comparison]:
-    """All comparisons of the study, by block and arm; `answers` are those of the cells, by their keys.
+) -> dict[ArmKey, Comparison]:
+    """All comparisons of the study, by block and arm; `answers` holds ids and correctness by cell key.
 
-    Holm's correction counts every comparison that has at least two seeds. `smallest_p` applies it to the smallest
-    values that the tests could have, which with n seeds everywhere is `m 2 / 2^n`: adjusted values cannot fall when a raw
-    one rises, so no outcome has a smaller one.
+    Holm's correction covers every comparison with at least two seeds. `smallest_p` applies it to the smallest p-values
+    that the tests can reach: `m 2 / 2^n` for m comparisons of n seeds each. The adjustment is monotone in the raw
+    p-values, so this is a lower bound on `p_holm`.
     """
     differences = [pair.differences(study) for pair in pairs]
     raw = [_seed_p(values) for values in differences]
@@ -76,7 +77,7 @@ def compare(
     )
     examples = [_examples(study, pair, answers) for pair in pairs]
     tests = sum(p is not None for p in raw)
-    found = dict[Place, Comparison]()
+    found = dict[ArmKey, Comparison]()
     for index, pair in enumerate(pairs):
         comparison = Comparison(
             seeds=pair.seeds,
@@ -91,8 +92,8 @@ def compare(
             words="",
         )
         verdict = _verdict(study, comparison)
-        words = words_of(attrs.evolve(comparison, verdict=verdict), study, tests)
-        found[pair.place] = attrs.evolve(comparison, verdict=verdict, words=words)
+        words = verdict_text(attrs.evolve(comparison, verdict=verdict), study, tests)
+        found[pair.key] = attrs.evolve(comparison, verdict=verdict, words=words)
     return found
 
 
@@ -108,8 +109,8 @@ def _estimate(values: Sequence[float], confidence: float) -> Estimate:
 
 
 def _relative(study: StudyRecord, pair: Pair, differences: Sequence[float]) -> float | None:
-    """`sum_s d_s / |sum_s b_s|`: its sign is that of the difference, whatever the baseline's."""
-    baseline = abs(sum(value_of(study, reading) for reading in pair.baseline))
+    """`sum_s d_s / |sum_s b_s|`: it has the sign of the difference, also for a negative baseline."""
+    baseline = abs(sum(value_of(study, run) for run in pair.baseline))
     return sum(differences) / baseline if baseline else None
 
 
@@ -132,7 +133,7 @@ def _examples(study: StudyRecord, pair: Pair, answers: Mapping[str, Answers]) ->
 
 
 def _verdict(study: StudyRecord, comparison: Comparison) -> Verdict:
-    """A difference counts where its corrected p is at most `1 - confidence`."""
+    """A difference is significant if its corrected p is at most `1 - confidence`."""
     alpha = 1.0 - study.confidence
     if len(comparison.seeds) == 1:
         return "one seed"
@@ -146,5 +147,49 @@ def _verdict(study: StudyRecord, comparison: Comparison) -> Verdict:
 
 
 def at_most(p: float, alpha: float) -> bool:
-    """Whether `p <= alpha`, however `1 - confidence` was rounded."""
+    """Whether `p <= alpha`, with a tolerance for the rounding of `1 - confidence`."""
     return p <= alpha * (1 + 1e-9)
+
+
+def verdict_text(comparison: Comparison, study: StudyRecord, tests: int) -> str:
+    """The verdict in a sentence; `tests` is the number of comparisons in the correction."""
+    seeds = len(comparison.seeds)
+    change = difference_text(comparison.difference, study.metric)
+    if not math.isfinite(comparison.difference.mean):
+        return f"cannot be compared: the {study.metric} of some seed is {'not finite' if study.metric in PLAIN else 'not known'}"
+    if comparison.verdict == "one seed":
+        return _one_seed(comparison, study, change)
+    corrected = p_sentence(comparison.p_holm) + _correction(tests)
+    if comparison.verdict == "unclear":
+        return f"no significant difference with {seeds} seeds: {change}, {corrected}"
+    if comparison.verdict == "too few seeds":
+        least, needed = p_text(comparison.smallest_p), pairs_needed(1.0 - study.confidence, tests)
+        limit = f"{seeds} seeds cannot bring p below {least}{_correction(tests)}, {needed} seeds could"
+        return f"{change}, {_wins(comparison)}; {limit}"
+    return f"{change}, {_wins(comparison)}, {corrected}"
+
+
+def _correction(tests: int) -> str:
+    return f" after correction for {tests} comparisons" if tests > 1 else ""
+
+
+def _wins(comparison: Comparison) -> str:
+    """The number of seeds in which the arm is better, or in which it is worse if those are more."""
+    values = comparison.difference.values
+    ties = sum(value == 0.0 for value in values)
+    losses = len(values) - comparison.wins - ties
+    word, count = ("better", comparison.wins) if comparison.wins >= losses else ("worse", losses)
+    return f"{word} in {count} of {len(values)} seeds"
+
+
+def _one_seed(comparison: Comparison, study: StudyRecord, difference: str) -> str:
+    """One seed gives no variance over training; a test over examples still measures the variance of their sampling."""
+    found = comparison.examples
+    if found is None:
+        return f"{difference} with one seed and no examples in common: nothing can be tested"
+    pairs = found.only_arm + found.only_baseline + found.both + found.neither
+    share = (found.only_arm - found.only_baseline) / pairs
+    on = f"on {count_text(pairs, f'{study.split} example')}"
+    change = change_text(share, found.low, found.high, "accuracy")
+    result = f"{change} {on}" if study.metric == "accuracy" else f"{difference}; in accuracy {change} {on}"
+    return f"{result}, {p_sentence(found.p)}; one seed: the interval covers sampling of {study.split} examples, not training"

@@ -1,12 +1,15 @@
-"""An analysed study: rows of a table, curves of a picture, cells to look into. Reports render it, and add nothing."""
+"""The result of an analysis: rows of a table, curves of a figure, single cells. Reports render it and compute nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
+import numpy as np
 
 from ..contracts.records import RoundRecord
+from ..statistics.bootstrap import bca_many
 from ..study.record import StudyRecord
 from ..study.states import CellState
 
@@ -20,7 +23,7 @@ class Estimate:
 
     mean: float
     low: float | None
-    """None where the seeds are too few for an interval."""
+    """None if there are too few seeds for an interval."""
     high: float | None
     values: tuple[float, ...]
     """By seed, in the order of the row's seeds."""
@@ -36,10 +39,10 @@ class ExampleComparison:
     both: int
     neither: int
     p: float | None
-    """One seed: exact McNemar. Several: sign-flip permutation test that keeps all seeds of an example together."""
+    """One seed: exact McNemar. Several: a sign-flip permutation test over examples, with all seeds of an example as one unit."""
     test: Literal["mcnemar", "permutation"]
     low: float | None
-    """Interval of the difference in accuracy, resampling examples."""
+    """Interval of the difference in accuracy, from resampling examples."""
     high: float | None
 
 
@@ -50,9 +53,9 @@ class Comparison:
     seeds: tuple[int, ...]
     """Seeds that both have finished."""
     difference: Estimate
-    """Arm minus baseline in the study's metric, by seed: a share for accuracy, nats for the loss, a measure as it is."""
+    """Arm minus baseline in the study's metric, by seed: a share for accuracy, nats for loss, the task's own unit for a measure."""
     relative: float | None
-    """The mean difference divided by the baseline's mean; None where that is 0."""
+    """The mean difference divided by the absolute mean of the baseline; None if that is 0."""
     wins: int
     """Seeds in which the arm is better (a higher accuracy or measure, a lower loss)."""
     p: float | None
@@ -60,12 +63,12 @@ class Comparison:
     p_holm: float | None
     """After Holm's correction over all comparisons of the study."""
     smallest_p: float | None
-    """What no test with so many seeds can fall below, after the correction."""
+    """The smallest corrected p that so many seeds can reach."""
     examples: ExampleComparison | None
-    """None where the outcomes have no examples in common."""
+    """None if the outcomes have no examples in common."""
     verdict: Verdict
     words: str
-    """The verdict in a sentence for people."""
+    """The verdict as a sentence."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,40 +79,40 @@ class Row:
     block: str
     is_baseline: bool
     values: dict[str, Any]
-    """The arm's differing keys, solved ones included."""
+    """The keys that define the arm, with solved values."""
     tuned: dict[str, Any]
     """The chosen values of tuned keys."""
     seeds: tuple[int, ...]
     """Finished seeds."""
     missing: tuple[int, ...]
-    """Seeds that are not finished, failed or excluded."""
+    """Seeds without a finished cell: pending, running, failed or excluded."""
     cells: tuple[str, ...]
-    """Keys of the cells it is made of, in the order of `seeds`."""
+    """Keys of its cells, in the order of `seeds`."""
     metrics: dict[str, Estimate]
-    """`test.accuracy`, `test.loss`, `validation.accuracy`, …, what the task measures itself (`test.auroc`, …), all of them of the base
+    """`test.accuracy`, `test.loss`, `validation.accuracy`, …, the task's own measures (`test.auroc`, …), the same of the base
     (`base.test.accuracy`, …), `rank`, `effective_rank`, `overlap`,
-    `parameters` (trained in all merged rounds), `stored` (numbers to be kept to make the model again), `rounds`, `steps`,
-    `examples` (drawn into batches), `lost` (of the training examples right before a round, the share wrong after it, over all
-    rounds), `gained`, `seconds`, `memory_bytes`. Metrics that no cell has are absent."""
+    `parameters` (trained in all merged rounds), `stored` (parameters needed to rebuild the model from its base), `rounds`, `steps`,
+    `examples` (drawn into batches), `lost` (the share of training examples right before a round that are wrong after it, over all
+    rounds), `gained`, `seconds`, `memory_bytes`. Metrics that some cell lacks are absent."""
     comparison: Comparison | None
-    """None for the baseline, and where nothing is paired."""
+    """None for the baseline, and for an arm without a pair."""
 
 
 @attrs.frozen(kw_only=True)
 class Candidate:
-    """An arm in a block at one tuning, as it was judged: on validation, and by nothing else."""
+    """An arm in a block at one tuning, with its score on validation only."""
 
     arm: str
     block: str
     tuning: dict[str, Any]
     """The values of the tuned keys."""
     validation: Estimate | None
-    """The study's metric on validation at the counted round, over `seeds`; None where none has finished. There is no number
-    of the test split here, so that nobody chooses by it."""
+    """The study's metric on validation at the counted round, over `seeds`; None if none has finished. There is no
+    test metric here, so that nobody tunes on the test split."""
     seeds: tuple[int, ...]
-    """The seeds by which it was judged: finished at every tuning of the arm that finished any, else its own."""
+    """The seeds that score it: those finished at every tuning of the arm that finished any, or its own if there are none."""
     chosen: bool
-    """Whether its arm is reported at it."""
+    """Whether the arm is reported at this tuning."""
 
 
 @attrs.frozen(kw_only=True)
@@ -122,8 +125,8 @@ class Curve:
     """`test.accuracy`, `test.loss`, `validation.accuracy`, `validation.loss`, `train.accuracy`, …, measures of the
     task (`test.auroc`, …), `rank`, `effective_rank`, `overlap`, `lost`, `failures`, …"""
     x: dict[Axis, tuple[float, ...]]
-    """Mean over seeds at every round: the round itself, cumulative rank, parameters trained so far, optimiser steps so
-    far (as many a round as the spec says; absent where it names none), seconds so far."""
+    """Mean over seeds at every round: the round, and cumulative rank, trained parameters, optimiser steps (from the spec;
+    absent if it names none) and seconds."""
     mean: tuple[float, ...]
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
@@ -131,11 +134,11 @@ class Curve:
 
 @attrs.frozen(kw_only=True, eq=False)
 class CellView:
-    """One cell to look into."""
+    """One cell in detail."""
 
     state: CellState
     selected: bool
-    """Whether its tuning is the one that its row reports."""
+    """Whether its row reports this tuning."""
     records: tuple[RoundRecord, ...]
     spec: dict[str, Any]
     provenance: dict[str, Any]
@@ -152,6 +155,27 @@ class Analysis:
     curves: tuple[Curve, ...]
     cells: tuple[CellView, ...]
     notes: tuple[str, ...]
-    """Honest words on the whole: failed and missing cells, too few seeds, how many comparisons were corrected for."""
+    """Caveats: failed and missing cells, too few seeds, the number of corrected comparisons."""
     candidates: tuple[Candidate, ...] = ()
-    """What every arm was tuned over, block by block, in the study's order; empty where nothing is tuned."""
+    """The tunings of every arm, block by block, in the study's order; empty if nothing is tuned."""
+
+
+def estimates(cells: Sequence[Mapping[str, float]], confidence: float) -> dict[str, Estimate]:
+    """Mean and BCa interval of every metric that all cells have.
+
+    A metric that some cell lacks is omitted: its mean would be over other seeds than the row's other means.
+    """
+    if not cells:
+        return {}
+    names = [name for name in cells[0] if all(name in cell for cell in cells)]
+    columns = [tuple(float(cell[name]) for cell in cells) for name in names]
+    intervals = bca_many(np.array(columns, dtype=np.float64).reshape(len(names), len(cells)), confidence)
+    return {
+        name: Estimate(
+            mean=float(np.mean(values)),
+            low=None if interval is None else interval[0],
+            high=None if interval is None else interval[1],
+            values=values,
+        )
+        for name, values, interval in zip(names, columns, intervals, strict=True)
+    }

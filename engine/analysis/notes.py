@@ -1,43 +1,42 @@
-"""Honest words on a whole study: what is missing, what was corrected for, what its seeds cannot tell."""
+"""Caveats of a study: missing cells, corrections for multiple tests, limits of too few seeds."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..statistics.bootstrap import NARROW
+from ..statistics.bootstrap import MIN_VALUES
 from ..statistics.permutation import pairs_needed
-from ..study.labels import text
-from ..study.record import StudyRecord
+from ..study.record import StudyRecord, setting_text
 from ..study.states import Status
-from .chosen_round import Choice
 from .formats import count_text, p_text
 from .model import Comparison
 from .quantities import metrics_of_splits
-from .run_reader import Reading
+from .run_reader import CellRun
+from .tuning_choice import TuningChoice
 
-MOST = 5
-"""Cells and causes that are named; the others are counted."""
+MAX_LISTED = 5
+"""Maximum number of cells or causes that are listed; the rest are counted."""
 
 
 def notes_of(
     study: StudyRecord,
-    readings: Sequence[Reading],
-    choices: Sequence[Choice],
+    cell_runs: Sequence[CellRun],
+    choices: Sequence[TuningChoice],
     comparisons: Mapping[tuple[str, str], Comparison],
 ) -> tuple[str, ...]:
-    """All notes, the gravest first."""
+    """All notes, the most serious first."""
     return tuple(
         note
         for note in (
-            *_failed(readings),
-            *_unfinished(readings),
-            *_excluded(readings),
+            *_failed(cell_runs),
+            *_unfinished(cell_runs),
+            *_excluded(cell_runs),
             *_empty(study, choices),
-            *_unmeasured(study, readings),
+            *_unmeasured(study, cell_runs),
             *_choosing(study, choices),
             *_edges(study, choices),
-            *_stopped(readings),
+            *_stopped(cell_runs),
             *_split(study),
             *_tests(study, comparisons),
             *_narrow(choices),
@@ -46,43 +45,43 @@ def notes_of(
     )
 
 
-def _failed(readings: Sequence[Reading]) -> Iterable[str]:
-    """How many failed, and for each cause which."""
-    failed = [reading for reading in readings if reading.state.status == "failed"]
+def _failed(cell_runs: Sequence[CellRun]) -> Iterable[str]:
+    """The number of failed cells, and the cells of each cause."""
+    failed = [run for run in cell_runs if run.state.status == "failed"]
     if not failed:
         return
-    yield f"{len(failed)} of {count_text(len(readings), 'cell')} failed, and count nowhere"
+    yield f"{len(failed)} of {count_text(len(cell_runs), 'cell')} failed and are left out everywhere"
     causes: dict[str, list[str]] = {}
-    for reading in failed:
-        causes.setdefault(reading.state.cause or "no cause recorded", []).append(reading.cell.label)
-    for cause, labels in list(causes.items())[:MOST]:
+    for run in failed:
+        causes.setdefault(run.state.cause or "no cause recorded", []).append(run.cell.label)
+    for cause, labels in list(causes.items())[:MAX_LISTED]:
         yield f"failed: {_named(labels)}: {cause}"
-    if len(causes) > MOST:
-        yield f"failed for {count_text(len(causes) - MOST, 'other cause')}: see the cells"
+    if len(causes) > MAX_LISTED:
+        yield f"failed for {count_text(len(causes) - MAX_LISTED, 'other cause')}: see the cells"
 
 
-def _unfinished(readings: Sequence[Reading]) -> Iterable[str]:
+def _unfinished(cell_runs: Sequence[CellRun]) -> Iterable[str]:
     statuses: tuple[Status, ...] = ("running", "interrupted", "pending")
-    found = Counter(reading.state.status for reading in readings)
+    found = Counter(run.state.status for run in cell_runs)
     parts = [f"{found[status]} {status}" for status in statuses if found[status]]
     if parts:
         total = sum(found[status] for status in statuses)
         verb = "is" if total == 1 else "are"
         yield (
-            f"{total} of {count_text(len(readings), 'cell')} {verb} not finished ({', '.join(parts)}): "
-            "what is said rests on the others, and may change"
+            f"{total} of {count_text(len(cell_runs), 'cell')} {verb} not finished ({', '.join(parts)}): "
+            "the results use the others, and may change"
         )
 
 
-def _excluded(readings: Sequence[Reading]) -> Iterable[str]:
-    labels = [reading.cell.label for reading in readings if reading.state.status == "excluded"]
+def _excluded(cell_runs: Sequence[CellRun]) -> Iterable[str]:
+    labels = [run.cell.label for run in cell_runs if run.state.status == "excluded"]
     if labels:
         yield f"{count_text(len(labels), 'cell')} excluded by hand: {_named(labels)}"
 
 
-def _empty(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
-    """Arms without a finished seed, and pairs that are impossible for want of one."""
-    labels = [_place(choice) for choice in choices if not choice.seeds]
+def _empty(study: StudyRecord, choices: Sequence[TuningChoice]) -> Iterable[str]:
+    """Arms without a finished seed, and arms that share only some seeds, or none, with the baseline."""
+    labels = [_label(choice) for choice in choices if not choice.seeds]
     if labels:
         yield f"without any finished seed: {_named(labels)}"
     theirs = {choice.block: set(choice.seeds) for choice in choices if choice.arm == study.baseline}
@@ -92,15 +91,15 @@ def _empty(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
             continue
         both = seeds & shared
         if both:
-            yield f"{_place(choice)}: compared in {count_text(len(both), 'seed')} that it shares with the baseline"
+            yield f"{_label(choice)}: compared in {count_text(len(both), 'seed')} that it shares with the baseline"
         else:
-            yield f"{_place(choice)}: not compared, since it shares no finished seed with the baseline"
+            yield f"{_label(choice)}: not compared, since it shares no finished seed with the baseline"
 
 
-def _unmeasured(study: StudyRecord, readings: Sequence[Reading]) -> Iterable[str]:
-    """Cells that do not have what the study compares by."""
-    finished = [reading for reading in readings if reading.finished]
-    known = [metrics_of_splits(reading.record) for reading in finished]
+def _unmeasured(study: StudyRecord, cell_runs: Sequence[CellRun]) -> Iterable[str]:
+    """Cells that lack the study's metric."""
+    finished = [run for run in cell_runs if run.finished]
+    known = [metrics_of_splits(run.record) for run in finished]
     name = f"{study.split}.{study.metric}"
     without = [r.cell.label for r, metrics in zip(finished, known, strict=True) if name not in metrics]
     if without:
@@ -111,20 +110,20 @@ def _unmeasured(study: StudyRecord, readings: Sequence[Reading]) -> Iterable[str
         )
 
 
-def _choosing(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
+def _choosing(study: StudyRecord, choices: Sequence[TuningChoice]) -> Iterable[str]:
     keys = sorted({key.rpartition(".")[2] for cell in study.cells for key in cell.tuning})
     if keys:
         yield (
             f"{', '.join(keys)} of each arm chosen by mean validation {study.metric}; "
-            "nothing but validation had a say in it"
+            "tuning never uses the test split"
         )
     for choice in choices:
         if choice.note:
-            yield f"{_place(choice)}: {choice.note}"
+            yield f"{_label(choice)}: {choice.note}"
 
 
-def _edges(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
-    """Chosen numbers beyond which there was none to choose."""
+def _edges(study: StudyRecord, choices: Sequence[TuningChoice]) -> Iterable[str]:
+    """Chosen values at the edge of their grid."""
     for choice in choices:
         for key, value in choice.tuning.items():
             tried = {
@@ -136,25 +135,25 @@ def _edges(study: StudyRecord, choices: Sequence[Choice]) -> Iterable[str]:
             if numbers and len(tried) > 1 and value in {min(tried), max(tried)}:
                 end = "smallest" if value == min(tried) else "largest"
                 yield (
-                    f"{_place(choice)}: {key.rpartition('.')[2]}={text(value)} is the {end} that was tried; "
-                    "beyond it may be better"
+                    f"{_label(choice)}: {key.rpartition('.')[2]}={setting_text(value)} is the {end} value tried; "
+                    "a value beyond it may be better"
                 )
 
 
-def _stopped(readings: Sequence[Reading]) -> Iterable[str]:
-    early = [r for r in readings if r.finished and len(r.records) - 1 < r.cell.rounds]
+def _stopped(cell_runs: Sequence[CellRun]) -> Iterable[str]:
+    early = [r for r in cell_runs if r.finished and len(r.records) - 1 < r.cell.rounds]
     if early:
         runs = count_text(len(early), "run")
-        yield f"{runs} stopped before the last round: curves carry the last value of such a run forward"
+        yield f"{runs} stopped before the last round: curves carry its last value forward"
 
 
 def _split(study: StudyRecord) -> Iterable[str]:
     if study.at == "best":
-        yield "every run counts with the round that is best on validation"
+        yield "every run is evaluated at the round that is best on validation"
     if study.split == "train":
-        yield "compared on the training examples: this says how well arms fit, not how well they generalise"
+        yield "compared on the training examples: this measures fit, not generalisation"
     elif study.split == "validation" and (study.at == "best" or any(cell.tuning for cell in study.cells)):
-        yield "compared on validation, which was chosen by as well: the numbers are too good"
+        yield "compared on validation, on which the choice was made as well: the results are optimistic"
 
 
 def _tests(study: StudyRecord, comparisons: Mapping[tuple[str, str], Comparison]) -> Iterable[str]:
@@ -174,19 +173,19 @@ def _tests(study: StudyRecord, comparisons: Mapping[tuple[str, str], Comparison]
         )
 
 
-def _narrow(choices: Sequence[Choice]) -> Iterable[str]:
+def _narrow(choices: Sequence[TuningChoice]) -> Iterable[str]:
     counts = [len(choice.seeds) for choice in choices if len(choice.seeds) > 1]
-    if counts and min(counts) < NARROW:
+    if counts and min(counts) < MIN_VALUES:
         yield (
-            f"bootstrap intervals over fewer than {NARROW} seeds are too narrow (with 5 seeds, for example, a nominal "
+            f"bootstrap intervals over fewer than {MIN_VALUES} seeds are too narrow (with 5 seeds, for example, a nominal "
             "95 % interval covers about 84 %); the p-values do not depend on them"
         )
 
 
-def _place(choice: Choice) -> str:
+def _label(choice: TuningChoice) -> str:
     return f"{choice.arm} · {choice.block}" if choice.block else choice.arm
 
 
 def _named(labels: Sequence[str]) -> str:
-    more = len(labels) - MOST
-    return ", ".join(labels[:MOST]) + (f" and {more} more" if more > 0 else "")
+    more = len(labels) - MAX_LISTED
+    return ", ".join(labels[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

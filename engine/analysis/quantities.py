@@ -1,4 +1,4 @@
-"""What a round's record says, as numbers by name."""
+"""Metrics of round records, by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPLITS = ("test", "validation", "train")
 
 
 def metrics_of_splits(record: RoundRecord) -> dict[str, float]:
-    """`test.accuracy`, `test.loss`, …: a share, and nats; and what else the task measures, such as `test.auroc`."""
+    """`test.accuracy` (a share), `test.loss` (nats), …, and the task's own measures, such as `test.auroc`."""
     found = dict[str, float]()
     for split in SPLITS:
         metrics = getattr(record, split)
@@ -29,7 +29,7 @@ def measured(names: Iterable[str], split: str) -> list[str]:
 
 
 def shape_of(record: RoundRecord) -> dict[str, float]:
-    """`rank` and `effective_rank`, means over sites, and `overlap`; what the record does not have is absent."""
+    """`rank` and `effective_rank`, means over sites, and `overlap`; missing values are absent."""
     found = dict[str, float]()
     if record.rank:
         found["rank"] = _mean(record.rank.values())
@@ -41,47 +41,47 @@ def shape_of(record: RoundRecord) -> dict[str, float]:
 
 
 def lost_share(record: RoundRecord) -> float | None:
-    """Share of the training examples right before a round that it makes wrong; None where there were none, or no round."""
+    """Share of the training examples right before a round that are wrong after it; None for the base, or if none were right."""
     right = record.train.count - record.failures
     return record.lost / right if record.round and right else None
 
 
 def gained_share(record: RoundRecord) -> float | None:
-    """Share of the training examples wrong before a round that it makes right; None where there were none, or no round."""
+    """Share of the training examples wrong before a round that are right after it; None for the base, or if none were wrong."""
     return record.gained / record.failures if record.round and record.failures else None
 
 
 def lost(records: Sequence[RoundRecord]) -> float | None:
-    """Share of the training examples right before a round that were wrong after it: both counted over all rounds, then divided.
+    """Share of the training examples right before a round that are wrong after it, pooled over all rounds.
 
-    `sum_t forgotten_t / sum_t right_t`, so that a round in which few were right weighs as little as it should. None where none ever was.
+    `sum_t lost_t / sum_t right_t`: a round is weighted by the number of examples that were right before it. None if there were none.
     """
     right = sum(record.train.count - record.failures for record in records if record.round)
     return sum(record.lost for record in records) / right if right else None
 
 
 def gained(records: Sequence[RoundRecord]) -> float | None:
-    """Share of the training examples wrong before a round that were right after it, counted in the same way."""
+    """Share of the training examples wrong before a round that are right after it, pooled in the same way."""
     wrong = sum(record.failures for record in records if record.round)
     return sum(record.gained for record in records) / wrong if wrong else None
 
 
 def parameters(records: Sequence[RoundRecord]) -> int:
-    """Numbers trained in the rounds that were merged, each once, whatever refits made of it."""
+    """Parameters trained in the merged rounds, each counted once, also if a refit trains it again."""
     return sum(record.numbers for record in records if record.scale)
 
 
 def stored(records: Sequence[RoundRecord]) -> int:
-    """Numbers that must be kept to make the model again from its base: those trained, and frames that came from data.
+    """Parameters needed to rebuild the model from its base: trained ones, and data-driven frames.
 
-    A frame of `(d_out + d_in) r` numbers at a site counts where it cannot be had again from the base's weights or from a seed.
+    A frame has `(d_out + d_in) r` parameters at a site. It counts only if it cannot be recomputed from the base's weights or a seed.
     """
     kept = (record for record in records if record.scale)
     return sum(record.parameters if record.stored is None else record.stored for record in kept)
 
 
 def lookup(tree: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key in a spec's tree; None where it has none."""
+    """The value of a dotted key in a spec's tree; None if it is missing."""
     value: Any = tree
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -89,9 +89,9 @@ def lookup(tree: Mapping[str, Any], key: str) -> Any:
 
 
 def steps_of(spec: Mapping[str, Any], rounds: int) -> list[int] | None:
-    """Optimiser steps of every round, from the first; None where the spec names none.
+    """Optimiser steps of every round from the first; None if the spec names none.
 
-    As many a round as `optimizer.steps` says, and as many as `boosting.refit_steps` says in rounds that train earlier ones again.
+    `optimizer.steps`, or `boosting.refit_steps` in refit rounds.
     """
     each, every, again = (
         lookup(spec, key) for key in ("optimizer.steps", "boosting.refit_every", "boosting.refit_steps")
@@ -103,10 +103,10 @@ def steps_of(spec: Mapping[str, Any], rounds: int) -> list[int] | None:
 
 
 def effort(spec: Mapping[str, Any], rounds: int) -> dict[str, int]:
-    """`steps` of so many rounds, and `examples` that were drawn into their batches, each as often as it was drawn.
+    """Optimiser `steps` of `rounds` rounds, and `examples` drawn into their batches, counted with repetition.
 
-    Of rewards, an example is a prompt, however often it was answered. What an informed basis hears, or a merge policy tries, is not
-    among them: it shows in the time.
+    With rewards, an example is a prompt, whatever the number of its completions. Calibration examples of a basis and trials of
+    a merge policy are not counted; they only show in the time.
     """
     steps, size = steps_of(spec, rounds), lookup(spec, "optimizer.batch_size")
     if steps is None:
@@ -115,7 +115,7 @@ def effort(spec: Mapping[str, Any], rounds: int) -> dict[str, int]:
 
 
 def seconds(record: RoundRecord) -> float:
-    """Time of a round."""
+    """Seconds of a round."""
     return sum(record.seconds.values())
 
 

@@ -1,4 +1,4 @@
-"""The cells of a study as their folders tell of them; a damaged one is a failed one, never an error."""
+"""Read the cells of a study from their folders; a damaged cell counts as failed and raises no error."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .model import CellView
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Reading:
-    """A cell with what its folder holds. `records[counted]` is the round whose model counts, where the cell is finished."""
+class CellRun:
+    """A cell with the contents of its folder. `records[counted]` is the evaluated round of a finished cell."""
 
     state: CellState
     directory: RunDirectory | None = None
@@ -31,21 +31,21 @@ class Reading:
 
     @property
     def cell(self) -> CellRecord:
-        """What the study says of it."""
+        """The cell's record in the study."""
         return self.state.cell
 
     @property
     def finished(self) -> bool:
-        """Whether it counts."""
+        """Whether the cell has finished; only such cells are analysed."""
         return self.state.status == "finished"
 
     @property
     def record(self) -> RoundRecord:
-        """The round whose model counts; for finished cells."""
+        """The evaluated round; for finished cells."""
         return self.records[self.counted]
 
-    def damaged(self, cause: str) -> Reading:
-        """The same cell as a failed one; one that is excluded stays so."""
+    def damaged(self, cause: str) -> CellRun:
+        """A copy with status `failed`; an excluded cell stays excluded."""
         status = "excluded" if self.state.status == "excluded" else "failed"
         return attrs.evolve(self, state=attrs.evolve(self.state, status=status, cause=cause))
 
@@ -71,35 +71,35 @@ class Reading:
         )
 
 
-def read_cells(runs: Path, study: StudyRecord) -> list[Reading]:
-    """Every cell, in the study's order; outcomes are not read yet."""
+def read_cells(runs: Path, study: StudyRecord) -> list[CellRun]:
+    """Every cell, in the study's order; outcomes are read later."""
     return [read_cell(runs / state.cell.folder, state, study.at) for state in states_of(runs, study)]
 
 
-def read_cell(folder: Path, state: CellState, at: str) -> Reading:
-    """One cell, its counted round being the `last` or the `best` on validation, as its result says."""
-    reading = Reading(state=state)
+def read_cell(folder: Path, state: CellState, at: str) -> CellRun:
+    """One cell; its counted round is the `last`, or the `best` on validation from its result."""
+    run = CellRun(state=state)
     if state.status == "pending":
-        return reading
+        return run
     try:
         directory = RunDirectory.open(folder)
-        reading = attrs.evolve(reading, directory=directory, records=tuple(directory.records))
-        reading = attrs.evolve(
-            reading,
+        run = attrs.evolve(run, directory=directory, records=tuple(directory.records))
+        run = attrs.evolve(
+            run,
             spec=directory.spec_tree(),
             provenance=directory.provenance() or {},
             result=directory.result(),
         )
-        return _counted(reading, folder, at) if reading.finished else reading
+        return _counted(run, folder, at) if run.finished else run
     except (BoostLoraError, OSError, ValueError) as error:
-        if reading.directory is None and state.status in {"failed", "excluded"}:
-            return reading  # it never began: its own cause says more than the missing folder
-        return reading.damaged(str(error))
+        if run.directory is None and state.status in {"failed", "excluded"}:
+            return run  # the run never started: its own cause is more useful than the missing folder
+        return run.damaged(str(error))
 
 
-def _counted(reading: Reading, folder: Path, at: str) -> Reading:
-    """A finished cell with its counted round. Raises `RunError` where result and rounds disagree."""
-    result, records = reading.result or {}, reading.records
+def _counted(run: CellRun, folder: Path, at: str) -> CellRun:
+    """Set the counted round of a finished cell. Raises `RunError` if result and rounds disagree."""
+    result, records = run.result or {}, run.records
     if not records:
         raise RunError(f"{folder / ROUNDS}: missing, though {RESULT} says that the run is finished")
-    return attrs.evolve(reading, counted=result["best_round"] if at == "best" else len(records) - 1)
+    return attrs.evolve(run, counted=result["best_round"] if at == "best" else len(records) - 1)

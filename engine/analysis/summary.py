@@ -12,24 +12,24 @@ from .model import Analysis, CellView
 
 
 def summary(analysis: Analysis) -> dict[str, Any]:
-    """The analysis as an object whose keys stay what they are; curves and rounds are left to the report's data.
+    """The analysis as a JSON object with stable keys; curves and rounds are only in the report's data.
 
     `study`: `name`, `description`, `sha256`, `baseline`, `metric`, `split`, `at`, `confidence`, `seeds`, `arms`, `blocks`,
     `notes`.
 
-    `rows`: one a block and arm, with `arm`, `block`, `is_baseline`, `values`, `tuned`, `seeds`, `missing`, `cells`;
+    `rows`: one per block and arm, with `arm`, `block`, `is_baseline`, `values`, `tuned`, `seeds`, `missing`, `cells`;
     `metrics` by name, each `{mean, low, high, values}`; and `comparison`, null or with `seeds`, `difference` `{mean, low, high,
     values}`, `relative`, `wins`, `p`, `p_holm`, `smallest_p`, `verdict`, `words` and `examples`: null or `{only_arm,
     only_baseline, both, neither, p, test, low, high}`.
 
-    `candidates`: one a block, arm and tuning that was tried, with `arm`, `block`, `tuning`, `seeds` (by which it was judged),
-    `validation` (the study's metric on validation, null or `{mean, low, high, values}`) and `chosen`; empty where nothing is
-    tuned. It has nothing of the test split, which has no say in the choice.
+    `candidates`: one per block, arm and tuning, with `arm`, `block`, `tuning`, `seeds` (that score it),
+    `validation` (the study's metric on validation, null or `{mean, low, high, values}`) and `chosen`; empty if nothing is
+    tuned. It holds no test metric, since tuning never uses the test split.
 
-    `cells`: one a cell, with `key`, `arm`, `block`, `seed`, `tuning`, `folder`, `status`, `rounds`, `ended`, `cause`,
+    `cells`: one per cell, with `key`, `arm`, `block`, `seed`, `tuning`, `folder`, `status`, `rounds`, `ended`, `cause`,
     `selected`.
 
-    `notes`: sentences. Accuracies are shares, losses nats, times seconds; a number that is not finite is null.
+    `notes`: sentences. Accuracies are shares, losses are in nats, times in seconds; a number that is not finite is null.
     """
     study = analysis.study
     head = (
@@ -66,7 +66,7 @@ def _cell(view: CellView) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Lists for tuples, and null for what JSON has no number for."""
+    """Lists for tuples, and null for numbers that are not finite."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):

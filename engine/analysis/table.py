@@ -1,4 +1,4 @@
-"""An analysis as a table of text: a heading a block, a line an arm."""
+"""An analysis as text tables, with a heading per block and a line per arm: metrics, and costs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..study.labels import text
+from ..study.record import setting_text
 from .formats import (
-    NOTHING,
+    MISSING,
     difference_unit,
     metric_text,
     number_text,
@@ -22,10 +22,10 @@ from .model import Analysis, Row
 from .quantities import measured
 
 DROPPED = ("rounds", "relative", "seeds", "p (Holm)", "tuned")
-"""Columns that give way on a narrow terminal, the first first."""
+"""Columns that are dropped on a narrow terminal, in this order."""
 
 LEFT = ("arm", "tuned", "verdict")
-"""Columns that are aligned to the left."""
+"""Left-aligned columns."""
 
 
 @attrs.frozen(kw_only=True)
@@ -33,19 +33,19 @@ class Block:
     """The lines of one block: cells in the order of the columns."""
 
     heading: str
-    """Empty where the study has a single block."""
+    """Empty if the study has a single block."""
     rows: tuple[tuple[str, ...], ...]
 
 
 @attrs.frozen(kw_only=True)
 class Table:
-    """Titles and blocks."""
+    """Column titles and blocks."""
 
     columns: tuple[str, ...]
     blocks: tuple[Block, ...]
 
     def without(self, column: str) -> Table:
-        """The table less a column; itself where it has none such."""
+        """The table without a column; unchanged if it has no such column."""
         if column not in self.columns:
             return self
         index = self.columns.index(column)
@@ -57,7 +57,7 @@ class Table:
 
 
 def table(analysis: Analysis) -> Table:
-    """The table of an analysis; columns that would be empty in every line are left out."""
+    """The table of an analysis, without columns that are empty in every line."""
     study = analysis.study
     extras = extra_metrics(analysis)
     columns = (
@@ -81,13 +81,13 @@ def table(analysis: Analysis) -> Table:
     )
     found = Table(columns=columns, blocks=blocks)
     for index, column in enumerate(columns):
-        if column != "arm" and all(row[index] in {"", NOTHING} for block in blocks for row in block.rows):
+        if column != "arm" and all(row[index] in {"", MISSING} for block in blocks for row in block.rows):
             found = found.without(column)
     return found
 
 
 def table_lines(analysis: Analysis, width: int) -> list[str]:
-    """The table as lines of text, with as many columns as `width` characters hold; the most important always stay."""
+    """The table as lines of text; columns of low priority are dropped until it fits into `width` characters."""
     found = table(analysis)
     extras = [_titled(name, unit_of(name)) for name in extra_metrics(analysis)]
     for column in (*reversed(extras), *DROPPED):
@@ -117,9 +117,9 @@ def _line(found: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def extra_metrics(analysis: Analysis) -> list[str]:
-    """What a table shows beside the study's metric: the other measures of the compared split, with accuracy where it is not compared.
+    """Columns besides the study's metric: the task's other measures on the compared split, and accuracy if it is not the metric.
 
-    Nothing where the task has no measures of its own.
+    Empty if the task has no measures of its own.
     """
     study = analysis.study
     found = measured((name for row in analysis.rows for name in row.metrics), study.split)
@@ -137,26 +137,102 @@ def _cells(row: Row, analysis: Analysis, extras: Sequence[str]) -> tuple[str, ..
     rounds = row.metrics.get("rounds")
     return (
         row.arm,
-        " ".join(f"{key.rpartition('.')[2]}={text(value)}" for key, value in row.tuned.items()),
+        " ".join(f"{key.rpartition('.')[2]}={setting_text(value)}" for key, value in row.tuned.items()),
         str(len(row.seeds)) + (f" of {len(row.seeds) + len(row.missing)}" if row.missing else ""),
         metric_text(rounds, "rounds").partition(" ")[0],
         metric_text(row.metrics.get(f"{study.split}.{metric}"), metric),
         *(_mean(row, f"{study.split}.{name}") for name in extras),
-        NOTHING
+        MISSING
         if difference is None
         else f"{signed_text(difference.mean, metric)} {interval(difference.low, difference.high, metric)}".strip(),
-        relative_text(comparison.relative) if comparison else NOTHING,
-        p_text(comparison.p_holm) if comparison else NOTHING,
+        relative_text(comparison.relative) if comparison else MISSING,
+        p_text(comparison.p_holm) if comparison else MISSING,
         _verdict(row),
     )
 
 
 def _mean(row: Row, name: str) -> str:
     found = row.metrics.get(name)
-    return NOTHING if found is None else number_text(found.mean, name)
+    return MISSING if found is None else number_text(found.mean, name)
 
 
 def _verdict(row: Row) -> str:
     if row.is_baseline:
         return "baseline"
-    return row.comparison.verdict if row.comparison else NOTHING
+    return row.comparison.verdict if row.comparison else MISSING
+
+
+COSTS = {
+    "parameters": "parameters",
+    "stored": "stored",
+    "steps": "steps",
+    "examples": "examples",
+    "lost": "lost",
+    "seconds": "time",
+}
+"""Column titles by metric."""
+
+SHARED_COSTS = {"steps": "steps", "examples": "examples"}
+"""Costs that studies usually hold equal: if all arms agree, a sentence replaces the column."""
+
+COST_DROPPED = ("stored", "seconds")
+"""Columns that are dropped on a narrow terminal, in this order."""
+
+
+def cost_table(analysis: Analysis) -> Table:
+    """Mean costs of the arms over seeds, without columns that are empty or equal in all arms.
+
+    `parameters` are those trained in all merged rounds, `stored` those needed to rebuild the model, `lost` the share of
+    training examples right before a round that are wrong after it, and `time` that of the whole run.
+    """
+    shared, rows = equal_costs(analysis), analysis.rows
+    names = [name for name in COSTS if name not in shared and any(name in row.metrics for row in rows)]
+    return Table(
+        columns=("arm", *(_cost_title(name) for name in names)),
+        blocks=tuple(
+            Block(
+                heading=block.label,
+                rows=tuple(
+                    (row.arm, *(_cost_cell(row, name) for name in names))
+                    for row in analysis.rows
+                    if row.block == block.label
+                ),
+            )
+            for block in analysis.study.blocks
+        ),
+    )
+
+
+def equal_costs(analysis: Analysis) -> dict[str, float]:
+    """The costs of `SHARED_COSTS` that are equal in every row."""
+    found = dict[str, float]()
+    for name in SHARED_COSTS:
+        values = {row.metrics[name].mean if name in row.metrics else None for row in analysis.rows}
+        value = values.pop() if len(values) == 1 else None
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def cost_lines(analysis: Analysis, width: int) -> list[str]:
+    """The table as lines of text of up to `width` characters; empty if no cell has finished."""
+    found = cost_table(analysis)
+    if not any(row.metrics for row in analysis.rows):
+        return []
+    for name in COST_DROPPED:
+        if max(map(len, lines_of(found))) > width:
+            found = found.without(_cost_title(name))
+    equal = [
+        f"{number_text(value, name)} {SHARED_COSTS[name]}" for name, value in equal_costs(analysis).items()
+    ]
+    return [*lines_of(found), *([f"in every arm: {', '.join(equal)}"] if equal else [])]
+
+
+def _cost_title(name: str) -> str:
+    unit = unit_of(name)
+    return f"{COSTS[name]} ({unit})" if unit else COSTS[name]
+
+
+def _cost_cell(row: Row, name: str) -> str:
+    found = row.metrics.get(name)
+    return MISSING if found is None else number_text(found.mean, name)

@@ -62,7 +62,7 @@ def command(
     Every cell is a run in RUNS, named by the hash of its spec: one that is finished, in whatever study, is never run again,
     and one that was interrupted goes on. See first what it would do with: boostlora check SPEC
     """
-    from ..study.store import keep, known_record, replaces, with_exclusions
+    from ..study.store import known_record, replaces, with_exclusions, write_study
     from ..study.study_loader import load_study
     from .study_run import StudyRun
 
@@ -79,7 +79,7 @@ def command(
         echo(f"{told} {runs_folder / study.record.name / 'study'}. Give this one a name of its own", err=True)
     again = command_line("boostlora", "ablate", spec, *_given(settings, plugin_files, tracked, runs_folder))
     conduct = StudyRun(study=study, runs=runs_folder, again=again, as_json=as_json, quiet=quiet)
-    conduct.run(retry=retry, keep=partial(keep, study, runs_folder, known, again))
+    conduct.run(retry=retry, keep=partial(write_study, study, runs_folder, known, again))
 
 
 def _given(

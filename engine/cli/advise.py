@@ -18,7 +18,7 @@ from .common import json_option, load_registry, plugin_option, quiet_option, run
 from .terminal import echo
 
 if TYPE_CHECKING:
-    from ..advisor.advise import Moment
+    from ..advisor.advise import ModelState
     from ..advisor.backtest import Backtest
     from ..advisor.findings import Findings
     from ..foundation.run_context import Report, RunContext
@@ -131,7 +131,7 @@ def _moment(
     runs_folder: Path,
     registry: Registry,
     context: RunContext,
-) -> tuple[Moment, Next]:
+) -> tuple[ModelState, Next]:
     """The model that is looked at, and the command with which one goes on from there."""
     from ..advisor.source import open_run, open_spec, read_spec
     from ..runs.lookup import run_and_round
@@ -154,7 +154,7 @@ def _moment(
 
 
 def _found(
-    moment: Moment,
+    moment: ModelState,
     then: Next,
     registry: Registry,
     context: RunContext,

@@ -39,7 +39,7 @@ def lines_for_spec(found: Findings, advice: Sequence[Advice], then: Next) -> lis
     settings = {key: value for one in advice for key, value in one.settings.items()}
     if then.solved is not None:
         return _as_arm(settings, then.solved, then)
-    if not settings and found.played:
+    if not settings and found.finished_rounds:
         return [
             "nothing to change: the run goes on as it would be advised" if found.left else "nothing to change"
         ]

@@ -11,7 +11,7 @@ import attrs
 
 from ..boosting.plan import Plan
 from ..study.cost import Cost, cost_of
-from ..study.scheduler import plans_of, to_do
+from ..study.scheduler import partition_cells, plans_of
 from ..study.store import known_record, with_exclusions
 from ..study.study_loader import Study, load_study
 from .common import load_registry
@@ -41,7 +41,7 @@ def check_study(
     if resolved:
         echo(study.toml, nl=False)
         return
-    todo = to_do(study, runs)
+    todo = partition_cells(study, runs)
     cost = cost_of(study, plans, {state.cell.key for state in todo.open}, runs)
     if as_json:
         arms = [_arm_json(study, place, plan) for place, plan in plans.items()]
@@ -174,7 +174,7 @@ def cost_lines(study: Study, cost: Cost, finished: int) -> list[str]:
         workers = getattr(study.executor, "workers", 0) or _cores(cost.cells)
         lines.append(
             f"time: about {duration(max(1.0, cost.seconds / min(workers, cost.cells)))} on {workers} worker{'s' * (workers != 1)}, "
-            f"judged by {cost.judged_by} finished run{'s' * (cost.judged_by != 1)} of the same task, model and backend"
+            f"judged by {cost.reference_runs} finished run{'s' * (cost.reference_runs != 1)} of the same task, model and backend"
         )
     return lines
 

@@ -30,7 +30,7 @@ def command(
     A plugin file that the study was run with is run only where --plugin names it.
     """
     from ..contracts import DetachedExecutor
-    from ..study.queue import check_plugins, executor_of, gather
+    from ..study.queue import check_plugins, collect_results, executor_of
     from ..study.states import states_of, study_folder
     from ..study.store import find_study
     from .exit_codes import EXIT_FAILED
@@ -45,7 +45,7 @@ def command(
         while True:
             queued = 0
             if isinstance(executor, DetachedExecutor):
-                queued = sum(ended is None for ended in gather(executor, folder).values())
+                queued = sum(ended is None for ended in collect_results(executor, folder).values())
             running = sum(s.status == "running" for s in states_of(runs, record))
             if not wait or not (queued or running):
                 break

@@ -53,8 +53,8 @@ def command(
     runs' files; the texts of examples from their data.
     """
     from ..analysis.comparison.compare import compare
-    from ..analysis.comparison.content import as_json as content_of
     from ..analysis.comparison.sides import read_side
+    from ..analysis.comparison.summary import as_json as content_of
     from .compared import print_comparison
 
     places = [find_side(word, runs_folder) for word in (a, b)]
@@ -84,15 +84,15 @@ def _loader(plugin_files: tuple[Path, ...]) -> Any:
     """Loads a side's data; plugins only once, and only if they are needed."""
     from functools import cache
 
-    from ..analysis.comparison.contents import Contents, load_contents
+    from ..analysis.comparison.examples import LoadedSplit, load_split
     from ..analysis.comparison.sides import Side
 
     registry = cache(lambda: load_registry(plugin_files))
 
-    def load(side: Side) -> Contents:
+    def load(side: Side) -> LoadedSplit:
         from .console import Console
 
         with Console(stderr=True).status(f"loading the data of {side.title}"):
-            return load_contents(side, registry())
+            return load_split(side, registry())
 
     return load

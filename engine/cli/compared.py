@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..analysis.comparison.compare import Comparison
-from ..analysis.comparison.shown_examples import Answer, Shown
-from ..analysis.comparison.verdict import accuracy_sentence, loss_sentence, verdict
+from ..analysis.comparison.compare import Comparison, accuracy_sentence, loss_sentence, verdict
+from ..analysis.comparison.examples import Answer, ComparedExample
 from ..analysis.formats import number_text, unit_of
 from ..contracts import Outcome
 from ..foundation.options import shortened
@@ -53,7 +52,7 @@ def head(found: Comparison) -> list[str]:
     titles = [side.title for side in (found.a, found.b)]
     width = max(map(len, titles))
     lines = [
-        f"{name}  {title.ljust(width)}  {side.moment}"
+        f"{name}  {title.ljust(width)}  {side.round_text}"
         for name, title, side in zip("AB", titles, (found.a, found.b), strict=True)
     ]
     lines += _spec_lines(found)
@@ -146,7 +145,7 @@ def caveat(found: Comparison) -> list[str]:
     return ["(on these two models; whether their settings differ takes several seeds: boostlora ablate)"]
 
 
-def examples(name: str, total: int, shown: tuple[Shown, ...]) -> list[str]:
+def examples(name: str, total: int, shown: tuple[ComparedExample, ...]) -> list[str]:
     """Those that one side alone gets right, two lines each where there is a text."""
     if not shown:
         return []

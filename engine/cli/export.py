@@ -15,8 +15,8 @@ from .ensembles import choice_of, choice_options, open_ensemble, progress, size_
 from .terminal import echo
 
 if TYPE_CHECKING:
-    from ..export.boost_writer import Packed
-    from ..export.export import Compared, Exported
+    from ..export.boost_writer import WrittenBoostFile
+    from ..export.export import ExportCheck, Exported
 
 BOOST = "boost"
 
@@ -109,7 +109,7 @@ def command(
             from ..export.boost_writer import pack
 
             place = out or Path(f"{ensemble.spec.head.name}{SUFFIX}")
-            done: Packed | Exported = pack(ensemble, place, choice, with_factors=with_factors)
+            done: WrittenBoostFile | Exported = pack(ensemble, place, choice, with_factors=with_factors)
         else:
             from ..export.export import export
             from ..spec.document import from_settings
@@ -130,15 +130,15 @@ def _refuse_options(settings: tuple[str, ...]) -> None:
         raise UsageError(f"--set {settings[0]}: the form boost has no options; see --with-factors")
 
 
-def _as_json(done: Packed | Exported) -> dict[str, Any]:
+def _as_json(done: WrittenBoostFile | Exported) -> dict[str, Any]:
     return {**attrs.asdict(done), "path": str(done.path)}
 
 
 def _told(done: Any) -> list[str]:
     """What was written, for people."""
-    from ..export.boost_writer import Packed
+    from ..export.boost_writer import WrittenBoostFile
 
-    if isinstance(done, Packed):
+    if isinstance(done, WrittenBoostFile):
         what = f"rounds {done.rounds}, {done.numbers:,} trained numbers"
         lines = [
             f"{done.path}: {size_text(done.size)}; {what}; a merged model has {size_text(done.merged_size)}"
@@ -152,7 +152,7 @@ def _told(done: Any) -> list[str]:
     return [*lines, "", *done.usage.rstrip().splitlines()]
 
 
-def compared_text(compared: Compared | None) -> str:
+def compared_text(compared: ExportCheck | None) -> str:
     """How an export was compared, in a line."""
     if compared is None:
         return "its logits were not compared with those of the evaluated model"

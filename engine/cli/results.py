@@ -29,8 +29,7 @@ def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool)
 
 def print_table(analysis: Any) -> None:
     """The tables of an analysis, of results and of cost, and its notes."""
-    from ..analysis.cost import cost_lines
-    from ..analysis.table import table_lines
+    from ..analysis.table import cost_lines, table_lines
     from .console import Console
 
     console = Console(highlight=False, soft_wrap=True)

@@ -108,16 +108,16 @@ def _show_many(directories: list[Any]) -> None:
     """One line a run: what differs between their specs, and what came of it."""
     from rich.table import Table
 
-    from ..analysis.comparison.specs import flat
+    from ..analysis.comparison.compare import flat
     from ..analysis.formats import number_text
     from .columns import percent, span
     from .console import Console
 
     trees = [flat(directory.spec_tree()) for directory in directories]
-    differing = _differing(trees)
+    spec_differences = _differing(trees)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("run")
-    for title in differing[:MOST_KEYS]:
+    for title in spec_differences[:MOST_KEYS]:
         table.add_column(title)
     measures = _test_measures(directories)
     for title in ("played", "valid %", "test %", *measures, "rank", "numbers", "ended"):
@@ -127,7 +127,7 @@ def _show_many(directories: list[Any]) -> None:
         last = records[-1] if records else None
         table.add_row(
             f"{directory.path.parent.name}/{directory.path.name}",
-            *(_cell(tree.get(key, "-")) for key in differing[:MOST_KEYS]),
+            *(_cell(tree.get(key, "-")) for key in spec_differences[:MOST_KEYS]),
             str(len(records) - 1) if last else "-",
             percent(last.validation.accuracy) if last else "-",
             percent(last.test.accuracy) if last else "-",
@@ -142,8 +142,8 @@ def _show_many(directories: list[Any]) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, WIDE)  # a line that wraps is better than one that is cut
     console.print(table)
-    if len(differing) > MOST_KEYS:
-        console.print(f"they also differ in: {', '.join(differing[MOST_KEYS:])}", soft_wrap=True)
+    if len(spec_differences) > MOST_KEYS:
+        console.print(f"they also differ in: {', '.join(spec_differences[MOST_KEYS:])}", soft_wrap=True)
 
 
 def _test_measures(directories: list[Any]) -> dict[str, str]:

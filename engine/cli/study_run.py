@@ -15,7 +15,7 @@ from ..foundation.locks import locked
 from ..foundation.shell import command_line
 from ..study.queue import submit
 from ..study.record import StudyRecord
-from ..study.scheduler import ToDo, conduct, jobs_of, plans_of, to_do
+from ..study.scheduler import CellPartition, jobs_of, partition_cells, plans_of, run_jobs
 from ..study.states import states_of, study_folder
 from ..study.study_loader import Study
 from .execution import plain_warnings
@@ -46,7 +46,7 @@ class StudyRun:
     def run(self, *, retry: bool, keep: Callable[..., StudyRecord]) -> None:
         """Run what is missing, print what came out, and exit as the command line promises."""
         with interruptible(self._go_on):
-            todo = to_do(self.study, self.runs, retry=retry)
+            todo = partition_cells(self.study, self.runs, retry=retry)
             keys = {state.cell.key for state in todo.open}
             if keys:  # a study that cannot run leaves nothing behind
                 with blame("executor", self.study.record.executor):
@@ -63,10 +63,10 @@ class StudyRun:
                 self._conclude(record)
 
     def _go_on(self) -> str:
-        done, total = len(to_do(self.study, self.runs).finished), len(self.study.distinct)
+        done, total = len(partition_cells(self.study, self.runs).finished), len(self.study.distinct)
         return f"{done} of {total} cells are finished; every finished round is kept. Go on with: {self.again}"
 
-    def _head(self, todo: ToDo) -> None:
+    def _head(self, todo: CellPartition) -> None:
         record, total = self.study.record, len(self.study.distinct)
         if self.as_json:
             counts = {"cells": total, "cached": len(todo.finished), "open": len(todo.open)}
@@ -82,11 +82,11 @@ class StudyRun:
         parts += [f"{len(record.excluded)} excluded"] if record.excluded else []
         echo(" · ".join(parts) + (f" · executor {record.executor}" if todo.open else ""))
 
-    def _conduct(self, todo: ToDo, keys: set[str]) -> None:
+    def _conduct(self, todo: CellPartition, keys: set[str]) -> None:
         progress = Progress(self.study, self.runs, todo.open)
         display = (NullDisplay if self.quiet else CellLines if self.as_json else StudyProgress)(progress)
         jobs = jobs_of(self.study, self.runs, keys)
-        with display.showing(), closing(conduct(self.study.executor, jobs)) as events:
+        with display.showing(), closing(run_jobs(self.study.executor, jobs)) as events:
             for ended in events:
                 display.tick(ended)
 

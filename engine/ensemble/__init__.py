@@ -1,1 +1,1 @@
-"""The ensemble: a base and a list of tiny updates, of which any selection is a model."""
+"""The ensemble: a base and its rounds of tiny updates; any selection of rounds is a model."""

@@ -1,4 +1,4 @@
-"""The ensemble for notebooks and services: predict and evaluate with any selection of rounds."""
+"""The Python interface of a run's models: predict and evaluate with any selection of rounds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..contracts import (
     BoostedModel,
+    Examples,
     Exportable,
     GenerationRequest,
     Metrics,
@@ -41,13 +42,13 @@ class Ensemble:
 
     ```python
     ensemble = Ensemble.open("runs/quickstart/791aba1bcb2c")
-    ensemble.evaluate("test", rounds=7)  # after seven rounds: what is on disk
+    ensemble.evaluate("test", rounds=7)  # after seven rounds, from disk
     ensemble.predict(rows, rounds="1..7,9")  # without the eighth
     ensemble.model(rounds="best")  # a plain torch module, merged
     ```
 
-    `rounds` is a number (the first so many; 0: the base), a string such as `"1..7,9"`, `"all"`, `"best"`, numbers of
-    rounds, or a mapping of rounds to factors of their scales; see `choice.Rounds`. Nothing is loaded before it is needed.
+    `rounds` is a number n (the first n rounds; 0 is the base), a string such as `"1..7,9"`, `"all"`, `"best"`, round
+    numbers, or a mapping of rounds to factors of their scales; see `choice.Rounds`. Loading is lazy.
     """
 
     def __init__(self, origin: EnsembleSource) -> None:
@@ -63,11 +64,11 @@ class Ensemble:
         plugins: Sequence[str | Path] = (),
         context: RunContext | None = None,
     ) -> Ensemble:
-        """The ensemble of a run: its folder, or its name or hash in `runs`. Raises `UsageError` where there is none, or several."""
+        """The ensemble of a run: its folder, or its name or hash in `runs`. Raises `UsageError` if there is none, or more than one."""
         registry = Registry.load(tuple(Path(file) for file in plugins))
         return cls(RunSource(one_run(str(run), Path(runs)), registry, context or RunContext()))
 
-    # -- What it is
+    # -- Properties
 
     @property
     def spec(self) -> Spec:
@@ -76,16 +77,16 @@ class Ensemble:
 
     @property
     def records(self) -> Sequence[RoundRecord]:
-        """What every round did, the base first."""
+        """Round records, the base first."""
         return self._origin.records
 
     @property
     def origin(self) -> EnsembleSource:
-        """Where it comes from."""
+        """The source of the ensemble."""
         return self._origin
 
     def __len__(self) -> int:
-        """Rounds, the base not counted."""
+        """Number of rounds, without the base."""
         return max(0, len(self.records) - 1)
 
     @property
@@ -95,23 +96,23 @@ class Ensemble:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty where the answer is a text."""
+        """Names of the classes; empty for generative tasks."""
         return self._origin.classes
 
     def choose(
         self, rounds: Rounds = None, *, drop: Sequence[int] = (), weights: Mapping[int, float] | None = None
     ) -> Choice:
-        """The rounds that a user describes. Raises `UsageError` for rounds that there are not."""
+        """Select rounds. Raises `UsageError` for missing rounds."""
         return choose(rounds, len(self), best=self.best, drop=drop, weights=weights)
 
-    # -- Answers
+    # -- Predictions
 
     def predict(self, inputs: Inputs, rounds: Rounds | Choice = None) -> Predictions:
-        """Class and loss of every example; of inputs without labels the loss says nothing."""
+        """Class and loss of every example; without labels the loss is meaningless."""
         return self._at(rounds).predict(self._examples(inputs))
 
     def logits(self, inputs: Inputs, rounds: Rounds | Choice = None) -> NDArray[np.float64]:
-        """Logits `(n, classes)`; of completions, a row for every token to be predicted, in order."""
+        """Logits `(n, classes)`; for completions, a row per target token, in order."""
         return self._at(rounds).logits(self._examples(inputs))
 
     def generate(
@@ -123,7 +124,7 @@ class Ensemble:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[str]:
-        """What the model writes after every prompt; at temperature 0 the likeliest token each time."""
+        """Generate a completion for every prompt; temperature 0 is greedy decoding."""
         if temperature < 0.0 or max_new_tokens < 1:
             raise UsageError("generate() takes a temperature of at least 0, and at least 1 new token")
         reader, asked = self.spec.text_model, self._prompts(prompts)
@@ -143,9 +144,9 @@ class Ensemble:
         ]
 
     def model(self, rounds: Rounds | Choice = None) -> Any:
-        """The plain torch module with the rounds merged: the base's classes, names and shapes, nothing of this package around them.
+        """The plain torch module with the rounds merged: the base's classes, names and shapes, without wrappers.
 
-        It is on the device and in the dtype of the run's backend; where that has no modules, on the CPU in float32. Raises
+        It has the device and dtype of the run's backend, or is on the CPU in float32 if that backend has no modules. Raises
         `UsageError` without torch.
         """
         choice = self._choice(rounds)
@@ -163,7 +164,7 @@ class Ensemble:
     def outcome(
         self, split: str = "test", rounds: Rounds | Choice = None, *, recompute: bool = False
     ) -> Outcome:
-        """Per-example outcomes on one of the run's splits: from disk where the run had that very model, else computed."""
+        """Per-example outcomes on one of the run's splits: from disk for the run's own models, else computed."""
         choice = self._choice(rounds)
         _check_split(split)
         if choice.prefix is not None and not recompute and isinstance(self._origin, RunSource):
@@ -178,13 +179,13 @@ class Ensemble:
         return metrics_of(self.outcome(split, rounds, recompute=recompute))
 
     def staged(self, split: str = "test") -> list[Metrics]:
-        """Metrics after 0, 1, 2, … rounds, as they are on disk."""
+        """Recorded metrics after 0, 1, 2, … rounds."""
         return [getattr(record, split) for record in self.records]
 
     # -- Files
 
     def exportable(self, rounds: Rounds | Choice = None) -> Exportable:
-        """What exporters are given."""
+        """The input of exporters."""
         choice, origin = self._choice(rounds), self._origin
         kept = [r for n, r in origin.merged.items() if n in choice.weights]
         return Exportable(
@@ -197,7 +198,7 @@ class Ensemble:
             context=origin.context,
         )
 
-    # -- Inside
+    # -- Internals
 
     def _choice(self, rounds: Rounds | Choice) -> Choice:
         return rounds if isinstance(rounds, Choice) else self.choose(rounds)
@@ -207,14 +208,14 @@ class Ensemble:
             raise UsageError("the run has not evaluated its base yet; resume it first")
         return self.records[prefix].round
 
-    def _examples(self, inputs: Inputs) -> Any:
+    def _examples(self, inputs: Inputs) -> Examples:
         return as_examples(inputs, self.spec, self._origin.source.blueprint.architecture)
 
-    def _prompts(self, prompts: Sequence[str]) -> Any:
+    def _prompts(self, prompts: Sequence[str]) -> Examples:
         return prompts_of(prompts, self.spec, self._origin.source.blueprint.architecture)
 
     def _at(self, rounds: Rounds | Choice) -> BoostedModel:
-        """The model with these rounds in it."""
+        """The model with these rounds assembled."""
         choice, model = self._choice(rounds), self._model
         if choice != self._assembled:
             with blame("backend", self.spec.slots["backend"].use):

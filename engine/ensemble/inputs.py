@@ -1,4 +1,4 @@
-"""What people hand over, rows of numbers and texts, as examples that a backend takes."""
+"""Convert user inputs (rows of numbers, texts) to encoded examples."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ..contracts import Examples, Prompts, TextModel, Texts, Tokens
 from ..errors import UsageError, blame
 from ..spec import Spec
 
-Inputs = Examples | NDArray[Any] | Sequence[str] | Sequence[tuple[str, ...]]
-"""Examples of a task; rows `(n, d)`; texts, or pairs of texts, to be classified; pairs of prompt and completion."""
+RawInputs = NDArray[Any] | Sequence[str] | Sequence[tuple[str, ...]]
+Inputs = Examples | RawInputs
+"""Examples of a task; rows `(n, d)`; texts, or pairs of texts, to classify; pairs of prompt and completion."""
 
 
 def as_examples(inputs: Inputs, spec: Spec, architecture: str) -> Examples:
-    """Inputs, encoded. Raises `UsageError` for what the model does not take."""
+    """Encode inputs. Raises `UsageError` for inputs that the model does not support."""
     examples = inputs if isinstance(inputs, Examples) else _examples(inputs, architecture)
     model, name = spec.model, spec.slots["model"].use
     if isinstance(examples.inputs, Tokens) or not isinstance(model, TextModel):
@@ -26,7 +27,7 @@ def as_examples(inputs: Inputs, spec: Spec, architecture: str) -> Examples:
         return model.encode(examples)
 
 
-def _examples(inputs: Any, architecture: str) -> Examples:
+def _examples(inputs: RawInputs, architecture: str) -> Examples:
     family = architecture.partition("/")[0]
     if family == "causal-lm":
         return _numbered(_prompts(inputs))
@@ -38,44 +39,44 @@ def _examples(inputs: Any, architecture: str) -> Examples:
     return _numbered(rows)
 
 
-def _texts(inputs: Any) -> Texts:
+def _texts(inputs: RawInputs) -> Texts:
     rows = [(row,) if isinstance(row, str) else _fields(row) for row in _listed(inputs)]
     if not all(len(row) in {1, 2} and all(isinstance(text, str) for text in row) for row in rows):
         raise UsageError("the model takes texts, or pairs of texts")
     return Texts(tuple(cast("list[tuple[str, ...]]", rows)))
 
 
-def _prompts(inputs: Any) -> Prompts:
+def _prompts(inputs: RawInputs) -> Prompts:
     rows = [_fields(row) for row in _listed(inputs)]
     if not all(len(row) == 2 and all(isinstance(text, str) for text in row) for row in rows):
-        raise UsageError("the model takes pairs of prompt and completion; to let it write, use generate()")
+        raise UsageError("the model takes pairs of prompt and completion; to generate text, use generate()")
     prompts, completions = zip(*rows, strict=True) if rows else ((), ())
     return Prompts(prompts, completions)
 
 
-def _listed(inputs: Any) -> list[Any]:
+def _listed(inputs: RawInputs) -> list[Any]:
     if isinstance(inputs, str):
-        raise UsageError("one text was given; the model takes a list of them")
+        raise UsageError("the model takes a list of texts, not a single text")
     return list(inputs)
 
 
 def _fields(row: Any) -> tuple[Any, ...]:
-    """The fields of a row; none of what has no fields."""
+    """The fields of a row; empty for a value without fields."""
     return tuple(row) if isinstance(row, Iterable) and not isinstance(row, str) else ()
 
 
-def _numbered(content: Any) -> Examples:
-    """Examples without labels: their loss says nothing."""
+def _numbered(content: Texts | Prompts | NDArray[np.float64]) -> Examples:
+    """Examples without labels; their loss is meaningless."""
     ids = np.arange(len(content), dtype=np.int64)
     return Examples(ids=ids, inputs=content, labels=np.zeros_like(ids))
 
 
 def prompts_of(texts: Sequence[str], spec: Spec, architecture: str) -> Examples:
-    """Prompts to be continued, encoded. Raises `UsageError` for a model that does not write."""
+    """Encode prompts for generation. Raises `UsageError` for a model that does not generate text."""
     model = spec.model
     if not isinstance(model, TextModel) or architecture.partition("/")[0] != "causal-lm":
-        raise UsageError(f"model {spec.slots['model'].use} writes no texts")
-    # A completion must not be empty; what is written begins where it would.
+        raise UsageError(f"model {spec.slots['model'].use} does not generate text")
+    # A placeholder, since a completion must not be empty; generation starts at its position.
     given = _listed(texts)
     if not all(isinstance(text, str) for text in given):
         raise UsageError("prompts are texts")

@@ -1,4 +1,4 @@
-"""Rounds from the numbers they trained: frames and projections are computed again, as the run computed them."""
+"""Rebuild rounds from their trained values: frames and projections are recomputed as in the run."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from ..spec import Spec
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class KeptRound:
-    """A merged round as a file keeps it: the numbers that it trained, or, where these do not say enough, the updates."""
+class StoredRound:
+    """A stored round: its trained values, or its updates if these cannot be rebuilt."""
 
     number: int
     scale: float
@@ -49,7 +49,7 @@ class KeptRound:
 
 @attrs.define(eq=False)
 class StoredWeights:
-    """A store as the views of a basis ask it, with the rounds so far merged into what is called the current weight."""
+    """Weights for the views of a basis; the current weight includes the rounds so far."""
 
     store: WeightStore
     rounds: list[MergedRound] = attrs.field(factory=list)
@@ -62,7 +62,7 @@ class StoredWeights:
         return self.store.directions(site, count, self._updates(site) if merged else ())
 
     def rms_singular_value(self, site: str) -> float:
-        """Of the base weight."""
+        """RMS singular value of the base weight."""
         return self.store.rms_singular_value(site)
 
     def weight(self, site: str) -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ class StoredWeights:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Recipe:
-    """What frames and projections depend on: the spec's seed, basis, adapter and backend, and the base weights."""
+    """All that frames and projections depend on: the spec's seed, basis, adapter and backend, and the base weights."""
 
     spec: Spec
     sites: tuple[Site, ...]
@@ -82,11 +82,11 @@ class Recipe:
 
     @classmethod
     def of(cls, spec: Spec, blueprint: Blueprint, store: WeightStore, context: RunContext) -> Recipe:
-        """The recipe of a spec, singular directions computed or taken from the cache. Raises `RunError` for a rank that a site has not."""
+        """The recipe of a spec, with singular directions computed or cached. Raises `RunError` if a rank exceeds a site's width."""
         weights, sites = StoredWeights(store), choose_sites(spec.sites, blueprint)
         rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=0)
-        if thin := [s.name for s in sites if spec.adapter.framed and rank > s.width]:
-            raise RunError(f"{thin[0]} has fewer directions than adapter.rank = {rank}")
+        if too_narrow := [s.name for s in sites if spec.adapter.framed and rank > s.width]:
+            raise RunError(f"{too_narrow[0]} has fewer directions than adapter.rank = {rank}")
         views = views_of(spec, [plan_site(spec, site) for site in sites], weights, context)
         return cls(spec=spec, sites=sites, streams=Streams(spec.head.seed), weights=weights, views=views)
 
@@ -94,52 +94,58 @@ class Recipe:
         """The plugin in a slot, by its name in the spec."""
         return self.spec.slots[slot].use
 
-    def rebuild(self, kept: Sequence[KeptRound]) -> Iterator[MergedRound]:
-        """The rounds, in their order: a basis may have asked for what earlier ones left."""
-        for round_ in kept:
-            found = self.made(round_) if round_.updates is None else as_kept(round_)
+    def rebuild(self, stored: Sequence[StoredRound]) -> Iterator[MergedRound]:
+        """Rebuild rounds in order, since a basis may depend on earlier rounds."""
+        for round_ in stored:
+            found = self.rebuild_round(round_) if round_.updates is None else from_stored(round_)
             self.remember(found)
             yield found
 
     def remember(self, merged: MergedRound) -> None:
-        """A round is part of the model, and its frames are used."""
+        """Add a round to the model, and mark its frames as used."""
         self.weights.rounds.append(merged)
         if plan_round(self.spec, merged.number).refit:
-            return  # no direction of it was new
+            return  # it used no new directions
         for site, update in merged.updates.items():
             if isinstance(update, FactoredUpdate) and update.orthonormal:
                 self.views[site].remember(update.frame)
 
-    def made(self, kept: KeptRound) -> MergedRound:
-        """A round from its numbers, all earlier ones being remembered. Raises `RunError` for numbers that are not those of a round."""
-        plan = plan_round(self.spec, kept.number)
+    def rebuild_round(self, stored: StoredRound) -> MergedRound:
+        """Rebuild a round from its trained values, after all earlier ones. Raises `RunError` for values that do not fit the round."""
+        plan = plan_round(self.spec, stored.number)
         if plan.refit:
-            raise RunError("it trained all earlier cores again, in frames that are theirs")
+            raise RunError("it is a refit of earlier cores, in their frames")
         frames, parametrisations = frames_of(self, plan), parametrise(self, plan)
         store, shapes = self.weights.store, {site.name: site.shape for site in self.sites}
-        _check_lengths(kept, shapes, parametrisations)
-        values = {name: _shaped(name, value, shapes, parametrisations) for name, value in kept.values.items()}
+        _check_lengths(stored, shapes, parametrisations)
+        values = {
+            name: _reshape(name, value, shapes, parametrisations) for name, value in stored.values.items()
+        }
         updates = {
             site: store.update(site, p, frames.get(site), values) for site, p in parametrisations.items()
         }
         return MergedRound(
-            number=kept.number,
+            number=stored.number,
             updates=updates,
-            scale=kept.scale,
+            scale=stored.scale,
             values=values,
             parametrisations=parametrisations,
         )
 
 
-def as_kept(kept: KeptRound) -> MergedRound:
-    """A round whose updates are kept."""
-    return MergedRound(number=kept.number, updates=kept.updates or {}, scale=kept.scale, values=kept.values)
+def from_stored(stored: StoredRound) -> MergedRound:
+    """A merged round from stored updates."""
+    return MergedRound(
+        number=stored.number, updates=stored.updates or {}, scale=stored.scale, values=stored.values
+    )
 
 
 def _check_lengths(
-    kept: KeptRound, shapes: Mapping[str, tuple[int, int]], parametrisations: Mapping[str, Parametrisation]
+    stored: StoredRound,
+    shapes: Mapping[str, tuple[int, int]],
+    parametrisations: Mapping[str, Parametrisation],
 ) -> None:
-    """Hold what a file has of a round to what the round trains by the spec."""
+    """Check the sizes of a round's stored values against the spec."""
     expected = dict[str, int]()
     for site, p in parametrisations.items():
         d_out, d_in = shapes[site]
@@ -150,21 +156,21 @@ def _check_lengths(
                 expected |= {f"{site}:A": p.rank * d_in, f"{site}:B": d_out * p.rank}
             case DenseDelta():
                 expected[site] = d_out * d_in
-    found = {name: int(np.size(value)) for name, value in kept.values.items()}
+    found = {name: int(np.size(value)) for name, value in stored.values.items()}
     if wrong := sorted(expected.items() ^ found.items()):
         name = wrong[0][0]
         raise RunError(
-            f"round {kept.number}: {found.get(name, 0)} numbers of {shortened(name)}, where its spec trains {expected.get(name, 0)}"
+            f"round {stored.number}: {found.get(name, 0)} values of {shortened(name)}, but its spec trains {expected.get(name, 0)}"
         )
 
 
-def _shaped(
+def _reshape(
     name: str,
     value: NDArray[Any],
     shapes: Mapping[str, tuple[int, int]],
     parametrisations: Mapping[str, Parametrisation],
 ) -> NDArray[Any]:
-    """A value as its site has it: `v (u,)` of a group, `A (r, d_in)` and `B (d_out, r)`, or a dense `(d_out, d_in)`."""
+    """A value in the shape of its site: `v (u,)` of a group, `A (r, d_in)` and `B (d_out, r)`, or a dense `(d_out, d_in)`."""
     if name in shapes and isinstance(parametrisations[name], DenseDelta):
         return value.reshape(shapes[name])
     site, _, factor = name.rpartition(":")
@@ -176,7 +182,7 @@ def _shaped(
 
 
 def same_update(one: Update, two: Update) -> bool:
-    """Whether two updates are equal number by number."""
+    """Whether two updates are bitwise equal."""
     match one, two:
         case DenseUpdate(), DenseUpdate():
             return np.array_equal(one.delta, two.delta)

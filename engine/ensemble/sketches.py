@@ -1,4 +1,4 @@
-"""How far two ensembles are apart, told from a few numbers a site."""
+"""Random sketches of updates, which estimate the distance of two ensembles from a few values per site."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..contracts import Exportable, Site, SiteUpdates
 from ..foundation.rng import Streams
 
 SIZE = 8
-"""Numbers a site: with 70 sites the estimate of a distance is within a tenth of it."""
+"""Values per site: with 70 sites the relative error of a distance is about a tenth."""
 
 
 def sketches(ensemble: Exportable) -> NDArray[np.float64]:
-    """`z_ij = a_ij^T dW_i b_ij` `(sites, SIZE)`, with vectors a, b of standard normal numbers from the site's own stream.
+    """`z_ij = a_ij^T dW_i b_ij` `(sites, SIZE)`, with standard normal vectors a, b from the site's own stream.
 
     `E z^2 = ||dW||_F^2`, and sketches are linear, so that `sum (z - z')^2 / SIZE` estimates the squared distance of two
     ensembles without either's updates.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is no distance
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite updates give an infinite distance
         rows = [_sketch(site, ensemble.updates(site.name)) for site in ensemble.sites]
     return np.array(rows).reshape(len(rows), SIZE)
 
@@ -38,7 +38,7 @@ def _sketch(site: Site, updates: SiteUpdates) -> NDArray[np.float64]:
 
 def distance(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
     """Estimate of `sqrt(sum_sites ||dW - dW'||_F^2)`."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is no distance
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite updates give an infinite distance
         return float(np.sqrt(np.sum((one - two) ** 2) / SIZE))
 
 

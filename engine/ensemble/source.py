@@ -1,4 +1,4 @@
-"""A run's ensemble from its folder: the rounds on disk, and the base that they belong to."""
+"""Sources of an ensemble: a protocol, and a run's folder with its rounds and base."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ..spec.resolve import load_spec
 
 
 class EnsembleSource(Protocol):
-    """Where an ensemble comes from: a run's folder, or a boost file and a base."""
+    """The source of an ensemble: a run's folder, or a boost file with a base."""
 
     spec: Spec
-    """With the slots that the origin knows: all of them for a run, those that a merge depends on for a file."""
+    """All slots for a run; for a boost file only those that merges depend on."""
     context: RunContext
     registry: Registry
 
     @property
     def records(self) -> Sequence[RoundRecord]:
-        """Of all rounds that were played, the base first."""
+        """Records of all rounds, the base first."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class EnsembleSource(Protocol):
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What was recorded of the run's origin."""
+        """The run's recorded provenance."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class EnsembleSource(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty where the answer is a text."""
+        """Names of the classes; empty for generative tasks."""
         ...
 
     @property
@@ -66,26 +66,26 @@ class EnsembleSource(Protocol):
 
     @property
     def merged(self) -> Mapping[int, MergedRound]:
-        """The rounds that entered the model, by number."""
+        """The merged rounds by number."""
         ...
 
     @property
     def store(self) -> WeightStore:
-        """The base weights, to be merged without a model."""
+        """The base weights, for merging without a model."""
         ...
 
     def open(self) -> BoostedModel:
-        """The base as a model that rounds can be assembled into."""
+        """The base as a model, for assembling rounds."""
         ...
 
     @property
     def experiment(self) -> Experiment:
-        """The run with its data and this model, no round played. Raises `UsageError` where the data are not to be had."""
+        """The experiment with data and model before the first round. Raises `UsageError` if the data are not available."""
         ...
 
 
 class RunSource:
-    """A run's folder. Everything is read, and the model opened, when it is first asked for."""
+    """A run's folder. Files are read and the model is loaded on first use."""
 
     def __init__(self, path: Path, registry: Registry, context: RunContext) -> None:
         self.directory = RunDirectory.open(path)
@@ -96,17 +96,17 @@ class RunSource:
 
     @property
     def records(self) -> Sequence[RoundRecord]:
-        """Of all rounds."""
+        """Records of all rounds."""
         return self.directory.records
 
     @property
     def spec_text(self) -> str:
-        """The spec as it is on disk."""
+        """The spec on disk."""
         return (self.directory.path / SPEC).read_text(encoding="utf-8")
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What is on disk; nothing where the file is missing."""
+        """The provenance on disk; empty if the file is missing."""
         return self.directory.provenance() or {}
 
     @property
@@ -116,12 +116,12 @@ class RunSource:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The task's."""
+        """Classes of the task."""
         return self.experiment.splits.classes
 
     @property
     def source(self) -> ModelSource:
-        """The base weights, those that the run began with."""
+        """The run's initial base weights."""
         return self.experiment.source
 
     @property
@@ -131,7 +131,7 @@ class RunSource:
 
     @property
     def merged(self) -> Mapping[int, MergedRound]:
-        """What is on disk, with the numbers that were trained."""
+        """The merged rounds on disk, with trained values."""
         return self._merged
 
     @cached_property
@@ -153,7 +153,7 @@ class RunSource:
 
     @property
     def store(self) -> WeightStore:
-        """The base weights alone."""
+        """The base weights."""
         return self._store
 
     @cached_property
@@ -161,12 +161,12 @@ class RunSource:
         return store_of(self.spec, self.source, self.sites, self.context)
 
     def open(self) -> BoostedModel:
-        """The model; the same one whenever it is asked for."""
+        """The model, always the same object."""
         return self.experiment.model
 
     @property
     def experiment(self) -> Experiment:
-        """Data, plan and model, held to what the run began with."""
+        """Data, plan and model, verified against the run's hashes."""
         return self._experiment
 
     @cached_property
@@ -178,20 +178,20 @@ class RunSource:
         ]
         if changed:
             raise UsageError(
-                f"{self.directory.path}: the {' and the '.join(changed)} that it names are no longer those it began with; put "
-                "them back"
+                f"{self.directory.path}: the {' and the '.join(changed)} have changed since the run started; restore "
+                "them"
             )
         return opened
 
 
 def inherited(directory: RunDirectory) -> int:
-    """Rounds that a run did not play itself, but took over from the one that it goes on from."""
+    """Rounds that a run inherited from the run that it continues."""
     start: dict[str, Any] = (directory.provenance() or {}).get("start") or {}
     return int(start.get("round", 0))
 
 
 def store_of(spec: Spec, source: ModelSource, sites: Sequence[Site], context: RunContext) -> WeightStore:
-    """The backend's store of weights. Raises `UsageError` for a backend that has none."""
+    """The backend's weight store. Raises `UsageError` for a backend without one."""
     backend, name = spec.backend, spec.slots["backend"].use
     if not isinstance(backend, StoringBackend):
         raise UsageError(f"backend {name} cannot merge weights without a model (it has no store())")

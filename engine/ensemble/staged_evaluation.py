@@ -1,4 +1,4 @@
-"""Selections of rounds as models: evaluated, against the base, against all rounds, and one round left out at a time."""
+"""Evaluate selections of rounds, compared with the base and with all rounds, and leave-one-round-out models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Evaluation:
 
     rounds: str
     recorded: bool
-    """Whether the run had this very model, so that its outcomes are on disk."""
+    """Whether this is one of the run's own models, with outcomes on disk."""
     metrics: Mapping[str, Metrics]
     """By split."""
     base: Mapping[str, Metrics]
@@ -38,7 +38,7 @@ class Evaluation:
 def evaluate(
     ensemble: Ensemble, choice: Choice, splits: Sequence[str], *, recompute: bool = False
 ) -> Evaluation:
-    """Evaluate a selection. Raises `RunError` where a recomputed outcome is not the recorded one, in anything but rounding."""
+    """Evaluate a selection. Raises `RunError` if a recomputed outcome differs from the recorded one by more than rounding."""
     recorded = choice.prefix is not None and not recompute
     found = {split: ensemble.outcome(split, choice, recompute=recompute) for split in splits}
     if recompute and choice.prefix is not None:
@@ -62,23 +62,23 @@ def _paired(one: Outcome, two: Outcome) -> PairedExamples | None:
 
 
 ROUNDING = 1e-3
-"""Relative difference of a mean loss that another machine's float32 may make, over many layers."""
+"""Allowed relative difference of a mean loss between float32 computations of different machines."""
 
 
 def _check_recorded(split: str, now: Outcome, then: Outcome) -> None:
-    """Recomputed outcomes that are far from the recorded ones are those of another model."""
-    apart = abs(now.mean_loss - then.mean_loss)
+    """Check recomputed outcomes against the recorded ones."""
+    difference = abs(now.mean_loss - then.mean_loss)
     both_unknown = np.isnan(now.mean_loss) and np.isnan(then.mean_loss)
-    if not (both_unknown or apart <= ROUNDING * max(abs(then.mean_loss), 1.0)):
+    if not (both_unknown or difference <= ROUNDING * max(abs(then.mean_loss), 1.0)):
         raise RunError(
-            f"the {split} loss comes out as {now.mean_loss:.6g}, recorded was {then.mean_loss:.6g}: base, data or versions are "
-            "no longer those of the run"
+            f"the {split} loss is {now.mean_loss:.6g}, but {then.mean_loss:.6g} was recorded: base, data or versions have "
+            "changed since the run"
         )
 
 
 @attrs.frozen(kw_only=True)
 class Stage:
-    """The model after so many rounds."""
+    """Metrics of the model after a round."""
 
     round: int
     validation: Metrics
@@ -86,12 +86,12 @@ class Stage:
 
 
 def stages(ensemble: Ensemble, choice: Choice) -> list[Stage]:
-    """The run's own models, the base first and then after every chosen round, as they are on disk.
+    """Recorded metrics of the run's own models: the base, and after every selected round.
 
-    Raises `UsageError` for rounds with other weights, of which the run had no model.
+    Raises `UsageError` for rounds with other weights, which are not models of the run.
     """
     if any(weight != 1.0 for weight in choice.weights.values()):
-        raise UsageError("--staged shows the models that the run had; it knows no other weights")
+        raise UsageError("--staged shows the run's own models, which have no other weights")
     if not ensemble.records:
         raise UsageError("the run has not evaluated its base yet; resume it first")
     numbers = [0, *choice.weights]
@@ -102,7 +102,7 @@ def stages(ensemble: Ensemble, choice: Choice) -> list[Stage]:
 
 
 def best_stage(found: Sequence[Stage], metric: str) -> Stage:
-    """The stage that is best on validation; the earliest of equals. Raises `UsageError` for a metric that the task has not."""
+    """The first stage that is best on validation. Raises `UsageError` for a metric that the task lacks."""
     values = [badness_of(stage.validation, metric) for stage in found]
     if any(value != value for value in values):  # noqa: PLR0124 - NaN
         known = ["accuracy", "loss", *found[0].validation.measures]
@@ -111,7 +111,7 @@ def best_stage(found: Sequence[Stage], metric: str) -> Stage:
 
 
 def without_each(ensemble: Ensemble, choice: Choice) -> Iterator[Stage]:
-    """The model without one of the chosen rounds, for every one of them that entered the model."""
+    """Leave-one-out models of every selected and merged round."""
     numbers = [n for n in choice.weights if ensemble.records[n].scale != 0.0]
     for done, number in enumerate(numbers):
         ensemble.origin.context.report("leaving one out", done, len(numbers))
@@ -125,7 +125,7 @@ def without_each(ensemble: Ensemble, choice: Choice) -> Iterator[Stage]:
 
 
 def gain(without: Metrics, whole: Metrics, metric: str) -> float:
-    """How much better the model is with the round than without it, in the metric's own unit; negative: it is better without."""
+    """Improvement of the metric due to a round, in the metric's unit; negative if the model is better without it."""
     sign = 1.0 if lower_is_better(metric) else -1.0
     return sign * (_value(without, metric) - _value(whole, metric))
 

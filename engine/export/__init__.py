@@ -1,1 +1,1 @@
-"""What leaves a run: the boost file, exports for other libraries, the model card."""
+"""Exports of a run: boost files, formats of other libraries, and model cards."""

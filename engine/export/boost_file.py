@@ -1,8 +1,7 @@
-"""The boost file: one safetensors file with what a run trained, and how updates are made of it.
+"""The boost file: one safetensors file with a run's trained parameters, and all that is needed to rebuild its updates.
 
-Everything but the numbers is one JSON object, compressed, in the tensor `content`; the header says in words what the file is. A digest
-over all tensors is in the header, so that a file which was damaged or cut off is told from a whole one, whatever a reader of
-safetensors would make of it.
+Everything but the arrays is one compressed JSON object in the tensor `content`; the header describes the file. It holds a
+digest over all tensors, which detects damage and truncation.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from ..foundation.cache import arrays_sha256
 
 FORMAT = "boostlora-boost"
 VERSION = 1
-MOST = 1 << 27
-"""Bytes of content, unpacked. A round of 252 sites takes about 28 kB, nearly all of it ranks, so this is four thousand of them."""
+MAX_CONTENT = 1 << 27
+"""Maximum bytes of uncompressed content. A round of 252 sites takes about 28 kB, so this is over four thousand rounds."""
 SUFFIX = ".boost.safetensors"
 Arrays = dict[str, NDArray[Any]]
 
@@ -43,15 +42,15 @@ class BaseFile:
 
 @attrs.frozen(kw_only=True)
 class BaseFacts:
-    """What base the numbers belong to."""
+    """The base of the trained parameters."""
 
     path: str
-    """As the spec names it: a hub id, or the last part of a folder's path."""
+    """As in the spec: a hub id, or the last part of a folder's path."""
     files: tuple[BaseFile, ...]
     tensors: str
-    """SHA-256 of all tensors of these files, names, types, shapes and bytes, whichever file they are in."""
+    """SHA-256 of all tensors of these files, names, types, shapes and bytes, independent of sharding."""
     fitted: tuple[str, ...]
-    """Weights that were fitted to the run's data before boosting, and so are in the boost file."""
+    """Weights fitted to the run's data before boosting; the boost file contains them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,21 +60,21 @@ class RoundFacts:
     number: int
     scale: float
     groups: Mapping[str, int]
-    """Lengths of what it trained, by group of tied sites or by site and factor, in the order in which it is stored."""
+    """Number of trained values by group of tied sites, or by site and factor, in storage order."""
     factors: bool
-    """Whether its updates are in the file."""
+    """Whether the file contains its updates."""
 
 
 @attrs.frozen(kw_only=True)
 class MergedFacts:
-    """What the rounds make of the base, to be held against."""
+    """The merged model, for verification."""
 
     weights: Mapping[int, float]
-    """The chosen rounds, with the factors of their scales."""
+    """The selected rounds with the factors of their scales."""
     sha256: str
-    """Of all adapted weights with the chosen rounds merged, in the dtype in which merges are computed."""
+    """Of all adapted weights with the selected rounds merged, in the dtype of merges."""
     norm: float
-    """`sqrt(sum_sites ||dW||_F^2)` of all rounds of the file, at their recorded scales; `sketch` is of the same."""
+    """`sqrt(sum_sites ||dW||_F^2)` of all rounds of the file at their recorded scales, like `sketch`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -91,30 +90,30 @@ class BoostFile:
     rounds: tuple[RoundFacts, ...]
     merged: MergedFacts
     records: tuple[Mapping[str, Any], ...]
-    """What every round did, as in `rounds.jsonl`."""
+    """Round records, as in `rounds.jsonl`."""
     best: int
     provenance: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]] = attrs.field(factory=dict, eq=False)
-    """`values/NNNN` `(n,)`, all that a round trained, end to end; `factors/NNNN/SITE/…`; `fitted/NAME`; `sketch` `(sites, k)`."""
+    """`values/NNNN` `(n,)`, the trained values of a round, concatenated; `factors/NNNN/SITE/…`; `fitted/NAME`; `sketch` `(sites, k)`."""
 
     def write(self, path: Path) -> int:
         """Write it atomically; returns its size in bytes."""
         text = json.dumps(self.content(), separators=(",", ":")).encode()
-        if len(text) > MOST:
+        if len(text) > MAX_CONTENT:
             raise UsageError(
-                f"{path}: {len(text):,} bytes beside the numbers; a boost file has at most {MOST:,}"
+                f"{path}: {len(text):,} bytes besides the arrays; a boost file has at most {MAX_CONTENT:,}"
             )
         arrays = {**self.arrays, "content": np.frombuffer(zlib.compress(text, 9), dtype=np.uint8)}
         write_arrays(path, arrays, self.header(arrays))
         return path.stat().st_size
 
     def content(self) -> dict[str, Any]:
-        """All but the arrays, in JSON's types."""
+        """All fields but the arrays, as JSON types."""
         content = {f.name: getattr(self, f.name) for f in attrs.fields(type(self)) if f.name != "arrays"}
         return cattrs.unstructure(content)
 
     def header(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-        """What anybody sees who opens the file."""
+        """The metadata of the safetensors header."""
         return {
             "format": FORMAT,
             "version": str(VERSION),
@@ -126,18 +125,18 @@ class BoostFile:
         }
 
     def values(self, facts: RoundFacts) -> dict[str, NDArray[np.float64]]:
-        """What a round trained, by group, in float64."""
+        """Trained values of a round by group, in float64."""
         flat = self.arrays[f"values/{facts.number:04d}"].astype(np.float64)
         ends = np.cumsum([0, *facts.groups.values()]).tolist()
         return {g: flat[a:b] for g, a, b in zip(facts.groups, ends[:-1], ends[1:], strict=True)}
 
 
 def header_of(path: Path) -> tuple[int, dict[str, Any]]:
-    """Where the tensors of a safetensors file begin, and its header. Raises `ValueError` for a name that is there twice."""
+    """The offset of the tensors in a safetensors file, and its header. Raises `ValueError` for a duplicate name."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(found := dict(pairs)) != len(pairs):
-            raise ValueError("a name is there twice")
+            raise ValueError("a duplicate name")
         return found
 
     with path.open("rb") as file:
@@ -151,7 +150,7 @@ def tensors_sha256(files: tuple[Path, ...]) -> str:
 
     places = dict[str, tuple[Path, int, dict[str, Any]]]()
     for path in files:
-        with safe_open(path, framework="np"):  # refuses what is no such file, or is cut off
+        with safe_open(path, framework="np"):  # refuses other and truncated files
             pass
         begin, entries = header_of(path)
         places |= {n: (path, begin, entry) for n, entry in entries.items() if n != "__metadata__"}

@@ -1,4 +1,4 @@
-"""Reads boost files: the base is held to its hash, and every round is made again on it."""
+"""Read boost files: verify the base by hash, and rebuild every round on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..contracts import (
 )
 from ..contracts.records import RoundRecord
 from ..ensemble.ensemble import Ensemble
-from ..ensemble.recipe import KeptRound, Recipe, as_kept
+from ..ensemble.recipe import Recipe, StoredRound, from_stored
 from ..ensemble.sketches import distance, sketches
 from ..ensemble.source import store_of
 from ..errors import DepartedError, RunError, UsageError, blame
@@ -40,13 +40,13 @@ from .boost_base import base_source, check_base, model_at
 from .boost_file import BoostFile, RoundFacts
 
 TOLERANCE = 1e-3
-"""Largest distance of rebuilt updates from the recorded ones, as a share of their norm, where the bits are not the same."""
-NEEDED = ("model", "adapter", "basis", "backend")
+"""Largest relative distance of rebuilt updates from the recorded ones."""
+REQUIRED_SLOTS = ("model", "adapter", "basis", "backend")
 
 
 @attrs.frozen(kw_only=True)
 class Rebuilt:
-    """How near rebuilt updates are to those of the run."""
+    """The distance of rebuilt updates from the run's."""
 
     departure: float
     """Estimated from sketches: `||dW' - dW||_F / ||dW||_F` over all sites."""
@@ -54,7 +54,7 @@ class Rebuilt:
 
     @property
     def passed(self) -> bool:
-        """Whether they are the run's, up to rounding."""
+        """Whether they match the run's up to rounding."""
         return self.departure <= self.allowed
 
 
@@ -71,7 +71,7 @@ def load(
 
 
 class BoostFileSource:
-    """A boost file and its base. The base is checked at once; rounds are made again when they are first asked for."""
+    """A boost file and its base. The base is verified at once; rounds are rebuilt on first use."""
 
     def __init__(
         self,
@@ -99,10 +99,10 @@ class BoostFileSource:
         backend: Mapping[str, Any] | None = None,
         tolerance: float = TOLERANCE,
     ) -> BoostFileSource:
-        """The file on the base at a path, or on the hub. Raises `UsageError` where its weights are not those of the file's base."""
+        """Open the file with its base at a path, or on the hub. Raises `UsageError` if the weights are not those of the file's base."""
         file = boost_parser.read(path)
         changes: dict[str, Mapping[str, Any]] = {"backend": backend} if backend else {}
-        needed = NEEDED if any(not r.factors for r in file.rounds) else ("model", "backend")
+        needed = REQUIRED_SLOTS if any(not r.factors for r in file.rounds) else ("model", "backend")
         changes |= model_at(file, path, base)
         spec = partial_spec(file.spec, registry, needed, changes, str(path))
         with blame("backend", spec.slots["backend"].use):
@@ -122,21 +122,21 @@ class BoostFileSource:
         return origin
 
     def check_sites(self) -> None:
-        """What the file has of every site is there for the sites of its spec, and for no others. Raises `RunError`."""
+        """Check that sketches and updates belong to the sites of the spec. Raises `RunError`."""
         names = {site.name for site in self.sites}
         if len(self.file.arrays["sketch"]) != len(names):
             raise RunError(
-                f"{self.path}: damaged: its sketches are not those of the {len(names)} sites of its spec"
+                f"{self.path}: damaged: its sketches do not match the {len(names)} sites of its spec"
             )
         for facts in self.file.rounds:
             if more := _updates(self.file.arrays, facts.number).keys() - names:
                 raise RunError(
-                    f"{self.path}: damaged: round {facts.number} has an update of {min(more)}, which is no site of its spec"
+                    f"{self.path}: damaged: round {facts.number} has an update of {min(more)}, which is not a site of its spec"
                 )
 
     @property
     def records(self) -> Sequence[RoundRecord]:
-        """Of all rounds up to the last one in the file."""
+        """Records of all rounds up to the last one in the file."""
         return self._records
 
     @cached_property
@@ -144,16 +144,16 @@ class BoostFileSource:
         try:
             return [cattrs.structure(dict(r), RoundRecord) for r in self.file.records]
         except (cattrs.BaseValidationError, TypeError, ValueError) as error:
-            raise RunError(f"{self.path}: damaged: not the records of rounds") from error
+            raise RunError(f"{self.path}: damaged: invalid round records") from error
 
     @property
     def spec_text(self) -> str:
-        """As the file has it."""
+        """As in the file."""
         return self.file.spec
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """As the file has it."""
+        """As in the file."""
         return self.file.provenance
 
     @property
@@ -163,12 +163,12 @@ class BoostFileSource:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The task's."""
+        """Classes of the task."""
         return self.file.classes
 
     @property
     def source(self) -> ModelSource:
-        """The base at its place here."""
+        """The base at its local path."""
         return self._source
 
     @property
@@ -187,59 +187,59 @@ class BoostFileSource:
 
     @property
     def can_open(self) -> bool:
-        """Whether the model can be made of its weights: not where its module is a plugin's own."""
+        """Whether the model can be built from its weights; not if a plugin supplied its module."""
         return self.source.build is not None or self.source.blueprint.architecture != "torch-module"
 
     def open(self) -> BoostedModel:
-        """The base as a model. Raises `UsageError` where nobody knows how its module is made."""
+        """The base as a model. Raises `UsageError` if its module cannot be built."""
         if not self.can_open:
             raise UsageError(
-                f"{self.path}: the module is the author's own, and not in the file; only its weights can be written"
+                f"{self.path}: the module is custom and not in the file; only its weights can be written"
             )
         with blame("backend", self.spec.slots["backend"].use):
             return self.spec.backend.open(self.source, self.sites, self.context.report)
 
     @property
     def experiment(self) -> Experiment:
-        """There is none: data are not in the file."""
+        """Not available: the file holds no data."""
         raise UsageError(f"{self.path}: a boost file holds no data; evaluate the run that it came from")
 
     @property
     def merged(self) -> Mapping[int, MergedRound]:
-        """The rounds, made again. Raises `DepartedError` where they are too far from the run's."""
+        """The rebuilt rounds. Raises `DepartedError` if they are too far from the run's."""
         return self._rebuilt[0]
 
     @property
     def rebuilt(self) -> Rebuilt:
-        """How near they are to the run's."""
+        """Their distance from the run's."""
         return self._rebuilt[1]
 
     @cached_property
     def _rebuilt(self) -> tuple[Mapping[int, MergedRound], Rebuilt]:
         kept, found = [self._kept(facts) for facts in self.file.rounds], dict[int, MergedRound]()
         if all(r.updates is not None for r in kept):
-            found |= {r.number: as_kept(r) for r in kept}
+            found |= {r.number: from_stored(r) for r in kept}
         else:
             recipe = Recipe.of(self.spec, self.source.blueprint, self.store, self.context)
             for made in recipe.rebuild(kept):
                 found[made.number] = made
                 self.context.report("rebuilding", len(found), len(kept))
-        near = self._compare(found)
-        if not near.passed:
+        rebuilt = self._compare(found)
+        if not rebuilt.passed:
             raise DepartedError(
-                f"{self.path}: its rounds come out otherwise here: they depart by {near.departure:.2g} of their norm, and "
-                f"{near.allowed:.2g} is allowed. Singular directions that are nearly equal in strength differ between "
-                "libraries; a file that was made with --with-factors does not depend on them"
+                f"{self.path}: its rounds cannot be reproduced here: they differ by {rebuilt.departure:.2g} of their norm, and "
+                f"{rebuilt.allowed:.2g} is allowed. Singular directions of nearly equal singular values differ between "
+                "libraries; a file made with --with-factors does not depend on them"
             )
-        return found, near
+        return found, rebuilt
 
-    def _kept(self, facts: RoundFacts) -> KeptRound:
+    def _kept(self, facts: RoundFacts) -> StoredRound:
         updates = _updates(self.file.arrays, facts.number) if facts.factors else None
         values = self.file.values(facts)
-        return KeptRound(number=facts.number, scale=facts.scale, values=values, updates=updates)
+        return StoredRound(number=facts.number, scale=facts.scale, values=values, updates=updates)
 
     def _compare(self, merged: Mapping[int, MergedRound]) -> Rebuilt:
-        """Hold all rebuilt rounds, chosen or not, against the file's sketches."""
+        """Compare all rebuilt rounds with the file's sketches."""
         ensemble = Exportable(
             name=self.file.name,
             model=self.spec.model,
@@ -248,12 +248,12 @@ class BoostFileSource:
             rounds=tuple(merged.values()),
             store=self.store,
         )
-        apart, norm = distance(sketches(ensemble), self.file.arrays["sketch"]), self.file.merged.norm
-        return Rebuilt(departure=apart / norm if norm else apart, allowed=self._tolerance)
+        difference, norm = distance(sketches(ensemble), self.file.arrays["sketch"]), self.file.merged.norm
+        return Rebuilt(departure=difference / norm if norm else difference, allowed=self._tolerance)
 
 
 def _updates(arrays: Mapping[str, NDArray[Any]], number: int) -> dict[str, Update]:
-    """A round's updates, where its factors are in the file."""
+    """A round's updates, from its factors in the file."""
     parts = dict[str, dict[str, NDArray[Any]]]()
     prefix = f"factors/{number:04d}/"
     for name, array in arrays.items():

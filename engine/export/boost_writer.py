@@ -1,4 +1,4 @@
-"""Writes boost files: a run, reduced to what it trained."""
+"""Write boost files: a run reduced to its trained parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..contracts import DenseUpdate, Exportable, FactoredUpdate, MergedRound, ModelSource, Update
 from ..contracts.records import RoundRecord
 from ..ensemble.choice import Choice, Rounds
-from ..ensemble.recipe import KeptRound, Recipe, same_update
+from ..ensemble.recipe import Recipe, StoredRound, same_update
 from ..ensemble.sketches import norm, sketches
 from ..errors import BoostLoraError, UsageError
 from ..foundation.hashes import file_sha256_cached
@@ -28,48 +28,50 @@ if TYPE_CHECKING:
     from ..ensemble.ensemble import Ensemble
 
 REDACTED = ("command", "plugin_files", "start")
-"""What a run's provenance says of its author's own folders."""
+"""Entries of the provenance with paths of the author's machine."""
 
 
 @attrs.frozen(kw_only=True)
-class Packed:
-    """A boost file that was written."""
+class WrittenBoostFile:
+    """A written boost file."""
 
     path: Path
     size: int
     rounds: str
-    """The chosen ones."""
+    """The selected rounds."""
     numbers: int
-    """Trained in all rounds of the file."""
+    """Parameters trained in all rounds of the file."""
     merged_size: int
-    """Bytes of the base's files, and so of a merged model."""
+    """Bytes of the base's files, which is also the size of a merged model."""
     factors: Mapping[int, str]
-    """Rounds whose factors are in the file, with the reason."""
+    """Rounds with factors in the file, and the reason."""
 
 
 def save(
     ensemble: Ensemble, file: str | Path, rounds: Rounds | Choice = None, *, with_factors: bool = False
 ) -> Path:
-    """Write a boost file: what a selection of rounds trained, and how to make updates of it; see `pack`."""
+    """Write a boost file of a selection of rounds; see `pack`."""
     choice = rounds if isinstance(rounds, Choice) else ensemble.choose(rounds)
     return pack(ensemble, Path(file), choice, with_factors=with_factors).path
 
 
-def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool = False) -> Packed:
+def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool = False) -> WrittenBoostFile:
     """Write the ensemble up to its last chosen round as a boost file.
 
-    Every round is rebuilt from its numbers before anything is written; where that does not give the recorded update bit by
-    bit, its factors go into the file too. Raises `UsageError` for a path that is taken.
+    Every round is first rebuilt from its trained values. If the result differs from the recorded update in any bit, the file
+    also contains its factors. Raises `UsageError` for an existing path.
     """
     if path.exists():
-        raise UsageError(f"{path}: is there already, and is not overwritten; choose another place (--out)")
+        raise UsageError(f"{path}: exists already, and is not overwritten; choose another path (--out)")
     if not path.name.endswith(".safetensors"):
         raise UsageError(f"{path}: a boost file's name ends with .safetensors, best with {SUFFIX}")
     origin, report = ensemble.origin, ensemble.origin.context.report
     last = max(choice.weights, default=0)
     chosen, whole = ensemble.exportable(choice), ensemble.exportable(last)
     merged = [r for n, r in sorted(origin.merged.items()) if n <= last]
-    reasons = {r.number: "as asked" for r in merged} if with_factors else _unlike(ensemble, merged)
+    reasons = (
+        {r.number: "on request" for r in merged} if with_factors else _not_reproducible(ensemble, merged)
+    )
     arrays = dict[str, NDArray[Any]]()
     rounds = list[RoundFacts]()
     for done, round_ in enumerate(merged):
@@ -97,7 +99,7 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
         arrays=arrays,
     )
     size = file.write(path)
-    return Packed(
+    return WrittenBoostFile(
         path=path,
         size=size,
         rounds=choice.describe(),
@@ -108,7 +110,7 @@ def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool =
 
 
 def _shortened(record: RoundRecord, redactor: PathRedactor) -> RoundRecord:
-    """A record without what is told of every site, file and second: with hundreds of sites that would be most of the file."""
+    """A record without its entries per site, file and phase, which would be most of the file with hundreds of sites."""
     ranks, effective = record.rank.values(), record.effective_rank.values()
     return attrs.evolve(
         record,
@@ -121,32 +123,32 @@ def _shortened(record: RoundRecord, redactor: PathRedactor) -> RoundRecord:
     )
 
 
-def _unlike(ensemble: Ensemble, merged: list[MergedRound]) -> dict[int, str]:
-    """Rounds that their numbers do not give back, with the reason."""
+def _not_reproducible(ensemble: Ensemble, merged: list[MergedRound]) -> dict[int, str]:
+    """Rounds that cannot be rebuilt exactly from their trained values, with the reason."""
     origin = ensemble.origin
     reasons, recipe = dict[int, str](), None
     try:
         recipe = Recipe.of(origin.spec, origin.source.blueprint, origin.store, origin.context)
     except BoostLoraError as error:
-        return {r.number: f"its directions cannot be computed again: {error}" for r in merged}
+        return {r.number: f"its directions cannot be recomputed: {error}" for r in merged}
     for done, recorded in enumerate(merged):
         origin.context.report("rebuilding", done, len(merged))
-        kept = KeptRound(number=recorded.number, scale=recorded.scale, values=_trained(recorded))
+        kept = StoredRound(number=recorded.number, scale=recorded.scale, values=_trained(recorded))
         try:
-            found = recipe.made(kept)
+            found = recipe.rebuild_round(kept)
             like = found.updates.keys() == recorded.updates.keys() and all(
                 same_update(found.updates[site], update) for site, update in recorded.updates.items()
             )
             if not like:
-                reasons[recorded.number] = "its numbers do not give back its update bit by bit"
+                reasons[recorded.number] = "its trained values do not reproduce its update bit by bit"
         except (BoostLoraError, KeyError, ValueError) as error:
-            reasons[recorded.number] = f"it cannot be made again from its numbers: {error}"
+            reasons[recorded.number] = f"it cannot be rebuilt from its trained values: {error}"
         recipe.remember(recorded)
     return reasons
 
 
 def _round(merged: MergedRound, *, factors: bool) -> tuple[RoundFacts, dict[str, NDArray[Any]]]:
-    """A round's numbers, end to end, and its updates where they are wanted."""
+    """A round's trained values, concatenated, and optionally its factors."""
     values = _trained(merged)
     flat = [np.asarray(value, dtype=np.float64).ravel() for value in values.values()]
     arrays = {f"values/{merged.number:04d}": _narrow(np.concatenate(flat) if flat else np.zeros(0))}
@@ -160,7 +162,7 @@ def _round(merged: MergedRound, *, factors: bool) -> tuple[RoundFacts, dict[str,
 
 
 def _trained(merged: MergedRound) -> dict[str, NDArray[Any]]:
-    """A round's numbers by name, in the order of names; of a dense update, what it added is what it trained."""
+    """A round's trained values by name, sorted; those of a dense update are its delta."""
     dense = {site: u.delta for site, u in merged.updates.items() if isinstance(u, DenseUpdate)}
     return dict(sorted({**dense, **merged.values}.items()))
 
@@ -177,13 +179,13 @@ def _factors(update: Update) -> dict[str, NDArray[Any]]:
 
 
 def _narrow(values: NDArray[np.float64]) -> NDArray[Any]:
-    """In float32 where that holds every number exactly, as it does what a float32 backend trained."""
+    """As float32 if that is exact, which it is for values of a float32 backend."""
     narrow = values.astype(np.float32)
     return narrow if np.array_equal(narrow.astype(np.float64), values) else values
 
 
 def _fitted(source: ModelSource) -> dict[str, NDArray[Any]]:
-    """Weights that do not come with the base."""
+    """Weights that are not part of the base."""
     from safetensors import safe_open  # noqa: PLC0415
 
     found = dict[str, NDArray[Any]]()
@@ -199,9 +201,9 @@ def _base(ensemble: Ensemble, fitted: tuple[str, ...]) -> BaseFacts:
     origin = ensemble.origin
     files, cache = base_files(origin.source), origin.context.cache
     origin.context.report("hashing the base", 0, 0)
-    told = str(getattr(origin.spec.model, "path", ""))
+    base_path = str(getattr(origin.spec.model, "path", ""))
     return BaseFacts(
-        path=Path(told).name if Path(told).is_absolute() else told,
+        path=Path(base_path).name if Path(base_path).is_absolute() else base_path,
         files=tuple(
             BaseFile(name=f.name, size=f.stat().st_size, sha256=file_sha256_cached(f, cache)) for f in files
         ),
@@ -211,7 +213,7 @@ def _base(ensemble: Ensemble, fitted: tuple[str, ...]) -> BaseFacts:
 
 
 def merged_sha256(ensemble: Exportable) -> str:
-    """Hash of all adapted weights with the rounds merged, in the dtype in which merges are computed."""
+    """Hash of all adapted weights with the rounds merged, in the dtype of merges."""
     digest = hashlib.sha256()
     for done, site in enumerate(ensemble.sites):
         ensemble.report("merging", done, len(ensemble.sites))

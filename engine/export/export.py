@@ -1,4 +1,4 @@
-"""Exports: written beside their place, read back as another library reads them, compared, and only then given their name."""
+"""Exports: written to a temporary folder, loaded by the target library, compared, and only then moved into place."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from ..registry import SERVICES, Registry
 from ..spec.document import Document, from_settings
 from ..spec.faults import Fault, SpecError, did_you_mean, listed
 from ..spec.slots import service
-from .compared import Compared
-from .random_inputs import probes
+from .export_check import ExportCheck
 
 if TYPE_CHECKING:
     from ..ensemble.ensemble import Ensemble
+from ..contracts import Blueprint, Tokens
+from ..foundation.rng import Streams
 
 UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-"""Unit roundoff: the largest relative error of rounding a number to the dtype."""
+"""Unit roundoff: largest relative error of rounding to the dtype."""
 ROUNDINGS = {"float64": 256, "float32": 256, "float16": 16, "bfloat16": 16}
-"""Unit roundoffs of the largest logit by which an export's logits may depart. In 32 bits and more it is the computation that rounds: an
-adapter adds its product in another order than a merge, layer by layer (seen: 5 to 20 on language models, 123 where updates were thirty
-times as large as the weights). In 16 bits it is each weight, once (seen: less than 1)."""
+"""Allowed difference of an export's logits, in unit roundoffs of the largest logit. In 32 bits and more the computation rounds: an
+adapter adds its product in another order than a merge, layer by layer (measured: 5 to 20 on language models, 123 with updates thirty
+times as large as the weights). In 16 bits each weight is rounded once (measured: less than 1)."""
 EXAMPLES = 16
 README = "README.md"
 
@@ -47,8 +48,8 @@ class Exported:
     rounds: str
     size: int
     """Bytes of all files."""
-    compared: Compared | None
-    """None where nothing was compared, as nobody wished it."""
+    compared: ExportCheck | None
+    """None if no comparison was requested."""
     usage: str
 
 
@@ -63,22 +64,22 @@ def export(
 ) -> Exported:
     """Export an ensemble into the new folder `place`.
 
-    `examples` of the test split are compared; 0: none, which is for models that are too large to be opened here. Raises
-    `UsageError` before any work where the form cannot hold it or the place is taken, and `DepartedError` where what was written
-    does not compute what was evaluated.
+    `examples` of the test split are compared; 0 skips the comparison, for models that do not fit into memory. Raises
+    `UsageError` before any work if the format does not support the ensemble or `place` exists, and `DepartedError` if the
+    export's logits differ from the evaluated model's.
     """
     exporter = make_exporter(to, options, ensemble.origin.registry)
     check_free(place)
     exportable = ensemble.exportable(choice)
     with blame("exporter", to):
         exporter.check(exportable)
-    with _making(place) as made:
+    with _temporary_folder(place) as made:
         with blame("exporter", to):
             exporter.write(exportable, made)
-        asked, compared = _examples(ensemble, examples) if examples else None, None
-        if asked is not None:
+        inputs, compared = _examples(ensemble, examples) if examples else None, None
+        if inputs is not None:
             compared = compare(
-                ensemble, exporter, to, exportable=exportable, folder=made, choice=choice, asked=asked
+                ensemble, exporter, to, exportable=exportable, folder=made, choice=choice, inputs=inputs
             )
         from .card.card import write_card  # noqa: PLC0415 - needs jinja2
 
@@ -92,7 +93,7 @@ def export(
             compared=compared,
             options=options.tree if isinstance(options, Document) else options,
         )
-        _name(made, place)
+        _move_into_place(made, place)
     return Exported(
         to=to,
         path=place,
@@ -104,18 +105,18 @@ def export(
 
 
 @contextmanager
-def _making(place: Path) -> Generator[Path]:
-    """A new folder in which an export is made until it may have its name."""
+def _temporary_folder(place: Path) -> Generator[Path]:
+    """A temporary folder for an export until it is complete."""
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(making(place))
         except OSError as error:
-            raise UsageError(f"{place}: cannot be made there ({error.strerror or error})") from error
+            raise UsageError(f"{place}: cannot be created ({error.strerror or error})") from error
         yield folder
 
 
-def _name(made: Path, place: Path) -> None:
-    """Give what was made its name, once it is on disk."""
+def _move_into_place(made: Path, place: Path) -> None:
+    """Move the export into place once it is on disk."""
     try:
         if place.exists():
             place.rmdir()  # it is empty
@@ -125,17 +126,17 @@ def _name(made: Path, place: Path) -> None:
 
 
 def check_free(place: Path) -> None:
-    """Refuse a place where something is. Raises `UsageError`."""
+    """Refuse an existing path. Raises `UsageError`."""
     try:
         free = not place.exists() or (place.is_dir() and not any(place.iterdir()))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{place}: no place for a folder ({error})") from error
+        raise UsageError(f"{place}: not a valid path for a folder ({error})") from error
     if not free:
-        raise UsageError(f"{place}: is there already, and is not overwritten; choose another place (--out)")
+        raise UsageError(f"{place}: exists already, and is not overwritten; choose another path (--out)")
 
 
 def make_exporter(to: str, options: Mapping[str, Any] | Document, registry: Registry) -> Exporter:
-    """The exporter of a name, with its options read strictly. Raises `UsageError` or `SpecError`."""
+    """The exporter with a name, and strictly parsed options. Raises `UsageError` or `SpecError`."""
     entries = registry.entries("exporter")
     if to not in entries:
         hint = did_you_mean(to, list(entries))
@@ -159,44 +160,42 @@ def compare(
     exportable: Exportable,
     folder: Path,
     choice: Choice,
-    asked: Examples,
-) -> Compared:
-    """Hold what is in `folder` against the evaluated model. Raises `DepartedError` where it departs."""
+    inputs: Examples,
+) -> ExportCheck:
+    """Compare the export in `folder` with the evaluated model. Raises `DepartedError` if it differs."""
     origin, report = ensemble.origin, ensemble.origin.context.report
     report("comparing", 0, 0)
-    evaluated = ensemble.logits(asked, choice)
+    evaluated = ensemble.logits(inputs, choice)
     with blame("exporter", to):
         source, precision = exporter.reload(exportable, folder), exporter.precision(exportable)
     backend = _backend_for(origin, source)
     coarser = max((precision, getattr(backend, "dtype", "float32")), key=lambda name: UNIT[name])
     try:
-        reloaded = backend.open(source, (), report).logits(asked)
+        reloaded = backend.open(source, (), report).logits(inputs)
     except BoostLoraError:
         raise
     except Exception as error:
-        raise DepartedError(
-            f"{to}: what was written cannot be read back: {type(error).__name__}: {error}"
-        ) from error
-    found = _compared(evaluated, reloaded, len(asked), coarser)
+        raise DepartedError(f"{to}: the export cannot be loaded: {type(error).__name__}: {error}") from error
+    found = _check_logits(evaluated, reloaded, len(inputs), coarser)
     if not found.passed:
         raise DepartedError(
-            f"{to}: what was written does not compute what was evaluated: logits depart by {found.largest:.2g}, and "
+            f"{to}: the export does not compute the evaluated model: logits differ by {found.largest:.2g}, and "
             f"{found.allowed:.2g} is allowed ({ROUNDINGS[coarser]} roundings to {coarser} of the largest); nothing was kept"
         )
     return found
 
 
 def _examples(ensemble: Ensemble, count: int) -> Examples:
-    """The first examples of the test split, encoded; made-up inputs where the data are not to be had."""
+    """The first examples of the test split, encoded, or random inputs if the data are not available."""
     try:
         test = ensemble.origin.experiment.encoded.test
     except UsageError:
-        return probes(ensemble.origin.source.blueprint, count)
+        return random_inputs(ensemble.origin.source.blueprint, count)
     return test.take(np.arange(min(count, len(test)), dtype=np.int64))
 
 
 def _backend_for(origin: EnsembleSource, source: ModelSource) -> Any:
-    """The run's own backend; torch where a module has to be computed that the run's cannot."""
+    """The run's backend, or torch for a module that the reference cannot compute."""
     own = origin.spec.slots["backend"]
     if source.build is None or own.use != "reference":
         return own.plugin
@@ -204,16 +203,16 @@ def _backend_for(origin: EnsembleSource, source: ModelSource) -> Any:
     return torch(dtype=own.plugin.dtype, device="cpu")
 
 
-def _compared(
+def _check_logits(
     evaluated: NDArray[np.float64], reloaded: NDArray[np.float64], examples: int, precision: str
-) -> Compared:
+) -> ExportCheck:
     if evaluated.shape != reloaded.shape:
-        raise DepartedError(f"logits of shape {reloaded.shape} were read back, expected {evaluated.shape}")
+        raise DepartedError(f"logits of shape {reloaded.shape} were loaded, expected {evaluated.shape}")
     finite = bool(np.isfinite(reloaded).all())
     largest = float(np.max(np.abs(reloaded - evaluated), initial=0.0)) if finite else float("inf")
     scale = float(np.max(np.abs(evaluated), initial=0.0))
     same = evaluated.argmax(axis=-1) == reloaded.argmax(axis=-1)
-    return Compared(
+    return ExportCheck(
         examples=examples,
         rows=len(evaluated),
         largest=largest,
@@ -221,3 +220,27 @@ def _compared(
         precision=precision,
         agreement=float(np.mean(same)) if len(same) else 1.0,
     )
+
+
+LENGTH = 24
+"""Tokens of a sequence."""
+
+
+def random_inputs(blueprint: Blueprint, count: int) -> Examples:
+    """`count` random inputs with a fixed seed: uniform tokens, or rows of standard normal values.
+
+    Raises `UsageError` for an architecture with unknown inputs.
+    """
+    rng, family = Streams(0)("probes"), blueprint.architecture.partition("/")[0]
+    numbers = np.arange(count, dtype=np.int64)
+    if family in {"causal-lm", "classifier"}:
+        vocabulary = int(blueprint.config["hf"]["vocab_size"])
+        drawn = rng.integers(0, vocabulary, (count, LENGTH)).tolist()
+        starts = [LENGTH // 2] * count if family == "causal-lm" else None
+        tokens = Tokens.join(drawn, starts, cut=[False] * count)
+        return Examples(ids=numbers, inputs=tokens, labels=np.zeros_like(numbers))
+    first = next((w for w in blueprint.weights if w.role == "linear" and len(w.shape) == 2), None)
+    if first is None:
+        raise UsageError(f"unknown inputs of architecture {blueprint.architecture}")
+    rows = rng.standard_normal((count, first.matrix[1]))
+    return Examples(ids=numbers, inputs=rows, labels=np.zeros_like(numbers))

@@ -1,4 +1,4 @@
-"""The report of an analysed study, for browsers, repositories, papers and spreadsheets; it renders, and computes nothing."""
+"""Reports of an analysed study as HTML, Markdown, LaTeX, tables and figures; they render and compute nothing."""
 
 from .files import FORMATS, write_report
 

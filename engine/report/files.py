@@ -1,4 +1,4 @@
-"""A report in the formats that were asked for, each file written whole or not at all."""
+"""Write a report in the chosen formats, each file atomically."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ FORMATS = ("html", "md", "tex", "csv", "parquet", *FIGURES)
 
 
 def write_report(analysis: Analysis, folder: Path, formats: Sequence[str]) -> dict[str, Path]:
-    """Write a study's report into a folder; what was written, by file name.
+    """Write a study's report into a folder; returns the paths by file name.
 
-    `html`: `report.html`; `md`: `report.md`, which shows the figures that are written along with it; `tex`: `table.tex`; `csv` and
-    `parquet`: `results` (a line a cell) and `rounds` (a line a round); `png`, `svg`, `pdf`: `curves`, and `differences` where
-    arms are compared. Everything is made before the first file is written. Raises `UsageError` for an unknown format, and
-    where a format's library is missing; `RunError` where a file cannot be written.
+    `html`: `report.html`; `md`: `report.md`, with the figures of the same call; `tex`: `table.tex`; `csv` and
+    `parquet`: `results` (a row per cell) and `rounds` (a row per round); `png`, `svg`, `pdf`: `curves`, and `differences` if
+    arms are compared. Everything is rendered before the first file is written. Raises `UsageError` for an unknown format or
+    a missing library, and `RunError` if a file cannot be written.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UsageError(f'unknown report format "{unknown[0]}"\n  allowed: {", ".join(FORMATS)}')
     analysis = cleaned(analysis, publishable)
     files = dict[str, bytes]()
-    for name in FORMATS:  # figures are known before Markdown refers to them
+    for name in FORMATS:  # render figures first, since Markdown refers to them
         if name in FIGURES and name in formats:
             files |= _figures(analysis, name)
-    figures = tuple(sorted(files, reverse=True))  # svg before png, where both are there
+    figures = tuple(sorted(files, reverse=True))  # svg before png
     for name in FORMATS:
         if name in formats and name not in FIGURES:
-            files |= MAKERS[name](analysis, figures)
+            files |= WRITERS[name](analysis, figures)
     paths = {name: folder / name for name in files}
     for name, content in files.items():
         write_bytes(paths[name], content)
@@ -78,9 +78,9 @@ def _parquet(analysis: Analysis, _figures: Sequence[str]) -> dict[str, bytes]:
     }
 
 
-Maker = Callable[[Analysis, Sequence[str]], dict[str, bytes]]
+Writer = Callable[[Analysis, Sequence[str]], dict[str, bytes]]
 
-MAKERS: dict[str, Maker] = {
+WRITERS: dict[str, Writer] = {
     "html": _html,
     "md": _markdown,
     "tex": _latex,

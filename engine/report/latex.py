@@ -1,4 +1,4 @@
-"""The main table as LaTeX, for a paper: needs the package booktabs, and graphicx for a table that is too wide."""
+"""The main table as LaTeX, with the packages booktabs, and graphicx to shrink wide tables."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Sequence
 
 from ..analysis.model import Analysis
-from . import words
-from .quantities import MINUS, NOTHING, quantity
-from .table import TableCell, main_table, metric_name
+from . import narrative
+from .quantities import MINUS, MISSING, quantity
+from .tables import TableCell, main_table, metric_name
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -21,7 +21,7 @@ SPECIAL = {
     "|": r"\textbar{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
     MINUS: "$-$",
-    NOTHING: "--",
+    MISSING: "--",
     "—": "---",
     "“": "``",
     "”": "''",
@@ -67,7 +67,7 @@ SPECIAL["µ"] = r"$\mu$"
 
 
 def escaped(text: str) -> str:
-    """A text that LaTeX sets as it stands, on one line; control characters are left out."""
+    """Escape a text for LaTeX, on one line, without control characters."""
     line = " ".join(text.split())
     return "".join(SPECIAL.get(c, c) for c in line if unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
 
@@ -99,7 +99,10 @@ def latex(analysis: Analysis) -> str:
         r"\end{tabular}}",
         r"\par\medskip",
         r"\begin{minipage}{\linewidth}\footnotesize",
-        *(_sentence(said) for said in (*words.methods(analysis), *words.answer(analysis).notes)),
+        *(
+            _sentence(sentence)
+            for sentence in (*narrative.methods(analysis), *narrative.answer(analysis).notes)
+        ),
         r"\end{minipage}",
         r"\end{table}",
     ]
@@ -107,7 +110,7 @@ def latex(analysis: Analysis) -> str:
 
 
 def _row(cells: Sequence[TableCell]) -> str:
-    r"""A line of the table; after `\\`, a label that begins with `[` or `*` would be taken for an option of it."""
+    r"""A line of the table. After `\\`, LaTeX would parse a label that begins with `[` or `*` as its option; `{}` prevents that."""
     line = " & ".join(map(_cell, cells))
     return ("{}" if line.startswith(("[", "*")) else "") + line + r" \\"
 
@@ -131,5 +134,5 @@ def _caption(analysis: Analysis) -> str:
 
 
 def _label(name: str) -> str:
-    """A label that survives every package: letters, digits and hyphens."""
+    """A label of letters, digits and hyphens, which is safe with every package."""
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)

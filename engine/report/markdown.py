@@ -1,4 +1,4 @@
-"""The report as Markdown, for a repository."""
+"""The report as Markdown."""
 
 from __future__ import annotations
 
@@ -6,34 +6,32 @@ from collections.abc import Iterable, Sequence
 
 from ..analysis.model import Analysis
 from ..foundation.markup import code, escaped, fenced
-from . import words
-from .cost import ABOUT, cost_table
-from .table import LEGEND, MARKS, MainTable, TableCell, main_table
-from .tuned_arms import tuning_table
+from . import narrative
+from .tables import COST_NOTE, LEGEND, MARKS, ReportTable, TableCell, cost_table, main_table, tuning_table
 
 
 def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:
-    """The whole report; `figures` are files beside it that it shows."""
-    found = words.answer(analysis)
+    """The whole report; `figures` are names of image files in the same folder."""
+    found = narrative.answer(analysis)
     study, costs, tuning = analysis.study, cost_table(analysis), tuning_table(analysis)
     parts = [
         f"# {escaped(study.name)}",
         escaped(study.description),
         escaped(found.lead),
-        _listed(f"**{escaped(place)}**: {escaped(said)}" for place, said in found.sentences),
+        _listed(f"**{escaped(arm)}**: {escaped(sentence)}" for arm, sentence in found.sentences),
         "## Results",
         _table(main_table(analysis)),
         f"{LEGEND}." if any(row.comparison for row in analysis.rows) else "",
         "\n".join(f"![{alt}]({name})" for name, alt in _shown(figures)),
         _listed(escaped(note) for note in found.notes),
-        *(("## Cost", escaped(ABOUT), _table(costs)) if costs else ()),
-        *(("## Tuning", escaped(words.tuning(analysis)), _table(tuning)) if tuning else ()),
+        *(("## Cost", escaped(COST_NOTE), _table(costs)) if costs else ()),
+        *(("## Tuning", escaped(narrative.tuning(analysis)), _table(tuning)) if tuning else ()),
         "## How this was computed",
-        escaped(" ".join(words.methods(analysis))),
-        _listed(f"**{escaped(arm)}**: {code(values)}" for arm, values in words.arms(analysis) if values),
-        "To have it again, in the folder that holds the spec:",
-        fenced(words.reproduce(analysis), "bash"),
-        _listed(f"{escaped(name)}: {code(text)}" for name, text in words.origin(analysis)),
+        escaped(" ".join(narrative.methods(analysis))),
+        _listed(f"**{escaped(arm)}**: {code(values)}" for arm, values in narrative.arms(analysis) if values),
+        "To reproduce it, in the folder of the spec:",
+        fenced(narrative.reproduce(analysis), "bash"),
+        _listed(f"{escaped(name)}: {code(text)}" for name, text in narrative.origin(analysis)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -43,7 +41,7 @@ def _listed(lines: Iterable[str]) -> str:
 
 
 def _shown(figures: Sequence[str]) -> list[tuple[str, str]]:
-    """One picture of each kind, and none in a format that browsers do not show."""
+    """One image of each kind, in a format that browsers show."""
     shown = dict[str, tuple[str, str]]()
     for name in figures:
         stem, _, suffix = name.rpartition(".")
@@ -57,7 +55,7 @@ def _shown(figures: Sequence[str]) -> list[tuple[str, str]]:
     return list(shown.values())
 
 
-def _table(table: MainTable) -> str:
+def _table(table: ReportTable) -> str:
     lines = [
         [escaped(column.title) for column in table.columns],
         ["--:" if column.numeric else ":--" for column in table.columns],

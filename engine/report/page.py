@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing but a browser, and reads without scripts too."""
+"""The report as one self-contained HTML file, readable also without scripts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 from ..analysis.formats import is_lower_better
 from ..analysis.model import Analysis, CellView
 from ..analysis.quantities import metrics_of_splits
-from . import words
-from .cost import ABOUT, cost_table
-from .payload import island
-from .pictures import every_seed, forest
-from .quantities import quantity, together, with_unit
+from . import narrative
+from .dot_plots import forest_plot, seed_plot
+from .payload import json_for_script
+from .quantities import no_break, quantity, with_unit
 from .sheets import counted
-from .table import LEGEND, MARKS, main_table, metric_name, settings
-from .tuned_arms import tuning_table
+from .tables import COST_NOTE, LEGEND, MARKS, cost_table, main_table, metric_name, settings, tuning_table
 
 PACKAGE = __name__.rpartition(".")[0]
 SCRIPTS = ("dom.js", "formats.js", "scales.js", "chart.js", "curves.js", "sorting.js", "cells.js", "start.js")
@@ -23,8 +21,8 @@ STYLES = ("page.css", "parts.css", "print.css")
 
 
 def html(analysis: Analysis) -> str:
-    """The whole page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - only where a page is made
+    """Render the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - slow to import
 
     environment = Environment(
         loader=PackageLoader(PACKAGE),
@@ -33,7 +31,7 @@ def html(analysis: Analysis) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["together"] = together
+    environment.filters["no_break"] = no_break
     return environment.get_template("page.html").render(_content(analysis))
 
 
@@ -43,36 +41,36 @@ def _content(analysis: Analysis) -> dict[str, Any]:
     study = analysis.study
     return {
         "study": study,
-        "answer": words.answer(analysis),
-        "facts": words.facts(analysis),
-        "methods": words.methods(analysis),
-        "arms": words.arms(analysis),
-        "reproduce": words.reproduce(analysis),
-        "origin": words.origin(analysis),
+        "answer": narrative.answer(analysis),
+        "facts": narrative.facts(analysis),
+        "methods": narrative.methods(analysis),
+        "arms": narrative.arms(analysis),
+        "reproduce": narrative.reproduce(analysis),
+        "origin": narrative.origin(analysis),
         "table": main_table(analysis),
         "rows": analysis.rows,
         "marks": MARKS,
         "legend": LEGEND,
         "costs": cost_table(analysis),
-        "about_costs": ABOUT,
+        "about_costs": COST_NOTE,
         "tuning": tuning_table(analysis),
-        "about_tuning": words.tuning(analysis),
-        "forest": forest(analysis),
-        "seeds": every_seed(analysis),
+        "about_tuning": narrative.tuning(analysis),
+        "forest": forest_plot(analysis),
+        "seeds": seed_plot(analysis),
         "curves": bool(analysis.curves),
-        "cells": [_listed(analysis, view) for view in analysis.cells],
+        "cells": [_cell_row(analysis, view) for view in analysis.cells],
         "lower": is_lower_better(study.metric),
         "metric": quantity(metric_name(study)).title,
         "several_blocks": len(study.blocks) > 1,
         "tuned": any(view.state.cell.tuning for view in analysis.cells),
         "style": Markup("\n".join(_asset(name) for name in STYLES)),  # noqa: S704 - our own files
         "script": Markup("\n".join(_asset(name) for name in SCRIPTS)),  # noqa: S704
-        "island": Markup(island(analysis)),  # noqa: S704 - escaped there
+        "data_json": Markup(json_for_script(analysis)),  # noqa: S704 - escaped by json_for_script
     }
 
 
-def _listed(analysis: Analysis, view: CellView) -> dict[str, Any]:
-    """A cell's line in the list of all cells."""
+def _cell_row(analysis: Analysis, view: CellView) -> dict[str, Any]:
+    """A row of the table of cells."""
     name = metric_name(analysis.study)
     last = counted(view, analysis.study.at)
     value = None if last is None else metrics_of_splits(view.records[last]).get(name)

@@ -1,4 +1,4 @@
-"""The data of the page: one island of JSON, small enough that a hundred cells open at once."""
+"""The data of the page as one JSON object, compact enough for hundreds of cells."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ..analysis.formats import is_loss, is_share, unit_of
 from ..analysis.model import Analysis, CellView, Curve
 from ..analysis.quantities import SPLITS, measured, metrics_of_splits
 from ..contracts.records import RoundRecord
-from .quantities import AXES, quantity, titled
-from .table import metric_name, shown
+from .quantities import AXES, quantity, title_with_unit
+from .tables import format_setting, metric_name
 
 DIGITS = 5
-"""Significant digits of what is drawn: far finer than a pixel."""
+"""Significant digits of plotted values, finer than a pixel."""
 
 
-def island(analysis: Analysis) -> str:
-    """The page's data as JSON that is safe inside `<script>`: no `<`, `>` or `&` is left in it."""
+def json_for_script(analysis: Analysis) -> str:
+    """The page's data as JSON that is safe inside `<script>`: `<`, `>` and `&` are escaped."""
     text = json.dumps(payload(analysis), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def payload(analysis: Analysis) -> dict[str, Any]:
-    """What the page's script draws from."""
+    """The data of the page's script."""
     study = analysis.study
     arms = {arm.label: index for index, arm in enumerate(study.arms)}
     blocks = {block.label: index for index, block in enumerate(study.blocks)}
@@ -53,7 +53,10 @@ def payload(analysis: Analysis) -> dict[str, Any]:
         "common": {"spec": common_spec, "provenance": common_origin},
         "cells": [
             _cell(view, arms, blocks, columns)
-            | {"spec": _beyond(spec, common_spec), "provenance": _beyond(origin, common_origin)}
+            | {
+                "spec": _without_common(spec, common_spec),
+                "provenance": _without_common(origin, common_origin),
+            }
             for view, spec, origin in zip(analysis.cells, specs, origins, strict=True)
         ],
     }
@@ -70,7 +73,7 @@ def _quantity(name: str) -> dict[str, str]:
 
 
 def rounded(value: float | None) -> float | int | None:
-    """A number with a few significant digits; None for what is not finite."""
+    """A number with `DIGITS` significant digits; None if it is not finite."""
     if value is None or not math.isfinite(value):
         return None
     short = float(f"{value:.{DIGITS}g}")
@@ -81,25 +84,25 @@ def _curves(
     curves: tuple[Curve, ...], arms: dict[str, int], blocks: dict[str, int]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Curves refer to their x values by index, since all quantities of an arm share them."""
-    axes, drawn = list[dict[str, Any]](), list[dict[str, Any]]()
+    axes, plotted = list[dict[str, Any]](), list[dict[str, Any]]()
     for curve in curves:
         x = {axis: [rounded(value) for value in values] for axis, values in curve.x.items()}
         if x not in axes:
             axes.append(x)
-        drawn.append(
+        plotted.append(
             {
                 "arm": arms.get(curve.arm, 0),
                 "block": blocks.get(curve.block, 0),
                 "quantity": curve.quantity,
                 "x": axes.index(x),
-                **{name: _drawn(curve, getattr(curve, name)) for name in ("mean", "low", "high")},
+                **{name: _plot_values(curve, getattr(curve, name)) for name in ("mean", "low", "high")},
             }
         )
-    return axes, drawn
+    return axes, plotted
 
 
-def _drawn(curve: Curve, values: tuple[float | None, ...]) -> list[float | int | None]:
-    """Values to draw; what only a round can have is not drawn for the base."""
+def _plot_values(curve: Curve, values: tuple[float | None, ...]) -> list[float | int | None]:
+    """Values to plot; quantities of a round have none for the base."""
     points = [rounded(value) for value in values]
     return [None, *points[1:]] if curve.quantity in {"lost", "gained", "overlap"} else points
 
@@ -115,7 +118,7 @@ def _cell(
         "arm": arms.get(cell.arm, 0),
         "block": blocks.get(cell.block, 0),
         "seed": cell.seed,
-        "tuning": {key: shown(value) for key, value in cell.tuning.items()},
+        "tuning": {key: format_setting(value) for key, value in cell.tuning.items()},
         "selected": view.selected,
         "folder": cell.folder,
         "status": state.status,
@@ -130,7 +133,7 @@ def _cell(
 
 @attrs.frozen
 class RoundColumn:
-    """A column of a cell's table of rounds; `form` is how the page writes its numbers."""
+    """A column of a cell's table of rounds; `form` selects the number format of the page."""
 
     key: str
     title: str
@@ -139,7 +142,7 @@ class RoundColumn:
 
 
 def _trained(name: str) -> Callable[[RoundRecord], float | None]:
-    """Nothing for the base, where nothing was trained."""
+    """A value of a trained round; None for the base."""
     return lambda record: None if record.round == 0 else rounded(getattr(record, name))
 
 
@@ -163,7 +166,7 @@ COLUMNS = (
     RoundColumn("scale", "Scale", "loss", _trained("scale")),
     RoundColumn("loss_first", "First batch's loss", "loss", lambda r: rounded(r.loss_first)),
     RoundColumn("loss_last", "Last batch's loss", "loss", lambda r: rounded(r.loss_last)),
-    RoundColumn("parameters", "Numbers", "count", _trained("parameters")),
+    RoundColumn("parameters", "Parameters", "count", _trained("parameters")),
     RoundColumn("rank", "Rank", "rank", lambda r: rounded(mean(r.rank.values()))),
     RoundColumn("effective_rank", "Eff. rank", "rank", lambda r: rounded(mean(r.effective_rank.values()))),
     RoundColumn("overlap", "Overlap", "overlap", lambda r: rounded(r.overlap)),
@@ -178,21 +181,21 @@ LAST_OF_SPLITS = "test.loss"
 
 
 def columns_of(analysis: Analysis) -> tuple[RoundColumn, ...]:
-    """The columns of this study: measures of its tasks stand after accuracies and losses."""
+    """The columns of this study, with its task's measures after accuracies and losses."""
     records = [record for view in analysis.cells for record in view.records]
     names = dict.fromkeys(name for record in records for name in metrics_of_splits(record))
-    place = next(i for i, column in enumerate(COLUMNS) if column.key == LAST_OF_SPLITS) + 1
+    index = next(i for i, column in enumerate(COLUMNS) if column.key == LAST_OF_SPLITS) + 1
     measures = (
         RoundColumn(
             f"{split}.{name}",
-            titled(f"{split}.{name}"),
+            title_with_unit(f"{split}.{name}"),
             _quantity(f"{split}.{name}")["form"],
             _measure(f"{split}.{name}"),
         )
         for split in reversed(SPLITS)
         for name in measured(names, split)
     )
-    return (*COLUMNS[:place], *measures, *COLUMNS[place:])
+    return (*COLUMNS[:index], *measures, *COLUMNS[index:])
 
 
 def _measure(name: str) -> Callable[[RoundRecord], float | None]:
@@ -207,11 +210,11 @@ CELL_QUANTITIES = (
     "validation.loss",
     "train.loss",
 )
-"""What a cell's own picture can show."""
+"""Quantities in the chart of a cell."""
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """The mean over sites; None where there are none."""
+    """The mean over sites; None without sites."""
     known = list(values)
     return sum(known) / len(known) if known else None
 
@@ -223,18 +226,18 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, dict) and value:
             found |= flat(value, f"{prefix}{key}.")
         else:
-            found[prefix + str(key)] = shown(value)
+            found[prefix + str(key)] = format_setting(value)
     return found
 
 
 def _common(trees: list[dict[str, str]]) -> dict[str, str]:
-    """What all cells that have a tree agree on: it is sent once."""
+    """Entries that all non-empty trees share; the page holds them once."""
     known = [tree for tree in trees if tree]
     if not known:
         return {}
     return {key: value for key, value in known[0].items() if all(tree.get(key) == value for tree in known)}
 
 
-def _beyond(tree: dict[str, str], common: dict[str, str]) -> dict[str, str] | None:
-    """What a tree has beyond the common; None for a cell that has no tree."""
+def _without_common(tree: dict[str, str], common: dict[str, str]) -> dict[str, str] | None:
+    """Entries of a tree that are not common; None for an empty tree."""
     return {key: value for key, value in tree.items() if common.get(key) != value} if tree else None

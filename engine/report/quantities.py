@@ -1,4 +1,4 @@
-"""What the numbers of a report are: their titles, what they mean, and how they are set in type."""
+"""Quantities of a report: titles, meanings, and number formats."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 
 import attrs
 
-from ..analysis import formats as wording
+from ..analysis import formats
 from ..analysis.model import Axis
 
-MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
+MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
-APART = re.compile(
+UNIT_SPACE = re.compile(
     r"(?<=\d) (?=(?:%|points?|nats?|MiB|s)(?![\w%]))|(?<=\bp) (?=[=<≤] ?\d)|(?<=\bp [=<≤]) (?=\d)"
 )
 """The spaces of `95 %`, `200 points` and `p = 0.03`."""
@@ -19,7 +19,7 @@ APART = re.compile(
 
 @attrs.frozen
 class Quantity:
-    """A quantity that a report tables or draws."""
+    """A quantity of a table or figure."""
 
     title: str
     meaning: str
@@ -35,25 +35,27 @@ QUANTITIES: dict[str, Quantity] = {
     "rank": Quantity("Rank", "numerical rank of everything merged so far"),
     "effective_rank": Quantity("Effective rank", "entropy effective rank of everything merged so far"),
     "overlap": Quantity("Overlap", "largest cosine between the directions of any two rounds so far"),
-    "lost": Quantity("Lost", "share of the training examples right before a round that it breaks"),
-    "gained": Quantity("Gained", "share of the training examples wrong before a round that it puts right"),
-    "failures": Quantity("Failures", "training examples that are wrong before a round"),
-    "parameters": Quantity("Numbers trained", "parameters trained, over all merged rounds"),
-    "stored": Quantity(
-        "Numbers stored",
-        "numbers to be kept to make the model again: those trained, and frames that came from data",
+    "lost": Quantity("Lost", "share of the training examples right before a round that are wrong after it"),
+    "gained": Quantity(
+        "Gained", "share of the training examples wrong before a round that are right after it"
     ),
-    "rounds": Quantity("Rounds", "rounds that were played"),
+    "failures": Quantity("Failures", "training examples that are wrong before a round"),
+    "parameters": Quantity("Trained parameters", "parameters trained, over all merged rounds"),
+    "stored": Quantity(
+        "Stored parameters",
+        "parameters needed to rebuild the model: trained ones, and data-driven frames",
+    ),
+    "rounds": Quantity("Rounds", "rounds run"),
     "steps": Quantity("Steps", "optimiser steps"),
-    "examples": Quantity("Examples drawn", "examples in batches, each as often as it was drawn"),
-    "seconds": Quantity("Time", "time that the rounds took"),
-    "memory_bytes": Quantity("Peak memory", "largest memory of the process"),
+    "examples": Quantity("Examples drawn", "examples in batches, counted with repetition"),
+    "seconds": Quantity("Time", "time of the rounds"),
+    "memory_bytes": Quantity("Peak memory", "peak memory of the process"),
 }
 
 AXES: dict[Axis, str] = {
     "round": "Round",
     "rank": "Cumulative rank",
-    "parameters": "Numbers trained so far",
+    "parameters": "Trained parameters so far",
     "steps": "Optimiser steps",
     "seconds": "Seconds so far",
 }
@@ -67,13 +69,13 @@ MEASURES: dict[str, Quantity] = {
     "f1": Quantity("F1", "harmonic mean of precision and recall of the second class"),
     "macro_f1": Quantity("macro F1", "mean over classes of the harmonic mean of precision and recall"),
 }
-"""What tasks measure beside accuracy and loss, without the split."""
+"""Measures of tasks besides accuracy and loss, without the split."""
 
 SPLIT_TITLES = {"test": "Test", "validation": "Validation", "train": "Training"}
 
 
 def quantity(name: str) -> Quantity:
-    """What is known of a quantity; one that is not known goes by its own name."""
+    """Title and meaning of a quantity; an unknown one uses its own name."""
     known = QUANTITIES.get(name.removeprefix("base.")) or _measure(name.removeprefix("base."))
     if known is None:
         return Quantity(name.replace("_", " ").replace(".", " ").capitalize(), name)
@@ -99,41 +101,41 @@ def _measure(name: str) -> Quantity | None:
     return Quantity(f"{SPLIT_TITLES[split]} {known.title}", f"{known.meaning}, on the {on} split")
 
 
-def titled(name: str) -> str:
-    """The title with its unit, which stays with the last word: `Test accuracy, %`."""
-    unit = wording.unit_of(name)
+def title_with_unit(name: str) -> str:
+    """The title with its unit, without a line break before it: `Test accuracy, %`."""
+    unit = formats.unit_of(name)
     return f"{quantity(name).title},\N{NO-BREAK SPACE}{unit}" if unit else quantity(name).title
 
 
-def together(text: str) -> str:
-    """A text whose numbers stay on one line with their units."""
-    return APART.sub("\N{NO-BREAK SPACE}", text)
+def no_break(text: str) -> str:
+    """A text without line breaks between numbers and their units."""
+    return UNIT_SPACE.sub("\N{NO-BREAK SPACE}", text)
 
 
-def set_in_type(text: str) -> str:
-    """A number of `wording` as a page prints it: a real minus, and a dash where there is no number."""
-    return NOTHING if text == wording.NOTHING else text.replace("-", MINUS)
+def typeset(text: str) -> str:
+    """A formatted number in typographic form: a minus sign, and a dash for a missing value."""
+    return MISSING if text == formats.MISSING else text.replace("-", MINUS)
 
 
-def written(name: str, value: float | None) -> str:
-    """A value of a quantity, its unit left to the title."""
-    return set_in_type(wording.number_text(value, name))
+def format_value(name: str, value: float | None) -> str:
+    """A value of a quantity without its unit, which is in the title."""
+    return typeset(formats.number_text(value, name))
 
 
 def with_unit(name: str, value: float | None) -> str:
-    """A value with its unit, for sentences and where there is no title: `74.4 %`, `0.808 nats`."""
-    text = written(name, value)
-    return f"{text} {wording.unit_of(name)}".rstrip() if text != NOTHING else text
+    """A value with its unit, for sentences: `74.4 %`, `0.808 nats`."""
+    text = format_value(name, value)
+    return f"{text} {formats.unit_of(name)}".rstrip() if text != MISSING else text
 
 
-def signed(name: str, value: float) -> str:
+def format_signed(name: str, value: float) -> str:
     """A difference with its sign, in points for shares."""
-    return set_in_type(wording.signed_text(value, name))
+    return typeset(formats.signed_text(value, name))
 
 
 def interval(name: str, low: float | None, high: float | None, *, sign: bool = False) -> str:
-    """`[low, high]`; empty where there is no interval, or none that is wider than what is shown."""
+    """`[low, high]`; empty without an interval, or if both ends print the same."""
     if low is None or high is None:
         return ""
-    ends = [signed(name, end) if sign else written(name, end) for end in (low, high)]
-    return "" if ends[0] == ends[1] or NOTHING in ends else f"[{ends[0]}, {ends[1]}]"
+    ends = [format_signed(name, end) if sign else format_value(name, end) for end in (low, high)]
+    return "" if ends[0] == ends[1] or MISSING in ends else f"[{ends[0]}, {ends[1]}]"

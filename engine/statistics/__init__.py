@@ -1,1 +1,1 @@
-"""Statistics of small paired samples: arrays in, numbers out; nothing here knows what a study is."""
+"""Statistics of small paired samples, on plain arrays."""

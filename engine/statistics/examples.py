@@ -16,8 +16,8 @@ Answers = tuple[NDArray[np.int64], NDArray[np.bool_]]
 """Ids `(n,)` of examples, each once, and whether the model is right on them `(n,)`."""
 
 
-DIRECT = 10**8
-"""Products up to which a convolution is summed directly, about 0.1 s."""
+MAX_DIRECT_PRODUCTS = 10**8
+"""Largest number of products of a direct convolution, about 0.1 s."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +29,7 @@ class PairedExamples:
     both: int
     neither: int
     examples: int
-    """Different examples."""
+    """Distinct examples."""
     difference: float
     """Accuracy of the first minus that of the second, over all pairs."""
     p: float
@@ -45,15 +45,15 @@ def compare_examples(
     resamples: int = RESAMPLES,
     rng: np.random.Generator | None = None,
 ) -> PairedExamples | None:
-    """Compare two models by the examples both have answered, for every seed a pair of answers.
+    """Compare two models on their common examples, with one pair of answers per seed.
 
-    An example that occurs in several seeds is one cluster: its answers are not independent, so the test turns the signs of
-    all its differences together, and the interval resamples it whole. So what is said is about the choice of examples,
-    given these trained models, not about training. One seed: the exact McNemar test. Several: the sign-flip test of the
-    sums by example, exactly (`flip_sums`).
+    An example that occurs in several seeds is one cluster, since its answers are not independent: the test flips the signs of
+    all its differences together, and the interval resamples it as a whole. Test and interval cover the sampling of
+    examples, given these trained models, not training. One seed: the exact McNemar test. Several: the exact sign-flip
+    test of the sums by example (`flip_sums`).
 
     Returns:
-        None where no example occurs in both answers of any seed.
+        None if no seed has an example in both answers.
     """
     ids, first, second = _align(pairs)
     if len(ids) == 0:
@@ -78,27 +78,27 @@ def compare_examples(
 
 
 def flip_sums(sums: NDArray[np.int64]) -> float:
-    """Exact two-sided sign-flip p of integer differences `(n,)`, without drawing a single permutation.
+    """Exact two-sided sign-flip p of integer differences `(n,)`, without sampling permutations.
 
     The k differences of size v add `v (2 B - k)` with `B ~ Binomial(k, 1/2)`, so the distribution of the permuted sum is the
-    convolution of these over the sizes. With +1 and -1 alone it is McNemar's test.
+    convolution of these over the sizes. If all differences are +1 or -1, this is McNemar's test.
     """
     from scipy.stats import binom  # noqa: PLC0415 - the command line starts without it
 
     sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
-    law = np.ones(1)
+    pmf = np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         part = np.zeros(size * count + 1)  # the sum rises in steps of 2 v, the grid in steps of 2
         part[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
-        law = _convolved(law, part)
-    values = 2 * np.arange(len(law)) - (len(law) - 1)
-    p = float(law[np.abs(values) >= abs(int(sums.sum()))].sum())
+        pmf = _convolved(pmf, part)
+    values = 2 * np.arange(len(pmf)) - (len(pmf) - 1)
+    p = float(pmf[np.abs(values) >= abs(int(sums.sum()))].sum())
     return min(1.0, max(0.0, p))
 
 
 def _convolved(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`a * b`: directly where that is quick, since SciPy's signal room takes longer to open than most studies to compare."""
-    if len(a) * len(b) <= DIRECT:
+    """The convolution `a * b`, directly for small inputs: importing `scipy.signal` takes longer than most comparisons."""
+    if len(a) * len(b) <= MAX_DIRECT_PRODUCTS:
         return np.convolve(a, b)
     from scipy.signal import convolve  # noqa: PLC0415
 
@@ -115,8 +115,8 @@ def cluster_interval(
 ) -> Interval:
     """Percentile bootstrap interval of `sum(sums) / sum(sizes)`, resampling examples with all their seeds.
 
-    `sums` and `sizes` `(n,)` are an example's net wins and its seeds. Examples that are alike in both are drawn by their
-    number, a multinomial, which is the same as one by one. None for fewer than two examples.
+    `sums` and `sizes` `(n,)` are net wins and numbers of seeds by example. Examples with equal values are drawn together by
+    a multinomial, which has the same distribution as drawing them one by one. None for fewer than two examples.
 
     Reference:
         Field and Welsh, "Bootstrapping clustered data", J. R. Statist. Soc. B 69 (2007), 369-390.
@@ -133,7 +133,7 @@ def cluster_interval(
 def _align(
     pairs: Sequence[tuple[Answers, Answers]],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Ids, and the answers of both models, one below the other for all seeds."""
+    """Ids and the answers of both models, concatenated over seeds."""
     parts = list[tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]]()
     for (ids_first, first), (ids_second, second) in pairs:
         common, here, there = np.intersect1d(ids_first, ids_second, return_indices=True)

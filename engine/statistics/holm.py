@@ -8,10 +8,10 @@ import numpy as np
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Adjusted p-values: rejecting those at most alpha keeps the chance of any false rejection at most alpha.
+    """Adjusted p-values: rejecting those at most alpha bounds the family-wise error rate by alpha.
 
-    With `p_(1) <= … <= p_(m)`, `adjusted_(i) = min(1, max_(j <= i) (m - j + 1) p_(j))`, whatever the tests' dependence.
-    None stands for a test that was not made: it stays None, and does not count in m.
+    With `p_(1) <= … <= p_(m)`, `adjusted_(i) = min(1, max_(j <= i) (m - j + 1) p_(j))`, under any dependence of the tests.
+    None stands for a test that was not made: it stays None and is not counted in m.
 
     Raises:
         ValueError: for a p outside [0, 1].
@@ -19,13 +19,13 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     Reference:
         Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979), 65-70.
     """
-    made = [index for index, p in enumerate(ps) if p is not None]
-    values = np.array([ps[index] for index in made], dtype=np.float64)
+    tested = [index for index, p in enumerate(ps) if p is not None]
+    values = np.array([ps[index] for index in tested], dtype=np.float64)
     if not np.all((values >= 0.0) & (values <= 1.0)):
         raise ValueError(f"p-values must lie in [0, 1]: {list(ps)}")
     order = np.argsort(values, kind="stable")
     steps = np.arange(len(values), 0, -1) * values[order]
     adjusted: list[float | None] = [None] * len(ps)
     for place, p in zip(order.tolist(), np.minimum(1.0, np.maximum.accumulate(steps)).tolist(), strict=True):
-        adjusted[made[place]] = p
+        adjusted[tested[place]] = p
     return adjusted

@@ -6,9 +6,8 @@ from __future__ import annotations
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p of the counts of examples that only one of two models gets right.
 
-    If the models were equally good, each such example would be either's with probability 1/2, so that
-    `only_first ~ Binomial(only_first + only_second, 1/2)`; examples that both or neither gets right say nothing. 1 where
-    there are none. Of the tests in Dietterich's comparison it is the one for models that were trained once.
+    If the models are equally good, `only_first ~ Binomial(only_first + only_second, 1/2)`. Examples that both or neither get
+    right carry no information. p is 1 if the counts are 0. Dietterich recommends this test for models trained once.
 
     Raises:
         ValueError: for a negative count.

@@ -1,4 +1,4 @@
-"""The sign-flip test: could differences between pairs have come out this large by chance?"""
+"""The sign-flip permutation test of paired differences."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from numpy.typing import ArrayLike, NDArray
 from ..foundation.rng import Streams
 
 RESAMPLES = 2**16
-"""Sign patterns that are tried; all of them where there are no more, so up to 16 pairs are tested exactly."""
+"""Number of sign patterns; the test is exact if there are no more than these, that is up to 16 pairs."""
 
 TIE = 1e-9
-"""Sums this close to the observed one, relative to the largest possible, count as equal: they differ by rounding."""
+"""Sums this close to the observed one, relative to the largest possible, count as ties up to rounding."""
 
 
 @attrs.frozen(kw_only=True)
 class SignFlip:
-    """What the test found."""
+    """Result of the test."""
 
     p: float
     """Two-sided."""
     exact: bool
-    """Whether all sign patterns were tried."""
+    """Whether all sign patterns were enumerated."""
 
 
 def sign_flip(
     differences: ArrayLike, *, resamples: int = RESAMPLES, rng: np.random.Generator | None = None
 ) -> SignFlip | None:
-    """Two-sided paired permutation test of `differences` `(n,)` between two arms, one a seed.
+    """Two-sided paired permutation test of `differences` `(n,)` between two arms, one per seed.
 
-    If the arms were exchangeable, each difference would be as likely with the other sign. With `T(s) = |sum_i s_i d_i|`
-    for signs `s`, `p = #{s : T(s) >= T(1)} / 2^n` over all patterns; where these are more than `resamples`,
-    `p = (1 + #{T(s_j) >= T(1)}) / (1 + resamples)` over random ones, which is valid though it is an estimate.
+    If the arms are exchangeable, both signs of a difference are equally likely. With `T(s) = |sum_i s_i d_i|`
+    for signs `s`, `p = #{s : T(s) >= T(1)} / 2^n` over all patterns. If these are more than `resamples`,
+    `p = (1 + #{T(s_j) >= T(1)}) / (1 + resamples)` over random ones, which is a valid p-value.
 
     Returns:
-        None where there are no pairs or one is not finite.
+        None without pairs, or if one is not finite.
 
     References:
         Fisher, The Design of Experiments (1935), section 21; Phipson and Smyth, "Permutation p-values should never be
@@ -52,7 +52,7 @@ def sign_flip(
     values = values / largest
     observed = abs(float(values.sum())) - TIE * float(np.abs(values).sum())
     if 2 ** len(values) <= resamples:
-        # The pattern with all signs turned has the same sum but for its own sign: half of the patterns will do.
+        # T(-s) = T(s), so half of the patterns suffice.
         return SignFlip(p=float(np.mean(np.abs(_all_sums(values)) >= observed)), exact=True)
     draws = Streams(0)("sign-flip") if rng is None else rng
     signs = draws.integers(0, 2, size=(resamples, len(values)), dtype=np.int8)
@@ -69,18 +69,18 @@ def _all_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def smallest_p(pairs: int) -> float:
-    """The smallest two-sided p that the exact test of so many pairs can reach: `2 / 2^n`, all differences of one sign."""
+    """The smallest two-sided p of the exact test with `pairs` pairs: `2 / 2^n`, all differences of one sign."""
     return min(1.0, 2.0 ** (1 - pairs))
 
 
 def pairs_needed(alpha: float, tests: int = 1) -> int:
-    """Pairs with which the smallest p, after correction for so many `tests`, is at most `alpha`: `ceil(log2(2 m / alpha))`.
+    """Pairs needed for a smallest p of at most `alpha` after Holm's correction for `tests` tests: `ceil(log2(2 m / alpha))`.
 
     Raises ValueError for an `alpha` outside (0, 1) or less than one test.
     """
     if not 0.0 < alpha < 1.0 or tests < 1:
         raise ValueError(f"alpha {alpha} must lie in (0, 1), tests {tests} must be at least 1")
     pairs = math.ceil(math.log2(2 * tests / alpha))
-    while tests * smallest_p(pairs) > alpha:  # the logarithm may have been rounded down
+    while tests * smallest_p(pairs) > alpha:  # log2 may have been rounded down
         pairs += 1
     return max(1, pairs)

@@ -1,1 +1,1 @@
-"""Studies: one spec becomes many cells, every cell is a run, and the file system is the truth about all of them."""
+"""Studies: a spec expands into cells, every cell is a run, and their state is read from the file system."""

@@ -1,4 +1,4 @@
-"""The `[ablate]` table: what varies, what is held, what is compared."""
+"""The `[ablate]` table: what varies, what is held equal, what is compared."""
 
 from __future__ import annotations
 
@@ -8,73 +8,77 @@ import attrs
 
 from ..foundation.options import Limit, option
 
-MOST_SEEDS, MOST_CELLS, LONGEST_LABEL = 1000, 100_000, 100
+MAX_SEEDS, MAX_CELLS, MAX_LABEL = 1000, 100_000, 100
 Quantity = Literal["parameters", "total_parameters", "steps", "examples"]
 QUANTITIES: dict[Quantity, str] = {
-    "parameters": "numbers trained in a round",
-    "total_parameters": "numbers trained in all rounds",
+    "parameters": "parameters trained in a round",
+    "total_parameters": "parameters trained in all rounds",
     "steps": "optimiser steps in all rounds",
-    "examples": "examples seen in all rounds, each as often as it is seen",
+    "examples": "examples drawn in all rounds, counted with repetition",
 }
-inside = Limit("more than 0 and less than 1", lambda x: 0 < x < 1)
+open_unit_interval = Limit("more than 0 and less than 1", lambda x: 0 < x < 1)
 label = Limit(
-    f"1 to {LONGEST_LABEL} printable characters",
-    lambda x: x.isprintable() and x.strip() == x and 0 < len(x) <= LONGEST_LABEL,
+    f"1 to {MAX_LABEL} printable characters",
+    lambda x: x.isprintable() and x.strip() == x and 0 < len(x) <= MAX_LABEL,
 )
 
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """`[[ablate.case]]`: an arm of its own, beside those of the grid."""
+    """`[[ablate.case]]`: an explicit arm, besides those of the grid."""
 
     name: str = option(attrs.NOTHING, "the arm's label", label)
     set: Any = option(attrs.Factory(dict), "keys of the spec and their values")
-    tune: Any = option(attrs.Factory(dict), "candidates of its own for tuned keys")
+    tune: Any = option(attrs.Factory(dict), "its own candidates for tuned keys")
 
 
 @attrs.frozen(kw_only=True)
-class When:
-    """`[[ablate.when]]`: arms that match are dropped, or adjusted."""
+class Condition:
+    """`[[ablate.when]]`: drops or adjusts matching arms."""
 
-    match: Any = option(attrs.NOTHING, "keys with the value that they must have, or a list of such values")
-    drop: bool = option(False, "leave such arms out")
-    set: Any = option(attrs.Factory(dict), "keys to set in such arms")
-    tune: Any = option(attrs.Factory(dict), "candidates for tuned keys in such arms")
+    match: Any = option(attrs.NOTHING, "keys with their required value, or a list of allowed values")
+    drop: bool = option(False, "drop matching arms")
+    set: Any = option(attrs.Factory(dict), "keys to set in matching arms")
+    tune: Any = option(attrs.Factory(dict), "candidates for tuned keys in matching arms")
 
 
 @attrs.frozen(kw_only=True)
 class Budget:
-    """`[[ablate.budget]]`: a quantity that is the same in every arm, by solving for a key."""
+    """`[[ablate.budget]]`: a quantity held equal in all arms by solving for a key."""
 
-    hold: Quantity = option(attrs.NOTHING, "the quantity that is held")
-    by: str = option(attrs.NOTHING, "the key of the spec that follows from it, a whole number")
-    at: int = option(0, "its value; 0: that of the baseline", min=0)
-    tolerance: float = option(0.0, "largest relative departure that will do", min=0.0, max=0.5)
-    match: Any = option(attrs.Factory(dict), "only in arms that match")
+    hold: Quantity = option(attrs.NOTHING, "the quantity to hold equal")
+    by: str = option(attrs.NOTHING, "the integer key of the spec to solve for")
+    at: int = option(0, "its target; 0: the baseline's value", min=0)
+    tolerance: float = option(0.0, "largest accepted relative deviation", min=0.0, max=0.5)
+    match: Any = option(attrs.Factory(dict), "only in matching arms")
 
 
 @attrs.frozen(kw_only=True)
 class Ablate:
-    """The table as it is written; what is `Any` is read by `reading.Reader`, which knows the places of its keys.
+    """The table as written; fields of type `Any` are parsed by `ablate_parser.Reader`, which knows the positions of keys.
 
-    A key varies in one place alone: in the grid, in one zip, or across blocks. What is tuned is not varied as well; a case or
-    a condition that sets a tuned key takes the tuning away from its arms, and tuning of their own may be given to them. What an
-    arm or a block sets, no condition changes; what a budget solves for, nothing else sets, but for the baseline it is held to.
+    A key varies in only one place: the grid, one zip, or across blocks. Tuned keys do not vary; a case or condition that
+    sets a tuned key removes its tuning from the arm, and may give its own candidates. Conditions cannot change a key that an
+    arm or a block sets. A key that a budget solves for is set nowhere else, except in the baseline that defines the target.
     """
 
     grid: Any = option(attrs.Factory(dict), "lists of values by key: every combination is an arm")
-    zip: Any = option(attrs.Factory(dict), "lists of equal length by key, which vary together")
-    case: Any = option(attrs.Factory(list), "arms of their own")
+    zip: Any = option(attrs.Factory(dict), "lists of equal length by key, varied together")
+    case: Any = option(attrs.Factory(list), "explicit arms")
     when: Any = option(attrs.Factory(list), "conditions that drop or adjust arms")
-    budget: Any = option(attrs.Factory(list), "quantities that are held")
-    across: Any = option(attrs.Factory(dict), "lists of values by key: the study is repeated for each")
-    tune: Any = option(
-        attrs.Factory(dict), "candidates by key: every arm is reported at its best on validation"
+    budget: Any = option(attrs.Factory(list), "quantities held equal")
+    across: Any = option(
+        attrs.Factory(dict), "lists of values by key: the study is repeated for each combination"
     )
-    seeds: int | tuple[int, ...] = option(5, "how many seeds, counted from the spec's own, or which")
-    baseline: Any = option("", "the arm that others are compared with: its label, or keys that pick it out")
-    metric: str = option("accuracy", "what is compared: accuracy, loss, or a measure of the task")
-    split: Literal["test", "validation"] = option("test", "on which split")
+    tune: Any = option(
+        attrs.Factory(dict), "candidates by key: every arm is reported at its best candidate on validation"
+    )
+    seeds: int | tuple[int, ...] = option(
+        5, "the number of seeds, counted up from the spec's seed, or a list of seeds"
+    )
+    baseline: Any = option("", "the arm that others are compared with: its label, or keys that identify it")
+    metric: str = option("accuracy", "the compared metric: accuracy, loss, or a measure of the task")
+    split: Literal["test", "validation"] = option("test", "the compared split")
     at: Literal["last", "best"] = option("last", "after the last round, or at the best round on validation")
-    confidence: float = option(0.95, "of every interval", inside)
-    executor: Any = option(attrs.Factory(dict), "where cells are run: an executor plugin and its options")
+    confidence: float = option(0.95, "confidence of every interval", open_unit_interval)
+    executor: Any = option(attrs.Factory(dict), "an executor plugin, which runs the cells, and its options")

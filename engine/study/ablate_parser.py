@@ -1,4 +1,4 @@
-"""Reads the `[ablate]` table: its parts with the places of their keys, and every fault on the way."""
+"""Parser of the `[ablate]` table, with the positions of keys and all faults."""
 
 from __future__ import annotations
 
@@ -15,81 +15,83 @@ from ..spec.faults import Fault, did_you_mean, listed
 from ..spec.slots import service
 from ..spec.spans import Path
 from ..spec.structure import show, structure_table
-from .ablate import MOST_SEEDS, Ablate, Budget, Case, When
+from .ablate import MAX_SEEDS, Ablate, Budget, Case, Condition
 from .assignments import Assignment, leaves, overlapping
 
 FIXED = {"ablate", "name", "description", "extends", "trackers"}
 """Keys that are the same in every cell."""
-LARGEST = 2**63
+MAX_SEED = 2**63
 
 
 class Reader:
-    """Reads the parts of the table, and gathers every fault on the way."""
+    """Parses the parts of the table and collects all faults."""
 
     def __init__(self, document: Document, registry: Registry, faults: list[Fault]) -> None:
         self.document, self.registry, self.faults = document, registry, faults
-        self._told = set[Path]()
+        self._reported = set[Path]()
         table = document.tree.get("ablate", {})
         self.ablate = Ablate()
         if isinstance(table, dict):
-            self.ablate = self._structured(table)
+            self.ablate = self._read_table(table)
         else:
             self.fault(("ablate",), f"ablate must be a table, got {show(table)}")
 
     def fault(self, path: Path, message: str, *, at_key: bool = False, **more: Any) -> None:
-        """Take a fault down, at a value of the table or at its key."""
+        """Record a fault at a value of the table, or at its key."""
         mark = self.document.mark(path)
         self.faults.append(Fault(message=message, span=mark.key if at_key else mark.value, **more))
 
     def fault_once(self, path: Path, message: str, *, at_key: bool = True, **more: Any) -> None:
-        """Take a fault down, the first of its place: many arms may share it."""
-        if path not in self._told:
-            self._told.add(path)
+        """Record only the first fault at a position, since many arms may share it."""
+        if path not in self._reported:
+            self._reported.add(path)
             self.fault(path, message, at_key=at_key, **more)
 
     def seeds(self) -> tuple[int, ...]:
-        """The seeds, in the order in which they are written."""
-        given, first = self.ablate.seeds, self.document.tree.get("seed", 0)
+        """The seeds, in the order of the text."""
+        value, first = self.ablate.seeds, self.document.tree.get("seed", 0)
         path: Path = ("ablate", "seeds")
-        if isinstance(given, int):
-            if not 1 <= given <= MOST_SEEDS:
-                self.fault(path, f"seeds must be between 1 and {MOST_SEEDS}, or a list")
+        if isinstance(value, int):
+            if not 1 <= value <= MAX_SEEDS:
+                self.fault(path, f"seeds must be between 1 and {MAX_SEEDS}, or a list")
                 return ()
             start = first if isinstance(first, int) else 0
-            if start + given > LARGEST:
+            if start + value > MAX_SEED:
                 self.fault(path, f"seeds from {start} on do not fit into 64 bits")
                 return ()
-            return tuple(range(start, start + given))
-        if not given or len(set(given)) < len(given) or min(given) < 0 or len(given) > MOST_SEEDS:
-            told = f"seeds must be different whole numbers of at least 0, at least one, at most {MOST_SEEDS}"
-            self.fault(path, told)
+            return tuple(range(start, start + value))
+        if not value or len(set(value)) < len(value) or min(value) < 0 or len(value) > MAX_SEEDS:
+            message = (
+                f"seeds must be different whole numbers of at least 0, at least one, at most {MAX_SEEDS}"
+            )
+            self.fault(path, message)
             return ()
-        return given
+        return value
 
     def check_metric(self, tasks: Sequence[object]) -> None:
-        """Take a metric down that not every one of the tasks measures; where none could be read, only what looks like a slip."""
+        """Record a fault for a metric that some task lacks; if no task could be loaded, only for likely misspellings."""
         metric, names = self.ablate.metric, [*PLAIN]
         if tasks:
             measured = (set(getattr(task, "measures", ())) for task in tasks)
             names += sorted(set.intersection(*measured))
         hint = did_you_mean(metric, names)
         if metric not in names and (tasks or hint):
-            told = (
+            message = (
                 f"ablate.metric: expected one of {listed(show(name) for name in names)}, got {show(metric)}"
             )
-            self.fault(("ablate", "metric"), told + (f"; {hint}" if hint else ""))
+            self.fault(("ablate", "metric"), message + (f"; {hint}" if hint else ""))
 
     def assignment(self, table: Any, path: Path) -> Assignment:
         """Keys with one value each."""
         found = Assignment()
-        for key, value, place in self._leaves(table, path):
+        for key, value, place in self._settings(table, path):
             found = found.adding(key, value, place)
         return found
 
     def lists(self, table: Any, path: Path) -> dict[str, list[Assignment]]:
-        """Keys with a list of values each: what every value assigns."""
+        """Keys with a list of values each, as one assignment per value."""
         found = dict[str, list[Assignment]]()
-        for key, values, place in self._leaves(table, path):
+        for key, values, place in self._settings(table, path):
             if not isinstance(values, list) or not values:
                 self.fault(place, f"{key}: expected a list of values, got {show(values)}")
                 continue
@@ -99,24 +101,26 @@ class Reader:
             rows = [Assignment().adding(key, v, (*place, i)) for i, v in enumerate(values)]
             empty = [i for i, row in enumerate(rows) if not row.values]
             for i in empty:
-                self.fault((*place, i), f"{key}: an empty table sets nothing", hint="write its defaults out")
+                self.fault(
+                    (*place, i), f"{key}: an empty table sets nothing", hint="write its defaults explicitly"
+                )
             if not empty:
                 found[key] = rows
         return found
 
     def zips(self) -> list[list[Assignment]]:
-        """Groups of keys that vary together: every group as a list of assignments."""
-        given = self.ablate.zip
-        many = isinstance(given, list)
-        tables = given if many else [given] if given else []
+        """Groups of keys that vary together, each as a list of assignments."""
+        value = self.ablate.zip
+        many = isinstance(value, list)
+        tables = value if many else [value] if value else []
         groups = list[list[Assignment]]()
         for number, table in enumerate(tables):
             path: Path = ("ablate", "zip", number) if many else ("ablate", "zip")
             columns = self.lists(table, path)
             lengths = {key: len(column) for key, column in columns.items()}
             if len(set(lengths.values())) > 1:
-                told = listed(f"{key}: {length}" for key, length in lengths.items())
-                self.fault(path, f"zipped lists differ in length ({told})", at_key=True)
+                message = listed(f"{key}: {length}" for key, length in lengths.items())
+                self.fault(path, f"zipped lists differ in length ({message})", at_key=True)
             elif columns:
                 groups.append([Assignment.joined(row) for row in zip(*columns.values(), strict=True)])
         return groups
@@ -125,9 +129,9 @@ class Reader:
         """The explicit arms."""
         return self._tables("case", Case)
 
-    def conditions(self) -> list[tuple[When, Path]]:
+    def conditions(self) -> list[tuple[Condition, Path]]:
         """The conditions, in their order."""
-        found = self._tables("when", When)
+        found = self._tables("when", Condition)
         for when, path in found:
             if not (when.drop or when.set or when.tune):
                 self.fault(path, "a condition must drop, set or tune something", at_key=True)
@@ -138,7 +142,7 @@ class Reader:
         return self._tables("budget", Budget)
 
     def executor(self) -> tuple[str, Any]:
-        """The executor's name, and the plugin; None, with the faults added, where there are any."""
+        """The executor's name and plugin; None if there are faults, which are recorded."""
         kind, table = SERVICES["executor"], self.ablate.executor
         path = ("ablate", "executor")
         if not isinstance(table, dict):
@@ -159,7 +163,7 @@ class Reader:
         return use, found
 
     def _executor_options(self, use: str, table: Mapping[str, Any]) -> dict[str, Any]:
-        """The table's options, without those of another executor that a higher layer (`--executor`) has replaced."""
+        """The executor's options, without those of an executor that a higher layer (`--executor`) replaced."""
         fields = {name: _fields(entry.cls) for name, entry in self.registry.entries("executor").items()}
         others = set[str]().union(*fields.values()) - fields.get(use, set())
         path = ("ablate", "executor")
@@ -170,8 +174,8 @@ class Reader:
             if key != "use" and not (key in others and self.document.mark((*path, key)).layer < top)
         }
 
-    def _structured(self, table: Mapping[str, Any]) -> Ablate:
-        """The table; where some keys are wrong, the others, so that their faults are found too."""
+    def _read_table(self, table: Mapping[str, Any]) -> Ablate:
+        """Parse the table. If some keys are invalid, parse the rest, so that their faults are found too."""
         path, known = ("ablate",), _fields(Ablate)
         whole = structure_table(Ablate, table, path, self.document, self.faults)
         if whole is not None:
@@ -185,10 +189,10 @@ class Reader:
         return structure_table(Ablate, sound, path, self.document, []) or Ablate()
 
     def _tables(self, name: str, cls: type[Any]) -> list[tuple[Any, Path]]:
-        given = getattr(self.ablate, name)
-        many = isinstance(given, list)
+        value = getattr(self.ablate, name)
+        many = isinstance(value, list)
         found = list[tuple[Any, Path]]()
-        for number, table in enumerate(given if many else [given] if given else []):
+        for number, table in enumerate(value if many else [value] if value else []):
             path: Path = ("ablate", name, number) if many else ("ablate", name)
             if not isinstance(table, dict):
                 self.fault(path, f"ablate.{name} must be a table, got {show(table)}")
@@ -196,11 +200,11 @@ class Reader:
                 found.append((read, path))
         return found
 
-    def _leaves(self, table: Any, path: Path) -> Iterator[tuple[str, Any, Path]]:
+    def _settings(self, table: Any, path: Path) -> Iterator[tuple[str, Any, Path]]:
         if not isinstance(table, dict):
             self.fault(path, f"{'.'.join(map(str, path))} must be a table of keys, got {show(table)}")
             return
-        for key, (value, place) in self._spelt(table, path).items():
+        for key, (value, place) in self._unique_keys(table, path).items():
             if key == "seed":
                 self.fault(place, "seeds are given by ablate.seeds", at_key=True)
             elif key.partition(".")[0] in FIXED:
@@ -208,16 +212,16 @@ class Reader:
             else:
                 yield key, value, place
 
-    def _spelt(self, table: Mapping[str, Any], path: Path) -> dict[str, tuple[Any, Path]]:
-        """Dotted keys once each, though `"basis.use"` and `basis.use` are two in TOML: a higher layer's replaces a lower's."""
+    def _unique_keys(self, table: Mapping[str, Any], path: Path) -> dict[str, tuple[Any, Path]]:
+        """Unique dotted keys. TOML treats `"basis.use"` and `basis.use` as different keys; the one of the higher layer wins."""
         found = dict[str, tuple[Any, Path]]()
         for key, value, place in leaves(table, path):
             other = overlapping(key, found)
             here = self.document.mark(place).layer
             there = self.document.mark(found[other][1]).layer if other else here
             if other and here == there:
-                told = "is given twice" if other == key else f'is given beside "{other}"'
-                self.fault(place, f'"{key}" {told}', at_key=True)
+                message = "is given twice" if other == key else f'is given beside "{other}"'
+                self.fault(place, f'"{key}" {message}', at_key=True)
             elif here >= there:
                 if other:
                     del found[other]
@@ -226,9 +230,9 @@ class Reader:
 
 
 def key_place(path: Path) -> Path:
-    """Where the key stands whose list holds a place of the table: `("ablate", "grid", "rounds", 0)` without its index."""
+    """The path of the key that holds a list item: `("ablate", "grid", "rounds", 0)` without its index."""
     for length, part in enumerate(path):
-        if isinstance(part, int) and length > 2:  # an index before is that of a zip, a case or a condition
+        if isinstance(part, int) and length > 2:  # an earlier index is that of a zip, a case or a condition
             return path[:length]
     return path
 

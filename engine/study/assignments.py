@@ -1,4 +1,4 @@
-"""Values for dotted keys of a spec, and where they were written, so that a fault in one points there."""
+"""Values for dotted keys of a spec, with their source positions for faults."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..spec.document import Document, overlay
 from ..spec.resolve import TABLES
 from ..spec.spans import Mark, Path
 from ..spec.spec import Head
-from .labels import text
+from .record import setting_text
 
 MISSING = object()
-"""A key that a spec does not have."""
+"""Marks a key that a spec does not have."""
 
 
 @attrs.frozen
@@ -26,7 +26,7 @@ class Assignment:
     places: Mapping[str, Path] = attrs.field(factory=dict)
 
     def adding(self, key: str, value: Any, place: Path) -> Assignment:
-        """With one more key; a table sets each of its own."""
+        """A copy with one more key; a table sets each of its keys."""
         found = {key: (value, place)} if not isinstance(value, dict) else {}
         if isinstance(value, dict):
             found = {f"{key}.{inner}": (v, where) for inner, v, where in leaves(value, place)}
@@ -35,14 +35,14 @@ class Assignment:
 
     @classmethod
     def joined(cls, parts: Iterable[Assignment]) -> Assignment:
-        """All in one; what comes later wins."""
+        """Merge assignments; later ones win."""
         found = cls()
         for part in parts:
             found = cls({**found.values, **part.values}, {**found.places, **part.places})
         return found
 
     def applied(self, document: Document) -> Document:
-        """The document under these values."""
+        """The document with these values."""
         tree, marks = dict[str, Any](), dict[Path, Mark]()
         for key, value in self.values.items():
             parts = tuple(key.split("."))
@@ -58,18 +58,18 @@ class Assignment:
         return overlay(document, Document(tree, marks, document.source))
 
     def label(self, keys: Sequence[str] | None = None) -> str:
-        """For people: a plugin by its name, anything else as key=value; `keys` tells which names would be ambiguous."""
+        """A display name: a plugin by its name, other values as key=value; names that are ambiguous among `keys` are written in full."""
         short = [key.rpartition(".")[2] for key in (keys or self.values)]
         parts = list[str]()
         for key, value in self.values.items():
             last = key.rpartition(".")[2]
             name = key if short.count(last) > 1 else last
-            parts.append(text(value) if key.endswith(".use") else f"{name}={text(value)}")
+            parts.append(setting_text(value) if key.endswith(".use") else f"{name}={setting_text(value)}")
         return ", ".join(parts)
 
 
 def _inner_marks(value: Any, parts: Path, place: Path, document: Document) -> dict[Path, Mark]:
-    """The marks of a list's items, which a fault may be in."""
+    """The marks of a list's items, for faults in them."""
     found = dict[Path, Mark]()
     for number, item in enumerate(value if isinstance(value, list) else ()):
         found[*parts, number] = document.mark((*place, number))
@@ -88,7 +88,7 @@ def leaves(table: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any, Pat
 
 
 def overlapping(key: str, others: Iterable[str]) -> str:
-    """The first of other keys that is this one, lies below it, or above it; empty: none."""
+    """The first of `others` that equals the key, or contains it, or is contained in it; empty if none."""
     for other in others:
         if key == other or key.startswith(f"{other}.") or other.startswith(f"{key}."):
             return other
@@ -96,7 +96,7 @@ def overlapping(key: str, others: Iterable[str]) -> str:
 
 
 def lookup(document: Document, key: str, registry: Registry) -> Any:
-    """A key's value in a spec, the default where the text does not say; `MISSING` where there is no such key."""
+    """A key's value in a spec, or its default; `MISSING` if there is no such key."""
     head, _, option = key.partition(".")
     fields = {field.name: field.default for field in attrs.fields(Head)}
     if not option:
@@ -109,7 +109,7 @@ def lookup(document: Document, key: str, registry: Registry) -> Any:
     entry = registry.entries(head).get(str(table.get("use", KINDS[head].default))) if head in KINDS else None
     cls = entry.cls if entry else TABLES.get(head)
     defaults = {field.name: field.default for field in attrs.fields(cls)} if cls else {}
-    if option not in defaults:  # it may stand there for a plugin that another has replaced
+    if option not in defaults:  # an option of a plugin that was replaced
         return MISSING
     value = table.get(option, defaults[option])
     if value is attrs.NOTHING or isinstance(value, attrs.Factory):  # type: ignore[arg-type] - a class, whatever its stub says
@@ -118,7 +118,7 @@ def lookup(document: Document, key: str, registry: Registry) -> Any:
 
 
 def matches(document: Document, condition: Assignment, registry: Registry) -> bool:
-    """Whether every key has the value it must have, or one of a list of them."""
+    """Whether every key has its required value, or one of its allowed values."""
 
     def holds(key: str, wanted: Any) -> bool:
         value = lookup(document, key, registry)

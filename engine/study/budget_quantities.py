@@ -1,4 +1,4 @@
-"""Quantities that budgets hold: what a spec will train, before anything is trained."""
+"""Quantities of budgets, computed from a spec before training."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..spec.spec import Spec
 from ..spec.start import Start
 from .ablate import Quantity
 
-DECIDE = ("task", "model", "adapter", "basis", "backend")
+PARAMETER_SLOTS = ("task", "model", "adapter", "basis", "backend")
 """Slots on which the number of parameters may depend."""
 
 
 def measure(spec: Spec, quantity: Quantity, data: SplitCache | None = None) -> int:
     """A quantity of a spec: `parameters`, or in all rounds `total_parameters`, `steps` and `examples` (steps times the batch size).
 
-    The number of parameters comes from the plan, so tying and every site count; directions need not suffice for all rounds.
-    Runs that end early have less. A fully corrective round trains no number that others do not.
+    Parameters come from the plan, which accounts for tying and all sites; directions need not suffice for all rounds. Runs
+    that stop early have less. A fully corrective round trains only parameters of earlier rounds.
     """
     steps = steps_in(spec, spec.rounds)
     match quantity:
@@ -42,15 +42,15 @@ def measure(spec: Spec, quantity: Quantity, data: SplitCache | None = None) -> i
 
 
 def _ranks(spec: Spec) -> Counter[int]:
-    """By rank, how many rounds that take new directions have it; the adapter's, where there is no round."""
+    """Number of rounds with new directions by rank; the adapter's rank with count 0 if there is no such round."""
     found = spec.ranks.counted(spec.boosting.fresh_in(spec.rounds))
     return found or Counter({spec.adapter.rank: 0})
 
 
 def _parameters(spec: Spec, rank: int, data: SplitCache | None) -> int:
-    """Numbers of one round of a rank.
+    """Parameters of one round with the given rank.
 
-    One round needs the fewest directions: what many rounds need is held against the plan later, with all keys solved.
+    A single round needs the fewest directions; whether they suffice for all rounds is checked later, with all keys solved.
     """
     head = attrs.evolve(spec.head, rounds=1)
     lone = attrs.evolve(with_ranks(spec, Ranks(usual=rank)), head=head, start=Start(), trackers={})
@@ -58,36 +58,36 @@ def _parameters(spec: Spec, rank: int, data: SplitCache | None) -> int:
 
 
 @attrs.frozen
-class Measures:
-    """Measures documents, and remembers numbers of parameters, since a plan may need all the data."""
+class QuantityCache:
+    """Computes quantities of documents, with a cache, since a plan may need the whole data set."""
 
     registry: Registry
     _known: dict[str, int] = attrs.field(factory=dict)
     _data: SplitCache = attrs.field(factory=SplitCache)
 
     def of(self, document: Document, quantity: Quantity) -> int:
-        """The quantity. Raises `SpecError` for a spec that is wrong, and what making a plan raises."""
+        """The quantity. Raises `SpecError` for an invalid spec, and the errors of planning."""
         spec = resolve(document, self.registry)
         if quantity in {"steps", "examples"}:
             return measure(spec, quantity)
         content: list[Any] = [
-            (spec.slots[slot].use, attrs.asdict(spec.slots[slot].plugin)) for slot in DECIDE
+            (spec.slots[slot].use, attrs.asdict(spec.slots[slot].plugin)) for slot in PARAMETER_SLOTS
         ]
         content += [attrs.asdict(spec.sites), spec.head.seed, quantity, sorted(_ranks(spec).items())]
         if (key := str(content)) not in self._known:
             self._known[key] = measure(spec, quantity, self._data)
         return self._known[key]
 
-    def is_sound(self, document: Document) -> bool:
-        """Whether a document is a spec."""
+    def is_valid(self, document: Document) -> bool:
+        """Whether a document is a valid spec."""
         try:
             resolve(document, self.registry)
         except SpecError:
             return False
         return True
 
-    def on_trial(self, document: Document, quantity: Quantity) -> int | None:
-        """The quantity; None where the value on trial is not legal, or the directions do not suffice for one round."""
+    def try_measure(self, document: Document, quantity: Quantity) -> int | None:
+        """The quantity; None if the spec is invalid, or the directions do not suffice for one round."""
         try:
             return self.of(document, quantity)
         except (SpecError, ExhaustedError):

@@ -1,4 +1,4 @@
-"""Plays one cell, in whatever process an executor has chosen; what goes wrong is written down, not raised."""
+"""Runs one cell in the process that an executor chose; failures are recorded, not raised."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from ..spec import Spec
 from ..spec.document import parse
 from ..spec.faults import Source
 from ..spec.resolve import resolve
-from .inputs import localised
+from .inputs import resolve_inputs
 from .record import LOGS
 from .states import failure_path
 
 
 def run_cell(job: Job) -> JobResult:
-    """Play what is missing of a cell, in this process.
+    """Run the remaining rounds of a cell in this process.
 
-    A failure is written, with its cause, into the study's folder; an earlier one is removed when the cell is tried again.
-    Only what ends the process (KeyboardInterrupt, SystemExit) is raised; then every finished round is on disk.
+    A failure is written with its cause to the study's folder; a retry removes the earlier one. Only KeyboardInterrupt and
+    SystemExit are raised; every finished round is then on disk.
     """
     failure = failure_path(Path(job.study), job.cell)
     try:
@@ -52,7 +52,7 @@ def run_cell(job: Job) -> JobResult:
 
 
 def record_failure(study: Path, cell: str, cause: str, trace: str = "") -> None:
-    """Write down why a cell failed, where `status` and reports look for it."""
+    """Record why a cell failed, for `status` and reports."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     content = {"cell": cell, "cause": cause, "traceback": trace, "at": now}
     content = cleaned(content)
@@ -61,7 +61,7 @@ def record_failure(study: Path, cell: str, cause: str, trace: str = "") -> None:
 
 
 def _boost(job: Job) -> None:
-    text, files = localised(job)
+    text, files = resolve_inputs(job)
     registry = _registry(files)
     spec = resolve(parse(Source(f"cell {job.cell}", text, Path(job.folder))), registry)
     _check_hash(spec, job)
@@ -78,11 +78,11 @@ def _boost(job: Job) -> None:
 
 
 def _check_hash(spec: Spec, job: Job) -> None:
-    """Refuse to play a cell under the name of another."""
+    """Refuse to run a spec under another cell's key."""
     if spec.short_hash != job.cell:
         raise RunError(
-            f"the cell's spec has the hash {spec.short_hash} here, not {job.cell}: a file that it names or a plugin differs "
-            "on this machine, or has changed since the study was begun; run the study's spec again"
+            f"the cell's spec has the hash {spec.short_hash} here, not {job.cell}: a data file or a plugin differs "
+            "on this machine, or has changed since the study started; run the study's spec again"
         )
 
 
@@ -94,7 +94,7 @@ def _registry(files: tuple[Path, ...]) -> Registry:
 
 @contextmanager
 def _logged(path: Path) -> Generator[None]:
-    """Send what is printed into the cell's log."""
+    """Redirect output to the cell's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         yield

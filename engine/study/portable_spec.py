@@ -1,4 +1,4 @@
-"""A study's spec as one text: what it extends written out, paths absolute, so that it can be run again from anywhere."""
+"""A study's spec as one self-contained text: without `extends`, with absolute paths, so that it runs from any folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def study_toml(document: Document, registry: Registry, name: str) -> str:
     """The study's document as TOML."""
     tree = {"name": name, **{key: value for key, value in document.tree.items() if key != "name"}}
     options = {o: types for slot in KINDS for o, types in _path_options(slot, registry).items()}
-    options["start.run"] = {ModelPath}  # a folder too
-    return tomli_w.dumps({key: _placed(value, (key,), options, document) for key, value in tree.items()})
+    options["start.run"] = {ModelPath}  # also a folder
+    return tomli_w.dumps(
+        {key: _absolute_paths(value, (key,), options, document) for key, value in tree.items()}
+    )
 
 
 def _path_options(slot: str, registry: Registry) -> dict[str, set[Any]]:
@@ -34,25 +36,25 @@ def _path_options(slot: str, registry: Registry) -> dict[str, set[Any]]:
     return found
 
 
-def _placed(
+def _absolute_paths(
     value: Any, path: tuple[str | int, ...], options: Mapping[str, set[Any]], document: Document
 ) -> Any:
-    """A value with the relative paths in it made absolute, where they are paths of something that exists."""
+    """A value with relative paths made absolute if they exist."""
     if isinstance(value, dict):
-        return {k: _placed(v, (*path, k), options, document) for k, v in value.items()}
+        return {k: _absolute_paths(v, (*path, k), options, document) for k, v in value.items()}
     if isinstance(value, list):
-        return [_placed(v, (*path, i), options, document) for i, v in enumerate(value)]
+        return [_absolute_paths(v, (*path, i), options, document) for i, v in enumerate(value)]
     names = ".".join(str(part) for part in path if isinstance(part, str))
     types = {t for o, some in options.items() for t in some if names == o or names.endswith("." + o)}
-    if isinstance(value, str) and value and types:  # an empty path is none, not the folder itself
+    if isinstance(value, str) and value and types:  # an empty string is no path, not the current folder
         folder = document.mark(path).value.source.folder
-        asked = [Path.is_file if kind is FilePath else Path.is_dir for kind in types]
-        return next((place for exists in asked if (place := _existing(folder, value, exists))), value)
+        checks = [Path.is_file if kind is FilePath else Path.is_dir for kind in types]
+        return next((place for exists in checks if (place := _existing(folder, value, exists))), value)
     return value
 
 
 def _existing(folder: Path, name: str, exists: Callable[[Path], bool]) -> str:
-    """The absolute path of what exists, as a spec is read; empty for what does not, or is no path at all."""
+    """The absolute path, resolved like paths in a spec; empty if it does not exist or is invalid."""
     try:
         path = (folder / Path(name).expanduser()).resolve()
         return str(path) if exists(path) else ""

@@ -1,4 +1,4 @@
-"""Brings a study's cells to an end: which of them are still to be run, on what executor, and again where a worker died."""
+"""Schedules a study's cells: selects those to run, builds their jobs, and retries those with lost workers."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from .states import CellState, state_of, study_folder
 from .study_loader import Cell, Study
 
 ATTEMPTS = 3
-"""Workers that may die under one cell before it counts as failed; every attempt goes on after the last finished round."""
+"""Attempts per cell with dying workers before it counts as failed; each resumes after the last finished round."""
 PAUSE = 2.0
-"""Seconds before cells that another process is working on are asked for again."""
+"""Seconds before cells that another process is running are retried."""
 
 
 @attrs.frozen(kw_only=True)
-class ToDo:
-    """A study's distinct cells by what is to be done about them."""
+class CellPartition:
+    """A study's distinct cells: finished, failed, and still to run."""
 
     finished: tuple[CellState, ...]
     failed: tuple[CellState, ...]
-    """Failed before, and not to be tried again."""
+    """Failed earlier, and not to be retried."""
     open: tuple[CellState, ...]
-    """Never begun, interrupted, at work elsewhere, or failed and to be tried again."""
+    """Pending, interrupted, running elsewhere, or to be retried."""
 
 
-def to_do(study: Study, runs: Path, *, retry: bool = False) -> ToDo:
-    """Sort a study's cells; `retry` tries those that failed again."""
+def partition_cells(study: Study, runs: Path, *, retry: bool = False) -> CellPartition:
+    """Partition a study's cells; with `retry`, failed ones are run again."""
     states = [state_of(runs, study.record, cell.record) for cell in study.distinct.values()]
-    return ToDo(
+    return CellPartition(
         finished=tuple(s for s in states if s.status == "finished"),
         failed=tuple(s for s in states if s.status == "failed" and not retry),
         open=tuple(s for s in states if s.status != "finished" and (retry or s.status != "failed")),
@@ -49,10 +49,10 @@ def to_do(study: Study, runs: Path, *, retry: bool = False) -> ToDo:
 
 
 def plans_of(study: Study, keys: Collection[str]) -> dict[tuple[str, str], Plan]:
-    """The plan of every arm in every block that has one of these cells, by its first seed: what cannot run is refused here.
+    """The plan of every arm in every block that has one of these cells, by its first seed; a plan that cannot run is refused.
 
-    Tuned values are planned too, but for the optimiser's, which no plan depends on. Raises `UsageError` naming the arm, with
-    what is wrong.
+    Tuned values are planned too, except those of the optimiser, which do not affect plans. Raises `UsageError` naming the arm
+    and the cause.
     """
     found, planned, data = dict[tuple[str, str], Plan](), set[str](), SplitCache()
     for cell in study.cells:
@@ -71,9 +71,9 @@ def plans_of(study: Study, keys: Collection[str]) -> dict[tuple[str, str], Plan]
 
 
 def jobs_of(study: Study, runs: Path, keys: Collection[str]) -> list[Job]:
-    """Jobs for these cells, seed by seed across the arms, so that whoever stops early has whole comparisons.
+    """Jobs for these cells, seed by seed across the arms, so that an interrupted study has complete comparisons.
 
-    For an executor whose workers may be elsewhere, what the cells read is put under its hash beside the runs first.
+    For executors with remote workers, the inputs of the cells are first stored by hash next to the runs.
     """
     remote = study.executor.remote
     store, cache = (runs / STORE).resolve(), default_cache().resolve()
@@ -106,40 +106,40 @@ def _by_seed(study: Study, keys: Collection[str]) -> list[Cell]:
     return sorted(cells, key=lambda cell: order[cell.record.seed])
 
 
-def conduct(executor: Executor, jobs: Sequence[Job]) -> Generator[JobResult | None]:
-    """Run jobs until each is finished or failed; yield each as it ends, and None meanwhile.
+def run_jobs(executor: Executor, jobs: Sequence[Job]) -> Generator[JobResult | None]:
+    """Run jobs until each is finished or failed; yield each result, and None while waiting.
 
-    A job whose worker died is given to another, up to `ATTEMPTS` times; one that another process is working on is asked
-    for again until that one is done. Closing the generator stops every worker.
+    A job whose worker died is retried, up to `ATTEMPTS` times; one that another process is running is retried until that
+    process is done. Closing the generator stops every worker.
     """
     waiting, deaths = {job.cell: job for job in jobs}, Counter[str]()
     while waiting:
-        again = dict[str, Job]()
-        with closing(executor.run(list(waiting.values()))) as answers:
-            for ended in answers:
-                if ended is None:
+        retry = dict[str, Job]()
+        with closing(executor.run(list(waiting.values()))) as results:
+            for result in results:
+                if result is None:
                     yield None
                     continue
-                job = waiting[ended.cell]
-                if ended.status == "lost":
-                    deaths[ended.cell] += 1
-                    # The note tells of a process that is dead; its lock went with it.
+                job = waiting[result.cell]
+                if result.status == "lost":
+                    deaths[result.cell] += 1
+                    # The holder's note refers to a dead process, whose lock is gone.
                     (Path(job.folder) / HOLDER).unlink(missing_ok=True)
-                if ended.status == "busy" or (ended.status == "lost" and deaths[ended.cell] < ATTEMPTS):
-                    again[ended.cell] = job
-                yield _settled(ended, job) if ended.cell not in again else ended
-        waiting = again
+                if result.status == "busy" or (result.status == "lost" and deaths[result.cell] < ATTEMPTS):
+                    retry[result.cell] = job
+                yield _final_result(result, job) if result.cell not in retry else result
+        waiting = retry
         if waiting:
             yield from _pause()
 
 
-def _settled(ended: JobResult, job: Job) -> JobResult:
-    """What is final: a cell whose workers kept dying has failed."""
-    if ended.status != "lost":
-        return ended
-    cause = f"{ended.cause} ({ATTEMPTS} times)"
+def _final_result(result: JobResult, job: Job) -> JobResult:
+    """The final result: a cell that lost all its workers has failed."""
+    if result.status != "lost":
+        return result
+    cause = f"{result.cause} ({ATTEMPTS} times)"
     record_failure(Path(job.study), job.cell, cause)
-    return JobResult(cell=ended.cell, status="failed", cause=cause)
+    return JobResult(cell=result.cell, status="failed", cause=cause)
 
 
 def _pause() -> Iterator[None]:

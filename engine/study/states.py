@@ -1,4 +1,4 @@
-"""What became of a cell so far, read from its files alone."""
+"""The state of a cell, read only from its files."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class CellState:
     cause: str = ""
     """Why it failed."""
     ended: str = ""
-    """How it ended, in the run's own words: completed, converged, patience, exhausted."""
+    """The run's final status: completed, converged, patience, exhausted."""
     since: float | None = None
     """Seconds since its last round, while it runs."""
 
 
 def study_folder(runs: Path, name: str) -> Path:
-    """Where the study of a name keeps its record."""
+    """The folder with the record of a study."""
     return runs / name / FOLDER
 
 
 def failure_path(study: Path, key: str) -> Path:
-    """Where the cause of a cell's failure is written: `{"cause", "traceback", "at"}`."""
+    """The file with the cause of a cell's failure: `{"cause", "traceback", "at"}`."""
     return study / FAILURES / f"{key}.json"
 
 
 def state_of(runs: Path, study: StudyRecord, cell: CellRecord, *, probe: bool = True) -> CellState:
-    """A cell's state. A file that cannot be read counts as absent: it is being written, or the run will say so itself.
+    """A cell's state. An unreadable file counts as absent: it may be being written, and running the cell reports the damage.
 
-    Whether a cell is running is told by its lock, which is tried for a moment; without `probe` by its holder's note alone,
-    which a holder that was killed leaves behind.
+    A running cell holds its lock, which is probed briefly. Without `probe`, only its holder's note is checked, which a killed
+    process leaves behind.
     """
     if cell.key in study.excluded:
         return CellState(cell=cell, status="excluded")
@@ -71,7 +71,7 @@ def states_of(runs: Path, study: StudyRecord) -> list[CellState]:
 
 
 def _is_held(folder: Path) -> bool:
-    """Whether some process has the run's lock; a holder's note may outlive a holder that was killed."""
+    """Whether a process holds the run's lock; a killed process leaves its note behind."""
     from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed for --help
 
     from ..foundation.locks import LOCK  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""A study's folder: its record is written when it begins, kept when it changes, and knows what was taken out."""
+"""A study's folder: write, find and update its record, including excluded cells."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from ..spec.document import find_spec, load
 from ..spec.faults import did_you_mean, listed
 from ..spec.resolve import legal_name
 from ..spec.spec import NAME
-from .labels import text
-from .record import FOLDER, RECORD, SPEC, CellRecord, StudyRecord
+from .record import FOLDER, RECORD, SPEC, CellRecord, StudyRecord, setting_text
 from .states import study_folder
 from .study_loader import Study
 
 
 def known_record(runs: Path, name: str) -> StudyRecord | None:
-    """The record that the study of this name has on disk; None where there is none."""
+    """The record on disk of the study with this name, if any."""
     folder = study_folder(runs, name)
     return StudyRecord.read(folder) if (folder / RECORD).is_file() else None
 
@@ -33,26 +32,26 @@ def known_record(runs: Path, name: str) -> StudyRecord | None:
 def with_exclusions(
     study: Study, known: StudyRecord | None, exclude: Sequence[str], include: Sequence[str]
 ) -> Study:
-    """The study with the cells taken out that were before or are now, and those taken back that are asked for."""
+    """The study with earlier and new exclusions, minus the cells to include again."""
     keys = {cell.key for cell in study.record.cells}
     excluded = keys & set(known.excluded if known else ())
-    excluded |= chosen(study.record.cells, exclude)
-    excluded -= chosen(study.record.cells, include)
+    excluded |= select_cells(study.record.cells, exclude)
+    excluded -= select_cells(study.record.cells, include)
     record = attrs.evolve(study.record, excluded=tuple(sorted(excluded)))
     return attrs.evolve(study, record=record)
 
 
 def replaces(study: Study, known: StudyRecord | None) -> bool:
-    """Whether another study had the name so far: one that has no cell in common with this."""
+    """Whether the name belonged to another study, without common cells."""
     return known is not None and not {c.key for c in known.cells} & {c.key for c in study.record.cells}
 
 
-def chosen(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
-    """Keys of the cells that words stand for.
+def select_cells(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
+    """Keys of the cells that words select.
 
-    A word is an arm, a block, `seed=3`, a candidate such as `lr=0.1`, a cell's label, or the beginning of its hash.
+    A word is an arm, a block, `seed=3`, a candidate such as `lr=0.1`, a cell's label, or the first characters of its hash.
 
-    Raises `UsageError` for a word that stands for none.
+    Raises `UsageError` for a word that selects none.
     """
     cells, found = list(cells), set[str]()
     for word in words:
@@ -66,7 +65,7 @@ def chosen(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
             arms = list(dict.fromkeys(cell.arm for cell in cells))
             hint, quoted = did_you_mean(word, arms), listed(f'"{arm}"' for arm in arms)
             raise UsageError(
-                f'no cell is meant by "{word}"; say an arm ({quoted}), a block, seed=N, a tuned value such as lr=0.1, or the beginning of a hash'
+                f'"{word}" selects no cell; give an arm ({quoted}), a block, seed=N, a tuned value such as lr=0.1, or the first characters of a hash'
                 + (f"; {hint}" if hint else "")
             )
         found |= keys
@@ -74,14 +73,20 @@ def chosen(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
 
 
 def _tuned(cell: CellRecord) -> set[str]:
-    """Words for the values of a cell's tuning: `lr=0.1`, `optimizer.lr=0.1`."""
-    return {f"{name}={text(v)}" for key, v in cell.tuning.items() for name in (key, key.rpartition(".")[2])}
+    """Words that select a cell by its tuning: `lr=0.1`, `optimizer.lr=0.1`."""
+    return {
+        f"{name}={setting_text(v)}"
+        for key, v in cell.tuning.items()
+        for name in (key, key.rpartition(".")[2])
+    }
 
 
-def keep(study: Study, runs: Path, known: StudyRecord | None, again: str, *, runs_cells: bool) -> StudyRecord:
-    """Write the study's record and spec; a record of other cells under the same name is set aside under its hash.
+def write_study(
+    study: Study, runs: Path, known: StudyRecord | None, again: str, *, runs_cells: bool
+) -> StudyRecord:
+    """Write the study's record and spec; a record of other cells under the same name is renamed with its hash.
 
-    `again` is the command that gives the same study; where no cell is run, the executor of those that were stays recorded.
+    `again` is the command that reproduces the study. If no cell is run, the recorded executor is kept.
     """
     folder = study_folder(runs, study.record.name)
     record = study.record
@@ -106,14 +111,14 @@ def keep(study: Study, runs: Path, known: StudyRecord | None, again: str, *, run
 def find_study(name: str, runs: Path) -> tuple[Path, StudyRecord]:
     """The folder of runs and the record of a study, by its name, its folder, a file in it, or its spec.
 
-    Raises `UsageError` saying which studies there are.
+    Raises `UsageError` with a list of the studies.
     """
     path = Path(name)
     folders = [path, path / FOLDER, path.parent] if path.name in {RECORD, SPEC} else [path, path / FOLDER]
     for folder in (*folders, *([study_folder(runs, name)] if name else [])):
         if _has_record(folder):
             return folder.resolve().parent.parent, StudyRecord.read(folder)
-    for word in _names_in_spec(name) if name else ():
+    for word in _study_names_of_spec(name) if name else ():
         if _has_record(study_folder(runs, word)):
             return runs, StudyRecord.read(study_folder(runs, word))
     known = study_names(runs)
@@ -128,12 +133,12 @@ def find_study(name: str, runs: Path) -> tuple[Path, StudyRecord]:
 def _has_record(folder: Path) -> bool:
     try:
         return (folder / RECORD).is_file()
-    except (OSError, ValueError):  # no path at all: too long, or NUL in it
+    except (OSError, ValueError):  # not a path: too long, or with NUL
         return False
 
 
-def _names_in_spec(name: str) -> Iterator[str]:
-    """What a study may be called whose spec is this: by its own word, else after the file."""
+def _study_names_of_spec(name: str) -> Iterator[str]:
+    """Names that a spec's study may have: its `name`, and its file's stem."""
     with suppress(BoostLoraError):
         named = load(find_spec(name)).tree.get("name")
         if isinstance(named, str) and NAME.fullmatch(named):

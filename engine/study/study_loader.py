@@ -1,10 +1,10 @@
-"""A study's spec becomes its cells, or every fault there is; nothing is run."""
+"""Load a study: expand its spec into cells, and report all faults; nothing is run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,28 +14,37 @@ import attrs
 
 from ..errors import UsageError
 from ..foundation.atomic import file_sha256
+from ..records.run_result import ending_or_none
 from ..registry import Registry
+from ..runs.directory import SPEC
 from ..spec import Spec
 from ..spec.document import Document, find_spec, load
 from ..spec.faults import Fault, SpecError
 from ..spec.resolve import legal_name, resolve
-from .ablate import MOST_CELLS
+from .ablate import MAX_CELLS
 from .ablate_parser import Reader
+from .arms import (
+    ArmDefinition,
+    BlockArm,
+    Conditions,
+    arm_definitions,
+    blocks_of,
+    find_baseline,
+    tunings,
+    tunings_count,
+)
 from .assignments import Assignment
 from .budget import Budgets
-from .conditions import Conditions, Draft, Placed
-from .expand import blocks_of, drafts_of, find_baseline, tunings, tunings_count
-from .folders import known_runs
 from .portable_spec import study_toml
 from .record import Arm, Block, CellRecord, StudyRecord
 
-COMPARED = ("baseline", "metric", "split", "at", "confidence")
-"""Fields of a study that change no cell, but what is said of them."""
+COMPARISON_FIELDS = ("baseline", "metric", "split", "at", "confidence")
+"""Fields of a study that affect only comparisons, not cells."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Cell:
-    """One run to be made: its place in the study, and its spec."""
+    """One run of the study, with its spec."""
 
     record: CellRecord
     spec: Spec
@@ -49,11 +58,11 @@ class Study:
     cells: tuple[Cell, ...]
     executor: Any
     toml: str
-    """The study's own spec, as one text that depends on no other file but the data it names."""
+    """The study's spec as one text that depends only on its data files."""
 
     @property
     def distinct(self) -> dict[str, Cell]:
-        """Cells that count, by key: two arms may agree in a cell, which is then run once."""
+        """Cells that are not excluded, by key: two arms may share a cell, which is then run once."""
         keys = {cell.key for cell in self.record.included}
         return {cell.record.key: cell for cell in self.cells if cell.record.key in keys}
 
@@ -64,16 +73,16 @@ def is_study(document: Document) -> bool:
 
 
 def load_study(name: str | Path, registry: Registry, runs: Path, settings: Sequence[str] = ()) -> Study:
-    """Read a study by path or shipped name. Raises `SpecError` with every fault, `UsageError` for a spec that is none."""
+    """Read a study by path or shipped name. Raises `SpecError` with all faults, `UsageError` for a spec without `[ablate]`."""
     path = find_spec(str(name))
     document = load(path, settings)
     if not is_study(document):
         raise UsageError(f"{name}: not a study: it has no [ablate] table; run it with: boostlora run {name}")
-    return _Loader(_of_its_own(document), registry, runs, legal_name(path.stem)).load()
+    return _Loader(_without_inherited_description(document), registry, runs, legal_name(path.stem)).load()
 
 
-def _of_its_own(document: Document) -> Document:
-    """The document without the description of a spec that the study merely extends."""
+def _without_inherited_description(document: Document) -> Document:
+    """The document without the description of a spec that it extends."""
     study = min(
         (m.layer for path, m in document.marks.items() if path[0] == "ablate" and path[1:]), default=0
     )
@@ -83,7 +92,7 @@ def _of_its_own(document: Document) -> Document:
 
 
 class _Loader:
-    """Holds what the steps from document to study share."""
+    """State of the steps from document to study."""
 
     def __init__(self, document: Document, registry: Registry, runs: Path, default_name: str) -> None:
         self.document, self.registry, self.runs = document, registry, runs
@@ -94,22 +103,22 @@ class _Loader:
         self.budgets, self.conditions = Budgets(self.reader), Conditions(self.reader)
 
     def load(self) -> Study:
-        """The study, or every fault at once."""
-        seeds, drafts = self.reader.seeds(), drafts_of(self.reader, str(self.base.tree["name"]))
-        blocks = blocks_of(self.reader, drafts)
+        """Load the study, or raise all faults at once."""
+        seeds, definitions = self.reader.seeds(), arm_definitions(self.reader, str(self.base.tree["name"]))
+        blocks = blocks_of(self.reader, definitions)
         use, executor = self.reader.executor()
         times = len(blocks) * len(seeds)
-        self._check_size(times * sum(tunings_count(draft.tune) for draft in drafts))
-        placed = self._placed(drafts, blocks)
+        self._check_size(times * sum(tunings_count(definition.tune) for definition in definitions))
+        block_arms = self._block_arms(definitions, blocks)
         baseline = None
-        if not self.faults:  # arms that are not what was meant would only bring faults that are none
+        if not self.faults:  # after a fault, further checks would report spurious ones
             self.conditions.check()
-            baseline = find_baseline(self.reader, placed)
-        if not (placed or self.faults):
+            baseline = find_baseline(self.reader, block_arms)
+        if not (block_arms or self.faults):
             self.reader.fault(("ablate",), "every arm is dropped by a condition", at_key=True)
-        arms, cells = self._cells(placed, baseline, seeds)
+        arms, cells = self._cells(block_arms, baseline, seeds)
         self.reader.check_metric([cell.spec.task for cell in cells])
-        self._stop_at_faults()
+        self._raise_faults()
         filled = {cell.record.block for cell in cells}
         record = self._record(
             arms,
@@ -123,49 +132,51 @@ class _Loader:
         toml = study_toml(self.document, self.registry, record.name)
         return Study(record=record, cells=tuple(cells), executor=executor, toml=toml)
 
-    def _placed(self, drafts: Sequence[Draft], blocks: Sequence[tuple[Block, Assignment]]) -> list[Placed]:
-        """Every arm in every block, but for those that a condition drops."""
+    def _block_arms(
+        self, definitions: Sequence[ArmDefinition], blocks: Sequence[tuple[Block, Assignment]]
+    ) -> list[BlockArm]:
+        """Every arm in every block, without those that a condition drops."""
         found = (
-            self.conditions.place(draft, block, setting, self.base)
+            self.conditions.place(definition, block, setting, self.base)
             for block, setting in blocks
-            for draft in drafts
+            for definition in definitions
         )
-        return [placed for placed in found if placed is not None]
+        return [arm for arm in found if arm is not None]
 
     def _check_size(self, cells: int) -> None:
-        """Refuse what would take hours to write down; raises at once."""
-        if cells > MOST_CELLS:
-            message = f"{cells:,} cells; a study has at most {MOST_CELLS:,}"
+        """Refuse studies that are too large; raises immediately."""
+        if cells > MAX_CELLS:
+            message = f"{cells:,} cells; a study has at most {MAX_CELLS:,}"
             self.reader.fault(("ablate",), message, at_key=True)
-            self._stop_at_faults()
+            self._raise_faults()
 
-    def _stop_at_faults(self) -> None:
-        """Raise what has been found so far, each once: many cells share a fault."""
+    def _raise_faults(self) -> None:
+        """Raise the faults found so far, each once, since cells share faults."""
         if self.faults:
             raise SpecError({(f.position(), f.message): f for f in self.faults}.values())
 
     def _cells(
-        self, placed: Sequence[Placed], baseline: str | None, seeds: Sequence[int]
+        self, block_arms: Sequence[BlockArm], baseline: str | None, seeds: Sequence[int]
     ) -> tuple[list[Arm], list[Cell]]:
         arms, cells, sound = dict[str, Arm](), list[Cell](), not self.faults
-        first = {p.block.label: p for p in placed if p.arm.label == baseline}
-        self._check_size(len(seeds) * sum(tunings_count(found.tune) for found in placed))
-        for found in placed:
+        first = {p.block.label: p for p in block_arms if p.arm.label == baseline}
+        self._check_size(len(seeds) * sum(tunings_count(found.tune) for found in block_arms))
+        for found in block_arms:
             for tuning in tunings(found.tune):
                 document, solved = tuning.applied(found.document), dict[str, Any]()
                 if sound:
                     document, solved = self.budgets.solve(found, tuning, first.get(found.block.label))
                 values = dict(found.arm.sets.values)
                 arms.setdefault(found.arm.label, Arm(label=found.arm.label, values=values, solved=solved))
-                cells += self._seeded(found, document, tuning, seeds)
+                cells += self._seed_cells(found, document, tuning, seeds)
         known = known_runs(self.runs, {c.record.key for c in cells}, str(self.base.tree["name"]))
         located = [attrs.evolve(c, record=attrs.evolve(c.record, folder=known[c.record.key])) for c in cells]
         return list(arms.values()), located
 
-    def _seeded(
-        self, found: Placed, document: Document, tuning: Assignment, seeds: Iterable[int]
+    def _seed_cells(
+        self, found: BlockArm, document: Document, tuning: Assignment, seeds: Iterable[int]
     ) -> list[Cell]:
-        """One cell for each seed; none, with the faults taken down, where the spec is wrong."""
+        """One cell per seed; none, with the faults recorded, if the spec is invalid."""
         try:
             spec = resolve(document, self.registry)
         except SpecError as error:
@@ -183,7 +194,7 @@ class _Loader:
 
     def _record(self, arms: Sequence[Arm], cells: Sequence[Cell], **more: Any) -> StudyRecord:
         ablate, head = self.reader.ablate, cells[0].spec.head
-        compared = {key: getattr(ablate, key) for key in COMPARED if key != "baseline"}
+        compared = {key: getattr(ablate, key) for key in COMPARISON_FIELDS if key != "baseline"}
         record = StudyRecord(
             name=head.name,
             description=head.description,
@@ -216,7 +227,33 @@ class _Loader:
 
 
 def _sha256(record: StudyRecord) -> str:
-    """Hash of the cells and of how they are compared; where they lie and how they are run does not count."""
+    """Hash of the cells and comparison settings, without folders and executor."""
     cells = [{k: v for k, v in attrs.asdict(c).items() if k != "folder"} for c in record.cells]
-    content = {"cells": cells} | {key: getattr(record, key) for key in COMPARED}
+    content = {"cells": cells} | {key: getattr(record, key) for key in COMPARISON_FIELDS}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+NO_RUN = (-1, -1)
+"""Ranks below every run."""
+
+
+def known_runs(runs: Path, keys: Collection[str], name: str) -> Mapping[str, str]:
+    """The folder of every cell, relative to `runs`, so that no cell is run twice.
+
+    In order of preference: a finished run of any study, an unfinished one of the study `name`, an unfinished one of
+    another study, or the new folder `name/KEY`.
+    """
+    found, ranks = {key: f"{name}/{key}" for key in keys}, dict[str, tuple[int, int]]()
+    for spec in sorted(runs.glob(f"*/*/{SPEC}")):
+        folder, key = spec.parent, spec.parent.name
+        if key not in found:
+            continue
+        rank = (int(_is_finished(folder)), int(folder.parent.name == name))
+        if rank > ranks.get(key, NO_RUN):
+            found[key], ranks[key] = f"{folder.parent.name}/{key}", rank
+    return found
+
+
+def _is_finished(folder: Path) -> bool:
+    result = ending_or_none(folder)
+    return result is not None and result["status"] != "failed"

@@ -1,6 +1,6 @@
-"""A worker process: jobs come in as lines of JSON, what became of them goes out the same way.
+"""A worker process: reads jobs as lines of JSON, and writes results in the same form.
 
-When the line it reads from is closed, its master is gone, and it ends at once: every finished round is on disk.
+It exits at once when its input closes, which means that the parent is gone; every finished round is on disk.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from ..contracts import Job, JobResult
 
 
 def main() -> None:
-    """Play jobs until there are no more."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not be taken for an answer
+    """Run jobs until the input closes."""
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # library output must not mix with results
     jobs = queue.Queue[str]()
     threading.Thread(target=_listen, args=(sys.stdin, jobs), daemon=True).start()
     from .cell_runner import run_cell  # noqa: PLC0415 - heavy, and the master may be gone already
 
     while True:
-        _answer(answers, run_cell(cattrs.structure(json.loads(jobs.get()), Job)))
+        _write_result(results, run_cell(cattrs.structure(json.loads(jobs.get()), Job)))
 
 
 def _listen(lines: IO[str], jobs: queue.Queue[str]) -> None:
     for line in lines:
         jobs.put(line)
-    os._exit(0)  # in the middle of whatever is being computed
+    os._exit(0)  # also in the middle of a computation
 
 
-def _answer(answers: IO[str], ended: JobResult) -> None:
-    answers.write(json.dumps(attrs.asdict(ended)) + "\n")
-    answers.flush()
+def _write_result(results: IO[str], result: JobResult) -> None:
+    results.write(json.dumps(attrs.asdict(result)) + "\n")
+    results.flush()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Holds a backend to the reference: the same rounds, from the same starts, with the same draws, quantity by quantity."""
+"""Verification of a backend against the reference: same rounds, starting points and random draws, quantity by quantity."""

@@ -1,49 +1,49 @@
-"""How far a candidate may be from the truth, quantity by quantity.
+"""Error bounds of a candidate, quantity by quantity.
 
-`t` is the truth (the reference in float64), `c` the candidate, `y` the yardstick: the reference again, in float32. All of them
+`t` is the truth (the reference in float64), `c` the candidate, `y` the yardstick (the reference in float32). All
 start every round from the same ensemble and train on the same batches in the same frames.
 
-**A candidate that computes in float32** may be off by
+**A candidate in float32** may be off by
 
     max|c - t|  <=  MULTIPLE * max|y - t|  +  FLOOR * u32 * max|t|,    u32 = 2^-24 the unit roundoff.
 
-The yardstick makes the same roundings in another order, so it says what float32 costs *here*, whatever the model's depth and
-however the optimiser amplifies errors; the multiple is room for sums in another order. The floor is for quantities of which
-the yardstick happens to be exact. Steps of training are held to the largest error of the yardstick so far, since errors of
-one step go into the next. **In lower precision** both terms grow by the ratio of unit roundoffs (bfloat16: 2^16, float16: 2^13).
+The yardstick measures the float32 error of this computation, including the model's depth and the optimiser's amplification;
+the multiple allows for another order of summation. The floor covers quantities that the yardstick happens to compute
+exactly. Training steps use the largest error of the yardstick so far, since errors propagate to later steps. **In lower
+precision** both terms grow by the ratio of unit roundoffs (bfloat16: 2^16, float16: 2^13).
 
-**A candidate that computes in float64** is as exact as the truth itself, so no yardstick is needed: `max|c - t|` is at most the
-`tight` bound of the quantity, in the table below, times `max|t|`. These are about ten times the largest errors measured between
-NumPy and PyTorch on perceptrons (up to 512 wide), MiniLM and SmolLM2.
+**A candidate in float64** is as exact as the truth, so no yardstick is needed: `max|c - t|` is at most the
+`tight` bound of the quantity, in the table below, times `max|t|`. These bounds are about ten times the largest errors measured
+between NumPy and PyTorch on perceptrons (up to 512 wide), MiniLM and SmolLM2.
 
-**A loss near 0** is the logarithm of a number near 1: `-log p_y = log T + (max z - z_y)`, `T = sum_j exp(z_j - max z) >= 1`. Every rounding
-of T moves it by u, however small it is: where all other terms are below u, it is lost as a whole. In every precision a batch's loss
-`sum_i w_i l_i / b` may therefore be off by `SUMS * u * sum_i |w_i| / b` more. The yardstick makes such errors too, but a batch's loss is one
-number, in which those of its examples may cancel by chance; and relative to a loss that has no lower bound there is no floor. That logits
-are large excuses nothing: `max z - z_y` is as exact as they are, unless `max z` is added to `log T` first, which costs `u max|z|`.
+**A loss near 0** is the logarithm of a number near 1: `-log p_y = log T + (max z - z_y)`, `T = sum_j exp(z_j - max z) >= 1`. A rounding
+of T changes the loss by about u, however small the loss is. In every precision a batch's loss
+`sum_i w_i l_i / b` may therefore be off by `SUMS * u * sum_i |w_i| / b` more. The yardstick has such errors too, but those of a batch's
+examples may cancel by chance, and the floor is relative to a loss without lower bound. Large logits are no excuse: `max z - z_y` is
+as exact as they are, unless `max z` is added to `log T` first, which costs `u max|z|`.
 
-**Singular directions** are defined as well as their gaps allow (Davis and Kahan, 1970; Wedin, 1972): in every precision
-their sine may be `SPECTRAL * sqrt(n) * u * s_1 / gap`, n the weight's longer side, since sums of n roundings grow so. Where that is
-more than `UNDEFINED` the weight does not define them: they are counted, and not compared. Singular values are always defined
-(Weyl): within `SPECTRAL * sqrt(n) * u * s_1`.
+**Singular directions** are determined up to their gaps (Davis and Kahan, 1970; Wedin, 1972): in every precision their sine
+may be `SPECTRAL * sqrt(n) * u * s_1 / gap`, with n the weight's longer side (n roundings add up to about sqrt(n) u). If the
+bound exceeds `UNDEFINED`, the weight does not determine them: they are counted, not compared. Singular values are always
+determined (Weyl) up to `SPECTRAL * sqrt(n) * u * s_1`.
 
-**Frames that hang on data** are not defined vector by vector, and made by the truth alone. What it asks of its model for them is asked of
-the others in the same words, and the answers are compared (`hearing.py`); frames on disk are held to what such frames promise (`kept.py`).
+**Data-driven frames** are not determined vector by vector, so only the truth computes them. Its oracle queries are repeated
+on the other models, and their products are compared (`gradient_products.py`); stored frames are checked for the properties
+of such frames (`stored_frames.py`).
 
-**Training** may amplify an honest error: Adam steps either way where a gradient is smaller than its own error, a ReLU flips. A
-step that is off by more is asked again of the truth *at the candidate's own numbers* (`local.py`), and a trained number may be
-off by what the optimiser makes of the errors of its gradient (`transfer.py`). Where the truth had to be asked again the candidate
-has done nothing wrong, but went elsewhere: later steps of that round are counted as undefined.
+**Training** may amplify rounding errors: Adam may step either way if a gradient is smaller than its error, and a ReLU may
+flip. A step beyond its bound is recomputed by the truth *at the candidate's own parameters* (`step_replay.py`), and a
+parameter may be off by its propagated gradient errors (`error_propagation.py`). If a recomputed step agrees, the candidate is
+right but has diverged by rounding: later steps of that round are counted as undefined.
 
-**Decisions** (a class, a count of right tokens, the examples a sampler chooses) may differ only where the truth itself is
-undecided: where the margin in its logits is at most twice what the logits are allowed, since both sides of a margin may move.
+**Decisions** (a class, a count of right tokens, a sampler's examples) may differ only if the truth is undecided: if the margin
+of its logits is at most twice their allowed error, since both logits may move.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
@@ -55,34 +55,35 @@ UNITS: Mapping[str, float] = {
     "float16": 2.0**-11,
     "bfloat16": 2.0**-8,
 }
-"""Unit roundoffs: the largest relative error of one rounding."""
+"""Unit roundoffs: largest relative error of one rounding."""
 MULTIPLE = 10.0
 FLOOR = 16.0
 SUMS = 4.0
-"""Roundings of a sum of exponentials that is at least 1: as many as a tree of 10 has levels, or the root of the 16 of a vocabulary's."""
+"""Roundings of a sum of exponentials: the depth of a pairwise sum over 10 classes, or the square root of a vocabulary's 16."""
 SPECTRAL = 8.0
 UNDEFINED = 0.05
 
 
 @attrs.frozen(kw_only=True)
 class Quantity:
-    """One thing that is compared."""
+    """A compared quantity."""
 
     name: str
     what: str
     tight: float = 0.0
-    """Bound for float64, relative to the largest magnitude of the truth; 0 where another rule decides."""
+    """Bound for float64, relative to the largest magnitude of the truth; 0 if another rule applies."""
     reason: str = ""
-    """Why that bound."""
+    """Reason for the bound."""
 
 
 QUANTITIES: Mapping[str, Quantity] = {
     q.name: q
     for q in (
-        Quantity(name="singular values", what="of the base weight, as many as the basis asks for"),
+        Quantity(name="singular values", what="of the base weight, as many as the basis uses"),
         Quantity(name="directions", what="subspaces of leading singular directions of the base weight"),
         Quantity(
-            name="frames", what="signed columns of what the basis makes of the candidate's own directions"
+            name="frames",
+            what="signed columns of the frames that the basis computes from the candidate's own directions",
         ),
         Quantity(
             name="logits",
@@ -94,107 +95,112 @@ QUANTITIES: Mapping[str, Quantity] = {
             name="loss",
             what="of every example, before the round",
             tight=4e-14,
-            reason="as the logits it is made of",
+            reason="same as the logits",
         ),
         Quantity(name="predictions", what="before the round"),
-        Quantity(name="chosen examples", what="what the sampler makes of the candidate's own answers"),
+        Quantity(name="chosen examples", what="the sampler's selection from the candidate's own answers"),
         Quantity(
             name="activation products",
-            what="X'X O / n, of every question that a basis asks of the data",
+            what="X'X O / n of every calibration query of the basis",
             tight=1e-13,
-            reason="a mean over rows of what the layers before make, and nothing cancels",
+            reason="a mean over rows of activations, without cancellation",
         ),
         Quantity(
             name="gradient products",
-            what="G O and G'Q, of every question that a basis asks of the data, or by which sites are chosen",
+            what="G O and G'Q of every calibration query of the basis, and of the selection of sites",
             tight=2e-12,
-            reason="as the gradient",
+            reason="same as the gradient",
         ),
         Quantity(
             name="answers",
-            what="tokens of the round's first and last rollouts, each where its draw falls in the truth's probabilities",
+            what="tokens of the round's first and last rollouts, by inverting the truth's cumulative probabilities at their draws",
         ),
         Quantity(
             name="answer log-probabilities",
-            what="of the round's first and last rollouts, under the policy that gave them, and where it began",
+            what="of the round's first and last rollouts, under the policy that sampled them and under the initial policy",
             tight=4e-14,
-            reason="as the logits they are made of",
+            reason="same as the logits",
         ),
         Quantity(
             name="training loss",
             what="of every step's batch",
             tight=1e-13,
-            reason="as the logits, with the errors of the steps before; near 0, its sums' rounding comes on top",
+            reason="same as the logits, plus errors of earlier steps; near 0, plus rounding of sums",
         ),
         Quantity(
             name="gradient",
-            what="of the trained numbers, at every step",
+            what="of the trained parameters, at every step",
             tight=2e-12,
-            reason="a sum over the batch that cancels, with the errors of the steps before",
+            reason="a sum over the batch with cancellation, plus errors of earlier steps",
         ),
         Quantity(
             name="core",
-            what="the trained numbers, after every step",
+            what="the trained parameters, after every step",
             tight=1e-11,
-            reason="Adam divides a gradient by its own size, and so repeats relative errors of small ones",
+            reason="Adam normalises gradients, and so keeps relative errors of small ones",
         ),
         Quantity(
             name="update",
             what="dW of every site",
             tight=1e-14,
-            reason="the core's error, through orthonormal columns",
+            reason="the core's error, preserved by orthonormal columns",
         ),
         Quantity(
             name="trial loss",
-            what="on validation with the update tried, as merge policies see it",
+            what="on validation with the trial update, as for merge policies",
             tight=5e-14,
-            reason="the logits', and the update's",
+            reason="errors of the logits and the update",
         ),
         Quantity(
             name="merged weight",
             what="W_0 + sum of updates",
             tight=1e-14,
-            reason="the update's error; updates are small against the weight",
+            reason="the update's error; updates are small compared with the weight",
         ),
         Quantity(
-            name="logits after", what="with the candidate's own update merged", tight=3e-14, reason="as above"
+            name="logits after",
+            what="with the candidate's own update merged",
+            tight=3e-14,
+            reason="same as before the round",
         ),
         Quantity(name="predictions after", what="with the candidate's own update merged"),
-        Quantity(name="recorded frames", what="frames on disk against the truth's"),
+        Quantity(name="recorded frames", what="stored frames against the truth's"),
         Quantity(
             name="recorded update",
-            what="dW on disk against the truth's, trained in the recorded frames",
+            what="stored dW against the truth's, trained in the stored frames",
             tight=1e-10,
-            reason="as the update",
+            reason="same as the update",
         ),
-        Quantity(name="recorded loss", what="on disk, after the round", tight=4e-14, reason="as the loss"),
-        Quantity(name="recorded predictions", what="on disk, after the round"),
+        Quantity(
+            name="recorded loss", what="stored, after the round", tight=4e-14, reason="same as the loss"
+        ),
+        Quantity(name="recorded predictions", what="stored, after the round"),
     )
 }
-"""In the order of the computation, so that the first departure of a round is its cause."""
+"""In the order of computation, so that the first departure of a round is the cause of later ones."""
 
 _NAMES = list(QUANTITIES)
 _STEPWISE = ("training loss", "gradient", "core")
 
 
 def order(quantity: str, step: int | None) -> tuple[int, int, int]:
-    """Where in a round's computation a comparison stands; the quantities of one step come before the next step's."""
+    """Sort key of a comparison in the order of computation, step by step."""
     place = _NAMES.index(quantity)
     phase = _NAMES.index(_STEPWISE[0]) if quantity in _STEPWISE else place
     return phase, step or 0, place
 
 
-def dtype_of(backend: Any) -> str:
-    """In what a backend computes: its option `dtype`, float64 where it has none."""
+def dtype_of(backend: object) -> str:
+    """The precision of a backend: its option `dtype`, or float64."""
     dtype = str(getattr(backend, "dtype", "float64"))
     if dtype not in UNITS:
-        raise UsageError(f'the precision of dtype "{dtype}" is not known; known: {", ".join(UNITS)}')
+        raise UsageError(f'unknown precision of dtype "{dtype}"; known: {", ".join(UNITS)}')
     return dtype
 
 
 @attrs.frozen(kw_only=True)
 class Criterion:
-    """The rules above, for a candidate that computes in `dtype`."""
+    """The bounds for a candidate that computes in `dtype`."""
 
     dtype: str
 
@@ -205,13 +211,13 @@ class Criterion:
 
     @property
     def needs_yardstick(self) -> bool:
-        """Whether float32's own errors are part of the rule."""
+        """Whether the bound depends on float32 errors of the yardstick."""
         return self.dtype != "float64"
 
     def allowed(self, quantity: str, yardstick: float, scale: float, sums: float = 0.0) -> float:
-        """Largest error of a quantity whose yardstick is off by `yardstick` and whose truth has magnitude `scale`.
+        """Allowed error of a quantity, for a yardstick error `yardstick` and a truth of magnitude `scale`.
 
-        `sums` is the weight that logarithms of sums of exponentials have in it.
+        `sums` is the total weight of log-sum-exp terms in it.
         """
         near_zero = SUMS * self.unit * sums
         if not self.needs_yardstick:
@@ -220,16 +226,16 @@ class Criterion:
         return ratio * (MULTIPLE * yardstick + FLOOR * UNITS["float32"] * scale) + near_zero
 
     def sine(self, leading: float, gap: float, size: int) -> float | None:
-        """Largest sine between directions of a weight with longer side `size`, behind a gap; `leading` is `s_1`.
+        """Allowed sine between directions of a weight with longer side `size` and a gap; `leading` is `s_1`.
 
-        None where the gap defines nothing. An infinite gap: all that is at stake is orthonormal columns.
+        None if the gap is too small to determine them. An infinite gap leaves only the rounding of orthonormal columns.
         """
         amplified = max(1.0, leading / gap) if gap > 0.0 else math.inf
         bound = SPECTRAL * math.sqrt(size) * self.unit * amplified
         return bound if bound <= UNDEFINED or gap == math.inf else None
 
     def value(self, leading: float, size: int) -> float:
-        """Largest error of a singular value."""
+        """Allowed error of a singular value."""
         return SPECTRAL * math.sqrt(size) * self.unit * leading
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Compares singular directions as far as the weight defines them: subspaces behind gaps, columns that are isolated."""
+"""Compare singular directions as far as the weight determines them: subspaces with gaps, and isolated columns."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .findings import Finding, worst
 Matrix = NDArray[np.float64]
 
 TIE = 1e-6
-"""Entries of a left vector that are this close to its largest one, relatively, decide its sign in its stead."""
+"""Entries of a left vector within this relative distance of its largest one may determine its sign instead."""
 
 
-class WatchedView(View):
-    """A site as a basis sees it, which remembers the singular directions it was asked for."""
+class RecordingView(View):
+    """A site's view that records the requested singular directions."""
 
     def __init__(self, model: BoostedModel, site: Site, leading: Frame | None) -> None:
         super().__init__(model, site, leading)
         self.base, self.merged = list[int](), list[int]()
-        """Indices that were asked for since `forget`: of the base weight, and of the merged one."""
+        """Requested indices since `reset`, of the base weight and of the merged weight."""
 
-    def forget(self) -> None:
-        """Begin a round."""
+    def reset(self) -> None:
+        """Clear the record for a new round."""
         self.base.clear()
         self.merged.clear()
 
@@ -46,7 +46,7 @@ class WatchedView(View):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Spectrum:
-    """Leading singular values, and one more than are compared where there is one."""
+    """Leading singular values, with one more than are compared if it exists."""
 
     values: Matrix
     shape: tuple[int, int]
@@ -57,9 +57,9 @@ class Spectrum:
         return float(self.values[0])
 
     def behind(self, count: int, *, longer: bool) -> float:
-        """The gap behind the `count` leading directions, on the longer or the shorter side; 0 if it is unknown.
+        """The gap after the `count` leading directions, on the longer or shorter side; 0 if it is unknown.
 
-        Behind the last direction, the longer side still has the null space, at singular value 0; the shorter side has nothing.
+        After the last direction, the longer side has the null space at singular value 0, and the shorter side has no gap to close.
         """
         if count < min(self.shape):
             return float(self.values[count - 1] - self.values[count]) if count < len(self.values) else 0.0
@@ -72,7 +72,7 @@ class Spectrum:
 
 
 def compare_values(truth: Frame, other: Frame, where: Finding, criterion: Criterion) -> Finding:
-    """Singular values, which are always defined."""
+    """Compare singular values, which are always determined."""
     same = truth.S.shape == other.S.shape
     error = float(np.max(np.abs(truth.S - other.S), initial=0.0)) if same else math.inf
     return attrs.evolve(
@@ -88,8 +88,8 @@ def compare_values(truth: Frame, other: Frame, where: Finding, criterion: Criter
 def compare_blocks(
     truth: Frame, other: Frame, counts: Sequence[int], where: Finding, criterion: Criterion
 ) -> Finding:
-    """Subspaces of the `counts` leading directions, left and right, where there is a gap behind them."""
-    if (wrong := _misshapen(truth, other)) is not None:
+    """Compare subspaces of the `counts` leading directions, left and right, if there is a gap after them."""
+    if (wrong := _shape_mismatch(truth, other)) is not None:
         return attrs.evolve(where, error=math.inf, note=wrong)
     spectrum = Spectrum(values=truth.S, shape=(truth.U.shape[0], truth.V.shape[0]))
     found, undefined = list[Finding](), 0
@@ -107,7 +107,7 @@ def compare_blocks(
 
 
 def sine(ours: Matrix, theirs: Matrix) -> float:
-    """Sine of the largest principal angle between orthonormal columns, `||(I - Y Y^T) X||_2`: exact for small angles."""
+    """Sine of the largest principal angle between orthonormal columns, `||(I - Y Y^T) X||_2`: accurate for small angles."""
     if not np.isfinite(theirs).all():
         return math.inf
     return float(np.linalg.norm(ours - theirs @ (theirs.T @ ours), 2))
@@ -116,8 +116,8 @@ def sine(ours: Matrix, theirs: Matrix) -> float:
 def compare_frames(
     truth: Frame, other: Frame, gaps: Sequence[tuple[float, float]], where: Finding, criterion: Criterion
 ) -> Finding:
-    """Signed columns. `gaps` has `(s_1, gap)` of every column's direction; an infinite gap: no weight's direction."""
-    if (wrong := _misshapen(truth, other)) is not None:
+    """Compare signed columns. `gaps` holds `(s_1, gap)` per column; an infinite gap means that the column is not a singular direction."""
+    if (wrong := _shape_mismatch(truth, other)) is not None:
         return attrs.evolve(where, error=math.inf, note=wrong)
     found, undefined = list[Finding](), 0
     for column, (leading, gap) in enumerate(gaps):
@@ -131,24 +131,24 @@ def compare_frames(
 
 
 def gaps_of(
-    view: WatchedView, rank: int, base: Matrix | None, merged: Matrix | None
+    view: RecordingView, rank: int, base: Matrix | None, merged: Matrix | None
 ) -> list[tuple[float, float]]:
-    """`(s_1, gap)` for each of a frame's columns, from what the basis asked for to make it."""
+    """`(s_1, gap)` per column of a frame, from the directions that the basis requested."""
     sides = [
         (Spectrum(values=values, shape=view.shape), index)
-        for values, asked in ((base, view.base), (merged, view.merged))
+        for values, requested in ((base, view.base), (merged, view.merged))
         if values is not None
-        for index in asked
+        for index in requested
     ]
     found = [(s.leading, min(s.around(i, longer=True), s.around(i, longer=False))) for s, i in sides]
     if len(found) == rank:
         return found
-    # A basis that mixes directions is as exact as the least isolated of them; one that asks for none is exact.
+    # A mixture of directions is as exact as the least isolated of them; a frame without any is exact.
     return [min(found, key=lambda pair: pair[1] / pair[0])] * rank if found else [(1.0, math.inf)] * rank
 
 
 def _column_error(truth: Frame, other: Frame, bound: float) -> float:
-    """Largest norm of a difference, left or right; up to sign where two entries of the left vector compete for it."""
+    """Largest norm of a difference, left or right; up to sign if two entries of the left vector may determine it."""
     if not all(np.isfinite(x).all() for x in (other.U, other.V)):
         return math.inf
 
@@ -166,7 +166,7 @@ def _sides(truth: Frame, other: Frame) -> list[tuple[str, Matrix, Matrix]]:
     return [("left", truth.U, other.U), ("right", truth.V, other.V)]
 
 
-def _misshapen(truth: Frame, other: Frame) -> str | None:
+def _shape_mismatch(truth: Frame, other: Frame) -> str | None:
     ours, theirs = ([x.shape for x in (f.U, f.S, f.V)] for f in (truth, other))
     return None if ours == theirs else f"shapes of U, S, V are {theirs}, expected {ours}"
 

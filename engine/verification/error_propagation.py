@@ -1,8 +1,7 @@
-"""How far an error of a gradient moves a trained number, entry by entry, through the optimiser's rule.
+"""Propagation of gradient errors through the optimiser to trained parameters, entry by entry.
 
-Adam divides a gradient by its own running size, so that an entry whose gradient is smaller than its rounding error may step
-either way: no arithmetic decides it. What a candidate's own errors explain is therefore worked out, from the truth's
-gradients and from the errors that were seen, rather than guessed.
+Adam divides a gradient by its running magnitude, so an entry whose gradient is smaller than its rounding error may step
+either way. The allowed error is therefore computed from the truth's gradients and the observed gradient errors.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 
-class Transfer(Protocol):
-    """The errors of one trained name so far."""
+class ErrorBound(Protocol):
+    """Accumulated error bound of one trained array."""
 
     total: Matrix | float
-    """How far each entry may be off by now."""
+    """Bound on the error of each entry after the steps so far."""
 
     def add(self, step: int, rate: float, gradient: Matrix, error: Matrix) -> None:
-        """A step (from 1) at a learning rate, with the truth's gradient and the size of the candidate's error."""
+        """Add a step (from 1) with its learning rate, the truth's gradient and the magnitude of the candidate's error."""
         ...
 
 
-class Linear:
-    """Plain descent with momentum: an error e of a gradient moves its entry by `rate * e`, `1 / (1 - momentum)` times."""
+class SgdErrors:
+    """SGD with momentum: a gradient error e moves its entry by at most `rate * e / (1 - momentum)`."""
 
     def __init__(self, momentum: float) -> None:
         self.total: Matrix | float = 0.0
@@ -40,12 +39,12 @@ class Linear:
         self.total = self.total + abs(rate) * self._gain * self._worst
 
 
-class Adam:
+class AdamErrors:
     """The direction `d = m^ / (sqrt v^ + eps)` moves by at most `3 e / sqrt v^` for errors up to e, to first order.
 
-    One part is the error of `m^`, at most e; the other that of `sqrt v^`, at most e, times `|d|`, which stays below 2 but
-    where a gradient suddenly grows. However large the error, both directions are bounded: with `m^ = sum a_j g_j` and
-    `v^ = sum b_j g_j^2`, Cauchy and Schwarz give `|d| <= sqrt(sum a_j^2 / b_j)`; at the first step that is 1.
+    `m^` contributes an error of at most e. `sqrt v^` contributes at most e, times `|d|`, which is below 2 unless a gradient
+    grows suddenly. Both directions are bounded for any error: with `m^ = sum a_j g_j` and
+    `v^ = sum b_j g_j^2`, the Cauchy-Schwarz inequality gives `|d| <= sqrt(sum a_j^2 / b_j)`; at the first step that is 1.
     """
 
     def __init__(self, beta1: float, beta2: float, eps: float) -> None:
@@ -66,21 +65,21 @@ class Adam:
         self.total = self.total + abs(rate) * np.minimum(2.0 * bound, 3.0 * self._worst / size)
 
 
-class Unknown:
-    """A rule that nothing is known of explains nothing."""
+class NoErrors:
+    """An unknown optimiser rule: no propagated error is allowed."""
 
     total: Matrix | float = 0.0
 
     def add(self, step: int, rate: float, gradient: Matrix, error: Matrix) -> None:
-        """Nothing."""
+        """Ignore the step."""
 
 
-def transfer_of(optimizer: Any) -> Transfer:
-    """The optimiser plugin's rule."""
+def error_bound_of(optimizer: Any) -> ErrorBound:
+    """The error bound for an optimiser plugin's rule."""
     match optimizer.rule:
         case "adam":
-            return Adam(optimizer.beta1, optimizer.beta2, optimizer.eps)
+            return AdamErrors(optimizer.beta1, optimizer.beta2, optimizer.eps)
         case "sgd":
-            return Linear(optimizer.momentum)
+            return SgdErrors(optimizer.momentum)
         case _:
-            return Unknown()
+            return NoErrors()

@@ -1,8 +1,8 @@
-"""What is heard of the data at the start of a round: every model is asked the truth's questions, and answers are compared.
+"""Compare calibration at the start of a round: the truth's oracle queries are repeated on every model.
 
-Frames that hang on gradients cannot be compared vector by vector: where singular values of a gradient are near each other, roundings turn
-its singular vectors freely, and a range finder's second question hangs on the answer to its first. So the truth alone makes frames. What it
-asks of its model meanwhile is remembered, and asked of the others in the same words: the same factors, examples and batches.
+Frames from gradients cannot be compared vector by vector: rounding rotates singular vectors of close singular values freely,
+and a range finder's second query depends on the result of its first. So only the truth computes frames. Its queries are
+recorded, and repeated on the other models with the same factors, examples and batches.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ACTIVATIONS: Kind = "activation products"
 
 @attrs.frozen(kw_only=True, eq=False)
 class OracleQuery:
-    """One question to a model."""
+    """One query of a gradient oracle."""
 
     kind: Kind
     examples: Examples
@@ -52,10 +52,10 @@ class OracleQuery:
     left: Factors = attrs.field(factory=dict)
 
     def of(self, model: BoostedModel) -> dict[tuple[str, str], Matrix]:
-        """A model's answers, by site and side; those that it leaves out are not there."""
+        """A model's products by site and side; products that it omits are absent."""
         if self.kind == ACTIVATIONS:
-            heard = model.activation_products(self.examples, self.batches, self.right)
-            return {(site, "right"): product for site, product in heard.items()}
+            products = model.activation_products(self.examples, self.batches, self.right)
+            return {(site, "right"): product for site, product in products.items()}
         found = model.gradient_products(self.examples, self.batches, right=self.right, left=self.left)
         sides = {
             (site, side): getattr(products, side)
@@ -66,11 +66,11 @@ class OracleQuery:
 
 
 class RecordingModel:
-    """The truth's model, which remembers what it was asked."""
+    """Wraps the truth's model and records its queries."""
 
     def __init__(self, model: BoostedModel) -> None:
         self._model = model
-        self.asked = list[OracleQuery]()
+        self.queries = list[OracleQuery]()
         self.probes = list[TrainingRequest]()
 
     def __getattr__(self, name: str) -> Any:
@@ -79,18 +79,18 @@ class RecordingModel:
     def gradient_products(
         self, examples: Examples, batches: Sequence[Batch], *, right: Factors, left: Factors
     ) -> Mapping[str, Products]:
-        """As the model answers."""
-        question = OracleQuery(kind=GRADIENTS, examples=examples, batches=batches, right=right, left=left)
-        self.asked.append(question)
+        """Record the query, and delegate."""
+        query = OracleQuery(kind=GRADIENTS, examples=examples, batches=batches, right=right, left=left)
+        self.queries.append(query)
         return self._model.gradient_products(examples, batches, right=right, left=left)
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
-        """As the model answers."""
-        self.asked.append(OracleQuery(kind=ACTIVATIONS, examples=examples, batches=batches, right=right))
+        """Record the query, and delegate."""
+        self.queries.append(OracleQuery(kind=ACTIVATIONS, examples=examples, batches=batches, right=right))
         return self._model.activation_products(examples, batches, right)
 
     def train(self, request: TrainingRequest) -> Training:
-        """As the model trains; a request whose batches are known is a probe's, others have answers sampled."""
+        """Delegate training; a request with fixed batches is that of a probe, others sample rollouts."""
         if not callable(request.batches):
             self.probes.append(request)
         return self._model.train(request)
@@ -98,22 +98,22 @@ class RecordingModel:
 
 @attrs.frozen(kw_only=True, eq=False)
 class CalibratedFrames:
-    """The truth's frames of a round, and what was asked for them."""
+    """The truth's frames of a round, with the queries behind them."""
 
     frames: Mapping[str, Frame]
-    asked: Sequence[OracleQuery]
-    choosing: bool
-    """Whether the last question was not the basis's own, but chose sites."""
+    queries: Sequence[OracleQuery]
+    selects_sites: bool
+    """Whether the last query is not the basis's, but the one that selects sites."""
     probes: int
 
     @property
     def of_basis(self) -> Sequence[OracleQuery]:
-        """What the basis asked."""
-        return self.asked[:-1] if self.choosing else self.asked
+        """Queries of the basis."""
+        return self.queries[:-1] if self.selects_sites else self.queries
 
     @property
     def note(self) -> str:
-        """What was left out."""
+        """What was not compared."""
         return (
             "its basis trained a probe, whose directions are the truth's; that training was not compared"
             if self.probes
@@ -121,59 +121,59 @@ class CalibratedFrames:
         )
 
 
-def hears(spec: Spec, number: int) -> bool:
-    """Whether anything is asked of the data before round `number` trains."""
+def uses_calibration(spec: Spec, number: int) -> bool:
+    """Whether round `number` computes calibration products before training."""
     return plan_round(spec, number).calibration is not None
 
 
-def hear(session: Session, number: int, selection: Selection) -> CalibratedFrames:
-    """Have the truth make the round's frames, and put its questions to the others. What they answer is compared."""
+def calibrate_frames(session: Session, number: int, selection: Selection) -> CalibratedFrames:
+    """Compute the round's frames with the truth, repeat its queries on the other models, and compare the products."""
     truth = session.runners.truth
-    listener: Any = RecordingModel(truth.experiment.model)
-    experiment = attrs.evolve(truth.experiment, model=listener)
-    told = (selection, truth.history[-1])
+    recorder: Any = RecordingModel(truth.experiment.model)
+    experiment = attrs.evolve(truth.experiment, model=recorder)
+    calibration_data = (selection, truth.history[-1])
     with session.blamed(number, GRADIENTS, "every site", "truth"):
         frames = frames_for(
-            experiment, plan_round(experiment.spec, number), truth.rounds, told, session.report
+            experiment, plan_round(experiment.spec, number), truth.rounds, calibration_data, session.report
         )
-    for place, question in enumerate(listener.asked, start=1):
-        session.report("asking again", place, len(listener.asked))
-        _compare(session, number, question, place)
+    for place, query in enumerate(recorder.queries, start=1):
+        session.report("repeating queries", place, len(recorder.queries))
+        _compare(session, number, query, place)
     count = experiment.spec.boosting.top_sites
     return CalibratedFrames(
         frames=frames,
-        asked=listener.asked,
-        choosing=0 < count < len(experiment.sites),
-        probes=len(listener.probes),
+        queries=recorder.queries,
+        selects_sites=0 < count < len(experiment.sites),
+        probes=len(recorder.probes),
     )
 
 
-def _compare(session: Session, number: int, question: OracleQuery, place: int) -> None:
+def _compare(session: Session, number: int, query: OracleQuery, place: int) -> None:
     """Every model's answers to one question, site by site."""
     answers = dict[str, Mapping[tuple[str, str], Matrix]]()
     for role, model in session.models.items():
-        with session.blamed(number, question.kind, "every site", role):
-            answers[role] = question.of(model)
+        with session.blamed(number, query.kind, "every site", role):
+            answers[role] = query.of(model)
     truth, candidate = answers["truth"], answers["candidate"]
-    yardstick, spread = answers.get("yardstick", truth), Spread(session=session, question=question)
+    yardstick, spread = answers.get("yardstick", truth), Spread(session=session, query=query)
     found = dict[str, list[Finding]]()
     for (site, side), t in truth.items():
-        where = attrs.evolve(at(number, question.kind, site), note=f"question {place}, {side}")
+        where = attrs.evolve(at(number, query.kind, site), note=f"query {place}, {side}")
         c, y = candidate.get((site, side)), yardstick[site, side]
         if c is None or c.shape != t.shape:
-            said = "no answer" if c is None else f"{c.shape} instead of {t.shape}"
+            said = "no product" if c is None else f"{c.shape} instead of {t.shape}"
             one = attrs.evolve(where, error=math.inf, note=f"{where.note}: {said}")
         else:
-            allowed = session.criterion.allowed(question.kind, distance(y, t), magnitude(t))
+            allowed = session.criterion.allowed(query.kind, distance(y, t), magnitude(t))
             one = attrs.evolve(where, error=distance(c, t), allowed=allowed)
             if allowed < one.error < math.inf:
-                one = _again(one, c - t, spread.of(site, side))
+                one = _entrywise(one, c - t, spread.of(site, side))
         found.setdefault(site, []).append(one)
     session.add([attrs.evolve(worst(some), compared=len(some)) for some in found.values()])
 
 
-def _again(one: Finding, off: Matrix, spread: Matrix) -> Finding:
-    """Entry by entry, with room for what roundings of the weights do to an entry: a unit of a network may switch."""
+def _entrywise(one: Finding, off: Matrix, spread: Matrix) -> Finding:
+    """Compare entry by entry, with the spread due to roundings of the weights added: a ReLU may flip."""
     bounds = one.allowed + spread
     place = np.unravel_index(int(np.argmax(np.abs(off) / bounds)), off.shape)
     return attrs.evolve(one, error=float(np.abs(off[place])), allowed=float(bounds[place]))
@@ -181,14 +181,14 @@ def _again(one: Finding, off: Matrix, spread: Matrix) -> Finding:
 
 @attrs.define(kw_only=True, eq=False)
 class Spread:
-    """How far the truth's answers move when every weight is off by a few roundings; asked only where it matters."""
+    """Spread of the truth's products under a few roundings of every weight; computed only when needed."""
 
     session: Session
-    question: OracleQuery
+    query: OracleQuery
     _found: dict[tuple[str, str], Matrix] | None = None
 
     def of(self, site: str, side: str) -> Matrix:
-        """Entry by entry."""
+        """Spread of every entry."""
         if self._found is None:
             self._found = self._measured()
         return self._found[site, side]
@@ -196,7 +196,7 @@ class Spread:
     def _measured(self) -> dict[tuple[str, str], Matrix]:
         truth = self.session.runners.truth
         model, rng = truth.experiment.model, truth.experiment.streams("verify-heard")
-        exact, size = self.question.of(model), ROUNDINGS * self.session.criterion.unit
+        exact, size = self.query.of(model), ROUNDINGS * self.session.criterion.unit
         weights = {site.name: model.weight(site.name) for site in truth.experiment.sites}
         found = {key: np.zeros_like(product) for key, product in exact.items()}
         try:
@@ -206,7 +206,7 @@ class Spread:
                     for site, W in weights.items()
                 }
                 model.assemble([*truth.ensemble, (noise, 1.0)])
-                for key, product in self.question.of(model).items():
+                for key, product in self.query.of(model).items():
                     found[key] = np.maximum(found[key], np.abs(product - exact[key]))
         finally:
             model.assemble(truth.ensemble)

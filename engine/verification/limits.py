@@ -1,4 +1,4 @@
-"""Verifying less than the whole: fewer rounds, examples, layers, steps."""
+"""Limits of a verification: fewer rounds, examples, layers or steps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..errors import UsageError
 from ..foundation.run_context import RunContext
 from ..spec import Spec
 
-DEPTH = "num_hidden_layers"
+DEPTH_KEY = "num_hidden_layers"
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """At most so many of each; None: all."""
+    """Maximum number of each; None means all."""
 
     rounds: int | None = None
     examples: int | None = None
@@ -28,20 +28,20 @@ class Limits:
     steps: int | None = None
 
     def describe(self) -> tuple[str, ...]:
-        """What is left out, in words."""
+        """The limits as text."""
         said = {
             "rounds": "at most {} rounds",
             "examples": "{} examples of every split, spread evenly over the order of their ids",
             "layers": "the model's first {} layers",
-            "steps": "at most {} optimiser steps a round",
+            "steps": "at most {} optimiser steps per round",
         }
         return tuple(
             text.format(getattr(self, key)) for key, text in said.items() if getattr(self, key) is not None
         )
 
     def cut_request(self, request: TrainingRequest) -> TrainingRequest:
-        """The first steps of a round; their batches and rates are those of the whole round."""
-        batches = request.batches  # made while training goes on, they end with the rates
+        """The first steps of a round, with the batches and rates of the whole round."""
+        batches = request.batches  # rollouts are created during training, and end with the rates
         return attrs.evolve(
             request,
             batches=batches if callable(batches) else batches[: self.steps],
@@ -61,17 +61,17 @@ class Limits:
         return attrs.evolve(prepared, splits=splits, encoded=encoded, plan=plan)
 
     def cut_model(self, spec: Spec) -> Spec:
-        """A spec whose model has only its first layers. Models that count no layers are refused when they are planned."""
+        """A spec whose model has only its first layers. Planning refuses models without a number of layers."""
         if self.layers is None:
             return spec
         slot = spec.slots["model"]
-        cls = ShallowText if isinstance(slot.plugin, TextModel) else Shallow
+        cls = TruncatedTextModel if isinstance(slot.plugin, TextModel) else TruncatedModel
         shallow = attrs.evolve(slot, plugin=cls(slot.plugin, slot.use, self.layers))
         return attrs.evolve(spec, slots={**spec.slots, "model": shallow})
 
 
 def _spread(examples: Examples, count: int) -> NDArray[np.int64]:
-    """`count` indices, evenly spread over the order of ids, in the order of the file."""
+    """`count` indices, evenly spread over the order of ids, in file order."""
     n = len(examples)
     if count >= n:
         return np.arange(n)
@@ -80,51 +80,51 @@ def _spread(examples: Examples, count: int) -> NDArray[np.int64]:
 
 
 @attrs.frozen(eq=False)
-class Shallow:
-    """A model cut to its first layers: the weights of the others are not opened, and its configuration says so."""
+class TruncatedModel:
+    """A model truncated to its first layers: other weights are not loaded, and the configuration is adjusted."""
 
     model: Any
     name: str
     layers: int
 
     def blueprint(self, splits: Splits) -> Blueprint:
-        """The cut blueprint."""
+        """The truncated blueprint."""
         return self._cut(self.model.blueprint(splits))
 
     def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
-        """The same files, of which less is read."""
+        """The same files, with fewer weights."""
         source: ModelSource = self.model.source(splits, context, rng)
         return attrs.evolve(source, blueprint=self._cut(source.blueprint))
 
     def _cut(self, blueprint: Blueprint) -> Blueprint:
         hf = blueprint.config.get("hf")
-        if not isinstance(hf, dict) or DEPTH not in hf:
+        if not isinstance(hf, dict) or DEPTH_KEY not in hf:
             raise UsageError(
-                f"--layers: model {self.name} ({blueprint.architecture}) cannot be cut; that takes a Hugging Face "
-                f"configuration with {DEPTH}"
+                f"--layers: model {self.name} ({blueprint.architecture}) cannot be truncated; that requires a Hugging Face "
+                f"configuration with {DEPTH_KEY}"
             )
         weights = tuple(w for w in blueprint.weights if w.layer is None or w.layer < self.layers)
-        config = {**blueprint.config, "hf": {**hf, DEPTH: min(self.layers, hf[DEPTH])}}
+        config = {**blueprint.config, "hf": {**hf, DEPTH_KEY: min(self.layers, hf[DEPTH_KEY])}}
         return attrs.evolve(blueprint, weights=weights, config=config)
 
 
 @attrs.frozen(eq=False)
-class ShallowText(Shallow):
-    """A model that takes texts, cut to its first layers."""
+class TruncatedTextModel(TruncatedModel):
+    """A text model truncated to its first layers."""
 
     def encode(self, examples: Examples) -> Examples:
-        """As the whole model does."""
+        """Delegates to the whole model."""
         return self.model.encode(examples)
 
     def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
-        """As the whole model does."""
+        """Delegates to the whole model."""
         return self.model.decode(tokens, after)
 
     def special_token(self, text: str) -> int | None:
-        """As the whole model has it."""
+        """Delegates to the whole model."""
         return self.model.special_token(text)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
-        """As the whole model's."""
+        """Delegates to the whole model."""
         return self.model.end_tokens

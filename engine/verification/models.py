@@ -1,4 +1,4 @@
-"""Opens the truth, the yardstick and the candidate on the same weights, sites and data."""
+"""Open the truth, the yardstick and the candidate on the same weights, sites and data."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..spec import Slot, Spec
 from .criterion import Criterion
-from .directions import WatchedView
+from .directions import RecordingView
 from .limits import Limits
 
 TRUTH = "reference"
-"""The backend that others are held to, by its name in the registry."""
+"""Name of the reference backend in the registry."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class RoundRunners:
-    """Three players of the same experiment."""
+    """Round runners of the same experiment by role."""
 
     truth: RoundRunner
     candidate: RoundRunner
     yardstick: RoundRunner | None
-    """None where no criterion needs it."""
+    """None if no criterion needs it."""
     spectra: Mapping[str, Frame | None]
-    """By site, the truth's leading directions, one more than the basis asks for; None where it asks for none."""
+    """The truth's leading directions by site, one more than the basis uses; None if it uses none."""
 
     def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
-        """A round was merged: it belongs to every model's ensemble."""
+        """Add a merged round to every model's ensemble."""
         for runner in (self.truth, self.candidate, *([self.yardstick] if self.yardstick else [])):
             runner.remember(number, updates, scale)
 
 
-def open_trio(
+def open_models(
     spec: Spec, registry: Registry, context: RunContext, limits: Limits, criteria: Sequence[Criterion]
 ) -> RoundRunners:
-    """Open the models; `spec`'s backend is the candidate. Raises `UsageError` where truth or candidate cannot compute it."""
+    """Open the models; `spec`'s backend is the candidate. Raises `UsageError` if truth or candidate does not support the spec."""
     spec = limits.cut_model(spec)
     try:
         whole = prepare(_with_truth(spec, registry, "float64"))
@@ -77,7 +77,7 @@ def _with_truth(spec: Spec, registry: Registry, dtype: str) -> Spec:
 def _open(
     prepared: Prepared, source: ModelSource, context: RunContext
 ) -> tuple[Experiment, dict[str, Frame | None]]:
-    """A model with watched views. Its directions are computed here and now: what a cache holds may be of older code."""
+    """A model with recording views. Its directions are computed without the cache, which may stem from older code."""
     backend = prepared.spec.slots["backend"].use
     sites = [plan.site for plan in prepared.plan.sites]
     spectra, views = dict[str, Frame | None](), dict[str, View]()
@@ -90,7 +90,7 @@ def _open(
                 found = model.directions(plan.site.name, min(plan.depth + 1, plan.site.width))
                 leading = found.take(range(plan.depth))
             spectra[plan.site.name] = found
-            views[plan.site.name] = WatchedView(model, plan.site, leading)
+            views[plan.site.name] = RecordingView(model, plan.site, leading)
     fields: dict[str, Any] = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
     with blame("generator", prepared.spec.slots["generator"].use):
         writer = prepared.spec.generator.open(source, sites)

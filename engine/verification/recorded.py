@@ -1,4 +1,4 @@
-"""What a run on disk holds against a replay: where every round began, and what came of it."""
+"""Recorded rounds of a run, for replay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .criterion import Criterion
 
 @attrs.frozen(kw_only=True)
 class Recording:
-    """A run to be replayed, and the precision it was made in."""
+    """A run to replay, with the criterion for its precision."""
 
     directory: RunDirectory
     criterion: Criterion
@@ -26,15 +26,15 @@ class RecordedRound:
 
     record: RoundRecord
     updates: Mapping[str, Update] | None
-    """None for a round that met NaN or Inf."""
+    """None for a round with NaN or Inf."""
     outcomes: Mapping[str, Outcome]
     """After the round, by split."""
     rollouts: Sequence[Batch] | None = None
-    """The answers it trained on; None where there were none, or none were kept."""
+    """The rollouts it trained on; None if there were none, or they were not stored."""
 
     @property
     def frames(self) -> dict[str, Frame] | None:
-        """Frames it trained in, of the sites that had one."""
+        """Frames of the round, by site."""
         if self.updates is None:
             return None
         framed = {s: u for s, u in self.updates.items() if isinstance(u, FactoredUpdate) and u.orthonormal}

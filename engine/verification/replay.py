@@ -1,4 +1,4 @@
-"""Replays a run from disk, round by round, and compares what was recorded."""
+"""Replay a run from disk, round by round, and compare it with the record."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from ..errors import UsageError
 from ..runs.directory import RunDirectory
 from .criterion import Criterion
 from .evaluation import compare_answers, compare_chosen, compare_recorded, read_answers
-from .findings import Finding
-from .gradient_products import hear, hears
-from .notes import UNFINISHED, UNKEPT, Notes
+from .findings import NOT_STORED, UNFINISHED, Finding, Notes
+from .gradient_products import calibrate_frames, uses_calibration
 from .recorded import RecordedRound, Recording, read_round
-from .round_end import Round, compare_merged, compare_training, scale_of
+from .round_end import RoundTraining, compare_merged, compare_training, scale_of
 from .round_start import compare_directions, frames_of_weights, match_frames
 from .session import Session, StoppedError, at
-from .stored_frames import hold_recorded, other_sites
+from .stored_frames import compare_stored_frames, other_sites
 from .train_steps import compare_updates
 
 
 def replay(session: Session, numbers: range, recording: Recording, notes: Notes) -> int:
-    """The rounds of a run, every one from the recorded ensemble, in the recorded frames. Returns how many there were."""
+    """Replay the rounds of a run, each from the recorded ensemble and in the recorded frames. Returns their number."""
     directory, runners = recording.directory, session.runners
     _check_data(session, directory)
     numbers = range(numbers.start, min(numbers.stop, len(directory.records)))
     for number in range(numbers.start):
-        _take(session, read_round(directory, number))
+        _add_recorded(session, read_round(directory, number))
     for number in numbers:
         before, now = read_round(directory, number - 1), read_round(directory, number)
         try:
@@ -41,7 +40,7 @@ def replay(session: Session, numbers: range, recording: Recording, notes: Notes)
         except StoppedError:
             notes.add(number, UNFINISHED)
             return number - numbers.start + 1
-        _take(session, now)
+        _add_recorded(session, now)
     last = numbers.stop - 1
     session.synchronise(last)
     truth = runners.truth.experiment
@@ -51,8 +50,8 @@ def replay(session: Session, numbers: range, recording: Recording, notes: Notes)
     return len(numbers)
 
 
-def _take(session: Session, now: RecordedRound) -> None:
-    """A round as it is recorded: part of the ensemble, and of what the sampler knows."""
+def _add_recorded(session: Session, now: RecordedRound) -> None:
+    """Add a recorded round to the ensemble and to the sampler's history."""
     if now.updates is not None and now.record.scale != 0.0:
         session.runners.remember(now.record.round, now.updates, now.record.scale)
     session.runners.truth.history.append(now.outcomes["train"])
@@ -65,9 +64,9 @@ def _replay_round(
     now: RecordedRound,
     by: tuple[Criterion, Notes],
 ) -> str:
-    """One round of a run; returns what is to be said of it.
+    """Replay one round of a run; returns a note on it.
 
-    `before` is None where the round before is another run's, which may have been made in another precision.
+    `before` is None if the previous round belongs to another run, which may have another precision.
     """
     criterion = by[0]
     session.synchronise(number)
@@ -77,19 +76,19 @@ def _replay_round(
     if before is not None:
         session.add(compare_recorded(number - 1, answers, before.outcomes, criterion))
     if now.updates is None:
-        return f"recorded as {now.record.status}; its training left nothing to compare"
+        return f"recorded as {now.record.status}; nothing of its training can be compared"
     selection = compare_chosen(session, number, answers["train"], theirs["train"])
     if isinstance(session.runners.truth.experiment.spec.objective, PolicyObjective) and now.rollouts is None:
-        return "its answers were not kept (objective.keeps), so its training cannot be replayed"
+        return "its rollouts were not stored (objective.keeps), so its training cannot be replayed"
     frames = (now.frames or {}) if session.runners.truth.experiment.spec.adapter.framed else {}
     _compare_recorded_frames(session, number, selection, (right, frames), by)
-    played = compare_training(session, number, selection, frames, now)
-    session.add(_recorded_updates(session, number, played, now.updates, criterion))
-    scale = scale_of(session, played, now.record.scale)
+    training = compare_training(session, number, selection, frames, now)
+    session.add(_recorded_updates(session, number, training, now.updates, criterion))
+    scale = scale_of(session, training, now.record.scale)
     if scale is None:
         return f"recorded as {now.record.status}: {now.record.reason}"
-    compare_merged(session, number, played, scale)
-    return played.note
+    compare_merged(session, number, training, scale)
+    return training.note
 
 
 def _compare_recorded_frames(
@@ -99,39 +98,43 @@ def _compare_recorded_frames(
     frames: tuple[Mapping[str, Frame], Mapping[str, Frame]],
     by: tuple[Criterion, Notes],
 ) -> None:
-    """Frames on disk: against those of the truth's weights, or, where they hang on data, as far as they are defined."""
+    """Compare stored frames with the truth's; data-driven frames only by their properties."""
     (right, recorded), (criterion, notes), spec = frames, by, session.runners.truth.experiment.spec
     if not recorded:
         return
-    heard = hear(session, number, selection) if hears(spec, number) else None
-    if heard is not None:
-        notes.add(number, heard.note)
-        notes.add(number, other_sites(heard, recorded))
-    if heard is None or not is_data_driven(spec):
-        ours = {site: frame for site, frame in right.items() if heard is None or site in recorded}
+    calibrated = calibrate_frames(session, number, selection) if uses_calibration(spec, number) else None
+    if calibrated is not None:
+        notes.add(number, calibrated.note)
+        notes.add(number, other_sites(calibrated, recorded))
+    if calibrated is None or not is_data_driven(spec):
+        ours = {site: frame for site, frame in right.items() if calibrated is None or site in recorded}
         session.add(match_frames(session, number, "recorded frames", ours, recorded, criterion=criterion))
     elif isinstance(spec.objective, PolicyObjective):
-        notes.add(number, UNKEPT)
+        notes.add(number, NOT_STORED)
     else:
-        session.add(hold_recorded(session, number, heard, recorded, criterion))
+        session.add(compare_stored_frames(session, number, calibrated, recorded, criterion))
 
 
 def _recorded_updates(
-    session: Session, number: int, played: Round, recorded: Mapping[str, Update], criterion: Criterion
+    session: Session,
+    number: int,
+    training: RoundTraining,
+    recorded: Mapping[str, Update],
+    criterion: Criterion,
 ) -> list[Finding]:
-    """Updates on disk against the truth's; not where rounding puts even this replay elsewhere."""
+    """Compare stored updates with the truth's, unless this replay has diverged by rounding."""
     where = at(number, "recorded update", "every site")
-    if not played.comparable:
+    if not training.comparable:
         return [attrs.evolve(where, compared=0, undefined=len(recorded))]
-    truth = played.traced["truth"].training.updates
-    yardstick = played.traced.get("yardstick", played.traced["truth"]).training.updates
+    truth = training.traced["truth"].training.updates
+    yardstick = training.traced.get("yardstick", training.traced["truth"]).training.updates
     return compare_updates(where, (truth, recorded), criterion, (truth, yardstick))
 
 
 def _check_data(session: Session, directory: RunDirectory) -> None:
-    """Refuse other data than the run was made with."""
+    """Refuse data that differ from the run's."""
     recorded = (directory.provenance() or {}).get("hashes", {}).get("data")
     if recorded is not None and recorded != data_sha256(session.runners.truth.experiment.splits):
         raise UsageError(
-            f"{directory.path}: the task's data are no longer those of the run; put them back, or verify its spec"
+            f"{directory.path}: the task's data have changed since the run; restore them, or verify its spec"
         )

@@ -1,4 +1,4 @@
-"""Compares how a round ends: training, the update tried, the update merged."""
+"""Compare the end of a round: training, the trial update, and the merged update."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ..errors import RunError
 from .evaluation import compare_answers
 from .findings import distance, magnitude
 from .recorded import RecordedRound
-from .rollouts import compare_recorded_answers, let_answer
+from .rollouts import compare_recorded_answers, train_on_own_rollouts
 from .session import Session, StoppedError, at
-from .step_replay import Local
-from .train_steps import Traced, compare_own_updates, compare_steps, train
+from .step_replay import StepReplay
+from .train_steps import TracedTraining, compare_own_updates, compare_steps, train
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Round:
+class RoundTraining:
     """A round's training."""
 
-    traced: Mapping[str, Traced]
+    traced: Mapping[str, TracedTraining]
     """By role."""
-    parted: int | None
-    """The step at which rounding alone put the candidate elsewhere; None: it stayed with the truth."""
+    diverged: int | None
+    """The step at which the candidate diverged by rounding alone, if any."""
     comparable: bool
-    """Whether the end of training is as exact as the criterion says."""
+    """Whether the end of training meets the criterion's bounds."""
 
     @property
     def note(self) -> str:
-        """What is to be said of it."""
-        if self.parted is None:
+        """A note on divergence."""
+        if self.diverged is None:
             return ""
-        return "rounding alone, within its bounds, took training elsewhere; the steps after that were not compared"
+        return "training diverged by rounding alone, within its bounds; later steps were not compared"
 
 
 def compare_training(
@@ -46,47 +46,47 @@ def compare_training(
     selection: Selection,
     frames: Mapping[str, Frame],
     run: RecordedRound | None = None,
-) -> Round:
-    """The same request to all, and what came of it; of a `run`, on the answers that its policy gave, and from where it started."""
+) -> RoundTraining:
+    """Train every model on the same request, and compare; for a recorded `run`, on its rollouts and from its starting point."""
     runner, recorded = session.runners.truth, None if run is None else run.rollouts
     drawn = runner.batches(number, selection)
     request = runner.request(number, drawn, frames)
     request = session.limits.cut_request(request)
-    traced = dict[str, Traced]()
+    traced = dict[str, TracedTraining]()
     if isinstance(drawn, Rollout) and recorded is None:
         own = session.runners.candidate.batches(number, selection)
         if not isinstance(own, Rollout):
             raise RunError("an objective that gives rollouts to one model and none to another")
-        answered = let_answer(session, number, request, own)
-        traced["candidate"] = answered.traced
-        request = attrs.evolve(request, batches=answered.batches)
+        rollouts = train_on_own_rollouts(session, number, request, own)
+        traced["candidate"] = rollouts.traced
+        request = attrs.evolve(request, batches=rollouts.batches)
     elif recorded is not None:
         request = attrs.evolve(request, batches=list(recorded)[: request.steps])
         compare_recorded_answers(session, number, request)
     traced |= _train_others(session, number, request, traced)
     of = (traced["truth"], traced.get("yardstick", traced["truth"]), traced["candidate"])
     criterion = session.criterion
-    local = Local(
+    replay = StepReplay(
         model=session.models["truth"],
         ensemble=runner.ensemble,
         request=request,
         unit=criterion.unit,
         rng=runner.experiment.streams("verify", number),
     )
-    steps = compare_steps(number, of, criterion, local)
+    steps = compare_steps(number, of, criterion, replay)
     own = compare_own_updates(number, request, of[1], of[2], criterion)
     session.add([*steps.findings, *own])
     if any(math.isinf(finding.error) for finding in own):
-        raise StoppedError  # nothing that could be merged
-    comparable = steps.parted is None and not steps.explained
-    return Round(traced=traced, parted=steps.parted, comparable=comparable)
+        raise StoppedError  # there is no update to merge
+    comparable = steps.diverged is None and not steps.explained
+    return RoundTraining(traced=traced, diverged=steps.diverged, comparable=comparable)
 
 
 def _train_others(
-    session: Session, number: int, request: TrainingRequest, done: Mapping[str, Traced]
-) -> dict[str, Traced]:
-    """Every model that has not trained yet, on the same batches."""
-    traced = dict[str, Traced]()
+    session: Session, number: int, request: TrainingRequest, done: Mapping[str, TracedTraining]
+) -> dict[str, TracedTraining]:
+    """Train every other model on the same batches."""
+    traced = dict[str, TracedTraining]()
     for role, model in session.models.items():
         if role in done:
             continue
@@ -100,17 +100,17 @@ def _train_others(
     return traced
 
 
-def scale_of(session: Session, played: Round, recorded: float | None) -> float | None:
-    """The recorded scale, or the one that the merge policy chooses on the truth; None: refused."""
+def scale_of(session: Session, training: RoundTraining, recorded: float | None) -> float | None:
+    """The recorded scale, or the merge policy's choice for the truth; None if it refuses."""
     if recorded is not None:
         return recorded or None
-    choice = session.runners.truth.choose(played.traced["truth"].training)
+    choice = session.runners.truth.choose(training.traced["truth"].training)
     return None if isinstance(choice, Refusal) else choice
 
 
-def compare_merged(session: Session, number: int, played: Round, scale: float) -> None:
-    """The candidate's own update, tried and then merged, by every model."""
-    update = played.traced["candidate"].training.updates
+def compare_merged(session: Session, number: int, training: RoundTraining, scale: float) -> None:
+    """Evaluate and merge the candidate's update in every model, and compare."""
+    update = training.traced["candidate"].training.updates
     _compare_trials(session, number, update, scale)
     for role, model in session.models.items():
         with session.blamed(number, "merged weight", "every site", role):

@@ -1,4 +1,4 @@
-"""Compares where a round begins: singular directions of the base weights, and the frames a basis makes of them."""
+"""Compare the start of a round: singular directions of the base weights, and the frames of the basis."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..boosting.rounds import RoundRunner
 from ..contracts import Frame
 from ..spec.ranks import Ranks
 from .criterion import Criterion
-from .directions import Matrix, WatchedView, compare_blocks, compare_frames, compare_values, gaps_of
+from .directions import Matrix, RecordingView, compare_blocks, compare_frames, compare_values, gaps_of
 from .findings import Finding
 from .session import Session, at
 
 
 def compare_directions(session: Session, number: int) -> None:
-    """Singular values and leading subspaces of every base weight, asked for anew: merges must not change them."""
+    """Compare singular values and leading subspaces of every base weight, recomputed, since merges must not change them."""
     truth = session.runners.truth.experiment
     for done, plan in enumerate(truth.plan.sites):
         site, right = plan.site.name, session.runners.spectra[plan.site.name]
@@ -39,16 +39,16 @@ def compare_directions(session: Session, number: int) -> None:
 
 
 def _ends(ranks: Ranks, depth: int) -> list[int]:
-    """How many leading directions the blocks of rounds end at, up to all of them."""
+    """Cumulative ranks of rounds up to `depth`."""
     ends = takewhile(lambda end: end < depth, accumulate(ranks))
     return sorted({*ends, depth} - {0})
 
 
 def frames_of_weights(session: Session, number: int) -> dict[str, Frame]:
-    """Frames that the spec's basis makes of each one's own directions. Returns the truth's.
+    """Compare frames that the spec's basis computes from each model's own directions. Returns the truth's.
 
-    None where they hang on data. A fully corrective round has those of earlier rounds, which are the truth's for everybody; none where
-    no earlier round was merged.
+    Empty for data-driven bases. A fully corrective round has the truth's frames of earlier rounds, or none if no round was
+    merged.
     """
     truth, candidate = session.runners.truth, session.runners.candidate
     spec = truth.experiment.spec
@@ -56,7 +56,7 @@ def frames_of_weights(session: Session, number: int) -> dict[str, Frame]:
         return {}
     for runner in (truth, candidate):
         for view in _views(runner).values():
-            view.forget()
+            view.reset()
     if spec.boosting.is_refit(number):
         with suppress(NothingToRefitError):
             return truth.frames(number)
@@ -77,7 +77,7 @@ def match_frames(
     *,
     criterion: Criterion,
 ) -> list[Finding]:
-    """Signed columns of every site's frame against the truth's, just made."""
+    """Compare signed columns of every site's frame with the truth's, which must have been computed last."""
     findings, views = list[Finding](), _views(session.runners.truth)
     for site, frame in right.items():
         where, view, base = at(number, quantity, site), views[site], session.runners.spectra[site]
@@ -91,12 +91,12 @@ def match_frames(
     return findings
 
 
-def _views(runner: RoundRunner) -> dict[str, WatchedView]:
-    return {name: view for name, view in runner.experiment.views.items() if isinstance(view, WatchedView)}
+def _views(runner: RoundRunner) -> dict[str, RecordingView]:
+    return {name: view for name, view in runner.experiment.views.items() if isinstance(view, RecordingView)}
 
 
-def _merged_values(session: Session, site: str, view: WatchedView) -> Matrix | None:
-    """Singular values of the truth's merged weight, where a basis asked for its directions."""
+def _merged_values(session: Session, site: str, view: RecordingView) -> Matrix | None:
+    """Singular values of the truth's merged weight, if the basis requested its directions."""
     if not view.merged:
         return None
     count = min(max(view.merged) + 2, *view.shape)

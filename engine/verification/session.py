@@ -1,4 +1,4 @@
-"""The bench on which models are compared: who is there, by which rule, and what was found."""
+"""State of a verification: models, criterion and findings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .models import RoundRunners
 
 
 class StoppedError(Exception):
-    """The candidate cannot go on with the round; its finding says why."""
+    """The candidate failed in this round; its finding names the cause."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Session:
-    """Three models, the rule for the candidate, and the findings so far."""
+    """Models by role, the criterion for the candidate, and the findings so far."""
 
     runners: RoundRunners
     criterion: Criterion
@@ -33,24 +33,24 @@ class Session:
 
     @property
     def models(self) -> Mapping[str, BoostedModel]:
-        """By role: `truth`, `yardstick` where one is needed, `candidate`."""
+        """Models by role: `truth`, `yardstick` if needed, `candidate`."""
         runners = self.runners
         roles = {"truth": runners.truth, "yardstick": runners.yardstick, "candidate": runners.candidate}
         return {role: runner.experiment.model for role, runner in roles.items() if runner is not None}
 
     def add(self, found: Sequence[Finding]) -> None:
-        """Keep what was found."""
+        """Add findings."""
         self.findings.extend(found)
 
     def synchronise(self, number: int) -> None:
-        """Put every model onto the truth's ensemble."""
+        """Assemble the truth's ensemble in every model."""
         for role, model in self.models.items():
             with self.blamed(number, "merged weight", "every site", role):
                 model.assemble(self.runners.truth.ensemble)
 
     @contextmanager
     def blamed(self, number: int, quantity: str, where: str, role: str = "candidate") -> Generator[None]:
-        """Ask a model. What the candidate raises is a departure of `quantity`, and ends the round."""
+        """Guard a model's computation: an error of the candidate is a departure of `quantity` and ends the round."""
         runner = self.runners.candidate if role == "candidate" else self.runners.truth
         try:
             with blame("backend", runner.experiment.name_of("backend")):
@@ -58,7 +58,7 @@ class Session:
         except (NonFiniteError, PluginError, RunError) as error:
             if role != "candidate":
                 message = (
-                    f"round {number}: the {role} itself cannot go on, so nothing can be held to it: {error}"
+                    f"round {number}: the {role} itself failed, so there is nothing to compare with: {error}"
                 )
                 raise RunError(message) from error
             self.findings.append(at(number, quantity, where, error=math.inf, note=str(error)))
@@ -68,5 +68,5 @@ class Session:
 def at(
     number: int, quantity: str, where: str, *, error: float = 0.0, allowed: float = 0.0, note: str = ""
 ) -> Finding:
-    """A finding at a place."""
+    """A finding at a location."""
     return Finding(round=number, quantity=quantity, where=where, error=error, allowed=allowed, note=note)

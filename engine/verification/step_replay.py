@@ -1,10 +1,10 @@
-"""The truth at one step of training, from where the candidate stood: what no error of earlier steps can excuse.
+"""Recompute one training step with the truth at the candidate's parameters, which excludes errors of earlier steps.
 
-Errors of one step go into the next, and training may carry them anywhere: a unit of a ReLU network that rounding puts on the
-other side of its kink, a learning rate at the edge of stability. So a step that is off is asked again: what would the truth have
-computed at the candidate's own trained numbers? And since a gradient may jump there too, what would it have computed with
-weights and frames that are off by a few roundings? Of frames, since `dR = (G L)^T (X M)`: where a direction sees nothing of the data,
-`X M` is a sum that cancels, `x_k m_k` by `x_k m_k`, and what is left of it, and of its gradient, is rounding of these products.
+Errors propagate from step to step, and training may amplify them: rounding may flip a ReLU, or the learning rate may be at
+the edge of stability. So a step beyond its bound is recomputed by the truth at the candidate's own parameters. The gradient
+may be discontinuous there too, so its spread under a few roundings of weights and frames is added to the bound. Frames are
+included since `dR = (G L)^T (X M)`: if a direction is nearly orthogonal to the data, the terms `x_k m_k` of `X M` cancel, and
+what remains is the rounding of these products.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Ensemble = Sequence[tuple[Mapping[str, Update], float]]
 
 DRAWS = 8
 ROUNDINGS = 4.0
-"""Size of the perturbations, in roundings of every entry: what the rounding of a long sum amounts to."""
+"""Size of the perturbations in unit roundoffs, about the rounding of a long sum."""
 
 
 def update_of(site: str, p: Parametrisation, frame: Frame | None, values: Values) -> Update:
-    """What trained numbers make of a site: `U diag(S^a) (sum_i v_i P_i) diag(S^b) V^T`, or `s B A`, or `dW` itself."""
+    """The update of a site from trained values: `U diag(S^a) (sum_i v_i P_i) diag(S^b) V^T`, or `s B A`, or `dW` itself."""
     match p:
         case LinearCore():
             v = values[p.group]
@@ -55,7 +55,7 @@ def update_of(site: str, p: Parametrisation, frame: Frame | None, values: Values
 
 
 def updates_of(request: TrainingRequest, values: Values) -> dict[str, Update]:
-    """What trained numbers make of every site."""
+    """Updates of all sites from trained values."""
     return {
         site: update_of(site, p, request.frames.get(site), values)
         for site, p in request.parametrisations.items()
@@ -63,8 +63,8 @@ def updates_of(request: TrainingRequest, values: Values) -> dict[str, Update]:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Local:
-    """The truth, to be asked about single steps of a round that starts from `ensemble`."""
+class StepReplay:
+    """Recomputes single steps of a round that starts from `ensemble`, with the truth."""
 
     model: BoostedModel
     ensemble: Ensemble
@@ -74,37 +74,41 @@ class Local:
     rng: np.random.Generator
 
     def step(self, number: int, values: Values | None) -> Step:
-        """Loss and gradients of step `number` at the values before it; None: at the start."""
-        return self._ask(number, values, self.ensemble, self.request)
+        """Loss and gradients of step `number` at the values before it; None means the initial values."""
+        return self._one_step(number, values, self.ensemble, self.request)
 
     def spread(self, number: int, values: Values | None, exact: Step) -> dict[str, Matrix | float]:
-        """How far the gradients, and the loss (`loss`), move when every weight and frame is off by a few roundings."""
+        """Largest change of gradients, and of the loss (key `loss`), under a few roundings of every weight and frame."""
         found: dict[str, Matrix | float] = {"loss": 0.0}
         weights = {site: self._weight(site) for site in self.request.parametrisations}
         for _ in range(DRAWS):
-            noise: dict[str, Update] = {site: DenseUpdate(delta=self._off(W)) for site, W in weights.items()}
+            noise: dict[str, Update] = {
+                site: DenseUpdate(delta=self._perturbation(W)) for site, W in weights.items()
+            }
             frames = {
-                site: attrs.evolve(f, U=f.U + self._off(f.U), V=f.V + self._off(f.V))
+                site: attrs.evolve(f, U=f.U + self._perturbation(f.U), V=f.V + self._perturbation(f.V))
                 for site, f in self.request.frames.items()
             }
             request = attrs.evolve(self.request, frames=frames)
-            moved = self._ask(number, values, [*self.ensemble, (noise, 1.0)], request)
+            moved = self._one_step(number, values, [*self.ensemble, (noise, 1.0)], request)
             found["loss"] = max(found["loss"], abs(moved.loss - exact.loss))
             for name, gradient in moved.gradients.items():
                 off = np.abs(gradient - exact.gradients[name])
                 found[name] = np.maximum(found.get(name, 0.0), off)
         return found
 
-    def _off(self, matrix: Matrix) -> Matrix:
-        """A few roundings of every entry."""
+    def _perturbation(self, matrix: Matrix) -> Matrix:
+        """A random perturbation of a few roundings per entry."""
         return ROUNDINGS * self.unit * matrix * self.rng.standard_normal(matrix.shape)
 
     def _weight(self, site: str) -> Matrix:
         self.model.assemble(self.ensemble)
         return self.model.weight(site)
 
-    def _ask(self, number: int, values: Values | None, ensemble: Ensemble, request: TrainingRequest) -> Step:
-        """Cores start at the values; what cannot start anywhere is merged, and its dense gradient pulled back."""
+    def _one_step(
+        self, number: int, values: Values | None, ensemble: Ensemble, request: TrainingRequest
+    ) -> Step:
+        """One step at given values. Cores start at them; other parametrisations are merged, and their dense gradient is pulled back."""
         traced = list[Step]()
         cores = all(isinstance(p, LinearCore) for p in request.parametrisations.values())
         parametrisations = request.parametrisations
@@ -131,11 +135,11 @@ class Local:
             self.model.assemble(self.ensemble)
         if values is None or cores:
             return traced[0]
-        return attrs.evolve(traced[0], gradients=_pulled_back(request, values, traced[0].gradients))
+        return attrs.evolve(traced[0], gradients=_pull_back(request, values, traced[0].gradients))
 
 
-def _pulled_back(request: TrainingRequest, values: Values, dense: Values) -> dict[str, Matrix]:
-    """Gradients of what is trained from those of the weights: `dv_i = <P_i, L^T G M>`; `dA = s B^T G`, `dB = s G A^T`."""
+def _pull_back(request: TrainingRequest, values: Values, dense: Values) -> dict[str, Matrix]:
+    """Gradients of trained values from gradients of weights: `dv_i = <P_i, L^T G M>`; `dA = s B^T G`, `dB = s G A^T`."""
     total = dict[str, Matrix]()
     for site, p in request.parametrisations.items():
         G = dense[site]

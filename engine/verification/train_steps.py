@@ -1,4 +1,4 @@
-"""Compares a round's training, step by step, and what came of it."""
+"""Compare a round's training step by step, and its update."""
 
 from __future__ import annotations
 
@@ -12,101 +12,108 @@ from numpy.typing import NDArray
 from ..contracts import BoostedModel, Step, Training, TrainingRequest, Update
 from ..errors import RunError
 from .criterion import Criterion
-from .error_propagation import transfer_of
+from .error_propagation import error_bound_of
 from .findings import Finding, distance, magnitude, worst
-from .step_replay import Local, updates_of
+from .step_replay import StepReplay, updates_of
 
 Matrix = NDArray[np.float64]
 Updates = Mapping[str, Update]
-Again = Callable[[], tuple[Matrix, Matrix | float]]
+Recompute = Callable[[], tuple[Matrix, Matrix | float]]
 TINY = float(np.finfo(np.float64).tiny)
 ROWS = 512
-"""Rows of an update that are multiplied out at once."""
+"""Rows of an update that are expanded at once."""
 
 
 @attrs.frozen(eq=False)
-class Traced:
-    """One model's training, with every step."""
+class TracedTraining:
+    """One model's training, with all steps."""
 
     training: Training
     steps: Sequence[Step]
 
 
-def train(model: BoostedModel, request: TrainingRequest) -> Traced:
-    """Train, and keep every step. Raises `RunError` for a model that does not tell them all."""
+def train(model: BoostedModel, request: TrainingRequest) -> TracedTraining:
+    """Train and keep every step. Raises `RunError` for a model that does not report all steps."""
     steps = list[Step]()
     training = model.train(attrs.evolve(request, trace=steps.append))
     if len(steps) != request.steps:
         raise RunError(f"traced {len(steps)} of {request.steps} steps (TrainingRequest.trace)")
-    return Traced(training, steps)
+    return TracedTraining(training, steps)
 
 
 @attrs.frozen(eq=False)
 class Steps:
-    """What the comparison of all steps came to."""
+    """Result of the comparison of all steps."""
 
     findings: list[Finding]
-    parted: int | None
-    """The step at which rounding alone put the candidate elsewhere; later ones are not comparable. None: never."""
+    diverged: int | None
+    """The step at which the candidate diverged by rounding alone, if any; later steps are not comparable."""
     explained: bool
-    """Whether trained numbers are further off than the criterion says, as errors of their gradients explain."""
+    """Whether parameters exceed the criterion's bound only within their propagated gradient errors."""
 
 
 def compare_steps(
-    number: int, traced: tuple[Traced, Traced, Traced], criterion: Criterion, local: Local
+    number: int,
+    traced: tuple[TracedTraining, TracedTraining, TracedTraining],
+    criterion: Criterion,
+    replay: StepReplay,
 ) -> Steps:
-    """Loss, gradients and values of every step: of the truth, the yardstick, and the candidate.
+    """Compare loss, gradients and values of every step, for truth, yardstick and candidate.
 
-    A step whose loss or gradient is off is asked again of the truth at the candidate's own numbers. A trained number may be off
-    by what the criterion says, and by what the optimiser makes of the errors of its gradient, which are held to the criterion
-    themselves. Where the truth had to be asked again, the candidate is right, but training goes on from another place.
+    A step whose loss or gradient exceeds its bound is recomputed by the truth at the candidate's own parameters. A parameter may
+    be off by the criterion's bound plus its propagated gradient errors, which are themselves checked. If a recomputed step
+    agrees, the candidate is right, but its training has diverged.
     """
-    request = local.request
-    held = [_Held(number, *key, criterion, request) for key in _keys(traced[0])]
-    transfers = {h.name: transfer_of(request.optimizer) for h in held if h.quantity == "core"}
+    request = replay.request
+    quantities = [_StepQuantity(number, *key, criterion, request) for key in _keys(traced[0])]
+    error_bounds = {q.name: error_bound_of(request.optimizer) for q in quantities if q.quantity == "core"}
     explained = False
     for step, rate in enumerate(request.learning_rates.tolist(), start=1):
-        again, parted = _Again(local, step, traced[2].steps), False
-        for h in held:
-            t, y, c = (_of(trace.steps[step - 1], h.quantity, h.name) for trace in traced)
+        recompute, diverged = _ReplayedStep(replay, step, traced[2].steps), False
+        for q in quantities:
+            t, y, c = (_of(trace.steps[step - 1], q.quantity, q.name) for trace in traced)
             if t is None or y is None:
                 continue
             if c is None or c.shape != t.shape:
-                h.fail(step, "nothing of this name and shape is trained")
-            elif h.quantity == "core":
-                explained |= h.compare(step, (t, y, c), lambda h=h, t=t: (t, transfers[h.name].total))
+                q.fail(step, "nothing of this name and shape is trained")
+            elif q.quantity == "core":
+                explained |= q.compare(step, (t, y, c), lambda q=q, t=t: (t, error_bounds[q.name].total))
             else:
-                if h.quantity == "gradient":
-                    transfers[h.name].add(step, rate, t, np.abs(c - t))
-                parted |= h.compare(step, (t, y, c), lambda h=h, again=again: again(h.quantity, h.name))
-        departed = any(h.found and h.found[-1].departed for h in held)
-        if parted or departed:  # what follows from here is no longer the truth's training
+                if q.quantity == "gradient":
+                    error_bounds[q.name].add(step, rate, t, np.abs(c - t))
+                diverged |= q.compare(
+                    step, (t, y, c), lambda q=q, recompute=recompute: recompute(q.quantity, q.name)
+                )
+        departed = any(q.found and q.found[-1].departed for q in quantities)
+        if diverged or departed:  # later steps are no longer comparable with the truth's
             left = request.steps - step
-            return Steps([h.finding(left) for h in held if h.found], None if departed else step, explained)
-    return Steps([h.finding(0) for h in held if h.found], None, explained)
+            return Steps(
+                [q.finding(left) for q in quantities if q.found], None if departed else step, explained
+            )
+    return Steps([q.finding(0) for q in quantities if q.found], None, explained)
 
 
-class _Again:
-    """The truth, asked again about one step, when first it is needed."""
+class _ReplayedStep:
+    """One step recomputed by the truth, on first use."""
 
-    def __init__(self, local: Local, number: int, candidate: Sequence[Step]) -> None:
-        self._local, self._number = local, number
+    def __init__(self, replay: StepReplay, number: int, candidate: Sequence[Step]) -> None:
+        self._replay, self._number = replay, number
         self._values = candidate[number - 2].values if number > 1 else None
         self._found: tuple[Step, Mapping[str, Matrix | float]] | None = None
 
     def __call__(self, quantity: str, name: str) -> tuple[Matrix, Matrix | float]:
-        """What it gives where the candidate stood, and how far roundings of the weights move that."""
+        """The recomputed value at the candidate's parameters, and its spread under roundings."""
         if self._found is None:
-            step = self._local.step(self._number, self._values)
-            self._found = step, self._local.spread(self._number, self._values, step)
+            step = self._replay.step(self._number, self._values)
+            self._found = step, self._replay.spread(self._number, self._values, step)
         step, spread = self._found
         if quantity == "training loss":
             return np.array([step.loss]), spread["loss"]
         return step.gradients[name], spread[name]
 
 
-class _Held:
-    """One quantity of one name, step after step."""
+class _StepQuantity:
+    """Compares one quantity of one array over all steps."""
 
     def __init__(
         self, number: int, quantity: str, name: str, criterion: Criterion, request: TrainingRequest
@@ -118,8 +125,8 @@ class _Held:
         self._sums = sums_of(request) if loss else 0.0
         self.found = list[Finding]()
 
-    def compare(self, step: int, triple: tuple[Matrix, Matrix, Matrix], again: Again) -> bool:
-        """Hold one step to the criterion; whether it holds only when asked `again`, entry by entry."""
+    def compare(self, step: int, triple: tuple[Matrix, Matrix, Matrix], recompute: Recompute) -> bool:
+        """Compare one step; whether it passes only against the recomputed value, entry by entry."""
         t, y, c = triple
         self._scale, self._yard = max(self._scale, magnitude(t)), max(self._yard, distance(y, t))
         allowed = self._criterion.allowed(self.quantity, self._yard, self._scale, self._sums)
@@ -128,7 +135,7 @@ class _Held:
         if not allowed < error < math.inf:
             self.found.append(at)
             return False
-        expected, extra = again()
+        expected, extra = recompute()
         errors, bounds = np.abs(c - expected).ravel(), np.broadcast_to(allowed + extra, t.shape).ravel()
         place = int(np.argmax(errors / np.maximum(bounds, TINY)))
         at = attrs.evolve(at, error=float(errors[place]), allowed=float(bounds[place]))
@@ -136,18 +143,18 @@ class _Held:
         return not at.departed
 
     def fail(self, step: int, note: str) -> None:
-        """A step that has nothing to compare."""
+        """Record a step without a comparable value."""
         self.found.append(attrs.evolve(self._where, step=step, error=math.inf, note=note))
 
     def finding(self, undefined: int) -> Finding:
-        """All steps in one."""
+        """One finding for all steps."""
         return attrs.evolve(worst(self.found), compared=len(self.found), undefined=undefined)
 
 
 def terms_of(request: TrainingRequest) -> float:
-    """How large the terms are that cancel in a loss of rollouts, `sum_t share_t |A_t|` of the largest batch; 0 without rollouts.
+    """Magnitude of the terms that cancel in a rollout loss: `sum_t share_t |A_t|` of the largest batch; 0 without rollouts.
 
-    Advantages of a group add up to 0, and so does the loss at a ratio of 1: what its rounding is relative to are its terms.
+    Advantages of a group add up to 0, and so does the loss at a ratio of 1: its rounding is relative to its terms.
     """
     return max(
         (
@@ -160,9 +167,9 @@ def terms_of(request: TrainingRequest) -> float:
 
 
 def sums_of(request: TrainingRequest) -> float:
-    """The weight of the logarithms of sums of exponentials in a loss, `sum_i |w_i| / b` of the batch with most; 0 with rollouts.
+    """Total weight of log-sum-exp terms in a loss: the maximum of `sum_i |w_i| / b` over batches; 0 with rollouts.
 
-    Each of these sums is at least 1, and rounded in units of that (`criterion.py`, of a loss near 0). Of rollouts, `terms_of` has it.
+    Each sum is at least 1, so its rounding error is at least u (see `criterion.py` on a loss near 0). For rollouts see `terms_of`.
     """
     return max(
         (
@@ -174,8 +181,8 @@ def sums_of(request: TrainingRequest) -> float:
     )
 
 
-def _keys(truth: Traced) -> list[tuple[str, str]]:
-    """Quantities and names in the order of the computation of one step."""
+def _keys(truth: TracedTraining) -> list[tuple[str, str]]:
+    """Quantities and names in the order of computation within a step."""
     first = truth.steps[0] if truth.steps else None
     if first is None:
         return []
@@ -192,7 +199,7 @@ def _of(step: Step, quantity: str, name: str) -> Matrix | None:
 def compare_updates(
     where: Finding, updates: tuple[Updates, Updates], criterion: Criterion, yardstick: tuple[Updates, Updates]
 ) -> list[Finding]:
-    """`dW` of every site, whatever its factors: expected, and found; the yardstick's two say what float32 costs."""
+    """Compare `dW` of every site, expected and found; the yardstick's pair measures the float32 error."""
     expected, found = updates
     findings = list[Finding]()
     for site, update in expected.items():
@@ -208,17 +215,21 @@ def compare_updates(
 
 
 def compare_own_updates(
-    number: int, request: TrainingRequest, yardstick: Traced, candidate: Traced, criterion: Criterion
+    number: int,
+    request: TrainingRequest,
+    yardstick: TracedTraining,
+    candidate: TracedTraining,
+    criterion: Criterion,
 ) -> list[Finding]:
-    """The candidate's update against what its own trained numbers make: no error of training is in it."""
+    """Compare the candidate's update with the one computed from its own parameters, which excludes training errors."""
     where = Finding(round=number, quantity="update", where="every site", error=math.inf, allowed=0.0)
     try:
-        made = updates_of(request, candidate.steps[-1].values)
+        expected = updates_of(request, candidate.steps[-1].values)
     except (KeyError, ValueError) as error:
-        return [attrs.evolve(where, note=f"its trained numbers make no update: {error}")]
+        return [attrs.evolve(where, note=f"no update can be computed from its parameters: {error}")]
     own = candidate.training.updates
     theirs = (updates_of(request, yardstick.steps[-1].values), yardstick.training.updates)
-    return compare_updates(where, (made, own), criterion, theirs)
+    return compare_updates(where, (expected, own), criterion, theirs)
 
 
 def _dense_distance(one: Update, two: Update) -> tuple[float, float]:

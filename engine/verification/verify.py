@@ -1,4 +1,4 @@
-"""Verifies a spec by playing it, or a run by replaying it, round by round from one start."""
+"""Verify a spec by running it, or a run by replaying it, with all models starting each round from the same state."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from ..registry import Registry
 from ..spec import Spec
 from .criterion import Criterion, dtype_of
 from .evaluation import compare_answers, compare_chosen
-from .findings import Verification
-from .gradient_products import hear, hears
+from .findings import CONVERGED, NOTHING_TO_REFIT, UNFINISHED, Notes, Verification
+from .gradient_products import calibrate_frames, uses_calibration
 from .limits import Limits
-from .models import open_trio
-from .notes import CONVERGED, UNFINISHED, UNFITTED, Notes
+from .models import open_models
 from .recorded import Recording
 from .replay import replay
 from .round_end import compare_merged, compare_training, scale_of
@@ -27,20 +26,20 @@ def verify(
     limits: Limits | None = None,
     recording: Recording | None = None,
 ) -> Verification:
-    """Hold the spec's backend to the reference, on the spec's rounds or on a recorded run's.
+    """Verify the spec's backend against the reference, on the spec's rounds or on those of a recorded run.
 
-    Raises `UsageError` for what cannot be verified; what the candidate does wrong is a finding, never an exception.
+    Raises `UsageError` for a spec that cannot be verified; errors of the candidate are findings, never exceptions.
     """
     limits = limits or Limits()
     inherited = _inherited(spec, limits, recording)
     criterion = Criterion(dtype=dtype_of(spec.backend))
     criteria = [criterion, *([recording.criterion] if recording else [])]
-    runners = open_trio(spec, registry, context, limits, criteria)
+    runners = open_models(spec, registry, context, limits, criteria)
     session = Session(runners=runners, criterion=criterion, limits=limits, report=context.report)
     last = spec.rounds if limits.rounds is None else min(limits.rounds, spec.rounds)
     notes = Notes()
     if recording is None:
-        rounds = _play(session, last, notes)
+        rounds = _verify_rounds(session, last, notes)
     else:
         rounds = replay(session, range(inherited + 1, last + 1), recording, notes)
     name = f"{spec.slots['backend'].use} ({criterion.dtype})"
@@ -56,17 +55,17 @@ def verify(
 
 
 def _inherited(spec: Spec, limits: Limits, recording: Recording | None) -> int:
-    """The last round that a run has from another, which is not replayed; 0: none. Raises `UsageError` where that leaves nothing."""
+    """The last round inherited from another run, which is not replayed; 0 if there is none. Raises `UsageError` if no round remains."""
     start = spec.start
     if not start.given:
         return 0
     if recording is None:
         raise UsageError(
-            f"a spec that goes on from {start} is verified by its run: boostlora run it, then boostlora verify that run"
+            f"a spec that continues from {start} is verified through a run: boostlora run it, then boostlora verify that run"
         )
     if min(len(recording.directory.records) - 1, limits.rounds or spec.rounds) <= start.round:
         raise UsageError(
-            f"{recording.directory.path}: its rounds up to {start.round} are those of {start.run}, and no later one is to be replayed; "
+            f"{recording.directory.path}: its rounds up to {start.round} are those of {start.run}, and there is no later one to replay; "
             "verify that run"
         )
     return start.round
@@ -80,8 +79,8 @@ def _inherited_note(spec: Spec) -> tuple[str, ...]:
     return (f"{rounds} inherited from {start.run}: taken as recorded, not replayed",)
 
 
-def _play(session: Session, last: int, notes: Notes) -> int:
-    """The spec's rounds, every one from the truth's ensemble. Returns how many there were."""
+def _verify_rounds(session: Session, last: int, notes: Notes) -> int:
+    """Verify the spec's rounds, each from the truth's ensemble. Returns their number."""
     capacity = session.runners.truth.experiment.plan.capacity
     for number in range(1, last + 1):
         boosting = session.runners.truth.experiment.spec.boosting
@@ -101,7 +100,7 @@ def _play(session: Session, last: int, notes: Notes) -> int:
 
 
 def _round(session: Session, number: int, notes: Notes) -> str:
-    """One round of a spec; returns what is to be said of it."""
+    """Verify one round of a spec; returns a note on it."""
     truth = session.runners.truth
     session.synchronise(number)
     compare_directions(session, number)
@@ -112,15 +111,15 @@ def _round(session: Session, number: int, notes: Notes) -> str:
     if len(selection) == 0:
         return CONVERGED
     if truth.experiment.spec.boosting.is_refit(number) and not frames:
-        return UNFITTED
-    if hears(truth.experiment.spec, number):
-        heard = hear(session, number, selection)
-        notes.add(number, heard.note)
-        frames = heard.frames
-    played = compare_training(session, number, selection, frames)
-    scale = scale_of(session, played, None)
+        return NOTHING_TO_REFIT
+    if uses_calibration(truth.experiment.spec, number):
+        calibrated = calibrate_frames(session, number, selection)
+        notes.add(number, calibrated.note)
+        frames = calibrated.frames
+    training = compare_training(session, number, selection, frames)
+    scale = scale_of(session, training, None)
     if scale is None:
         return "the merge policy refused the update"
-    compare_merged(session, number, played, scale)
-    session.runners.remember(number, played.traced["truth"].training.updates, scale)
-    return played.note
+    compare_merged(session, number, training, scale)
+    session.runners.remember(number, training.traced["truth"].training.updates, scale)
+    return training.note

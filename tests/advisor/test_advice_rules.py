@@ -69,7 +69,7 @@ def test_spec_that_uses_a_yardstick_is_told_why_not():
 
 def test_basis_that_is_used_up_is_not_replaced():
     found = findings(FIXED, basis("random", 0.001), own_basis="rotate", number=17, used=used(0.05))
-    assert advice(found, "basis").choice == "rotate has no further directions to give"
+    assert advice(found, "basis").choice == "rotate has no further directions"
     assert settings(found) == {"boosting.refit_every": 16, "rounds": 17}
 
 
@@ -88,8 +88,8 @@ def test_basis_beside_rewards_that_tell_of_noise_alone_hears_no_data_and_says_wh
     found = findings(ROTATE, gradient(0.08, itself=0.9), rewarded=True)
     line = advice(found, "basis")
     assert line.choice == "rotate"
-    assert "90.0 % of the half that it heard" in line.reason
-    assert "too small a share of what it heard" in line.reason
+    assert "90.0 % of its calibration half" in line.reason
+    assert "a small share of its calibration half" in line.reason
     assert "made no difference in nine small rounds" in line.reason
 
 

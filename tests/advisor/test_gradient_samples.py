@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from boostlora.engine.advisor.advise import Moment, advise
+from boostlora.engine.advisor.advise import ModelState, advise
 from boostlora.engine.advisor.candidate_frames import FrameBuilder, candidates
 from boostlora.engine.advisor.gradient_sample import sample_gradient
 from boostlora.engine.advisor.source import open_run, open_spec, read_spec
@@ -117,7 +117,7 @@ def test_model_that_is_wrong_nowhere_is_looked_at_through_all_examples(moment, r
         correct=np.ones(len(outcome), dtype=np.bool_),
         reward=outcome.reward,
     )
-    found = advise(Moment(experiment=moment.experiment, history=[right]), registry, RunContext())
+    found = advise(ModelState(experiment=moment.experiment, history=[right]), registry, RunContext())
     assert (found.failures, found.chosen) == (0, found.train)
     assert "chose no example" in found.notes[0]
 
@@ -145,7 +145,7 @@ def test_directions_of_earlier_rounds_hold_what_dense_gradients_say(run, registr
     base = open_run(run, 0, registry, RunContext()).experiment.model
     moment = open_run(run, 3, registry, RunContext())
     found = advise(moment, registry, RunContext())
-    assert (found.played, found.left, found.fresh, found.looked) == (3, 3, 4, 2)
+    assert (found.finished_rounds, found.left, found.fresh, found.looked) == (3, 3, 4, 2)
     bases = {site.name: np.linalg.svd(base.weight(site.name)) for site in moment.experiment.sites}
 
     def projections(part):
@@ -184,6 +184,6 @@ def test_look_at_rounds_of_other_ranks_is_at_that_of_the_next(registry):
     )
     assert (one.rank, two.rank) == (4, 4)
     assert two.basis("rotate").first["adapter"] == one.basis("rotate").first["adapter"]
-    assert two.notes == (*one.notes, "boosting.ranks: all rounds to come are looked at as if they had r = 4")
+    assert two.notes == (*one.notes, "boosting.ranks: all remaining rounds are measured with r = 4")
     alike = open_spec(load_spec("paper/digits", registry, (*settings, "boosting.ranks=[2, 2]")), RunContext())
     assert not any("ranks" in note for note in advise(alike, registry, RunContext(), examples=40).notes)

@@ -61,7 +61,7 @@ def test_chosen_over_the_seeds_that_all_tunings_finished(tmp_path):
     assert sum(own[0.1]) / 4 > own[0.3][0]  # though not against the mean of all seeds
     row = analysis.rows[0]
     assert (row.tuned, row.seeds, row.missing) == ({TUNED: 0.3}, (1,), (0, 2, 3))
-    assert "a: chosen over 1 of 4 seeds, which all have finished" in analysis.notes
+    assert "a: chosen over 1 of 4 seeds, those that all tunings have finished" in analysis.notes
 
 
 def test_a_tuning_that_finished_nothing_is_out_of_the_running_and_noted(tmp_path):

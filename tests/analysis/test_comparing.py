@@ -51,7 +51,7 @@ def test_a_lower_loss_is_better(tmp_path):
 def test_no_effect_is_unclear_and_says_so(tmp_path):
     found = _compared(tmp_path, seeds=8, arms={"a": 0.7, "b": 0.7}, spread=0.05)[1][1]
     assert found.verdict == "unclear"
-    assert found.words.startswith("no difference that 8 seeds can tell: ")
+    assert found.words.startswith("no significant difference with 8 seeds: ")
     assert found.p > 0.05
 
 
@@ -94,7 +94,7 @@ def test_one_seed_rests_on_examples_and_says_what_that_covers(tmp_path):
     assert total == 100
     assert (examples.only_arm - examples.only_baseline) / total == pytest.approx(found.difference.mean)
     assert examples.low < found.difference.mean < examples.high
-    assert found.words.endswith("one seed: the interval covers the choice of test examples, not of training")
+    assert found.words.endswith("one seed: the interval covers sampling of test examples, not training")
     assert "points [" in found.words
 
 

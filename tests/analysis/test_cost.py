@@ -6,9 +6,9 @@ import attrs
 import pytest
 
 from boostlora.engine.analysis.analyse import analyse
-from boostlora.engine.analysis.cost import cost_lines, cost_table, equal_costs
 from boostlora.engine.analysis.model import Estimate
 from boostlora.engine.analysis.quantities import effort, gained, lost, steps_of, stored
+from boostlora.engine.analysis.table import cost_lines, cost_table, equal_costs
 from boostlora.engine.contracts import Metrics
 from boostlora.engine.contracts.records import RoundRecord
 
@@ -104,7 +104,7 @@ def test_cost_lines_drop_columns_until_they_fit(analysis, width):
     lines = cost_lines(analysis, width)[:-1]
     assert max(map(len, lines)) <= width or "stored" not in lines[0]
     assert lines[0].startswith("arm")
-    assert "numbers" in lines[0]
+    assert "parameters" in lines[0]
 
 
 def test_cost_of_a_study_that_has_not_begun_has_no_lines(tmp_path):

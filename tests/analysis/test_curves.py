@@ -78,10 +78,7 @@ def test_a_run_that_stopped_carries_its_last_value_forward(tmp_path):
         assert short[2].gained > 0
         gained_share = whole[number].gained / whole[number].failures
         assert curves["gained"].mean[number] == pytest.approx(gained_share / 2)
-    assert (
-        "1 run stopped before the last round: curves carry the last value of such a run forward"
-        in analysis.notes
-    )
+    assert "1 run stopped before the last round: curves carry its last value forward" in analysis.notes
 
 
 def test_curves_are_of_the_chosen_tuning_and_the_finished_seeds_alone(tmp_path):

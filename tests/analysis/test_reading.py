@@ -103,7 +103,7 @@ def test_a_damaged_cell_counts_as_failed_with_its_cause(tmp_path, damage):
     row = analysis.rows[1]
     assert (row.seeds, row.missing) == ((0, 2), (1,))
     assert row.comparison.seeds == (0, 2)
-    assert "1 of 6 cells failed, and count nowhere" in analysis.notes
+    assert "1 of 6 cells failed and are left out everywhere" in analysis.notes
 
 
 def test_a_cell_whose_result_is_damaged_counts_as_failed(tmp_path):

@@ -2,8 +2,7 @@ import attrs
 import numpy as np
 import pytest
 
-from boostlora.engine.analysis.analyse import analyse
-from boostlora.engine.analysis.rows import lookup
+from boostlora.engine.analysis.analyse import analyse, lookup
 from boostlora.engine.study.record import Arm
 
 from .synthetic_study import BASE, NUMBERS, RANK, STEPS, make_study

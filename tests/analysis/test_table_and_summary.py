@@ -103,7 +103,7 @@ def test_summary_of_a_number_that_is_not_finite_is_null(analysis):
 
 
 def test_notes_name_failed_cells_with_their_cause(analysis):
-    assert analysis.notes[0] == "4 of 24 cells failed, and count nowhere"
+    assert analysis.notes[0] == "4 of 24 cells failed and are left out everywhere"
     assert analysis.notes[1].startswith("failed: b · 90 · lr=0.1 · seed 2, ")
     assert analysis.notes[1].endswith(": round 1 was refused: loss is not finite")
 
@@ -117,8 +117,8 @@ def test_notes_tell_of_cells_that_are_not_finished(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"split": "train"}, "not how well they generalise"),
-        ({"split": "validation", "at": "best"}, "the numbers are too good"),
+        ({"split": "train"}, "not generalisation"),
+        ({"split": "validation", "at": "best"}, "the results are optimistic"),
         ({"at": "best"}, "best on validation"),
         ({"seeds": 3}, "3 seeds cannot bring p below 0.25 for 1 comparison"),
         ({"seeds": 3}, "6 seeds could bring it to 0.05 or less"),

@@ -89,7 +89,7 @@ def test_examples_text_tells_counts_difference_and_test():
         only_arm=30, only_baseline=10, both=50, neither=10, p=0.0022, test="mcnemar", low=0.09, high=0.31
     )
     assert wording.examples_text(found) == (
-        "of 100 examples, 30 only this arm gets right, 10 only the baseline: +20.0 points [9.0, 31.0], p = 0.0022 "
+        "of 100 examples, 30 are right only with this arm, 10 only with the baseline: +20.0 points [9.0, 31.0], p = 0.0022 "
         "(exact McNemar test)"
     )
     assert wording.examples_text(None) == ""

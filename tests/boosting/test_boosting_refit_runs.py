@@ -31,9 +31,7 @@ from .boosting_toys import (
 
 REFITS, FRESH = (3, 6), (1, 2, 4, 5)
 PLUG = ("--plugin", PLUGIN)
-REASON = (
-    "it cannot be made again from its numbers: it trained all earlier cores again, in frames that are theirs"
-)
+REASON = "it cannot be rebuilt from its trained values: it is a refit of earlier cores, in their frames"
 
 
 def test_refits_are_recorded_with_what_they_train_and_keep(refitted):

@@ -82,7 +82,7 @@ def test_report_says_the_command_without_what_was_excluded_once(small, boostlora
 
 
 def test_description_is_of_the_study_itself(small, boostlora):
-    assert "boosted in fresh directions" not in boostlora("check", "tiny.toml").stdout
+    assert "boosted in gradient directions" not in boostlora("check", "tiny.toml").stdout
     own = TINY.replace("rounds = 3", 'rounds = 3\ndescription = "my question"')
     write(small, own, "own.toml")
     assert "my question" in boostlora("check", "own.toml", "--set", "ablate.seeds=1").stdout

@@ -51,7 +51,7 @@ def test_collect_without_the_plugin_runs_nothing_and_names_it(study, boostlora):
     answer = boostlora("collect", "tiny", "-q")
     assert answer.returncode == 2
     assert (
-        'executor "mine", which is not installed here; code is run only where the command line'
+        'executor "mine", which is not installed here; plugin files run only if the command line'
         in answer.stderr
     )
     assert answer.stderr.endswith(f"give --plugin {study / 'mine.py'}\n")
@@ -88,8 +88,8 @@ def test_study_records_the_hashes_of_its_plugin_files(study):
 
 def test_job_of_a_queue_whose_cell_is_a_path_is_refused(study, boostlora):
     from boostlora.engine.errors import RunError
-    from boostlora.engine.study.queue import submitted
+    from boostlora.engine.study.queue import submitted_ids
 
     (study / "submitted.json").write_text('{"../../x": "1"}')
     with pytest.raises(RunError, match="a cell's key is no name"):
-        submitted(study)
+        submitted_ids(study)

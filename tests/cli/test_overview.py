@@ -9,7 +9,7 @@ from boostlora.engine.cli.progress import Progress
 from boostlora.engine.cli.study_progress import StudyProgress, duration
 from boostlora.engine.contracts import JobResult
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.scheduler import to_do
+from boostlora.engine.study.scheduler import partition_cells
 from boostlora.engine.study.study_loader import load_study
 
 from ..support.endings import leave_result
@@ -28,7 +28,7 @@ seeds = 2
 def progress(tmp_path: Path) -> Progress:
     (tmp_path / "seen.toml").write_text(STUDY)
     study = load_study(tmp_path / "seen.toml", Registry.load(), tmp_path / "runs")
-    return Progress(study, tmp_path / "runs", to_do(study, tmp_path / "runs").open)
+    return Progress(study, tmp_path / "runs", partition_cells(study, tmp_path / "runs").open)
 
 
 def _play(progress: Progress, index: int, rounds: int, *, finished: bool = False) -> str:

@@ -32,8 +32,8 @@ SHIPPED = [
 SINGLE = [spec for spec in SHIPPED if spec not in HUB]
 ARMS = (
     "boosted",
-    "TinyLoRA, one shot, a round's numbers",
-    "TinyLoRA, one shot, as many numbers in all",
+    "TinyLoRA, one shot, a round's parameters",
+    "TinyLoRA, one shot, as many parameters in all",
     "LoRA-XS, one shot",
     "LoRA of rank 16, one shot",
     "full fine-tuning",
@@ -119,7 +119,7 @@ def test_gsm8k_of_the_paper_trains_twelve_numbers_a_round_at_all_252_matrices(
     numbers = {arm["arm"]: (arm["parameters"], arm["rounds"]) for arm in content["arms"]}
     assert numbers["boosted"] == (12, 16)
     assert numbers["zero-shot"] == (12, 0)
-    assert numbers["TinyLoRA, one shot, as many numbers in all"] == (12 * 16, 1)
+    assert numbers["TinyLoRA, one shot, as many parameters in all"] == (12 * 16, 1)
     seconds = content["cost"]["gpu_seconds"]
     assert set(seconds) == set(ACCELERATORS)
     assert min(seconds.values()) == seconds["h100"] > plan.workload.seconds_of("h100") > 0.0

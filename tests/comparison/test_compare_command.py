@@ -120,9 +120,9 @@ def test_a_folder_whose_name_ends_like_a_round_is_meant_itself(compare: Command,
 
 def test_other_splits_are_compared_with_a_warning_where_one_is_due(compare: Command, digits: Any) -> None:
     a, b = digits
-    assert "warning: these are examples that the runs trained on" in compare(a, b, "--split", "train")[1]
+    assert "warning: the runs were trained on these examples" in compare(a, b, "--split", "train")[1]
     assert "warning" not in compare(a, b, "--split", "validation")[1]
-    assert "which flatters it" in compare(f"{a}@best", b, "--split", "validation")[1]
+    assert "so its results are optimistic" in compare(f"{a}@best", b, "--split", "validation")[1]
 
 
 def test_what_is_not_there_is_refused(compare: Command, digits: Any) -> None:
@@ -172,4 +172,4 @@ def test_a_run_without_a_round_is_refused(compare: Command, digits: Any) -> None
     (a / "rounds.jsonl").unlink()
     code, _, err = compare(a, b)
     assert code == 2
-    assert f"{a}: no round is finished yet, not even the base; go on with: boostlora resume {a}" in err
+    assert f"{a}: no round is finished yet, not even the base; continue with: boostlora resume {a}" in err

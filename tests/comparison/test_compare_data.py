@@ -35,7 +35,7 @@ def test_same_ids_with_other_inputs_are_told(compare: Command, digits: Any, tmp_
     other = write_run(tmp_path / "runs", spec, splits, [judged(splits, range(n)) for n in (9, 6, 3)])
     _, out, _ = compare(digits[0], other)
     assert "warning: the data differ; the 539 examples have the same ids in both" in out
-    assert "warning: 539 of them have the same id and answer, but another input" in out
+    assert "warning: 539 of them have the same id and answer, but a different input" in out
     assert "warning: the tasks differ in task.angle" in out
 
 
@@ -87,7 +87,7 @@ def test_changed_data_are_not_taken_for_the_runs_own(compare: Command, tmp_path:
     path = tmp_path / "sums.jsonl"
     path.write_text(path.read_text().replace('"a": "2"', '"a": "3"'))
     _, out, _ = compare(a, b)
-    assert "cannot be shown: the data are no longer those that the run was played on" in out
+    assert "cannot be shown: the data have changed since the run" in out
     assert compare(a, b, "--examples", 0)[1].count("note") == 0
 
 

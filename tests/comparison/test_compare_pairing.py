@@ -10,24 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boostlora.engine.analysis.comparison.compare import Comparison, compare
-from boostlora.engine.analysis.comparison.contents import Contents
-from boostlora.engine.analysis.comparison.effects import effects
-from boostlora.engine.analysis.comparison.pairs import accuracy_difference, loss_difference, pair, rows_of
-from boostlora.engine.analysis.comparison.shown_examples import show
+from boostlora.engine.analysis.comparison.compare import Comparison, compare, spec_differences, verdict
+from boostlora.engine.analysis.comparison.examples import LoadedSplit, select_examples
+from boostlora.engine.analysis.comparison.pairs import (
+    accuracy_difference,
+    effects,
+    loss_difference,
+    pair,
+    rows_of,
+)
 from boostlora.engine.analysis.comparison.sides import Side
-from boostlora.engine.analysis.comparison.specs import differing
-from boostlora.engine.analysis.comparison.verdict import verdict
 from boostlora.engine.contracts import Examples, Splits
 from boostlora.engine.errors import UsageError
+from boostlora.engine.statistics.bootstrap import MAX_BOOTSTRAP
 from boostlora.engine.statistics.mcnemar import mcnemar
-from boostlora.engine.statistics.means import MANY
 from boostlora.engine.testing import assert_close
 
 from .compare_toys import outcome, side
 
 
-def no_data(_: Side) -> Contents:
+def no_data(_: Side) -> LoadedSplit:
     raise UsageError("no data here")
 
 
@@ -133,7 +135,7 @@ def test_loss_difference_leaves_out_what_is_not_finite() -> None:
 def test_loss_interval_of_many_examples_is_the_one_of_few_but_for_the_bootstrap() -> None:
     rng = np.random.default_rng(0)
     widths = dict[str, float]()
-    for n in (MANY, MANY + 1):
+    for n in (MAX_BOOTSTRAP, MAX_BOOTSTRAP + 1):
         a, b = (outcome(range(n), [True] * n, rng.normal(size=n)) for _ in range(2))
         found = loss_difference(pair(side(a, a), side(b, b)))
         assert found is not None
@@ -147,8 +149,8 @@ def test_shown_examples_are_those_with_the_largest_difference_in_loss() -> None:
     a = outcome([1, 2, 3, 4], [True] * 4, [0.1, 0.1, np.nan, 0.1])
     b = outcome([1, 2, 3, 4], [False] * 4, [1.0, 3.0, 1.0, np.inf])
     found = pair(side(a, a), side(b, b))
-    assert [one.id for one in show(found, found.only_a, 10)] == [4, 2, 1, 3]
-    assert [one.id for one in show(found, found.only_a, 2)] == [4, 2]
+    assert [one.id for one in select_examples(found, found.only_a, 10)] == [4, 2, 1, 3]
+    assert [one.id for one in select_examples(found, found.only_a, 2)] == [4, 2]
 
 
 def comparison(right_a: int, right_b: int, n: int) -> Comparison:
@@ -160,7 +162,7 @@ def comparison(right_a: int, right_b: int, n: int) -> Comparison:
     ("right_a", "right_b", "said"),
     [
         (50, 50, "A and B are right on the same of 100 examples"),
-        (55, 50, "no difference in accuracy that 100 examples could tell (p = 0.062)"),
+        (55, 50, "no significant difference in accuracy on 100 examples (p = 0.062)"),
         (56, 50, "A is right more often, by 6.0 points (p = 0.031)"),
         (50, 80, "B is right more often, by 30.0 points (p < 0.001)"),
     ],
@@ -195,11 +197,11 @@ def test_unequal_data_without_the_data_are_compared_with_two_warnings() -> None:
     )
 
 
-def contents(labels: list[int], pictures: list[float], classes: tuple[str, ...]) -> Contents:
+def contents(labels: list[int], pictures: list[float], classes: tuple[str, ...]) -> LoadedSplit:
     """Examples with ids 1, 2, …"""
     ids = np.arange(1, len(labels) + 1)
     rows = Examples(ids=ids, inputs=np.array(pictures)[:, None], labels=np.array(labels, dtype=np.int64))
-    return Contents.of(Splits(train=rows, validation=rows, test=rows, classes=classes), "test")
+    return LoadedSplit.of(Splits(train=rows, validation=rows, test=rows, classes=classes), "test")
 
 
 def test_examples_whose_class_differs_between_the_data_are_left_out() -> None:
@@ -216,7 +218,7 @@ def test_examples_whose_class_differs_between_the_data_are_left_out() -> None:
     assert found.warnings == (
         "the data differ; the 4 examples have the same ids in both",
         "1 of them are left out: their class differs between the data",
-        "1 of them have the same id and answer, but another input",
+        "1 of them have the same id and answer, but a different input",
     )
     assert [(one.id, one.expected, one.a.text, one.b.text) for one in found.only_a] == [
         (3, "dog", "dog", "dog")
@@ -236,7 +238,7 @@ def test_data_of_other_classes_altogether_are_refused() -> None:
 def test_differing_keys_begin_with_plugins_and_leave_names_out() -> None:
     a = {"name": "a", "seed": 0, "basis": {"use": "rotate", "exhausted": "stop"}, "optimizer": {"lr": 0.1}}
     b = {"name": "b", "seed": 1, "basis": {"use": "fixed"}, "optimizer": {"lr": 0.1}}
-    assert list(differing(a, b).items()) == [("basis.use", ("rotate", "fixed")), ("seed", (0, 1))]
+    assert list(spec_differences(a, b).items()) == [("basis.use", ("rotate", "fixed")), ("seed", (0, 1))]
 
 
 def test_titles_are_name_and_hash_however_the_folder_is_given(

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from boostlora.backends.torch.store import TorchStore
 from boostlora.engine.api import save
 from boostlora.engine.contracts import Frame, MergedRound
-from boostlora.engine.ensemble.recipe import KeptRound, Recipe
+from boostlora.engine.ensemble.recipe import Recipe, StoredRound
 
 from ..support.boost_runs import ToyRun, forged
 from ..support.commands import Command
@@ -98,7 +98,7 @@ def test_apply_where_rounds_come_out_otherwise_writes_nothing(
     monkeypatch.setattr(TorchStore, "directions", _turned(0.3))
     answer = boostlora("apply", base, torch_toy_file, *PLUG)
     assert answer.returncode == 4
-    assert "its rounds come out otherwise here: they depart by " in answer.stderr
+    assert "its rounds cannot be reproduced here: they differ by " in answer.stderr
     assert "a file that was made with --with-factors does not depend on them" in answer.stderr
     assert left(tmp_path) == ["cache"]
 
@@ -134,7 +134,7 @@ def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
     assert whole.returncode == 0, whole.stderr
     made = Recipe.made
 
-    def other(self: Recipe, kept: KeptRound) -> MergedRound:
+    def other(self: Recipe, kept: StoredRound) -> MergedRound:
         return attrs.evolve(made(self, kept), updates={} if kept.number == 1 else made(self, kept).updates)
 
     monkeypatch.setattr(Recipe, "made", other)

@@ -28,7 +28,7 @@ def test_apply_never_overwrites_and_says_so_before_any_work(
         (place / "mine").write_text("mine")
     monkeypatch.setattr("boostlora.engine.ensemble.recipe.Recipe.of", None)  # no round may be made
     answer = boostlora("apply", toy.base, toy_file, *(("--out", place.name) if out else ()), *PLUG)
-    told = f"error: {place.name}: is there already, and is not overwritten; choose another place (--out)\n"
+    told = f"error: {place.name}: exists already, and is not overwritten; choose another path (--out)\n"
     assert (answer.returncode, answer.stderr, answer.stdout) == (2, told, "")
     assert (place if out == "file" else place / "mine").read_text() == "mine"
     assert left(tmp_path) == [place.name]
@@ -57,7 +57,7 @@ def test_apply_on_another_base_writes_nothing(
 ) -> None:
     answer = boostlora("apply", toy_file, toy_file, *PLUG)
     assert answer.returncode == 2
-    assert "another base than the one that" in answer.stderr
+    assert "not the base of" in answer.stderr
     assert "nothing was written" in answer.stderr
     answer = boostlora("apply", tmp_path / "nowhere", toy_file, *PLUG)
     assert (answer.returncode, answer.stdout) == (2, "")

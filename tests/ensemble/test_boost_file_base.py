@@ -36,7 +36,7 @@ def test_base_that_is_another_is_refused_naming_both_hashes(
         toy.load(toy_file, toy.cache, other)
     mine, theirs = _sha256(other)[:12], _sha256(toy.base)[:12]
     assert str(caught.value) == (
-        f"{other}: another base than the one that {toy_file} belongs to ({toy.base.name}): the hash of its weights is "
+        f"{other}: not the base of {toy_file} ({toy.base.name}): the hash of its weights is "
         f"{mine}, expected {theirs}; nothing was written"
     )
 
@@ -112,17 +112,17 @@ def test_base_of_the_same_bytes_in_another_form_is_refused(
         case _:
             del tensors["head.bias"]
     save_file(tensors, tmp_path / "base.safetensors")
-    with pytest.raises(UsageError, match="another base than the one that"):
+    with pytest.raises(UsageError, match="not the base of"):
         toy.load(toy_file, toy.cache, tmp_path / "base.safetensors")
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("missing", "no such file or folder; the base is needed"),
-        ("empty folder", "no safetensors file there; the base is needed"),
+        ("missing", "no such file or folder; the base is required"),
+        ("empty folder", "no safetensors file there; the base is required"),
         ("text", "cannot be read"),
-        ("the boost file", "another base than the one that"),
+        ("the boost file", "not the base of"),
     ],
 )
 def test_base_that_is_none_is_refused(
@@ -215,7 +215,7 @@ def test_hf_base_of_other_weights_is_refused(causal_path: Path, causal_file: Pat
     first = min(tensors)
     tensors[first] = tensors[first] * np.float32(1.001)
     save_file(tensors, base / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UsageError, match=r"another base than the one that .* nothing was written"):
+    with pytest.raises(UsageError, match=r"not the base of .* nothing was written"):
         _load(causal_file, base, tmp_path / "cache")
 
 
@@ -237,7 +237,9 @@ def test_hf_base_that_is_not_here_and_not_on_the_hub_is_refused_soon(
 def test_hf_base_that_is_no_place_and_no_id_is_refused(base: str, causal_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         _load(causal_file, base, tmp_path / "cache")
-    assert str(caught.value) == f"{base}: no such file or folder, and no Hugging Face id; the base is needed"
+    assert (
+        str(caught.value) == f"{base}: neither a file, a folder nor a Hugging Face id; the base is required"
+    )
 
 
 @pytest.mark.parametrize("base", ["", " ", "~no-such-user/x", "x" * 5000, "a\0b"])

@@ -97,9 +97,9 @@ def _foreign(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "code", "message"),
     [
-        ("text", 3, "not a readable safetensors file, or one that was cut off"),
-        ("empty", 3, "not a readable safetensors file, or one that was cut off"),
-        ("folder", 2, "is a folder, not a boost file"),
+        ("text", 3, "not a readable safetensors file, or truncated"),
+        ("empty", 3, "not a readable safetensors file, or truncated"),
+        ("folder", 2, "a folder, not a boost file"),
         ("missing", 2, "no such file"),
         ("foreign", 2, "not a boost file; boostlora export RUN --to boost writes one"),
         ("bare", 2, "not a boost file; boostlora export RUN --to boost writes one"),

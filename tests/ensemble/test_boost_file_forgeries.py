@@ -179,13 +179,13 @@ def test_boost_file_forged_is_refused_in_words(kind: str, file: Path, loads: Any
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("lengths do not add up", "damaged: round 1 has 7 numbers, and its groups share 6"),
+        ("lengths do not add up", "damaged: round 1 has 7 values, but its groups have 6"),
         ("rounds out of order", "damaged: its rounds are not in order"),
-        ("a round that was not merged", "damaged: its rounds are not those that its records say were merged"),
-        ("weights of rounds that are not there", "damaged: there are weights of rounds that it has not; it has 4"),
-        ("values of NaN", "damaged: values/0001 holds something else than finite numbers"),
-        ("values of nobody", "damaged: nobody knows what values/0009 is"),
-        ("a name that leads elsewhere", 'damaged: "../../elsewhere" is no name of a run'),
+        ("a round that was not merged", "damaged: its rounds differ from the merged rounds of its records"),
+        ("weights of rounds that are not there", "damaged: there are weights of missing rounds; it has 4"),
+        ("values of NaN", "damaged: values/0001 holds values that are not finite numbers"),
+        ("values of nobody", "damaged: unknown array values/0009"),
+        ("a name that leads elsewhere", 'damaged: "../../elsewhere" is not a valid name of a run'),
         ("a number that is a fraction", "damaged: its content is not that of a boost file"),
     ],
 )  # fmt: skip
@@ -233,5 +233,5 @@ def test_boost_file_of_full_updates_forged_is_refused(tmp_path: Path) -> None:
         groups[SITE] -= 1
         arrays["values/0001"] = arrays["values/0001"][:-1]
 
-    with pytest.raises(RunError, match=rf"round 1: \d+ numbers of {SITE}, where its spec trains 99"):
+    with pytest.raises(RunError, match=rf"round 1: \d+ values of {SITE}, but its spec trains 99"):
         origin_of(run.load(forged(file, tmp_path / "x.safetensors", shorter), run.cache)).merged  # noqa: B018

@@ -119,7 +119,7 @@ def test_boost_file_of_frames_that_cannot_be_repeated_gets_factors_by_itself(
 ) -> None:
     own = wandering.ensemble()
     packed = pack(own, tmp_path / "x.safetensors", own.choose())
-    reason = "its numbers do not give back its update bit by bit"
+    reason = "its trained values do not reproduce its update bit by bit"
     assert packed.factors == dict.fromkeys(range(1, 5), reason)
     found = wandering.load(tmp_path / "x.safetensors", tmp_path / "cache")
     assert weights_sha256(found) == weights_sha256(own)
@@ -246,7 +246,7 @@ def test_boost_file_says_nothing_of_its_authors_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("there.safetensors", "is there already, and is not overwritten; choose another place (--out)"),
+        ("there.safetensors", "exists already, and is not overwritten; choose another path (--out)"),
         ("x.boost", "a boost file's name ends with .safetensors, best with .boost.safetensors"),
     ],
 )

@@ -60,7 +60,7 @@ def _rounds(rounds: Any, last: int = LAST, **more: Any) -> list[int]:
 )
 def test_choice_of_what_users_write_is_those_rounds(rounds: Any, expected: Any) -> None:
     if expected is None:
-        with pytest.raises(UsageError, match='"" names no rounds'):
+        with pytest.raises(UsageError, match='"" is not a selection of rounds'):
             _rounds(rounds)
         return
     found = choose(rounds, LAST, best=5)
@@ -85,30 +85,30 @@ def test_choice_of_what_users_write_is_those_rounds(rounds: Any, expected: Any) 
         ("5..3", "rounds 5..3: the first is after the last"),
         ("..0", "rounds ..0: the first is after the last"),
         ("1,0", "no round 0; there are: 1 to 12"),
-        ("", f'"" names no rounds; {ALLOWED}'),
-        ("  ", f'"" names no rounds; {ALLOWED}'),
-        (",", f'"" names no rounds; {ALLOWED}'),
-        ("1,,2", f'"" names no rounds; {ALLOWED}'),
-        ("-1", f'"-1" names no rounds; {ALLOWED}'),
-        ("+1", f'"+1" names no rounds; {ALLOWED}'),
-        ("1.5", f'"1.5" names no rounds; {ALLOWED}'),
-        ("1...3", f'"1...3" names no rounds; {ALLOWED}'),
-        ("1 .. 3", f'"1 .. 3" names no rounds; {ALLOWED}'),
-        ("1-3", f'"1-3" names no rounds; {ALLOWED}'),
-        ("ALL", f'"ALL" names no rounds; {ALLOWED}'),
-        ("best,1", f'"best" names no rounds; {ALLOWED}'),
-        ("all,1", f'"all" names no rounds; {ALLOWED}'),
-        ("²", f'"²" names no rounds; {ALLOWED}'),
-        ("1\n..2", f'"1\\n..2" names no rounds; {ALLOWED}'),
-        ("\x1b[31m", f'"\\x1b[31m" names no rounds; {ALLOWED}'),
-        (1.5, "1.5 is no number of a round"),
-        (7.0, "7.0 is no number of a round"),
-        ([1, 2.5], "2.5 is no number of a round"),
-        (["1"], "'1' is no number of a round"),
-        ({"1": 1.0}, "'1' is no number of a round"),
-        (object, f"{object!r} is no number of a round"),
-        ({1: "much"}, "'much' is no weight of a round; it takes a number"),
-        ({1: None}, "None is no weight of a round; it takes a number"),
+        ("", f'"" is not a selection of rounds; {ALLOWED}'),
+        ("  ", f'"" is not a selection of rounds; {ALLOWED}'),
+        (",", f'"" is not a selection of rounds; {ALLOWED}'),
+        ("1,,2", f'"" is not a selection of rounds; {ALLOWED}'),
+        ("-1", f'"-1" is not a selection of rounds; {ALLOWED}'),
+        ("+1", f'"+1" is not a selection of rounds; {ALLOWED}'),
+        ("1.5", f'"1.5" is not a selection of rounds; {ALLOWED}'),
+        ("1...3", f'"1...3" is not a selection of rounds; {ALLOWED}'),
+        ("1 .. 3", f'"1 .. 3" is not a selection of rounds; {ALLOWED}'),
+        ("1-3", f'"1-3" is not a selection of rounds; {ALLOWED}'),
+        ("ALL", f'"ALL" is not a selection of rounds; {ALLOWED}'),
+        ("best,1", f'"best" is not a selection of rounds; {ALLOWED}'),
+        ("all,1", f'"all" is not a selection of rounds; {ALLOWED}'),
+        ("²", f'"²" is not a selection of rounds; {ALLOWED}'),
+        ("1\n..2", f'"1\\n..2" is not a selection of rounds; {ALLOWED}'),
+        ("\x1b[31m", f'"\\x1b[31m" is not a selection of rounds; {ALLOWED}'),
+        (1.5, "1.5 is not a round number"),
+        (7.0, "7.0 is not a round number"),
+        ([1, 2.5], "2.5 is not a round number"),
+        (["1"], "'1' is not a round number"),
+        ({"1": 1.0}, "'1' is not a round number"),
+        (object, f"{object!r} is not a round number"),
+        ({1: "much"}, "'much' is not a weight of a round; a number is required"),
+        ({1: None}, "None is not a weight of a round; a number is required"),
         ({1: 10**400}, None),
         ({1: float("nan")}, "weights of rounds must be finite numbers"),
         ({1: float("inf")}, "weights of rounds must be finite numbers"),
@@ -134,9 +134,9 @@ def test_choice_of_numbers_beyond_all_bounds_is_refused_briefly(rounds: Any) -> 
 @pytest.mark.parametrize(
     ("rounds", "message"),
     [
-        (1, "no round 1; there are: none yet, 0 being the base"),
+        (1, "no round 1; there are: none yet; 0 is the base"),
         ("1..", "rounds 1..: the first is after the last"),
-        ("best", "no best round is known: the run has no finished round"),
+        ("best", "there is no best round: the run has no finished round"),
     ],
 )
 def test_choice_where_there_is_no_round_yet_is_refused(rounds: Any, message: str) -> None:
@@ -170,13 +170,13 @@ def test_choice_with_rounds_dropped_and_weighted_is_the_rest(
 @pytest.mark.parametrize(
     ("drop", "weights", "message"),
     [
-        ([4], {}, "round 4 is to be left out, and is not among the chosen ones"),
+        ([4], {}, "round 4 cannot be dropped: it is not selected"),
         ([9], {}, "no round 9; there are: 1 to 4"),
         ([0], {}, "no round 0; there are: 1 to 4"),
-        ([], {4: 2.0}, "round 4 is to have weight 2, and is not among the chosen ones"),
-        ([2], {2: 2.0}, "round 2 is to have weight 2, and is not among the chosen ones"),
+        ([], {4: 2.0}, "round 4 cannot get weight 2: it is not selected"),
+        ([2], {2: 2.0}, "round 2 cannot get weight 2: it is not selected"),
         ([], {1: float("inf")}, "weights of rounds must be finite numbers"),
-        ([], {4: "x"}, "'x' is no weight of a round; it takes a number"),
+        ([], {4: "x"}, "'x' is not a weight of a round; a number is required"),
     ],
 )
 def test_choice_dropping_or_weighting_what_is_not_chosen_is_refused(

@@ -101,13 +101,13 @@ def test_inputs_that_the_model_does_not_take_are_refused(family: Family, used: E
     with pytest.raises(UsageError, match="the model takes"):
         used.predict(wrong)
     if not family.name.endswith("toy"):
-        with pytest.raises(UsageError, match="one text was given; the model takes a list of them"):
+        with pytest.raises(UsageError, match="the model takes a list of texts, not a single text"):
             used.logits("one text")
 
 
 def test_text_is_generated_by_any_selection(family: Family, used: Ensemble) -> None:
     if family.name != "causal":
-        with pytest.raises(UsageError, match=r"model [a-z-]+ writes no texts"):
+        with pytest.raises(UsageError, match=r"model [a-z-]+ does not generate text"):
             used.generate(["1 +"])
         return
     prompts = ["1 + 2 =", "20 + 6 ="]

@@ -119,7 +119,7 @@ def test_evaluate_recomputed_to_something_else_is_an_error(
     monkeypatch.setattr(Ensemble, "_chosen", lambda self, choice: own(self, choice)[1:])
     answer = ask("--recompute")
     assert answer.returncode == 3
-    told = r"error: the train loss comes out as \S+, recorded was \S+: base, data or versions are no longer those of the run\n"  # fmt: skip
+    told = r"error: the train loss is \S+, recorded was \S+: was recorded: base, data or versions have changed since the run\n"  # fmt: skip
     assert re.fullmatch(told, answer.stderr)
 
 
@@ -228,11 +228,11 @@ def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Comman
     ("options", "message"),
     [
         (["--rounds", "5"], "error: no round 5; there are: 1 to 4\n"),
-        (["--rounds", "x"], 'error: "x" names no rounds; allowed: 7 (the first seven), 1..7, 3.., 1..3,5, all, best, 0 (the base)\n'),
+        (["--rounds", "x"], 'error: "x" is not a selection of rounds; allowed: 7 (the first seven), 1..7, 3.., 1..3,5, all, best, 0 (the base)\n'),
         (["--drop", "x"], 'error: --drop: "x" is no number of a round\n'),
         (["--weight", "1"], 'error: --weight: "1" is not of the form N=FACTOR, such as 5=0.5\n'),
         (["--staged", "--leave-one-out"], "error: --staged and --leave-one-out are two questions; ask one at a time\n"),
-        (["--staged", "--weight", "2=0.5"], "error: --staged shows the models that the run had; it knows no other weights\n"),
+        (["--staged", "--weight", "2=0.5"], "error: --staged shows the run's own models, which have no other weights\n"),
         (["--staged", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
         (["--leave-one-out", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
     ],
@@ -282,5 +282,5 @@ def test_evaluate_of_changed_data_is_refused_where_it_must_compute(
     answer = ask("--drop", "2")
     assert answer.returncode == 2
     assert answer.stderr == (
-        f"error: {toy.path}: the data that it names are no longer those it began with; put them back\n"
+        f"error: {toy.path}: the data have changed since the run started; restore them back\n"
     )

@@ -10,7 +10,7 @@ import pytest
 from boostlora.engine.api import export, load, save
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.export.card import base as card_base
-from boostlora.engine.export.card import front as card_front
+from boostlora.engine.export.card import card as card_front
 from boostlora.engine.foundation.options import DatasetPath, ModelPath
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.testing import assert_close
@@ -93,7 +93,7 @@ def test_card_of_a_whole_run_has_the_figures_that_the_run_recorded(
     numbers = sum(record.parameters for record in ensemble.records)
     ranks = set(last.rank.values())
     rank = f"{min(ranks)} to {max(ranks)}" if len(ranks) > 1 else f"{min(ranks)}"
-    assert f"6 rounds of tiny adapters, {numbers} numbers trained" in card
+    assert f"6 rounds of tiny adapters, {numbers} parameters trained" in card
     assert f"rank {rank} to each of {len(last.rank)} weights" in card
     assert str(last.digest) in card
 
@@ -128,7 +128,7 @@ def test_card_of_a_gain_that_chance_explains_says_so(
 ) -> None:
     card = card_of(opened(causal, shared_cache), tmp_path)
     assert "no gain in accuracy" in card
-    assert "Of so few examples they are too narrow." in card
+    assert "With so few examples they are too narrow." in card
 
 
 def test_card_of_rounds_with_weights_is_computed_and_said_to_be_chosen_by_hand(
@@ -141,7 +141,7 @@ def test_card_of_rounds_with_weights_is_computed_and_said_to_be_chosen_by_hand(
     (result,) = front_of(card)["model-index"][0]["results"]
     assert result["metrics"][1] == {"type": "loss", "value": found.loss}
     numbers = sum(record.parameters for record in ensemble.records if record.round in weights)
-    assert f"3 rounds of tiny adapters, {numbers} numbers trained" in card
+    assert f"3 rounds of tiny adapters, {numbers} parameters trained" in card
     assert "was made by hand" in card
     assert "boostlora export RUN --to safetensors --rounds 1,3,6 --weight 3=0.5" in card
     assert [row[0] for row in rows_of(card, "Results")] == ["test", "test", "validation", "validation"]
@@ -192,7 +192,7 @@ def test_card_of_a_boost_file_has_the_records_figures_without_intervals(
     assert "are not in a boost file" in card
     assert "By example" not in card
     unmeasured = card_of(loaded, tmp_path / "other", [1, 3])
-    assert "This very selection of rounds was not measured." in unmeasured
+    assert "This selection of rounds was not evaluated." in unmeasured
     assert "model-index" not in front_of(unmeasured)
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.export.card.base import Licence, licence_of
+from boostlora.engine.export.card.card import yaml_scalar
 from boostlora.engine.export.card.redaction import PathRedactor
-from boostlora.engine.export.card.text import yaml_scalar
 from boostlora.engine.foundation.markup import code, fenced, printable
 
 from .card_runs import card_of, causal_run_of, front_of, html_of, mlp_run_of, opened

@@ -186,9 +186,9 @@ def test_page_without_scripts_reads_all_the_same(opened: Opener) -> None:
 
 def test_numbers_of_script_are_written_as_those_of_tables(opened: Opener) -> None:
     page = opened(anchor="#cell/abcdef00000a")
-    island = json.loads(page.locator("#data").text_content())
-    last = [values[-1] for values in island["cells"][10]["rounds"]]
-    keys = [column["key"] for column in island["columns"]]
+    json_for_script = json.loads(page.locator("#data").text_content())
+    last = [values[-1] for values in json_for_script["cells"][10]["rounds"]]
+    keys = [column["key"] for column in json_for_script["columns"]]
     shown = page.locator("#cell tbody tr").last.locator("th, td").all_inner_texts()
     found = dict(zip(keys, shown, strict=True))
     assert found["test.accuracy"] == f"{100 * last[keys.index('test.accuracy')]:.1f}"

@@ -7,9 +7,9 @@ import pytest
 
 from boostlora.engine.analysis.model import Analysis
 from boostlora.engine.report import sheets
-from boostlora.engine.report.cost import cost_table
 from boostlora.engine.report.markdown import markdown
 from boostlora.engine.report.page import html
+from boostlora.engine.report.tables import cost_table
 
 from .analysis_samples import sample
 
@@ -30,7 +30,7 @@ def with_stored(analysis: Analysis, stored: int) -> Analysis:
 
 
 def test_cost_table_has_every_known_quantity_and_names_blocks_where_there_are_several() -> None:
-    known = ["Rounds", "Numbers trained", "Forgotten, %", "Fixed, %", "Time, s"]
+    known = ["Rounds", "Trained parameters", "Lost, %", "Gained, %", "Time, s"]
     assert titles_of(sample()) == ["Arm", *known]
     assert titles_of(sample(blocks=("x", "y"))) == ["Block", "Arm", *known]
 
@@ -56,7 +56,7 @@ def test_markdown_and_page_show_the_cost() -> None:
     assert "## Cost" in markdown(sample())
     page = html(sample())
     assert '<section id="cost">' in page
-    assert "Numbers trained" in page
+    assert "Trained parameters" in page
 
 
 def test_sheets_have_steps_examples_and_stored_numbers_of_the_counted_rounds() -> None:

@@ -53,11 +53,11 @@ def test_markdown_tables_the_candidates_with_the_chosen_one_marked() -> None:
     text = markdown(sample(tuned=(0.01, 0.1)))
     assert "| fixed | lr = 0.01 | 5 | 42.3 \\[41.5, 43.0\\] |  |" in text
     assert "| fixed | lr = 0.1 | 5 | 47.3 \\[46.5, 48.0\\] | ✓ chosen |" in text
-    assert "the test split had no say in it" in text
+    assert "tuning never uses the test split" in text
 
 
 def test_markdown_says_what_is_not_corrected_for() -> None:
-    said = "Neither the intervals nor the p of fixed and broken are corrected for the number of comparisons."
+    said = "Neither the intervals nor the p of gained and lost are corrected for the number of comparisons."
     assert said in markdown(sample())
 
 

@@ -14,8 +14,8 @@ from boostlora.engine.contracts import Metrics
 from boostlora.engine.contracts.records import RoundRecord
 from boostlora.engine.report import write_report
 from boostlora.engine.report.payload import payload
-from boostlora.engine.report.quantities import in_sentence, quantity, titled
-from boostlora.engine.report.table import main_table
+from boostlora.engine.report.quantities import in_sentence, quantity, title_with_unit
+from boostlora.engine.report.tables import main_table
 
 from .analysis_samples import sample
 from .sample_records import estimate
@@ -71,7 +71,7 @@ def test_main_table_compares_by_the_measure_and_shows_the_others(analysis: Analy
     keys = list(titles)
     start = keys.index("test.accuracy")
     assert keys[start : start + 4] == ["test.accuracy", "test.mcc", "test.pass_4", "parameters"]
-    assert titles["test.pass_4"] == titled("test.pass_4") == "Test pass@4,\N{NO-BREAK SPACE}%"
+    assert titles["test.pass_4"] == title_with_unit("test.pass_4") == "Test pass@4,\N{NO-BREAK SPACE}%"
     assert "test.loss" not in keys
 
 

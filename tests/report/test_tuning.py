@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from boostlora.engine import report
 from boostlora.engine.report.page import html
-from boostlora.engine.report.quantities import together
-from boostlora.engine.report.tuned_arms import CHOSEN, tuning_table
+from boostlora.engine.report.quantities import no_break
+from boostlora.engine.report.tables import CHOSEN, tuning_table
 
 from .analysis_samples import SITUATIONS, sample
 
@@ -69,12 +69,12 @@ def test_candidate_without_a_finished_seed_has_a_dash_that_sorts_last() -> None:
     ],
 )
 def test_numbers_stay_with_their_units(apart: str, kept: str) -> None:
-    assert together(apart) == kept.replace("_", "\N{NO-BREAK SPACE}")
+    assert no_break(apart) == kept.replace("_", "\N{NO-BREAK SPACE}")
 
 
 @given(text=st.text(max_size=40))
 def test_keeping_together_changes_nothing_but_spaces(text: str) -> None:
-    assert together(text).replace("\N{NO-BREAK SPACE}", " ") == text.replace("\N{NO-BREAK SPACE}", " ")
+    assert no_break(text).replace("\N{NO-BREAK SPACE}", " ") == text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_page_says_its_confidence_and_points_without_a_line_break() -> None:

@@ -8,7 +8,7 @@ import attrs
 
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.record import StudyRecord
-from boostlora.engine.study.store import keep, known_record, with_exclusions
+from boostlora.engine.study.store import known_record, with_exclusions, write_study
 from boostlora.engine.study.study_loader import Study, load_study
 
 TEXT = """\
@@ -41,11 +41,11 @@ class Kept:
         (self.folder / "file.toml").write_text(text)
         return load_study(self.folder / "file.toml", self.registry, self.runs)
 
-    def keep(
+    def write_study(
         self, text: str = TEXT, exclude: tuple[str, ...] = (), include: tuple[str, ...] = ()
     ) -> StudyRecord:
         study, known = self.load(text), known_record(self.runs, "two")
-        return keep(
+        return write_study(
             with_exclusions(study, known, exclude, include),
             self.runs,
             known,

@@ -162,5 +162,5 @@ def test_budget_within_tolerance_is_noted_with_what_was_wanted(read_study: Read)
     text = TWO.format(a="set.rounds = 4\n", b='set."optimizer.steps" = 17\n')
     study = read_study(text + BUDGET.format(hold="steps", by="rounds") + "tolerance = 0.05\n")
     assert study.record.notes == (
-        "rounds solved so that optimiser steps in all rounds are 153 (wanted: 160): 9 (b)",
+        "rounds solved so that optimiser steps in all rounds are 153 (target: 160): 9 (b)",
     )

@@ -26,12 +26,12 @@ XS = '[[ablate.case]]\nname = "x"\nset."adapter.use" = "lora-xs"\n'
 UNEVEN = '[[ablate.case]]\nname = "x"\nset."optimizer.steps" = 17\n[[ablate.case]]\nname = "y"\nset."optimizer.steps" = 7\n'
 
 REFUSED = {
-    "no target": (STEPS, ["1:1: without a baseline, a budget needs a number to hold"]),
+    "no target": (STEPS, ["1:1: without a baseline, a budget needs a target"]),
     "no baseline in a block": (
         BASES
         + 'across.rounds = [1, 2]\n[[ablate.when]]\nmatch."basis.use" = "rotate"\nmatch.rounds = 2\ndrop = true\n'
         '[[ablate.budget]]\nhold = "steps"\nby = "optimizer.steps"\n',
-        ['8:1: without a baseline in the block "rounds=2", a budget needs a number to hold'],
+        ['8:1: without a baseline in the block "rounds=2", a budget needs a target'],
     ),
     "unknown quantity": (
         '[[ablate.budget]]\nhold = "flops"\nby = "rounds"\n',
@@ -73,7 +73,7 @@ REFUSED = {
     ),
     "the target depends on tuning": (
         BASES + "tune.rounds = [1, 2]\n" + '[[ablate.budget]]\nhold = "steps"\nby = "optimizer.steps"\n',
-        ["4:1: steps of the baseline depend on what is tuned in it: 40, 80"],
+        ["4:1: steps of the baseline depend on its tuning: 40, 80"],
     ),
     "between two values": (
         UNEVEN + STEPS + "at = 80\n",
@@ -90,11 +90,11 @@ REFUSED = {
     ),
     "a quantity that the key does not change": (
         NUMBERS + "at = 1000\n",
-        ['3:6: "s": numbers trained in a round cannot be 1000; the nearest is 8, with adapter.rank = 4'],
+        ['3:6: "s": parameters trained in a round cannot be 1000; the nearest is 8, with adapter.rank = 4'],
     ),
     "more directions than there are": (
         XS + NUMBERS + "at = 100\n",
-        ['6:6: "x": numbers trained in a round cannot be 100; the nearest is 64, with adapter.rank = 8'],
+        ['6:6: "x": parameters trained in a round cannot be 100; the nearest is 64, with adapter.rank = 8'],
     ),
     "a faulty arm": (
         'grid."adapter.use" = ["lora-xs", "lora-xx"]\n' + NUMBERS + "at = 64\n",

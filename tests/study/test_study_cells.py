@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.study.folders import known_runs
-from boostlora.engine.study.study_loader import Study
+from boostlora.engine.study.study_loader import Study, known_runs
 
 from ..support.endings import leave_result
 

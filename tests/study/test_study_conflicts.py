@@ -82,11 +82,11 @@ REFUSED = {
     ),
     "when matches what is tuned": (
         LR + '[[ablate.when]]\nmatch."optimizer.lr" = 0.1\ndrop = true\n',
-        '3:1: "optimizer.lr" is tuned: no condition can ask for it, since an arm has all its candidates',
+        '3:1: "optimizer.lr" is tuned: a condition cannot match it, since the arm has several candidates',
     ),
     "the baseline and what is tuned": (
         'tune.rounds = [2, 3]\nbaseline."basis.use" = "rotate"\nbaseline.rounds = 2\n',
-        '3:1: "rounds" is tuned, so it tells no arm',
+        '3:1: "rounds" is tuned, so it cannot identify an arm',
     ),
     "two arms": (CASE + CASE, '4:8: two arms are called "x"'),
     "a case and an arm of the grid": (

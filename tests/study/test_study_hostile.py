@@ -9,7 +9,7 @@ import pytest
 
 from boostlora.engine.spec import SpecError
 from boostlora.engine.study.assignments import Assignment
-from boostlora.engine.study.labels import text
+from boostlora.engine.study.record import setting_text
 from boostlora.engine.study.study_loader import Study
 
 Read = Callable[..., Study]
@@ -171,4 +171,4 @@ def test_label_tells_keys_of_one_name_apart() -> None:
     ],
 )
 def test_label_of_a_value_is_as_toml_writes_it(value: object, words: str) -> None:
-    assert text(value) == words
+    assert setting_text(value) == words

@@ -17,7 +17,7 @@ from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.spec.document import load
 from boostlora.engine.spec.resolve import resolve
 from boostlora.engine.study.cell_runner import run_cell
-from boostlora.engine.study.inputs import inputs_of, localised, stage
+from boostlora.engine.study.inputs import inputs_of, resolve_inputs, stage
 
 SPEC = """\
 rounds = 1
@@ -102,17 +102,17 @@ def test_cell_elsewhere_reads_the_store_and_ends_in_the_same_digest(
     ended = run_cell(there)
     assert (ended.status, ended.cause) == ("finished", "")
     assert RunDirectory.open(Path(there.folder)).digest == RunDirectory.open(Path(job.folder)).digest
-    _, files = localised(there)
+    _, files = resolve_inputs(there)
     assert [file.parent.parent for file in files] == [Path(job.store)]
 
 
 def test_cell_whose_paths_are_there_reads_them(job: Job) -> None:
-    assert localised(job) == (job.spec, tuple(Path(file) for file in job.plugin_files))
+    assert resolve_inputs(job) == (job.spec, tuple(Path(file) for file in job.plugin_files))
 
 
 def test_file_of_other_contents_at_the_path_is_not_taken_for_it(job: Job, sender: Path) -> None:
     (sender / "rows.csv").write_text(ROWS + "1,1,1\n")
-    text, _ = localised(job)
+    text, _ = resolve_inputs(job)
     assert job.store in text
     assert run_cell(job).status == "finished"
 
@@ -122,9 +122,9 @@ def test_changed_contents_without_a_store_are_refused(job: Job, sender: Path, na
     with (sender / name).open("a") as file:
         file.write("\n\n")
     with pytest.raises(RunError) as caught:
-        localised(attrs.evolve(job, store=""))
+        resolve_inputs(attrs.evolve(job, store=""))
     assert str(caught.value) == (
-        f"{sender / name} ({job.inputs[str(sender / name)][:12]}…): not there, or no longer what it was; run the study "
+        f"{sender / name} ({job.inputs[str(sender / name)][:12]}…): missing, or changed; run the study "
         "again from the machine that has it"
     )
 
@@ -134,8 +134,8 @@ def test_store_that_lacks_or_spoils_an_input_is_refused(job: Job, sender: Path, 
     sender.rename(tmp_path / "gone")
     stored = Path(job.store) / sha256 / "rows.csv"
     stored.write_text(ROWS + "0,0,0\n")
-    with pytest.raises(RunError, match=r"rows\.csv .*, and neither in .*store; run the study again"):
-        localised(job)
+    with pytest.raises(RunError, match=r"rows\.csv .*, and not in .*store; run the study again"):
+        resolve_inputs(job)
     shutil.rmtree(stored.parent)
     ended = run_cell(job)
     assert (ended.status, "neither in" in ended.cause) == ("failed", True)
@@ -143,7 +143,7 @@ def test_store_that_lacks_or_spoils_an_input_is_refused(job: Job, sender: Path, 
 
 def test_stage_of_a_file_that_has_changed_since_is_refused(job: Job, sender: Path, tmp_path: Path) -> None:
     (sender / "rows.csv").write_text(ROWS + "1,1,1\n")
-    with pytest.raises(RunError, match=r"rows\.csv .* has changed meanwhile; run the study again"):
+    with pytest.raises(RunError, match=r"rows\.csv .* has changed since it was hashed; run the study again"):
         stage(job.inputs, tmp_path / "new")
     assert [path.name for path in (tmp_path / "new").rglob("*") if path.is_file()] in ([], ["plugin.py"])
 
@@ -175,7 +175,7 @@ def test_folder_is_found_in_the_store(folder: tuple[Path, str], tmp_path: Path) 
     job = folder_job(folder, tmp_path)
     stage(job.inputs, Path(job.store))
     folder[0].rename(tmp_path / "gone")
-    text, _ = localised(job)
+    text, _ = resolve_inputs(job)
     stored = Path(job.store) / folder[1] / "data"
     assert text == f'[task]\npath = "{stored}"\n'
     assert (stored / "train" / "a.bin").read_bytes() == b"a" * 10
@@ -183,8 +183,8 @@ def test_folder_is_found_in_the_store(folder: tuple[Path, str], tmp_path: Path) 
 
 def test_folder_of_other_contents_is_not_taken_for_it(folder: tuple[Path, str], tmp_path: Path) -> None:
     (folder[0] / "b.json").write_text("[]")
-    with pytest.raises(RunError, match=r"data .*: not there, or no longer what it was"):
-        localised(folder_job(folder, tmp_path, store=""))
+    with pytest.raises(RunError, match=r"data .*: missing, or changed"):
+        resolve_inputs(folder_job(folder, tmp_path, store=""))
 
 
 def test_stage_of_a_folder_by_many_at_once_is_whole(folder: tuple[Path, str], tmp_path: Path) -> None:

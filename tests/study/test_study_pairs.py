@@ -37,7 +37,7 @@ PAIRS: dict[str, tuple[str, list[str], str, str]] = {
         'seeds = 1\ngrid."adapter.use" = ["tinylora", "lora-xs"]\ngrid."adapter.rank" = [2]\n',
         ["tinylora, rank=2 · seed 0", "lora-xs, rank=2 · seed 0"],
         'grid."adapter.use" = ["tinylora", "lora-xs"]\ngrid."adapter.u" = [2]\n',
-        '2:30: unknown key "u"',
+        '2:21: unknown key "u"',
     ),
     "grid of lists": (
         'seeds = 1\ngrid."model.hidden" = [[8], [16, 8]]\n',

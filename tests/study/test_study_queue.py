@@ -13,7 +13,7 @@ import pytest
 from boostlora.engine.contracts import DetachedExecutor, Job, JobResult
 from boostlora.engine.errors import PluginError, RunError, UsageError
 from boostlora.engine.registry import Registry
-from boostlora.engine.study.queue import executor_of, gather, submit, submitted
+from boostlora.engine.study.queue import collect_results, executor_of, submit, submitted_ids
 from boostlora.engine.study.record import StudyRecord
 from boostlora.engine.study.states import failure_path
 
@@ -72,7 +72,7 @@ def test_submit_queues_each_cell_once_while_it_waits(study: Path) -> None:
     assert submit(queue, study, jobs("a", "b")) == (2, 0)
     assert submit(queue, study, jobs("a", "b", "c")) == (1, 2)
     assert queue.taken == ["a", "b", "c"]
-    assert submitted(study) == {"a": "0", "b": "1", "c": "2"}
+    assert submitted_ids(study) == {"a": "0", "b": "1", "c": "2"}
 
 
 @pytest.mark.parametrize("status", ["lost", "failed", "finished", "busy"])
@@ -81,7 +81,7 @@ def test_submit_queues_again_what_the_queue_has_no_more(study: Path, status: str
     submit(queue, study, jobs("a", "b"))
     queue.ended["0"] = status
     assert submit(queue, study, jobs("a", "b")) == (1, 1)
-    assert submitted(study) == {"a": "2", "b": "1"}
+    assert submitted_ids(study) == {"a": "2", "b": "1"}
 
 
 def test_submit_asks_for_the_cells_in_question_alone(study: Path) -> None:
@@ -94,13 +94,13 @@ def test_submit_asks_for_the_cells_in_question_alone(study: Path) -> None:
 def test_submit_of_nothing_leaves_the_queue_alone(study: Path) -> None:
     queue = Queue()
     assert submit(queue, study, []) == (0, 0)
-    assert (queue.taken, queue.asked, submitted(study)) == ([], [], {})
+    assert (queue.taken, queue.asked, submitted_ids(study)) == ([], [], {})
 
 
 def test_gather_maps_what_became_of_every_cell(study: Path) -> None:
     queue = Queue(ended={"0": "finished", "1": "failed"})
     submit(queue, study, jobs("a", "b", "c"))
-    found = gather(queue, study)
+    found = collect_results(queue, study)
     assert {cell: ended and ended.status for cell, ended in found.items()} == {
         "a": "finished",
         "b": "failed",
@@ -111,12 +111,12 @@ def test_gather_maps_what_became_of_every_cell(study: Path) -> None:
 def test_gather_of_a_lost_cell_writes_its_failure_once(study: Path) -> None:
     queue = Queue(ended={"0": "lost"})
     submit(queue, study, jobs("a", "b"))
-    gather(queue, study)
+    collect_results(queue, study)
     path = failure_path(study, "a")
     before = path.read_bytes()
     assert json.loads(before)["cause"] == "job 0"
     assert not failure_path(study, "b").exists()
-    gather(queue, study)
+    collect_results(queue, study)
     assert path.read_bytes() == before
 
 
@@ -125,25 +125,25 @@ def test_gather_of_a_lost_cell_keeps_the_cause_that_the_cell_gave(study: Path) -
     submit(queue, study, jobs("a"))
     failure_path(study, "a").parent.mkdir(parents=True)
     failure_path(study, "a").write_text('{"cause": "its own"}')
-    gather(queue, study)
+    collect_results(queue, study)
     assert json.loads(failure_path(study, "a").read_text()) == {"cause": "its own"}
 
 
 def test_gather_before_anything_was_submitted_asks_nothing(study: Path) -> None:
     queue = Queue(broken=True)
-    assert gather(queue, study) == {}
+    assert collect_results(queue, study) == {}
 
 
 def test_queue_that_is_down_is_blamed_and_nothing_is_noted(study: Path) -> None:
     queue = Queue(broken=True)
     with pytest.raises(PluginError, match='executor plugin "Queue": raised OSError: the queue is down'):
         submit(queue, study, jobs("a"))
-    assert submitted(study) == {}
+    assert submitted_ids(study) == {}
     queue.broken = False
     submit(queue, study, jobs("a"))
     queue.broken = True
     with pytest.raises(PluginError, match="the queue is down"):
-        gather(queue, study)
+        collect_results(queue, study)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '"a"'])
@@ -153,7 +153,7 @@ def test_submitted_that_is_damaged_says_what_to_do(study: Path, content: str) ->
     with pytest.raises(
         RunError, match=r"submitted\.json: damaged: .*; remove it, and submit the study again"
     ):
-        submitted(study)
+        submitted_ids(study)
 
 
 def record(executor: str, **options: object) -> StudyRecord:

@@ -10,7 +10,7 @@ from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec import SpecError
 from boostlora.engine.study.record import CellRecord, StudyRecord
-from boostlora.engine.study.store import chosen, find_study, keep, known_record, study_names
+from boostlora.engine.study.store import find_study, known_record, select_cells, study_names, write_study
 
 from .kept_study import TEXT, Kept
 
@@ -44,48 +44,48 @@ WORDS = {
 @pytest.mark.parametrize("situation", WORDS)
 def test_chosen_words_stand_for_cells(situation: str) -> None:
     words, numbers = WORDS[situation]
-    assert chosen(CELLS, words) == {CELLS[number].key for number in numbers}
+    assert select_cells(CELLS, words) == {CELLS[number].key for number in numbers}
 
 
 @pytest.mark.parametrize("word", ["", "rotat", "aaa", "seed=9", "dddd", "0"])
 def test_chosen_word_that_stands_for_none_is_told(word: str) -> None:
     with pytest.raises(UsageError) as caught:
-        chosen(CELLS, [word])
-    told = f'no cell is meant by "{word}"; say an arm ("rotate", "fixed", "seed=3"), a block, seed=N, a tuned value such as lr=0.1, or the beginning of a hash'
+        select_cells(CELLS, [word])
+    told = f'"{word}" selects no cell; give an arm ("rotate", "fixed", "seed=3"), a block, seed=N, a tuned value such as lr=0.1, or the first characters of a hash'
     assert str(caught.value).startswith(told)
     assert str(caught.value).endswith('did you mean "rotate"?') == (word == "rotat")
 
 
 def test_exclusions_stay_until_cells_are_taken_back(kept: Kept) -> None:
-    assert kept.keep().excluded == ()
-    out = kept.keep(exclude=("fixed",))
+    assert kept.write_study().excluded == ()
+    out = kept.write_study(exclude=("fixed",))
     assert {cell.arm for cell in out.included} == {"rotate"}
-    assert kept.keep().excluded == out.excluded
-    back = kept.keep(include=("seed=1",))
+    assert kept.write_study().excluded == out.excluded
+    back = kept.write_study(include=("seed=1",))
     assert sorted((cell.arm, cell.seed) for cell in back.included) == [
         ("fixed", 1),
         ("rotate", 0),
         ("rotate", 1),
     ]
-    assert kept.keep(include=("fixed",)).excluded == ()
+    assert kept.write_study(include=("fixed",)).excluded == ()
 
 
 def test_exclusions_outlive_a_change_of_the_study(kept: Kept) -> None:
-    out = kept.keep(exclude=("fixed",)).excluded
-    assert kept.keep(TEXT.replace("seeds = 2", "seeds = 3")).excluded == out
-    assert kept.keep(TEXT.replace('"fixed"', '"random"')).excluded == ()
+    out = kept.write_study(exclude=("fixed",)).excluded
+    assert kept.write_study(TEXT.replace("seeds = 2", "seeds = 3")).excluded == out
+    assert kept.write_study(TEXT.replace('"fixed"', '"random"')).excluded == ()
 
 
 def test_record_of_the_same_study_is_left_as_it_is(kept: Kept) -> None:
-    first = kept.keep()
+    first = kept.write_study()
     before = kept.record.stat().st_mtime_ns
-    assert kept.keep() == first
+    assert kept.write_study() == first
     assert kept.record.stat().st_mtime_ns == before
 
 
 def test_record_of_another_study_is_set_aside_under_its_hash(kept: Kept) -> None:
-    first = kept.keep()
-    second = kept.keep(TEXT + 'baseline = "fixed"\n')
+    first = kept.write_study()
+    second = kept.write_study(TEXT + 'baseline = "fixed"\n')
     aside = kept.record.with_name(f"study-{first.sha256[:12]}.json")
     assert first.sha256 != second.sha256
     assert known_record(kept.runs, "two") == second
@@ -94,7 +94,7 @@ def test_record_of_another_study_is_set_aside_under_its_hash(kept: Kept) -> None
 
 
 def test_record_read_back_is_equal(kept: Kept) -> None:
-    record = kept.keep(TEXT + 'tune."model.hidden" = [[8], [4, 4]]\n', exclude=("seed=1",))
+    record = kept.write_study(TEXT + 'tune."model.hidden" = [[8], [4, 4]]\n', exclude=("seed=1",))
     assert StudyRecord.read(kept.record.parent) == record
 
 
@@ -110,14 +110,14 @@ DAMAGED = {
 
 @pytest.mark.parametrize("content", [*DAMAGED.values(), "\ud800"], ids=[*DAMAGED, "bytes"])
 def test_damaged_record_says_what_to_do_and_that_helps(kept: Kept, content: str) -> None:
-    kept.keep()
+    kept.write_study()
     kept.record.write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(
         RunError, match=r"study\.json: damaged: .*; remove it, and run the study's spec again"
     ):
-        kept.keep()
+        kept.write_study()
     kept.record.unlink()
-    assert kept.keep().name == "two"
+    assert kept.write_study().name == "two"
 
 
 ALTERED = {
@@ -130,21 +130,21 @@ ALTERED = {
 
 @pytest.mark.parametrize("situation", ALTERED)
 def test_altered_record_is_refused_by_all_who_read_it_and_written_anew(kept: Kept, situation: str) -> None:
-    kept.keep()
+    kept.write_study()
     old, new = ALTERED[situation]
     text = kept.record.read_text()
     assert old in text
     kept.record.write_text(text.replace(old, new))
     told = r"study\.json: damaged or altered: .*; remove it, and run the study's spec again to write it anew"
     for ask in (
-        kept.keep,
+        kept.write_study,
         lambda: find_study("two", kept.runs),
         lambda: StudyRecord.read(kept.record.parent),
     ):
         with pytest.raises(RunError, match=told):
             ask()
     kept.record.unlink()
-    assert kept.keep() == StudyRecord.read(kept.record.parent)
+    assert kept.write_study() == StudyRecord.read(kept.record.parent)
 
 
 def names(kept: Kept) -> dict[str, str]:
@@ -161,19 +161,19 @@ def names(kept: Kept) -> dict[str, str]:
 
 @pytest.mark.parametrize("form", ["name", "folder", "study's folder", "record", "its own spec"])
 def test_find_study_by_every_name(kept: Kept, form: str) -> None:
-    record = kept.keep()
+    record = kept.write_study()
     runs, found = find_study(names(kept)[form], kept.runs)
     assert (runs.resolve(), found) == (kept.runs.resolve(), record)
 
 
 @pytest.mark.parametrize("form", ["spec of another file name", "spec that is gone"])
 def test_find_study_by_its_spec(kept: Kept, form: str) -> None:
-    record = kept.keep()
+    record = kept.write_study()
     assert find_study(names(kept)[form], kept.runs) == (kept.runs, record)
 
 
 def test_find_study_by_a_shipped_name(kept: Kept) -> None:
-    record = kept.keep(TEXT.replace('"two"', '"bases"'))
+    record = kept.write_study(TEXT.replace('"two"', '"bases"'))
     assert find_study("ablations/bases", kept.runs) == (kept.runs, record)
 
 
@@ -181,7 +181,7 @@ def test_find_study_by_a_shipped_name(kept: Kept) -> None:
 def test_find_study_of_no_name_lists_what_there_is(
     kept: Kept, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept.keep()
+    kept.write_study()
     (kept.folder / "empty").mkdir()
     monkeypatch.chdir(kept.folder / "empty")
     with pytest.raises(UsageError, match=r"in .*runs there are: two") as caught:
@@ -192,7 +192,7 @@ def test_find_study_of_no_name_lists_what_there_is(
 
 def test_study_names_are_those_that_have_a_record(kept: Kept) -> None:
     assert study_names(kept.runs) == []
-    kept.keep()
+    kept.write_study()
     (kept.runs / "plain" / "0123456789ab").mkdir(parents=True)
     assert study_names(kept.runs) == ["two"]
 
@@ -202,11 +202,13 @@ def test_words_may_be_candidates_of_what_is_tuned() -> None:
         CellRecord(key=f"{n:012d}", arm="a", block="", seed=0, tuning=tuning, folder="x", rounds=1)
         for n, tuning in enumerate([{"optimizer.lr": 0.1}, {"optimizer.lr": 1e300}])
     ]
-    assert chosen(cells, ["lr=1e+300"]) == chosen(cells, ["optimizer.lr=1e+300"]) == {f"{1:012d}"}
+    assert select_cells(cells, ["lr=1e+300"]) == select_cells(cells, ["optimizer.lr=1e+300"]) == {f"{1:012d}"}
 
 
 def test_study_is_recorded_without_the_credentials_of_its_command(kept: Kept) -> None:
-    record = keep(kept.load(), kept.runs, None, "boostlora ablate s --token hunter2x99", runs_cells=True)
+    record = write_study(
+        kept.load(), kept.runs, None, "boostlora ablate s --token hunter2x99", runs_cells=True
+    )
     assert record.provenance["command"] == ["boostlora", "ablate", "s", "--token", "REDACTED"]
     assert "hunter2x99" not in kept.record.read_text()
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from boostlora.engine.contracts import Frame, Site
 from boostlora.engine.verification.criterion import Criterion
 from boostlora.engine.verification.directions import (
+    RecordingView,
     Spectrum,
-    WatchedView,
     compare_blocks,
     compare_frames,
     compare_values,
@@ -139,13 +139,13 @@ class Matrix:
 def test_gaps_of_a_frame_are_those_of_the_directions_that_the_basis_asked_for():
     S = np.array([8.0, 7.0, 4.0, 1.0])
     W = with_spectrum(S, 9, 6, np.random.default_rng(0))
-    view = WatchedView(Matrix(W), Site(name="W", shape=(9, 6)), triplets(W).take(range(3)))
+    view = RecordingView(Matrix(W), Site(name="W", shape=(9, 6)), triplets(W).take(range(3)))
     assert gaps_of(view, 2, S, None) == [(1.0, np.inf)] * 2, "asked for none: as exact as rounding"
     view.directions([1, 2])
     assert gaps_of(view, 2, S, None) == [(8.0, 1.0), (8.0, 3.0)]
     # One frame made of more directions than it has columns: as exact as the least isolated of them.
     view.directions([0])
     assert gaps_of(view, 2, S, None) == [(8.0, 1.0)] * 2
-    view.forget()
+    view.reset()
     view.merged_directions(1)
     assert gaps_of(view, 1, S, np.array([5.0, 2.0])) == [(5.0, 3.0)]

@@ -8,7 +8,7 @@ from boostlora.backends.reference.losses import log_softmax
 from boostlora.engine.contracts import Batch, Step, Training
 from boostlora.engine.testing import assert_close
 from boostlora.engine.verification.criterion import FLOOR, MULTIPLE, QUANTITIES, SUMS, UNITS, Criterion
-from boostlora.engine.verification.train_steps import Traced, compare_steps, sums_of
+from boostlora.engine.verification.train_steps import TracedTraining, compare_steps, sums_of
 
 DTYPES = ("float32", "float64")
 BATCH, CLASSES = 32, 10
@@ -80,7 +80,7 @@ def compare(right, candidate, yardstick, dtype):
     request = Request([Batch(indices=np.arange(BATCH), weights=weights)])
     training = Training(updates={}, values={}, losses=np.zeros(1))
     losses = (right, yardstick, candidate)
-    traced = tuple(Traced(training, [step_of(np.mean(loss * weights))]) for loss in losses)
+    traced = tuple(TracedTraining(training, [step_of(np.mean(loss * weights))]) for loss in losses)
     asked = OracleQuery(request, np.mean(right * weights))
     (finding,) = compare_steps(1, traced, Criterion(dtype=dtype), asked).findings
     return finding

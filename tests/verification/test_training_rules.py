@@ -14,8 +14,8 @@ from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.requests import KINDS, make_request
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 from boostlora.engine.verification.criterion import FLOOR, MULTIPLE, QUANTITIES, Criterion, dtype_of, order
-from boostlora.engine.verification.error_propagation import transfer_of
-from boostlora.engine.verification.step_replay import Local, updates_of
+from boostlora.engine.verification.error_propagation import error_bound_of
+from boostlora.engine.verification.step_replay import StepReplay, updates_of
 from boostlora.plugins.optimizers.adam import Adam
 from boostlora.plugins.optimizers.sgd import Sgd
 
@@ -43,7 +43,7 @@ def test_difference_of_numbers_is_explained_by_the_errors_of_their_gradients(see
     gradients = rng.standard_normal((steps, 6)) * 10.0 ** rng.uniform(-8, 0, 6)
     # Errors from far below to far above the gradients themselves, of any sign.
     errors = size * rng.uniform(-1, 1, gradients.shape) * 10.0 ** rng.uniform(-8, 0, 6)
-    transfer = transfer_of(optimizer)
+    transfer = error_bound_of(optimizer)
     truth, other = played(optimizer, gradients), played(optimizer, gradients + errors)
     for step in range(1, steps + 1):
         transfer.add(step, optimizer.lr, gradients[step - 1], np.abs(errors[step - 1]))
@@ -53,7 +53,7 @@ def test_difference_of_numbers_is_explained_by_the_errors_of_their_gradients(see
 
 def test_wrong_rate_is_not_explained_by_errors_of_gradients():
     gradients = np.ones((1, 3))
-    transfer = transfer_of(OPTIMIZERS[0])
+    transfer = error_bound_of(OPTIMIZERS[0])
     transfer.add(1, 0.1, gradients[0], np.full(3, 1e-12))
     assert np.max(transfer.total) < 1e-3 * 0.1 * 0.01
 
@@ -63,7 +63,7 @@ def test_rule_that_is_not_known_explains_nothing():
     class Lion:
         rule: str = "lion"
 
-    transfer = transfer_of(Lion())
+    transfer = error_bound_of(Lion())
     transfer.add(1, 0.1, np.ones(3), np.ones(3))
     assert transfer.total == 0.0
 
@@ -79,7 +79,7 @@ def test_step_that_is_asked_again_at_the_truths_own_numbers_is_that_step(model, 
     request = attrs.evolve(make_request(model, kind, steps=4), learning_rates=np.full(4, 0.05))
     steps = []
     training = model.train(attrs.evolve(request, trace=steps.append))
-    local = Local(model=model, ensemble=[], request=request, unit=2.0**-53, rng=np.random.default_rng(0))
+    local = StepReplay(model=model, ensemble=[], request=request, unit=2.0**-53, rng=np.random.default_rng(0))
     weights = {site: model.weight(site) for site in request.parametrisations}
     for number in (1, 2, 4):
         again = local.step(number, steps[number - 2].values if number > 1 else None)
@@ -110,7 +110,7 @@ def test_spread_has_the_rounding_of_a_direction_in_which_the_data_cancel(model, 
 
     def local(V):
         frames = {site: Frame(U=U, S=np.ones(core.rank), V=V)}
-        return Local(
+        return StepReplay(
             model=model,
             ensemble=[],
             request=attrs.evolve(request, frames=frames),
@@ -155,6 +155,6 @@ def test_dtype_that_is_not_known_is_refused():
     class Odd:
         dtype: str = "float8"
 
-    with pytest.raises(UsageError, match=r'dtype "float8" is not known; known: float64, float32'):
+    with pytest.raises(UsageError, match=r'unknown precision of dtype "float8"; known: float64, float32'):
         dtype_of(Odd())
     assert dtype_of(object()) == "float64"

@@ -14,7 +14,7 @@ from boostlora.engine.verification.criterion import Criterion
 from boostlora.engine.verification.gradient_products import ACTIVATIONS, GRADIENTS, OracleQuery
 from boostlora.engine.verification.recorded import Recording
 from boostlora.engine.verification.session import at
-from boostlora.engine.verification.stored_frames import _lack, _shape_of
+from boostlora.engine.verification.stored_frames import _check_frame, _missing_capture
 from boostlora.engine.verification.verify import verify
 
 from .broken_backends import Proxy
@@ -164,7 +164,7 @@ def test_refit_without_a_merged_round_is_said_to_have_nothing_to_train(check, re
     assert result.passed, result.first
     assert result.notes == (
         "round 1: the merge policy refused the update",
-        "round 2: no earlier round has been merged whose cores could be trained again",
+        "round 2: no merged round has cores to refit",
     )
 
 
@@ -244,7 +244,7 @@ def orthonormal(rng, rows, count):
 
 
 def shape_faults(right, found, used=()):
-    return [f.note for f in _shape_of(WHERE, right, found, used, DOUBLE) if f.departed]
+    return [f.note for f in _check_frame(WHERE, right, found, used, DOUBLE) if f.departed]
 
 
 def test_recorded_frame_is_orthonormal_scaled_as_the_truths_and_keeps_clear_of_earlier_rounds():
@@ -274,5 +274,5 @@ def test_lack_is_of_frames_that_capture_less_and_not_of_those_that_are_turned(ki
     worse = Frame(U=U[:, [0, 2]], S=np.ones(2), V=V[:, [0, 2]])
     asked = OracleQuery(kind=kind, examples=None, batches=[], right={})
     for frame, lacks in ((best, False), (alike, False), (worse, True)):
-        error, room = _lack(asked, (best, frame), M @ np.hstack([best.V, frame.V]), 1e-12)
+        error, room = _missing_capture(asked, (best, frame), M @ np.hstack([best.V, frame.V]), 1e-12)
         assert (error > room) is lacks

@@ -60,5 +60,5 @@ def test_run_is_replayed_in_its_frames_and_it_is_said_that_they_were_taken(folde
     recording = Recording(directory=writer.go("informed"), criterion=Criterion(dtype="float64"))
     result = verified(writer, folder, recording=recording)
     assert result.passed, result.first
-    assert any("the answers that its basis heard were not kept" in note for note in result.notes)
+    assert any("the calibration rollouts of its basis were not stored" in note for note in result.notes)
     assert "recorded update" in {row.quantity for row in result.rows()}

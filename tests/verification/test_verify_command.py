@@ -131,7 +131,7 @@ def test_verify_of_fewer_layers_of_a_model_without_any_is_refused(boostlora, sma
     done = boostlora("verify", "paper/digits", *small, *REFERENCE, "--layers", "1")
     assert done.returncode == 2
     assert done.stderr == (
-        "error: cannot be verified: --layers: model mlp (mlp) cannot be cut; that takes a Hugging Face configuration "
+        "error: cannot be verified: --layers: model mlp (mlp) cannot be truncated; that requires a Hugging Face configuration "
         "with num_hidden_layers\n"
     )
 

@@ -92,7 +92,7 @@ def test_limits_are_kept_and_said(check, right):
     assert result.limits == (
         "at most 1 rounds",
         "30 examples of every split, spread evenly over the order of their ids",
-        "at most 2 optimiser steps a round",
+        "at most 2 optimiser steps per round",
     )
 
 

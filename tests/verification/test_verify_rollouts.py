@@ -8,9 +8,9 @@ from boostlora.engine.contracts import GenerationRequest, Sampling, Tokens
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.spec import Slot
 from boostlora.engine.verification.criterion import Criterion
-from boostlora.engine.verification.draws import Held
 from boostlora.engine.verification.findings import Finding
 from boostlora.engine.verification.limits import Limits
+from boostlora.engine.verification.rollouts import DrawCheck
 from boostlora.engine.verification.verify import Recording, verify
 
 from ..support.rollout_toys import BACKENDS, RolloutToy, write_folder
@@ -197,7 +197,7 @@ def test_run_that_kept_no_answers_says_that_they_cannot_be_replayed(folder):
     result = verify(writer.spec, writer.registry, RunContext(cache=folder / "cache"), recording=recording)
     assert result.passed, result.first
     assert result.notes == (
-        "rounds 1, 2: its answers were not kept (objective.keeps), so its training cannot be replayed",
+        "rounds 1, 2: its rollouts were not stored (objective.keeps), so its training cannot be replayed",
     )
 
 
@@ -219,7 +219,7 @@ def held(token, draw, *, top_p=1.0, slack=1e-9):
     request = GenerationRequest(
         max_new_tokens=1, end_tokens=(), sampling=Sampling(top_p=top_p), draws=np.array([[draw]])
     )
-    found = Held(request=request, tokens=Tokens.join([[9, token]], [1]))
+    found = DrawCheck(request=request, tokens=Tokens.join([[9, token]], [1]))
     found.add(0, Z, slack)
     return found.wrong, found.excused
 
@@ -262,7 +262,7 @@ def test_answer_ends_where_it_may(answer, wrong):
     """End token 0; three tokens at most; a token 2 finishes."""
     request = GenerationRequest(max_new_tokens=3, end_tokens=(0,), finished=lambda tokens: tokens[-1] == 2)
     z = np.zeros((len(answer), 4))
-    found = Held(request=request, tokens=Tokens.join([[9, *answer]], [1]))
+    found = DrawCheck(request=request, tokens=Tokens.join([[9, *answer]], [1]))
     found.add(0, z, 1e-9)
     assert found.wrong == wrong
     assert found.finding(WHERE).compared == len(answer)

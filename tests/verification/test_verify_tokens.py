@@ -9,7 +9,7 @@ from boostlora.engine.contracts import Examples, Tokens
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.spec import Slot
 from boostlora.engine.testing import assert_close
-from boostlora.engine.verification.answers import TOKEN_ROWS, read_logits
+from boostlora.engine.verification.evaluation import TOKEN_ROWS, read_logits
 from boostlora.engine.verification.limits import Limits
 from boostlora.engine.verification.verify import verify
 

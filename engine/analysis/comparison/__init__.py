@@ -1,1 +1,1 @@
-"""Two runs, or two rounds of runs, example by example: read from their files alone, without a model."""
+"""Comparison of two runs, or two rounds, example by example: it reads their files and loads no model."""

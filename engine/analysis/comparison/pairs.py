@@ -1,4 +1,4 @@
-"""Two sides aligned by example, and what the pairs say."""
+"""Two sides aligned by example: paired differences, and the examples that each gained or lost."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts import Outcome
-from ...statistics.bootstrap import Interval
+from ...statistics.bootstrap import MAX_BOOTSTRAP, Interval, mean_interval
 from ...statistics.examples import PairedExamples, compare_examples
-from ...statistics.means import MANY, mean_interval
 from .sides import Side
 
 Ids = NDArray[np.int64]
@@ -19,7 +18,7 @@ Ids = NDArray[np.int64]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Pairing:
-    """The outcomes of both sides, now and at their bases, at the same `ids` `(n,)`, ascending, each once."""
+    """The outcomes of both sides and of their bases on the same `ids` `(n,)`, ascending and unique."""
 
     ids: Ids
     a: Outcome
@@ -27,7 +26,7 @@ class Pairing:
     a_base: Outcome
     b_base: Outcome
     others_a: int
-    """Examples of A that B does not have, or that were left out."""
+    """Examples of A that are not paired."""
     others_b: int
 
     def __len__(self) -> int:
@@ -55,7 +54,7 @@ class Pairing:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every example of both sides is in."""
+        """Whether every example of both sides is paired."""
         return not self.others_a and not self.others_b
 
 
@@ -70,7 +69,7 @@ class LossDifference:
 
 
 def pair(a: Side, b: Side, left_out: Ids | None = None) -> Pairing:
-    """Align two sides by the ids of examples; those in `left_out` are not paired. Nothing in common gives a pairing of length 0."""
+    """Align two sides by example id, without those in `left_out`. Without common ids the pairing has length 0."""
     outcomes = (a.now, b.now, a.base, b.base)
     ids = np.unique(outcomes[0].ids)
     for outcome in outcomes[1:]:
@@ -91,7 +90,7 @@ def pair(a: Side, b: Side, left_out: Ids | None = None) -> Pairing:
 
 
 def rows_of(outcome: Outcome, ids: Ids) -> Outcome:
-    """The rows of the examples `ids` `(m,)`, in that order, with their texts; all of them must be there. Measures are the whole split's."""
+    """The rows of the examples `ids` `(m,)`, in that order, with their texts; all must exist. Measures stay those of the whole split."""
     order = np.argsort(outcome.ids, kind="stable")
     index = order[np.searchsorted(outcome.ids[order], ids)]
 
@@ -124,9 +123,9 @@ def accuracy_difference(pairing: Pairing, confidence: float = 0.95) -> PairedExa
 
 
 def loss_difference(pairing: Pairing, confidence: float = 0.95) -> LossDifference | None:
-    """The paired mean difference of the loss: BCa bootstrap over examples, above `MANY` of them `mean +- z s / sqrt(n)`.
+    """The paired mean difference of the loss: BCa bootstrap over examples, above `MAX_BOOTSTRAP` of them `mean +- z s / sqrt(n)`.
 
-    None where no example has a finite loss on both sides.
+    None if no example has a finite loss on both sides.
     """
     with np.errstate(invalid="ignore"):
         differences = pairing.a.loss - pairing.b.loss
@@ -134,6 +133,38 @@ def loss_difference(pairing: Pairing, confidence: float = 0.95) -> LossDifferenc
     if len(differences) == 0:
         return None
     mean = float(np.mean(differences))
-    method = "bca" if len(differences) <= MANY else "normal"
+    method = "bca" if len(differences) <= MAX_BOOTSTRAP else "normal"
     interval = mean_interval(differences, confidence)
     return LossDifference(mean=mean, interval=interval, method=method, examples=len(differences))
+
+
+Mask = NDArray[np.bool_]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Effect:
+    """Ids of the affected examples: on both sides, only on A's, only on B's."""
+
+    both: Ids
+    only_a: Ids
+    only_b: Ids
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Effects:
+    """Examples that were `gained`, wrong at the base and right now, and `lost`, right at the base and wrong now."""
+
+    gained: Effect
+    lost: Effect
+
+
+def effects(pairing: Pairing) -> Effects:
+    """What each side gained and lost against its own base. If the bases differ, an example that A gained may be right at B's base."""
+    now, base = (pairing.a.correct, pairing.b.correct), (pairing.a_base.correct, pairing.b_base.correct)
+    gained = [~was & is_ for was, is_ in zip(base, now, strict=True)]
+    lost = [was & ~is_ for was, is_ in zip(base, now, strict=True)]
+    return Effects(gained=_effect(pairing.ids, *gained), lost=_effect(pairing.ids, *lost))
+
+
+def _effect(ids: Ids, a: Mask, b: Mask) -> Effect:
+    return Effect(both=ids[a & b], only_a=ids[a & ~b], only_b=ids[~a & b])

@@ -20,14 +20,14 @@ Round = int | Literal["best", "last"]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Side:
-    """What a run's model answered to a split after a round, and what its base did."""
+    """The outcome of a run's model on a split after a round, and that of its base."""
 
     path: Path
     round: int
     last: int
     """The last round on disk."""
     chosen: bool
-    """Whether the round was chosen as the best on validation."""
+    """Whether the round was selected as the best on validation."""
     split: Split
     now: Outcome
     base: Outcome
@@ -35,13 +35,13 @@ class Side:
     tree: Mapping[str, Any]
     """The run's spec."""
     hashes: Mapping[str, str]
-    """SHA-256 of data and weights, where they are recorded."""
+    """SHA-256 of data and weights, if recorded."""
     status: str
-    """How the run ended; `unfinished` where it has not."""
+    """How the run ended, or `unfinished`."""
     plugin_files: tuple[str, ...]
-    """Files of plugins that the run was begun with."""
+    """Plugin files of the run."""
     digest: str
-    """Of the run up to the round: equal for equal experiments."""
+    """Digest of the run up to the round: equal for equal experiments."""
 
     @property
     def title(self) -> str:
@@ -50,8 +50,8 @@ class Side:
         return f"{path.parent.name}/{path.name}"
 
     @property
-    def moment(self) -> str:
-        """`round 7 of 16`, `the base`, and what else there is to say of the round."""
+    def round_text(self) -> str:
+        """`round 7 of 16`, or the base, with the run's status if it is not completed."""
         rounds = "the base (round 0" if self.round == 0 else f"round {self.round}"
         rounds += f" of {self.last}" + (")" if self.round == 0 else "")
         best = ", the best on validation" if self.chosen else ""
@@ -59,32 +59,32 @@ class Side:
 
     @property
     def is_base(self) -> bool:
-        """Whether nothing has been merged yet, by the number of the round."""
+        """Whether this is round 0, before any merge."""
         return self.round == 0
 
 
-def read_side(path: Path, moment: Round, split: Split) -> Side:
+def read_side(path: Path, round_ref: Round, split: Split) -> Side:
     """A round of the run in a folder.
 
     Raises:
-        UsageError: for a folder that is no run, a spec that was changed since, and a round that is not there.
+        UsageError: for a folder that is not a run, a spec changed since the run, and a missing round.
         RunError: for damaged or altered files.
     """
     directory = RunDirectory.open(path)
     if (path / ORIGINAL).exists():
-        directory.check_spec()  # what is said to differ between two runs must be what they ran with
+        directory.check_spec()  # the reported spec differences must be those of the runs
     if not directory.records:
         raise UsageError(
-            f"{path}: no round is finished yet, not even the base; go on with: boostlora resume {path}"
+            f"{path}: no round is finished yet, not even the base; continue with: boostlora resume {path}"
         )
-    number = _number(directory, moment)
+    number = _number(directory, round_ref)
     result = directory.result()
     origin = directory.provenance() or {}
     return Side(
         path=path,
         round=number,
         last=directory.records[-1].round,
-        chosen=moment == "best",
+        chosen=round_ref == "best",
         split=split,
         now=_outcome(directory, number, split),
         base=_outcome(directory, 0, split),
@@ -96,11 +96,11 @@ def read_side(path: Path, moment: Round, split: Split) -> Side:
     )
 
 
-def _number(directory: RunDirectory, moment: Round) -> int:
+def _number(directory: RunDirectory, round_ref: Round) -> int:
     last = directory.records[-1].round
-    if moment == "last":
+    if round_ref == "last":
         return last
-    if moment == "best":
+    if round_ref == "best":
         result = directory.result()
         if result is None:
             raise UsageError(
@@ -108,9 +108,9 @@ def _number(directory: RunDirectory, moment: Round) -> int:
                 f"name a round, 0 to {last}: {directory.path}@{last}"
             )
         return result["best_round"]
-    if not 0 <= moment <= last:
-        raise UsageError(f"{directory.path}: no round {moment}; there are rounds 0 (the base) to {last}")
-    return moment
+    if not 0 <= round_ref <= last:
+        raise UsageError(f"{directory.path}: no round {round_ref}; there are rounds 0 (the base) to {last}")
+    return round_ref
 
 
 def _outcome(directory: RunDirectory, number: int, split: Split) -> Outcome:

@@ -1,1 +1,1 @@
-"""The model card of an export: what it is, how good it is, what it came from, how to use it."""
+"""The model card of an export: description, results, provenance and usage."""

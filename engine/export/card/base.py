@@ -1,4 +1,4 @@
-"""The base of a published model: its name, and what its files say of its licence."""
+"""The base of a published model: its name, and the licence stated in its files."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ CARD = "README.md"
 LICENCES = ("LICENSE*", "LICENCE*", "COPYING*", "license*", "licence*")
 HUB = "https://huggingface.co"
 ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
-"""What the hub's names of licences look like."""
-MOST_BYTES = 2**20
+"""Pattern of licence ids on the hub."""
+MAX_CARD_BYTES = 2**20
 FIRST_LINE = 120
 
 
 @attrs.frozen(kw_only=True)
 class Licence:
-    """What a base's files say of its licence, in the words of its card's front matter, or of a file that is named so."""
+    """The licence of a base, from its card's front matter or a licence file."""
 
     ids: tuple[str, ...] = ()
     name: str = ""
     link: str = ""
     file: str = ""
-    """Name of the file where the front matter says nothing."""
+    """Name of the licence file, if the front matter has none."""
     line: str = ""
     """The first line of that file."""
 
     @property
     def stated(self) -> bool:
-        """Whether anything is said."""
+        """Whether a licence is stated."""
         return bool(self.ids or self.line)
 
 
 @attrs.frozen(kw_only=True)
 class Base:
-    """A base as the card names it."""
+    """The base in the card."""
 
     name: str
     hub: str = ""
-    """Its id on the hub, where it was taken from there."""
+    """Its id on the hub, if it comes from there."""
     made: bool = False
-    """Whether the run made it itself, so that nobody else has a say in it."""
+    """Whether the run created it, so that no other licence applies."""
     architecture: str
     parameters: int
     sha256: str
     licence: Licence = Licence()
     card: str = ""
-    """Where its own card is: an address, or a file of the export; empty: it has none here."""
+    """Location of its own card: an address, or a file of the export; empty if there is none."""
 
 
-def base_of(ensemble: Ensemble, folder: Path, beside: Path | None) -> Base:
-    """The base of an ensemble exported into `folder`; `beside` is its own card where that came along."""
+def base_of(ensemble: Ensemble, folder: Path, base_card: Path | None) -> Base:
+    """The base of an ensemble exported into `folder`; `beside` is its own card, if the exporter copied it."""
     source, slot = ensemble.origin.source, ensemble.spec.slots["model"]
     named = [(kind, value) for name, kind, value in path_options(ensemble) if name == "model"]
     place = next((value for kind, value in named if kind is ModelPath), "")
@@ -77,16 +77,20 @@ def base_of(ensemble: Ensemble, folder: Path, beside: Path | None) -> Base:
         architecture=source.blueprint.architecture,
         parameters=sum(weight.size for weight in source.blueprint.weights),
         sha256=str(ensemble.origin.provenance.get("hashes", {}).get("weights", source.sha256)),
-        licence=licence_of(folders, beside, hub, _names(folder)),
-        card=address or (beside.name if beside else ""),
+        licence=licence_of(folders, base_card, hub, _names(folder)),
+        card=address or (base_card.name if base_card else ""),
     )
 
 
 def licence_of(
-    folders: Sequence[Path], beside: Path | None = None, hub: str = "", here: Collection[str] = ()
+    folders: Sequence[Path], base_card: Path | None = None, hub: str = "", here: Collection[str] = ()
 ) -> Licence:
-    """What the base's files say of its licence; nothing is fetched. A link to a file is kept where it leads: to the hub, or `here`."""
-    for card in (*_hub_cards(hub), *([beside] if beside else []), *(folder / CARD for folder in folders)):
+    """The licence stated in the base's files; nothing is downloaded. A link to a file is kept if it resolves on the hub, or `here`."""
+    for card in (
+        *_hub_cards(hub),
+        *([base_card] if base_card else []),
+        *(folder / CARD for folder in folders),
+    ):
         found = _from_front_matter(front_matter(card), hub, here)
         if found.stated:
             return found
@@ -99,15 +103,15 @@ def licence_of(
 
 
 def front_matter(card: Path) -> Mapping[str, Any]:
-    """The YAML at a card's start; nothing where there is none, or none that can be read."""
+    """The YAML front matter of a card; empty if there is none, or it is invalid."""
     try:
-        if not card.is_file() or card.stat().st_size > MOST_BYTES:
+        if not card.is_file() or card.stat().st_size > MAX_CARD_BYTES:
             return {}
         from huggingface_hub import metadata_load  # noqa: PLC0415 - an extra, half a second to import
 
         return cast("Mapping[str, Any]", metadata_load(card) or {})
     except Exception:
-        return {}  # a stranger's file, and a parser's errors: a card must not fail for them
+        return {}  # a third-party file must not make the card fail
 
 
 def _from_front_matter(found: Mapping[str, Any], hub: str, here: Collection[str]) -> Licence:
@@ -129,7 +133,7 @@ def _text(value: object) -> str:
 
 
 def _hub_cards(hub: str) -> Iterator[Path]:
-    """The card of a hub's model, where it was fetched before."""
+    """The card of a hub model, if it is in the local cache."""
     if not hub:
         return
     try:

@@ -1,4 +1,4 @@
-"""What a model card says of an ensemble beside its figures: rounds, training, data, and where it all comes from."""
+"""Facts of a model card besides results: rounds, training, data and provenance."""
 
 from __future__ import annotations
 
@@ -17,44 +17,45 @@ from ...ensemble.choice import Choice
 from ...foundation.markup import code
 from ...sdk.rank import rank_of
 from .redaction import PathRedactor
-from .text import SHOWN
 
 if TYPE_CHECKING:
     from ...ensemble.ensemble import Ensemble
 
 PARTS = ("adapter", "basis", "sampler", "objective", "optimizer", "merge", "generator", "backend")
 ROWS = 20
-"""Rounds that a table shows; of more, the first and the last."""
+"""Maximum rounds of a table; of more, the first and last are shown."""
+SHOWN = 100
+"""Maximum length of an option's value in a table."""
 Tree = Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
-class Grown:
-    """What the chosen rounds added, in all."""
+class AddedRounds:
+    """Totals of the selected rounds."""
 
     rounds: int
     numbers: int
-    """Trained in the rounds that are in the model."""
+    """Parameters trained in the selected rounds."""
     sites: int
     rank: str
-    """Of what was added to a weight: `64`, or `12 to 16`; empty where it was not computed."""
+    """Rank of the update of a weight: `64`, or `12 to 16`; empty if it was not computed."""
 
 
-def grown(ensemble: Ensemble, choice: Choice) -> Grown:
-    """Rounds, numbers and rank of a selection; rounds that were refused are none."""
+def added_rounds(ensemble: Ensemble, choice: Choice) -> AddedRounds:
+    """Rounds, parameters and rank of a selection, without refused rounds."""
     origin = ensemble.origin
     numbers = {r.round: r.numbers for r in origin.records}
     kept = [n for n in origin.merged if n in choice.weights]
-    return Grown(
+    return AddedRounds(
         rounds=len(kept),
         numbers=sum(numbers.get(n, 0) for n in kept),
         sites=len(origin.sites),
-        rank=_span(_ranks(ensemble, choice)),
+        rank=_range_text(_ranks(ensemble, choice)),
     )
 
 
 def _ranks(ensemble: Ensemble, choice: Choice) -> list[int]:
-    """By site: as the run recorded it, else from the factors; none where the updates are dense, which takes too long."""
+    """Ranks by site: as recorded, or computed from the factors; none for dense updates, which would take too long."""
     origin, prefix = ensemble.origin, choice.prefix
     if prefix is not None and prefix < len(origin.records):
         return list(origin.records[prefix].rank.values())
@@ -65,23 +66,23 @@ def _ranks(ensemble: Ensemble, choice: Choice) -> list[int]:
     return [rank_of(found, site.shape).rank for site, found in updates.items()]
 
 
-def _span(values: Sequence[int]) -> str:
+def _range_text(values: Sequence[int]) -> str:
     if not values:
         return ""
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def how_chosen(ensemble: Ensemble, choice: Choice, spec: Tree) -> str:
-    """Who decided which rounds are in the model, as far as that is known."""
+def selection_text(ensemble: Ensemble, choice: Choice, spec: Tree) -> str:
+    """How the rounds of the model were selected, as far as it is known."""
     prefix, last, best = choice.prefix, choice.last, ensemble.best
     by = f"validation {spec.get('stop', {}).get('metric', 'accuracy')}"
     if not choice.weights:
         return "No round is in it: this is the base."
     if prefix is None:
         return (
-            f"The selection ({choice.describe()}, of {count_text(last, 'round')}) was made by hand; by which figures is not "
-            "recorded. If those of the test split had a say, they are too good."
+            f"The selection ({choice.describe()}, of {count_text(last, 'round')}) was made by hand; the criterion is not "
+            "recorded. If it used the test split, test results are optimistic."
         )
     if prefix == best:
         which = "the last one" if best == last else f"of {count_text(last, 'round')}"
@@ -89,13 +90,13 @@ def how_chosen(ensemble: Ensemble, choice: Choice, spec: Tree) -> str:
     if prefix == last:
         return f"All {count_text(last, 'round')} are in it; the best by {by} is round {best}."
     return (
-        f"The first {prefix} of {count_text(last, 'round')}, a number chosen by hand; by which figures is not recorded. "
+        f"The first {prefix} of {count_text(last, 'round')}, selected by hand; the criterion is not recorded. "
         f"The best by {by} is round {best}."
     )
 
 
-def stopping(spec: Tree) -> str:
-    """How the number of rounds came about."""
+def stopping_text(spec: Tree) -> str:
+    """How the number of rounds was determined."""
     rules = spec.get("stop", {})
     if not rules.get("patience"):
         return ""
@@ -117,8 +118,10 @@ def rounds_options(choice: Choice) -> str:
 
 
 def rounds_table(ensemble: Ensemble, choice: Choice) -> list[list[str]]:
-    """A row a round, as the run recorded it, under titles; the base first."""
-    rows = [["round", "in this model", "numbers", "scale", "rank", "validation (%)", "test (%)", "test loss"]]
+    """A row per round as recorded, the base first."""
+    rows = [
+        ["round", "in this model", "parameters", "scale", "rank", "validation (%)", "test (%)", "test loss"]
+    ]
     shown = [_round(record, choice) for record in ensemble.records]
     if len(shown) > ROWS:
         gap = ["…", *[""] * (len(rows[0]) - 1)]
@@ -138,7 +141,7 @@ def _round(record: RoundRecord, choice: Choice) -> list[str]:
         inside,
         f"{record.parameters:,}" if record.round else "",
         f"{record.scale:g}" if record.round else "",
-        _span(list(record.rank.values())) or "-",
+        _range_text(list(record.rank.values())) or "-",
         number_text(record.validation.accuracy, "accuracy"),
         number_text(record.test.accuracy, "accuracy"),
         number_text(record.test.loss, "loss"),
@@ -157,7 +160,7 @@ def parts_table(spec: Tree) -> list[list[str]]:
 
 
 def options_text(table: Tree) -> str:
-    """A plugin's options as code; those that are empty say nothing, and long ones are cut."""
+    """A plugin's options as code, without empty ones; long ones are shortened."""
     shown = [
         code(f"{key} = {json.dumps(value, ensure_ascii=False, default=str)}", SHOWN)
         for key, value in table.items()
@@ -167,13 +170,13 @@ def options_text(table: Tree) -> str:
 
 
 def portable_spec(ensemble: Ensemble, redactor: PathRedactor) -> dict[str, Any]:
-    """The spec as a tree for others: paths by their last parts, and without trackers, whose addresses are the author's own."""
+    """The spec without private data: paths are reduced to their last parts, and trackers are dropped."""
     tree = tomli.loads(ensemble.origin.spec_text)
     return {key: redactor.tree(value) for key, value in tree.items() if key != "trackers"}
 
 
 def provenance_lines(ensemble: Ensemble, redactor: PathRedactor) -> list[tuple[str, str]]:
-    """What is on record of a run's origin: pairs of a word and a text."""
+    """The recorded provenance of a run: pairs of name and text."""
     found = ensemble.origin.provenance
     hashes, versions = found.get("hashes", {}), found.get("versions", {})
     command = shlex.join(redactor.word(str(word)) for word in found.get("command", ()))
@@ -182,8 +185,8 @@ def provenance_lines(ensemble: Ensemble, redactor: PathRedactor) -> list[tuple[s
         ("Command", command),
         ("Plugin files", files),
         ("Seed", str(found.get("seed", ensemble.spec.head.seed))),
-        ("Begun", str(found.get("created") or "")),
-        ("Commit of the folder it was begun in", str(found.get("git") or "")),
+        ("Started", str(found.get("created") or "")),
+        ("Commit of its working directory", str(found.get("git") or "")),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("SHA-256 of the spec", str(hashes.get("spec", ""))),
         ("SHA-256 of the data", str(hashes.get("data", ""))),

@@ -1,4 +1,4 @@
-"""How good the exported model is, beside its base: figures with intervals, and what the pairs say."""
+"""Results of the exported model and its base: metrics with intervals, and paired differences."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from ...ensemble.choice import Choice
 from ...ensemble.source import RunSource
 from ...errors import UsageError
 from ...sdk.judge import metrics_of
-from ...statistics.bootstrap import Interval
+from ...statistics.bootstrap import Interval, mean_interval
 from ...statistics.examples import PairedExamples, compare_examples
-from ...statistics.means import mean_interval
 
 if TYPE_CHECKING:
     from ...ensemble.ensemble import Ensemble
@@ -29,36 +28,36 @@ SPLITS = ("test", "validation", "train")
 
 @attrs.frozen(kw_only=True, eq=False)
 class SplitResult:
-    """One split: the base and the exported model, with per-example outcomes where these are to be had."""
+    """One split: the base and the exported model, with per-example outcomes if available."""
 
     split: str
     base: Metrics
     now: Metrics | None
     outcomes: tuple[Outcome, Outcome] | None = None
-    """Of the base and of the model."""
+    """Outcomes of the base and of the model."""
 
 
 @attrs.frozen(kw_only=True)
 class Difference:
-    """What the pairs of one split say: the model minus its base."""
+    """Paired differences on one split: the model minus its base."""
 
     split: str
     accuracy: PairedExamples
     loss: float | None
     loss_interval: Interval
     loss_examples: int
-    """On which the loss of both is finite."""
+    """Examples on which both losses are finite."""
 
     @property
     def lower_loss(self) -> int:
-        """-1 where the model's loss is lower, 1 where it is higher, 0 where the interval does not tell."""
+        """-1 if the model's loss is lower, 1 if it is higher, 0 if the interval contains 0."""
         if self.loss_interval is None or self.loss_interval[0] <= 0 <= self.loss_interval[1]:
             return 0
         return -1 if self.loss_interval[1] < 0 else 1
 
 
 def results_of(ensemble: Ensemble, choice: Choice) -> list[SplitResult]:
-    """What is known of every split: from disk, computed where a run never had this selection, else as it was recorded."""
+    """Results of every split: outcomes from disk or computed, or recorded metrics if there are no data."""
     try:
         _ = ensemble.origin.experiment
     except UsageError:  # no data here: a boost file
@@ -67,7 +66,7 @@ def results_of(ensemble: Ensemble, choice: Choice) -> list[SplitResult]:
 
 
 def _splits(ensemble: Ensemble, choice: Choice) -> tuple[str, ...]:
-    """The training split only where its outcomes are on disk: it is large, and says little."""
+    """Includes the training split only if its outcomes are on disk, since it is large and not informative."""
     on_disk = choice.prefix is not None and isinstance(ensemble.origin, RunSource)
     return SPLITS if on_disk else SPLITS[:2]
 
@@ -85,7 +84,7 @@ def _recorded(ensemble: Ensemble, choice: Choice, split: str) -> SplitResult:
 
 
 def difference_of(result: SplitResult) -> Difference | None:
-    """The model minus its base, by example; None where outcomes are not to be had."""
+    """The model minus its base, by example; None without outcomes."""
     if result.outcomes is None:
         return None
     base, now = (_sorted(outcome) for outcome in result.outcomes)
@@ -93,14 +92,14 @@ def difference_of(result: SplitResult) -> Difference | None:
     if paired is None:
         return None
     with np.errstate(invalid="ignore"):
-        apart = now.loss - base.loss
-    apart = apart[np.isfinite(apart)]
+        difference = now.loss - base.loss
+    difference = difference[np.isfinite(difference)]
     return Difference(
         split=result.split,
         accuracy=paired,
-        loss=float(np.mean(apart)) if len(apart) else None,
-        loss_interval=mean_interval(apart),
-        loss_examples=len(apart),
+        loss=float(np.mean(difference)) if len(difference) else None,
+        loss_interval=mean_interval(difference),
+        loss_examples=len(difference),
     )
 
 
@@ -121,11 +120,11 @@ def share_interval(correct: NDArray[np.bool_]) -> Interval:
     return float(found.low), float(found.high)
 
 
-# -- As people read it
+# -- Text
 
 
 def figures_table(results: Sequence[SplitResult], *, alone: bool = False) -> list[list[str]]:
-    """A row for base and model of every split, under titles, or the base `alone`; what was not measured is a hyphen."""
+    """Rows of base and model for every split, or of the base `alone`; missing values are a hyphen."""
     names = list(dict.fromkeys(n for r in results for m in (r.base, r.now) if m for n in m.measures))
     titles = ["split", "examples", "model", *(_title(name) for name in ("accuracy", "loss", *names))]
     rows = [titles]
@@ -161,7 +160,7 @@ def _with(value: float, interval: Interval, metric: str) -> str:
 
 
 def differences_table(differences: Sequence[Difference]) -> list[list[str]]:
-    """A row a split: gained and lost examples, differences with intervals, and p."""
+    """A row per split: gained and lost examples, differences with intervals, and p."""
     rows = [["split", "gained", "lost", "accuracy", "p (McNemar, exact)", "loss"]]
     for found in differences:
         paired = found.accuracy
@@ -179,14 +178,14 @@ def differences_table(differences: Sequence[Difference]) -> list[list[str]]:
 
 
 def accuracy_change(paired: PairedExamples) -> str:
-    """`+64.4 points [59.7, 68.8]`; without an interval where no pair differs, of which a bootstrap makes nothing."""
-    apart = paired.only_first + paired.only_second
-    low, high = (paired.interval if apart else None) or (None, None)
+    """`+64.4 points [59.7, 68.8]`; without an interval if no pair differs."""
+    differing = paired.only_first + paired.only_second
+    low, high = (paired.interval if differing else None) or (None, None)
     return change_text(paired.difference, low, high, "accuracy")
 
 
 def loss_change(found: Difference) -> str:
-    """`-1.120 nats [-1.301, -0.952]`, and over how many examples where it is not all of them; a hyphen where there is none."""
+    """`-1.120 nats [-1.301, -0.952]`, with the number of examples if it is not all of them; a hyphen without a loss."""
     if found.loss is None:
         return "-"
     low, high = found.loss_interval or (None, None)
@@ -195,20 +194,20 @@ def loss_change(found: Difference) -> str:
 
 
 def verdict(found: Difference) -> str:
-    """Whether the model is better than its base, in plain words, on the test split."""
+    """A sentence on whether the model is better than its base on the test split."""
     paired = found.accuracy
     where = f"the {count_text(paired.examples, 'test example')}"
     change = f"{accuracy_change(paired)}, {p_sentence(paired.p)}"
     if paired.only_first + paired.only_second == 0:
-        said = f"On {where} it is right and wrong on the same ones as its base: no gain in accuracy"
+        sentence = f"On {where} it is right on the same ones as its base: no gain in accuracy"
     elif paired.p >= ALPHA:
-        said = f"On {where} no gain in accuracy over the base can be told from chance ({change})"
+        sentence = f"On {where} the accuracy does not differ significantly from the base's ({change})"
     else:
         more = "more" if paired.difference > 0 else "less"
-        said = f"On {where} it is right {more} often than its base ({change})"
+        sentence = f"On {where} it is right {more} often than its base ({change})"
     if found.lower_loss:
         word = "lower" if found.lower_loss < 0 else "higher"
-        said += f"; its loss is {word} ({loss_change(found)})"
+        sentence += f"; its loss is {word} ({loss_change(found)})"
     elif found.loss is not None:
-        said += f"; by the loss the two cannot be told apart ({loss_change(found)})"
-    return said + "."
+        sentence += f"; the loss does not differ significantly ({loss_change(found)})"
+    return sentence + "."

@@ -1,4 +1,4 @@
-// One cell to look into, as a page of its own behind #cell/KEY.
+// The view of one cell, at #cell/KEY.
 function cellView(cell, index) {
   const title = html("h1", { tabindex: -1 }, cell.label || cell.key);
   const facts = [
@@ -14,7 +14,7 @@ function cellView(cell, index) {
       html("p", { class: "cell-head" }, ...facts),
       cell.cause ? html("p", { class: "cause", role: "note" }, cell.cause) : null),
     ...roundsOf(cell),
-    section("Spec", pairs(cell.spec, data.common.spec), cell.spec && "In bold: what differs between the cells of the study."),
+    section("Spec", pairs(cell.spec, data.common.spec), cell.spec && "Bold: values that differ between the cells of the study."),
     section("Provenance", pairs({ folder: `runs/${cell.folder}`, cell: cell.key, ...cell.provenance }, cell.provenance ? data.common.provenance : {})),
     steps(index),
   ];
@@ -52,7 +52,7 @@ function roundsOf(cell) {
 
 const SPLITS = ["test", "validation", "train"], SPLIT_TITLES = ["Test", "Validation", "Training"];
 
-// The study's metric, where it is neither the accuracy nor the loss.
+// The study's metric, if it is neither the accuracy nor the loss.
 function comparedMeasure() {
   const metric = data.study.metric.split(".").at(-1), found = data.columns.find(({ key }) => key === data.study.metric);
   if (!found || metric === "accuracy" || metric === "loss") return [];
@@ -103,7 +103,7 @@ function route() {
   }
 }
 
-// The study is one step back, however many cells were looked into.
+// "Back" leads to the study in one step, however many cells were viewed.
 function leave() {
   if (inside) history.back();
   else location.hash = "#cells";

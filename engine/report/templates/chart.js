@@ -1,4 +1,4 @@
-// One picture of curves with bands, read by pointer, touch or keyboard.
+// A chart of curves with bands, with values by pointer, touch or keyboard.
 // options: { title, xTitle, form, xForm, series: [{ label, style, x, mean, low, high }], height, small, zero }
 function chart(host, options) {
   const figure = html("figure");
@@ -131,7 +131,7 @@ function listen(image, host, tip, options, { width, bottom, x, place }, form) {
   });
 }
 
-// Every series at its own point that is nearest; where arms advance at different paces, each says where its point is.
+// The nearest point of every series; each names its own x, since arms may advance at different rates.
 function reading({ series, xTitle, xForm }, stop, form) {
   const rows = series.map((s) => {
     const i = s.x.reduce((best, value, k) => (Math.abs(value - stop) < Math.abs(s.x[best] - stop) ? k : best), 0);

@@ -1,4 +1,4 @@
-// The study round by round: a choice of quantity, axis and block, and the pictures that every study has.
+// Curves of the study by quantity, axis and block, and the small charts of every study.
 const SMALL = ["rank", "overlap", "failures", "lost"];
 
 function setUpCurves() {

@@ -1,4 +1,4 @@
-// Elements, made without any markup in strings, so that no label of a study can become markup.
+// Create elements without parsing markup, so that labels of a study cannot inject any.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 
@@ -14,7 +14,7 @@ const html = (tag, attributes = {}, ...children) => build(document.createElement
 const svg = (tag, attributes = {}, ...children) =>
   build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
-// An arm is told by colour, mark and dash together; the baseline is neutral.
+// Arms differ by colour, marker and dash; the baseline is neutral.
 const MARKS = [
   "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0-5 0Z", "M-4.5-4.5H4.5V4.5H-4.5Z", "M0-6L5.6 4.4H-5.6Z", "M0-6.2L6.2 0 0 6.2-6.2 0Z",
   "M0 6L5.6-4.4H-5.6Z", "M0 -6.2L1.7 -1.9L6.3 -1.6L2.8 1.3L3.9 5.7L0 3.3L-3.9 5.7L-2.8 1.3L-6.3 -1.6L-1.7 -1.9Z",

@@ -1,4 +1,4 @@
-// Numbers as the tables write them.
+// Number formats, as in the tables.
 const NOTHING = "–";
 const UNITS = { share: "%", loss: "nats", seconds: "s", memory_bytes: "MiB" };
 
@@ -30,7 +30,7 @@ function interval(form, low, high) {
   return from === to ? "" : `[${from}, ${to}]`;
 }
 
-// A tick needs only the digits in which it differs from its neighbours.
+// Use only as many digits as distinguish neighbouring ticks.
 function tickText(form, value, step) {
   if (form === "overlap" && value > 0 && (value < 1e-3 || step === 0)) {
     return value.toExponential(0).replace("e+0", "").replace("-", "−");

@@ -1,4 +1,4 @@
-// From values to pixels, and round numbers on the way.
+// Map values to pixels, with ticks at round numbers.
 function niceStep(span, count) {
   const power = 10 ** Math.floor(Math.log10(span / count));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= (span / count) * (1 - 1e-9));

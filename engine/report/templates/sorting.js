@@ -1,4 +1,4 @@
-// Tables sort by a column when its title is pressed, and the other way when it is pressed again.
+// Pressing a column title sorts the table; pressing it again reverses the order.
 function setUpSorting(root = document) {
   for (const table of root.querySelectorAll("table.sortable")) {
     const titles = [...table.tHead.rows[0].cells];

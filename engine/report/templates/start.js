@@ -1,4 +1,4 @@
-// Everything that the page does.
+// Start the page's scripts.
 setUpSorting();
 setUpCurves();
 setUpCells();

@@ -1,24 +1,21 @@
-"""A comparison as JSON holds it."""
+"""A comparison as JSON."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from numpy.typing import NDArray
-
 from ...contracts import Outcome
-from .compare import Comparison
-from .effects import Effect
-from .shown_examples import Answer, Shown
+from .compare import Comparison, verdict
+from .examples import Answer, ComparedExample
+from .pairs import Effect, Ids
 from .sides import Side
-from .verdict import verdict
 
 FORMAT = 1
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
-    """Everything, with all ids; numbers that are not finite are null. Differences are A minus B, shares in [0, 1], losses in nats."""
+    """The whole comparison with all ids; numbers that are not finite are null. Differences are A minus B, shares in [0, 1], losses in nats."""
     pairing, paired, loss = found.pairing, found.accuracy, found.loss
     return {
         "format": FORMAT,
@@ -71,7 +68,7 @@ def _side(side: Side, now: Outcome, base: Outcome) -> dict[str, Any]:
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
-    """Accuracy and loss of the common examples; measures, which the task takes over a whole split, of all the side's own."""
+    """Accuracy and loss of the common examples; the task's measures, which are computed over the side's whole split."""
     return {
         "accuracy": _finite(outcome.accuracy),
         "loss": _finite(outcome.mean_loss),
@@ -83,17 +80,17 @@ def _effect(effect: Effect) -> dict[str, list[int]]:
     return {name: _ids(getattr(effect, name)) for name in ("both", "only_a", "only_b")}
 
 
-def _shown(one: Shown) -> dict[str, Any]:
+def _shown(one: ComparedExample) -> dict[str, Any]:
     answers = {"a": _answer(one.a), "b": _answer(one.b)}
     return {"id": one.id, "asked": one.asked, "expected": one.expected, **answers}
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
-    numbers = {"loss": _finite(answer.loss), "reward": _finite(answer.reward)}
-    return {"correct": answer.correct, **numbers, "text": answer.text, "samples": answer.samples}
+    metrics = {"loss": _finite(answer.loss), "reward": _finite(answer.reward)}
+    return {"correct": answer.correct, **metrics, "text": answer.text, "samples": answer.samples}
 
 
-def _ids(ids: NDArray[Any]) -> list[int]:
+def _ids(ids: Ids) -> list[int]:
     return [int(number) for number in ids]
 
 
@@ -101,8 +98,8 @@ def _interval(interval: tuple[float, float] | None) -> list[float] | None:
     return None if interval is None else list(interval)
 
 
-def _plain(value: Any) -> Any:
-    """A value of a spec; JSON has no word for an infinite number, so it stands as text."""
+def _plain(value: object) -> object:
+    """A value of a spec; JSON has no infinite numbers, so they become text."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,17 +1,17 @@
-"""Pictures that need no script: a forest of differences, and every seed as a dot; positions are in percent of the width."""
+"""Dot plots of the page, without scripts: a forest plot of differences, and all seeds; positions are in percent of the width."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from itertools import groupby
 
 import attrs
 
 from ..analysis.model import Analysis, Estimate, Row
 from ..study.record import StudyRecord
-from .quantities import in_sentence, interval, signed, titled, with_unit, written
-from .scales import Scale, scale_of
-from .table import difference_title, metric_name
+from .quantities import format_signed, format_value, in_sentence, interval, title_with_unit, with_unit
+from .tables import difference_title, metric_name
 
 
 @attrs.frozen(kw_only=True)
@@ -21,16 +21,16 @@ class Dot:
     at: float
     title: str
     cell: str
-    """The key of the cell to look into."""
+    """The key of its cell."""
 
 
 @attrs.frozen(kw_only=True)
-class Line:
+class ArmLine:
     """An arm: its seeds, their mean, and the interval of the mean."""
 
     arm: str
     index: int
-    """Position of the arm in the study: its colour and its mark."""
+    """Index of the arm in the study, which selects colour and marker."""
     verdict: str
     at: float
     span: tuple[float, float] | None
@@ -40,44 +40,44 @@ class Line:
 
 
 @attrs.frozen(kw_only=True)
-class Picture:
-    """Lines in the groups of their blocks, over one axis."""
+class DotPlot:
+    """Lines grouped by block, over one axis."""
 
-    groups: tuple[tuple[str, tuple[Line, ...]], ...]
+    groups: tuple[tuple[str, tuple[ArmLine, ...]], ...]
     ticks: tuple[tuple[float, str], ...]
     zero: float | None
-    """Where 0 lies, in a picture of differences."""
+    """Position of 0, in a plot of differences."""
     title: str
-    """What the axis shows, with its unit."""
+    """The axis title, with its unit."""
 
 
-def forest(analysis: Analysis) -> Picture | None:
-    """Differences from the baseline with their intervals; None where nothing is compared."""
+def forest_plot(analysis: Analysis) -> DotPlot | None:
+    """Differences from the baseline with their intervals; None if nothing is compared."""
     study, name = analysis.study, metric_name(analysis.study)
     found = [(row, row.comparison.difference) for row in analysis.rows if row.comparison]
     if not found:
         return None
     scale = _scale(found, zero=True)
-    return Picture(
+    return DotPlot(
         groups=_groups(study, found, scale, difference=True),
-        ticks=_ticks(scale, lambda value: signed(name, value)),
+        ticks=_ticks(scale, lambda value: format_signed(name, value)),
         zero=scale.at(0.0),
         title=difference_title(f"Difference in {in_sentence(name)} from {study.baseline}", name),
     )
 
 
-def every_seed(analysis: Analysis) -> Picture | None:
-    """Every seed's result; None where nothing has finished."""
+def seed_plot(analysis: Analysis) -> DotPlot | None:
+    """Every seed's result; None if nothing has finished."""
     name = metric_name(analysis.study)
     found = [(row, row.metrics[name]) for row in analysis.rows if name in row.metrics]
     if not found:
         return None
     scale = _scale(found, zero=False)
-    return Picture(
+    return DotPlot(
         groups=_groups(analysis.study, found, scale, difference=False),
-        ticks=_ticks(scale, lambda value: written(name, value)),
+        ticks=_ticks(scale, lambda value: format_value(name, value)),
         zero=None,
-        title=titled(name),
+        title=title_with_unit(name),
     )
 
 
@@ -87,7 +87,7 @@ def _scale(found: list[tuple[Row, Estimate]], *, zero: bool) -> Scale:
 
 
 def _ticks(scale: Scale, form: Callable[[float], str]) -> tuple[tuple[float, str], ...]:
-    """Ticks with their texts, without decimals that none of them needs."""
+    """Ticks with their labels, without common trailing zeros."""
     texts = [form(tick) for tick in scale.ticks]
     while all("." in text and text.endswith(("0", ".")) for text in texts):
         texts = [text[:-1].removesuffix(".") for text in texts]
@@ -96,12 +96,12 @@ def _ticks(scale: Scale, form: Callable[[float], str]) -> tuple[tuple[float, str
 
 def _groups(
     study: StudyRecord, found: list[tuple[Row, Estimate]], scale: Scale, *, difference: bool
-) -> tuple[tuple[str, tuple[Line, ...]], ...]:
+) -> tuple[tuple[str, tuple[ArmLine, ...]], ...]:
     positions = {arm.label: index for index, arm in enumerate(study.arms)}
-    form = signed if difference else with_unit
+    form = format_signed if difference else with_unit
     name = metric_name(study)
 
-    def line(row: Row, estimate: Estimate) -> Line:
+    def line(row: Row, estimate: Estimate) -> ArmLine:
         compared = row.comparison.seeds if difference and row.comparison else row.seeds
         cells = dict(zip(row.seeds, row.cells, strict=True))
         dots = [
@@ -109,14 +109,14 @@ def _groups(
             for seed, value in zip(compared, estimate.values, strict=True)
         ]
         low, high = estimate.low, estimate.high
-        return Line(
+        return ArmLine(
             arm=row.arm,
             index=-1 if row.is_baseline else positions.get(row.arm, 0),
             verdict=row.comparison.verdict if difference and row.comparison else "",
             at=scale.at(estimate.mean),
             span=None if low is None or high is None else (scale.at(low), scale.at(high)),
             dots=tuple(dots),
-            text=signed(name, estimate.mean) if difference else written(name, estimate.mean),
+            text=format_signed(name, estimate.mean) if difference else format_value(name, estimate.mean),
             detail=interval(name, low, high, sign=difference),
         )
 
@@ -124,3 +124,44 @@ def _groups(
         (block, tuple(line(*pair) for pair in pairs))
         for block, pairs in groupby(found, key=lambda pair: pair[0].block)
     )
+
+
+@attrs.frozen(kw_only=True)
+class Scale:
+    """A linear axis from `low` to `high`."""
+
+    low: float
+    high: float
+    step: float
+
+    def at(self, value: float) -> float:
+        """Position of a value in percent of the axis, clipped to its ends."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(100 * min(1.0, max(0.0, share)), 2)
+
+    @property
+    def ticks(self) -> tuple[float, ...]:
+        """Round numbers on the axis."""
+        first = math.ceil(self.low / self.step - 1e-9)
+        last = math.floor(self.high / self.step + 1e-9)
+        return tuple(round(i * self.step, 12) + 0.0 for i in range(first, last + 1))
+
+
+def scale_of(values: Iterable[float | None], *, zero: bool = False, count: int = 5) -> Scale:
+    """An axis for these values, with about `count` steps and 4 % padding at both ends; `zero` includes 0."""
+    known = [value for value in values if value is not None and math.isfinite(value)] + (
+        [0.0] if zero else []
+    )
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    if high - low <= 1e-12 * max(1.0, abs(high)):
+        margin = 0.5 * abs(high) or 1.0
+        low, high = low - margin, high + margin
+    padding = 0.04 * (high - low)
+    low, high = low - padding, high + padding
+    return Scale(low=low, high=high, step=_step((high - low) / count))
+
+
+def _step(rough: float) -> float:
+    """The smallest 1, 2 or 5 times a power of ten that is at least `rough`."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))

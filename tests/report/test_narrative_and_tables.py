@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from boostlora.engine.analysis.model import Analysis
-from boostlora.engine.report import words
-from boostlora.engine.report.table import TableCell, main_table, settings
+from boostlora.engine.report import narrative
+from boostlora.engine.report.tables import TableCell, main_table, settings
 
 from .analysis_samples import SITUATIONS, sample
 
@@ -24,28 +24,31 @@ def cells_of(analysis: Analysis, key: str) -> list[TableCell]:
     ("situation", "lead"),
     [
         ("plain", "By test accuracy, both arms compared with “fixed” are better."),
-        ("one seed", "By test accuracy, both arms compared with “fixed” rest on one seed."),
+        ("one seed", "By test accuracy, both arms compared with “fixed” have one seed."),
         ("loss", "By test loss, both arms compared with “fixed” are better."),
         ("ten blocks", "By test accuracy, all 20 comparisons with “fixed” in 10 blocks are better."),
         ("nothing finished", "No cell has finished yet, so there is no answer yet."),
-        ("no baseline", "The study names no baseline: its arms stand side by side by test accuracy, and none is compared."),
+        ("no baseline", "The study has no baseline: its arms are listed by test accuracy, without comparisons."),
     ],
 )  # fmt: skip
 def test_answer_in_every_situation_begins_with_one_sentence(situation: str, lead: str) -> None:
-    assert words.answer(sample(**SITUATIONS[situation])).lead == lead
+    assert narrative.answer(sample(**SITUATIONS[situation])).lead == lead
 
 
 def test_answer_with_several_verdicts_counts_them_from_better_to_unclear() -> None:
-    lead = words.answer(sample(arms=("b", "c", "d", "a", "e", "f", "b2"))).lead
-    assert lead == "By test accuracy, of 6 arms compared with “b” 5 are better and 1 cannot be told from it."
+    lead = narrative.answer(sample(arms=("b", "c", "d", "a", "e", "f", "b2"))).lead
+    assert (
+        lead
+        == "By test accuracy, of 6 arms compared with “b” 5 are better and 1 does not differ significantly."
+    )
 
 
 def test_answer_of_one_comparison_names_the_arm() -> None:
-    assert words.answer(sample(arms=("a", "b"))).lead == "“b” is better than “a” by test accuracy."
+    assert narrative.answer(sample(arms=("a", "b"))).lead == "“b” is better than “a” by test accuracy."
 
 
 def test_baseline_that_never_finished_is_compared_with_nothing() -> None:
-    lead = words.answer(sample(failed=frozenset(range(5)))).lead
+    lead = narrative.answer(sample(failed=frozenset(range(5)))).lead
     assert lead == "No arm can be compared with “fixed” yet: no seed has finished in both."
 
 
@@ -55,13 +58,13 @@ def test_words_of_a_comparison_get_a_real_minus() -> None:
     assert row.comparison is not None
     worse = attrs.evolve(row.comparison, words="-4.1 points [-5.9, -3.0], well-known")
     rows = (analysis.rows[0], attrs.evolve(row, comparison=worse))
-    found = words.answer(attrs.evolve(analysis, rows=rows))
+    found = narrative.answer(attrs.evolve(analysis, rows=rows))
     assert found.sentences == (("b", "−4.1 points [−5.9, −3.0], well-known"),)  # noqa: RUF001
 
 
 def test_notes_said_twice_are_told_once() -> None:
     analysis = sample(notes=("rounds were solved so that every arm trains 256 numbers",))
-    assert len(words.answer(analysis).notes) == 1
+    assert len(narrative.answer(analysis).notes) == 1
 
 
 @pytest.mark.parametrize(
@@ -108,8 +111,8 @@ def test_settings_are_written_as_in_a_spec() -> None:
 
 
 def test_methods_speak_of_tuning_only_where_there_is_some() -> None:
-    assert not any("Tuned" in said for said in words.methods(sample()))
-    assert words.methods(sample(tuned=(0.1,)))[-1].startswith("Tuned values are chosen")
+    assert not any("Tuned" in said for said in narrative.methods(sample()))
+    assert narrative.methods(sample(tuned=(0.1,)))[-1].startswith("Tuned values are chosen")
 
 
 @pytest.mark.parametrize(
@@ -117,25 +120,27 @@ def test_methods_speak_of_tuning_only_where_there_is_some() -> None:
     [
         (
             {},
-            "Neither the intervals nor the p of fixed and broken are corrected for the number of comparisons.",
+            "Neither the intervals nor the p of gained and lost are corrected for the number of comparisons.",
         ),
         ({"baseline": False}, "The intervals are not corrected for the number of comparisons."),
-        ({"seeds": (0,)}, "The p of fixed and broken is not corrected for the number of comparisons."),
+        ({"seeds": (0,)}, "The p of gained and lost is not corrected for the number of comparisons."),
         ({"arms": ("a",)}, None),
         ({"seeds": (0,), "baseline": False}, None),
     ],
 )
 def test_methods_say_what_is_shown_uncorrected(options: dict[str, Any], said: str | None) -> None:
-    found = [sentence for sentence in words.methods(sample(**options)) if "number of comparisons" in sentence]
+    found = [
+        sentence for sentence in narrative.methods(sample(**options)) if "number of comparisons" in sentence
+    ]
     assert found == ([] if said is None else [said])
 
 
 def test_methods_speak_only_of_tests_that_were_made() -> None:
-    assert "corrected by Holm's method over all 2 comparisons" in words.methods(sample())[1]
-    assert words.methods(sample(seeds=(0,)))[1].endswith("on the seeds that both have finished.")
-    assert len(words.methods(sample(seeds=(0, 1), failed=frozenset(range(6))))) == 1
+    assert "corrected by Holm's method over all 2 comparisons" in narrative.methods(sample())[1]
+    assert narrative.methods(sample(seeds=(0,)))[1].endswith("on the seeds that both have finished.")
+    assert len(narrative.methods(sample(seeds=(0, 1), failed=frozenset(range(6))))) == 1
 
 
 def test_command_is_written_for_a_shell() -> None:
     analysis = sample(name="a b")
-    assert words.reproduce(analysis) == "boostlora ablate 'a b.toml'"
+    assert narrative.reproduce(analysis) == "boostlora ablate 'a b.toml'"

@@ -1,4 +1,4 @@
-"""The words of a report: its answer, what stands behind the numbers, and how to have them again."""
+"""Texts of a report: findings, methods, and how to reproduce them."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import attrs
 
 from ..analysis.model import Analysis, Verdict
 from .quantities import MINUS, in_sentence, quantity
-from .table import metric_name, settings
+from .tables import metric_name, settings
 
-LESS = re.compile(r"(?<!\w)-(?=\d)")
-"""A hyphen that is a minus."""
+HYPHEN_MINUS = re.compile(r"(?<!\w)-(?=\d)")
+"""A hyphen used as a minus sign."""
 
-FEW = 4
-"""Comparisons that are read at a glance; more are folded away."""
+MAX_VISIBLE = 4
+"""Maximum number of comparisons that are shown unfolded."""
 
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What the study found, in words."""
+    """The study's findings as text."""
 
     lead: str
-    """One sentence on the whole."""
+    """A summary in one sentence."""
     sentences: tuple[tuple[str, str], ...]
-    """One a comparison: the arm, with its block where there are several, and what is said of it."""
+    """One per comparison: the arm (with its block if there are several), and its verdict."""
     notes: tuple[str, ...]
 
     @property
     def is_short(self) -> bool:
-        """Whether it can be read at a glance."""
-        return len(self.sentences) <= FEW
+        """Whether all comparisons are shown unfolded."""
+        return len(self.sentences) <= MAX_VISIBLE
 
 
 def answer(analysis: Analysis) -> Answer:
-    """The answer of a study, also of one that has none yet."""
+    """The findings of a study, also of an unfinished one."""
     sentences = [
-        (f"{row.arm} · {row.block}" if row.block else row.arm, LESS.sub(MINUS, row.comparison.words))
+        (f"{row.arm} · {row.block}" if row.block else row.arm, HYPHEN_MINUS.sub(MINUS, row.comparison.words))
         for row in analysis.rows
         if row.comparison and row.comparison.words
     ]
@@ -52,7 +52,7 @@ def _lead(analysis: Analysis) -> str:
     if not any(row.seeds for row in analysis.rows):
         return "No cell has finished yet, so there is no answer yet."
     if study.baseline is None:
-        return f"The study names no baseline: its arms stand side by side by {title}, and none is compared."
+        return f"The study has no baseline: its arms are listed by {title}, without comparisons."
     base = f"“{study.baseline}”"
     compared = [row for row in analysis.rows if row.comparison]
     if not compared:
@@ -72,17 +72,17 @@ def _lead(analysis: Analysis) -> str:
 SINGLE: dict[Verdict, str] = {
     "better": "is better than {base} by {metric}",
     "worse": "is worse than {base} by {metric}",
-    "unclear": "cannot be told from {base} by {metric}",
-    "too few seeds": "differs from {base} by {metric}, in too few seeds to tell it from chance",
-    "one seed": "and {base} have one seed in common, which does not tell them apart by {metric}",
+    "unclear": "does not differ significantly from {base} by {metric}",
+    "too few seeds": "differs from {base} by {metric}, but has too few seeds for a significant result",
+    "one seed": "and {base} share one seed, which is too few for a test by {metric}",
 }
 
 PLURAL: dict[Verdict, tuple[str, str]] = {
     "better": ("is better", "are better"),
     "worse": ("is worse", "are worse"),
-    "unclear": ("cannot be told from it", "cannot be told from it"),
-    "too few seeds": ("has too few seeds to tell", "have too few seeds to tell"),
-    "one seed": ("rests on one seed", "rest on one seed"),
+    "unclear": ("does not differ significantly", "do not differ significantly"),
+    "too few seeds": ("has too few seeds", "have too few seeds"),
+    "one seed": ("has one seed", "have one seed"),
 }
 
 
@@ -91,7 +91,7 @@ def methods(analysis: Analysis) -> tuple[str, ...]:
     study = analysis.study
     name = in_sentence(metric_name(study))
     model = "after the last round" if study.at == "last" else "of the round that is best on validation"
-    said = [
+    sentences = [
         (
             f"Every result is the mean over seeds of the {name} {model}; its interval is a {100 * study.confidence:g} % "
             "BCa bootstrap over seeds."
@@ -101,24 +101,24 @@ def methods(analysis: Analysis) -> tuple[str, ...]:
     if compared:
         count = tested(analysis)
         correction = f", corrected by Holm's method over all {count} comparisons" if count > 1 else ""
-        test = f": p is of a two-sided paired permutation test over seeds{correction}" if count else ""
-        said.append(
+        test = f": p is that of a two-sided paired permutation test over seeds{correction}" if count else ""
+        sentences.append(
             f"An arm is compared with “{study.baseline}” within its block, on the seeds that both have finished{test}."
         )
     if any(comparison.examples for comparison in compared):
-        said.append(
+        sentences.append(
             "Gained and lost count the pairs of example and seed that only the arm, or only the baseline, gets right; "
             "their p is exact McNemar's with one seed, and with several that of a permutation test that keeps all seeds "
             "of an example together."
         )
-    said += _uncorrected(analysis)
+    sentences += _uncorrected(analysis)
     if any(row.tuned for row in analysis.rows):
-        said.append("Tuned values are chosen for every arm on validation, never on the test split.")
-    return tuple(said)
+        sentences.append("Tuned values are chosen for every arm on validation, never on the test split.")
+    return tuple(sentences)
 
 
 def _uncorrected(analysis: Analysis) -> list[str]:
-    """What is shown several times over, and not corrected for that."""
+    """Intervals and tests that are not corrected for multiple comparisons."""
     name = metric_name(analysis.study)
     intervals = sum(name in row.metrics and row.metrics[name].low is not None for row in analysis.rows)
     tests = sum(row.comparison is not None and row.comparison.examples is not None for row in analysis.rows)
@@ -132,24 +132,24 @@ def _uncorrected(analysis: Analysis) -> list[str]:
 
 
 def tuning(analysis: Analysis) -> str:
-    """What the table of candidates shows."""
+    """Explains the table of candidates."""
     metric = in_sentence(f"validation.{analysis.study.metric}")
     model = (
         "after the last round" if analysis.study.at == "last" else "of the round that is best on validation"
     )
     return (
         f"Every candidate with its {metric} {model}: mean and {100 * analysis.study.confidence:g} % interval over the seeds "
-        "by which it was judged. Each arm is reported at the candidate that is best here; the test split had no say in it."
+        "that score it. Each arm is reported at its best candidate; tuning never uses the test split."
     )
 
 
 def tested(analysis: Analysis) -> int:
-    """How many comparisons have a p-value: those that are corrected for."""
+    """The number of comparisons with a p-value, which Holm's correction counts."""
     return sum(row.comparison is not None and row.comparison.p is not None for row in analysis.rows)
 
 
 def facts(analysis: Analysis) -> tuple[tuple[str, str], ...]:
-    """The study in a few figures."""
+    """Key facts of the study."""
     study = analysis.study
     status = Counter(view.state.status for view in analysis.cells)
     name = quantity(metric_name(study)).title
@@ -167,12 +167,12 @@ def facts(analysis: Analysis) -> tuple[tuple[str, str], ...]:
 
 
 def arms(analysis: Analysis) -> tuple[tuple[str, str], ...]:
-    """Every arm with the keys by which it differs, solved ones included."""
+    """Every arm with its settings, including solved ones."""
     return tuple((arm.label, settings(arm.values | arm.solved)) for arm in analysis.study.arms)
 
 
 def reproduce(analysis: Analysis) -> str:
-    """The command that plays the study, for a shell."""
+    """The shell command that runs the study."""
     command = analysis.study.provenance.get("command")
     if isinstance(command, list) and command:
         return shlex.join(str(part) for part in command)
@@ -180,7 +180,7 @@ def reproduce(analysis: Analysis) -> str:
 
 
 def origin(analysis: Analysis) -> tuple[tuple[str, str], ...]:
-    """Where the numbers come from: hash, commit, versions, date."""
+    """Provenance of the study: hash, commit, versions, date."""
     study = analysis.study
     found = study.provenance
     versions = found.get("versions")
