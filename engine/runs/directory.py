@@ -18,6 +18,7 @@ from ..errors import RunError, UsageError
 from ..foundation.atomic import check_file, sweep, write_text
 from ..foundation.redaction import credentials_in
 from ..foundation.sealed import read_sealed, write_sealed
+from ..records.prefix import read_lines, records_of, refuse_earlier_spec
 from ..records.run_result import ROUNDS, check_ending, read_ending
 from ..records.updates import (
     read_outcomes,
@@ -67,6 +68,7 @@ class RunDirectory:
         if not (path / SPEC).is_file():
             raise UsageError(f"{path}: not a run (it has no {SPEC})")
         directory = cls(path)
+        refuse_earlier_spec(path, _text(path / SPEC))
         directory.records = directory.load_records()
         return directory
 
@@ -81,22 +83,11 @@ class RunDirectory:
                 f"{self.path / SPEC} was changed after the run began:\n" + "\n".join(lines) + "\n"
                 "put it back, or start a run of its own: boostlora run " + str(self.path / SPEC)
             )
+        refuse_earlier_spec(self.path, now)
 
     def load_records(self) -> list[RoundRecord]:
-        """The finished rounds. Raises `RunError` naming a line that was altered."""
-        path = self.path / ROUNDS
-        lines = _text(path).splitlines() if path.exists() else []
-        records, previous = list[RoundRecord](), ""
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = RoundRecord.from_line(line)
-            except ValueError as error:
-                raise RunError(f"{path}:{number}: {error}") from error
-            if record.round != number - 1 or not record.is_sealed(previous):
-                raise RunError(f"{path}:{number}: altered: its digest does not match its content")
-            records.append(record)
-            previous = record.digest
-        return records
+        """The finished rounds. Raises `RunError` with the line that was altered."""
+        return records_of(self.path, read_lines(self.path))
 
     def check_files(self) -> None:
         """Refuse files that are not those which the rounds vouch for, and a result of others. Raises `RunError` naming the first."""
