@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import load_spec, run
+    from .api import load_spec, run, runs_table
     from .ensemble.ensemble import Ensemble
 
-__all__ = ["Ensemble", "load_spec", "run"]
+__all__ = ["Ensemble", "load_spec", "run", "runs_table"]
 
-_PLACES = {"Ensemble": ".ensemble.ensemble", "load_spec": ".api", "run": ".api"}
+_PLACES = {"Ensemble": ".ensemble.ensemble", "load_spec": ".api", "run": ".api", "runs_table": ".api"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import tomli_w
 
+from .analysis.runs_table import Row, read_runs
 from .boosting.experiment import prepare
 from .boosting.loop import boost
 from .ensemble.choice import Choice, Rounds
@@ -25,7 +27,7 @@ from .runs.directory import RunDirectory
 from .spec import Spec
 from .spec.resolve import load_spec as read_spec
 
-__all__ = ["Ensemble", "export", "load", "load_spec", "run", "save"]
+__all__ = ["Ensemble", "export", "load", "load_spec", "run", "runs_table", "save"]
 
 Settings = Mapping[str, Any] | Sequence[str]
 
@@ -74,6 +76,25 @@ def run(
     if not _is_finished(path):
         _play(loaded, path, registry, context or RunContext(), progress=progress)
     return Ensemble.open(path, plugins=plugins, context=context)
+
+
+def runs_table(runs: str | Path = "runs", names: str | Sequence[str] = ()) -> list[Row]:
+    """All runs in a folder, newest first, one flat row each: `pandas.DataFrame(runs_table())`.
+
+    The keys are those of `boostlora runs --csv`; accuracies are shares in [0, 1], losses are in nats. What a run does not have is None.
+    A run that cannot be read is left out, with a warning.
+
+    Args:
+        runs: the folder of all runs.
+        names: a run's name, a pattern such as `paper-*`, or several of them; all runs by default.
+
+    Raises:
+        UsageError: where there is no such folder, or no run of that name.
+    """
+    table = read_runs(Path(runs), (names,) if isinstance(names, str) else names)
+    if table.warning:
+        warnings.warn(table.warning, stacklevel=2)
+    return table.rows
 
 
 def export(

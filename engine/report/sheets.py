@@ -19,13 +19,12 @@ from ..analysis.quantities import (
 )
 from ..contracts.records import RoundRecord
 from ..errors import UsageError
+from ..foundation.markup import spreadsheet_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a cell begins with that a spreadsheet computes, the wide signs included."""
 COUNTS = ("rounds", "parameters", "stored", "steps", "examples", "memory_bytes")
 
 
@@ -60,26 +59,13 @@ def rounds(analysis: Analysis) -> pd.DataFrame:
 
 def csv(frame: pd.DataFrame) -> bytes:
     """Comma-separated values in UTF-8, with numbers in full, and no text that a spreadsheet would compute."""
-    frame = frame.rename(columns=_inert)
+    frame = frame.rename(columns=spreadsheet_text)
     for name in frame.columns:
         if frame[name].dtype.kind not in "biufc":
-            frame[name] = [_inert(value) if isinstance(value, str) else value for value in frame[name]]
+            frame[name] = [
+                spreadsheet_text(value) if isinstance(value, str) else value for value in frame[name]
+            ]
     return frame.to_csv(index=False, lineterminator="\n").encode()
-
-
-def _inert(text: str) -> str:
-    """A text as spreadsheets take it for one: behind an apostrophe, where it begins as a formula does and is no number."""
-    begins, text = (
-        text[:1],
-        text.replace("\r\n", "\n").replace("\r", "\n"),
-    )  # a lone "\r" ends a line, unquoted
-    if not begins or begins not in FORMULA:
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return f"'{text}" if begins.isspace() else text
 
 
 def parquet(frame: pd.DataFrame) -> bytes:

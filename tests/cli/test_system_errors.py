@@ -103,7 +103,7 @@ def test_locale_that_knows_no_umlauts_is_no_failure(command, tmp_path):
         ("verify", LONG),
         ("apply", LONG, LONG),
         ("run", "quickstart", "--runs", LONG),
-        ("index", "--runs", LONG),
+        ("runs", "--runs", LONG),
         ("check", "quickstart", "--plugin", LONG),
     ],
     ids=lambda words: words[0],
