@@ -9,7 +9,7 @@ import attrs
 class Thresholds:
     """When a difference is large enough to act upon.
 
-    They agree with the shipped studies (`studies.py`), which are of few tasks: `boostlora advise --against` holds them to others. What
+    They agree with the shipped studies (`studies.py`), which are of few tasks: `benchmarks/advice_backtest.py` compares them with others. What
     is said in the midst of a run no study holds.
     """
 
