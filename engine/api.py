@@ -118,18 +118,18 @@ def export(
 
 
 def _play(spec: Spec, path: Path, registry: Registry, context: RunContext, *, progress: bool) -> None:
-    from .cli.display import Live  # noqa: PLC0415 - rich is slow to import
+    from .cli.display import RunDisplay  # noqa: PLC0415 - rich is slow to import
 
-    live = Live() if progress else None
-    if live is not None:
-        registry.manager.register(live, name="display")
+    display = RunDisplay() if progress else None
+    if display is not None:
+        registry.manager.register(display, name="display")
     prepared = prepare(spec)
-    with locked(path), live.showing() if live else nullcontext() as report:
+    with locked(path), display.showing() if display else nullcontext() as report:
         directory = RunDirectory.create(path, spec)
         place = RunContext(cache=context.cache, report=report or context.report, processes=context.processes)
         result = boost(prepared, directory, registry, place)
-    if live is not None:
-        live.conclude(directory.records, result.as_json())
+    if display is not None:
+        display.conclude(directory.records, result.as_json())
     if result.failed:
         raise RunError(f"{result.reason}. The rounds before it are kept in {path}")
 

@@ -87,7 +87,7 @@ def test_check_names_the_question_and_the_refits(boostlora):
     settings = settings_of(["basis.use=gradient", "boosting.refit_every=3"])
     answer = boostlora("check", "paper/digits", *settings)
     assert answer.returncode == 0, answer.stderr
-    assert "numbers trained: 16 a round, 192 in 12 rounds, and again in 4 refits\n" in answer.stdout
+    assert "trained parameters: 16 a round, 192 in 12 rounds, trained again in 4 refits\n" in answer.stdout
     assert re.search(
         r"\nbasis gradient: hears 256 chosen examples before every round, in 2 passes; ", answer.stdout
     )

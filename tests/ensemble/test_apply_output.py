@@ -26,7 +26,7 @@ def test_apply_writes_the_merged_model_of_the_run_bit_by_bit(
     assert answer.returncode == 0, answer.stderr
     assert "toy-merged: safetensors, " in answer.stdout
     assert "; rounds 1..4" in answer.stdout
-    assert "\nbit for bit the merged weights of the run\n" in answer.stdout
+    assert "\nbit-identical to the merged weights of the run\n" in answer.stdout
     assert "read back and compared: 4 logits of 4 examples" in answer.stdout
     assert left(tmp_path) == ["toy-merged"]
     same(tmp_path / "toy-merged", merged(run))

@@ -164,7 +164,7 @@ def test_evaluate_without_each_round_tells_what_it_is_worth(toy: ToyRun, ask: Co
             assert stage[split]["loss"] == without
             values += [f"{without:.3f}", f"{without - whole:+.3f}"]
         assert _cells(line)[:5] == values
-    assert lines[-1] == "worth: how much better the model is with the round than without it, in nats"
+    assert lines[-1] == "gain: improvement of the model by the round, in nats"
 
 
 def test_evaluate_without_each_round_of_a_selection_leaves_the_others_out(toy: ToyRun, ask: Command) -> None:

@@ -243,7 +243,7 @@ def test_check_prints_tokens_of_a_language_model(folder: Path, boostlora: Comman
 def test_check_prints_no_tokens_of_digits(boostlora: Command) -> None:
     code, out, err = boostlora("check", "paper/digits")
     assert (code, err) == (0, "")
-    assert "numbers trained" in out
+    assert "trained parameters" in out
     assert "tokens:" not in out
     assert "activations:" not in out
     code, out, err = boostlora("check", "paper/digits", "--json")
