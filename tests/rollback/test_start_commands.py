@@ -134,7 +134,7 @@ def test_check_says_where_a_run_starts(desk, tmp_path):
     assert "continues from" not in desk("check")[1]
     code, _, err = desk("check", *start, "--set", "seed=4")
     assert code == 2
-    assert "cannot go on from round 2" in err
+    assert "cannot continue from round 2" in err
 
 
 def test_verify_replays_what_is_the_runs_own(desk, tmp_path):
