@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import tomli_w
 
+from .analysis.runs_table import Row, read_runs
 from .boosting.experiment import prepare
 from .boosting.loop import boost
 from .ensemble.choice import Choice, Rounds
@@ -25,7 +27,7 @@ from .runs.directory import RunDirectory
 from .spec import Spec
 from .spec.resolve import load_spec as read_spec
 
-__all__ = ["Ensemble", "export", "load", "load_spec", "run", "save"]
+__all__ = ["Ensemble", "export", "load", "load_spec", "run", "runs_table", "save"]
 
 Settings = Mapping[str, Any] | Sequence[str]
 
@@ -34,13 +36,13 @@ def load_spec(spec: str | Path, settings: Settings = (), *, plugins: Sequence[st
     """A spec from a TOML file or by its shipped name, under settings of single keys.
 
     Args:
-        spec: a file, or the name of a spec that comes along, such as `quickstart`.
+        spec: a file, or the name of a shipped spec, such as `quickstart`.
         settings: `{"optimizer.lr": 0.1}`, or `["optimizer.lr=0.1"]` as on the command line.
-        plugins: files with plugins of your own.
+        plugins: files with your plugins.
 
     Raises:
-        SpecError: with every fault of the spec at once.
-        UsageError: where there is no such spec.
+        SpecError: with all faults of the spec.
+        UsageError: if there is no such spec.
     """
     return read_spec(spec, _registry(plugins), _as_words(settings))
 
@@ -54,61 +56,80 @@ def run(
     progress: bool = True,
     context: RunContext | None = None,
 ) -> Ensemble:
-    """Play what is missing of a run, and open its ensemble. A run that is finished is not played again; one that was killed goes on.
+    """Run the missing rounds of a spec, and open the ensemble. A finished run is not repeated; an interrupted one is resumed.
 
     Args:
         spec: a spec, a file, or a shipped name; `settings` are for the last two.
         settings: as `load_spec` takes them.
         runs: the folder of all runs; this one's is `runs/NAME/HASH`.
-        plugins: files with plugins of your own.
+        plugins: files with your plugins.
         progress: print a line a round, and a bar on a terminal or in a notebook.
-        context: where caches lie; by default where the command line has them.
+        context: the cache folder; by default that of the command line.
 
     Raises:
-        RunError: where a round met NaN or Inf, or the disk is full; every finished round is kept, and the same call goes on.
-        UsageError: where the spec cannot be run; then nothing was written.
+        RunError: if a round has NaN or Inf, or the disk is full. Finished rounds are kept, and the same call resumes.
+        UsageError: if the spec cannot run; nothing is written.
     """
     registry = _registry(plugins)
     loaded = spec if isinstance(spec, Spec) else read_spec(spec, registry, _as_words(settings))
     path = Path(runs) / loaded.head.name / loaded.short_hash
     if not _is_finished(path):
-        _play(loaded, path, registry, context or RunContext(), progress=progress)
+        _run(loaded, path, registry, context or RunContext(), progress=progress)
     return Ensemble.open(path, plugins=plugins, context=context)
+
+
+def runs_table(runs: str | Path = "runs", names: str | Sequence[str] = ()) -> list[Row]:
+    """All runs in a folder, newest first, one flat row each: `pandas.DataFrame(runs_table())`.
+
+    The keys are those of `boostlora runs --csv`; accuracies are shares in [0, 1], losses are in nats. What a run does not have is None.
+    A run that cannot be read is left out, with a warning.
+
+    Args:
+        runs: the folder of all runs.
+        names: a run's name, a pattern such as `paper-*`, or several of them; all runs by default.
+
+    Raises:
+        UsageError: where there is no such folder, or no run of that name.
+    """
+    table = read_runs(Path(runs), (names,) if isinstance(names, str) else names)
+    if table.warning:
+        warnings.warn(table.warning, stacklevel=2)
+    return table.rows
 
 
 def export(
     ensemble: Ensemble, to: str, place: str | Path, rounds: Rounds | Choice = None, **options: Any
 ) -> Exported:
-    """Write a selection of rounds in another library's form, read it back as that library does, and compare.
+    """Export a selection of rounds to another library's format, read it back with that library, and compare logits.
 
     Args:
         ensemble: of a run or a boost file.
         to: an exporter, such as `hf`, `peft-lora` or `safetensors`.
-        place: the folder to make.
+        place: the folder to create.
         rounds: as `Ensemble` takes them; all by default.
         options: the exporter's own.
 
     Raises:
-        UsageError: before any work, where the form cannot hold it or the place is taken.
-        DepartedError: where what was written does not compute what was evaluated.
+        UsageError: before any work, if the format cannot hold it or the folder exists.
+        DepartedError: if the logits of the export differ from those of the model.
     """
     choice = rounds if isinstance(rounds, Choice) else ensemble.choose(rounds)
     return write_export(ensemble, to, Path(place), choice, options)
 
 
-def _play(spec: Spec, path: Path, registry: Registry, context: RunContext, *, progress: bool) -> None:
-    from .cli.display import Live  # noqa: PLC0415 - rich is slow to import
+def _run(spec: Spec, path: Path, registry: Registry, context: RunContext, *, progress: bool) -> None:
+    from .cli.display import RunDisplay  # noqa: PLC0415 - rich is slow to import
 
-    live = Live() if progress else None
-    if live is not None:
-        registry.manager.register(live, name="display")
+    display = RunDisplay() if progress else None
+    if display is not None:
+        registry.manager.register(display, name="display")
     prepared = prepare(spec)
-    with locked(path), live.showing() if live else nullcontext() as report:
+    with locked(path), display.showing() if display else nullcontext() as report:
         directory = RunDirectory.create(path, spec)
         place = RunContext(cache=context.cache, report=report or context.report, processes=context.processes)
         result = boost(prepared, directory, registry, place)
-    if live is not None:
-        live.conclude(directory.records, result.as_json())
+    if display is not None:
+        display.conclude(directory.records, result.as_json())
     if result.failed:
         raise RunError(f"{result.reason}. The rounds before it are kept in {path}")
 
@@ -121,7 +142,7 @@ def _is_finished(path: Path) -> bool:
 
 
 def _registry(plugins: Sequence[str | Path]) -> Registry:
-    """The registry; a plugin file of the caller's that is broken is an error here, not a warning."""
+    """The registry. Raises `RunError` for a broken file among `plugins`."""
     registry = Registry.load(tuple(Path(file) for file in plugins))
     given = {str(Path(file)) for file in plugins}
     for broken in registry.broken:
@@ -131,7 +152,7 @@ def _registry(plugins: Sequence[str | Path]) -> Registry:
 
 
 def _as_words(settings: Settings) -> tuple[str, ...]:
-    """Settings in the words of the command line."""
+    """Settings in the form `KEY=VALUE` of the command line."""
     if not isinstance(settings, Mapping):
         return tuple(settings)
     return tuple(f"{key}={_as_toml(value)}" for key, value in settings.items())

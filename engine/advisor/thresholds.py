@@ -9,7 +9,7 @@ import attrs
 class Thresholds:
     """Differences that are large enough to act upon.
 
-    They agree with the shipped studies (`studies.py`), which cover few tasks; `boostlora advise --against` tests them on others.
+    They agree with the shipped studies (`studies.py`), which cover few tasks; `benchmarks/advice_backtest.py` tests them on others.
     No study covers advice during a run.
     """
 

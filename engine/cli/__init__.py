@@ -1,4 +1,4 @@
-"""The command line; every command is its own module, imported only when it is called, so that `--help` is instant."""
+"""The command line. Each command is a module that is imported when it is called, so `--help` stays fast."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from .terminal import echo
 
 COMMANDS: Mapping[str, str] = {
     "run": "Run a spec: boost a model round by round.",
-    "resume": "Go on with a run that was interrupted.",
-    "check": "Validate a spec and print the plan, without running it.",
-    "advise": "Look at the data once, and say which basis, rank and sites to try.",
-    "ablate": "Run a study: every cell of a spec with an [ablate] table.",
-    "status": "Show how far the cells of a study are.",
-    "collect": "Gather what a study's queued cells came to, and compare its arms.",
+    "resume": "Resume an interrupted run.",
+    "check": "Validate a spec and print its plan, without running it.",
+    "advise": "Suggest basis, rank, sites and schedule from one gradient.",
+    "ablate": "Run a study, a spec with an [ablate] table.",
+    "status": "Show the progress of a study.",
+    "collect": "Collect a study's queued cells, and compare its arms.",
     "report": "Write a study's report: HTML, Markdown, LaTeX, CSV, figures.",
-    "verify": "Hold a backend to the reference, round by round.",
-    "show": "Show a run's rounds, or several runs.",
+    "verify": "Compare a backend with the reference, round by round.",
+    "runs": "List all runs in a table, as CSV or as JSON.",
+    "show": "Show a run's rounds, or compare several runs.",
     "compare": "Compare two runs, example by example.",
     "evaluate": "Evaluate any selection of a run's rounds.",
-    "rollback": "Take a run back to an earlier round.",
-    "export": "Write a run's model for other libraries.",
-    "apply": "Rebuild a merged model from its base and a boost file.",
-    "index": "Answer questions about all runs, in SQL.",
+    "rollback": "Roll a run back to an earlier round.",
+    "export": "Export a run's model to other libraries.",
+    "apply": "Rebuild a model from its base and a boost file.",
     "plugins": "List every plugin with its options.",
-    "specs": "List the specs that come with the package.",
+    "specs": "List the shipped specs.",
 }
 
 
 class LazyGroup(click.Group):
-    """Commands by name, each imported when it is needed; the overview needs none."""
+    """Commands by name, imported on demand; the overview imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which people use them."""
+        """Names in the order of use."""
         del ctx
         return list(COMMANDS)
 
@@ -62,7 +62,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The overview, from the table above."""
+        """The overview, from `COMMANDS`."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -84,7 +84,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def group(ctx: click.Context) -> None:
     """Fine-tune by boosting: find what a model gets wrong, train a tiny adapter on it, merge, repeat.
 
-    Start with:  boostlora run quickstart
+    Start with: boostlora run quickstart
 
     Exit codes: 0 ok, 2 bad spec or usage, 3 run failed, 4 verification failed, 130 interrupted.
     """
@@ -97,8 +97,8 @@ def group(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """Entry point: every expected error is one message on standard error and an exit code."""
-    from .streams import ended, flushed, prepare
+    """Entry point. Every expected error is one message on standard error and an exit code."""
+    from .streams import exit_code, flushed, prepare
 
     prepare()
     try:
@@ -106,14 +106,14 @@ def main() -> None:
     except SystemExit as end:
         if isinstance(end.code, str):
             raise
-        code = ended(end.code)
+        code = exit_code(end.code)
     unprinted = flushed(quiet=code != 0)
     sys.exit(code or unprinted)
 
 
 def _called() -> int:
-    """Call the command; what the process exits with. Raises what nobody foresaw."""
-    from .streams import in_words
+    """Call the command and return its exit code. Raises unexpected errors, which are bugs."""
+    from .streams import user_error
 
     try:
         with warnings.catch_warnings():
@@ -122,18 +122,18 @@ def _called() -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted")
+        _print_error("interrupted")
         from .exit_codes import EXIT_INTERRUPTED
 
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `boostlora show … | head`
         return 0
     except Exception as error:
-        told = in_words(error)
-        if told is None:
+        expected = user_error(error)
+        if expected is None:
             raise
-        _say(told.message, told.show)
-        return told.code
+        _print_error(expected.message, expected.show)
+        return expected.code
     return 0
 
 
@@ -142,19 +142,19 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     echo(f"warning: {message}", err=True)
 
 
-def _say(message: str, show: Callable[[io.StringIO], None] | None = None) -> None:
-    """Tell an error, in its own way where it has one; of several processes that meet the same one, only the leader."""
+def _print_error(message: str, show: Callable[[io.StringIO], None] | None = None) -> None:
+    """Print an error. Of several processes with the same error, only process 0 prints it at once."""
     from ..foundation.process_group import process_info
 
     if not process_info().leads:
-        from .torchrun import say_last
+        from .torchrun import print_late
 
-        say_last(message)
+        print_late(message)
         return
-    with suppress(OSError):  # nobody is there to be told
+    with suppress(OSError):  # standard error is closed or full
         if show is None:
             echo(message, err=True)
             return
-        shown = io.StringIO()
-        show(shown)
-        echo(shown.getvalue().rstrip("\n"), err=True)
+        text = io.StringIO()
+        show(text)
+        echo(text.getvalue().rstrip("\n"), err=True)

@@ -29,18 +29,16 @@ from .terminal import echo
 @plugin_option
 @track_option
 @runs_option
-@click.option("--executor", metavar="NAME", help="Run cells here: local, ray, slurm, or a plugin of yours.")
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Cells at a time, where the executor has workers."
-)
-@click.option("--retry", is_flag=True, help="Try cells again that failed.")
+@click.option("--executor", metavar="NAME", help="Where cells run: local, ray, slurm, or your plugin.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel cells, for executors with workers.")
+@click.option("--retry", is_flag=True, help="Retry failed cells.")
 @click.option(
     "--exclude",
     multiple=True,
     metavar="CELLS",
-    help="Take cells out: an arm's or a block's whole label, seed=N, a tuned value (lr=0.1), or the beginning of a hash.",
+    help="Exclude cells: the label of an arm or block, seed=N, a tuned value (lr=0.1), or a hash prefix; repeatable.",
 )
-@click.option("--include", multiple=True, metavar="CELLS", help="Take cells back in, whatever took them out.")
+@click.option("--include", multiple=True, metavar="CELLS", help="Include excluded cells again; repeatable.")
 @json_option
 @quiet_option
 def command(
@@ -59,8 +57,8 @@ def command(
 ) -> None:
     """Run the study SPEC, a TOML file with an [ablate] table, and compare its arms.
 
-    Every cell is a run in RUNS, named by the hash of its spec: one that is finished, in whatever study, is never run again,
-    and one that was interrupted goes on. See first what it would do with: boostlora check SPEC
+    Each cell is a run in RUNS, named by the hash of its spec. A finished cell is never run again, in this study or another; an
+    interrupted one is resumed. To see the plan and its cost: boostlora check SPEC
     """
     from ..study.store import known_record, replaces, with_exclusions, write_study
     from ..study.study_loader import load_study
@@ -75,8 +73,8 @@ def command(
     known = known_record(runs_folder, study.record.name)
     study = with_exclusions(study, known, exclude, include)
     if replaces(study, known):
-        told = f'warning: another study was called "{study.record.name}"; its cells stay, and its record is kept in'
-        echo(f"{told} {runs_folder / study.record.name / 'study'}. Give this one a name of its own", err=True)
+        text = f'warning: another study has the name "{study.record.name}"; its cells stay, and its record is kept in'
+        echo(f"{text} {runs_folder / study.record.name / 'study'}. Give this study another name", err=True)
     again = command_line("boostlora", "ablate", spec, *_given(settings, plugin_files, tracked, runs_folder))
     conduct = StudyRun(study=study, runs=runs_folder, again=again, as_json=as_json, quiet=quiet)
     conduct.run(retry=retry, keep=partial(write_study, study, runs_folder, known, again))
@@ -85,7 +83,7 @@ def command(
 def _given(
     settings: Sequence[str], plugin_files: Sequence[Path], tracked: Sequence[str], runs_folder: Path
 ) -> list[Any]:
-    """The options that another call must repeat to mean the same study."""
+    """The options that a later call must repeat for the same study."""
     words = [word for setting in settings for word in ("--set", setting)]
     words += [str(word) for file in plugin_files for word in ("--plugin", file)]
     words += [word for name in tracked for word in ("--track", name)]

@@ -10,15 +10,16 @@ import attrs
 import click
 
 from .common import json_option, plugin_option, quiet_option
-from .ensembles import choice_of, choice_options, progress, size_text
+from .ensembles import choice_of, choice_options, progress
 from .terminal import echo
+from .units import size_text
 
 
 @click.command("apply")
 @click.argument("base")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where to; default: NAME-merged here. Never overwritten."
+    "--out", type=click.Path(path_type=Path), help="Output folder; must not exist. Default: NAME-merged."
 )
 @choice_options
 @click.option(
@@ -26,15 +27,15 @@ from .terminal import echo
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the form that is written, such as dtype=float32.",
+    help="Set an option of the output format, such as dtype=float32.",
 )
-@click.option("--backend", metavar="NAME", help="Compute with another backend than the run's.")
+@click.option("--backend", metavar="NAME", help="Compute with this backend, not the run's.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
     default=1e-3,
     show_default=True,
-    help="How far rebuilt updates may depart from the run's, as a share of their norm.",
+    help="Allowed deviation of rebuilt updates from the run's, relative to their norm.",
 )
 @click.option(
     "--examples",
@@ -42,7 +43,7 @@ from .terminal import echo
     default=4,
     show_default=True,
     metavar="N",
-    help="Made-up inputs whose logits are compared with what was written; 0: none.",
+    help="Random inputs whose logits are compared with the written model; 0: none.",
 )
 @plugin_option
 @json_option
@@ -64,11 +65,11 @@ def command(
 ) -> None:
     """Rebuild the merged model of a boost FILE on its BASE: a folder, a safetensors or GGUF file, or a Hugging Face id.
 
-    The base is held to the hash in the file, and rebuilt updates to the run's. On the machine and versions of the run the
-    merged weights are the run's bit for bit; elsewhere within the tolerance. Without options, the rounds are those that the file
-    was made for.
+    The base must have the hash in the file, and rebuilt updates must match the run's. On the machine and versions of the run, the
+    merged weights are bit-identical to the run's; elsewhere they are within the tolerance. By default, the rounds are those that the
+    file was written for.
 
-    Exit codes: 0 written, 2 another base, 3 a damaged file, 4 the rounds come out otherwise here; then nothing is written.
+    Exit codes: 0 written, 2 another base, 3 damaged file, 4 updates differ from the run's. Nothing is written unless it is 0.
     """
     from ..ensemble.ensemble import Ensemble
     from ..export.boost_reader import BoostFileSource
@@ -106,26 +107,26 @@ def command(
         form = "hf" if origin.source.blueprint.architecture.partition("/")[2] else "safetensors"
         shown = examples if origin.can_open else 0
         done = export(ensemble, form, place, choice, from_settings(settings), examples=shown)
-    facts: dict[str, Any] = {**attrs.asdict(done), "path": str(done.path), "bit_identical": exact}
-    facts |= {"departure": origin.rebuilt.departure, "allowed": origin.rebuilt.allowed}
+    content: dict[str, Any] = {**attrs.asdict(done), "path": str(done.path), "bit_identical": exact}
+    content |= {"departure": origin.rebuilt.departure, "allowed": origin.rebuilt.allowed}
     if as_json:
-        echo(json.dumps(facts, indent=2))
+        echo(json.dumps(content, indent=2))
     elif quiet:
         echo(done.path)
     else:
-        _tell(done, exact=exact, own=own, departure=origin.rebuilt.departure)
+        _print(done, exact=exact, own=own, departure=origin.rebuilt.departure)
 
 
-def _tell(done: Any, *, exact: bool, own: bool, departure: float) -> None:
+def _print(done: Any, *, exact: bool, own: bool, departure: float) -> None:
     from .export import compared_text
 
     echo(f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}")
     if exact:
-        echo("bit for bit the merged weights of the run")
+        echo("bit-identical to the merged weights of the run")
     elif own:
-        echo(f"not bit for bit the run's: rebuilt updates depart by {departure:.2g} of their norm")
+        echo(f"not bit-identical to the run: rebuilt updates deviate by {departure:.2g} of their norm")
     else:
-        echo(f"the updates of the run, up to {departure:.2g} of their norm")
+        echo(f"updates of the run, rebuilt up to {departure:.2g} of their norm")
     echo(compared_text(done.compared))
     echo("")
     echo(done.usage.rstrip())

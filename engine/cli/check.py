@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
-from ..runs.directory import SPEC, RunDirectory
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
-from .sizes import size_text, start_line
 from .terminal import echo
-from .workloads import gpu_option, seconds_by_class, workload_lines
+from .units import duration, size_text
+from .workloads import LEAST_SECONDS, gpu_option, seconds_by_class, time_line, workload_lines
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..boosting.capacity import SitePlan
+    from ..boosting.plan import Plan
+    from ..runs.directory import RunDirectory
+    from ..spec import Spec
+    from ..study.cost import Cost
+    from ..study.study_loader import Study
 
 WIDE = 120
 MOST_SITES = 20
-"""Sites that are listed one by one."""
+"""With more sites, equal layers share a row."""
+MOST_CELLS = 24
+"""Cells that are listed without --cells."""
 
 
 @click.command("check")
@@ -28,9 +41,7 @@ MOST_SITES = 20
 @quiet_option
 @gpu_option
 @click.option("--cells", "show_cells", is_flag=True, help="List every cell of a study.")
-@click.option(
-    "--resolved", is_flag=True, help="Print the whole spec, defaults written out, instead of the plan."
-)
+@click.option("--resolved", is_flag=True, help="Print the resolved spec with all defaults, not the plan.")
 def command(
     spec: str,
     settings: tuple[str, ...],
@@ -42,18 +53,17 @@ def command(
     show_cells: bool,
     resolved: bool,
 ) -> None:
-    """Validate SPEC and print what it would do; nothing is trained and no weight is loaded.
+    """Validate SPEC and print its plan. Nothing is trained, and no weights are loaded.
 
-    Of a study it prints the arms, the cells, and what they will cost; RUNS tells which are there already.
+    For a study: its arms and cells, which of them are in RUNS already, and the cost of the rest.
     """
     from ..boosting.experiment import prepare
     from ..boosting.inherited_rounds import check_start
     from ..spec.document import find_spec, load
     from ..spec.resolve import load_spec
-    from .check_lines import check_study
 
     if "ablate" in load(find_spec(spec), settings).tree:
-        check_study(
+        _check_study(
             spec,
             settings,
             plugin_files,
@@ -79,21 +89,21 @@ def command(
         _print_plan(loaded, prepared.plan, gpu)
 
 
-def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
+def _print_plan(spec: Spec, plan: Plan, gpu: str) -> None:
     from rich.table import Table
 
     from .console import Console
     from .display import describe
 
     console = Console(highlight=False)
-    console.width = max(console.width, WIDE)  # a line that wraps is better than a name that is broken
+    console.width = max(console.width, WIDE)  # a wrapped line is better than a broken name
     console.print(f"[bold]{spec.head.name}[/bold] · spec {spec.short_hash}: valid")
     for line in describe(spec, plan):
         console.print(line, soft_wrap=True)
     if spec.start.given:
-        console.print(start_line(spec), markup=False, soft_wrap=True)
+        console.print(_start_line(spec), markup=False, soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("site", "shape", "directions", "needed", "rounds it can serve"):
+    for title in ("site", "shape", "directions", "needed", "max rounds"):
         table.add_column(title, justify="left" if title == "site" else "right", overflow="fold")
     for name, site in _rows(plan.sites):
         capacity = "any" if site.capacity is None else str(site.capacity)
@@ -102,11 +112,11 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
     console.print(table)
     fresh = spec.boosting.fresh_in(spec.rounds)
     refits = spec.rounds - fresh
-    again = f", and again in {refits} refit{'s' * (refits > 1)}" if refits else ""
+    again = f", trained again in {refits} refit{'s' * (refits > 1)}" if refits else ""
     most = "up to " * (len(plan.ranks) > 1)
-    numbers = f"{most}{plan.parameters} a round, {plan.total_parameters} in {fresh} rounds{again}"
-    console.print(f"numbers trained: {numbers}")
-    for line in question_lines(spec, plan):
+    parameters = f"{most}{plan.parameters} a round, {plan.total_parameters} in {fresh} rounds{again}"
+    console.print(f"trained parameters: {parameters}")
+    for line in calibration_lines(spec, plan):
         console.print(line, soft_wrap=True)
     console.print(
         f"memory: weights {size_text(plan.weight_bytes)}, boosting adds {size_text(plan.extra_bytes)} (without activations)"
@@ -118,32 +128,210 @@ def _print_plan(spec: Any, plan: Any, gpu: str) -> None:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
 
-def question_lines(spec: Any, plan: Any) -> list[str]:
-    """What is asked of the data at the start of a round, and what it costs; nothing where nothing is."""
-    asked = plan.calibration
-    if asked is None:
+def calibration_lines(spec: Spec, plan: Plan) -> list[str]:
+    """The examples that the basis uses before every round, and their cost; nothing for a basis of the weights alone."""
+    calibration = plan.calibration
+    if calibration is None:
         return []
-    told = {"chosen": "chosen", "failures": "wrong", "all": "training"}[asked.source]
-    size = f"{asked.examples}" if asked.examples else "all"
-    passes = f"{asked.passes} pass{'es' * (asked.passes != 1)}"
-    heard = f"basis {spec.slots['basis'].use}: hears {size} {told} examples before every round, in {passes}"
-    return [f"{heard}; products with gradients take {size_text(plan.calibration_bytes)}"]
+    which = {"chosen": "chosen", "failures": "wrong", "all": "training"}[calibration.source]
+    size = f"{calibration.examples}" if calibration.examples else "all"
+    passes = f"{calibration.passes} pass{'es' * (calibration.passes != 1)}"
+    text = f"basis {spec.slots['basis'].use}: calibrates on {size} {which} examples before every round, in {passes}"
+    return [f"{text}; its products with gradients take {size_text(plan.calibration_bytes)}"]
 
 
 def _begun(path: Path) -> RunDirectory | None:
-    """The run of the spec, where it has been begun."""
+    """The run of the spec, if it has started."""
+    from ..runs.directory import SPEC, RunDirectory
+
     return RunDirectory.open(path) if (path / SPEC).is_file() else None
 
 
-def _rows(sites: Any) -> list[tuple[str, Any]]:
-    """Site by site; where they are many, layers that are alike share a row, `layers.*.mlp.down_proj (30)`."""
+def _rows(sites: Sequence[SitePlan]) -> list[tuple[str, SitePlan]]:
+    """A row for each site; with many sites, equal layers share one: `layers.*.mlp.down_proj (30)`."""
     if len(sites) <= MOST_SITES:
         return [(site.site.name, site) for site in sites]
     from ..sdk.sites import collapsed
 
-    alike = dict[Any, list[Any]]()
+    alike: dict[tuple[object, ...], list[SitePlan]] = {}
     for site in sites:
         alike.setdefault((collapsed(site.site.name), site.site.shape, site.capacity, site.depth), []).append(
             site
         )
     return [(f"{key[0]} ({len(found)})", found[0]) for key, found in alike.items()]
+
+
+def _start_line(spec: Spec) -> str:
+    """The run that a spec continues, and the rounds that are left."""
+    start = spec.start
+    left = "none" if start.round == spec.rounds else f"{start.round + 1} to {spec.rounds}"
+    return f"continues from {start}, which gives it rounds 0 to {start.round}; rounds left to run: {left}"
+
+
+def _check_study(
+    spec: str,
+    settings: tuple[str, ...],
+    plugin_files: tuple[Path, ...],
+    runs: Path,
+    *,
+    as_json: bool,
+    quiet: bool,
+    gpu: str,
+    show_cells: bool,
+    resolved: bool,
+) -> None:
+    """Validate a study, and print its plan or its resolved spec."""
+    from ..study.cost import cost_of
+    from ..study.scheduler import partition_cells, plans_of
+    from ..study.store import known_record, with_exclusions
+    from ..study.study_loader import load_study
+
+    study = load_study(spec, load_registry(plugin_files), runs, settings)
+    study = with_exclusions(study, known_record(runs, study.record.name), (), ())
+    plans = plans_of(study, set(study.distinct))
+    if resolved:
+        echo(study.toml, nl=False)
+        return
+    todo = partition_cells(study, runs)
+    cost = cost_of(study, plans, {state.cell.key for state in todo.open}, runs)
+    if as_json:
+        arms = [_arm_json(study, place, plan) for place, plan in plans.items()]
+        cells = [attrs.asdict(cell) for cell in study.record.cells]
+        head = {"name": study.record.name, "study_sha256": study.record.sha256}
+        content = {
+            **head,
+            "arms": arms,
+            "cells": cells,
+            "finished": len(todo.finished),
+            "cost": attrs.asdict(cost),
+        }
+        echo(json.dumps({**content, "notes": study.record.notes}, indent=2))
+    elif not quiet:
+        _print_study(study, plans, cost, finished=len(todo.finished), show_cells=show_cells, gpu=gpu)
+
+
+def _arm_json(study: Study, place: tuple[str, str], plan: Plan) -> dict[str, Any]:
+    block, arm = place
+    cells = [cell.key for cell in study.record.cells if (cell.block, cell.arm) == place]
+    return {"arm": arm, "block": block, "cells": cells, "parameters": plan.parameters, "rounds": plan.rounds}
+
+
+def _print_study(
+    study: Study,
+    plans: Mapping[tuple[str, str], Plan],
+    cost: Cost,
+    *,
+    finished: int,
+    show_cells: bool,
+    gpu: str,
+) -> None:
+    from .console import Console
+
+    record = study.record
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, WIDE)  # a wrapped line is better than a broken name
+    console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}: valid")
+    if record.description:
+        console.print(record.description, markup=False)
+    excluded = f" ({len(record.excluded)} excluded)" if record.excluded else ""
+    count = {"arms": len(record.arms), "blocks": len(record.blocks), "seeds": len(record.seeds)}
+    counts = " · ".join(
+        f"{n} {word if n != 1 else word[:-1]}" for word, n in count.items() if word != "blocks" or n > 1
+    )
+    console.print(f"{counts} · {len(study.distinct)} cells{excluded} · executor {record.executor}")
+    against = f"against {record.baseline}, " if record.baseline else ""
+    model = {"last": "after the last round", "best": "at the best round on validation"}[record.at]
+    console.print(
+        f"compares {record.split} {record.metric} {model}, {against}{record.confidence:.0%} intervals",
+        markup=False,
+    )
+    for line in _start_lines(study):
+        console.print(line, markup=False)
+    console.print()
+    console.print(_arms(study, plans))
+    if show_cells or len(study.distinct) <= MOST_CELLS:
+        console.print()
+        for key, cell in study.distinct.items():
+            console.print(f"{key}  {cell.record.label}", markup=False)
+    console.print()
+    for line in (*cost_lines(study, cost, finished), *_gpu_line(cost, gpu)):
+        console.print(line, markup=False)
+    for note in (*record.notes, *dict.fromkeys(n for plan in plans.values() for n in plan.notes)):
+        console.print(f"note: {note}", style="yellow", markup=False)
+
+
+def _start_lines(study: Study) -> list[str]:
+    """The runs that cells continue, each once."""
+    return list(dict.fromkeys(_start_line(c.spec) for c in study.distinct.values() if c.spec.start.given))
+
+
+def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    blocks = any(block for block, _ in plans)
+    titles = (
+        *(["block"] if blocks else []),
+        "arm",
+        "rounds",
+        "steps a round",
+        "parameters a round",
+        "in total",
+        "cells",
+    )
+    for title in titles:
+        table.add_column(title, justify="left" if title in {"block", "arm"} else "right")
+    for (block, arm), plan in plans.items():
+        included = set(study.distinct)
+        cells = [
+            c
+            for c in study.cells
+            if (c.record.block, c.record.arm) == (block, arm) and c.record.key in included
+        ]
+        rounds, steps = cells[0].spec.rounds, cells[0].spec.optimizer.steps
+        most = "up to " * (len(plan.ranks) > 1)
+        parameters = (f"{most}{plan.parameters}", str(plan.total_parameters)) if rounds else ("-", "-")
+        name = f"{arm} (baseline)" if arm == study.record.baseline else arm
+        table.add_row(
+            *([escape(block)] if blocks else []),
+            escape(name),
+            str(rounds),
+            str(steps),
+            *parameters,
+            str(len(cells)),
+        )
+    return table
+
+
+def cost_lines(study: Study, cost: Cost, finished: int) -> list[str]:
+    """The cost of the cells that are left."""
+    if not cost.cells:
+        return [f"all {finished} cells are finished: nothing to run"]
+    lines = [
+        f"to run: {cost.cells} cells ({finished} are finished), {cost.rounds:,} rounds, {cost.steps:,} optimiser steps",
+        f"examples: {cost.trained:,} trained on, {cost.evaluated:,} evaluated",
+        f"memory: {size_text(cost.memory_bytes)} in the largest cell (without activations)",
+        f"disk: about {size_text(cost.disk_bytes)} of updates",
+    ]
+    if cost.seconds is None:
+        lines.append("time: unknown; no finished run here has the same task, model and backend")
+    else:
+        workers = getattr(study.executor, "workers", 0) or _cores(cost.cells)
+        lines.append(
+            f"time: about {duration(max(1.0, cost.seconds / min(workers, cost.cells)))} on {workers} worker{'s' * (workers != 1)}, "
+            f"estimated from {cost.reference_runs} finished run{'s' * (cost.reference_runs != 1)} of the same task, model and backend"
+        )
+    return lines
+
+
+def _gpu_line(cost: Cost, gpu: str) -> list[str]:
+    if cost.gpu_seconds is None or cost.gpu_seconds[gpu] < LEAST_SECONDS:
+        return []
+    return [f"all cells in sequence: {time_line(cost.gpu_seconds[gpu], gpu)}"]
+
+
+def _cores(cells: int) -> int:
+    from ..foundation.hardware import accelerators, cores
+
+    return min(len(accelerators()) or cores(), cells)

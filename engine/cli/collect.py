@@ -12,22 +12,22 @@ from .common import json_option, load_registry, plugin_option, quiet_option, run
 from .terminal import echo
 
 POLL = 2.0
-"""Seconds between two looks at a queue."""
+"""Seconds between polls of a queue."""
 
 
 @click.command("collect")
 @click.argument("study")
 @plugin_option
 @runs_option
-@click.option("--wait", is_flag=True, help="Wait until no cell is queued or running any more.")
+@click.option("--wait", is_flag=True, help="Wait until no cell is queued or running.")
 @json_option
 @quiet_option
 def command(
     study: str, plugin_files: tuple[Path, ...], runs_folder: Path, wait: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Gather what became of the cells of STUDY that were submitted to a queue, and compare its arms so far.
+    """Collect the queued cells of STUDY that have ended, and compare its arms so far.
 
-    A plugin file that the study was run with is run only where --plugin names it.
+    The study's plugin files run only if --plugin names them.
     """
     from ..contracts import DetachedExecutor
     from ..study.queue import check_plugins, collect_results, executor_of
@@ -41,7 +41,7 @@ def command(
     folder = study_folder(runs, record.name)
     check_plugins(record, plugin_files)
     executor = executor_of(record, load_registry(plugin_files))
-    with interruptible(lambda: "nothing is lost: the queue goes on without this command"):
+    with interruptible(lambda: "nothing is lost: the queue continues without this command"):
         while True:
             queued = 0
             if isinstance(executor, DetachedExecutor):
@@ -51,7 +51,7 @@ def command(
                 break
             time.sleep(POLL)
     if queued and not (quiet or as_json):
-        echo(f"{queued} cells are queued or running still; wait for them with --wait")
+        echo(f"{queued} cells are still queued or running; wait for them with --wait")
     show_results(record, runs, as_json=as_json, quiet=quiet)
     if any(s.status == "failed" for s in states_of(runs, record)):
         sys.exit(EXIT_FAILED)

@@ -9,12 +9,12 @@ import attrs
 from ..contracts.records import RoundRecord
 
 DISPENSABLE = ("eff. rank", "seconds", "gained", "trained on", "overlap", "zero variance")
-"""Columns that a narrow terminal does without, the most dispensable first."""
+"""Columns that a narrow terminal omits, in this order."""
 
 
 @attrs.frozen
 class Column:
-    """One column: titles for wide and narrow terminals, what it means, and a cell's text."""
+    """One column: titles for wide and narrow terminals, its meaning, and the text of a cell."""
 
     long: str
     short: str
@@ -28,7 +28,7 @@ def percent(share: float) -> str:
 
 
 def span(values: Sequence[float], form: str = "{:g}") -> str:
-    """One value where all sites agree, else the smallest and the largest."""
+    """The common value, or the smallest and the largest."""
     if not values:
         return "-"
     low, high = form.format(min(values)), form.format(max(values))
@@ -46,7 +46,7 @@ def _overlap(value: float | None) -> str:
 
 
 def _trained(text: str) -> Callable[[RoundRecord], str]:
-    """A cell that says nothing for the base, where nothing was trained."""
+    """A cell that is empty for the base, where nothing is trained."""
     return lambda r: "-" if r.round == 0 else str(getattr(r, text))
 
 
@@ -79,17 +79,17 @@ REWARDS: tuple[Column, ...] = (
     Column(
         "reward",
         "rewrd",
-        "mean reward of the round's answers (objectives that learn from rewards)",
+        "mean reward of the round's answers (reward objectives)",
         lambda r: "-" if r.rollouts is None else f"{r.rollouts.reward:.3f}",
     ),
     Column(
         "zero variance",
         "zvar",
-        "groups of answers that were all rewarded alike, and dropped",
+        "groups of answers with equal rewards, which are dropped",
         lambda r: "-" if r.rollouts is None else f"{r.rollouts.zero_variance}/{r.rollouts.groups}",
     ),
 )
-"""Columns of runs that learn from rewards, behind the examples trained on."""
+"""Columns of runs with rewards, after the examples trained on."""
 
 
 def header(width: int, *, rewards: bool = False) -> str:
@@ -98,7 +98,7 @@ def header(width: int, *, rewards: bool = False) -> str:
 
 
 def row(record: RoundRecord, width: int, *, rewards: bool = False) -> str:
-    """A round's line; what is not as in other rounds is said at its end."""
+    """A round's line, with notes on refits, omitted sites and refused updates at the end."""
     cells = " ".join(column.cell(record).rjust(size) for column, _, size in _fitting(width, rewards))
     notes = ["refit"] if record.refit else []
     notes += [f"{record.adapted} of {len(record.rank)} sites"] if record.adapted is not None else []
@@ -107,17 +107,17 @@ def row(record: RoundRecord, width: int, *, rewards: bool = False) -> str:
 
 
 def legend() -> list[str]:
-    """What the columns mean."""
+    """The columns with their meanings."""
     refit = (
         "refit",
-        "behind a line: the round trained all earlier cores again, together, in no new direction",
+        "after a line: the round trained all earlier cores again, in no new directions",
     )
     lines = [*((column.long, column.meaning) for column in (*COLUMNS, *REWARDS)), refit]
     return [f"{name:>10}  {meaning}" for name, meaning in lines]
 
 
 def _fitting(width: int, rewards: bool) -> list[tuple[Column, str, int]]:
-    """Columns with titles and widths: titles written out where there is room, else short, else fewer columns."""
+    """Columns with titles and widths: long titles if they fit, else short ones, else fewer columns."""
     columns = (*COLUMNS[:3], *REWARDS, *COLUMNS[3:]) if rewards else COLUMNS
     for title in ("long", "short"):
         found = [(column, getattr(column, title)) for column in columns]

@@ -1,17 +1,20 @@
-"""Options and helpers that several commands share."""
+"""Options and helpers shared by several commands."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..foundation.shell import command_line
-from ..runs.directory import RunDirectory
 from .terminal import echo
+
+if TYPE_CHECKING:
+    from ..registry import Registry
+    from ..runs.directory import RunDirectory
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,26 +24,24 @@ plugin_option = click.option(
     multiple=True,
     metavar="FILE.py",
     type=click.Path(path_type=Path),
-    help="Load plugins from a file; may be given several times.",
+    help="Load plugins from a file; repeatable.",
 )
 set_option = click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Override a key of the spec, such as basis.use=random; may be given several times.",
+    help="Override a key of the spec, such as basis.use=random; repeatable.",
 )
 track_option = click.option(
     "--track",
     "tracked",
     multiple=True,
     metavar="TRACKER",
-    help="Tell a tracker too, such as mlflow or tensorboard; its options: --set trackers.mlflow.uri=…",
+    help="Also log to a tracker, such as mlflow or tensorboard; its options: --set trackers.mlflow.uri=…",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-quiet_option = click.option(
-    "--quiet", "-q", is_flag=True, help="Print nothing but errors and the run's folder."
-)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print only errors and the run's folder.")
 runs_option = click.option(
     "--runs",
     "runs_folder",
@@ -52,12 +53,12 @@ runs_option = click.option(
 
 
 def with_trackers(settings: tuple[str, ...], tracked: tuple[str, ...]) -> tuple[str, ...]:
-    """`--track NAME` as the setting that it is short for."""
+    """The settings with those that `--track NAME` stands for."""
     return (*settings, *(f"trackers.{name}={{}}" for name in tracked))
 
 
-def load_registry(plugin_files: tuple[Path, ...]) -> Any:
-    """The registry; broken plugins are named on standard error and left out."""
+def load_registry(plugin_files: tuple[Path, ...]) -> Registry:
+    """The registry; broken plugins are left out, with a warning."""
     from ..registry import Registry
 
     registry = Registry.load(plugin_files)
@@ -67,17 +68,17 @@ def load_registry(plugin_files: tuple[Path, ...]) -> Any:
 
 
 def is_finished(directory: RunDirectory) -> bool:
-    """Whether a run ended as it should; one that failed may be tried again."""
+    """Whether a run has ended without failure."""
     return ended_well(directory.result())
 
 
 def ended_well(result: Mapping[str, Any] | None) -> bool:
-    """Whether a result is that of a run which did not fail."""
+    """Whether there is a result, and it is no failure."""
     return result is not None and result["status"] != "failed"
 
 
 def resume_command(directory: RunDirectory) -> str:
-    """The command that goes on with a run, with the plugin files it was begun with."""
+    """The command that resumes a run, with its plugin files."""
     files = (directory.provenance() or {}).get("plugin_files", [])
     return command_line(
         "boostlora", "resume", directory.path, *(w for file in files for w in ("--plugin", file))

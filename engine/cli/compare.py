@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..analysis.formats import number_text, unit_of
+from ..foundation.options import shortened
 from ..runs.lookup import one_run
 from .common import json_option, load_registry, plugin_option, runs_option
+from .layout import aligned
 from .terminal import echo
 
+if TYPE_CHECKING:
+    from ..analysis.comparison.compare import Comparison
+    from ..analysis.comparison.examples import Answer, ComparedExample
+    from ..contracts import Outcome
+
+PROMPT, ANSWER = 150, 60
+"""Characters shown of a prompt and of an answer."""
+MOST_KEYS = 8
+"""Differing keys shown; `--json` has all."""
+
+INDENT = " " * 6
+
+Row = tuple[str, ...]
 AT = re.compile(r"(?P<run>.+)@(?P<round>\d{1,9}|best|last)")
 
 
@@ -24,7 +41,7 @@ AT = re.compile(r"(?P<run>.+)@(?P<round>\d{1,9}|best|last)")
     type=click.Choice(["test", "train", "validation"]),
     default="test",
     show_default=True,
-    help="The examples to compare on.",
+    help="Examples to compare on.",
 )
 @click.option(
     "--examples",
@@ -32,7 +49,7 @@ AT = re.compile(r"(?P<run>.+)@(?P<round>\d{1,9}|best|last)")
     default=5,
     show_default=True,
     metavar="N",
-    help="Examples to show in each direction; 0: none.",
+    help="Examples to show for each side; 0: none.",
 )
 @runs_option
 @plugin_option
@@ -46,16 +63,14 @@ def command(
     plugin_files: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Pair two runs, A and B, example by example: what each gained and lost, where they differ.
+    """Compare two runs, A and B, example by example: gains, losses, and differences with intervals.
 
-    A and B are a run's folder, its name, or the beginning of its hash; RUN@7 is the run after round 7, RUN@0 its base,
-    RUN@best the round that is best on validation. Without @, its last round. No model is opened: everything comes from the
-    runs' files; the texts of examples from their data.
+    A and B are a run's folder, name, or hash prefix. RUN@7 is the run after round 7, RUN@0 its base, RUN@best the round with the best
+    validation result; without @, the last round. No model is loaded: outcomes come from the runs' files, texts from their data.
     """
     from ..analysis.comparison.compare import compare
     from ..analysis.comparison.sides import read_side
     from ..analysis.comparison.summary import as_json as content_of
-    from .compared import print_comparison
 
     places = [find_side(word, runs_folder) for word in (a, b)]
     first, second = (read_side(path, moment, split) for path, moment in places)
@@ -67,7 +82,7 @@ def command(
 
 
 def find_side(word: str, runs_folder: Path) -> tuple[Path, Any]:
-    """The folder and the round of `RUN`, `RUN@7`, `RUN@best` or `RUN@last`; a folder whose name ends like that is meant itself.
+    """The folder and the round of `RUN`, `RUN@7`, `RUN@best` or `RUN@last`; a folder with such a name takes precedence.
 
     Raises `UsageError` for no run, and for several.
     """
@@ -81,7 +96,7 @@ def find_side(word: str, runs_folder: Path) -> tuple[Path, Any]:
 
 
 def _loader(plugin_files: tuple[Path, ...]) -> Any:
-    """Loads a side's data; plugins only once, and only if they are needed."""
+    """A loader of a side's data; plugins are loaded once, at the first call."""
     from functools import cache
 
     from ..analysis.comparison.examples import LoadedSplit, load_split
@@ -96,3 +111,167 @@ def _loader(plugin_files: tuple[Path, ...]) -> Any:
             return load_split(side, registry())
 
     return load
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print the runs, their metrics, the verdict, gains and losses, and examples."""
+    from ..analysis.comparison.compare import verdict
+    from .console import Console
+
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    for line in head(found):
+        console.print(line, markup=False)
+    for warning in found.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    console.print()
+    for block in (figures(found), table(found), differences(found), changes(found)):
+        for line in block:
+            console.print(line, markup=False)
+        console.print()
+    console.print(f"verdict: {verdict(found)}", style="bold", markup=False)
+    for line in caveat(found):
+        console.print(line, markup=False)
+    for name, ids, shown in (
+        ("A", found.pairing.only_a, found.only_a),
+        ("B", found.pairing.only_b, found.only_b),
+    ):
+        for line in examples(name, len(ids), shown):
+            console.print(line, markup=False)
+    for note in found.notes:
+        console.print(f"\nnote: {note}", style="yellow", markup=False)
+
+
+def head(found: Comparison) -> list[str]:
+    """Runs and rounds, the differences of their specs, and the examples."""
+    titles = [side.title for side in (found.a, found.b)]
+    width = max(map(len, titles))
+    lines = [
+        f"{name}  {title.ljust(width)}  {side.round_text}"
+        for name, title, side in zip("AB", titles, (found.a, found.b), strict=True)
+    ]
+    lines += _spec_lines(found)
+    data = {True: "the same data", False: "DIFFERENT DATA", None: "data not recorded"}[found.same_data]
+    base = {True: "the same base weights", False: "other base weights", None: "base weights not recorded"}
+    on = f"{len(found.pairing):,} {found.a.split} example{'s' * (len(found.pairing) != 1)}"
+    return [*lines, f"on {on}; {data}, {base[found.same_weights]}"]
+
+
+def _spec_lines(found: Comparison) -> list[str]:
+    if found.same_run:
+        return ["two rounds of one run" if found.a.round != found.b.round else "one round of one run, twice"]
+    if not found.specs:
+        return ["their specs are equal"]
+    shown = list(found.specs.items())[:MOST_KEYS]
+    parts = [f"{key} ({_value(one)}, {_value(two)})" for key, (one, two) in shown]
+    more = len(found.specs) - len(shown)
+    return [f"they differ in {', '.join(parts)}" + (f", and {more} more" if more else "")]
+
+
+def _value(value: Any) -> str:
+    """A value as in a spec; for a path, its last part."""
+    text = value.rsplit("/", 1)[-1] if isinstance(value, str) and value.startswith("/") else str(value)
+    return shortened(text.lower() if isinstance(value, bool) else text, ANSWER)
+
+
+def figures(found: Comparison) -> list[str]:
+    """Accuracy, loss and the task's measures of base, A and B."""
+    pairing = found.pairing
+    columns = {"base": pairing.a_base, "A": pairing.a, "B": pairing.b}
+    if not _alike(pairing.a_base, pairing.b_base):
+        columns = {"base of A": pairing.a_base, "A": pairing.a, "base of B": pairing.b_base, "B": pairing.b}
+    names = dict.fromkeys(name for outcome in columns.values() for name in outcome.measures)
+    rows: list[Row] = [("", *columns)]
+    rows.append(_row("accuracy", [outcome.accuracy for outcome in columns.values()]))
+    rows.append(_row("loss", [outcome.mean_loss for outcome in columns.values()]))
+    rows += [_row(name, [outcome.measures.get(name) for outcome in columns.values()]) for name in names]
+    if names and not pairing.is_whole:
+        return [*aligned(rows), f"({', '.join(names)}: of each run's whole split)"]
+    return aligned(rows)
+
+
+def _alike(a: Outcome, b: Outcome) -> bool:
+    """Whether one column serves both bases: right on the same examples, with the same printed metrics."""
+    texts = [
+        (number_text(one.mean_loss, "loss"), {k: number_text(v, k) for k, v in one.measures.items()})
+        for one in (a, b)
+    ]
+    return bool((a.correct == b.correct).all()) and texts[0] == texts[1]
+
+
+def _row(name: str, values: list[float | None]) -> Row:
+    unit = unit_of(name)
+    return (f"{name} ({unit})" if unit else name, *(number_text(value, name) for value in values))
+
+
+def table(found: Comparison) -> list[str]:
+    """Counts of right and wrong answers."""
+    paired = found.accuracy
+    return aligned(
+        [
+            ("", "B right", "B wrong"),
+            ("A right", f"{paired.both:,}", f"{paired.only_first:,}"),
+            ("A wrong", f"{paired.only_second:,}", f"{paired.neither:,}"),
+        ]
+    )
+
+
+def differences(found: Comparison) -> list[str]:
+    """A minus B, with intervals."""
+    from ..analysis.comparison.compare import accuracy_sentence, loss_sentence
+
+    share = f"{100 * found.confidence:g} % interval"
+    loss = loss_sentence(found)
+    lines = [f"accuracy, A - B   {accuracy_sentence(found)} (exact McNemar test; {share})"]
+    return [*lines, f"loss, A - B       {loss}"] if loss else lines
+
+
+def changes(found: Comparison) -> list[str]:
+    """Examples that each side gained and lost relative to its base."""
+    gained, lost = found.effects.gained, found.effects.lost
+    rows: list[Row] = [("relative to the base", "both", "A only", "B only")]
+    for name, effect in (
+        ("gained (wrong before, right now)", gained),
+        ("lost (right before, wrong now)", lost),
+    ):
+        rows.append((name, *(f"{len(ids):,}" for ids in (effect.both, effect.only_a, effect.only_b))))
+    return aligned(rows)
+
+
+def caveat(found: Comparison) -> list[str]:
+    """The limit of the verdict: two models do not compare two settings."""
+    if found.same_run or found.same_model or not found.specs:
+        return []
+    return ["(for these two models only; comparing their settings takes several seeds: boostlora ablate)"]
+
+
+def examples(name: str, total: int, shown: tuple[ComparedExample, ...]) -> list[str]:
+    """Examples that only one side gets right, two lines each if they have a text."""
+    if not shown:
+        return []
+    which = "" if len(shown) == total else f"; {len(shown)} with the largest difference in loss"
+    lines = ["", f"only {name} is right: {total:,}{which}"]
+    width = max(len(str(one.id)) for one in shown)
+    for one in shown:
+        start = f"  {one.id:>{width}}  "
+        expected = "" if one.expected is None else f"expected {_text(one.expected, ANSWER)} · "
+        answers = f"{expected}A {_answer(one.a)} · B {_answer(one.b)}"
+        if one.asked is None:
+            lines.append(start + answers)
+        else:
+            lines += [start + _text(one.asked, PROMPT), INDENT + answers]
+    return lines
+
+
+def _answer(answer: Answer) -> str:
+    said = ("right" if answer.correct else "wrong") if answer.text is None else _text(answer.text, ANSWER)
+    loss = f"loss {number_text(answer.loss, 'loss')}" if math.isfinite(answer.loss) else f"loss {answer.loss}"
+    rewarded = f", reward {answer.reward:.2f} over {answer.samples}" if answer.samples > 1 else ""
+    return f"{said} ({loss}{rewarded})"
+
+
+def _text(text: str, most: int) -> str:
+    """A text on one line; a long one is cut in the middle, since start and end identify it."""
+    text = " ".join(text.split())
+    if len(text) > most:
+        text = f"{text[: most // 2]} … {text[-(most // 2 - 3) :]}"
+    return shortened(text, len(text)) or '""'

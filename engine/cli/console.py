@@ -14,13 +14,13 @@ from .terminal import safe
 
 
 class Console(rich.console.Console):
-    """Rich's, in which texts cannot control the terminal: only what Rich itself adds does."""
+    """Rich's console, with texts escaped: only Rich's own codes control the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A text with its markup; escaped before anything measures it."""
+        """A text with its markup, escaped before it is measured."""
         return super().render_str(safe(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Pieces of text with their styles."""
+        """Segments of text with their styles."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(safe(segment.text), segment.style)

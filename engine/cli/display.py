@@ -1,4 +1,4 @@
-"""What a person sees of a run: a head, one line a round as it ends, a progress line below, and how it ended."""
+"""Display of a run: a header, one line a round, a progress bar, and the result; or JSON lines."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from ..analysis.formats import number_text, unit_of
+from ..boosting.plan import Plan
 from ..boosting.started_run import StartedRun
 from ..contracts import PolicyObjective
 from ..contracts.records import RoundRecord
@@ -27,14 +28,15 @@ from ..hookspecs import hookimpl
 from ..spec import Spec
 from .columns import header, percent, row, span
 from .console import Console
+from .layout import aligned
 from .terminal import echo
 
 MEASURED = ("validation", "test")
-"""Splits whose measures are shown."""
+"""Splits whose measures are printed."""
 
 
-def describe(spec: Spec, plan: Any) -> list[str]:
-    """A run in two lines: what is boosted, and how."""
+def describe(spec: Spec, plan: Plan) -> list[str]:
+    """A run in two lines: task, model and backend; rounds, adapter and choices."""
     use = {slot: spec.slots[slot].use for slot in spec.slots}
     sites = f"{len(plan.sites)} site{'s' * (len(plan.sites) != 1)}"
     counts = " / ".join(f"{count} {name}" for name, count in plan.examples.items())
@@ -42,12 +44,12 @@ def describe(spec: Spec, plan: Any) -> list[str]:
     choices = " · ".join(f"{slot} {use[slot]}" for slot in ("basis", "sampler", "optimizer", "merge"))
     return [
         f"{use['task']} ({counts}) · {use['model']}, {sites} · backend {use['backend']} · seed {spec.head.seed}",
-        f"{spec.rounds} rounds · {use['adapter']}: {most}{plan.parameters} numbers a round · {choices}",
+        f"{spec.rounds} rounds · {use['adapter']}: {most}{plan.parameters} parameters a round · {choices}",
     ]
 
 
-class Live:
-    """The table of a run on a terminal or in a log, as a plugin that listens to the run's events."""
+class RunDisplay:
+    """The table of a run on a terminal or in a log, as a plugin for the run's events."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
@@ -67,55 +69,55 @@ class Live:
 
     @property
     def width(self) -> int:
-        """Characters a line may have; a log has no limit."""
+        """Characters of a line; unlimited in a log."""
         return self.console.width if self.console.is_terminal else 1000
 
     @contextmanager
     def showing(self) -> Generator[Report]:
-        """Show progress while inside."""
+        """Show progress during the block."""
         with self._progress:
             yield self.report
 
     def report(self, what: str, done: int, total: int) -> None:
-        """Progress of the piece of work at hand."""
+        """Progress of the current work."""
         text = f"round {self._round + 1}: {what}" if self._round is not None else what
         self._progress.update(self._task, description=text, completed=done, total=total or None)
 
     @hookimpl
     def run_started(self, run: StartedRun) -> None:
-        """Head and titles."""
+        """Print the header and the column titles."""
         self.console.print(f"[bold]{run.spec.head.name}[/bold] · {run.path}")
         for line in (*describe(run.spec, run.plan), *(f"note: {note}" for note in run.plan.notes)):
             self.console.print(line, markup=False)
         if run.resumed_from:
-            self.console.print(f"going on after round {run.resumed_from}")
+            self.console.print(f"resuming after round {run.resumed_from}")
         self.console.print()
         self._rewards = isinstance(run.spec.objective, PolicyObjective)
         self.console.print(header(self.width, rewards=self._rewards), style="bold")
 
     @hookimpl
     def round_finished(self, record: RoundRecord) -> None:
-        """One line."""
+        """Print one line."""
         self._round = record.round
         style = None if record.status in {"base", "merged"} else "yellow"
         self.console.print(row(record, self.width, rewards=self._rewards), style=style, markup=False)
 
     @hookimpl
     def run_finished(self, run: RunInfo, result: RunResult) -> None:
-        """How it ended, and what to do next."""
+        """Print how the run ended."""
         self.console.print()
         self.console.print(
             f"{result.status}: {result.reason}", style="red" if result.failed else "green", markup=False
         )
 
     def conclude(self, records: list[RoundRecord], result: dict[str, Any]) -> None:
-        """The result in a sentence."""
+        """Print the summary."""
         for line in conclusion(records, result):
             self.console.print(line, markup=False)
 
 
 def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
-    """Accuracy from base to last round, the best round, numbers trained, rank reached."""
+    """Accuracy and loss from base to last round, trained parameters, rank, the best round, and measures."""
     if not records:
         return []
     first, last = records[0], records[-1]
@@ -125,7 +127,7 @@ def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
     rank = span(list(last.rank.values()))
     rounds = f"{last.round} round{'s' * (last.round != 1)}"
     lines = [
-        f"test accuracy {change}, loss {loss}, in {rounds}; {trained} numbers trained{refits}; rank {rank}"
+        f"test accuracy {change}, loss {loss}, in {rounds}; {trained} parameters trained{refits}; rank {rank}"
     ]
     best = result["best_round"]
     if best != last.round:
@@ -135,22 +137,21 @@ def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
 
 
 def _trained(records: list[RoundRecord]) -> tuple[int, str]:
-    """Numbers of merged rounds, each counted once; and in how many rounds earlier ones were trained again."""
+    """Parameters of merged rounds, each counted once, and a note on refits."""
     merged = [r for r in records if r.scale]
     again = sum(bool(r.refit) for r in merged)
-    words = f" (earlier ones again in {again} refit{'s' * (again != 1)})" if again else ""
+    words = f" (again in {again} refit{'s' * (again != 1)})" if again else ""
     return sum(r.numbers for r in merged), words
 
 
 def measure_lines(first: RoundRecord, last: RoundRecord) -> list[str]:
-    """What the task measures beside accuracy and loss, from the base to the last round; nothing where it measures nothing."""
+    """The task's own measures from the base to the last round; nothing for a task without any."""
     names = dict.fromkeys(name for split in MEASURED for name in getattr(last, split).measures)
     if not names:
         return []
     rows = [("measure", *MEASURED)]
     rows += [(name, *(_change(first, last, split, name) for split in MEASURED)) for name in names]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return aligned(rows, gap=2)
 
 
 def _change(first: RoundRecord, last: RoundRecord, split: str, name: str) -> str:
@@ -164,7 +165,7 @@ def _unit(name: str) -> str:
 
 
 class JsonLines:
-    """A run as one JSON object a line, for scripts."""
+    """Events of a run for scripts, one JSON object a line."""
 
     @hookimpl
     def run_started(self, run: StartedRun) -> None:

@@ -1,4 +1,4 @@
-"""What commands about ensembles share: which rounds, of which run or boost file."""
+"""Options and helpers of commands on ensembles: rounds, weights, and the run or boost file."""
 
 from __future__ import annotations
 
@@ -20,22 +20,20 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ROUNDS = "Which rounds: 7 (the first seven), 1..7, 3.., 1..3,5, all, best (on validation), 0 (the base)."
+ROUNDS = "Rounds to use: 7 (the first seven), 1..7, 3.., 1..3,5, all, best (on validation), 0 (the base)."
 
 
 def choice_options(function: F) -> F:
     """`--rounds`, `--drop` and `--weight`."""
     options = (
         click.option("--rounds", default="all", show_default=True, metavar="ROUNDS", help=ROUNDS),
-        click.option(
-            "--drop", multiple=True, metavar="N[,N]", help="Leave rounds out; may be given several times."
-        ),
+        click.option("--drop", multiple=True, metavar="N[,N]", help="Leave rounds out; repeatable."),
         click.option(
             "--weight",
             "weights",
             multiple=True,
             metavar="N=FACTOR",
-            help="Merge round N with FACTOR times its scale; may be given several times.",
+            help="Merge round N with FACTOR times its scale; repeatable.",
         ),
     )
     for option in reversed(options):
@@ -44,14 +42,14 @@ def choice_options(function: F) -> F:
 
 
 def choice_of(ensemble: Ensemble, rounds: str, drop: tuple[str, ...], weights: tuple[str, ...]) -> Choice:
-    """The rounds that the options describe. Raises `UsageError` for what describes none."""
+    """The rounds that the options select. Raises `UsageError` for malformed options."""
     left_out = [_whole(part, "--drop") for text in drop for part in text.split(",")]
     return ensemble.choose(rounds, drop=left_out, weights=dict(_weight(text) for text in weights))
 
 
 def _whole(text: str, option: str) -> int:
     if not re.fullmatch(r"\s*\d{1,9}\s*", text):
-        raise UsageError(f'{option}: "{shortened(text)}" is no number of a round')
+        raise UsageError(f'{option}: "{shortened(text)}" is not the number of a round')
     return int(text)
 
 
@@ -67,21 +65,21 @@ def _weight(text: str) -> tuple[int, float]:
 
 @contextmanager
 def progress(*, shown: bool) -> Generator[Report]:
-    """A line of progress while inside, where somebody looks."""
+    """A progress line during the block, if `shown`."""
     from ..foundation.run_context import no_report
-    from .display import Live
+    from .display import RunDisplay
 
     if not shown:
         yield no_report
         return
-    with Live().showing() as report:
+    with RunDisplay().showing() as report:
         yield report
 
 
 def open_ensemble(
     what: str, runs_folder: Path, base: str | None, plugin_files: tuple[Path, ...], report: Report
 ) -> Ensemble:
-    """A run by folder, name or hash; with `base`, a boost file. Raises `UsageError` where neither is meant."""
+    """Open a run by folder, name or hash, or with `base` a boost file. Raises `UsageError` if there is neither."""
     from ..ensemble.ensemble import Ensemble
     from ..export.boost_reader import load
     from ..foundation.run_context import RunContext
@@ -97,13 +95,3 @@ def open_ensemble(
     if base is not None:
         raise UsageError("--base is for boost files; a run knows its base")
     return Ensemble.open(one_run(what, runs_folder), plugins=plugin_files, context=context)
-
-
-def size_text(size: int) -> str:
-    """Bytes as people read them."""
-    value = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.3g} {unit}"
-        value /= 1000
-    raise AssertionError

@@ -1,4 +1,4 @@
-"""Runs a spec in its folder for `run` and `resume`: lock, display, interruption, exit code."""
+"""Execution of a spec in its folder, for `run` and `resume`: lock, display, interruption, exit code."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..registry import Registry
 from ..runs.directory import SPEC, RunDirectory
 from ..spec import Spec
 from .common import is_finished
-from .display import JsonLines, Live, conclusion
+from .display import JsonLines, RunDisplay, conclusion
 from .interrupts import interruptible
 from .terminal import echo
 from .torchrun import follow
 
 MANY = 1 << 21
-"""Trained numbers (16 MiB) from which their exchange between processes is worth a word."""
+"""Trained parameters (16 MiB) above which a note warns of their exchange between processes."""
 
 
 def execute(
@@ -41,20 +41,20 @@ def execute(
     quiet: bool,
     processes: ProcessGroup | None = None,
 ) -> None:
-    """Run what is missing of a run, and exit as the command line promises."""
+    """Run the missing rounds, and print progress and result. Raises `RunError` for a failed run."""
     processes = processes or SingleProcess()
     if processes.rank:
         follow(spec, processes)
         return
-    live = None if quiet or as_json else Live()
-    listener = live or (JsonLines() if as_json else None)
+    display = None if quiet or as_json else RunDisplay()
+    listener = display or (JsonLines() if as_json else None)
     if listener is not None:
         registry.manager.register(listener, name="display")
     again = ["boostlora", "resume", str(path), *(w for file in plugin_files for w in ("--plugin", str(file)))]
-    go_on = f"every finished round is kept. Go on with: {command_line(*again)}"
-    with interruptible(lambda: go_on if (path / SPEC).is_file() else "nothing was begun"):
-        prepared = _noted(prepare(spec), processes)  # a spec that cannot run leaves nothing behind
-        with locked(path), plain_warnings(), live.showing() if live else nullcontext() as report:
+    go_on = f"every finished round is kept. Resume with: {command_line(*again)}"
+    with interruptible(lambda: go_on if (path / SPEC).is_file() else "nothing was started"):
+        prepared = _noted(prepare(spec), processes)  # a spec that cannot run writes nothing
+        with locked(path), plain_warnings(), display.showing() if display else nullcontext() as report:
             directory = RunDirectory.create(path, spec)
             context = (
                 RunContext(report=report, processes=processes) if report else RunContext(processes=processes)
@@ -63,31 +63,31 @@ def execute(
                 result = boost(prepared, directory, registry, context)
             except (WriteError, ProcessGroupError) as error:
                 raise RunError(f"{error}; {go_on}") from error
-    if live:
-        live.conclude(directory.records, result.as_json())
-        live.console.print(f"look at it again: {command_line('boostlora', 'show', path)}", markup=False)
+    if display:
+        display.conclude(directory.records, result.as_json())
+        display.console.print(f"show it again: {command_line('boostlora', 'show', path)}", markup=False)
     if quiet:
         echo(path)
     if result.failed:
-        hint = 'It would fail there again: try a lower optimizer.lr, or stop.on_nonfinite = "skip"'
+        hint = 'A rerun fails at the same round: try a lower optimizer.lr, or stop.on_nonfinite = "skip"'
         raise RunError(f"{result.reason}. The rounds before it are kept in {path}. {hint}")
 
 
 def _noted(prepared: Prepared, processes: ProcessGroup) -> Prepared:
-    """The plan, with a word on processes that share the run."""
+    """The plan, with notes on the processes that share the run."""
     if processes.size == 1:
         return prepared
     notes = [f"{processes.size} processes share this run"]
     if prepared.plan.parameters >= MANY:
         size = 8 * prepared.plan.parameters // 2**20
         notes.append(
-            f"every process sends {size} MiB of gradients a step; adapters that train fewer numbers scale better"
+            f"every process sends {size} MiB of gradients a step; adapters with fewer parameters scale better"
         )
     return attrs.evolve(prepared, plan=attrs.evolve(prepared.plan, notes=(*prepared.plan.notes, *notes)))
 
 
 def already_done(path: Path) -> RunDirectory | None:
-    """The directory of a run that has ended well, or None."""
+    """The directory of a run that has finished, or None."""
     if not (path / "result.json").is_file():
         return None
     directory = RunDirectory.open(path)
@@ -99,7 +99,7 @@ def already_done(path: Path) -> RunDirectory | None:
 
 
 def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
-    """Say that there is nothing left to do, and what had come out."""
+    """Print that there is nothing left to do, and the result."""
     result: dict[str, Any] = directory.result() or {}
     if as_json:
         import json
@@ -110,14 +110,14 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
     else:
         rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
         anew = command_line("boostlora", "run", "--fresh", directory.path / SPEC)
-        echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do. Anew: {anew}")
+        echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do. Start over: {anew}")
         for line in conclusion(directory.records, result):
             echo(line)
 
 
 @contextmanager
 def plain_warnings() -> Generator[None]:
-    """Show a warning as one line, without the source line that raised it."""
+    """Print warnings as one line each, without the source line."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         echo(f"warning: {message}", err=True)

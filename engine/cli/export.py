@@ -11,8 +11,9 @@ import click
 
 from ..errors import UsageError
 from .common import json_option, plugin_option, quiet_option, runs_option
-from .ensembles import choice_of, choice_options, open_ensemble, progress, size_text
+from .ensembles import choice_of, choice_options, open_ensemble, progress
 from .terminal import echo
+from .units import size_text
 
 if TYPE_CHECKING:
     from ..export.boost_writer import WrittenBoostFile
@@ -26,11 +27,11 @@ BOOST = "boost"
 @click.option(
     "--to",
     required=True,
-    metavar="FORM",
-    help="hf, safetensors, peft-lora, peft-tinylora, gguf, or boost; see: boostlora plugins exporter",
+    metavar="FORMAT",
+    help="Format: hf, safetensors, peft-lora, peft-tinylora, gguf, or boost; see: boostlora plugins exporter",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where to; default: NAME-FORM here. Never overwritten."
+    "--out", type=click.Path(path_type=Path), help="Output path; must not exist. Default: NAME-FORMAT."
 )
 @choice_options
 @click.option(
@@ -38,17 +39,17 @@ BOOST = "boost"
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the form, such as dtype=float32.",
+    help="Set an option of the format, such as dtype=float32.",
 )
 @click.option(
     "--with-factors",
     is_flag=True,
-    help="boost: keep the updates too, so that no SVD is needed to apply them.",
+    help="boost: store the updates too, so that apply needs no SVD.",
 )
 @click.option(
     "--base",
     metavar="PLACE",
-    help="The base, where a boost file is exported: a folder, a file, a Hugging Face id.",
+    help="Base of a boost file: a folder, a file, or a Hugging Face id.",
 )
 @click.option(
     "--examples",
@@ -78,10 +79,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write the model of RUN for other libraries, with a model card; read it back as they do, and compare.
+    """Export the model of RUN to another library's format, with a model card.
 
-    RUN is a run's folder, its name, or the beginning of its hash; or a boost FILE, with --base. An export gets its name only after
-    its logits were found to be those of the evaluated model.
+    RUN is a run's folder, name, or hash prefix; or a boost FILE, with --base. The export is read back by that library, and is kept only
+    if its logits match those of the evaluated model.
 
     \b
     boostlora export quickstart --to safetensors
@@ -89,13 +90,13 @@ def command(
     boostlora export sums --to peft-lora --set per_round=true
     boostlora export sums --to boost --out sums.boost.safetensors
 
-    Exit codes: 0 written, 2 this form cannot hold it, 4 what was written computes something else, and was not kept.
+    Exit codes: 0 written, 2 the format cannot hold the model, 4 the logits differ, and nothing was kept.
     """  # noqa: D301 - click reads the backspace
     from .execution import plain_warnings
     from .interrupts import interruptible
 
     if with_factors and to != BOOST:
-        raise UsageError("--with-factors is for --to boost; other forms hold the updates anyway")
+        raise UsageError("--with-factors is for --to boost; other formats contain the updates anyway")
     with (
         interruptible(lambda: "nothing was kept"),
         plain_warnings(),
@@ -121,25 +122,25 @@ def command(
     elif quiet:
         echo(done.path)
     else:
-        for line in _told(done):
+        for line in _lines(done):
             echo(line)
 
 
 def _refuse_options(settings: tuple[str, ...]) -> None:
     if settings:
-        raise UsageError(f"--set {settings[0]}: the form boost has no options; see --with-factors")
+        raise UsageError(f"--set {settings[0]}: the format boost has no options; see --with-factors")
 
 
 def _as_json(done: WrittenBoostFile | Exported) -> dict[str, Any]:
     return {**attrs.asdict(done), "path": str(done.path)}
 
 
-def _told(done: Any) -> list[str]:
-    """What was written, for people."""
+def _lines(done: WrittenBoostFile | Exported) -> list[str]:
+    """The result for the terminal."""
     from ..export.boost_writer import WrittenBoostFile
 
     if isinstance(done, WrittenBoostFile):
-        what = f"rounds {done.rounds}, {done.numbers:,} trained numbers"
+        what = f"rounds {done.rounds}, {done.numbers:,} trained parameters"
         lines = [
             f"{done.path}: {size_text(done.size)}; {what}; a merged model has {size_text(done.merged_size)}"
         ]
@@ -153,11 +154,11 @@ def _told(done: Any) -> list[str]:
 
 
 def compared_text(compared: ExportCheck | None) -> str:
-    """How an export was compared, in a line."""
+    """The comparison of an export with the model, in a line."""
     if compared is None:
-        return "its logits were not compared with those of the evaluated model"
+        return "logits were not compared with those of the evaluated model"
     return (
-        f"read back and compared: {compared.rows} logits of {compared.examples} examples, largest departure "
+        f"read back and compared: {compared.rows} logits of {compared.examples} examples, largest deviation "
         f"{compared.largest:.2g} of {compared.allowed:.2g} allowed ({compared.precision}); "
-        f"{100 * compared.agreement:.3g} % of the likeliest answers the same"
+        f"{100 * compared.agreement:.3g} % of top answers equal"
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: a command stops at once, says how to go on, and exits with 130."""
+"""Ctrl-C, SIGTERM and a closed terminal: a command stops at once, says how to resume, and exits with 130."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .exit_codes import EXIT_INTERRUPTED
 from .terminal import echo
 
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
-"""What a closed terminal sends; None where the system has none."""
+"""The signal of a closed terminal; None on systems without it."""
 
 
 @contextmanager
-def interruptible(how_to_go_on: Callable[[], str]) -> Generator[None]:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does; each says how to go on, and exits.
+def interruptible(how_to_resume: Callable[[], str]) -> Generator[None]:
+    """Let SIGTERM and SIGHUP end a command like Ctrl-C: print how to resume, and exit with 130.
 
-    A SIGHUP that was ignored when the command began, as under nohup, stays ignored.
+    A SIGHUP that was ignored at the start, as under nohup, stays ignored.
     """
     before = dict[int, Any]()
 
     def interrupt(number: int, frame: object) -> None:
         if number == HANGUP:
-            # Shell and kernel may both send it; the end must not be disturbed.
+            # Shell and kernel may both send it; the second one must not interrupt the cleanup.
             signal.signal(number, signal.SIG_IGN)
-            _let_go()
+            _detach_output()
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
@@ -40,20 +40,20 @@ def interruptible(how_to_go_on: Callable[[], str]) -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        echo(f"interrupted; {how_to_go_on()}", err=True)
+        echo(f"interrupted; {how_to_resume()}", err=True)
         sys.exit(EXIT_INTERRUPTED)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _let_go() -> None:
-    """Write to nowhere where the terminal, or whoever read what is printed, is gone: an error would hide the interruption."""
+def _detach_output() -> None:
+    """Redirect output to the null device if its terminal or reader is gone: a write error would hide the interruption."""
     for descriptor in (1, 2):
-        look = select.poll()
-        look.register(descriptor, 0)
+        poll = select.poll()
+        poll.register(descriptor, 0)
         with suppress(OSError):
-            if look.poll(0):
-                gone = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(gone, descriptor)
-                os.close(gone)
+            if poll.poll(0):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, descriptor)
+                os.close(null)

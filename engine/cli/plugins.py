@@ -15,7 +15,7 @@ from .common import json_option, plugin_option
 from .terminal import echo
 
 TITLES = {"exporter": "boostlora export --to", "executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
-"""Tables of a spec that are not called as the kind is."""
+"""Titles of kinds whose table in a spec has another name."""
 
 
 @click.command("plugins")

@@ -11,7 +11,7 @@ from .common import json_option, quiet_option, runs_option
 from .terminal import echo
 
 FORMATS = ("html", "md", "tex", "csv", "parquet", "png", "svg", "pdf")
-"""As in `report.FORMATS`, which is not imported for --help."""
+"""As in `report.FORMATS`, which --help does not import."""
 DEFAULT = ("html", "md", "csv")
 
 
@@ -23,7 +23,7 @@ DEFAULT = ("html", "md", "csv")
     "formats",
     multiple=True,
     type=click.Choice([*FORMATS, "all"]),
-    help=f"What to write; may be given several times. Default: {', '.join(DEFAULT)}.",
+    help=f"Format to write; repeatable. Default: {', '.join(DEFAULT)}.",
 )
 @click.option(
     "--out",
@@ -35,7 +35,7 @@ DEFAULT = ("html", "md", "csv")
 def command(
     study: str, runs_folder: Path, formats: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool
 ) -> None:
-    """Write the report of STUDY: one HTML file that needs no network, Markdown, LaTeX, CSV, Parquet, figures."""
+    """Write the report of STUDY: a self-contained HTML file, Markdown, LaTeX, CSV, Parquet, figures."""
     from ..analysis.analyse import analyse
     from ..report import write_report
     from ..study.store import find_study

@@ -1,18 +1,21 @@
-"""A study's table on the terminal, with the words that go with it."""
+"""A study's results on the terminal."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..foundation.shell import command_line
 from ..study.record import StudyRecord
-from .study_progress import say
+from .study_progress import print_event
 from .terminal import echo
+
+if TYPE_CHECKING:
+    from ..analysis.model import Analysis
 
 
 def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool) -> None:
-    """Print what the study's finished cells say."""
+    """Print the results of the study's finished cells."""
     if quiet:
         return
     from ..analysis.analyse import analyse
@@ -21,14 +24,14 @@ def show_results(record: StudyRecord, runs: Path, *, as_json: bool, quiet: bool)
     if as_json:
         from ..analysis.summary import summary
 
-        say("study_finished", **summary(analysis))
+        print_event("study_finished", **summary(analysis))
         return
     print_table(analysis)
-    echo(f"look closer: {command_line('boostlora', 'report', record.name)}")
+    echo(f"full report: {command_line('boostlora', 'report', record.name)}")
 
 
-def print_table(analysis: Any) -> None:
-    """The tables of an analysis, of results and of cost, and its notes."""
+def print_table(analysis: Analysis) -> None:
+    """Print the tables of results and of cost, and the notes."""
     from ..analysis.table import cost_lines, table_lines
     from .console import Console
 

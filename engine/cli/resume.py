@@ -23,10 +23,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Go on with RUN, a run's folder or name, from its last finished round.
+    """Resume RUN, a run's folder or name, after its last finished round.
 
-    Of several runs of that name, the newest unfinished one goes on. The result is bit-identical to that of a run which was
-    never interrupted, on the same machine and versions.
+    If several runs have that name, the newest unfinished one is resumed. On the same machine and versions, the result is bit-identical to
+    that of an uninterrupted run.
     """
     from ..foundation.process_group import process_info
     from ..records.run_result import read_ending

@@ -14,14 +14,14 @@ from .terminal import echo
 
 @click.command("rollback")
 @click.argument("run")
-@click.option("--to", type=int, required=True, metavar="N", help="The last round that stays; 0 is the base.")
+@click.option("--to", type=int, required=True, metavar="N", help="The last round to keep; 0 is the base.")
 @runs_option
 @json_option
 def command(run: str, to: int, runs_folder: Path, as_json: bool) -> None:
-    """Take RUN, a run's folder, name or hash, back to round N. What came after is set aside in the run, not deleted.
+    """Roll RUN, a run's folder, name or hash, back to round N. Later rounds are set aside in the run's folder, not deleted.
 
-    The rounds that stay are checked first; a damaged round after them is in nobody's way. Played again with `resume`, the
-    rounds come out the same; to go on with other settings, see `run --from`.
+    The kept rounds are checked first; later ones may be damaged. `resume` trains the same rounds again; to continue with other
+    settings, use `run --from`.
     """
     from ..runs.directory import SPEC, RunDirectory
     from ..runs.lookup import one_run
@@ -35,10 +35,10 @@ def command(run: str, to: int, runs_folder: Path, as_json: bool) -> None:
         echo(json.dumps(content))
         return
     if done.aside is None:
-        echo(f"{path}: round {to} is its last; nothing to do")
+        echo(f"{path}: round {to} is the last one; nothing to do")
         return
     after = f"round {done.last} is" if done.last == to + 1 else f"rounds {to + 1} to {done.last} are"
-    echo(f"{path}: back at round {to}; {after} set aside in {done.aside.relative_to(path)}")
-    echo(f"play them again:        {resume_command(RunDirectory.open(path))}")
+    echo(f"{path}: rolled back to round {to}; {after} set aside in {done.aside.relative_to(path)}")
+    echo(f"train them again:       {resume_command(RunDirectory.open(path))}")
     other = command_line("boostlora", "run", path / SPEC, "--from", f"{path}@{to}")
-    echo(f"go on another way:      {other} --set KEY=VALUE")
+    echo(f"other settings:         {other} --set KEY=VALUE")

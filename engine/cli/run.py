@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +20,9 @@ from .common import (
     with_trackers,
 )
 
+if TYPE_CHECKING:
+    from ..runs.directory import RunDirectory
+
 
 @click.command("run")
 @click.argument("spec")
@@ -31,11 +34,9 @@ from .common import (
     "--from",
     "start",
     metavar="RUN[@ROUND]",
-    help="Go on after a round (default: the last) of another run, whose rounds so far become this one's.",
+    help="Continue from another run's round (default: its last).",
 )
-@click.option(
-    "--fresh", is_flag=True, help="Start over; an earlier run of the same spec is set aside, not deleted."
-)
+@click.option("--fresh", is_flag=True, help="Start over; the earlier run is set aside, not deleted.")
 @json_option
 @quiet_option
 def command(
@@ -51,7 +52,7 @@ def command(
 ) -> None:
     """Run SPEC, a TOML file or the name of a shipped spec (see: boostlora specs).
 
-    The run is kept in RUNS/NAME/HASH. A run that is there already is not run again, and one that was interrupted goes on.
+    The run is written to RUNS/NAME/HASH. A finished run is not repeated, and an interrupted one is resumed.
     """
     from ..boosting.experiment import prepare
     from ..boosting.inherited_rounds import check_start
@@ -66,21 +67,23 @@ def command(
     path = runs_folder / loaded.head.name / loaded.short_hash
     processes = meet(loaded)
 
-    def look() -> Any:
+    def start_or_cached() -> RunDirectory | None:
         if path.exists() if fresh else loaded.start.given and not path.exists():
-            check_start(prepare(loaded))  # what cannot run must not cost what is there, nor leave anything
+            check_start(
+                prepare(loaded)
+            )  # a spec that cannot run must not set a run aside, nor write anything
         if fresh and path.exists():
             _set_aside(path)
         return already_done(path)
 
-    if (done := processes.agree(look)) is not None:
+    if (done := processes.agree(start_or_cached)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
     execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, processes=processes)
 
 
 def _set_aside(path: Path) -> None:
-    """Rename a run's folder, while nobody else is at work in it."""
+    """Rename a run's folder, under its lock."""
     from ..errors import RunError
     from ..foundation.durable import settle
     from ..foundation.locks import HOLDER, locked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -13,11 +13,15 @@ from ..runs.lookup import find_runs
 from .common import is_finished, json_option, resume_command, runs_option
 from .terminal import echo
 
+if TYPE_CHECKING:
+    from ..contracts.records import RoundRecord
+    from ..runs.directory import RunDirectory
+
 BARS = "▁▂▃▄▅▆▇█"
 MOST_KEYS = 6
-"""Differing keys that are shown when runs are compared."""
+"""Differing keys in the table of several runs."""
 MOST_MEASURES = 3
-"""Measures of tasks that are shown when runs are compared; all are in `--json`."""
+"""Task measures in the table of several runs; `--json` has all."""
 WIDE = 160
 
 
@@ -25,11 +29,11 @@ WIDE = 160
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @runs_option
 @json_option
-@click.option("--legend", is_flag=True, help="Say what the columns mean.")
+@click.option("--legend", is_flag=True, help="Explain the columns.")
 def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: bool) -> None:
-    """Show a run's rounds; for several runs, or a name that several have, one line each.
+    """Show a run's rounds. For several runs, or a name of several, show one line each and how their specs differ.
 
-    RUN is a run's folder, its name, or the beginning of its hash. Without RUN: all runs.
+    RUN is a run's folder, name, or hash prefix. Without RUN: all runs, as in boostlora runs.
     """
     from ..runs.directory import SPEC, RunDirectory
     from .columns import legend as column_legend
@@ -39,7 +43,7 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
         return
     names = runs or tuple(sorted({p.parent.parent.name for p in runs_folder.glob(f"*/*/{SPEC}")}))
     if not names:
-        echo(f"no runs in {runs_folder} yet; begin with: boostlora run quickstart")
+        echo(f"no runs in {runs_folder} yet; start one with: boostlora run quickstart")
         return
     directories = [RunDirectory.open(path) for name in names for path in find_runs(name, runs_folder)]
     if as_json:
@@ -51,18 +55,18 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
         _show_many(directories)
 
 
-def _as_json(directory: Any) -> dict[str, Any]:
+def _as_json(directory: RunDirectory) -> dict[str, Any]:
     rounds = [attrs.asdict(record) for record in directory.records]
     origin = {"provenance": directory.provenance(), "result": directory.result()}
     return {"path": str(directory.path), **origin, "rounds": rounds}
 
 
-def _status(directory: Any) -> str:
+def _status(directory: RunDirectory) -> str:
     result = directory.result()
     return f"{result['status']}: {result['reason']}" if result else "unfinished"
 
 
-def _show_one(directory: Any) -> None:
+def _show_one(directory: RunDirectory) -> None:
     from .columns import header, row
     from .console import Console
     from .display import conclusion
@@ -84,10 +88,10 @@ def _show_one(directory: Any) -> None:
     for line in conclusion(directory.records, result) if result else []:
         console.print(line, markup=False)
     if not is_finished(directory):
-        console.print(f"go on with: {resume_command(directory)}", markup=False)
+        console.print(f"resume with: {resume_command(directory)}", markup=False)
 
 
-def _curves(records: Any) -> dict[str, list[float]]:
+def _curves(records: list[RoundRecord]) -> dict[str, list[float]]:
     return {
         "train %": [100 * r.train.accuracy for r in records],
         "valid %": [100 * r.validation.accuracy for r in records],
@@ -97,15 +101,15 @@ def _curves(records: Any) -> dict[str, list[float]]:
 
 
 def _spark(values: list[float]) -> str:
-    """Values from 0 to their maximum as a line of bars, at most 60 of them."""
+    """Values from 0 to their maximum as at most 60 bars."""
     step = max(1, -(-len(values) // 60))
     shown = values[::step]
     top = max(*shown, 1e-12)
     return "".join(BARS[min(len(BARS) - 1, int(len(BARS) * max(0.0, v) / top))] for v in shown)
 
 
-def _show_many(directories: list[Any]) -> None:
-    """One line a run: what differs between their specs, and what came of it."""
+def _show_many(directories: list[RunDirectory]) -> None:
+    """One line a run: differing keys of the specs, and results."""
     from rich.table import Table
 
     from ..analysis.comparison.compare import flat
@@ -114,20 +118,20 @@ def _show_many(directories: list[Any]) -> None:
     from .console import Console
 
     trees = [flat(directory.spec_tree()) for directory in directories]
-    spec_differences = _differing(trees)
+    differing = _differing(trees)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("run")
-    for title in spec_differences[:MOST_KEYS]:
+    for title in differing[:MOST_KEYS]:
         table.add_column(title)
     measures = _test_measures(directories)
-    for title in ("played", "valid %", "test %", *measures, "rank", "numbers", "ended"):
-        table.add_column(title, justify="left" if title == "ended" else "right")
+    for title in ("rounds", "valid %", "test %", *measures, "rank", "trained", "status"):
+        table.add_column(title, justify="left" if title == "status" else "right")
     for directory, tree in zip(directories, trees, strict=True):
         records = directory.records
         last = records[-1] if records else None
         table.add_row(
             f"{directory.path.parent.name}/{directory.path.name}",
-            *(_cell(tree.get(key, "-")) for key in spec_differences[:MOST_KEYS]),
+            *(_cell(tree.get(key, "-")) for key in differing[:MOST_KEYS]),
             str(len(records) - 1) if last else "-",
             percent(last.validation.accuracy) if last else "-",
             percent(last.test.accuracy) if last else "-",
@@ -140,14 +144,14 @@ def _show_many(directories: list[Any]) -> None:
             (directory.result() or {"status": "unfinished"})["status"],
         )
     console = Console(highlight=False)
-    console.width = max(console.width, WIDE)  # a line that wraps is better than one that is cut
+    console.width = max(console.width, WIDE)  # a wrapped line is better than a cut one
     console.print(table)
-    if len(spec_differences) > MOST_KEYS:
-        console.print(f"they also differ in: {', '.join(spec_differences[MOST_KEYS:])}", soft_wrap=True)
+    if len(differing) > MOST_KEYS:
+        console.print(f"also differing: {', '.join(differing[MOST_KEYS:])}", soft_wrap=True)
 
 
-def _test_measures(directories: list[Any]) -> dict[str, str]:
-    """Titles and names of what tasks measure on the test split, for as many as there is room for."""
+def _test_measures(directories: list[RunDirectory]) -> dict[str, str]:
+    """Names of test measures by column title, at most `MOST_MEASURES`."""
     from ..analysis.formats import unit_of
 
     last = [directory.records[-1] for directory in directories if directory.records]
@@ -156,13 +160,13 @@ def _test_measures(directories: list[Any]) -> dict[str, str]:
 
 
 def _differing(trees: list[dict[str, Any]]) -> list[str]:
-    """Keys whose values differ between runs that have them: plugins first, then the others, in the order of the spec."""
+    """Keys whose values differ between the runs that have them, plugins first, in the order of the spec."""
     keys = {key: None for tree in trees for key in tree if key not in {"name", "description"}}
     found = [key for key in keys if len({str(tree[key]) for tree in trees if key in tree}) > 1]
     return sorted(found, key=lambda key: not key.endswith(".use"))
 
 
 def _cell(value: Any) -> str:
-    """A value, a path by its last part."""
+    """A value as text; for a path, its last part."""
     text = str(value)
     return text.rsplit("/", 1)[-1] if text.startswith("/") else text

@@ -14,7 +14,7 @@ from .terminal import echo
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List the specs that come with the package; with NAME, print that one, to start your own from."""
+    """List the shipped specs; with NAME, print that one as a start for your own."""
     import tomli
 
     from ..spec.document import find_spec, shipped_specs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -14,8 +14,13 @@ from ..foundation.shell import command_line
 from .common import json_option, runs_option
 from .terminal import echo
 
+if TYPE_CHECKING:
+    from ..study.record import StudyRecord
+    from ..study.states import CellState
+    from .console import Console
+
 MOST_CAUSES, MOST_CELLS = 10, 3
-"""Causes that are told, and cells that are named for each."""
+"""Causes of failures that are shown, and cells named for each."""
 
 
 @click.command("status")
@@ -24,16 +29,16 @@ MOST_CAUSES, MOST_CELLS = 10, 3
 @click.option("--cells", "show_cells", is_flag=True, help="List every cell.")
 @json_option
 def command(study: str | None, runs_folder: Path, show_cells: bool, as_json: bool) -> None:
-    """Show how far the cells of STUDY are, and why cells failed; without STUDY, of all studies.
+    """Show the progress of STUDY's cells, and why cells failed; without STUDY, of all studies.
 
-    It reads the files alone, so it can be asked from another terminal, or machine, while the study runs.
+    It only reads files, so it works from another terminal or machine while the study runs.
     """
     from ..study.states import states_of, study_folder
     from ..study.store import find_study, study_names
 
     names = [study] if study is not None else study_names(runs_folder)
     if not names:
-        echo(f"no studies in {runs_folder} yet; begin with: boostlora ablate ablations/bases")
+        echo(f"no studies in {runs_folder} yet; start one with: boostlora ablate ablations/bases")
         return
     found = [find_study(name, runs_folder) for name in names]
     if as_json:
@@ -49,11 +54,11 @@ def command(study: str | None, runs_folder: Path, show_cells: bool, as_json: boo
 
 
 def _short(path: Path) -> Path:
-    """A path as a person would type it from here."""
+    """A path relative to the current folder, where it lies below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _as_json(record: Any, states: Sequence[Any]) -> dict[str, Any]:
+def _as_json(record: StudyRecord, states: Sequence[CellState]) -> dict[str, Any]:
     counts = {
         status: sum(s.status == status for s in states) for status in dict.fromkeys(s.status for s in states)
     }
@@ -65,16 +70,16 @@ def _as_json(record: Any, states: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _print(folder: Path, record: Any, states: Sequence[Any], *, show_cells: bool) -> None:
+def _print(folder: Path, record: StudyRecord, states: Sequence[CellState], *, show_cells: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from .console import Console
-    from .study_progress import COLOURS, bar, told
+    from .study_progress import COLOURS, bar, counts_text
 
     console = Console(highlight=False)
     console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}", markup=True)
-    rows = dict[tuple[str, str], dict[str, Any]]()
+    rows: dict[tuple[str, str], dict[str, CellState]] = {}
     for state in states:
         if state.status != "excluded":
             rows.setdefault((state.cell.block, state.cell.arm), {})[state.cell.key] = state
@@ -84,20 +89,18 @@ def _print(folder: Path, record: Any, states: Sequence[Any], *, show_cells: bool
     for (block, arm), by_key in rows.items():
         group = list(by_key.values())
         done = sum(s.status == "finished" for s in group)
-        played, most = sum(s.rounds for s in group), sum(s.cell.rounds for s in group)
+        done_rounds, most = sum(s.rounds for s in group), sum(s.cell.rounds for s in group)
         table.add_row(
             escape(block),
             escape(arm),
             bar(done / len(group)),
             f"{done}/{len(group)}",
-            f"{played}/{most}",
-            told(group),
+            f"{done_rounds}/{most}",
+            counts_text(group),
         )
     console.print(table)
     if excluded := sum(s.status == "excluded" for s in states):
-        console.print(
-            f"{excluded} cells are excluded; take them back with: boostlora ablate SPEC --include …"
-        )
+        console.print(f"{excluded} cells are excluded; include them with: boostlora ablate SPEC --include …")
     if show_cells:
         console.print()
         for state in states:
@@ -112,8 +115,8 @@ def _print(folder: Path, record: Any, states: Sequence[Any], *, show_cells: bool
     _print_failures(console, folder, states)
 
 
-def _print_failures(console: Any, folder: Path, states: Sequence[Any]) -> None:
-    """Every cause once, with the cells that it stopped, and how to go on."""
+def _print_failures(console: Console, folder: Path, states: Sequence[CellState]) -> None:
+    """Print each cause of failure with its cells, and the command that retries them."""
     causes = dict[str, dict[str, str]]()
     for state in states:
         if state.status == "failed":
@@ -122,16 +125,16 @@ def _print_failures(console: Any, folder: Path, states: Sequence[Any]) -> None:
         return
     for cause, cells in list(causes.items())[:MOST_CAUSES]:
         named = list(cells.values())
-        told = "; ".join(named[:MOST_CELLS]) + (
+        text = "; ".join(named[:MOST_CELLS]) + (
             f"; and {len(named) - MOST_CELLS} more" if named[MOST_CELLS:] else ""
         )
         console.print(f"failed: {' '.join(cause.split())}", style="red", markup=False, soft_wrap=True)
-        console.print(f"        {told}", style="red", markup=False, soft_wrap=True)
+        console.print(f"        {text}", style="red", markup=False, soft_wrap=True)
     if len(causes) > MOST_CAUSES:
         console.print(f"… and {len(causes) - MOST_CAUSES} more causes; see --json", style="red")
     retry = command_line("boostlora", "ablate", folder / "study.toml", "--retry")
     console.print(
-        f"logs and tracebacks: {folder}/logs, {folder}/failures · again: {retry}",
+        f"logs and tracebacks: {folder}/logs, {folder}/failures · retry: {retry}",
         markup=False,
         soft_wrap=True,
     )

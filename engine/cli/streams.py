@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or narrow, and what the system says in words."""
+"""Closed, full or narrow standard streams, and system errors as messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import click
 from ..errors import BoostLoraError
 from .exit_codes import EXIT_FAILED, EXIT_USAGE
 
-NO_PLACE = {
+BAD_PATH = {
     errno.ENAMETOOLONG,
     errno.ENOENT,
     errno.ENOTDIR,
@@ -27,15 +27,15 @@ NO_PLACE = {
     errno.EPERM,
     errno.EINVAL,
 }
-"""What the system says of a path that cannot be what the command line takes it for: a usage error."""
+"""Error numbers of a path that cannot be used as given: a usage error."""
 
 
 def prepare() -> None:
-    """Open what is closed, so that no file of ours becomes a standard stream; a terminal that lacks a character gets a "?"."""
+    """Open closed streams, so that no file takes their descriptor; print "?" for characters that the terminal lacks."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             if not _is_open(descriptor):
-                os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
             setattr(sys, name, open(descriptor, "r+" if descriptor else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - for the life of the process
     sys.stdout = _named(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
@@ -44,11 +44,11 @@ def prepare() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output, whose errors say that it is that."""
+    """Standard output, with errors that name it."""
 
     under: TextIO
-    deserted = False
-    """Whether its reader has left: `boostlora show … | head`."""
+    abandoned = False
+    """Whether the reader has closed the pipe: `boostlora show … | head`."""
 
     def write(self, data: Any, /) -> int:
         """Write as a file does."""
@@ -56,23 +56,23 @@ class _Output(io.FileIO):
             return super().write(data)
         except OSError as error:
             error.filename = "standard output"
-            _Output.deserted |= isinstance(error, BrokenPipeError)
+            _Output.abandoned |= isinstance(error, BrokenPipeError)
             raise
 
 
-def ended(code: int | None) -> int:
-    """What a command's own exit means: click ends with 1 where nobody reads on, which is no failure."""
-    return 0 if code == 1 and _Output.deserted else code or 0
+def exit_code(code: int | None) -> int:
+    """The exit code for that of a command: click exits with 1 for a closed pipe, which is no failure."""
+    return 0 if code == 1 and _Output.abandoned else code or 0
 
 
 def _named(stream: TextIO) -> TextIO:
-    """The same stream with errors that name it; one that is no file of the system stays what it is."""
+    """The stream with errors that name it; a stream without a file descriptor is returned as it is."""
     try:
         stream.flush()
         raw = _Output(stream.fileno(), "w", closefd=False)
     except (OSError, ValueError):
         return stream
-    raw.under = stream  # which closes the file when nobody has it any more
+    raw.under = stream  # kept alive: it closes the file when it is collected
     line_buffering = isinstance(stream, io.TextIOWrapper) and stream.line_buffering
     return io.TextIOWrapper(
         io.BufferedWriter(raw), encoding=stream.encoding, errors="replace", line_buffering=line_buffering
@@ -88,67 +88,67 @@ def _is_open(descriptor: int) -> bool:
 
 
 @attrs.frozen
-class Message:
-    """An error as a user is told of it."""
+class UserError:
+    """An expected error: its message and exit code."""
 
     message: str
     code: int
     show: Callable[[io.StringIO], None] | None = None
-    """How it is told, where it has a way of its own."""
+    """Prints the error, if it has its own way to."""
 
 
-def in_words(error: Exception) -> Message | None:  # noqa: PLR0911 - one for each kind of error
-    """A sentence and an exit code for what is no fault of the program; None for what is."""
+def user_error(error: Exception) -> UserError | None:  # noqa: PLR0911 - one for each kind of error
+    """Message and exit code of an expected error; None for a bug."""
     match error:
         case click.ClickException():
-            return Message(error.format_message(), error.exit_code, error.show)
+            return UserError(error.format_message(), error.exit_code, error.show)
         case BoostLoraError():
-            return Message(f"error: {error}", error.exit_code)
+            return UserError(f"error: {error}", error.exit_code)
         case MemoryError():
-            return Message(f"error: out of memory: {error}", EXIT_FAILED)
+            return UserError(f"error: out of memory: {error}", EXIT_FAILED)
         case UnicodeEncodeError():
             near = error.object[max(0, error.start - 20) : error.end + 20]
-            return Message(f"error: {near!r}: no valid Unicode, and cannot be written as UTF-8", EXIT_USAGE)
+            return UserError(f"error: {near!r}: not valid Unicode, cannot be written as UTF-8", EXIT_USAGE)
         case OSError() if error.errno is not None:
-            return _of_the_system(error)
+            return _system_error(error)
         case ValueError() if "embedded null" in str(error):
-            return Message("error: a path with a NUL character in it is none", EXIT_USAGE)
+            return UserError("error: a path cannot contain a NUL character", EXIT_USAGE)
         case _:
             return None
 
 
 def flushed(*, quiet: bool) -> int:
-    """Flush what was printed; the exit code if that fails, which it says unless another error was told.
+    """Flush standard output, and return the exit code: 0, or that of a failure, which is printed unless `quiet`.
 
-    What is left is thrown away then, so that the interpreter does not try again.
+    After a failure the rest of the output is discarded, so that the interpreter does not try again.
     """
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _throw_away()
+        _discard()
     except OSError as error:
-        _throw_away()
+        _discard()
         if not quiet:
             with suppress(OSError):
-                sys.stderr.write(f"{_of_the_system(error).message}\n")
+                sys.stderr.write(f"{_system_error(error).message}\n")
         return EXIT_FAILED
-    except ValueError:  # closed by whoever printed last
+    except ValueError:  # already closed
         pass
     return 0
 
 
-def _throw_away() -> None:
+def _discard() -> None:
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
 
 
-def _of_the_system(error: OSError) -> Message:
-    """A system's error with its path."""
+def _system_error(error: OSError) -> UserError:
+    """An operating system error, with its path."""
     places = [_name(place) for place in (error.filename, error.filename2) if place is not None]
     message = ": ".join([" -> ".join(places), error.strerror or str(error)] if places else [str(error)])
-    return Message(f"error: {message}", EXIT_USAGE if error.errno in NO_PLACE else EXIT_FAILED)
+    return UserError(f"error: {message}", EXIT_USAGE if error.errno in BAD_PATH else EXIT_FAILED)
 
 
 def _name(path: object) -> str:

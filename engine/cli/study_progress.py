@@ -1,4 +1,4 @@
-"""What a person sees of a study at work: a line an arm with its cells and rounds, time left; in a log, a line a cell."""
+"""Progress of a running study: one line an arm on a terminal, one line a cell in a log, JSON lines for scripts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,19 +18,93 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contracts import JobResult
-from ..study.states import CellState
+from ..study.states import CellState, state_of
+from ..study.study_loader import Study
 from .console import Console
-from .progress import Progress, fitting, rounds_behind
 from .terminal import echo
+from .units import duration
 
+FEW = 8
+"""Rounds before the time left is estimated: the first ones include the start of the workers."""
+Arms = tuple[str, str, list[CellState]]
+"""A block, an arm, and the states of its cells."""
 BAR = 24
 ROWS_AROUND = 5
-"""Lines that the display needs beside its arms."""
+"""Lines of the display in addition to the arms."""
 COLOURS = {"finished": "green", "failed": "red", "running": "cyan", "interrupted": "yellow", "pending": "dim"}
 
 
+class Progress:
+    """States of all distinct cells of a study, read from their folders."""
+
+    def __init__(self, study: Study, runs: Path, open_cells: Iterable[CellState]) -> None:
+        self.study, self.runs = study, runs
+        self.states = {key: state_of(runs, study.record, cell.record) for key, cell in study.distinct.items()}
+        self.open = {state.cell.key for state in open_cells}
+        self.began, self._first = time.monotonic(), self._done()
+        self.cached = sum(
+            1 for key, s in self.states.items() if s.status == "finished" and key not in self.open
+        )
+
+    def refresh(self) -> None:
+        """Read the states of open cells again."""
+        for key in self.open:
+            self.states[key] = state_of(self.runs, self.study.record, self.states[key].cell, probe=False)
+
+    def end(self, ended: JobResult) -> None:
+        """Record the end of a cell."""
+        cell = self.states[ended.cell].cell
+        self.states[ended.cell] = state_of(self.runs, self.study.record, cell)
+        if ended.status in {"finished", "failed"}:
+            self.open.discard(ended.cell)
+
+    def _done(self) -> int:
+        return sum(rounds_done(s) for s in self.states.values())
+
+    @property
+    def left(self) -> float | None:
+        """Estimated seconds left: rounds left x seconds per round so far; None while too few rounds are done."""
+        done = self._done() - self._first
+        rest = sum(1 + self.states[key].cell.rounds - rounds_done(self.states[key]) for key in self.open)
+        known = done >= max(FEW, 0.03 * (done + rest))
+        return rest * (time.monotonic() - self.began) / done if known else None
+
+    def count(self, status: str) -> int:
+        """Cells in a state."""
+        return sum(1 for s in self.states.values() if s.status == status)
+
+    def rows(self) -> list[Arms]:
+        """Block, arm and the states of its distinct cells."""
+        found = dict[tuple[str, str], dict[str, CellState]]()
+        for cell in self.study.record.included:
+            found.setdefault((cell.block, cell.arm), {})[cell.key] = self.states[cell.key]
+        return [(block, arm, list(states.values())) for (block, arm), states in found.items()]
+
+
+def rounds_done(state: CellState) -> int:
+    """Rounds done, with the start counted as one; a finished cell counts in full, also if it stopped early."""
+    if state.status == "finished":
+        return 1 + state.cell.rounds
+    return state.rounds + (1 if state.rounds else 0)
+
+
+def fitting(rows: list[Arms], most: int) -> list[Arms]:
+    """Rows that fit the terminal, in order: running and failed ones take precedence, then open ones."""
+    if len(rows) <= most:
+        return rows
+
+    def urgency(row: Arms) -> int:
+        statuses = {state.status for state in row[2]}
+        if statuses & {"running", "failed"}:
+            return 0
+        return 2 if statuses == {"finished"} else 1
+
+    first = sorted(range(len(rows)), key=lambda number: urgency(rows[number]))[: max(most, 1)]
+    return [rows[number] for number in sorted(first)]
+
+
 class StudyProgress:
-    """The display of a study on a terminal, or in a log."""
+    """Display of a study on a terminal or in a log."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -39,7 +114,7 @@ class StudyProgress:
 
     @contextmanager
     def showing(self) -> Generator[None]:
-        """Show it while inside."""
+        """Show the display during the block."""
         if not self.console.is_terminal:
             yield
             return
@@ -51,18 +126,18 @@ class StudyProgress:
             finally:
                 self._live = None
 
-    def tick(self, ended: JobResult | None) -> None:
-        """Something may have changed."""
-        if ended is not None:
-            self.progress.end(ended)
-            self._say(ended)
+    def tick(self, result: JobResult | None) -> None:
+        """Update the display; `result` is that of a cell that has just ended."""
+        if result is not None:
+            self.progress.end(result)
+            self._print_result(result)
         if self._live is not None and time.monotonic() - self._drawn > 0.25:
-            self.progress.look()
-            self._live.update(self._picture(), refresh=True)
+            self.progress.refresh()
+            self._live.update(self._table(), refresh=True)
             self._drawn = time.monotonic()
 
-    def _say(self, ended: JobResult) -> None:
-        """A line for a cell that has ended: all of them in a log, on a terminal only what went wrong."""
+    def _print_result(self, ended: JobResult) -> None:
+        """A line for a cell that has ended: every cell in a log, only failed ones on a terminal."""
         state = self.progress.states[ended.cell]
         total, done = len(self.progress.states), self.progress.count("finished")
         if ended.status == "finished":
@@ -70,11 +145,13 @@ class StudyProgress:
                 text = f"[{done:>{len(str(total))}}/{total}] {state.cell.label}: {outcome(state)}"
                 self.console.print(text, markup=False)
             return
-        words = {"failed": "failed", "lost": "lost its worker, and will go on", "busy": "waits"}[ended.status]
+        words = {"failed": "failed", "lost": "lost its worker and will be resumed", "busy": "waiting"}[
+            ended.status
+        ]
         style = "red" if ended.status == "failed" else "yellow"
         self.console.print(f"{state.cell.label}: {words}: {ended.cause}", style=style, markup=False)
 
-    def _picture(self) -> Group:
+    def _table(self) -> Group:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for title in ("block", "arm", "", "cells", "rounds", ""):
             table.add_column(title, justify="right" if title in {"cells", "rounds"} else "left")
@@ -83,15 +160,15 @@ class StudyProgress:
         shown = fitting(rows, self.console.height - ROWS_AROUND)
         for block, arm, states in shown:
             done = sum(s.status == "finished" for s in states)
-            played, all_rounds = sum(s.rounds for s in states), sum(s.cell.rounds for s in states)
-            share = sum(rounds_behind(s) for s in states) / max(1, sum(1 + s.cell.rounds for s in states))
+            done_rounds, all_rounds = sum(s.rounds for s in states), sum(s.cell.rounds for s in states)
+            share = sum(rounds_done(s) for s in states) / max(1, sum(1 + s.cell.rounds for s in states))
             table.add_row(
                 escape(block),
                 escape(arm),
                 bar(share),
                 f"{done}/{len(states)}",
-                f"{played}/{all_rounds}",
-                told(states),
+                f"{done_rounds}/{all_rounds}",
+                counts_text(states),
             )
         more = [Text(f"  … and {len(rows) - len(shown)} more", style="dim")] if shown != rows else []
         return Group(table, *more, Text(self._foot(), style="bold"))
@@ -111,46 +188,46 @@ class StudyProgress:
 
 
 class NullDisplay:
-    """For `--quiet`: it only keeps count."""
+    """Display of `--quiet`: nothing."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
     @contextmanager
     def showing(self) -> Generator[None]:
-        """Nothing is drawn."""
+        """Show nothing."""
         yield
 
-    def tick(self, ended: JobResult | None) -> None:
-        """Something may have changed."""
-        if ended is not None:
-            self.progress.end(ended)
+    def tick(self, result: JobResult | None) -> None:
+        """Record the end of a cell."""
+        if result is not None:
+            self.progress.end(result)
 
 
 class CellLines(NullDisplay):
     """A study as one JSON object a line, for scripts."""
 
-    def tick(self, ended: JobResult | None) -> None:
-        """`{"event": "cell_finished", …}`, and the like."""
-        super().tick(ended)
-        if ended is not None:
-            state = self.progress.states[ended.cell]
-            more = {"cause": ended.cause, "rounds_played": state.rounds}
-            say(f"cell_{ended.status}", **attrs.asdict(state.cell), **more)
+    def tick(self, result: JobResult | None) -> None:
+        """Print `{"event": "cell_finished", …}`, or `cell_failed`."""
+        super().tick(result)
+        if result is not None:
+            state = self.progress.states[result.cell]
+            more = {"cause": result.cause, "rounds_played": state.rounds}
+            print_event(f"cell_{result.status}", **attrs.asdict(state.cell), **more)
 
 
-def say(event: str, **content: Any) -> None:
-    """One event as a line of JSON."""
+def print_event(event: str, **content: Any) -> None:
+    """Print an event as one line of JSON."""
     echo(json.dumps({"event": event, **content}, default=str))
 
 
 def outcome(state: CellState) -> str:
-    """How a cell ended, in words."""
+    """Status and rounds: `completed after 3 rounds`."""
     return f"{state.ended} after {state.rounds} round{'s' * (state.rounds != 1)}"
 
 
-def told(states: Iterable[CellState]) -> str:
-    """Counts of what is not simply finished: `2 running, 1 failed`."""
+def counts_text(states: Iterable[CellState]) -> str:
+    """Counts of cells that are neither finished nor pending: `2 running, 1 failed`."""
     counts = Counter(state.status for state in states)
     return ", ".join(
         f"{count} {status}" for status, count in counts.items() if status not in {"finished", "pending"}
@@ -158,17 +235,6 @@ def told(states: Iterable[CellState]) -> str:
 
 
 def bar(share: float) -> Text:
-    """A share as a bar."""
+    """A bar for a share in [0, 1]."""
     full = round(BAR * min(1.0, share))
     return Text("━" * full, style="green").append("─" * (BAR - full), style="dim")
-
-
-def duration(seconds: float) -> str:
-    """`8 s`, `1 min 10 s`, `2 h 5 min`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

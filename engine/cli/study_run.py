@@ -1,4 +1,4 @@
-"""Carries a study from its plan to its table, for `ablate`: what is cached, what is run, what came of it."""
+"""One call of `ablate`: run the missing cells, and print the study's results."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from ..study.study_loader import Study
 from .execution import plain_warnings
 from .exit_codes import EXIT_FAILED
 from .interrupts import interruptible
-from .progress import Progress
 from .results import show_results
-from .study_progress import CellLines, NullDisplay, StudyProgress, say
+from .study_progress import CellLines, NullDisplay, Progress, StudyProgress, print_event
 from .terminal import echo
 
 
@@ -34,7 +33,7 @@ class StudyRun:
     study: Study
     runs: Path
     again: str
-    """The command that goes on with the study."""
+    """The command that resumes the study."""
     as_json: bool
     quiet: bool
 
@@ -44,11 +43,11 @@ class StudyRun:
         return study_folder(self.runs, self.study.record.name)
 
     def run(self, *, retry: bool, keep: Callable[..., StudyRecord]) -> None:
-        """Run what is missing, print what came out, and exit as the command line promises."""
-        with interruptible(self._go_on):
+        """Run the missing cells and print the results; exit with 3 if cells failed."""
+        with interruptible(self._how_to_resume):
             todo = partition_cells(self.study, self.runs, retry=retry)
             keys = {state.cell.key for state in todo.open}
-            if keys:  # a study that cannot run leaves nothing behind
+            if keys:  # a study that cannot run writes nothing
                 with blame("executor", self.study.record.executor):
                     self.study.executor.check()
                 plans_of(self.study, keys)
@@ -62,15 +61,19 @@ class StudyRun:
                     self._conduct(todo, keys)
                 self._conclude(record)
 
-    def _go_on(self) -> str:
+    def _how_to_resume(self) -> str:
         done, total = len(partition_cells(self.study, self.runs).finished), len(self.study.distinct)
-        return f"{done} of {total} cells are finished; every finished round is kept. Go on with: {self.again}"
+        return (
+            f"{done} of {total} cells are finished; every finished round is kept. Resume with: {self.again}"
+        )
 
     def _head(self, todo: CellPartition) -> None:
         record, total = self.study.record, len(self.study.distinct)
         if self.as_json:
             counts = {"cells": total, "cached": len(todo.finished), "open": len(todo.open)}
-            say("study_started", name=record.name, sha256=record.sha256, folder=str(self.folder), **counts)
+            print_event(
+                "study_started", name=record.name, sha256=record.sha256, folder=str(self.folder), **counts
+            )
             return
         if self.quiet:
             return
@@ -78,7 +81,7 @@ class StudyRun:
         echo(f" · {self.folder}")
         parts = [f"{len(todo.finished)} of {total} cells cached"]
         parts += [f"{len(todo.open)} to run"] if todo.open else []
-        parts += [f"{len(todo.failed)} failed before (try them again with --retry)"] if todo.failed else []
+        parts += [f"{len(todo.failed)} failed before (retry them with --retry)"] if todo.failed else []
         parts += [f"{len(record.excluded)} excluded"] if record.excluded else []
         echo(" · ".join(parts) + (f" · executor {record.executor}" if todo.open else ""))
 
@@ -87,19 +90,19 @@ class StudyRun:
         display = (NullDisplay if self.quiet else CellLines if self.as_json else StudyProgress)(progress)
         jobs = jobs_of(self.study, self.runs, keys)
         with display.showing(), closing(run_jobs(self.study.executor, jobs)) as events:
-            for ended in events:
-                display.tick(ended)
+            for result in events:
+                display.tick(result)
 
     def _submit(self, keys: set[str]) -> None:
         jobs = jobs_of(self.study, self.runs, keys)
         new, queued = submit(self.study.executor, self.folder, jobs)
         name = self.study.record.name
         if self.as_json:
-            say("study_submitted", submitted=new, already_queued=queued)
+            print_event("study_submitted", submitted=new, already_queued=queued)
         elif not self.quiet:
-            echo(f"{new} cells submitted" + (f", {queued} were queued already" if queued else ""))
-            echo(f"see how far they are: {command_line('boostlora', 'status', name)}")
-            echo(f"compare what is there: {command_line('boostlora', 'collect', name)}")
+            echo(f"{new} cells submitted" + (f", {queued} already queued" if queued else ""))
+            echo(f"progress:       {command_line('boostlora', 'status', name)}")
+            echo(f"results so far: {command_line('boostlora', 'collect', name)}")
 
     def _conclude(self, record: StudyRecord) -> None:
         show_results(record, self.runs, as_json=self.as_json, quiet=self.quiet)
@@ -111,5 +114,5 @@ class StudyRun:
             if not self.as_json:
                 cells = f"{len(failed)} cell{'s' * (len(failed) != 1)} failed"
                 why = command_line("boostlora", "status", record.name)
-                echo(f"{cells}: why, see {why}; try again with: {self.again} --retry", err=True)
+                echo(f"{cells}; causes: {why}; retry with: {self.again} --retry", err=True)
             sys.exit(EXIT_FAILED)

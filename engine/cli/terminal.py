@@ -1,4 +1,4 @@
-"""Everything that commands print: no character of a name or a file can control the terminal, and no credential is shown."""
+"""Output of commands: control characters are escaped, and credentials are cut out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..foundation.redaction import without_credentials
 
 
 def inert(text: str) -> str:
-    r"""A text whose characters a terminal shows and does not obey: others are escaped, as `\x1b`; lines and tabs stay."""
+    r"""A text with control characters escaped, as `\x1b`; newlines and tabs stay."""
     if text.isprintable():
         return text
     return "".join(c if c in "\n\t" or _shown(c) else ascii(c)[1:-1] for c in text)
@@ -23,15 +23,15 @@ def _shown(character: str) -> bool:
 
 
 def safe(text: object) -> str:
-    """What is printed of a text."""
+    """A text as it may be printed."""
     return inert(without_credentials(str(text)))
 
 
 def echo(message: object = "", *, err: bool = False, nl: bool = True, **style: Any) -> None:
-    """Print one message on standard output or standard error, in a style of click's; nothing where the terminal is gone."""
+    """Print a message on standard output or standard error, in a click style. A closed terminal is no error."""
     text = safe(message)
     try:
         click.echo(click.style(text, **style) if style else text, err=err, nl=nl)
     except OSError as error:
-        if error.errno != errno.EIO:  # what a closed terminal answers
+        if error.errno != errno.EIO:  # the terminal was closed
             raise

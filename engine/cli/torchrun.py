@@ -1,4 +1,4 @@
-"""Commands under torchrun: which of them many processes share, and what those do that do not lead."""
+"""Commands under torchrun: which of them run in several processes, and what processes other than 0 do."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 SHARED = ("run", "resume")
 SINGLE = ("ablate", "verify")
 PATIENCE = 5.0
-"""Seconds that an error waits in a process which does not lead: where the leader has met it too, torchrun ends the others
-meanwhile, and it is told once."""
+"""Seconds before a process other than 0 prints an error. If process 0 has the same error, torchrun ends the others first, so
+it is printed once."""
 
 
 def admit(command: str | None) -> None:
-    """Sort out what a crew may do: `run` and `resume` together, studies and verification not at all, the rest by its leader.
+    """Let `run` and `resume` run in all processes, refuse studies and verification, and run other commands in process 0 alone.
 
-    Raises `UsageError` for what would waste the others; ends the others where there is nothing for them to do, and takes their voice.
+    Processes other than 0 print nothing; they exit here if the command is not for them. Raises `UsageError` for a refused command.
     """
     me = process_info()
     if not me.shared:
@@ -39,23 +39,25 @@ def admit(command: str | None) -> None:
         _mute()
     if command in SINGLE:
         better = {
-            "ablate": "its cells are shared out by executors (--executor, --workers)",
-            "verify": "it holds one process to the reference",
+            "ablate": "executors run its cells in parallel (--executor, --workers)",
+            "verify": "it compares a single process with the reference",
         }
-        raise UsageError(f"boostlora {command} is not for torchrun: {better[command]}; start it without")
+        raise UsageError(
+            f"boostlora {command} does not run under torchrun: {better[command]}; start it without torchrun"
+        )
     if command not in SHARED and not me.leads:
         sys.exit(0)
 
 
 def meet(spec: Spec) -> ProcessGroup:
-    """The processes that were started together, once all are there. Raises `UsageError` where the backend computes in one."""
+    """The process group, once all processes have joined. Raises `UsageError` for a backend that computes in one process."""
     me, name = process_info(), spec.slots["backend"].use
     if not me.shared:
         return SingleProcess()
     join: Callable[[], ProcessGroup] | None = getattr(spec.backend, "join", None)
     if join is None:
         raise UsageError(
-            f"torchrun has started {me.size} processes (RANK and WORLD_SIZE are set), and backend {name} computes in one: "
+            f"torchrun started {me.size} processes (RANK and WORLD_SIZE are set), but backend {name} computes in one: "
             'set backend.use = "torch", or start boostlora without torchrun'
         )
     with blame("backend", name):
@@ -63,7 +65,7 @@ def meet(spec: Spec) -> ProcessGroup:
 
 
 def follow(spec: Spec, processes: ProcessGroup) -> None:
-    """Play along without a word: the same rounds in a folder of its own, which is gone afterwards; no tracker, no listener."""
+    """Run the same rounds in a temporary folder, without output, trackers or listeners."""
     from ..boosting.experiment import prepare
     from ..boosting.loop import boost
     from ..foundation.run_context import RunContext
@@ -73,8 +75,8 @@ def follow(spec: Spec, processes: ProcessGroup) -> None:
 
     spec = attrs.evolve(spec, trackers={})
     with (
-        interruptible(lambda: "the leader says how to go on"),
-        TemporaryDirectory(prefix=f"boostlora-rank{processes.rank}-") as folder,
+        interruptible(lambda: "process 0 says how to resume"),
+        TemporaryDirectory(prefix=f"boostlora-process{processes.rank}-") as folder,
     ):
         directory = RunDirectory.create(Path(folder), spec)
         result = boost(prepare(spec), directory, Registry(), RunContext(processes=processes))
@@ -82,15 +84,15 @@ def follow(spec: Spec, processes: ProcessGroup) -> None:
         raise RunError(result.reason)
 
 
-def say_last(message: str) -> None:
-    """Tell an error of a process that does not lead, once the leader has had the time to tell its own."""
+def print_late(message: str) -> None:
+    """Print an error of a process other than 0, after process 0 has had time to print its own."""
     time.sleep(PATIENCE)
     if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"rank {process_info().rank}: {safe(message)}\n")
+        sys.__stderr__.write(f"process {process_info().rank}: {safe(message)}\n")
 
 
 def _mute() -> None:
-    """Nothing is printed but what nobody foresaw."""
+    """Print nothing but tracebacks of unexpected errors."""
 
     def show(*what: Any) -> None:
         traceback.print_exception(*what, file=sys.__stderr__)

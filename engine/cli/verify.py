@@ -30,14 +30,14 @@ at_least_one = click.IntRange(min=1)
 @click.option(
     "--backend",
     metavar="NAME",
-    help="The backend to verify; the spec's own, or torch if that is the reference.",
+    help="Backend to verify. Default: the spec's, or torch if that is the reference.",
 )
-@click.option("--rounds", type=at_least_one, metavar="N", help="Play at most N rounds.")
+@click.option("--rounds", type=at_least_one, metavar="N", help="At most N rounds.")
 @click.option(
     "--examples",
     type=at_least_one,
     metavar="N",
-    help="Only N examples of every split, by order of their ids.",
+    help="Only the first N examples of each split, by id.",
 )
 @click.option(
     "--layers", type=at_least_one, metavar="N", help="Only the model's first N layers (Hugging Face models)."
@@ -61,28 +61,27 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Hold a backend to the reference: play SPEC, or replay RUN, on both with the same draws, and compare everything.
+    """Compare a backend with the reference: run SPEC, or replay RUN, on both with the same random draws.
 
-    Every round starts from one ensemble, trains on the same batches in the same frames, and is compared quantity by quantity,
-    in the order of the computation: singular directions, frames, logits, losses, predictions, chosen examples, gradients and
-    cores of every step, updates, merged weights. The first departure is named. What float32 costs is measured by running the
-    reference in float32 too; float64 is held to tight bounds.
+    Each round starts from the same ensemble and trains on the same batches in the same frames. Quantities are compared in the order of
+    the computation: singular directions, frames, logits, losses, predictions, chosen examples, gradients and cores of every step,
+    updates, merged weights. The first deviation is named. The rounding error of float32 is measured by running the reference in
+    float32 too; float64 has tight bounds.
 
-    SPEC is a TOML file or the name of a shipped spec; RUN a run's folder, its name, or the beginning of its hash. A folder
-    with a run in it is a run, and a name that both have is the spec. A run is replayed whole but for --rounds: its recorded
-    updates and answers are compared as well.
+    SPEC is a TOML file or a shipped spec; RUN is a run's folder, name, or hash prefix. If a name is both, it is the spec. A replay
+    also compares the run's recorded updates and answers; only --rounds can shorten it.
 
     \b
     boostlora verify quickstart --set backend.dtype=float64
     boostlora verify quickstart --rounds 2 --json
     boostlora verify runs/quickstart/ae627b95c526
 
-    Exit codes: 0 passed, 4 departed.
+    Exit codes: 0 passed, 4 deviated.
     """  # noqa: D301 - click reads the backspace
     from ..foundation.run_context import RunContext
     from ..verification.limits import Limits
     from ..verification.verify import Recording, verify
-    from .display import Live
+    from .display import RunDisplay
 
     registry = load_registry(plugin_files)
     limits = Limits(rounds=rounds, examples=examples, layers=layers, steps=steps)
@@ -92,8 +91,8 @@ def command(
         _refuse_for_runs(path, settings, examples=examples, layers=layers, steps=steps)
         recording = _recording(path, registry)
     spec = _load(str(path / "spec.toml") if path else what, registry, settings, backend)
-    live = None if quiet or as_json else Live()
-    with live.showing() if live else nullcontext() as report:
+    display = None if quiet or as_json else RunDisplay()
+    with display.showing() if display else nullcontext() as report:
         context = RunContext(report=report) if report else RunContext()
         result = verify(spec, registry, context, limits, recording)
     if as_json:
@@ -107,7 +106,7 @@ def command(
 
 
 def _find_run(what: str, runs_folder: Path) -> Path | None:
-    """The run that a word stands for; None for a spec's. Raises `UsageError` for neither."""
+    """The run of that name; None for a spec. Raises `UsageError` for neither."""
     from ..errors import UsageError
     from ..runs.directory import SPEC
     from ..spec.document import find_spec
@@ -125,7 +124,7 @@ def _find_run(what: str, runs_folder: Path) -> Path | None:
 
 
 def _refuse_for_runs(path: Path, settings: Sequence[str], **limits: int | None) -> None:
-    """A replay is of what was run; less of it, or other settings, is another experiment."""
+    """Refuse limits and settings that would make a replay another experiment."""
     from ..errors import UsageError
     from ..foundation.shell import command_line
     from ..runs.directory import SPEC
@@ -135,8 +134,8 @@ def _refuse_for_runs(path: Path, settings: Sequence[str], **limits: int | None) 
     if given:
         instead = command_line("boostlora", "verify", path / SPEC)
         raise UsageError(
-            f"{', '.join(given)}: a run is replayed as it was, but for --rounds, --backend and --set backend.…; to verify "
-            f"a part of it, or something like it, verify its spec: {instead}"
+            f"{', '.join(given)}: a replay only takes --rounds, --backend and --set backend.…; to verify part of a run, or "
+            f"other settings, verify its spec: {instead}"
         )
 
 
@@ -151,13 +150,13 @@ def _recording(path: Path, registry: Registry) -> Any:
     directory.check_spec()
     directory.check_files()
     if len(directory.records) < 2:
-        raise UsageError(f"{path}: no finished round yet; there is nothing to replay")
+        raise UsageError(f"{path}: no finished round to replay")
     made_by = load_spec(path / SPEC, registry).backend
     return Recording(directory=directory, criterion=Criterion(dtype=dtype_of(made_by)))
 
 
 def _load(name: str, registry: Registry, settings: tuple[str, ...], backend: str | None) -> Spec:
-    """The spec with the candidate as its backend."""
+    """The spec with the backend to verify."""
     from ..spec.document import find_spec, load
     from ..spec.resolve import load_spec
     from ..verification.models import TRUTH
@@ -176,7 +175,7 @@ def _print(result: Verification) -> None:
     from .console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, WIDE)  # a line that wraps is better than one that is cut
+    console.width = max(console.width, WIDE)  # a wrapped line is better than a cut one
     console.print(f"{result.subject} · {result.candidate} against the reference in float64", markup=False)
     for line in (*result.criteria, *(f"only {limit}" for limit in result.limits)):
         console.print(line, style="dim", markup=False)
@@ -212,7 +211,7 @@ def _place(worst: Finding) -> str:
 
 
 def _verdict(result: Verification) -> str:
-    """The outcome in a sentence."""
+    """The result in a sentence."""
     first = result.first
     if first is None:
         return (

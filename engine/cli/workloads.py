@@ -1,4 +1,4 @@
-"""The work of language models in words: tokens, memory, and hours on an accelerator of a named class."""
+"""The workload of a language model's run: tokens, memory, and time on an accelerator of a named class."""
 
 from __future__ import annotations
 
@@ -12,56 +12,51 @@ if TYPE_CHECKING:
 CLASSES = ("h100", "a100", "l40s", "l4", "rtx4090")
 
 LEAST_SECONDS = 60
-"""Estimates below this are not worth a line."""
+"""Shorter estimates are not shown."""
 
 gpu_option = click.option(
     "--gpu",
     type=click.Choice(CLASSES),
     default="h100",
     show_default=True,
-    help="The class of accelerator that a language model's time is estimated for.",
+    help="Accelerator for which a language model's time is estimated.",
 )
 
 
 def workload_lines(workload: Workload | None, held_bytes: int, gpu: str) -> list[str]:
-    """Tokens, memory and time; nothing where no tokens are read."""
+    """Tokens, memory and time; nothing for models without tokens."""
     if workload is None:
         return []
-    from .sizes import size_text
+    from .units import magnitude_text, size_text
 
     held = held_bytes + workload.activation_bytes
     activations, total = size_text(workload.activation_bytes), size_text(held)
-    read, written, trained = (count_text(n) for n in (workload.read, workload.written, workload.trained))
-    heard = f", {count_text(workload.asked)} heard by the basis" if workload.asked else ""
+    read, written, trained = (magnitude_text(n) for n in (workload.read, workload.written, workload.trained))
+    calibration = f", {magnitude_text(workload.asked)} for calibration" if workload.asked else ""
     lines = [
-        f"activations: about {activations} more at the most; {total} in all",
-        f"tokens: {read} read, {written} written at most, {trained} trained on{heard}",
+        f"activations: at most about {activations} more; {total} in total",
+        f"tokens: {read} read, at most {written} generated, {trained} trained on{calibration}",
     ]
     seconds = workload.seconds_of(gpu)
-    # A small model waits for its accelerator's launches, of which the formula knows nothing.
+    # For small models, kernel launches dominate, which the formula leaves out.
     return [*lines, time_line(seconds, gpu)] if seconds > LEAST_SECONDS else lines
 
 
 def time_line(seconds: float, gpu: str) -> str:
-    """How long, where, and by what formula."""
+    """The time, the accelerator, and the assumptions.
+
+    seconds = operations / (share of peak FLOPS) + bytes moved / (share of peak bandwidth)
+    """
     from ..boosting.workload import ACCELERATORS, BANDWIDTH_SHARE, PEAK_SHARE
-    from .study_progress import duration
+    from .units import duration
 
     at = ACCELERATORS[gpu]
     return (
-        f"time: about {duration(max(1.0, seconds))} on one {gpu}, if every text is as long as it may be (operations at "
-        f"{PEAK_SHARE:.0%} of {at.flops / 1e12:g} TFLOPS, writing at {BANDWIDTH_SHARE:.0%} of {at.bandwidth / 1e12:g} TB/s)"
+        f"time: about {duration(max(1.0, seconds))} on one {gpu}, if every text has the maximum length (operations at "
+        f"{PEAK_SHARE:.0%} of {at.flops / 1e12:g} TFLOPS, generation at {BANDWIDTH_SHARE:.0%} of {at.bandwidth / 1e12:g} TB/s)"
     )
 
 
 def seconds_by_class(workload: Workload) -> dict[str, float]:
     """Seconds on one accelerator of every class."""
     return {gpu: workload.seconds_of(gpu) for gpu in CLASSES}
-
-
-def count_text(count: float) -> str:
-    """`1.2 M` for people."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count:.0f}"

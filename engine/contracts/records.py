@@ -105,13 +105,15 @@ class RoundRecord:
         return self.digest == self._digest(previous)
 
     def _digest(self, previous: str) -> str:
-        content: dict[str, Any] = {
-            key: value
-            for key, value in attrs.asdict(self).items()
-            if key not in UNSEALED and not (value is None and key in OPTIONAL)
-        }
-        for split in ("train", "validation", "test"):
-            content[split] = {key: value for key, value in content[split].items() if value != {}}
+        content: dict[str, Any] = {name: getattr(self, name) for name in SEALED}
+        for name in ("train", "validation", "test"):
+            metrics = attrs.asdict(
+                content[name], recurse=False
+            )  # recursion would double the time of reading a run
+            content[name] = {key: value for key, value in metrics.items() if value != {}}
+        content = {key: value for key, value in content.items() if not (value is None and key in OPTIONAL)}
+        if self.rollouts is not None:
+            content["rollouts"] = attrs.asdict(self.rollouts)
         return hashlib.sha256((previous + json.dumps(content, sort_keys=True)).encode()).hexdigest()
 
     def to_line(self) -> str:
@@ -125,3 +127,7 @@ class RoundRecord:
             return cattrs.structure(json.loads(line), cls)
         except (cattrs.BaseValidationError, TypeError, AttributeError) as error:
             raise ValueError(f"not a round's record: {error}") from error
+
+
+SEALED = tuple(field.name for field in attrs.fields(RoundRecord) if field.name not in UNSEALED)
+"""Fields that the digest covers."""

@@ -1,1 +1,1 @@
-"""What everything stands on: files, locks, caches, processes, random streams, hardware, options."""
+"""Basics: files, locks, caches, processes, random streams, hardware, options."""

@@ -1,4 +1,4 @@
-"""Writes that happen whole or not at all."""
+"""Atomic and durable writes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from .durable import make_folder, sync
 from .leftovers import hold, sweep_dead, unfinished
 
 ASIDE = "rolled-back"
-"""The folder in a run that holds what was set aside, in a folder for each time, named by the time (UTC)."""
+"""Folder in a run for rounds set aside by rollbacks, one subfolder each, named by its time (UTC)."""
 
 
 class WriteError(RunError):
-    """The system could not write a file; once it can, the run goes on from what was written before."""
+    """A file could not be written. The run can be resumed from what was written before."""
 
 
 def write_bytes(path: Path, data: bytes) -> str:
     """Write a file atomically and durably; returns the SHA-256 of its bytes.
 
-    The bytes go to a temporary file in the same folder, are forced to disk, and only then take the name; then the
-    folder itself is forced to disk, without which a power loss could forget the rename. Temporary files of writers that were
-    killed in the folder are removed first. Raises `WriteError` when the system cannot; then the file holds its old bytes or its
-    new ones, whole.
+    The bytes are written to a temporary file in the same folder and synced, then the file is renamed, then the folder is synced:
+    without that, a power loss could undo the rename. Temporary files of killed writers are removed first. Raises `WriteError` if the
+    system cannot write; the file then has its old or its new bytes, whole.
     """
     temporary = unfinished(path, suffix=".tmp")
     try:
@@ -51,7 +50,7 @@ def write_bytes(path: Path, data: bytes) -> str:
 
 
 def _held(temporary: Path) -> IO[bytes]:
-    """A new file that nobody takes for a leftover while it is open."""
+    """A new file, locked so that it does not count as a leftover."""
     while True:
         file = temporary.open("wb")
         if hold(file.fileno(), temporary):
@@ -60,7 +59,7 @@ def _held(temporary: Path) -> IO[bytes]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that may not be there, durably. Raises `WriteError` when the system cannot."""
+    """Remove a file durably, if it exists. Raises `WriteError` if the system cannot."""
     try:
         path.unlink()
         sync(path.parent)
@@ -71,11 +70,11 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left unfinished in a run's folder, whose lock the caller holds."""
+    """Remove unfinished files of killed writers in a run's folder. The caller holds its lock."""
     for leftover in folder.rglob(".*.tmp"):
         with suppress(OSError):
             leftover.unlink()
-    for leftover in (folder / ASIDE).glob(".*"):  # of a rollback that had changed nothing yet
+    for leftover in (folder / ASIDE).glob(".*"):  # of a rollback that was killed before it changed the run
         shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -102,7 +101,7 @@ def file_sha256(path: Path) -> str:
 
 
 def check_file(path: Path, sha256: str) -> None:
-    """Refuse a file whose bytes are not the ones that were written."""
+    """Raise `RunError` for a file with other bytes than were written."""
     try:
         found = file_sha256(path)
     except OSError as error:
@@ -111,7 +110,7 @@ def check_file(path: Path, sha256: str) -> None:
 
 
 def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
-    """Read named arrays, and refuse a file whose bytes are not the ones that were written."""
+    """Read named arrays. Raises `RunError` for a file with other bytes than were written."""
     from safetensors.numpy import load  # noqa: PLC0415
 
     try:

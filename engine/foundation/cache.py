@@ -1,4 +1,4 @@
-"""Results worth keeping between runs: computed once, checked by hash when read, recomputed when in doubt."""
+"""Cache of results between runs: computed once, checked by hash when read, recomputed if damaged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from .atomic import WriteError, read_arrays, write_arrays, write_text
 from .durable import make_folder
 
 VARIABLE = "BOOSTLORA_CACHE"
-ANOTHER = (
-    f"the environment variable {VARIABLE} names the folder of the cache: set it to one that can be written"
-)
+ANOTHER = f"the environment variable {VARIABLE} names the cache folder: set it to a writable one"
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -36,7 +34,7 @@ class Cached:
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """Hash of everything a result depends on."""
+    """Hash of all inputs of a result."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -51,11 +49,10 @@ def arrays_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def cached(folder: Path, key: str, compute: Callable[[], Arrays]) -> Cached:
-    """The result under `key`, from the folder if it is there and whole, else computed and kept.
+    """The result for `key`: read from the folder if intact, else computed and written.
 
-    A manifest beside the file holds its hash; a file without a matching manifest counts as absent. Of several processes
-    that want the same result at once, one computes it and the others wait; where the file system has no locks, each computes
-    it, writes atomically, and the last one stays.
+    A manifest next to the file holds its hash; a file without a matching manifest counts as absent. If several processes need the
+    same result, one computes it while the others wait. On a file system without locks, each computes it and writes atomically.
     """
     found = _read(folder, key)
     if found is None:
@@ -69,7 +66,7 @@ def cached(folder: Path, key: str, compute: Callable[[], Arrays]) -> Cached:
 
 @contextmanager
 def writing_cache(place: Path) -> Generator[None]:
-    """Say where the cache's folder comes from when it cannot be written. Raises `WriteError`."""
+    """Add the variable of the cache folder to errors of writing it. Raises `WriteError`."""
     try:
         yield
     except WriteError as error:
@@ -104,7 +101,7 @@ def _write(folder: Path, key: str, arrays: Arrays) -> Cached:
 
 @contextmanager
 def turn(place: Path) -> Generator[None]:
-    """Hold the lock of a place in the cache, where locks can be had; the system frees that of a process which ends."""
+    """Hold the lock of a cache entry, if the file system has locks. The system frees it when the process ends."""
     from filelock import FileLock  # noqa: PLC0415 - not needed for --help
 
     lock = FileLock(place.with_name(f"{place.name}.lock"))

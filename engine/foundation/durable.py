@@ -1,4 +1,4 @@
-"""Files and folders forced to disk: after a power loss a name is there with all that it names, or not at all."""
+"""Files and folders synced to disk: after a power loss, a name exists with its whole content, or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and what is missing above it; the entries of new folders are forced to disk."""
+    """Create a folder and its missing parents, and sync the new entries."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in reversed(missing):
@@ -15,7 +15,7 @@ def make_folder(folder: Path) -> None:
 
 
 def settle(making: Path, place: Path) -> None:
-    """Force a file, or a folder with all that it holds, to disk, then give it its name, and force that out too."""
+    """Sync a file or a folder with its content, rename it to `place`, and sync the rename."""
     for root, _, names in os.walk(making, topdown=False):
         for name in names:
             sync(Path(root, name))
@@ -29,8 +29,8 @@ def settle(making: Path, place: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file's bytes, or a folder's entries, to disk."""
-    if os.name != "posix" and path.is_dir():  # other systems cannot open a folder to force it out
+    """Sync a file's bytes, or a folder's entries, to disk."""
+    if os.name != "posix" and path.is_dir():  # other systems cannot open a folder
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:

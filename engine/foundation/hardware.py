@@ -1,4 +1,4 @@
-"""What this machine has for workers: cores, accelerators, and the environment that keeps a worker to its share."""
+"""Cores and accelerators of this machine, and the environment that limits a worker to its share."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ THREADS: tuple[str, ...] = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""Variables by which numerical libraries are told how many threads to use; they read them when they are loaded."""
+"""Variables for the thread counts of numerical libraries, which read them when they are loaded."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def accelerators() -> list[str]:
-    """NVIDIA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; no library is loaded for it."""
+    """NVIDIA GPUs that this process may use, by their names in `CUDA_VISIBLE_DEVICES`; loads no library."""
     given = os.environ.get(VISIBLE)
     if given is not None:
         return [name.strip() for name in given.split(",") if name.strip() and name.strip() != "-1"]
@@ -41,6 +41,6 @@ def accelerators() -> list[str]:
 
 
 def pinned(threads: int, accelerator: str | None = None) -> dict[str, str]:
-    """Environment of a worker with so many threads and one accelerator, or all that there are."""
+    """Environment of a worker with `threads` threads and one accelerator, or all of them."""
     environment = dict.fromkeys(THREADS, str(threads))
     return environment if accelerator is None else {**environment, VISIBLE: accelerator}

@@ -13,7 +13,7 @@ from ..errors import RunError
 from .atomic import file_sha256, write_text
 
 SMALL = 2**20
-"""Bytes below which hashing costs less than remembering."""
+"""Smaller files are hashed each time, which costs less than a cache entry."""
 
 FRESH_NS = 2_000_000_000
 """A file changed less than 2 s ago may change again within one tick of the file system's clock (2 s on FAT)."""

@@ -1,4 +1,4 @@
-"""Texts in Markdown, literally or as code, whatever is in them."""
+"""Untrusted texts for Markdown and CSV: literally, as code, and never as a formula."""
 
 from __future__ import annotations
 
@@ -7,6 +7,22 @@ import re
 SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""First characters of a CSV cell that a spreadsheet computes, full-width signs included."""
+
+
+def spreadsheet_text(text: str) -> str:
+    """A CSV cell that spreadsheets take as text: behind an apostrophe if it starts like a formula and is no number."""
+    # A lone "\r" ends a line and is left unquoted.
+    first, text = text[:1], text.replace("\r\n", "\n").replace("\r", "\n")
+    if not first or first not in FORMULA:
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return f"'{text}" if first.isspace() else text
 
 
 def escaped(text: str) -> str:

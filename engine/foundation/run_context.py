@@ -1,4 +1,4 @@
-"""Where a run keeps what can be used again, and to whom it says what it is doing."""
+"""Cache folder, progress reports and processes of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Report = Callable[[str, int, int], None]
 
 
 def no_report(what: str, done: int, total: int) -> None:
-    """Say nothing."""
+    """Report nothing."""
 
 
 def default_cache() -> Path:
@@ -40,10 +40,10 @@ def default_cache() -> Path:
 
 @attrs.frozen(kw_only=True)
 class RunContext:
-    """The folders and the ears of a run; nothing in it changes a result."""
+    """Cache, progress report and processes of a run; none of them changes a result."""
 
     cache: Path = attrs.field(factory=default_cache)
     """Pretrained models, singular directions: everything under it can be deleted at any time."""
     report: Report = no_report
     processes: ProcessGroup = attrs.field(factory=SingleProcess)
-    """The processes that compute the run together."""
+    """The processes that share the run."""

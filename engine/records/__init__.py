@@ -1,1 +1,1 @@
-"""What a run writes of its rounds, read without its spec: lines, updates and outcomes, how it ended."""
+"""Files of a run that are read without its spec: rounds, updates, outcomes, result."""

@@ -1,4 +1,4 @@
-"""How a run ended, as `result.json` says, held to the rounds that it speaks of."""
+"""The result of a run, `result.json`, checked against its rounds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEYS = ("status", "reason", "rounds", "best_round", "digest")
 
 
 def best_of(records: Sequence[RoundRecord], metric: Metric, min_delta: float) -> int:
-    """The round that is best on validation; the earliest, where later ones gain no more than `min_delta`."""
+    """The best round on validation; an earlier one, unless a later one improves on it by more than `min_delta`."""
     best = 0
     for record in records[1:]:
         if badness(records[best].validation, metric) - badness(record.validation, metric) > min_delta:
@@ -26,7 +26,7 @@ def best_of(records: Sequence[RoundRecord], metric: Metric, min_delta: float) ->
 
 
 def read_ending(folder: Path) -> dict[str, Any] | None:
-    """What a run's result says, its rounds not looked at; None while there is none. Raises `RunError` for a damaged one."""
+    """A run's result, not checked against its rounds; None if there is none. Raises `RunError` if it is damaged."""
     result = read_sealed(folder / RESULT, KEYS)
     if result is not None and result["status"] not in get_args(End):
         raise RunError(f"{folder / RESULT}: damaged: status is {result['status']!r}")
@@ -34,7 +34,7 @@ def read_ending(folder: Path) -> dict[str, Any] | None:
 
 
 def ending_or_none(folder: Path) -> dict[str, Any] | None:
-    """The same for those who look at many runs: a damaged result counts as none, and the run says so itself."""
+    """The same for surveys of many runs: a damaged result counts as none, and commands on the run report it."""
     try:
         return read_ending(folder)
     except RunError:
@@ -44,17 +44,17 @@ def ending_or_none(folder: Path) -> dict[str, Any] | None:
 def check_ending(
     folder: Path, result: Mapping[str, Any], records: Sequence[RoundRecord], stop: Mapping[str, Any]
 ) -> None:
-    """Hold a result to a run's rounds; `stop` is the table of its spec. Raises `RunError` where they disagree."""
+    """Check a result against a run's rounds; `stop` is the table of its spec. Raises `RunError` if they disagree."""
     digest = records[-1].digest if records else ""
     if (
         result["digest"] and not (folder / ROUNDS).exists()
     ):  # a run that failed before its base was measured has none
         raise RunError(
-            f"{folder / ROUNDS}: damaged or altered: it is missing, and {RESULT} tells of {result['rounds']} rounds"
+            f"{folder / ROUNDS}: damaged or altered: it is missing, but {RESULT} has {result['rounds']} rounds"
         )
     if result["digest"] != digest:
         raise RunError(
-            f"{folder / ROUNDS}: damaged or altered: {RESULT} tells of {result['rounds']} rounds with another digest"
+            f"{folder / ROUNDS}: damaged or altered: {RESULT} has {result['rounds']} rounds with another digest"
         )
     metric: Metric = "loss" if stop.get("metric") == "loss" else "accuracy"
     derived = {
@@ -64,5 +64,5 @@ def check_ending(
     for key, value in derived.items():
         if result[key] != value:
             raise RunError(
-                f"{folder / RESULT}: damaged: {key} is {result[key]!r}, and {value} by the run's rounds"
+                f"{folder / RESULT}: damaged: {key} is {result[key]!r}, but {value} according to the rounds"
             )

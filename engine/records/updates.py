@@ -1,4 +1,4 @@
-"""Updates and outcomes as safetensors: the factors of a round, kilobytes."""
+"""Updates, outcomes and rollouts of a round as safetensors files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write_training(path: Path, training: Training) -> str:
-    """Every site's update, and the numbers that were trained (`values/…`); returns the file's SHA-256.
+    """Write every site's update and the trained parameters (`values/…`); returns the file's SHA-256.
 
-    A dense update is what was trained, and is written once.
+    A dense update is itself what was trained, and is written once.
     """
     dense = {site for site, update in training.updates.items() if isinstance(update, DenseUpdate)}
     arrays: Arrays = {f"values/{name}": value for name, value in training.values.items() if name not in dense}
@@ -49,7 +49,7 @@ def read_updates(path: Path, sha256: str) -> dict[str, Update]:
 
 
 def read_values(path: Path, sha256: str) -> Arrays:
-    """The numbers that a round trained, by group of tied sites, or by site and factor; those of dense updates are the updates."""
+    """Trained parameters of a round, by group of tied sites, or by site and factor; without dense updates."""
     found = read_arrays(path, sha256).items()
     return {name.removeprefix("values/"): value for name, value in found if name.startswith("values/")}
 
@@ -65,7 +65,7 @@ def _update(parts: Mapping[str, NDArray[Any]]) -> Update:
 
 
 def write_outcomes(path: Path, outcomes: Mapping[str, Outcome]) -> str:
-    """Per-example outcomes of every split; returns the file's SHA-256."""
+    """Write per-example outcomes of all splits; returns the file's SHA-256."""
     arrays: Arrays = {}
     for split, outcome in outcomes.items():
         for field in ("ids", "prediction", "loss", "correct", "reward"):
@@ -103,7 +103,7 @@ def _outcome(fields: Arrays) -> Outcome:
 
 
 def write_rollouts(path: Path, batches: Sequence[Batch]) -> str:
-    """What a round's policy answered, batch by batch, as it was trained on; returns the file's SHA-256.
+    """Write the rollouts that a round trained on, batch by batch; returns the file's SHA-256.
 
     A batch that serves several steps in a row is written once.
     """

@@ -1,4 +1,4 @@
-"""Finds plugins, checks them when they register, and says which ones are broken and why."""
+"""Discovery of plugins, and checks when they register."""
 
 from .kinds import KINDS, SERVICES, Kind
 from .registry import BrokenPlugin, Entry, Registry

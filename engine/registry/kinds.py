@@ -1,4 +1,4 @@
-"""The kinds of plugin: one for every slot of a spec, and the services that carry and watch runs."""
+"""The kinds of plugin: slots of a spec, and services around runs."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class Kind:
     plural: str
     contract: Any
     default: str | None
-    """What a spec uses that does not say; None: a spec must say."""
+    """The plugin that a spec uses by default; None: the spec must name one."""
     other_contract: Any = None
-    """A second contract that will do as well, where there is one."""
+    """An alternative contract, if there is one."""
 
     @property
     def hook(self) -> str:
-        """Name of the hook by which plugins of this kind register."""
+        """Name of the hook that registers plugins of this kind."""
         return f"register_{self.plural}"
 
     @property
     def verbs(self) -> list[str]:
-        """What a plugin of this kind must have."""
+        """Members that a plugin of this kind must have."""
         return _verbs(self.contract)
 
     def missing(self, has: set[str]) -> list[str]:
-        """What a plugin that has these names lacks, of the contract that it is nearest to."""
+        """Missing members of a plugin with these names, by the closest contract."""
         wanted = [_verbs(c) for c in (self.contract, self.other_contract) if c is not None]
         return min(([verb for verb in verbs if verb not in has] for verbs in wanted), key=len)
 
@@ -64,7 +64,7 @@ KINDS: dict[str, Kind] = {
         Kind(slot="generator", plural="generators", contract=contracts.Generator, default="native"),
     )
 }
-"""What decides the result of a run: every one is a table of the spec, and part of its hash."""
+"""Kinds that determine the result of a run: each is a table of the spec, and part of its hash."""
 
 SERVICES: dict[str, Kind] = {
     kind.slot: kind
@@ -80,4 +80,4 @@ SERVICES: dict[str, Kind] = {
         Kind(slot="exporter", plural="exporters", contract=contracts.Exporter, default=None),
     )
 }
-"""What carries, watches and hands on runs, and changes no result."""
+"""Kinds that run, track and export runs; they change no result."""

@@ -9,7 +9,7 @@ import importlib.util
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -46,14 +46,14 @@ class Entry:
 
 @attrs.frozen(kw_only=True)
 class BrokenPlugin:
-    """A plugin that could not be taken, and why; the others go on without it."""
+    """A plugin that could not be loaded, and why."""
 
     origin: str
     reason: str
 
 
 class _Offers:
-    """The `register` that a plugin is handed: it only takes down what is offered."""
+    """The `register` function that plugins call; it collects their offers."""
 
     def __init__(self) -> None:
         self.made: list[tuple[str, type[Any]]] = []
@@ -70,12 +70,12 @@ class Registry:
         self.manager.add_hookspecs(hookspecs)
         self.broken: list[BrokenPlugin] = []
         self.files: tuple[Path, ...] = ()
-        """Plugin files that were asked for by path."""
+        """Plugin files given by path."""
         self._entries: dict[str, dict[str, Entry]] = {slot: {} for slot in ALL}
 
     @classmethod
     def load(cls, files: tuple[Path, ...] = ()) -> Registry:
-        """Built-in plugins, then installed ones, then the given files. Only a file that cannot be used raises."""
+        """Load built-in plugins, then installed ones, then the given files. Raises `UsageError` for a file that fails."""
         registry = cls()
         registry._take_over(cls._built_in())
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
@@ -84,21 +84,21 @@ class Registry:
         for file in files:
             before = len(registry.broken)
             registry._guarded(str(file), lambda file=file: _module_of(file))
-            if len(registry.broken) > before:  # the user asked for this very file
+            if len(registry.broken) > before:  # a file given by path must load
                 raise UsageError(f"--plugin {file}: {registry.broken[-1].reason}")
         return registry
 
     @classmethod
     @functools.cache
     def _built_in(cls) -> Registry:
-        """The plugins that come with this package: they stay the same while a process lives, and are looked through once."""
+        """The built-in plugins, loaded once a process."""
         registry = cls()
         for name in _built_in_modules():
             registry._guarded(name, lambda name=name: importlib.import_module(name))
         return registry
 
     def _take_over(self, other: Registry) -> None:
-        """Take the plugins of another registry, which were looked at when they came there."""
+        """Add the plugins of another registry, which has checked them."""
         self.broken += other.broken
         for slot, entries in self._entries.items():
             entries.update(other.entries(slot))
@@ -115,7 +115,9 @@ class Registry:
         """The name under which a plugin's class is registered."""
         return next(e.name for e in self._entries[slot].values() if e.cls is type(plugin))
 
-    def _guarded(self, origin: str, load: Any, point: importlib.metadata.EntryPoint | None = None) -> None:
+    def _guarded(
+        self, origin: str, load: Callable[[], object], point: importlib.metadata.EntryPoint | None = None
+    ) -> None:
         try:
             self.add(load(), origin, point)
         except (Exception, SystemExit) as error:
@@ -148,7 +150,7 @@ class Registry:
             raise
 
     def _offered(self, plugin: object, origin: str) -> Iterator[Entry]:
-        """What the plugin registers, each offer checked against its kind."""
+        """Entries of the plugin, each checked against its kind."""
         for kind in ALL.values():
             implementation = getattr(plugin, kind.hook, None)
             if implementation is None or self.manager.parse_hookimpl_opts(plugin, kind.hook) is None:
@@ -173,7 +175,7 @@ class Registry:
         file = getattr(sys.modules.get(point.module, plugin), "__file__", None)
         return code_sha256(Path(file), point.module.partition(".")[0]) if file else "", found
 
-    def _check(self, kind: Kind, name: Any, cls: Any) -> None:
+    def _check(self, kind: Kind, name: object, cls: object) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise UsageError(f"{kind.hook}: the name {name!r} does not match {NAME.pattern}")
         if not isinstance(cls, type) or not attrs.has(cls):
@@ -190,7 +192,7 @@ class Registry:
 
 
 def _explain(error: Exception) -> str:
-    """Pluggy's complaint, with the hook that was probably meant."""
+    """Pluggy's message, with a did-you-mean for the hook."""
     message = str(error).strip().replace("\n", " ")
     unknown = re.search(r"unknown hook '(\w+)'", message)
     if unknown is None:
@@ -201,7 +203,7 @@ def _explain(error: Exception) -> str:
 
 
 def _built_in_modules() -> Iterator[str]:
-    """Every module below the plugins' and the backends' folders: one plugin, one file, no list to keep."""
+    """All modules in the folders of plugins and backends: one file a plugin, no list to maintain."""
     for root in (BUILT_IN, BACKENDS):
         for room in pkgutil.iter_modules(importlib.import_module(root).__path__):
             name = f"{root}.{room.name}"
@@ -214,7 +216,7 @@ def _built_in_modules() -> Iterator[str]:
 
 
 def _module_of(file: Path) -> ModuleType:
-    """A user's plugin file as a module of its own name."""
+    """Import a user's plugin file."""
     if not file.is_file():
         raise UsageError("no such file")
     name = f"boostlora_plugin_{file.stem}"

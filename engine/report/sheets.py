@@ -1,4 +1,4 @@
-"""Results as data frames, CSV and Parquet: a row per cell, and a row per round of every cell."""
+"""The numbers for other programs: a line a cell, and a line a round of every cell."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from ..analysis.quantities import (
 )
 from ..contracts.records import RoundRecord
 from ..errors import UsageError
+from ..foundation.markup import spreadsheet_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""First characters that make a spreadsheet evaluate a cell, including full-width signs (CSV injection)."""
 COUNTS = ("rounds", "parameters", "stored", "steps", "examples", "memory_bytes")
 
 
 def counted(view: CellView, at: str) -> int | None:
-    """The evaluated round: the last, or the best on validation; None for an unfinished cell."""
+    """The round whose model counts: the last, or the best on validation; None for a cell that has not finished."""
     if view.state.status != "finished" or not view.records:
         return None
     best = (view.result or {}).get("best_round")
@@ -40,18 +39,18 @@ def counted(view: CellView, at: str) -> int | None:
 
 
 def results(analysis: Analysis) -> pd.DataFrame:
-    """A row per cell: its settings, its status, and the metrics of the evaluated model.
+    """A line a cell: what it is, what became of it, and the metrics of the model that counts.
 
-    Shares are in [0, 1], losses in nats, `seconds` are of the whole run. The settings of arms and blocks, and tuned
-    values, are columns `arm.KEY`, `block.KEY` and `tuned.KEY`; unfinished cells have no metrics.
+    Shares are in [0, 1], losses in nats, `seconds` are of the whole run. Values by which arms and blocks differ, and tuned
+    ones, are columns `arm.KEY`, `block.KEY` and `tuned.KEY`; cells that have not finished have no metrics.
     """
     return _frame([_result(analysis, view) for view in analysis.cells])
 
 
 def rounds(analysis: Analysis) -> pd.DataFrame:
-    """A row per round and cell, including unfinished cells; round 0 is the model before boosting."""
+    """A line a round and cell, unfinished cells included; round 0 is the model before boosting."""
     lines = [
-        {**_cell_keys(view), "round": record.round, "status": record.status, **_round(record)}
+        {**_place(view), "round": record.round, "status": record.status, **_round(record)}
         for view in analysis.cells
         for record in view.records
     ]
@@ -59,42 +58,27 @@ def rounds(analysis: Analysis) -> pd.DataFrame:
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """Comma-separated values in UTF-8, with full precision, and without text that a spreadsheet would evaluate."""
-    frame = frame.rename(columns=_escape_formula)
+    """Comma-separated values in UTF-8, with numbers in full, and no text that a spreadsheet would compute."""
+    frame = frame.rename(columns=spreadsheet_text)
     for name in frame.columns:
         if frame[name].dtype.kind not in "biufc":
             frame[name] = [
-                _escape_formula(value) if isinstance(value, str) else value for value in frame[name]
+                spreadsheet_text(value) if isinstance(value, str) else value for value in frame[name]
             ]
     return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _escape_formula(text: str) -> str:
-    """Prefix an apostrophe if a text begins like a formula and is not a number."""
-    begins, text = (
-        text[:1],
-        text.replace("\r\n", "\n").replace("\r", "\n"),
-    )  # an unquoted "\r" ends a line
-    if not begins or begins not in FORMULA_STARTS:
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return f"'{text}" if begins.isspace() else text
-
-
 def parquet(frame: pd.DataFrame) -> bytes:
-    """Parquet bytes. Raises `UsageError` if pyarrow is missing."""
+    """Parquet. Raises `UsageError` where pyarrow is missing."""
     if importlib.util.find_spec("pyarrow") is None:
-        raise UsageError("parquet needs pyarrow: pip install 'boostlora[parquet]', or choose csv")
+        raise UsageError("parquet needs pyarrow: pip install 'boostlora[parquet]', or ask for csv")
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False, engine="pyarrow")
     return buffer.getvalue()
 
 
 def _frame(lines: list[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
-    """Rows as a data frame; a column of mixed types becomes text, which every format supports."""
+    """Lines as a table; a column that mixes types becomes text, which every format can hold."""
     import pandas as pd  # noqa: PLC0415 - not needed by the other formats
 
     names = list(dict.fromkeys(name for line in lines for name in line)) or columns
@@ -104,15 +88,15 @@ def _frame(lines: list[dict[str, Any]], columns: list[str] | None = None) -> pd.
         if len(kinds) > 1 and not kinds <= {int, float}:
             frame[name] = [None if _is_missing(value) else str(value) for value in frame[name]]
         elif name in COUNTS:
-            frame[name] = frame[name].astype("Int64")  # nullable integers
+            frame[name] = frame[name].astype("Int64")  # whole numbers, of which some may be missing
     return frame
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or value != value  # noqa: PLR0124 - NaN, which pandas uses for a missing value
+    return value is None or value != value  # noqa: PLR0124 - NaN, which pandas puts where a line has no value
 
 
-def _cell_keys(view: CellView) -> dict[str, Any]:
+def _place(view: CellView) -> dict[str, Any]:
     cell = view.state.cell
     return {"cell": cell.key, "arm": cell.arm, "block": cell.block, "seed": cell.seed}
 
@@ -122,7 +106,7 @@ def _result(analysis: Analysis, view: CellView) -> dict[str, Any]:
     arm = next((a.values for a in study.arms if a.label == cell.arm), {})
     block = next((b.values for b in study.blocks if b.label == cell.block), {})
     line = {
-        **_cell_keys(view),
+        **_place(view),
         "status": state.status,
         "ended": state.ended,
         "cause": state.cause,
@@ -134,18 +118,18 @@ def _result(analysis: Analysis, view: CellView) -> dict[str, Any]:
     last = counted(view, study.at)
     if last is None:
         return line
-    counted_records = view.records[: last + 1]
+    played = view.records[: last + 1]
     return {
         **line,
         **metrics_of_splits(view.records[last]),
         **{f"base.{name}": value for name, value in metrics_of_splits(view.records[0]).items()},
         **shape_of(view.records[last]),
         "rounds": last,
-        "parameters": parameters(counted_records),
-        "stored": stored(counted_records),
+        "parameters": parameters(played),
+        "stored": stored(played),
         **effort(view.spec, last),
-        "lost": lost(counted_records),
-        "gained": gained(counted_records),
+        "lost": lost(played),
+        "gained": gained(played),
         "seconds": sum(seconds(record) for record in view.records),
         "memory_bytes": max(record.memory_bytes for record in view.records),
     }
@@ -176,5 +160,5 @@ def _round(record: RoundRecord) -> dict[str, Any]:
 
 
 def _scalar(value: object) -> object:
-    """A scalar for a spreadsheet cell."""
+    """A value that fits a cell of a spreadsheet."""
     return value if isinstance(value, bool | int | float | str) else str(value)

@@ -1,1 +1,1 @@
-"""A run on disk: nothing is ever half-written, and every file's bytes are vouched for by a hash."""
+"""A run on disk: files are written atomically, and checked by hash."""

@@ -18,6 +18,7 @@ from ..errors import RunError, UsageError
 from ..foundation.atomic import check_file, sweep, write_text
 from ..foundation.redaction import credentials_in
 from ..foundation.sealed import read_sealed, write_sealed
+from ..records.prefix import read_lines, records_of, refuse_earlier_spec
 from ..records.run_result import ROUNDS, check_ending, read_ending
 from ..records.updates import (
     read_outcomes,
@@ -32,15 +33,15 @@ from ..spec import Spec
 
 SPEC, ORIGINAL, PROVENANCE = "spec.toml", ".spec.lock.toml", "provenance.json"
 HASH = re.compile(r"[0-9a-f]{12}")
-"""A run's folder is named by the hash of its spec, unless somebody has moved it."""
+"""Name of a run's folder: the first digits of the hash of its spec, unless it was moved."""
 
 
 @attrs.define(eq=False)
 class RunDirectory:
     """A run on disk. `records` are the finished rounds; the order of writes makes any prefix of them valid.
 
-    A round's files are written before the line that names them and their hashes, so a line vouches for all it names; a file
-    without a line is a leftover of an interrupted round, and is overwritten.
+    A round's files are written before the line with their names and hashes, so all files of a line exist. A file without a line is
+    left over from an interrupted round, and is overwritten.
     """
 
     path: Path
@@ -48,7 +49,7 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, spec: Spec) -> RunDirectory:
-        """Begin a run in a new folder, or go on in one of the same spec. The caller holds its lock."""
+        """Start a run in a new folder, or resume one with the same spec. The caller holds its lock."""
         directory = cls(path)
         sweep(path)
         if (path / SPEC).exists():
@@ -63,15 +64,16 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """A run that exists. Raises `UsageError` for a folder that is none."""
+        """Open an existing run. Raises `UsageError` for a folder that is no run."""
         if not (path / SPEC).is_file():
             raise UsageError(f"{path}: not a run (it has no {SPEC})")
         directory = cls(path)
+        refuse_earlier_spec(path, _text(path / SPEC))
         directory.records = directory.load_records()
         return directory
 
     def check_spec(self) -> None:
-        """Refuse a spec that was changed after the run began, and show the difference."""
+        """Raise `UsageError` with the difference for a spec that was changed after the run started."""
         began, now = _text(self.path / ORIGINAL), _text(self.path / SPEC)
         if began != now:
             lines = difflib.unified_diff(
@@ -79,27 +81,16 @@ class RunDirectory:
             )
             raise UsageError(
                 f"{self.path / SPEC} was changed after the run began:\n" + "\n".join(lines) + "\n"
-                "put it back, or start a run of its own: boostlora run " + str(self.path / SPEC)
+                "restore it, or start another run: boostlora run " + str(self.path / SPEC)
             )
+        refuse_earlier_spec(self.path, now)
 
     def load_records(self) -> list[RoundRecord]:
-        """The finished rounds. Raises `RunError` naming a line that was altered."""
-        path = self.path / ROUNDS
-        lines = _text(path).splitlines() if path.exists() else []
-        records, previous = list[RoundRecord](), ""
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = RoundRecord.from_line(line)
-            except ValueError as error:
-                raise RunError(f"{path}:{number}: {error}") from error
-            if record.round != number - 1 or not record.is_sealed(previous):
-                raise RunError(f"{path}:{number}: altered: its digest does not match its content")
-            records.append(record)
-            previous = record.digest
-        return records
+        """The finished rounds. Raises `RunError` with the line that was altered."""
+        return records_of(self.path, read_lines(self.path))
 
     def check_files(self) -> None:
-        """Refuse files that are not those which the rounds vouch for, and a result of others. Raises `RunError` naming the first."""
+        """Check all files against their hashes, and the result against the rounds. Raises `RunError` for the first mismatch."""
         for record in self.records:
             for name, sha256 in record.files.items():
                 check_file(self.path / name, sha256)
@@ -107,7 +98,7 @@ class RunDirectory:
 
     @property
     def digest(self) -> str:
-        """Digest of the whole run so far; equal for equal experiments."""
+        """Digest of the run so far; equal for equal experiments."""
         return self.records[-1].digest if self.records else ""
 
     def commit(
@@ -140,7 +131,7 @@ class RunDirectory:
         return read_updates(self.path / name, self.records[round].files[name])
 
     def values(self, round: int) -> dict[str, NDArray[Any]]:  # noqa: A002
-        """The numbers a round trained."""
+        """The trained parameters of a round."""
         name = f"updates/{round:04d}.safetensors"
         return read_values(self.path / name, self.records[round].files[name])
 
@@ -150,21 +141,21 @@ class RunDirectory:
         return read_outcomes(self.path / name, self.records[round].files[name])
 
     def rollouts(self, round: int) -> list[Batch] | None:  # noqa: A002
-        """The batches of answers a round trained on; None where none were kept."""
+        """The batches of rollouts a round trained on; None if there are none."""
         name = f"rollouts/{round:04d}.safetensors"
         sha256 = self.records[round].files.get(name)
         return None if sha256 is None else read_rollouts(self.path / name, sha256)
 
     def ensemble(self) -> list[tuple[dict[str, Update], float]]:
-        """What was merged, with its scales, in the order of the rounds."""
+        """Merged updates with their scales, in the order of the rounds."""
         return [(self.updates(r.round), r.scale) for r in self.records if r.scale != 0.0]
 
     def spec_tree(self) -> dict[str, Any]:
-        """The run's spec as a TOML tree. Raises `RunError` where it is damaged."""
+        """The run's spec as a TOML tree. Raises `RunError` if it is damaged."""
         return read_tree(self.path / SPEC)
 
     def provenance(self) -> dict[str, Any] | None:
-        """What was recorded of the run's origin. Raises `RunError` where it is damaged, altered, or another run's."""
+        """The recorded provenance. Raises `RunError` if it is damaged, altered, or of another run."""
         found = read_sealed(self.path / PROVENANCE, ("hashes", "versions"))
         recorded, name = (found or {}).get("hashes", {}).get("spec", ""), self.path.resolve().name
         if recorded and HASH.match(name) and not recorded.startswith(name[:12]):
@@ -174,9 +165,9 @@ class RunDirectory:
         return found
 
     def result(self) -> dict[str, Any] | None:
-        """How the run ended; None while it has not. Raises `RunError` for what the rounds do not say.
+        """The result of the run; None while it has none. Raises `RunError` if it does not match the rounds.
 
-        A round that was finished since they were read is read now.
+        Rounds that were finished in the meantime are read.
         """
         found = read_ending(self.path)
         if found is None:

@@ -1,4 +1,4 @@
-"""The run that another goes on from: held against the new one, then its rounds are copied."""
+"""The parent of a run that continues another one: checked for compatibility, then its rounds are copied."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ..spec.structure import PATHS
 from .directory import PROVENANCE, SPEC, RunDirectory
 
 READ_ALIKE = ("task", "model")
-"""Tables that must agree: what is right, and what the model sees of an example, is in every outcome that is inherited."""
+"""Tables that must be equal, since inherited outcomes depend on them."""
 SHOWN = 12
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Parent:
-    """A run up to the round that another goes on from."""
+    """A run up to the round that another one continues from."""
 
     folder: Path
     start: Start
@@ -39,7 +39,7 @@ class Parent:
 
     @classmethod
     def open(cls, start: Start) -> Parent:
-        """Find it. Raises `UsageError` where it is not there, or no longer has the round."""
+        """Open it. Raises `UsageError` if it is missing, or no longer has the round."""
         folder = Path(start.run)
         if not start.run or not (folder / SPEC).is_file():
             raise UsageError(
@@ -52,14 +52,12 @@ class Parent:
         directory = RunDirectory(folder)
         origin = directory.provenance()
         if origin is None:
-            raise RunError(
-                f"{folder / PROVENANCE}: missing, so that nobody can tell on which data it was run"
-            )
+            raise RunError(f"{folder / PROVENANCE}: missing, so the data of the run are unknown")
         tree = directory.spec_tree()
         return cls(folder=folder, start=start, records=records, hashes=origin["hashes"], tree=tree)
 
     def require(self, spec: Spec, sites: Collection[str], hashes: Mapping[str, str]) -> None:
-        """Refuse to go on from another base, on other data, or at other sites. Raises `UsageError` saying what differs."""
+        """Raise `UsageError` with the differences if base, data, sites, tables or refits differ."""
         different = [
             f"{name} ({str(self.hashes.get(name))[:SHOWN]} there, {sha256[:SHOWN]} here)"
             for name, sha256 in hashes.items()
@@ -76,14 +74,14 @@ class Parent:
         different += _differences(self.tree, spec)
         if different:
             raise UsageError(
-                f"cannot go on from {self.start}, which has other {', other '.join(different)}; a run goes on from one with the same "
+                f"cannot continue from {self.start}, which has other {', other '.join(different)}; a run continues from one with the same "
                 "base, data and sites, the same [task] and [model], and refits in the same rounds"
             )
 
     def hand_down(self, directory: RunDirectory, report: Report) -> None:
-        """Make its rounds the first of a run that has none; killed anywhere, the run has all of them or none.
+        """Copy its rounds into a run without any. If killed, the run has all of them or none.
 
-        Files are copied first, each held to its hash; the lines that name them are written last. Raises `RunError` for a damaged file.
+        Files are copied and checked first; the lines that name them are written last. Raises `RunError` for a damaged file.
         """
         files = {name: sha256 for record in self.records for name, sha256 in record.files.items()}
         for done, (name, sha256) in enumerate(files.items()):
@@ -100,7 +98,7 @@ class Parent:
 
 
 def require_inherited(directory: RunDirectory, start: Start) -> None:
-    """Refuse a run whose first rounds are not those of its start. Raises `RunError`, or `UsageError` where only their ranks are not known."""
+    """Raise `RunError` if a run's first rounds are not those of its start, or `UsageError` if only `start.ranks` differs."""
     records = directory.records
     if len(records) <= start.round or records[start.round].digest != start.digest:
         raise RunError(
@@ -115,14 +113,12 @@ def require_inherited(directory: RunDirectory, start: Start) -> None:
 
 
 def _differences(theirs: Mapping[str, Any], spec: Spec) -> list[str]:
-    """Options that differ in what they say; paths do not count: hashes tell what lies there."""
+    """Options with other values; paths do not count, since hashes cover their content."""
     ours, found = tomli.loads(spec.dump()), list[str]()
     for slot in READ_ALIKE:
         paths = {field.name for field in attrs.fields(type(spec.slots[slot].plugin)) if field.type in PATHS}
         for key, value in ours[slot].items():
-            there = theirs[slot].get(
-                key, value
-            )  # a version that did not have the option had nothing else to say
+            there = theirs[slot].get(key, value)  # an earlier version without the option used its default
             if key not in paths and there != value:
                 found.append(f"{slot}.{key} ({there} there, {value} here)")
     return found

@@ -1,4 +1,4 @@
-"""Runs found by what people call them: a folder, a name, a hash, `RUN@ROUND`."""
+"""Lookup of runs by folder, name, hash, or `RUN@ROUND`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .directory import SPEC
 
 AT_ROUND = re.compile(r"(?P<run>.+)@(?P<round>-?\d{1,9})")
 SET_ASIDE = ".old-"
-"""What the names of run folders have that `--fresh` has set aside; they are found by their own path only."""
+"""Part of the names of folders that `--fresh` has set aside; only their full path finds them."""
 MOST_NAMED = 10
-"""Runs that are named where one of several is to be chosen: the latest."""
+"""Runs listed if a name has several: the latest."""
 
 
 def find_runs(name: str, runs_folder: Path) -> list[Path]:
-    """The run folders a word stands for: a run's own folder, a folder of runs, or a run's name; newest last.
+    """The run folders for a run's folder, a folder of runs, a name or a hash prefix; newest last.
 
-    Raises `UsageError` saying which runs there are.
+    Raises `UsageError` with the existing runs.
     """
     for folder in (Path(name), runs_folder / name):
         if (folder / SPEC).is_file():
@@ -42,7 +42,7 @@ def find_runs(name: str, runs_folder: Path) -> list[Path]:
 
 
 def one_run(name: str, runs_folder: Path) -> Path:
-    """The folder of the one run that a word stands for. Raises `UsageError` where it stands for none, or for several."""
+    """The folder of exactly one run. Raises `UsageError` for none or several."""
     found = find_runs(name, runs_folder)
     if len(found) > 1:
         raise UsageError(
@@ -52,7 +52,7 @@ def one_run(name: str, runs_folder: Path) -> Path:
 
 
 def _latest(found: list[Path], name: str, runs_folder: Path) -> str:
-    """The runs that began last, latest first, and how many more there are."""
+    """The latest runs, latest first, and the number of older ones."""
     ordered = sorted(found, key=lambda path: (path / SPEC).stat().st_mtime, reverse=True)
     named, more = ", ".join(map(str, ordered[:MOST_NAMED])), len(ordered) - MOST_NAMED
     if more <= 0:
@@ -69,7 +69,7 @@ def run_and_round(text: str, runs_folder: Path) -> tuple[Path, int]:
 
 
 def start_settings(text: str, runs_folder: Path) -> list[str]:
-    """`--from RUN@ROUND` as the settings that it is short for; a digest and ranks in the spec are those of another start."""
+    """The settings that `--from RUN@ROUND` stands for; digest and ranks in the spec belong to another start and are cleared."""
     folder, number = run_and_round(text, runs_folder)
     values = {"run": str(folder.resolve()), "round": number, "digest": "", "ranks": list[int]()}
     return [f"start.{tomli_w.dumps({key: value}).strip()}" for key, value in values.items()]

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, hardware, commit, hashes."""
+"""Provenance of a result: versions, hardware, commit, hashes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a bit of a result."""
+    """Versions of Python and of packages that can change a result."""
     found = {package: _version(package) for package in PACKAGES}
     return {"python": platform.python_version()} | {
         name: version for name, version in found.items() if version
@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def _version(package: str) -> str:
-    """Read once: what is installed later is not what this process has imported. Empty for what is not installed."""
+    """Cached, since a package installed later is not the imported one. Empty if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -50,7 +50,7 @@ def _version(package: str) -> str:
 
 @cache
 def hardware() -> Mapping[str, Any]:
-    """The machine, looked at once."""
+    """The machine."""
     return {
         "machine": platform.machine(),
         "system": platform.system(),
@@ -90,9 +90,9 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def provenance(hashes: dict[str, str], seed: int, processes: int = 1) -> dict[str, Any]:
-    """Everything a reader needs to run the same thing again; `hashes` are of the spec, the data and the weights.
+    """Everything needed to reproduce a run; `hashes` are of the spec, the data and the weights.
 
-    `processes` is how many computed it together: with another number, sums are added up in another order.
+    `processes` is the number of processes: with another number, sums are added in another order.
     """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -107,7 +107,7 @@ def provenance(hashes: dict[str, str], seed: int, processes: int = 1) -> dict[st
 
 
 def memory_bytes() -> int:
-    """Peak resident memory of this process; 0 where the system does not tell."""
+    """Peak resident memory of this process in bytes; 0 if unknown."""
     try:
         import resource  # noqa: PLC0415 - absent on Windows
     except ImportError:

@@ -1,4 +1,4 @@
-"""Takes a run back to an earlier round, in place; what came after is set aside."""
+"""Rollback of a run to an earlier round, in place; later rounds are set aside."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ FOLDERS = ("outcomes", "updates", "rollouts")
 
 @attrs.frozen(kw_only=True)
 class RolledBack:
-    """What a rollback did."""
+    """The result of a rollback."""
 
     to: int
-    """The last round that is left."""
+    """The last round now."""
     last: int
-    """The last round that there was."""
+    """The last round before."""
     aside: Path | None
-    """Where the rounds after `to` are now; None: there were none, and nothing was changed."""
+    """Folder of the rounds after `to`; None if there were none, and nothing changed."""
 
 
 def roll_back(folder: Path, to: int, report: Callable[[str, int, int], None] | None = None) -> RolledBack:
-    """Make round `to` the last of a run that nobody is at work on. Raises `UsageError` where there is no such round.
+    """Make round `to` the last one of a run, under its lock. Raises `UsageError` if there is no such round.
 
-    The rounds that stay are checked, file by file; those that go may be damaged. Later files, the old lines and the result are
-    first put aside whole; then the result goes, which speaks of more rounds than there will be; then the lines; then the files
-    that no line names any more. So it may be killed anywhere, and what it leaves is a run: the old one or the new one.
+    The files of the rounds that stay are checked; later ones may be damaged. Order of steps: later files, the old lines and the result
+    are copied aside; the result is removed, since it counts more rounds; then the lines; then the files without a line. Killed at any
+    point, it leaves the old run or the new one.
     """
     if not (folder / SPEC).is_file():
         raise UsageError(f"{folder}: not a run (it has no {SPEC})")
@@ -62,11 +62,11 @@ def roll_back(folder: Path, to: int, report: Callable[[str, int, int], None] | N
 
 
 def _silent(what: str, done: int, total: int) -> None:
-    """Say nothing."""
+    """Report nothing."""
 
 
 def _require_round(folder: Path, to: int, count: int) -> None:
-    """Refuse a round that there is none of, and one that the run has from another."""
+    """Raise `UsageError` for a round that does not exist, or that was inherited from another run."""
     if not 0 <= to < count:
         raise UsageError(f"{folder}: no round {to} to go back to; it has {rounds_text(count)}")
     start = read_tree(folder / SPEC).get("start", {})
@@ -74,13 +74,13 @@ def _require_round(folder: Path, to: int, count: int) -> None:
         raise RunError(f"{folder / SPEC}: damaged: [start] names no round")
     if to < start.get("round", 0):
         raise UsageError(
-            f"{folder}: rounds 0 to {start['round']} are those it goes on from, and stay; they are of {start.get('run')}. To go on from "
+            f"{folder}: rounds 0 to {start['round']} are inherited from {start.get('run')}, and stay. To continue from "
             f"an earlier one: boostlora run {folder / SPEC} --from {start.get('run')}@{to}"
         )
 
 
 def _go_back(folder: Path, to: int, lines: Sequence[bytes], report: Callable[[str, int, int], None]) -> Path:
-    """Set aside, then cut off; a report comes before every step."""
+    """Copy aside, then remove; every step is reported before it starts."""
     sweep(folder)
     later = _files_after(folder, to)
     steps, stamp = len(later) + 4, f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
@@ -105,13 +105,13 @@ def _go_back(folder: Path, to: int, lines: Sequence[bytes], report: Callable[[st
 
 
 def _files_after(folder: Path, to: int) -> list[Path]:
-    """Files of rounds after one, also of a round that was interrupted."""
+    """Files of later rounds, including an interrupted one."""
     found = (path for name in FOLDERS for path in sorted((folder / name).glob("*.safetensors")))
     return [path for path in found if path.stem.isdigit() and int(path.stem) > to]
 
 
 def _keep(source: Path, target: Path) -> None:
-    """The same bytes under another name too: a run's files are replaced, never written into."""
+    """Hard-link a file, or copy it. A link is safe, since a run's files are replaced and never modified."""
     make_folder(target.parent)
     try:
         os.link(source, target)

@@ -72,7 +72,7 @@ def test_study_is_advised_an_arm_that_it_can_take(boostlora, tmp_path):
         '[[ablate.case]]\nname = "plain"\n'
     )
     done = boostlora("advise", "mine.toml", *TINY)
-    assert "hold the advice to it: boostlora advise --against mine" in done.stdout
+    assert "run it:\n  boostlora ablate mine.toml --set rounds=3" in done.stdout
     arm = "\n".join(indented(done.stdout, "in the study, as an arm:"))
     assert 'set."basis.use" = "gradient"' in arm
     with (tmp_path / "mine.toml").open("a") as file:

@@ -150,7 +150,7 @@ def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert (
-        err.count("interrupted; every finished round is kept. Go on with: boostlora resume runs/sums/") == 1
+        err.count("interrupted; every finished round is kept. Resume with: boostlora resume runs/sums/") == 1
     )
     path = only_run(half / "runs").path
     assert len(only_run(half / "runs").records) == 2
@@ -170,7 +170,7 @@ def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path
     assert code == 1
     assert err.count("error: rank 1 went another way in round 2: selected is 9 there and 8 in rank 0") == 1
     assert "exitcode  : 3" in err
-    assert "Go on with: boostlora resume" in err
+    assert "Resume with: boostlora resume" in err
     assert len(only_run(tmp_path / "runs").records) == 2
 
 
@@ -178,7 +178,7 @@ def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path
 def test_what_breaks_in_one_process_ends_all_and_is_told_once(tmp_path):
     for fault, message in (
         ("judge", 'error: task plugin "weighed": raised ZeroDivisionError: no verdict'),
-        ("frail", 'rank 1: error: objective plugin "frail": raised OSError: my disk is gone'),
+        ("frail", 'process 1: error: objective plugin "frail": raised OSError: my disk is gone'),
     ):
         (tmp_path / fault).mkdir()
         code, _, err = run_together(tmp_path / fault, "objective.use=frail", CREW_FAULT=fault)
@@ -204,15 +204,15 @@ def test_killed_process_is_noticed_and_how_to_go_on_is_said(tmp_path):
     os.kill(second, signal.SIGKILL)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert "every finished round is kept. Go on with: boostlora resume" in err
+    assert "every finished round is kept. Resume with: boostlora resume" in err
 
 
 @pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
 def test_what_many_processes_cannot_share_is_refused_or_left_to_the_leader(tmp_path):
     for settings, verb, message in (
         (("backend.use=reference",), None, "backend reference computes in one"),
-        ((), ["ablate", "sums.toml"], "boostlora ablate is not for torchrun"),
-        ((), ["verify", "sums.toml"], "boostlora verify is not for torchrun"),
+        ((), ["ablate", "sums.toml"], "boostlora ablate does not run under torchrun"),
+        ((), ["verify", "sums.toml"], "boostlora verify does not run under torchrun"),
         (("rounds=none",), None, "expected a whole number"),
     ):
         code, _, err = run_together(tmp_path, *settings, verb=verb)

@@ -87,9 +87,10 @@ def test_check_names_the_question_and_the_refits(boostlora):
     settings = settings_of(["basis.use=gradient", "boosting.refit_every=3"])
     answer = boostlora("check", "paper/digits", *settings)
     assert answer.returncode == 0, answer.stderr
-    assert "numbers trained: 16 a round, 192 in 12 rounds, and again in 4 refits\n" in answer.stdout
+    assert "trained parameters: 16 a round, 192 in 12 rounds, trained again in 4 refits\n" in answer.stdout
     assert re.search(
-        r"\nbasis gradient: hears 256 chosen examples before every round, in 2 passes; ", answer.stdout
+        r"\nbasis gradient: calibrates on 256 chosen examples before every round, in 2 passes; ",
+        answer.stdout,
     )
     plan = json.loads(boostlora("check", "paper/digits", *settings, "--json").stdout)["plan"]
     assert plan["calibration"] == {
@@ -109,12 +110,14 @@ def test_check_names_the_question_and_the_refits(boostlora):
 def test_check_of_a_probe_counts_its_steps_as_parts_of_passes(boostlora, steps, batches, told):
     settings = settings_of(["basis.use=probe", f"basis.steps={steps}", f"basis.batches={batches}"])
     answer = boostlora("check", "paper/digits", *settings)
-    assert f"hears 256 chosen examples before every round, in {told}; " in answer.stdout, answer.stderr
+    assert f"calibrates on 256 chosen examples before every round, in {told}; " in answer.stdout, (
+        answer.stderr
+    )
 
 
 def test_check_of_a_spec_without_options_says_nothing_of_them(boostlora):
     text = boostlora("check", "paper/digits").stdout
-    assert "hears" not in text
+    assert "calibrates" not in text
     assert "refit" not in text
     plan = json.loads(boostlora("check", "paper/digits", "--json").stdout)["plan"]
     assert "calibration" not in plan

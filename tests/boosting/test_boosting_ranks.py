@@ -232,9 +232,9 @@ def test_check_and_run_say_how_many_numbers_rounds_train(boostlora, tmp_path):
     settings = [word for s in (*WIDE, *FALLING) for word in ("--set", s)]
     answer = boostlora("check", made.folder / "toy.toml", *PLUG, *settings)
     assert answer.returncode == 0, answer.stderr
-    assert "numbers trained: up to 50 a round, 84 in 4 rounds" in answer.stdout
+    assert "trained parameters: up to 50 a round, 84 in 4 rounds" in answer.stdout
     plan = json.loads(boostlora("check", made.folder / "toy.toml", *PLUG, *settings, "--json").stdout)["plan"]
     assert (plan["parameters"], plan["total_parameters"], plan["ranks"]) == (50, 84, [2, 3, 5])
     ran = boostlora("run", made.folder / "toy.toml", *PLUG, *settings)
     assert ran.returncode == 0, ran.stderr
-    assert re.search(r"4 rounds · lora-xs: up to 50 numbers a round", ran.stdout + ran.stderr)
+    assert re.search(r"4 rounds · lora-xs: up to 50 parameters a round", ran.stdout + ran.stderr)

@@ -232,7 +232,7 @@ def test_exports_of_a_run_with_refits_are_its_merged_weights(refitted, boostlora
     base = as_run(refitted, "whole").base
     applied = boostlora("apply", base, file, "--out", tmp_path / "applied", *PLUG)
     assert applied.returncode == 0, applied.stderr
-    assert "bit for bit the merged weights of the run" in applied.stdout
+    assert "bit-identical to the merged weights of the run" in applied.stdout
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "applied"))
     own = refitted_ensemble(refitted).exportable()
     for site in SITES:

@@ -106,8 +106,8 @@ def test_check_tells_arms_cells_and_cost(study, boostlora):
     assert done.returncode == 0
     assert "3 arms · 4 seeds · 12 cells · executor local" in done.stdout
     assert re.search(r"^fixed \(baseline\) +3 +5 +16 +48 +4$", done.stdout, re.MULTILINE)
-    assert "to run: 6 cells (6 are there already), 18 rounds, 90 optimiser steps" in done.stdout
-    assert re.search(r"^time: about .* judged by 6 finished runs", done.stdout, re.MULTILINE)
+    assert "to run: 6 cells (6 are finished), 18 rounds, 90 optimiser steps" in done.stdout
+    assert re.search(r"^time: about .* estimated from 6 finished runs", done.stdout, re.MULTILINE)
     assert len(re.findall(r"^[0-9a-f]{12}  .* seed \d$", done.stdout, re.MULTILINE)) == 12
 
 
@@ -153,7 +153,7 @@ def test_failing_cells_are_recorded_and_the_others_finish(tmp_path, boostlora):
     failure = next((tmp_path / "runs/tiny/study/failures").glob("*.json"))
     assert "Traceback" in json.loads(failure.read_text())["traceback"]
     again = boostlora("ablate", "tiny.toml", "--plugin", "brittle.py", "--set", "ablate.seeds=1")
-    assert "3 of 4 cells cached · 1 failed before (try them again with --retry)" in again.stdout
+    assert "3 of 4 cells cached · 1 failed before (retry them with --retry)" in again.stdout
     assert again.returncode == 3
 
 

@@ -62,7 +62,7 @@ def test_resolved_study_is_one_text_that_gives_the_same_cells(small, boostlora):
 def test_other_study_of_the_same_name_is_warned_of(small, boostlora):
     text = (small / "tiny.toml").read_text().replace("steps = 5", "steps = 6")
     done = boostlora("ablate", write(small, text, "other.toml"))
-    assert 'warning: another study was called "tiny"' in done.stderr
+    assert 'warning: another study has the name "tiny"' in done.stderr
     assert len(list((small / "runs/tiny/study").glob("study-*.json"))) == 1
     more = boostlora("ablate", "other.toml", "--set", "ablate.seeds=2")
     assert "warning" not in more.stderr

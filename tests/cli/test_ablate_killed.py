@@ -56,7 +56,7 @@ def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number,
     process.send_signal(number)
     _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert error.endswith("every finished round is kept. Go on with: boostlora ablate tiny.toml\n")
+    assert error.endswith("every finished round is kept. Resume with: boostlora ablate tiny.toml\n")
     assert processes_of(tmp_path) == []
     assert table_of(boostlora("ablate", "tiny.toml").stdout) == undisturbed[1]
 

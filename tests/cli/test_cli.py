@@ -130,7 +130,7 @@ def test_check_prints_the_plan_and_runs_nothing(boostlora, tmp_path):
     done = boostlora("check", "paper/digits")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"layers\.0\.weight +128 x 64 +64 +64 +16\n", done.stdout)
-    assert "numbers trained: 16 a round, 256 in 16 rounds" in done.stdout
+    assert "trained parameters: 16 a round, 256 in 16 rounds" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

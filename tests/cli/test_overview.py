@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.cli import progress as progress_of
-from boostlora.engine.cli.progress import Progress
-from boostlora.engine.cli.study_progress import StudyProgress, duration
+from boostlora.engine.cli import study_progress
+from boostlora.engine.cli.study_progress import Progress, StudyProgress
+from boostlora.engine.cli.units import duration
 from boostlora.engine.contracts import JobResult
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.scheduler import partition_cells
@@ -45,13 +45,13 @@ def _play(progress: Progress, index: int, rounds: int, *, finished: bool = False
 
 
 def test_time_left_is_told_at_the_pace_so_far_once_it_is_known(progress, monkeypatch):
-    monkeypatch.setattr(progress_of.time, "monotonic", lambda: progress.began + 10.0)
+    monkeypatch.setattr(study_progress.time, "monotonic", lambda: progress.began + 10.0)
     assert progress.left is None
     _play(progress, 0, 3)
-    progress.look()
+    progress.refresh()
     assert progress.left is None, "four rounds of forty do not make a pace"
     _play(progress, 1, 9, finished=True)
-    progress.look()
+    progress.refresh()
     done, rest = 4 + 10, 6 + 0 + 10 + 10
     assert progress.left == pytest.approx(rest * 10.0 / done)
 
@@ -59,7 +59,7 @@ def test_time_left_is_told_at_the_pace_so_far_once_it_is_known(progress, monkeyp
 def test_cells_are_counted_by_what_their_files_say(progress):
     _play(progress, 0, 9, finished=True)
     _play(progress, 1, 2)
-    progress.look()
+    progress.refresh()
     assert [progress.count(status) for status in ("finished", "running", "pending")] == [1, 1, 2]
     (_, arm, states), (_, other, others) = progress.rows()
     assert (arm, [s.rounds for s in states]) == ("rotate", [9, 2])
@@ -99,9 +99,9 @@ def _row(arm, status):
 def test_rows_that_matter_stay_where_there_is_too_little_room():
     statuses = ("finished", "pending", "finished", "running", "pending", "failed", "finished")
     rows = [_row(f"arm {n}", status) for n, status in enumerate(statuses)]
-    assert progress_of.fitting(rows, 7) == rows
-    assert [arm for _, arm, _ in progress_of.fitting(rows, 4)] == ["arm 1", "arm 3", "arm 4", "arm 5"]
-    assert [arm for _, arm, _ in progress_of.fitting(rows, 2)] == ["arm 3", "arm 5"]
+    assert study_progress.fitting(rows, 7) == rows
+    assert [arm for _, arm, _ in study_progress.fitting(rows, 4)] == ["arm 1", "arm 3", "arm 4", "arm 5"]
+    assert [arm for _, arm, _ in study_progress.fitting(rows, 2)] == ["arm 3", "arm 5"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 90, 100, 110, 120, 1000])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from boostlora.engine.cli.streams import in_words
+from boostlora.engine.cli.streams import user_error
 
 from ..support.commands import PATIENCE, SCRIPT
 
@@ -38,12 +38,12 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
         (OSError(errno.EROFS, "Read-only", "a", None, "b"), "error: a -> b: Read-only", 3),
         (OSError(errno.EIO, "Input/output error"), "error: [Errno 5] Input/output error", 3),
         (OSError(errno.ENOENT, "No such file", b"a\nb"), "error: 'a\\nb': No such file", 2),
-        (ValueError("embedded null byte"), "error: a path with a NUL character in it is none", 2),
+        (ValueError("embedded null byte"), "error: a path cannot contain a NUL character", 2),
         (MemoryError("x"), "error: out of memory: x", 3),
     ],
 )
 def test_error_of_the_system_is_told_in_a_sentence(error, message, code):
-    told = in_words(error)
+    told = user_error(error)
     assert told is not None
     assert (told.message, told.code) == (message, code)
 
@@ -51,14 +51,14 @@ def test_error_of_the_system_is_told_in_a_sentence(error, message, code):
 def test_text_that_is_no_unicode_is_told_with_what_is_near_it():
     with pytest.raises(UnicodeEncodeError) as caught:
         ("x" * 100 + "\udcff").encode()
-    told = in_words(caught.value)
+    told = user_error(caught.value)
     assert told is not None
     assert (told.code, len(told.message) < 120, "\\udcff" in told.message) == (2, True, True)
 
 
 @pytest.mark.parametrize("error", [ValueError("other"), KeyError("x"), OSError("no number")])
 def test_fault_of_the_program_is_none_of_the_system(error):
-    assert in_words(error) is None
+    assert user_error(error) is None
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="Linux has a device that is always full")
@@ -103,7 +103,7 @@ def test_locale_that_knows_no_umlauts_is_no_failure(command, tmp_path):
         ("verify", LONG),
         ("apply", LONG, LONG),
         ("run", "quickstart", "--runs", LONG),
-        ("index", "--runs", LONG),
+        ("runs", "--runs", LONG),
         ("check", "quickstart", "--plugin", LONG),
     ],
     ids=lambda words: words[0],

@@ -41,8 +41,8 @@ def test_apply_by_another_backend_says_that_it_is_not_the_runs_bits(
     torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command
 ) -> None:
     answer = boostlora("apply", torch_toy.base, torch_toy_file, "--backend", "reference", *PLUG)
-    assert "\nnot bit for bit the run's: rebuilt updates depart by " in answer.stdout
-    assert "bit for bit the merged weights of the run" not in answer.stdout
+    assert "\nnot bit-identical to the run: rebuilt updates deviate by " in answer.stdout
+    assert "bit-identical to the merged weights of the run" not in answer.stdout
 
 
 def test_apply_by_a_backend_that_is_not_there_is_refused(

@@ -26,7 +26,7 @@ def test_apply_writes_the_merged_model_of_the_run_bit_by_bit(
     assert answer.returncode == 0, answer.stderr
     assert "toy-merged: safetensors, " in answer.stdout
     assert "; rounds 1..4" in answer.stdout
-    assert "\nbit for bit the merged weights of the run\n" in answer.stdout
+    assert "\nbit-identical to the merged weights of the run\n" in answer.stdout
     assert "read back and compared: 4 logits of 4 examples" in answer.stdout
     assert left(tmp_path) == ["toy-merged"]
     same(tmp_path / "toy-merged", merged(run))
@@ -64,7 +64,7 @@ def test_apply_without_examples_compares_nothing_and_says_so(
 ) -> None:
     answer = boostlora("apply", toy.base, toy_file, "--examples", "0", *PLUG)
     assert answer.returncode == 0
-    assert "its logits were not compared with those of the evaluated model" in answer.stdout
+    assert "logits were not compared with those of the evaluated model" in answer.stdout
 
 
 @pytest.mark.parametrize(

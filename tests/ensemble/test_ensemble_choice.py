@@ -252,7 +252,7 @@ def test_choice_options_of_the_command_line_are_read() -> None:
 @pytest.mark.parametrize(
     ("drop", "weights", "message"),
     [
-        (("x",), (), '--drop: "x" is no number of a round'),
+        (("x",), (), '--drop: "x" is not the number of a round'),
         (("1,",), (), '--drop: "" is no number of a round'),
         (("-1",), (), '--drop: "-1" is no number of a round'),
         (("²",), (), '--drop: "²" is no number of a round'),

@@ -36,7 +36,7 @@ def _cells(line: str) -> list[str]:
 
 def test_evaluate_of_all_rounds_shows_every_split_against_the_base(toy: ToyRun, ask: Command) -> None:
     lines = ask().stdout.splitlines()
-    assert lines[0] == "rounds 1..4: as recorded when the run had this model"
+    assert lines[0] == "rounds 1..4: read from the run"
     assert _cells(lines[2]) == ["split", "model", "accuracy %", "loss nats"]
     records = toy.ensemble().records
     rows = [_cells(line) for line in lines[3:9]]
@@ -54,11 +54,11 @@ def test_evaluate_of_all_rounds_shows_every_split_against_the_base(toy: ToyRun, 
 @pytest.mark.parametrize(
     ("options", "head"),
     [
-        (["--rounds", "2"], "rounds 1..2: as recorded when the run had this model"),
-        (["--rounds", "1..2"], "rounds 1..2: as recorded when the run had this model"),
-        (["--rounds", "0"], "rounds 0 (the base): as recorded when the run had this model"),
-        (["--drop", "4"], "rounds 1..3: as recorded when the run had this model"),
-        (["--weight", "2=1"], "rounds 1..4: as recorded when the run had this model"),
+        (["--rounds", "2"], "rounds 1..2: read from the run"),
+        (["--rounds", "1..2"], "rounds 1..2: read from the run"),
+        (["--rounds", "0"], "rounds 0 (the base): read from the run"),
+        (["--drop", "4"], "rounds 1..3: read from the run"),
+        (["--weight", "2=1"], "rounds 1..4: read from the run"),
         (["--rounds", "2", "--recompute"], "rounds 1..2: computed now"),
         (["--drop", "2"], "rounds 1, 3..4: computed now"),
         (["--rounds", "1..3", "--weight", "2=0.5"], "rounds 1, 2 (x 0.5), 3: computed now"),
@@ -164,7 +164,7 @@ def test_evaluate_without_each_round_tells_what_it_is_worth(toy: ToyRun, ask: Co
             assert stage[split]["loss"] == without
             values += [f"{without:.3f}", f"{without - whole:+.3f}"]
         assert _cells(line)[:5] == values
-    assert lines[-1] == "worth: how much better the model is with the round than without it, in nats"
+    assert lines[-1] == "gain: improvement of the model by the round, in nats"
 
 
 def test_evaluate_without_each_round_of_a_selection_leaves_the_others_out(toy: ToyRun, ask: Command) -> None:
@@ -178,7 +178,7 @@ def test_evaluate_without_each_round_of_a_selection_leaves_the_others_out(toy: T
 
 def test_evaluate_without_each_round_marks_rounds_that_do_harm(ask: Command) -> None:
     found = ask("--leave-one-out", "--weight", "1=-5", "--metric", "loss").stdout.splitlines()
-    assert "better without it, on validation" in found[3]
+    assert "better without it on validation" in found[3]
     assert _cells(found[3])[2].startswith("-")
 
 
@@ -229,10 +229,10 @@ def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Comman
     [
         (["--rounds", "5"], "error: no round 5; there are: 1 to 4\n"),
         (["--rounds", "x"], 'error: "x" is not a selection of rounds; allowed: 7 (the first seven), 1..7, 3.., 1..3,5, all, best, 0 (the base)\n'),
-        (["--drop", "x"], 'error: --drop: "x" is no number of a round\n'),
+        (["--drop", "x"], 'error: --drop: "x" is not the number of a round\n'),
         (["--weight", "1"], 'error: --weight: "1" is not of the form N=FACTOR, such as 5=0.5\n'),
-        (["--staged", "--leave-one-out"], "error: --staged and --leave-one-out are two questions; ask one at a time\n"),
-        (["--staged", "--weight", "2=0.5"], "error: --staged shows the run's own models, which have no other weights\n"),
+        (["--staged", "--leave-one-out"], "error: --staged and --leave-one-out exclude each other; give one of them\n"),
+        (["--staged", "--weight", "2=0.5"], "error: --staged shows the models that the run had; it knows no other weights\n"),
         (["--staged", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
         (["--leave-one-out", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
     ],
@@ -244,7 +244,7 @@ def test_evaluate_of_what_cannot_be_is_refused(options: list[str], message: str,
 
 def test_evaluate_of_a_boost_file_points_to_the_run(toy_file: Path, boostlora: Command) -> None:
     answer = boostlora("evaluate", toy_file, *PLUG)
-    told = f"error: {toy_file}: a file holds no data to evaluate with; evaluate the run that it came from\n"
+    told = f"error: {toy_file}: a boost file has no data to evaluate on; evaluate the run that it came from\n"
     assert (answer.returncode, answer.stderr) == (2, told)
 
 
@@ -257,7 +257,7 @@ def test_evaluate_of_a_run_that_is_not_there_is_refused(boostlora: Command) -> N
 def test_evaluate_finds_a_run_by_its_name(toy: ToyRun, boostlora: Command, tmp_path: Path) -> None:
     shutil.copytree(toy.path, tmp_path / "runs" / "toy" / "abc")
     answer = boostlora("evaluate", "toy", "--rounds", "1", *PLUG)
-    assert answer.stdout.startswith("rounds 1..1: as recorded when the run had this model\n")
+    assert answer.stdout.startswith("rounds 1..1: read from the run\n")
 
 
 @pytest.mark.parametrize("file", ["outcomes/0002.safetensors", "updates/0001.safetensors", "rounds.jsonl"])

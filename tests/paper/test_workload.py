@@ -231,7 +231,7 @@ def test_check_prints_tokens_of_a_language_model(folder: Path, boostlora: Comman
     assert (code, err) == (0, "")
     work = estimate(folder, *GRPO)
     read, written, trained = (_short(n) for n in counts(work))
-    assert f"tokens: {read} read, {written} written at most, {trained} trained on" in out
+    assert f"tokens: {read} read, at most {written} generated, {trained} trained on" in out
     assert "activations: about" in out
     code, out, err = boostlora("check", *given, "--json")
     assert (code, err) == (0, "")
@@ -243,7 +243,7 @@ def test_check_prints_tokens_of_a_language_model(folder: Path, boostlora: Comman
 def test_check_prints_no_tokens_of_digits(boostlora: Command) -> None:
     code, out, err = boostlora("check", "paper/digits")
     assert (code, err) == (0, "")
-    assert "numbers trained" in out
+    assert "trained parameters" in out
     assert "tokens:" not in out
     assert "activations:" not in out
     code, out, err = boostlora("check", "paper/digits", "--json")

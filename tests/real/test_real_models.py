@@ -126,4 +126,4 @@ def test_documented_specs_for_real_models_are_valid(document, boostlora, minilm,
         (tmp_path / name).write_text(blocks[name].replace(hub, str(folder)))
         done = boostlora("check", name, *more)
         assert done.returncode == 0, done.stderr
-        assert "numbers trained" in done.stdout
+        assert "trained parameters" in done.stdout

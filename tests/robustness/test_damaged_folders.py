@@ -88,7 +88,8 @@ def commands(run: Path) -> list[tuple[str, ...]]:
         ("status", "tiny", "--cells"),
         ("status", "tiny", "--json"),
         ("collect", "tiny"),
-        ("index",),
+        ("runs",),
+        ("runs", "--csv"),
     ]
     dear = [
         ("resume", path),

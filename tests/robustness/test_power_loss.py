@@ -61,7 +61,6 @@ SCENARIOS = {
     ),
     "rollback": Scenario(lambda w: ("rollback", str(w.run), "--to", "1"), again=False),
     "ablate": Scenario(lambda _: Whole.ABLATE, ("tiny",)),
-    "index": Scenario(lambda _: ("index",)),
 }
 
 
@@ -166,7 +165,7 @@ def follow(kind: str, whole: Whole, words: tuple[str, ...]) -> None:
     if not scenario.again:  # what was left in the run's folder goes when somebody writes there
         expect(whole, "rollback", "quickstart", "--to", "2")
         expect(whole, *Whole.RUN)
-    told = expect(whole, "index", "SELECT path FROM runs ORDER BY path")
+    told = expect(whole, "runs")
     assert all(path.partition("/")[2] in told for path in whole.digests()), told
     if (whole.folder / "runs" / "tiny").exists():
         expect(whole, "collect", "tiny")

@@ -162,7 +162,9 @@ def test_rollback_command_says_what_it_did_and_what_next(run, family, boostlora,
     code, out, err = boostlora("rollback", run, "--to", 3)
     assert (code, err) == (0, "")
     first, again, other = out.splitlines()
-    assert first.startswith(f"{run}: back at round 3; rounds 4 to {ROUNDS} are set aside in rolled-back/")
+    assert first.startswith(
+        f"{run}: rolled back to round 3; rounds 4 to {ROUNDS} are set aside in rolled-back/"
+    )
     assert f"boostlora resume {run} --plugin " in again
     assert f"boostlora run {run}/spec.toml --from {run}@3 --set KEY=VALUE" in other
     assert boostlora(*again.partition("boostlora ")[2].split())[0] == 0

@@ -128,13 +128,13 @@ def test_run_fresh_without_its_parent_sets_nothing_aside(desk, boostlora, tmp_pa
 def test_check_says_where_a_run_starts(desk, tmp_path):
     start = ("--set", "start.run=runs/toy/parent", "--set", "start.round=2")
     code, out, _ = desk("check", *start)
-    line = f"goes on from round 2 of {tmp_path}/runs/toy/parent, whose rounds 0 to 2 become its own; left to play: 3 to 6"
+    line = f"continues from round 2 of {tmp_path}/runs/toy/parent, which gives it rounds 0 to 2; rounds left to run: 3 to 6"
     assert code == 0
     assert line in out.splitlines()
-    assert "goes on from" not in desk("check")[1]
+    assert "continues from" not in desk("check")[1]
     code, _, err = desk("check", *start, "--set", "seed=4")
     assert code == 2
-    assert "cannot go on from round 2" in err
+    assert "cannot continue from round 2" in err
 
 
 def test_verify_replays_what_is_the_runs_own(desk, tmp_path):
@@ -193,7 +193,7 @@ def test_ablate_goes_on_from_one_round_in_every_arm(desk, family, tmp_path):
     (tmp_path / "forks.toml").write_text(STUDY)
     code, out, _ = desk("check", spec="forks.toml", settings=())
     assert code == 0
-    assert out.count("whose rounds 0 to 3 become its own; left to play: 4 to 5") == 1
+    assert out.count("which gives it rounds 0 to 3; rounds left to run: 4 to 5") == 1
     code, _, err = desk("ablate", "-q", spec="forks.toml", settings=())
     assert (code, err) == (0, "")
     runs = sorted(

@@ -155,7 +155,7 @@ def test_start_from_a_damaged_file_is_refused_and_leaves_no_round(family):
 )  # fmt: skip
 def test_start_on_another_base_or_other_data_is_refused_before_the_model_is_opened(family, settings, problem):
     told = list[str]()
-    with pytest.raises(UsageError, match=f"cannot go on from round 3 of .*{problem}"):
+    with pytest.raises(UsageError, match=f"cannot continue from round 3 of .*{problem}"):
         family.child(3, *settings).go("unlike", lambda what, done, total: told.append(what))
     assert told == []
     shutil.rmtree(family.toy.path("unlike"))
@@ -163,7 +163,7 @@ def test_start_on_another_base_or_other_data_is_refused_before_the_model_is_open
 
 def test_start_on_other_weights_is_refused(family, monkeypatch):
     monkeypatch.setenv("TOY_WEIGHTS", "1")
-    with pytest.raises(UsageError, match=r"cannot go on from round 3 of .*other weights \("):
+    with pytest.raises(UsageError, match=r"cannot continue from round 3 of .*other weights \("):
         family.child(3).go("heavier")
     assert not (family.toy.path("heavier") / "rounds.jsonl").exists()
 
@@ -183,7 +183,7 @@ def test_start_is_where_a_rollback_ends(family):
     child = family.child(3)
     child.go("back")
     path = child.path("back")
-    with pytest.raises(UsageError, match=r"rounds 0 to 3 are those it goes on from.* --from .*parent@2"):
+    with pytest.raises(UsageError, match=r"rounds 0 to 3 are inherited from .* --from .*parent@2"):
         roll_back(path, 2)
     roll_back(path, 3)
     child.go("back")

@@ -25,7 +25,7 @@ def test_two_processes_go_on_from_a_round_that_the_leader_copies(tmp_path):
     found = only_run(tmp_path / "runs")
     assert digests(found.path)[:2] == [record.digest for record in parent.records[:2]]
     assert len(found.records) == 3
-    assert out.count("going on after round 1") == 1
+    assert out.count("resuming after round 1") == 1
     origin = RunDirectory.open(found.path).provenance()
     assert origin["start"]["path"] == str(gone)
     assert origin["processes"] == 2

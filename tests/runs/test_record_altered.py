@@ -69,7 +69,7 @@ DAMAGE = {
     "lines-swapped": (lambda p: keep_lines(p, 1, 3, 2), "rounds.jsonl:2: altered"),
     "line-twice": (lambda p: keep_lines(p, 1, 2, 2), "rounds.jsonl:3: altered"),
     "line-no-record": (lambda p: edit_line(p, 1, "{", '["'), "rounds.jsonl:1: "),
-    "rounds-binary": (lambda p: (p / "rounds.jsonl").write_bytes(b"\xff\xfe"), "rounds.jsonl: damaged"),
+    "rounds-binary": (lambda p: (p / "rounds.jsonl").write_bytes(b"\xff\xfe"), "rounds.jsonl:1: damaged"),
     "provenance-deleted": (lambda p: (p / "provenance.json").unlink(), "provenance.json: missing"),
     "provenance-cut": (lambda p: cut(p / "provenance.json", 5), "provenance.json: damaged"),
     "provenance-other": (lambda p: (p / "provenance.json").write_text("[]"), "provenance.json: damaged"),

@@ -110,10 +110,10 @@ def test_result_that_belongs_to_its_rounds_is_accepted(run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"digest": "other"}, r"rounds\.jsonl: damaged or altered: result\.json tells of 2 rounds with"),
-        ({"digest": ""}, r"tells of 2 rounds with another digest"),
-        ({"rounds": 3}, r"result\.json: damaged: rounds is 3, and 2 by the run's rounds"),
-        ({"best_round": 2}, r"result\.json: damaged: best_round is 2, and 1 by the run's rounds"),
+        ({"digest": "other"}, r"rounds\.jsonl: damaged or altered: result\.json has 2 rounds with"),
+        ({"digest": ""}, r"has 2 rounds with another digest"),
+        ({"rounds": 3}, r"result\.json: damaged: rounds is 3, but 2 according to the rounds"),
+        ({"best_round": 2}, r"result\.json: damaged: best_round is 2, but 1 according to the rounds"),
     ],
 )
 def test_result_of_other_rounds_is_refused_by_what_differs(change, message, run):
@@ -125,7 +125,7 @@ def test_result_of_other_rounds_is_refused_by_what_differs(change, message, run)
 def test_result_whose_rounds_are_missing_says_so(run):
     folder, result, _ = run
     (folder / "rounds.jsonl").unlink()
-    with pytest.raises(RunError, match=r"it is missing, and result\.json tells of 2 rounds"):
+    with pytest.raises(RunError, match=r"it is missing, and result\.json has 2 rounds"):
         check_ending(folder, result, [], STOP)
     failed = {**result, "status": "failed", "rounds": 0, "best_round": 0, "digest": ""}
     check_ending(folder, failed, [], STOP)  # before its base was measured

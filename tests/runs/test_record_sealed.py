@@ -44,7 +44,7 @@ def test_result_sealed_anew_is_held_to_the_rounds(key, toy, tmp_path):
     assert (honest["rounds"], honest["best_round"]) == (ROUNDS, honest["best_round"])
     for wrong in (honest[key] - 1, 99, "4", None):
         write_sealed(path / "result.json", {**honest, key: wrong})
-        with pytest.raises(RunError, match=f"{key} is {wrong!r}, and {honest[key]} by the run's rounds"):
+        with pytest.raises(RunError, match=f"{key} is {wrong!r}, but {honest[key]} according to the rounds"):
             RunDirectory.open(path).result()
 
 

@@ -28,7 +28,7 @@ from ..support.record_toys import (
 )
 
 LONG = ("--set", "rounds=40", "--set", "basis.exhausted=wrap")
-TOLD = "interrupted; every finished round is kept. Go on with: "
+TOLD = "interrupted; every finished round is kept. Resume with: "
 
 
 def command_in(message: str) -> str:
@@ -136,7 +136,7 @@ def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
     assert command == f"boostlora resume {only_run(tmp_path)} --plugin {PLUGIN}"
     answer = call(command, tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert "going on after round 2" in answer.stdout
+    assert "resuming after round 2" in answer.stdout
     assert check_valid(only_run(tmp_path), whole) == ROUNDS + 1
 
 
@@ -146,7 +146,7 @@ def test_run_interrupted_before_it_began_leaves_nothing(number, tmp_path):
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "load")
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, err) == (130, "interrupted; nothing was begun\n")
+    assert (process.returncode, err) == (130, "interrupted; nothing was started\n")
     assert not (tmp_path / "runs").exists()
 
 
@@ -173,7 +173,7 @@ def test_hangup_that_was_ignored_before_stays_ignored_as_under_nohup():
 def test_second_hangup_does_not_disturb_the_end():
     ended = list[bool]()
 
-    @interruptible(lambda: "nothing was begun")
+    @interruptible(lambda: "nothing was started")
     def command():
         try:
             os.kill(os.getpid(), signal.SIGHUP)

@@ -108,7 +108,7 @@ def test_verify_of_a_run_by_a_faulty_backend_finds_the_fault_in_the_record(boost
 def test_verify_of_a_run_refuses_settings_of_another_experiment(boostlora, run):
     done = boostlora("verify", run, "--steps", "2", "--set", "optimizer.lr=1.0")
     assert done.returncode == 2
-    assert "error: --steps, --set optimizer.lr=1.0: a run is replayed as it was" in done.stderr
+    assert "error: --steps, --set optimizer.lr=1.0: a replay only takes --rounds" in done.stderr
     assert f"boostlora verify {run}/spec.toml" in done.stderr
 
 

@@ -2,8 +2,8 @@
 
 import attrs
 import pytest
+from arm_comparisons import EndedArm, Kind, judge_advice
 
-from boostlora.engine.advisor.arm_pairs import EndedArm, Kind, judge_advice
 from boostlora.engine.advisor.rules import recommend
 
 from .advisor_toys import basis, findings
@@ -15,8 +15,8 @@ def ended(name, *values, **changes):
     return EndedArm(arm=name, kind=attrs.evolve(ADVISED, **changes), values=dict(enumerate(values)))
 
 
-def judged(question, *arms, advised=ADVISED):
-    return next(one for one in judge_advice("", advised, arms) if one.question == question)
+def judged(topic, *arms, advised=ADVISED):
+    return next(one for one in judge_advice("", advised, arms) if one.topic == topic)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_pair_is_decided_where_all_its_seeds_agree(other, outcome):
     assert pair.mean == pytest.approx((0.8 - other[0] + 0.9 - other[1]) / 2)
 
 
-def test_arms_that_differ_in_more_than_the_question_are_no_pair():
+def test_arms_that_differ_in_more_than_the_topic_are_no_pair():
     arms = [ended("a", 0.8), ended("b", 0.5, basis="rotate", core="diagonal")]
     assert all(one.pairs == () for one in judge_advice("", ADVISED, arms))
 
@@ -46,20 +46,20 @@ def test_seeds_that_only_one_arm_has_do_not_count():
     assert judged("basis", a, ended("b", basis="rotate")).pairs == ()
 
 
-def test_question_is_answered_by_most_pairs():
+def test_topic_is_decided_by_most_pairs():
     worse = [ended(name, 0.5, basis=name) for name in ("rotate", "random")]
     better = ended("fixed", 0.9, basis="fixed")
     assert judged("basis", ended("a", 0.8), *worse, better).outcome == "hit"
     assert judged("basis", ended("a", 0.8), worse[0], better).outcome == "open"
 
 
-def test_yardsticks_speak_of_bases_alone():
+def test_reference_bases_count_for_bases_alone():
     arms = [ended("with", 0.5, basis="fixed"), ended("without", 0.6, basis="fixed", refits="without")]
     assert judged("refits", *arms).pairs == ()
     assert len(judged("basis", ended("a", 0.8), *arms).pairs) == 1
 
 
-def test_rounds_are_held_to_one_shot_by_the_arms_that_are_nearest_to_what_is_advised():
+def test_rounds_are_compared_with_one_shot_by_the_arms_closest_to_the_advice():
     shot = ended("shot", 0.7, rounds="one shot", sampler="all", refits="without")
     plain = ended("plain", 0.1, sampler="failures", refits="without")
     found = judged("rounds", ended("a", 0.8), plain, shot)

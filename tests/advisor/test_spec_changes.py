@@ -1,7 +1,7 @@
-"""What is printed to be typed."""
+"""Changes to the spec as text to copy."""
 
 from boostlora.engine.advisor.rules import recommend
-from boostlora.engine.cli.advised_next import Next, lines_for_spec
+from boostlora.engine.cli.spec_changes import Next, lines_for_spec
 
 from .advisor_toys import basis, findings
 
@@ -21,7 +21,7 @@ def test_arm_of_a_study_leaves_to_budgets_what_they_solve_for():
     assert "  set.rounds = 1" in found
     assert '  set."boosting.refit_every" = 0' in found
     assert not [line for line in found if line.startswith("  set") and "adapter.rank" in line]
-    assert "left to [[ablate.budget]], which solves for it: adapter.rank = 16, optimizer.steps = 640" in found
+    assert "solved for by [[ablate.budget]]: adapter.rank = 16, optimizer.steps = 640" in found
 
 
 def test_command_is_quoted_and_keeps_what_the_user_set():
@@ -33,4 +33,4 @@ def test_command_is_quoted_and_keeps_what_the_user_set():
 
 def test_spec_that_is_right_is_run_as_it_is():
     found = lines(findings(basis("rotate", 0.1, equal=0.1, own=True), refit_every=4))
-    assert found == ["the spec is as it would be advised", "run it:", "  boostlora run 'a spec'"]
+    assert found == ["the spec follows the advice", "run it:", "  boostlora run 'a spec'"]

@@ -1,8 +1,12 @@
 import json
 
 import pytest
+from arm_comparisons import ArmEnergy, judge
 
-from boostlora.engine.advisor.arm_ranking import ArmEnergy, judge
+from ..support.commands import script
+from ..support.places import ROOT
+
+SCRIPT = ROOT / "benchmarks" / "advice_backtest.py"
 
 STUDY = """
 extends = "paper/digits"
@@ -88,20 +92,20 @@ def study(boostlora, tmp_path):
     return "held"
 
 
-def test_finished_study_is_held_against_by_the_command_line(boostlora, study):
-    done = boostlora("advise", "--against", study)
+def test_advice_is_compared_with_a_finished_study(tmp_path, study):
+    done = script(SCRIPT, study, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 120
-    assert any("advised, looking through the spec of random: gradient, lora-xs" in line for line in lines)
+    assert any("advice for the spec of random: gradient, lora-xs" in line for line in lines)
     assert any(line.startswith("  basis    gradient: hit, against random +") for line in lines)
     assert any(line.startswith("  rounds   boosting: ") and "against one shot" in line for line in lines)
-    assert any("not asked" in line for line in lines if line.startswith("  core"))
+    assert any("not compared" in line for line in lines if line.startswith("  core"))
     assert "of 2 hit" in done.stdout
-    assert "not judged: full, base" in done.stdout
+    assert "not compared: full, base" in done.stdout
 
-    content = json.loads(boostlora("advise", "--against", study, "--json").stdout)
-    basis = next(judged for judged in content["judged"] if judged["question"] == "basis")
+    content = json.loads(script(SCRIPT, study, "--json", cwd=tmp_path).stdout)
+    basis = next(judged for judged in content["judged"] if judged["topic"] == "basis")
     (pair,) = basis["pairs"]
     ended = {arm["arm"]: arm["metric"] for arm in content["arms"]}
     assert (basis["outcome"], pair["arm"], pair["other"]) == ("hit", "gradient", "random")
@@ -110,13 +114,7 @@ def test_finished_study_is_held_against_by_the_command_line(boostlora, study):
     assert {verdict["arms"] for verdict in content["verdicts"]} == {3}
 
 
-def test_spec_beside_a_study_is_refused_with_what_to_type(boostlora):
-    done = boostlora("advise", "quickstart", "--against", "held")
-    assert done.returncode == 2
-    assert "boostlora advise --against held" in done.stderr
-
-
-def test_study_that_is_not_there_or_not_begun_is_refused(boostlora):
-    done = boostlora("advise", "--against", "nothing")
+def test_study_that_does_not_exist_is_refused(tmp_path):
+    done = script(SCRIPT, "nothing", cwd=tmp_path)
     assert done.returncode == 2
     assert "run one with: boostlora ablate SPEC" in done.stderr

@@ -1,0 +1,183 @@
+"""`boostlora runs`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from ..errors import UsageError
+from .common import json_option, runs_option
+from .terminal import echo
+
+if TYPE_CHECKING:
+    from ..analysis.runs_table import Row
+    from ..foundation.run_context import Report
+
+PATIENCE = 2.0
+"""Seconds before progress is shown."""
+
+
+@click.command("runs")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@runs_option
+@json_option
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print CSV with every column, for spreadsheets and pandas."
+)
+def command(names: tuple[str, ...], runs_folder: Path, as_json: bool, as_csv: bool) -> None:
+    """List all runs, newest first: how they ended, accuracy, loss, parameters, rank, time, and their study.
+
+    NAME is a run's name or a quoted pattern such as 'paper-*'. Accuracy and loss are those after the last round. A damaged run is
+    left out, and a warning says so. For the rounds of one run: boostlora show RUN
+
+    \b
+    boostlora runs
+    boostlora runs quickstart 'paper-*'
+    boostlora runs --csv > runs.csv
+
+    In Python: pandas.DataFrame(boostlora.engine.runs_table("runs"))
+    """  # noqa: D301 - click reads the backspace
+    from ..analysis.runs_table import read_runs
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other; give one of them")
+    with _late_progress() as report:
+        table = read_runs(runs_folder, names, report)
+    if table.warning:
+        echo(f"warning: {table.warning}", err=True)
+    if as_json:
+        echo(json.dumps([_finite(row) for row in table.rows], indent=2, allow_nan=False))
+    elif as_csv:
+        echo(_csv(table.rows), nl=False)
+    elif table.rows:
+        _print(table.rows)
+    else:
+        echo(f"no runs in {runs_folder} yet; start one with: boostlora run quickstart")
+
+
+def _finite(row: Row) -> Row:
+    """JSON has no NaN and no infinity."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    """All rows as one text, printed in a single call."""
+    from ..analysis.runs_table import COLUMNS
+    from ..foundation.markup import spreadsheet_text
+
+    text = io.StringIO()
+    sheet = csv.writer(text, lineterminator="\n")
+    sheet.writerow(COLUMNS)
+    for row in rows:
+        cells = (row[name] for name in COLUMNS)
+        sheet.writerow([spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in cells])
+    return text.getvalue()
+
+
+@contextmanager
+def _late_progress() -> Generator[Report]:
+    """Progress on standard error once reading takes longer than `PATIENCE`, where that is a terminal."""
+    began, bar = time.monotonic(), list[Callable[[int, int], None]]()
+    with ExitStack() as stack:
+
+        def report(what: str, done: int, total: int) -> None:
+            if not bar:
+                if time.monotonic() - began < PATIENCE:
+                    return
+                bar.append(_start_bar(what, stack))
+            bar[0](done, total)
+
+        yield report
+
+
+def _start_bar(what: str, stack: ExitStack) -> Callable[[int, int], None]:
+    from rich.progress import Progress
+
+    from .console import Console
+
+    console = Console(stderr=True)
+    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+    task = stack.enter_context(progress).add_task(what)
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@attrs.frozen
+class _Column:
+    title: str
+    cell: Callable[[Row], str]
+    right: bool = True
+
+
+def _columns() -> tuple[_Column, ...]:
+    from ..analysis.formats import number_text
+
+    def metric(name: str) -> Callable[[Row], str]:
+        return lambda row: number_text(row[name], name.replace("_", "."))  # pyright: ignore[reportArgumentType]
+
+    def plain(name: str) -> Callable[[Row], str]:
+        return lambda row: "-" if row[name] is None else str(row[name])
+
+    def count(name: str) -> Callable[[Row], str]:
+        return lambda row: f"{row[name]:,}"
+
+    return (
+        _Column("run", lambda row: f"{row['name']}/{row['hash']}", right=False),
+        _Column("status", plain("status"), right=False),
+        _Column("rounds", lambda row: f"{plain('rounds')(row)}/{row['planned_rounds']}"),
+        _Column("best", plain("best_round")),
+        _Column("valid %", metric("validation_accuracy")),
+        _Column("test %", metric("test_accuracy")),
+        _Column("valid loss", metric("validation_loss")),
+        _Column("test loss", metric("test_loss")),
+        _Column("trained", count("parameters")),
+        _Column("stored", count("stored")),
+        _Column("rank", plain("rank")),
+        _Column("seconds", lambda row: f"{row['seconds']:.1f}"),
+        _Column("seed", plain("seed")),
+        _Column("date (UTC)", lambda row: str(row["created"])[:16].replace("T", " "), right=False),
+        _Column("study", plain("study"), right=False),
+        _Column("arm", plain("arm"), right=False),
+    )
+
+
+DISPENSABLE = (
+    *("valid loss", "stored", "seconds", "test loss", "arm", "study", "seed"),
+    *("trained", "rank", "best", "date (UTC)"),
+)
+"""Columns that a narrow terminal does without, the most dispensable first."""
+
+
+def _print(rows: Sequence[Row]) -> None:
+    from .console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    width = console.width if console.is_terminal else 1000
+    columns = {
+        column.title: [column.title, *map(column.cell, rows)]
+        for column in _columns()
+        if column.title not in {"study", "arm"} or any(row["study"] for row in rows)
+    }
+    right = {column.title for column in _columns() if column.right}
+    sizes = {title: max(map(len, cells)) for title, cells in columns.items()}
+    dropped = list[str]()
+    for title in DISPENSABLE:
+        if sum(sizes.values()) + 2 * (len(sizes) - 1) > width and sizes.pop(title, None):
+            dropped.append(title)
+    for number in range(len(rows) + 1):
+        cells = [
+            columns[t][number].rjust(size) if t in right else columns[t][number].ljust(size)
+            for t, size in sizes.items()
+        ]
+        console.print("  ".join(cells).rstrip(), style=None if number else "bold", markup=False)
+    if dropped:
+        console.print(f"without {', '.join(dropped)}: they need a wider terminal, or --csv", style="dim")
