@@ -166,9 +166,9 @@ def test_rounds_are_one_with_all_numbers_and_steps_where_a_single_core_holds_mor
 
 def test_run_that_has_begun_goes_on():
     found = findings(basis("rotate", 0.1, together=0.2, equal=0.4, own=True), number=6, used=used(0.01))
-    assert advice(found, "rounds").choice == "go on, 11 rounds left"
+    assert advice(found, "rounds").choice == "continue, 11 rounds left"
     assert advice(found, "rounds").settings == {}
-    assert advice(attrs.evolve(found, number=17), "rounds").choice == "all are played"
+    assert advice(attrs.evolve(found, number=17), "rounds").choice == "all are finished"
 
 
 @pytest.mark.parametrize(

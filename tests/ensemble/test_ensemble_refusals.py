@@ -36,7 +36,7 @@ def test_run_whose_data_or_weights_changed_is_refused(
         with pytest.raises(UsageError) as caught:
             ask()
         assert str(caught.value) == (
-            f"{toy.path}: the {what} have changed since the run started; restore them back"
+            f"{toy.path}: the {what} have changed since the run started; restore them"
         )
 
 

@@ -119,7 +119,7 @@ def test_evaluate_recomputed_to_something_else_is_an_error(
     monkeypatch.setattr(Ensemble, "_chosen", lambda self, choice: own(self, choice)[1:])
     answer = ask("--recompute")
     assert answer.returncode == 3
-    told = r"error: the train loss is \S+, recorded was \S+: was recorded: base, data or versions have changed since the run\n"  # fmt: skip
+    told = r"error: the train loss is \S+, but \S+ was recorded: base, data or versions have changed since the run\n"  # fmt: skip
     assert re.fullmatch(told, answer.stderr)
 
 
@@ -282,5 +282,5 @@ def test_evaluate_of_changed_data_is_refused_where_it_must_compute(
     answer = ask("--drop", "2")
     assert answer.returncode == 2
     assert answer.stderr == (
-        f"error: {toy.path}: the data have changed since the run started; restore them back\n"
+        f"error: {toy.path}: the data have changed since the run started; restore them\n"
     )

@@ -146,7 +146,7 @@ def test_card_of_rounds_with_weights_is_computed_and_said_to_be_chosen_by_hand(
     assert "boostlora export RUN --to safetensors --rounds 1,3,6 --weight 3=0.5" in card
     assert [row[0] for row in rows_of(card, "Results")] == ["test", "test", "validation", "validation"]
     inside = {row[0]: row[1] for row in rows_of(card, "Training\n\n" + card.split("## Training\n\n")[1]
-              .split("\n\nRound")[0])}  # fmt: skip
+              .split("\n\nResults after")[0])}  # fmt: skip
     assert [inside[str(n)] for n in range(7)] == ["the base", "yes", "no", "x 0.5", "no", "no", "yes"]
 
 
@@ -163,14 +163,14 @@ def test_card_of_the_best_rounds_says_that_validation_chose_them(ensemble: Ensem
 
 def test_card_of_the_base_alone_claims_no_round(ensemble: Ensemble, tmp_path: Path) -> None:
     card = card_of(ensemble, tmp_path, 0)
-    assert "with no round of boosting in it" in card
+    assert "without boosting rounds" in card
     assert "this model" not in card.split("## Results")[1].split("## Data")[0]
 
 
 def test_card_of_many_rounds_shows_the_first_and_the_last(tmp_path: Path, shared_cache: Path) -> None:
     run = mlp_run_of(tmp_path / "long", shared_cache, rounds=24)
     card = card_of(opened(run, shared_cache), tmp_path / "export")
-    part = card.split("Round by round")[1].split("\n\n")[1]
+    part = card.split("Results after every round")[1].split("\n\n")[1]
     numbers = [line.split(" | ")[0].removeprefix("| ") for line in part.splitlines()[2:]]
     assert numbers == [*map(str, range(10)), "…", *map(str, range(16, 25))]
 
@@ -189,7 +189,7 @@ def test_card_of_a_boost_file_has_the_records_figures_without_intervals(
     assert rows_of(card, "Results")[1] == [
         "test", str(metrics.count), "this model", f"{100 * metrics.accuracy:.1f}", f"{metrics.loss:.3f}",
     ]  # fmt: skip
-    assert "are not in a boost file" in card
+    assert "a boost file has no outcomes of single examples" in card
     assert "By example" not in card
     unmeasured = card_of(loaded, tmp_path / "other", [1, 3])
     assert "This selection of rounds was not evaluated." in unmeasured
@@ -204,7 +204,7 @@ def test_export_gets_a_card_that_tells_of_the_comparison(ensemble: Ensemble, tmp
     card = (tmp_path / "export" / "README.md").read_text(encoding="utf-8")
     assert found.compared.passed
     assert f"on {found.compared.examples} examples" in card
-    assert f"they differ by {found.compared.largest:.2g} at most" in card
+    assert f"they differ by at most {found.compared.largest:.2g}" in card
     assert str(tmp_path / "export") in found.usage
     assert found.usage.strip().replace(str(tmp_path / "export"), "export") in card
 

@@ -138,7 +138,7 @@ def test_store_that_lacks_or_spoils_an_input_is_refused(job: Job, sender: Path, 
         resolve_inputs(job)
     shutil.rmtree(stored.parent)
     ended = run_cell(job)
-    assert (ended.status, "neither in" in ended.cause) == ("failed", True)
+    assert (ended.status, "and not in" in ended.cause) == ("failed", True)
 
 
 def test_stage_of_a_file_that_has_changed_since_is_refused(job: Job, sender: Path, tmp_path: Path) -> None:

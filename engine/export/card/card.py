@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import tomli_w
 
+from ...contracts import Metrics
 from ...ensemble.choice import Choice
 from ...errors import RunError
 from ...foundation.atomic import write_text
 from ...foundation.markup import code, escaped, fenced, printable
+from ...foundation.options import DatasetPath
 from ...foundation.redaction import publishable
 from ...statistics.bootstrap import MIN_VALUES
-from .base import base_of
+from .base import Base, base_of
 from .facts import (
+    Tree,
     added_rounds,
     options_text,
     parts_table,
@@ -27,26 +33,12 @@ from .facts import (
     selection_text,
     stopping_text,
 )
-from .redaction import PathRedactor
-from .results import difference_of, differences_table, figures_table, results_of, verdict
+from .redaction import PathRedactor, path_options
+from .results import SplitResult, difference_of, differences_table, figures_table, results_of, verdict
 
 if TYPE_CHECKING:
     from ...ensemble.ensemble import Ensemble
     from ..export_check import ExportCheck
-import json
-import math
-import re
-from typing import TYPE_CHECKING
-
-from ...contracts import Metrics
-from ...foundation.options import DatasetPath
-from .base import Base
-from .facts import Tree
-from .redaction import path_options
-from .results import SplitResult
-
-if TYPE_CHECKING:
-    from ...ensemble.ensemble import Ensemble
 
 
 PACKAGE = __name__.rpartition(".")[0]
