@@ -95,4 +95,4 @@ def test_failures_are_told_once_for_each_cause(small, boostlora):
     assert done.returncode == 3
     told = boostlora("status", "hot").stdout
     assert 1 <= told.count("failed: round 1 was refused") <= 3
-    assert "again: boostlora ablate runs/hot/study/study.toml --retry" in told
+    assert "retry: boostlora ablate runs/hot/study/study.toml --retry" in told

@@ -185,7 +185,7 @@ def test_show_without_runs_says_how_to_begin(boostlora):
     done = boostlora("show")
     assert (done.returncode, done.stdout) == (
         0,
-        "no runs in runs yet; begin with: boostlora run quickstart\n",
+        "no runs in runs yet; start one with: boostlora run quickstart\n",
     )
 
 

@@ -75,7 +75,7 @@ def test_log_has_a_line_for_every_cell_that_ended(progress, capsys):
         shown.tick(JobResult(cell=list(progress.states)[2], status="failed", cause="no luck"))
     assert capsys.readouterr().out.splitlines() == [
         "[1/4] rotate · seed 0: completed after 9 rounds",
-        "rotate · seed 1: lost its worker, and will go on: its worker was killed",
+        "rotate · seed 1: lost its worker and will be resumed: its worker was killed",
         "fixed · seed 0: failed: no luck",
     ]
 

@@ -125,7 +125,7 @@ def test_result_of_other_rounds_is_refused_by_what_differs(change, message, run)
 def test_result_whose_rounds_are_missing_says_so(run):
     folder, result, _ = run
     (folder / "rounds.jsonl").unlink()
-    with pytest.raises(RunError, match=r"it is missing, and result\.json has 2 rounds"):
+    with pytest.raises(RunError, match=r"it is missing, but result\.json has 2 rounds"):
         check_ending(folder, result, [], STOP)
     failed = {**result, "status": "failed", "rounds": 0, "best_round": 0, "digest": ""}
     check_ending(folder, failed, [], STOP)  # before its base was measured
