@@ -171,9 +171,9 @@ def test_gradients_of_an_encoder_are_right(family):
         (
             "reformer",
             "encoder",
-            "ReformerModel gives 64 numbers for a token where its configuration tells of 32",
+            "ReformerModel has hidden states of width 64, but its configuration says 32",
         ),
-        ("perceiver", "encoder", "perceiver tells no hidden_size: it is no text model"),
+        ("perceiver", "encoder", "perceiver has no hidden_size: it is not a text model"),
     ],
 )
 def test_model_that_cannot_be_computed_is_refused_by_name(family, kind, reason):

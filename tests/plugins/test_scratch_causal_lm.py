@@ -140,7 +140,7 @@ def test_scratch_lm_folder_is_read_by_everybody(tmp_path: Path) -> None:
 
 
 def test_scratch_lm_inputs_of_another_kind_are_refused() -> None:
-    assert "scratch-causal-lm takes texts to continue" in message(
+    assert "scratch-causal-lm takes prompts with completions" in message(
         lambda: ScratchCausalLm(**TINY).blueprint(CLASSES)
     )
 

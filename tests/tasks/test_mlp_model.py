@@ -170,6 +170,6 @@ def test_mlp_model_without_hidden_layers_is_refused() -> None:
 
 @pytest.mark.parametrize("inputs", [["a", "b"], np.zeros((90, 2, 2))])
 def test_mlp_model_inputs_that_are_no_rows_of_numbers_are_refused(inputs: Any) -> None:
-    expected = "^model mlp takes rows of numbers; this task's inputs are something else$"
+    expected = "^model mlp takes numeric inputs \\(n, d\\); this task's inputs are of another kind$"
     with pytest.raises(UsageError, match=expected):
         Mlp().blueprint(splits_of(3, inputs))
