@@ -102,7 +102,7 @@ def test_model_with_a_head_of_its_own_though_it_is_tied_is_refused(
         get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path)
         return
     said = message(lambda: get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path))
-    assert said.startswith(f"{folder}: model.embed_tokens.weight and lm_head.weight are one weight by its")
+    assert said.startswith(f"{folder}: model.embed_tokens.weight and lm_head.weight are tied by the")
     assert said.endswith("set tie_word_embeddings to false in config.json")
 
 
@@ -156,7 +156,9 @@ def test_model_hub_id_without_a_network_is_refused(tmp_path: Path) -> None:
         "print(message(lambda: HfCausalLm(path='owner/name').blueprint(CAUSAL)))"
     )
     done = python("-c", code, env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
-    expected = 'model.path: no folder "owner/name" , and it cannot be fetched from the Hugging Face Hub: '
+    expected = (
+        'model.path: no local folder "owner/name", and it cannot be fetched from the Hugging Face Hub: '
+    )
     assert done.stdout.startswith(expected), done.stderr
 
 

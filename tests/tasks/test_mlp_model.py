@@ -36,13 +36,13 @@ def context(tmp_path: Path) -> RunContext:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[MLPClassifier]:
     """Every classifier that was pretrained, as scikit-learn left it."""
     nets: list[MLPClassifier] = []
-    name_weights = mlp._named
+    name_weights = mlp._named_weights
 
     def spy(net: MLPClassifier) -> dict[str, Any]:
         nets.append(net)
         return name_weights(net)
 
-    monkeypatch.setattr(mlp, "_named", spy)
+    monkeypatch.setattr(mlp, "_named_weights", spy)
     return nets
 
 
