@@ -31,7 +31,7 @@ from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.deltas import Layer
 from boostlora.backends.torch.model import TorchModel
 from boostlora.backends.torch.nets import CausalNet
-from boostlora.backends.torch.round_state import Round, loss_of
+from boostlora.backends.torch.round_state import RoundState, loss_of
 from boostlora.backends.torch.trainables import Trainables
 from boostlora.engine.boosting.views import DirectionCache, View
 from boostlora.engine.contracts import (
@@ -107,7 +107,7 @@ class Ours:
         """One optimiser step."""
         trainables, batch = self.trainables(0), everything(rows)
         place = self.model._place  # noqa: SLF001
-        state = Round(
+        state = RoundState(
             net=self.model.net, layers=self.layers, trainables=trainables, place=place, micro_batch=0
         )
         optimizer = torch.optim.AdamW(trainables.leaves, lr=1e-3, weight_decay=0.0)

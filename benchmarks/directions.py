@@ -35,7 +35,7 @@ from boostlora.backends.reference.factorise import leading_triplets
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.model import TorchModel
 from boostlora.backends.torch.optimizers import RULES
-from boostlora.backends.torch.round_state import Round, loss_of
+from boostlora.backends.torch.round_state import RoundState, loss_of
 from boostlora.backends.torch.trainables import Trainables
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
@@ -109,7 +109,7 @@ def training_step(model: TorchModel, sites: tuple[Site, ...], rows: Examples) ->
     )
     layers, place = model._layers, model._place  # noqa: SLF001
     trainables = Trainables(request, layers, place)
-    state = Round(net=model.net, layers=layers, trainables=trainables, place=place, micro_batch=0)
+    state = RoundState(net=model.net, layers=layers, trainables=trainables, place=place, micro_batch=0)
     optimizer = RULES[rule.rule](trainables.leaves, rule)
 
     def step() -> None:

@@ -1,1 +1,1 @@
-"""NumPy and SciPy in float64 with gradients derived by hand: the truth that other backends are held to."""
+"""NumPy and SciPy in float64 with manually derived gradients: the reference that other backends are verified against."""

@@ -1,4 +1,4 @@
-"""Activations of transformers, each with its derivative."""
+"""Activation functions and their derivatives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TANH_SCALE, TANH_CUBE = math.sqrt(2.0 / math.pi), 0.044715
 
 
 def gelu(Z: Matrix) -> Matrix:
-    """`z Phi(z)`, with `Phi` the normal distribution function (Hendrycks and Gimpel, 2016)."""
+    """`z Phi(z)`, with `Phi` the standard normal CDF (Hendrycks and Gimpel, 2016)."""
     return Z * (0.5 * (1.0 + scipy.special.erf(Z * math.sqrt(0.5))))
 
 
@@ -67,4 +67,4 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "silu": (silu, silu_derivative),
     "swish": (silu, silu_derivative),
 }
-"""By the names that Hugging Face configurations use."""
+"""Functions and derivatives by the names in Hugging Face configurations."""

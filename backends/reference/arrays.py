@@ -8,5 +8,5 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[Any]
-"""float64, or float32 where the backend was told so; a computation never mixes the two."""
+"""float64, or float32 if the backend is configured so; a computation never mixes the two."""
 Index = NDArray[np.int64]

@@ -1,7 +1,7 @@
-"""Softmax attention inside every sequence, heads grouped over shared keys and values.
+"""Softmax attention within each sequence, with grouped query heads.
 
-Sequences lie end to end, so attention runs over each by itself and no padding exists that could leak. With
-`S = scale Q K^T` (where causal, only `j <= i`), `P = softmax(S)` row by row, and `O = P V` (Vaswani et al., 2017). Query heads
+Sequences are concatenated without padding, and attention runs over each separately. `S = scale Q K^T` (if causal, only `j <= i`),
+`P = softmax(S)` by row, `O = P V` (Vaswani et al., 2017). In grouped-query attention with groups of g, query heads
 `k g, ..., k g + g - 1` share the key and value head `k` (Ainslie et al., 2023).
 """
 
@@ -15,7 +15,7 @@ from .arrays import Index, Matrix
 
 
 def attention(Q: Matrix, K: Matrix, V: Matrix, offsets: Index, *, causal: bool, scale: float) -> Matrix:
-    """`O (n, heads, head)` for `Q (n, heads, head)` and `K`, `V (n, kv_heads, head)`, every sequence by itself."""
+    """`O (n, heads, head)` for `Q (n, heads, head)` and `K`, `V (n, kv_heads, head)`, per sequence."""
     O = np.empty_like(Q)  # noqa: E741 - the output of the formulas
     for begin, end in pairwise(offsets.tolist()):
         q, k, v = (_grouped(X[begin:end], K.shape[1]) for X in (Q, K, V))
@@ -28,8 +28,8 @@ def attention_backward(
 ) -> tuple[Matrix, Matrix, Matrix]:
     """Gradients of `Q`, `K` and `V`, from `G = dL/dO`.
 
-    `dP = G V^T`; through the softmax `dS = P * (dP - sum_j P dP)`; then `dQ = scale dS K`, `dK = scale dS^T Q` and
-    `dV = P^T G`, the latter two summed over the query heads of a group.
+    `dP = G V^T`; the softmax gives `dS = P * (dP - sum_j P dP)`; then `dQ = scale dS K`, `dK = scale dS^T Q` and `dV = P^T G`,
+    the last two summed over the query heads of a group.
     """
     dQ, dK, dV = np.empty_like(Q), np.empty_like(K), np.empty_like(V)
     for begin, end in pairwise(offsets.tolist()):
@@ -44,7 +44,7 @@ def attention_backward(
 
 
 def _probabilities(q: Matrix, k: Matrix, *, causal: bool, scale: float) -> Matrix:
-    """`P (kv_heads, group, t, t)`; the row's maximum is taken off first, so that nothing overflows."""
+    """`P (kv_heads, group, t, t)`; the row maximum is subtracted to avoid overflow."""
     S = scale * (q @ np.swapaxes(k, 2, 3))
     if causal:
         later = np.triu(np.ones(S.shape[2:], dtype=np.bool_), k=1)
@@ -54,12 +54,12 @@ def _probabilities(q: Matrix, k: Matrix, *, causal: bool, scale: float) -> Matri
 
 
 def _grouped(X: Matrix, kv_heads: int) -> Matrix:
-    """`(t, heads, head)` as `(kv_heads, group, t, head)`."""
+    """Reshape `(t, heads, head)` to `(kv_heads, group, t, head)`."""
     t, heads, head = X.shape
     return X.reshape(t, kv_heads, heads // kv_heads, head).transpose(1, 2, 0, 3)
 
 
 def _flat(X: Matrix) -> Matrix:
-    """`(kv_heads, group, t, head)` back as `(t, heads, head)`."""
+    """Reshape `(kv_heads, group, t, head)` to `(t, heads, head)`."""
     kv_heads, group, t, head = X.shape
     return X.transpose(2, 0, 1, 3).reshape(t, kv_heads * group, head)

@@ -1,4 +1,4 @@
-"""Classifiers of texts: an encoder or a decoder, a pooling over its tokens, a linear head."""
+"""Text classifiers: an encoder or decoder backbone, pooling over tokens, a linear head."""
 
 from __future__ import annotations
 
@@ -15,75 +15,75 @@ from .encoder_bert import Bert
 from .encoder_esm import Esm
 from .layers import Linears
 from .pooled import POOLINGS, pool, pool_backward
-from .settings import refuse
-from .stack import Body, StackPass, climb, descend, linear_weights, lowest_block
+from .settings import unsupported
+from .stack import Backbone, ForwardPass, linear_weights, lowest_block, stack_backward, stack_forward
 
 
 @attrs.frozen(eq=False)
 class Tape:
-    """What the backward pass needs: the way up, the hidden states, and one vector a sequence."""
+    """Saved for the backward pass: the forward pass, the hidden states, and one vector per sequence."""
 
-    way: StackPass
+    stack: ForwardPass
     H: Matrix
     pooled: Matrix
 
 
-def body_of(kind: str, hf: Mapping[str, Any], stored: Callable[[str], Matrix | None]) -> Body:
-    """The body of a model type; `stored` finds a table in the files by how its name ends."""
+def backbone_of(kind: str, hf: Mapping[str, Any], find_table: Callable[[str], Matrix | None]) -> Backbone:
+    """The backbone of a model type; `find_table` finds a stored table by the suffix of its name."""
     match kind:
         case "bert":
             return Bert(hf)
         case "esm":
-            return Esm(hf, stored("rotary_embeddings.inv_freq"))
+            return Esm(hf, find_table("rotary_embeddings.inv_freq"))
         case _:
             return Decoder(kind, hf)
 
 
 class Classifier:
-    """The architectures `classifier/…`: `config` has `hf`, the Hugging Face configuration, and `pooling`."""
+    """The architectures `classifier/…`; `config` has `hf`, the Hugging Face configuration, and `pooling`."""
 
-    completes = False
+    predicts_tokens = False
 
     def __init__(
         self,
         kind: str,
         config: Mapping[str, Any],
         sites: frozenset[str] | None,
-        stored: Callable[[str], Matrix | None] = lambda _: None,
+        find_table: Callable[[str], Matrix | None] = lambda _: None,
     ) -> None:
-        self._body, self._sites = body_of(kind, config["hf"], stored), sites
-        self._lowest = lowest_block(sites, self._body.layers)
+        self._backbone, self._sites = backbone_of(kind, config["hf"], find_table), sites
+        self._lowest = lowest_block(sites, self._backbone.layers)
         self._pooling: str = config["pooling"]
         if self._pooling not in POOLINGS:
-            raise refuse("pooling", self._pooling, POOLINGS)
+            raise unsupported("pooling", self._pooling, POOLINGS)
 
     @property
     def parameters(self) -> frozenset[str]:
-        """The weights it needs."""
-        return self._body.parameters | {"head.weight", "head.bias"}
+        """Names of the required weights."""
+        return self._backbone.parameters | {"head.weight", "head.bias"}
 
     @property
     def linears(self) -> frozenset[str]:
-        """The weights that may be adapted."""
-        return linear_weights(self._body) | {"head.weight"}
+        """Names of the adaptable weights."""
+        return linear_weights(self._backbone) | {"head.weight"}
 
     def forward(
         self, weights: Mapping[str, Matrix], inputs: Tokens, deltas: Mapping[str, Delta]
     ) -> tuple[Matrix, Tape]:
-        """Logits `(n, classes)`, and the tape."""
+        """Logits `(n, classes)` and the tape."""
         linears = Linears(weights, deltas)
-        way = climb(self._body, linears, inputs, self._lowest)
-        H = self._body.finish(weights, way.top)
+        stack = stack_forward(self._backbone, linears, inputs, self._lowest)
+        H = self._backbone.final_norm(weights, stack.output)
         pooled = pool(H, inputs.offsets, self._pooling)
-        return linears.forward("head", pooled), Tape(way, H, pooled)
+        return linears.forward("head", pooled), Tape(stack, H, pooled)
 
     def backward(
         self, weights: Mapping[str, Matrix], tape: Tape, G: Matrix, deltas: Mapping[str, Delta]
     ) -> dict[str, tuple[Matrix, Matrix]]:
-        """For every site the pair `(X, G)` of its input and its output's gradient; `dL/dW = G^T X`."""
-        linears = Linears(weights, deltas, self._sites)
-        dH = pool_backward(
-            tape.H, tape.way.layout.offsets, self._pooling, linears.backward("head", tape.pooled, G)
-        )
-        descend(self._body, linears, tape.way, self._body.finish_backward(weights, tape.way.top, dH))
+        """For every site the pair `(X, G)` of its input and output gradient; `dL/dW = G^T X`."""
+        linears, stack = Linears(weights, deltas, self._sites), tape.stack
+        d_pooled = linears.backward("head", tape.pooled, G)
+        dH = pool_backward(tape.H, stack.layout.offsets, self._pooling, d_pooled)
+        dX = self._backbone.final_norm_backward(weights, stack.output, dH)
+        stack_backward(self._backbone, linears, stack, dX)
         return linears.pairs

@@ -1,7 +1,7 @@
-"""What an adapter adds to a linear layer while it trains: its forward term and its gradients, derived by hand.
+"""The trainable update of a linear layer: its forward term and its manually derived gradients.
 
-A layer computes `Y = X W^T + X dW^T + b` for `X (n, d_in)`. With `G = dL/dY (n, d_out)`, the gradient of the dense
-weight would be `G^T X`; each delta contracts it to its own parameters without ever forming it.
+A layer computes `Y = X W^T + X dW^T + b` for `X (n, d_in)`. With `G = dL/dY (n, d_out)`, the dense gradient would be `G^T X`;
+each delta contracts it to its own parameters without forming it.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from .arrays import Matrix
 
 
 class Delta(Protocol):
-    """A site's adapter, with its current values."""
+    """A site's `dW` at the current parameter values."""
 
     def forward(self, X: Matrix) -> Matrix:
         """`X dW^T (n, d_out)`."""
         ...
 
     def backward(self, G: Matrix) -> Matrix:
-        """The delta's share of `dL/dX`: `G dW (n, d_in)`."""
+        """The delta's term of `dL/dX`: `G dW (n, d_in)`."""
         ...
 
     def gradients(self, X: Matrix, G: Matrix) -> Mapping[str, Matrix]:
-        """Gradients of the delta's own parameters, by name."""
+        """Gradients of the delta's parameters, by name."""
         ...
 
 
@@ -53,7 +53,7 @@ class CoreDelta:
 
 @attrs.frozen(eq=False)
 class FactorDelta:
-    """`dW = s B A`, with `A (r, d_in)` and `B (d_out, r)` trained."""
+    """`dW = s B A`, with `A (r, d_in)` and `B (d_out, r)` trained (LoRA; Hu et al., 2021)."""
 
     A: Matrix
     B: Matrix
@@ -74,7 +74,7 @@ class FactorDelta:
 
 @attrs.frozen(eq=False)
 class FullDelta:
-    """`dW` itself."""
+    """A dense `dW (d_out, d_in)`."""
 
     delta: Matrix
 

@@ -1,4 +1,4 @@
-"""BERT: word, position and token-type vectors, norms after every sum (Devlin et al., 2019).
+"""BERT: word, position and token-type embeddings, post-norm blocks (Devlin et al., 2019).
 
 A block is `Y = norm(X + attention(X))`, then `norm(Y + feed_forward(Y))`.
 """
@@ -14,40 +14,38 @@ import numpy as np
 from ...engine.contracts import Tokens
 from .arrays import Matrix
 from .encoder import (
+    DOWN,
     MODULES,
-    NARROW,
-    OUTWARD,
-    Attended,
-    EncoderPass,
+    OUTPUT,
+    AttentionCache,
+    FeedForwardCache,
     encoder_parameters,
     feed_forward,
     feed_forward_backward,
     self_attention,
     self_attention_backward,
 )
-from .layers import Linears, layer_norm, layer_norm_backward, look_up
-from .settings import activation, refuse, require, size_of_heads
+from .layers import Linears, layer_norm, layer_norm_backward, lookup
+from .settings import activation, head_width, require, unsupported
 from .stack import Layout, positions
 
 EMBEDDINGS = "model.embeddings"
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
-AFTER_ATTENTION, AFTER_FEED_FORWARD = (
-    f"{module.removesuffix('dense')}LayerNorm" for module in (OUTWARD, NARROW)
-)
+ATTENTION_NORM, FEED_FORWARD_NORM = (f"{module.removesuffix('dense')}LayerNorm" for module in (OUTPUT, DOWN))
 
 
 @attrs.frozen(eq=False)
-class Seen:
-    """What the backward pass of a block needs: the two sums before their norms, and what lies between."""
+class BlockCache:
+    """Activations of a block, saved for its backward pass; the two sums are inputs of the norms."""
 
-    attended: Attended
-    after_attention: Matrix
-    fed: EncoderPass
-    after_feed_forward: Matrix
+    attention: AttentionCache
+    attention_sum: Matrix
+    feed_forward: FeedForwardCache
+    feed_forward_sum: Matrix
 
 
 class Bert:
-    """The body of `bert`; `hf` is the Hugging Face configuration."""
+    """The backbone of `bert`; `hf` is the Hugging Face configuration."""
 
     modules = MODULES
 
@@ -59,56 +57,60 @@ class Bert:
         self._f = activation(hf, "gelu")
         self._eps: float = hf.get("layer_norm_eps", 1e-12)
         self._heads: int = hf["num_attention_heads"]
-        if size_of_heads(hf) * self._heads != hf["hidden_size"]:
-            raise refuse("head_dim", hf["head_dim"], [hf["hidden_size"] // self._heads])
+        if head_width(hf) * self._heads != hf["hidden_size"]:
+            raise unsupported("head_dim", hf["head_dim"], [hf["hidden_size"] // self._heads])
 
     @property
     def parameters(self) -> frozenset[str]:
-        """The weights it needs."""
+        """Names of the required weights."""
         embeddings = {f"{EMBEDDINGS}.{table}.weight" for table in TABLES}
         embeddings |= {f"{EMBEDDINGS}.LayerNorm.{kind}" for kind in ("weight", "bias")}
-        return encoder_parameters(self.layers, (AFTER_ATTENTION, AFTER_FEED_FORWARD)) | embeddings
+        return encoder_parameters(self.layers, (ATTENTION_NORM, FEED_FORWARD_NORM)) | embeddings
 
     def block_path(self, layer: int) -> str:
         """Path of a block."""
         return f"model.encoder.layer.{layer}"
 
-    def place(self, tokens: Tokens, dtype: np.dtype[Any]) -> Layout:
-        """Positions are in the embeddings."""
+    def layout(self, tokens: Tokens, dtype: np.dtype[Any]) -> Layout:
+        """Offsets only; positions are in the embeddings."""
         del dtype
         return Layout(tokens.offsets)
 
     def embed(self, weights: Mapping[str, Matrix], tokens: Tokens) -> Matrix:
-        """`norm(word + type + position)`; a text without a pair is of type 0 throughout."""
+        """`norm(word + type + position)`; without `types`, all tokens are of type 0."""
         word, position, kind = (weights[f"{EMBEDDINGS}.{table}.weight"] for table in TABLES)
         types = np.zeros_like(tokens.ids) if tokens.types is None else tokens.types
-        X = look_up(word, tokens.ids, "token") + look_up(kind, types, "token type")
-        X = X + look_up(position, positions(tokens), "position")
+        X = lookup(word, tokens.ids, "token") + lookup(kind, types, "token type")
+        X = X + lookup(position, positions(tokens), "position")
         return self._norm(weights, f"{EMBEDDINGS}.LayerNorm", X)
 
-    def block(self, linears: Linears, layer: int, X: Matrix, layout: Layout) -> tuple[Matrix, Seen]:
+    def block(self, linears: Linears, layer: int, X: Matrix, layout: Layout) -> tuple[Matrix, BlockCache]:
         """`Y = norm(X + attention(X))`, then `norm(Y + feed_forward(Y))`."""
         path, w = self.block_path(layer), linears.weights
-        A, attended = self_attention(linears, path, X, self._heads, layout)
-        Y = self._norm(w, f"{path}.{AFTER_ATTENTION}", X + A)
-        F, fed = feed_forward(linears, path, Y, self._f)
-        return self._norm(w, f"{path}.{AFTER_FEED_FORWARD}", Y + F), Seen(attended, X + A, fed, Y + F)
+        A, attention = self_attention(linears, path, X, self._heads, layout)
+        Y = self._norm(w, f"{path}.{ATTENTION_NORM}", X + A)
+        F, hidden = feed_forward(linears, path, Y, self._f)
+        return self._norm(w, f"{path}.{FEED_FORWARD_NORM}", Y + F), BlockCache(
+            attention, X + A, hidden, Y + F
+        )
 
-    def block_backward(self, linears: Linears, layer: int, seen: Seen, G: Matrix, layout: Layout) -> Matrix:
-        """Through the second norm to both terms of its sum, then through the first."""
+    def block_backward(
+        self, linears: Linears, layer: int, cache: BlockCache, G: Matrix, layout: Layout
+    ) -> Matrix:
+        """`dL/dX`: back through the feed-forward norm and sum, then through those of attention."""
         path, w = self.block_path(layer), linears.weights
-        G = self._norm_backward(w, f"{path}.{AFTER_FEED_FORWARD}", seen.after_feed_forward, G)
-        G = G + feed_forward_backward(linears, path, seen.fed, G, self._f)
-        G = self._norm_backward(w, f"{path}.{AFTER_ATTENTION}", seen.after_attention, G)
-        return G + self_attention_backward(linears, path, seen.attended, G, layout)
+        G = self._norm_backward(w, f"{path}.{FEED_FORWARD_NORM}", cache.feed_forward_sum, G)
+        G = G + feed_forward_backward(linears, path, cache.feed_forward, G, self._f)
+        G = self._norm_backward(w, f"{path}.{ATTENTION_NORM}", cache.attention_sum, G)
+        return G + self_attention_backward(linears, path, cache.attention, G, layout)
 
-    def finish(self, weights: Mapping[str, Matrix], X: Matrix) -> Matrix:
-        """Nothing follows the last block."""
+    def final_norm(self, weights: Mapping[str, Matrix], X: Matrix) -> Matrix:
+        """The identity: BERT has no final norm."""
         del weights
         return X
 
-    def finish_backward(self, weights: Mapping[str, Matrix], X: Matrix, G: Matrix) -> Matrix:
-        """Nothing to go back through."""
+    def final_norm_backward(self, weights: Mapping[str, Matrix], X: Matrix, G: Matrix) -> Matrix:
+        """The identity."""
         del weights, X
         return G
 

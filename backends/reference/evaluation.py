@@ -1,4 +1,4 @@
-"""What is to be predicted, in which portions, and how the answers are read off the logits."""
+"""Targets, chunks of examples, and predictions from logits."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from .arrays import Index, Matrix
 from .losses import negative_log_likelihood
 
 CHUNK = 8192
-"""Rows of numbers evaluated at once: bounds the memory of activations."""
+"""Rows of numeric inputs per forward pass; bounds the memory of activations."""
 TOKENS = 512
-"""The same for texts, counted in tokens, each of which may have logits as wide as a vocabulary; a longer text goes by itself."""
+"""Tokens per forward pass, since every token may have logits over the vocabulary; a longer text is one chunk."""
 
 
 @attrs.frozen(eq=False)
 class Targets:
-    """What the rows of logits are to predict: `ids (rows,)`, and how many rows each example has, `counts (n,)`."""
+    """Targets of the rows of logits: `ids (rows,)`, and rows per example, `counts (n,)`."""
 
     ids: Index
     counts: Index
 
-    def spread(self, weights: Matrix) -> Matrix:
-        """Every example's weight shared out evenly over its rows `(rows,)`."""
+    def row_weights(self, weights: Matrix) -> Matrix:
+        """`w_i / n_i` for every row `(rows,)` of example i."""
         return np.repeat(weights / np.maximum(self.counts, 1), self.counts)
 
-    def totals(self, values: Matrix) -> Matrix:
-        """Sums of the rows' values over every example `(n,)` float64."""
+    def per_example(self, values: Matrix) -> Matrix:
+        """Sum of a row-wise quantity over each example's rows `(n,)`, float64."""
         owner = np.repeat(np.arange(len(self.counts)), self.counts)
         return np.bincount(owner, weights=values, minlength=len(self.counts))
 
 
-def targets_of(examples: Examples, *, completes: bool) -> Targets:
-    """The tokens of the completions, or the classes."""
-    if not completes:
+def targets_of(examples: Examples, *, predicts_tokens: bool) -> Targets:
+    """The completion tokens, or the class labels."""
+    if not predicts_tokens:
         return Targets(examples.labels, np.ones(len(examples), dtype=np.int64))
     tokens: Tokens = examples.inputs
     ids = [tokens.completion(i) for i in range(len(tokens))]
     return Targets(np.concatenate([*ids, np.empty(0, dtype=np.int64)]).astype(np.int64), tokens.targets)
 
 
-def answers(logits: Matrix, targets: Targets, *, completes: bool) -> Predictions:
-    """The likeliest class (the first, on a tie) and the label's loss; for completions, hits and the mean loss of the tokens."""
+def predictions_of(logits: Matrix, targets: Targets, *, predicts_tokens: bool) -> Predictions:
+    """The argmax class (the first, on a tie) and its loss; for completions, the number of argmax tokens and their mean loss."""
     loss = negative_log_likelihood(logits, targets.ids).astype(np.float64)
     output = np.argmax(logits, axis=1).astype(np.int64)
-    if not completes:
+    if not predicts_tokens:
         return Predictions(output=output, loss=loss)
-    hits = targets.totals((output == targets.ids).astype(np.float64)).astype(np.int64)
-    mean = targets.totals(loss) / np.maximum(targets.counts, 1)
+    hits = targets.per_example((output == targets.ids).astype(np.float64)).astype(np.int64)
+    mean = targets.per_example(loss) / np.maximum(targets.counts, 1)
     return Predictions(output=hits, loss=mean, targets=targets.counts)
 
 
-def joined(parts: list[Predictions]) -> Predictions:
-    """The answers to several portions as one."""
+def concatenated(parts: list[Predictions]) -> Predictions:
+    """The predictions of several chunks as one."""
     counts = [part.targets for part in parts if part.targets is not None]
     return Predictions(
         output=np.concatenate([part.output for part in parts]),
@@ -65,7 +65,7 @@ def joined(parts: list[Predictions]) -> Predictions:
 
 
 def chunks(examples: Examples) -> Iterator[Examples]:
-    """The examples in order, in portions of bounded size; one empty portion where there is none."""
+    """Chunks of bounded size, in order; one empty chunk if there are no examples."""
     sizes = examples.inputs.lengths if isinstance(examples.inputs, Tokens) else None
     start = 0
     while True:

@@ -12,18 +12,18 @@ from ...engine.errors import NonFiniteError
 Matrix = NDArray[np.float64]
 
 SMALL = 256
-"""Below this width a full SVD costs no more than anything cleverer."""
+"""Width below which a full SVD is as fast as any partial one."""
 PARTIAL_SHARE = 0.25
-"""The partial route is taken when at most this share of the directions is asked for."""
+"""The partial method is used for at most this share of the directions."""
 TIE = 1e-6
-"""Entries within this relative distance of the largest count as equally large; the first of them decides the sign.
-Backends differ by far less, so that they agree on the sign even where two entries tie."""
+"""Entries within this relative distance of the largest magnitude count as tied; the first of them sets the sign.
+Backends differ by far less, so they agree on the sign even if two entries tie."""
 
 
 def leading_triplets(W: Matrix, count: int) -> Frame:
     """The `count` largest singular triplets of `W (d_out, d_in)`: `W v_i = s_i u_i`, columns orthonormal.
 
-    Raises `NonFiniteError` for a weight with NaN or Inf, for which LAPACK may return NaN without a word.
+    Raises `NonFiniteError` for NaN or Inf, on which LAPACK may silently return NaN.
     """
     if not np.isfinite(W).all():
         raise NonFiniteError("a weight contains NaN or Inf; it has no singular directions")
@@ -46,7 +46,7 @@ def canonical(U: Matrix, S: Matrix, V: Matrix) -> Frame:
 def _full(W: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     try:
         U, S, Vt = scipy.linalg.svd(W, full_matrices=False, lapack_driver="gesdd")
-    except np.linalg.LinAlgError:  # divide and conquer can fail to converge where QR iteration does not
+    except np.linalg.LinAlgError:  # divide and conquer did not converge; QR iteration (gesvd) does
         U, S, Vt = scipy.linalg.svd(W, full_matrices=False, lapack_driver="gesvd")
     return U, S, Vt.T
 
@@ -54,9 +54,9 @@ def _full(W: Matrix) -> tuple[Matrix, Matrix, Matrix]:
 def _partial(W: Matrix, count: int) -> tuple[Matrix, Matrix, Matrix]:
     """Eigenvectors of the smaller Gram matrix, then one Rayleigh-Ritz step.
 
-    With `X` the leading eigenvectors of `W^T W` (or of `W W^T`, whichever is smaller), `W X = Q T` and
-    `T = A diag(S) C^T` give `U = Q A` and `V = X C`: columns orthonormal to rounding, and `W V = U diag(S)`. What the
-    squared condition number costs is left in the other equation: `|W^T u_i - s_i v_i|` is of order `eps s_1^2 / s_i`.
+    With `X` the leading eigenvectors of `W^T W` (or of `W W^T`, whichever is smaller), `W X = Q T` (QR) and
+    `T = A diag(S) C^T` (SVD) give `U = Q A` and `V = X C`: orthonormal columns up to rounding, and `W V = U diag(S)`. The squared
+    condition number shows only in the other equation: `|W^T u_i - s_i v_i|` is of order `eps s_1^2 / s_i`.
     """
     if W.shape[0] < W.shape[1]:
         V, S, U = _partial(W.T, count)

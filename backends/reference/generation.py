@@ -1,4 +1,4 @@
-"""Continuation token by token: the whole sequence is computed anew for every one."""
+"""Generation without a cache: every token recomputes the whole sequence."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .losses import log_softmax
 Logits = Callable[[Tokens], Matrix]
 
 
-def continued(prompt: NDArray[np.int32], request: GenerationRequest, logits: Logits) -> Completion:
-    """What follows a prompt: the likeliest token again and again (the first, on a tie), or tokens drawn by `request.draws (1, …)`."""
+def generate_completion(prompt: NDArray[np.int32], request: GenerationRequest, logits: Logits) -> Completion:
+    """The completion of a prompt: greedy (the first token, on a tie), or sampled with `request.draws (1, …)`."""
     found = list[int]()
     for step in range(request.max_new_tokens):
-        # A last token of any kind stands for the one to be predicted; nothing before it can see it.
+        # Token 0 is a placeholder for the target; causal attention hides it from the tokens before it.
         sequence = [*prompt.tolist(), *found, 0]
         z = logits(Tokens.join([sequence], [len(sequence) - 1]))[0]
         if request.sampling is None:
@@ -26,7 +26,7 @@ def continued(prompt: NDArray[np.int32], request: GenerationRequest, logits: Log
         elif request.draws is None:
             raise ValueError("sampling needs draws")
         else:
-            token = drawn(z, request.sampling, float(request.draws[0, step]))
+            token = sample_token(z, request.sampling, float(request.draws[0, step]))
         if token in request.end_tokens:
             return Completion(np.array(found, dtype=np.int32), token)
         found.append(token)
@@ -35,10 +35,11 @@ def continued(prompt: NDArray[np.int32], request: GenerationRequest, logits: Log
     return Completion(np.array(found, dtype=np.int32))
 
 
-def drawn(z: Matrix, sampling: Sampling, draw: float) -> int:
-    """The first token at which the cumulated `softmax(z / temperature)`, cut to its nucleus, exceeds `draw` of its total.
+def sample_token(z: Matrix, sampling: Sampling, draw: float) -> int:
+    """Inverse-CDF sampling: the first token whose cumulative probability exceeds `draw` times the total.
 
-    The nucleus takes tokens by falling probability (the first, on a tie) while those before them add up to less than `top_p`.
+    `p = softmax(z / temperature)`, cut to its nucleus (Holtzman et al., 2020): by descending probability (lower ids first, on a
+    tie), the tokens whose predecessors sum to less than `top_p`.
     """
     p = np.exp(log_softmax(z.astype(np.float64)[None] / sampling.temperature))[0]
     if sampling.top_p < 1.0:

@@ -1,7 +1,7 @@
-"""Layers that act on every token by itself: linear maps with their deltas, norms, look-ups.
+"""Token-wise layers: linear maps with deltas, norms, embedding lookups.
 
-A matrix `X (n, d)` holds a token a row. Every layer is a forward function and a backward one, which takes the same inputs
-and `G = dL/dY`, and returns `dL/dX`.
+`X (n, d)` has one token per row. Every layer is a forward function and a backward function that takes the same inputs and
+`G = dL/dY`, and returns `dL/dX`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from .deltas import Delta
 
 @attrs.frozen(eq=False)
 class Linears:
-    """The linear layers of one pass over the model, what adapters add to them, and what the backward pass saw of them."""
+    """The linear layers of one forward and backward pass, with their deltas."""
 
     weights: Mapping[str, Matrix]
     deltas: Mapping[str, Delta]
-    wanted: frozenset[str] | None = None
-    """The weights whose gradients are asked for; None: all."""
+    sites: frozenset[str] | None = None
+    """The weights whose gradients are needed; None: all."""
     pairs: dict[str, tuple[Matrix, Matrix]] = attrs.field(factory=dict)
-    """By weight `(X, G)`, from which `dL/dW = G^T X`; filled by `backward`."""
+    """By weight `(X, G)` with `dL/dW = G^T X`; filled by `backward`."""
 
     def forward(self, module: str, X: Matrix) -> Matrix:
-        """`Y = X W^T + X dW^T + b`, where the layer has a bias."""
+        """`Y = X W^T + X dW^T + b`; the delta and the bias are optional."""
         name = f"{module}.weight"
         Y = X @ self.weights[name].T
         if (bias := self.weights.get(f"{module}.bias")) is not None:
@@ -37,9 +37,9 @@ class Linears:
         return Y + self.deltas[name].forward(X) if name in self.deltas else Y
 
     def backward(self, module: str, X: Matrix, G: Matrix) -> Matrix:
-        """`dL/dX = G W + G dW`; remembers the pair `(X, G)`."""
+        """`dL/dX = G W + G dW`; records the pair `(X, G)`."""
         name = f"{module}.weight"
-        if self.wanted is None or name in self.wanted:
+        if self.sites is None or name in self.sites:
             self.pairs[name] = (X, G)
         dX = G @ self.weights[name]
         return dX + self.deltas[name].backward(G) if name in self.deltas else dX
@@ -66,7 +66,7 @@ def layer_norm(X: Matrix, gain: Matrix, bias: Matrix, eps: float) -> Matrix:
 def layer_norm_backward(X: Matrix, gain: Matrix, eps: float, G: Matrix) -> Matrix:
     """With `z = (x - mean(x)) / sigma` and `h = g G`: `dL/dx = (h - mean(h) - z mean(h z)) / sigma`.
 
-    Centring takes the mean out of the gradient as it did out of x; the rest is as in `rms_norm_backward`.
+    Centring is a projection, so it also removes the mean of the gradient; the rest is as in `rms_norm_backward`.
     """
     centred = X - np.mean(X, axis=1, keepdims=True)
     sigma = np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + eps)
@@ -74,11 +74,11 @@ def layer_norm_backward(X: Matrix, gain: Matrix, eps: float, G: Matrix) -> Matri
     return (H - np.mean(H, axis=1, keepdims=True) - Z * np.mean(H * Z, axis=1, keepdims=True)) / sigma
 
 
-def look_up(table: Matrix, rows: NDArray[np.integer], what: str) -> Matrix:
-    """The table's rows `(n, d)`. Raises `UsageError` for a row it does not have."""
+def lookup(table: Matrix, rows: NDArray[np.integer], what: str) -> Matrix:
+    """Embedding lookup `(n, d)`. Raises `UsageError` for an index outside the table."""
     if len(rows) and (rows.min() < 0 or rows.max() >= len(table)):
         worst = int(rows.min() if rows.min() < 0 else rows.max())
         raise UsageError(
-            f"{what} {worst} is outside the model's table of {len(table)}; use the tokenizer and the length limit of this model"
+            f"{what} {worst} is outside the model's table of {len(table)}; use this model's tokenizer and length limit"
         )
     return table[rows]

@@ -1,4 +1,4 @@
-"""Weighted softmax cross-entropy: the negative log-likelihood and its gradient."""
+"""Weighted cross-entropy and the clipped policy-gradient surrogate, with their gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .arrays import Index, Matrix
 
 
 def log_softmax(logits: Matrix) -> Matrix:
-    """`z - log sum_j exp z_j` row by row, shifted by the row's maximum so that nothing overflows."""
+    """`z - log sum_j exp z_j` by row; the row maximum is subtracted to avoid overflow."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
@@ -22,8 +22,7 @@ def negative_log_likelihood(logits: Matrix, targets: Index) -> Matrix:
 def weighted_loss(logits: Matrix, targets: Index, weights: Matrix, examples: int) -> tuple[float, Matrix]:
     """`L = -sum_i w_i log p(target of row i) / b` and `dL/dz_i = w_i (p_i - onehot(target)) / b`, for b `examples`.
 
-    An example with a class is one row of its own weight; one with a completion of k tokens is k rows, each with the k-th
-    part of its weight.
+    A classified example is one row with its weight; a completion of k tokens is k rows with `1 / k` of its weight each.
     """
     rows, weights = np.arange(len(targets)), weights.astype(logits.dtype)
     log_p = log_softmax(logits)
@@ -36,11 +35,12 @@ def weighted_loss(logits: Matrix, targets: Index, weights: Matrix, examples: int
 def surrogate_loss(
     logits: Matrix, targets: Index, advantages: Matrix, rollouts: Rollouts
 ) -> tuple[float, Matrix]:
-    """The loss of `Rollouts` and its gradient by the logits, for a row of `logits` and an entry of `advantages` a token.
+    """The loss of `Rollouts` and its gradient with respect to the logits; `logits` and `advantages` have one row per token.
 
-    With `l = log p(target)` of `softmax(z / T)`, `rho = exp(l - l_old)` and `u = l_start - l`, a token adds
-    `s [beta (exp(u) - u - 1) - min(rho A, clip(rho) A)]`, whose derivative by l is `s [beta (1 - exp(u)) - rho A m]`: m is 1 where the first
-    term is the smaller one, else 0, since the clipped ratio is constant there. `dl/dz = (onehot(target) - p) / T`.
+    With `l = log p(target)` of `softmax(z / T)`, `rho = exp(l - l_old)` and `u = l_start - l`, a token contributes
+    `s [beta (exp(u) - u - 1) - min(rho A, clip(rho) A)]`. Its derivative in l is `s [beta (1 - exp(u)) - rho A m]`, where m is 1
+    if the unclipped term is the smaller one, else 0 (the clipped ratio is constant). `dl/dz = (onehot(target) - p) / T`.
+    PPO's clipped objective (Schulman et al., 2017) with GRPO's KL estimator (Shao et al., 2024).
     """
     rows, A, s = (
         np.arange(len(targets)),

@@ -1,8 +1,9 @@
-"""A boosted model in NumPy: evaluate, factorise, train, assemble."""
+"""A boosted model in NumPy: prediction, singular directions, training and merging."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -29,19 +30,20 @@ from ...engine.errors import NonFiniteError, UsageError
 from ...engine.foundation.run_context import Report, no_report
 from . import weights as w
 from .arrays import Matrix
-from .evaluation import answers, chunks, joined, targets_of
+from .deltas import Delta
+from .evaluation import chunks, concatenated, predictions_of, targets_of
 from .factorise import leading_triplets
-from .generation import continued
+from .generation import generate_completion
 from .losses import negative_log_likelihood, surrogate_loss, weighted_loss
 from .nets import make_net
 from .policy import ReferencePolicy
-from .products import Gram, Sums, row_shares, weighted_means
-from .train import Round, train
+from .products import ActivationGram, ProductSums, row_shares, weighted_means
+from .train import RoundState, train
 from .trainables import Trainable, bind
 
 
 class ReferenceModel:
-    """A base model in float64 and the ensemble of updates assembled onto it; in float32 throughout, if told so."""
+    """A base model in float64 (or float32) with an ensemble of updates merged into its weights."""
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class ReferenceModel:
         report: Report = no_report,
     ) -> None:
         self._net = make_net(
-            source.blueprint, (site.name for site in sites), lambda end: w.table(source, end)
+            source.blueprint, (site.name for site in sites), lambda suffix: w.find_table(source, suffix)
         )
         self._sites = {site.name: site for site in sites}
         self._dtype = np.dtype(dtype)
@@ -61,26 +63,30 @@ class ReferenceModel:
         self._ensemble: w.Ensemble = ()
         self._blas, self._threads, self._report = ThreadpoolController(), threads, report
 
-    def _limited(self) -> Any:
-        """BLAS on a fixed number of threads: sums in another order are other bits."""
+    def _blas_limit(self) -> AbstractContextManager[object]:
+        """A context with a fixed number of BLAS threads: the order of sums, and so the last bits, depend on it."""
         return self._blas.limit(limits=self._threads, user_api="blas")
 
     def predict(
         self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
     ) -> Predictions:
-        """Class and loss against the label; for completions, how many of their tokens are the likeliest, and their mean loss."""
-        weights, completes = self._tried(trial, scale), self._net.completes
+        """The argmax class (the first, on a tie), or the number of completion tokens that are the argmax; and the loss in nats."""
+        weights, predicts_tokens = self._trial_weights(trial, scale), self._net.predicts_tokens
         parts = list[Predictions]()
-        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
+        with self._blas_limit(), np.errstate(over="ignore", invalid="ignore"):
             for chunk in chunks(examples):
                 self._report("evaluating", sum(len(part.output) for part in parts), len(examples))
-                targets = targets_of(chunk, completes=completes)
-                parts.append(answers(self._logits(weights, chunk.inputs), targets, completes=completes))
-        return joined(parts)
+                targets = targets_of(chunk, predicts_tokens=predicts_tokens)
+                parts.append(
+                    predictions_of(
+                        self._logits(weights, chunk.inputs), targets, predicts_tokens=predicts_tokens
+                    )
+                )
+        return concatenated(parts)
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
-        """The current model's logits `(n, classes)`; of completions, a row for every token to be predicted."""
-        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
+        """The current model's logits `(n, classes)`; for completions, one row per target token."""
+        with self._blas_limit(), np.errstate(over="ignore", invalid="ignore"):
             parts = [self._logits(self._weights, chunk.inputs) for chunk in chunks(examples)]
         return np.concatenate(parts).astype(np.float64)
 
@@ -91,15 +97,15 @@ class ReferenceModel:
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
     ) -> list[Completion]:
-        """Continuations of every prompt (the tokens before `starts`)."""
-        tokens, weights = examples.inputs, self._tried(trial, scale)
-        if not (self._net.completes and isinstance(tokens, Tokens)):
+        """Completions of every prompt (the tokens before `starts`)."""
+        tokens, weights = examples.inputs, self._trial_weights(trial, scale)
+        if not (self._net.predicts_tokens and isinstance(tokens, Tokens)):
             raise UsageError(
-                "this model predicts classes, and cannot write texts; a causal language model can"
+                "this model is a classifier and cannot generate text; choose a causal language model"
             )
-        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
+        with self._blas_limit(), np.errstate(over="ignore", invalid="ignore"):
             return [
-                continued(
+                generate_completion(
                     tokens.sequence(i)[:start],
                     request.take(np.array([i])),
                     lambda t: self._logits(weights, t),
@@ -110,16 +116,16 @@ class ReferenceModel:
     def _log_probabilities(
         self, trial: Mapping[str, Update] | None, examples: Examples, temperature: float
     ) -> Matrix:
-        weights, found = self._tried(trial, 1.0), list[Matrix]()
+        weights, found = self._trial_weights(trial, 1.0), list[Matrix]()
         for chunk in chunks(examples):
             logits = self._logits(weights, chunk.inputs) / self._dtype.type(temperature)
-            found.append(-negative_log_likelihood(logits, targets_of(chunk, completes=True).ids))
+            found.append(-negative_log_likelihood(logits, targets_of(chunk, predicts_tokens=True).ids))
         return np.concatenate(found)
 
-    def _tried(self, trial: Mapping[str, Update] | None, scale: float) -> Mapping[str, Matrix]:
+    def _trial_weights(self, trial: Mapping[str, Update] | None, scale: float) -> Mapping[str, Matrix]:
         if trial is None or scale == 0.0:
             return self._weights
-        return self._assembled((*self._ensemble, (trial, scale)))
+        return self._merged_weights((*self._ensemble, (trial, scale)))
 
     def _logits(self, weights: Mapping[str, Matrix], inputs: Any) -> Matrix:
         logits, _ = self._net.forward(weights, inputs, {})
@@ -128,19 +134,19 @@ class ReferenceModel:
         return logits
 
     def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
-        """The leading singular triplets of the base weight, or of the merged one; in float64 always."""
+        """The `count` leading singular triplets of the base weight, or of the merged weight; always in float64."""
         weight = (self._weights if merged else self._base)[site]
-        with self._limited():
+        with self._blas_limit():
             return leading_triplets(weight.astype(np.float64, copy=False), count)
 
     def rms_singular_value(self, site: str) -> float:
-        """`||W||_F / sqrt(min(d_out, d_in))`."""
+        """`||W||_F / sqrt(min(d_out, d_in))` of the base weight."""
         weight = self._base[site].astype(np.float64, copy=False)
         return float(np.linalg.norm(weight) / np.sqrt(min(weight.shape)))
 
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
-        """`dL/dW = G^T X` of the batch's loss."""
-        with self._limited():
+        """`dL/dW = G^T X` `(d_out, d_in)` of the batch's loss."""
+        with self._blas_limit():
             _, pairs = self._loss_and_pairs(examples, batch, {})
             X, G = pairs[site]
             return (G.T @ X).astype(np.float64)
@@ -148,17 +154,17 @@ class ReferenceModel:
     def gradient_products(
         self, examples: Examples, batches: Sequence[Batch], *, right: Factors, left: Factors
     ) -> dict[str, Products]:
-        """`G'(X O)` and `X'(G Q)` at every named site, of the batches' mean loss."""
+        """`G'(X O)` and `X'(G Q)` at every named site, for the batches' mean loss."""
         shapes = {name: site.shape for name, site in self._sites.items()}
-        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
-            sums = Sums.of(right, left, shapes, self._dtype)
+        with self._blas_limit(), np.errstate(over="ignore", invalid="ignore"):
+            sums = ProductSums.of(right, left, shapes, self._dtype)
             sums.add(batches, lambda batch: self._loss_and_pairs(examples, batch, {}))
             return sums.products()
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
-        """`X' diag(w) (X O) / sum w` at every named site; examples of one weight are computed together."""
-        with self._limited(), np.errstate(over="ignore", invalid="ignore"):
-            grams = {site: Gram.of(factor, self._dtype) for site, factor in right.items()}
+        """`X' diag(w) (X O) / sum w` at every named site; examples of equal weight are batched."""
+        with self._blas_limit(), np.errstate(over="ignore", invalid="ignore"):
+            grams = {site: ActivationGram.of(factor, self._dtype) for site, factor in right.items()}
             for batch in batches:
                 rows, shares = batch.rows(examples), row_shares(batch)
                 for share in np.unique(shares):
@@ -169,18 +175,18 @@ class ReferenceModel:
             return weighted_means(grams)
 
     def unreached_sites(self, examples: Examples) -> tuple[str, ...]:
-        """None: every layer of these architectures is used by every example, and only by calling it."""
+        """Empty: in these architectures every example uses every layer, and only by calling it."""
         del examples
         return ()
 
     def _loss_and_pairs(
-        self, examples: Examples, batch: Batch, deltas: Mapping[str, Any]
+        self, examples: Examples, batch: Batch, deltas: Mapping[str, Delta]
     ) -> tuple[float, dict[str, tuple[Matrix, Matrix]]]:
         rows, rollouts = batch.rows(examples), batch.rollouts
-        targets = targets_of(rows, completes=self._net.completes)
+        targets = targets_of(rows, predicts_tokens=self._net.predicts_tokens)
         logits, tape = self._net.forward(self._weights, rows.inputs, deltas)
         if rollouts is None:
-            loss, G = weighted_loss(logits, targets.ids, targets.spread(batch.weights), len(rows))
+            loss, G = weighted_loss(logits, targets.ids, targets.row_weights(batch.weights), len(rows))
         else:
             loss, G = surrogate_loss(logits, targets.ids, np.repeat(batch.weights, targets.counts), rollouts)
         return loss, self._net.backward(self._weights, tape, G, deltas)
@@ -192,7 +198,7 @@ class ReferenceModel:
         examples: Examples,
         batch: Batch,
     ) -> tuple[float, dict[str, Matrix]]:
-        """A batch's loss at `values`, and the gradient of every value; tied sites add up."""
+        """A batch's loss at `values` and the gradients; those of tied sites are summed."""
         deltas = {site: trainable.delta(values) for site, trainable in trainables.items()}
         loss, pairs = self._loss_and_pairs(examples, batch, deltas)
         total = dict[str, Matrix]()
@@ -202,16 +208,16 @@ class ReferenceModel:
         return loss, total
 
     def bind(self, request: TrainingRequest) -> dict[str, Trainable]:
-        """The request's parametrisations, bound to their frames."""
+        """The request's parametrisations with their frames, by site."""
         return {
             site: bind(site, self._sites[site].shape, parametrisation, request.frames.get(site))
             for site, parametrisation in request.parametrisations.items()
         }
 
     def train(self, request: TrainingRequest) -> Training:
-        """Follow the optimiser's rule over the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
+        """Train one round on the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
         trainables = self.bind(request)
-        state = Round(
+        state = RoundState(
             trainables=trainables,
             values={
                 name: value.astype(self._dtype)
@@ -225,25 +231,25 @@ class ReferenceModel:
         policy = ReferencePolicy(
             updates=state.updates,
             update=state.update,
-            ask=lambda trial, examples, asked: self.generate(examples, asked, trial, 1.0),
-            log_p=self._log_probabilities,
+            generate_with=lambda trial, examples, request: self.generate(examples, request, trial, 1.0),
+            log_p_with=self._log_probabilities,
             start_weight=self.weight,
         )
-        with self._limited():
+        with self._blas_limit():
             return train(state, request, policy)
 
     def assemble(self, ensemble: w.Ensemble) -> None:
-        """Rebuild every site from the base; the model changes only when all sites are finite."""
-        self._weights = self._assembled(ensemble)
+        """Rebuild every site from the base weight; the model changes only if all merged weights are finite."""
+        self._weights = self._merged_weights(ensemble)
         self._ensemble = tuple(ensemble)
 
-    def _assembled(self, ensemble: w.Ensemble) -> dict[str, Matrix]:
-        with self._limited():
+    def _merged_weights(self, ensemble: w.Ensemble) -> dict[str, Matrix]:
+        with self._blas_limit():
             return self._base | {
                 site: w.merged(self._base[site], [(u[site], s) for u, s in ensemble if site in u], site)
                 for site in self._sites
             }
 
     def weight(self, site: str) -> NDArray[np.float64]:
-        """The current weight; a copy, so that nobody can change the model by accident."""
+        """The current weight `(d_out, d_in)`; a copy."""
         return self._weights[site].astype(np.float64)

@@ -1,4 +1,4 @@
-"""What this backend can compute: architectures by name."""
+"""The architectures of this backend, by name."""
 
 from __future__ import annotations
 
@@ -25,53 +25,53 @@ ARCHITECTURES = (
 
 
 class Net(Protocol):
-    """An architecture with its settings, without weights."""
+    """A configured architecture, without weights."""
 
     @property
-    def completes(self) -> bool:
-        """Whether it predicts tokens; if not, it predicts a class an example."""
+    def predicts_tokens(self) -> bool:
+        """Whether it predicts the tokens of completions rather than a class."""
         ...
 
     @property
     def parameters(self) -> frozenset[str]:
-        """The weights it needs."""
+        """Names of the required weights."""
         ...
 
     @property
     def linears(self) -> frozenset[str]:
-        """The weights that may be adapted."""
+        """Names of the adaptable weights."""
         ...
 
     def forward(
         self, weights: Mapping[str, Matrix], inputs: Any, deltas: Mapping[str, Delta]
     ) -> tuple[Matrix, Any]:
-        """Logits, a row for everything to be predicted, and what the backward pass needs."""
+        """Logits, one row per target, and the tape for the backward pass."""
         ...
 
     def backward(
         self, weights: Mapping[str, Matrix], tape: Any, G: Matrix, deltas: Mapping[str, Delta]
     ) -> dict[str, tuple[Matrix, Matrix]]:
-        """From `G = dL/dlogits`, for every site the pair `(X, G)`; `dL/dW = G^T X`."""
+        """From `G = dL/dlogits`, the pair `(X, G)` of every site; `dL/dW = G^T X`."""
         ...
 
 
-Stored = Callable[[str], Matrix | None]
-"""A stored table by how its name ends; None where the files hold none."""
+FindTable = Callable[[str], Matrix | None]
+"""Finds a stored table by the suffix of its name; None if the files have none."""
 
 
-def make_net(blueprint: Blueprint, sites: Iterable[str], stored: Stored = lambda _: None) -> Net:
-    """The net of a blueprint, whose backward pass is for `sites`.
+def make_net(blueprint: Blueprint, sites: Iterable[str], find_table: FindTable = lambda _: None) -> Net:
+    """The net of a blueprint, with a backward pass for `sites`.
 
-    Raises `UsageError` for an architecture, a setting or a site that it cannot compute; no weight is needed to find out.
+    Raises `UsageError` for an unsupported architecture, setting or site; no weight is read.
     """
     name, wanted = blueprint.architecture, frozenset(sites)
     if name not in ARCHITECTURES:
         raise UsageError(
-            f'the reference backend does not know the architecture "{name}"; it knows: {", ".join(ARCHITECTURES)}'
+            f'the reference backend does not support the architecture "{name}"; supported: {", ".join(ARCHITECTURES)}'
         )
     family, _, kind = name.partition("/")
     try:
-        net = _of(family, kind, blueprint.config, wanted, stored)
+        net = _of(family, kind, blueprint.config, wanted, find_table)
     except KeyError as error:
         raise UsageError(f"{name}: the model's configuration has no {error}") from error
     if strange := sorted(wanted - net.linears):
@@ -79,11 +79,13 @@ def make_net(blueprint: Blueprint, sites: Iterable[str], stored: Stored = lambda
     return net
 
 
-def _of(family: str, kind: str, config: Mapping[str, Any], sites: frozenset[str], stored: Stored) -> Net:
+def _of(
+    family: str, kind: str, config: Mapping[str, Any], sites: frozenset[str], find_table: FindTable
+) -> Net:
     match family:
         case "causal-lm":
             return CausalLM(kind, config, sites)
         case "classifier":
-            return Classifier(kind, config, sites, stored)
+            return Classifier(kind, config, sites, find_table)
         case _:
             return Mlp(config)

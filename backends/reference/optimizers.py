@@ -1,6 +1,6 @@
-"""Update rules, one pure function each: `rule(options, gradient, state, step) -> (direction, state)`.
+"""Optimisers as pure functions: `rule(options, value, gradient, state, step) -> (direction, state)`.
 
-The parameter then moves by `-learning_rate * direction`.
+The update is `value - learning_rate * direction`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def adam(options: Any, value: Array, gradient: Array, state: State, step: int) -
 
 
 def sgd(options: Any, value: Array, gradient: Array, state: State, step: int) -> tuple[Array, State]:
-    """SGD with heavy-ball momentum, `m = momentum * m + g + decay * value`, direction `m`.
+    """SGD with heavy-ball momentum (Polyak, 1964): `m = momentum * m + g + decay * value`, direction `m`.
 
-    With `nesterov`, the direction is `g + decay * value + momentum * m`.
+    With `nesterov`, the direction is `g + decay * value + momentum * m` (Sutskever et al., 2013).
     """
     del step
     gradient = gradient + options.weight_decay * value
@@ -44,7 +44,7 @@ RULES: Mapping[str, Rule] = {"adam": adam, "sgd": sgd}
 
 
 def clipped(gradients: Mapping[str, Array], limit: float) -> Mapping[str, Array]:
-    """All gradients scaled by `min(1, limit / ||g||)`, the norm taken over all of them; `limit` 0 leaves them."""
+    """Scale all gradients by `min(1, limit / ||g||)` with their global norm; `limit` 0 disables clipping."""
     if not limit:
         return gradients
     norm = float(np.sqrt(sum(float(np.sum(g**2)) for g in gradients.values())))

@@ -1,4 +1,4 @@
-"""The model in the middle of a round, as a policy: it answers prompts, and says how likely answers are."""
+"""The model during a round as a policy: it generates completions and returns their log-probabilities."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from numpy.typing import NDArray
 from ...engine.contracts import Completion, Examples, GenerationRequest, Update
 from .arrays import Matrix
 
-Ask = Callable[[Mapping[str, Update] | None, Examples, GenerationRequest], list[Completion]]
-LogP = Callable[[Mapping[str, Update] | None, Examples, float], Matrix]
+GenerateWith = Callable[[Mapping[str, Update] | None, Examples, GenerationRequest], list[Completion]]
+LogPWith = Callable[[Mapping[str, Update] | None, Examples, float], Matrix]
 Weight = Callable[[str], NDArray[np.float64]]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class ReferencePolicy:
-    """What is being trained, merged into the weights whenever it is asked: slow, and another way than training's."""
+    """The model in training, with its current updates merged on every call: slow, but independent of the training path."""
 
     updates: Callable[[], Mapping[str, Update]]
-    """What the numbers trained so far make of every site that is trained."""
+    """The current updates of all trained sites."""
     update: Callable[[str], Update | None]
-    """The same of one site; None where nothing is trained there."""
-    ask: Ask
-    log_p: LogP
+    """The current update of one site; None if it is not trained."""
+    generate_with: GenerateWith
+    log_p_with: LogPWith
     start_weight: Weight
 
     def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
-        """Continuations of every prompt."""
-        return self.ask(self.updates(), examples, request)
+        """Completions of every prompt."""
+        return self.generate_with(self.updates(), examples, request)
 
     def log_probabilities(
         self, examples: Examples, temperature: float, *, start: bool = False
     ) -> NDArray[np.float64]:
-        """Of every token to be predicted, in nats; with `start`, under the model that the round began with."""
-        return self.log_p(None if start else self.updates(), examples, temperature).astype(np.float64)
+        """Log-probabilities in nats of all target tokens `(targets,)`; with `start`, under the round's starting model."""
+        return self.log_p_with(None if start else self.updates(), examples, temperature).astype(np.float64)
 
     def weight(self, site: str) -> NDArray[np.float64]:
-        """A site's weight with what is being trained merged into it."""
+        """A site's weight `(d_out, d_in)` with the current update merged."""
         update = self.update(site)
         if update is None:
             return self.start_weight(site)

@@ -1,4 +1,4 @@
-"""One vector a sequence from the vectors of its tokens."""
+"""Pooling: one vector per sequence from its token vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POOLINGS = ("mean", "cls", "last", "max")
 
 
 def pool(H: Matrix, offsets: Index, how: str) -> Matrix:
-    """`(n, d)` from `H (tokens, d)`: the mean or the largest entries over a sequence, its first or its last token."""
+    """`(n, d)` from `H (tokens, d)`: the mean or the maximum over a sequence, or its first (`cls`) or last token."""
     found = np.empty((len(offsets) - 1, H.shape[1]), dtype=H.dtype)
     for i, (begin, end) in enumerate(pairwise(offsets.tolist())):
         rows = H[begin:end]
@@ -27,7 +27,7 @@ def pool(H: Matrix, offsets: Index, how: str) -> Matrix:
 
 
 def pool_backward(H: Matrix, offsets: Index, how: str, G: Matrix) -> Matrix:
-    """`dL/dH (tokens, d)`: the mean shares `G (n, d)` out evenly, the others give it to the token taken (the first, on a tie)."""
+    """`dL/dH (tokens, d)`: `mean` spreads `G (n, d)` evenly, the others pass it to the selected token (the first, on a tie)."""
     dH = np.zeros_like(H)
     for i, (begin, end) in enumerate(pairwise(offsets.tolist())):
         match how:

@@ -1,4 +1,4 @@
-"""Products with gradients and activations, from the matrices of rows themselves."""
+"""Products with gradients and activations, computed from the pairs `(X, G)`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ...engine.errors import NonFiniteError
 from .arrays import Matrix
 
 Pairs = Mapping[str, tuple[Matrix, Matrix]]
-"""By site `(X, G)`: its input's rows and `dL/dY`; `dL/dW = G'X`."""
+"""By site `(X, G)`: its input `X (n, d_in)` and `G = dL/dY (n, d_out)`; `dL/dW = G'X`."""
 
 
 @attrs.define(kw_only=True, eq=False)
-class Sums:
+class ProductSums:
     """`sum_b s_b G_b'(X_b O)` and `sum_b s_b X_b'(G_b Q)` with `s_b = n_b / sum_b n_b`, summed in the factors' dtype."""
 
     right: Mapping[str, Matrix]
@@ -29,8 +29,8 @@ class Sums:
     @classmethod
     def of(
         cls, right: Factors, left: Factors, shapes: Mapping[str, tuple[int, int]], dtype: np.dtype[Any]
-    ) -> Sums:
-        """With nothing added yet."""
+    ) -> ProductSums:
+        """Zero sums."""
         return cls(
             right={site: factor.astype(dtype) for site, factor in right.items()},
             left={site: factor.astype(dtype) for site, factor in left.items()},
@@ -38,14 +38,14 @@ class Sums:
             GQ={site: np.zeros((shapes[site][1], factor.shape[1]), dtype) for site, factor in left.items()},
         )
 
-    def add(self, batches: Sequence[Batch], told: Callable[[Batch], tuple[float, Pairs]]) -> None:
-        """Every batch, of whose loss and pairs one is `told`. Raises `NonFiniteError` at a loss that is NaN or Inf."""
+    def add(self, batches: Sequence[Batch], compute: Callable[[Batch], tuple[float, Pairs]]) -> None:
+        """Add all batches; `compute` returns a batch's loss and pairs. Raises `NonFiniteError` if a loss is NaN or Inf."""
         total = sum(int(batch.counts.sum()) for batch in batches)
         for batch in batches:
             if not len(batch):
                 continue
             part = int(batch.counts.sum()) / total
-            loss, pairs = told(batch)
+            loss, pairs = compute(batch)
             if not np.isfinite(loss):
                 raise NonFiniteError(f"gradient products: the loss of a batch is {loss}")
             for site, factor in self.right.items():
@@ -56,7 +56,7 @@ class Sums:
                 self.GQ[site][:] += factor.dtype.type(part) * (X.T @ (G @ factor))
 
     def products(self) -> dict[str, Products]:
-        """By site. Raises `NonFiniteError`."""
+        """The products, by site. Raises `NonFiniteError`."""
         return {
             site: Products(
                 right=_finite(self.GO[site], site, "gradient") if site in self.GO else None,
@@ -67,44 +67,44 @@ class Sums:
 
 
 @attrs.define(eq=False)
-class Gram:
-    """A delta that adds nothing, and sums `w X'(X O)` of the rows that come into its site, and their weights `w`."""
+class ActivationGram:
+    """A delta of 0 that accumulates `w X'(X O)` of its site's input rows, and their weights `w`."""
 
     right: Matrix
     total: Matrix
     weight: float = 0.0
     share: float = 1.0
-    """The weight of every row that comes in now."""
+    """Weight of every row of the current forward pass."""
 
     @classmethod
-    def of(cls, factor: NDArray[np.float64], dtype: np.dtype[Any]) -> Gram:
-        """With nothing heard yet."""
+    def of(cls, factor: NDArray[np.float64], dtype: np.dtype[Any]) -> ActivationGram:
+        """Zero sums."""
         right = factor.astype(dtype)
         return cls(right, np.zeros_like(right))
 
     def forward(self, X: Matrix) -> Matrix:
-        """Nothing, for every row."""
+        """Accumulate the input, and return 0."""
         self.total += self.total.dtype.type(self.share) * (X.T @ (X @ self.right))
         self.weight += self.share * len(X)
         return np.zeros((len(X), 1), dtype=X.dtype)
 
     def backward(self, G: Matrix) -> Matrix:
-        """Nothing."""
+        """0: the delta does not depend on its input."""
         return np.zeros((len(G), 1), dtype=G.dtype)
 
     def gradients(self, X: Matrix, G: Matrix) -> Mapping[str, Matrix]:
-        """It has no parameter."""
+        """Empty: it has no parameters."""
         del X, G
         return {}
 
 
 def row_shares(batch: Batch) -> NDArray[np.float64]:
-    """What each row of a batch counts for: its weight; where a policy wrote it that is an advantage, and it counts as often as it was given."""
+    """Weight of each row of a batch. A rollout's weight is an advantage, so its count is used instead."""
     return batch.weights if batch.rollouts is None else batch.counts.astype(np.float64)
 
 
-def weighted_means(grams: Mapping[str, Gram]) -> dict[str, NDArray[np.float64]]:
-    """`X' diag(w) X O / sum w` of every site, 0 without a row. Raises `NonFiniteError`."""
+def weighted_means(grams: Mapping[str, ActivationGram]) -> dict[str, NDArray[np.float64]]:
+    """`X' diag(w) X O / sum w` of every site; 0 without rows. Raises `NonFiniteError`."""
     means = {site: gram.total / gram.total.dtype.type(gram.weight or 1.0) for site, gram in grams.items()}
     return {site: _finite(means[site], site, "activations") for site in means}
 

@@ -1,8 +1,7 @@
-"""A stack of transformer blocks, up and down.
+"""Forward and backward pass through a stack of transformer blocks.
 
-Going up, only the input of every block is kept; going down, a block is computed once more to have what its backward pass
-needs. That costs a third more time and saves nearly all memory of activations. The way down ends at the lowest block that has
-a weight to be trained.
+With gradient checkpointing: the forward pass saves only the input of every block, and the backward pass recomputes the block.
+That costs a third more time and saves most activation memory. The backward pass ends at the lowest block with a site.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from .layers import Linears
 
 @attrs.frozen(eq=False)
 class Layout:
-    """Where tokens stand: `offsets (n + 1,)` of the sequences, and the cosines and sines of rotary positions."""
+    """Token positions: `offsets (n + 1,)` of the sequences, and the cosines and sines of rotary angles."""
 
     offsets: Index
-    turn: tuple[Matrix, Matrix] | None = None
+    rotary: tuple[Matrix, Matrix] | None = None
 
 
-class Body(Protocol):
-    """A transformer without its head: embeddings, blocks, a last norm."""
+class Backbone(Protocol):
+    """A transformer without its head: embeddings, blocks, final norm."""
 
     @property
     def layers(self) -> int:
-        """How many blocks."""
+        """Number of blocks."""
         ...
 
     @property
     def parameters(self) -> frozenset[str]:
-        """The weights it needs."""
+        """Names of the required weights."""
         ...
 
     @property
@@ -49,72 +48,72 @@ class Body(Protocol):
         """Path of a block."""
         ...
 
-    def place(self, tokens: Tokens, dtype: np.dtype[Any]) -> Layout:
-        """What the blocks have to know of the tokens' places."""
+    def layout(self, tokens: Tokens, dtype: np.dtype[Any]) -> Layout:
+        """The positions of the tokens."""
         ...
 
     def embed(self, weights: Mapping[str, Matrix], tokens: Tokens) -> Matrix:
-        """`X (tokens, d)`."""
+        """Embeddings `X (tokens, d)`."""
         ...
 
     def block(self, linears: Linears, layer: int, X: Matrix, layout: Layout) -> tuple[Matrix, Any]:
-        """The block's output, and what its backward pass needs."""
+        """The block's output, and its activations for the backward pass."""
         ...
 
-    def block_backward(self, linears: Linears, layer: int, seen: Any, G: Matrix, layout: Layout) -> Matrix:
+    def block_backward(self, linears: Linears, layer: int, cache: Any, G: Matrix, layout: Layout) -> Matrix:
         """`dL/dX` of the block's input."""
         ...
 
-    def finish(self, weights: Mapping[str, Matrix], X: Matrix) -> Matrix:
-        """The hidden states that the head sees."""
+    def final_norm(self, weights: Mapping[str, Matrix], X: Matrix) -> Matrix:
+        """The hidden states `(tokens, d)` for the head."""
         ...
 
-    def finish_backward(self, weights: Mapping[str, Matrix], X: Matrix, G: Matrix) -> Matrix:
+    def final_norm_backward(self, weights: Mapping[str, Matrix], X: Matrix, G: Matrix) -> Matrix:
         """`dL/dX` of the last block's output."""
         ...
 
 
 @attrs.frozen(eq=False)
-class StackPass:
-    """What going up left: the layout, the inputs of the blocks that will be descended, and the last output."""
+class ForwardPass:
+    """Result of the forward pass: the layout, saved block inputs by layer, and the last block's output."""
 
     layout: Layout
     inputs: Mapping[int, Matrix]
-    top: Matrix
+    output: Matrix
 
 
 def positions(tokens: Tokens) -> Index:
-    """Every token's place in its own sequence, from 0 `(tokens,)`."""
+    """Every token's position in its sequence, from 0 `(tokens,)`."""
     return np.arange(len(tokens.ids), dtype=np.int64) - np.repeat(tokens.offsets[:-1], tokens.lengths)
 
 
-def linear_weights(body: Body) -> frozenset[str]:
-    """Every linear weight of the blocks."""
-    paths = (body.block_path(layer) for layer in range(body.layers))
-    return frozenset(f"{path}.{module}.weight" for path in paths for module in body.modules)
+def linear_weights(backbone: Backbone) -> frozenset[str]:
+    """Names of all linear weights in the blocks."""
+    paths = (backbone.block_path(layer) for layer in range(backbone.layers))
+    return frozenset(f"{path}.{module}.weight" for path in paths for module in backbone.modules)
 
 
 def lowest_block(sites: frozenset[str] | None, layers: int) -> int:
-    """The lowest block with a site; `layers` where there is none."""
+    """The lowest block with a site; `layers` if no block has one, 0 if `sites` is None."""
     if sites is None:
         return 0
     numbers = [re.search(r"\.layers?\.(\d+)\.", site) for site in sites]
     return min((int(found[1]) for found in numbers if found), default=layers)
 
 
-def climb(body: Body, linears: Linears, tokens: Tokens, lowest: int) -> StackPass:
-    """From tokens to the output of the last block."""
-    X = body.embed(linears.weights, tokens)
-    layout, inputs = body.place(tokens, X.dtype), dict[int, Matrix]()
-    for layer in range(body.layers):
+def stack_forward(backbone: Backbone, linears: Linears, tokens: Tokens, lowest: int) -> ForwardPass:
+    """Run all blocks, saving the inputs of those from `lowest` on."""
+    X = backbone.embed(linears.weights, tokens)
+    layout, inputs = backbone.layout(tokens, X.dtype), dict[int, Matrix]()
+    for layer in range(backbone.layers):
         if layer >= lowest:
             inputs[layer] = X
-        X, _ = body.block(linears, layer, X, layout)
-    return StackPass(layout, inputs, X)
+        X, _ = backbone.block(linears, layer, X, layout)
+    return ForwardPass(layout, inputs, X)
 
 
-def descend(body: Body, linears: Linears, way: StackPass, G: Matrix) -> None:
-    """From `G = dL/dX` at the top down to the lowest block kept; pairs of the linear layers are left in `linears`."""
-    for layer in sorted(way.inputs, reverse=True):
-        _, seen = body.block(linears, layer, way.inputs[layer], way.layout)
-        G = body.block_backward(linears, layer, seen, G, way.layout)
+def stack_backward(backbone: Backbone, linears: Linears, forward: ForwardPass, G: Matrix) -> None:
+    """Backpropagate `G = dL/d(output)` to the lowest saved block; fills `linears.pairs`."""
+    for layer in sorted(forward.inputs, reverse=True):
+        _, cache = backbone.block(linears, layer, forward.inputs[layer], forward.layout)
+        G = backbone.block_backward(linears, layer, cache, G, forward.layout)

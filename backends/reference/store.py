@@ -1,8 +1,9 @@
-"""Base weights without a network around them, merged one site at a time."""
+"""Base weights without a network, merged one site at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from .trainables import bind
 
 
 class ReferenceStore:
-    """What `ReferenceModel` would have in its weights, computed by the same operations."""
+    """The weights that `ReferenceModel` would have, computed with the same operations."""
 
     def __init__(self, source: ModelSource, sites: Sequence[Site], threads: int, dtype: str) -> None:
         self._source, self._dtype, self._threads = source, np.dtype(dtype), threads
@@ -25,9 +26,9 @@ class ReferenceStore:
         self._blas = ThreadpoolController()
 
     def directions(self, site: str, count: int, updates: SiteUpdates = ()) -> Frame:
-        """The leading singular triplets of the base weight, or of the merged one; in float64 always."""
+        """The `count` leading singular triplets of the base weight, or of the merged weight; always in float64."""
         weight = self.merged(site, updates)
-        with self._limited():
+        with self._blas_limit():
             return leading_triplets(weight.astype(np.float64, copy=False), count)
 
     def rms_singular_value(self, site: str) -> float:
@@ -42,17 +43,17 @@ class ReferenceStore:
         frame: Frame | None,
         values: Mapping[str, NDArray[Any]],
     ) -> Update:
-        """What these trained values add to a site."""
+        """The update of a site for these trained values."""
         own = {name: np.asarray(value, dtype=self._dtype) for name, value in values.items()}
         return bind(site, self._shapes[site], parametrisation, frame).update(own)
 
     def merged(self, site: str, updates: SiteUpdates = ()) -> NDArray[Any]:
-        """Base + sum of updates. Raises `NonFiniteError`."""
-        with self._limited():
+        """`W_0 + sum_t s_t dW_t (d_out, d_in)`. Raises `NonFiniteError`."""
+        with self._blas_limit():
             return w.merged(self._base(site), updates, site)
 
     def _base(self, site: str) -> Matrix:
         return w.load(self._source, [site], self._dtype)[site]
 
-    def _limited(self) -> Any:
+    def _blas_limit(self) -> AbstractContextManager[object]:
         return self._blas.limit(limits=self._threads, user_api="blas")

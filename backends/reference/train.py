@@ -1,4 +1,4 @@
-"""One round of training: batches in, updates out, the model untouched."""
+"""One round of training; the model's weights do not change."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ LossAndGradients = Callable[[Values, Batch], tuple[float, dict[str, Matrix]]]
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Round:
-    """A round in training: what is trained, its numbers as they are now, and how a batch's loss is computed from them."""
+class RoundState:
+    """A round in training: the parametrisations, their current values, and the loss function."""
 
     trainables: Mapping[str, Trainable]
     values: dict[str, Matrix]
-    """Replaced in every step."""
+    """Current parameter values; replaced in every step."""
     compute: LossAndGradients
 
     def updates(self) -> dict[str, Update]:
-        """What the numbers as they are now make of every site."""
+        """The current update of every trained site."""
         return {site: trainable.update(self.values) for site, trainable in self.trainables.items()}
 
     def update(self, site: str) -> Update | None:
-        """The same of one site; None where nothing is trained."""
+        """The current update of one site; None if it is not trained."""
         return self.trainables[site].update(self.values) if site in self.trainables else None
 
 
-def train(state: Round, request: TrainingRequest, policy: ReferencePolicy) -> Training:
-    """Follow the optimiser's rule. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""
-    losses = _descend(state, request, policy)
+def train(state: RoundState, request: TrainingRequest, policy: ReferencePolicy) -> Training:
+    """Train a round's parameters. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""
+    losses = _run_steps(state, request, policy)
     updates = state.updates()
     for site, update in updates.items():
         if not update.is_finite():
             raise NonFiniteError(f"{site}: the trained update contains NaN or Inf")
-    return Training(updates=updates, values=_out(state.values), losses=losses)
+    return Training(updates=updates, values=_float64_copies(state.values), losses=losses)
 
 
-def _descend(state: Round, request: TrainingRequest, policy: ReferencePolicy) -> NDArray[np.float64]:
-    """Take every step of a round; the loss before each `(steps,)`."""
+def _run_steps(state: RoundState, request: TrainingRequest, policy: ReferencePolicy) -> NDArray[np.float64]:
+    """Run all optimiser steps; returns the loss before each `(steps,)`."""
     options: Any = request.optimizer
     rule, states, trained = RULES[options.rule], dict[str, State](), 0
     losses, values = np.zeros(request.steps), state.values
@@ -67,13 +67,13 @@ def _descend(state: Round, request: TrainingRequest, policy: ReferencePolicy) ->
             losses[step - 1] = loss
             request.on_step(step, loss)
             if request.trace is not None:
-                told = Step(number=step, loss=loss, gradients=_out(gradients), values=_out(values))
-                request.trace(told)
+                copies = _float64_copies(gradients), _float64_copies(values)
+                request.trace(Step(number=step, loss=loss, gradients=copies[0], values=copies[1]))
     return losses
 
 
-def _out(arrays: Mapping[str, Matrix]) -> dict[str, NDArray[np.float64]]:
-    """Copies in float64, for whoever is outside."""
+def _float64_copies(arrays: Mapping[str, Matrix]) -> dict[str, NDArray[np.float64]]:
+    """Copies in float64, for callers."""
     return {name: array.astype(np.float64) for name, array in arrays.items()}
 
 

@@ -1,6 +1,6 @@
-"""The numbers a round trains, how they make deltas, and how gradients of deltas come back to them.
+"""A round's trained parameters: their deltas, and the pullback of gradients from deltas to parameters.
 
-What comes from outside, frames and projections, is float64; it is brought to the dtype of the values, and updates back.
+Frames and projections are float64; they are cast to the dtype of the values, and updates are cast back to float64.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Values = Mapping[str, Matrix]
 
 
 class Trainable(Protocol):
-    """One site's parametrisation, bound to its frame."""
+    """One site's parametrisation with its frame."""
 
     def initial(self) -> Values:
-        """Starting values, by their names in the round's shared table."""
+        """Initial values, by parameter name."""
         ...
 
     def delta(self, values: Values) -> Delta:
@@ -39,17 +39,17 @@ class Trainable(Protocol):
         ...
 
     def pull_back(self, gradients: Mapping[str, Matrix]) -> Values:
-        """Gradients of the named values from those of the delta's parameters."""
+        """Vector-Jacobian product: gradients of the values from gradients of the delta's parameters."""
         ...
 
     def update(self, values: Values) -> Update:
-        """What the round adds to the site."""
+        """The round's update of the site."""
         ...
 
 
 @attrs.frozen(eq=False)
 class CoreTrainable:
-    """`R = sum_i v_i P_i`; `dL/dv_i = <P_i, dL/dR>`."""
+    """TinyLoRA's core `R = sum_i v_i P_i`; `dL/dv_i = <P_i, dL/dR>`."""
 
     spec: LinearCore
     frame: Frame
@@ -79,7 +79,7 @@ class CoreTrainable:
         return {self.spec.group: v}
 
     def update(self, values: Values) -> Update:
-        """The frame, with the trained core inside."""
+        """`dW = U diag(S^a) R diag(S^b) V^T` as a factored update."""
         core = self.core(values).astype(np.float64)
         return FactoredUpdate(frame=self.frame, core=core, exponents=self.spec.exponents)
 
@@ -93,7 +93,7 @@ class FactorTrainable:
     d_out: int
 
     def initial(self) -> Values:
-        """`A` as drawn, `B = 0`."""
+        """`A` from the spec, `B = 0`."""
         B = np.zeros((self.d_out, self.spec.rank))
         return {f"{self.site}:A": self.spec.A.copy(), f"{self.site}:B": B}
 
@@ -102,7 +102,7 @@ class FactorTrainable:
         return FactorDelta(values[f"{self.site}:A"], values[f"{self.site}:B"], self.spec.scale)
 
     def pull_back(self, gradients: Mapping[str, Matrix]) -> Values:
-        """The same, under the site's names."""
+        """The same gradients, under the site's parameter names."""
         return {f"{self.site}:{name}": gradient for name, gradient in gradients.items()}
 
     def update(self, values: Values) -> Update:
@@ -115,7 +115,7 @@ class FactorTrainable:
 
 @attrs.frozen(eq=False)
 class DenseTrainable:
-    """Every entry of the site."""
+    """A dense `dW (d_out, d_in)`."""
 
     site: str
     shape: tuple[int, int]
@@ -129,7 +129,7 @@ class DenseTrainable:
         return FullDelta(values[self.site])
 
     def pull_back(self, gradients: Mapping[str, Matrix]) -> Values:
-        """The same, under the site's name."""
+        """The same gradient, under the site's name."""
         return {self.site: gradients["delta"]}
 
     def update(self, values: Values) -> Update:
@@ -138,7 +138,7 @@ class DenseTrainable:
 
 
 def bind(site: str, shape: tuple[int, int], spec: Parametrisation, frame: Frame | None) -> Trainable:
-    """A site's parametrisation as something to train."""
+    """The trainable of a site's parametrisation. Raises `ValueError` for a core without a frame."""
     match spec:
         case LinearCore():
             if frame is None:

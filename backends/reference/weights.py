@@ -1,13 +1,14 @@
-"""Weights: the immutable base from its files, and the model that base and updates make."""
+"""The immutable base weights, read from their files, and merging."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from typing import Any
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 from safetensors import SafetensorError, safe_open
 
 from ...engine.contracts import DenseUpdate, FactoredUpdate, ModelSource, Update, WeightInfo
@@ -17,32 +18,32 @@ from .arrays import Matrix
 Ensemble = Sequence[tuple[Mapping[str, Update], float]]
 
 STORED = ("BF16", "F16", "F32", "F64")
-"""Stored types that are read, as safetensors calls them."""
+"""Supported dtypes, by their names in safetensors."""
 
 
-def table(source: ModelSource, ending: str) -> Matrix | None:
-    """A stored tensor that is no parameter, by how its name ends (the first of several), in float64; None without one.
+def find_table(source: ModelSource, suffix: str) -> Matrix | None:
+    """A stored non-parameter tensor, by the suffix of its name (the first of several), in float64; None if there is none.
 
-    Old checkpoints hold such tables, one a layer and all alike, in the precision that the model was trained with.
+    Old checkpoints store such tables, one per layer and all equal, in the dtype that the model was trained with.
     """
-    with suppress(SafetensorError, OSError):  # `load` says what is wrong with a file
+    with suppress(SafetensorError, OSError):  # `load` reports unreadable files
         for file in source.files:
             with safe_open(file, framework="np") as tensors:
                 for name in sorted(tensors.keys()):
-                    if name.endswith(ending):
+                    if name.endswith(suffix):
                         return tensors.get_tensor(name).astype(np.float64)
     return None
 
 
-def load(source: ModelSource, names: Iterable[str], dtype: Any = np.float64) -> dict[str, Matrix]:
-    """The named weights, tensor by tensor, read-only; matrices `(d_out, d_in)`, whichever way the file has them.
+def load(source: ModelSource, names: Iterable[str], dtype: DTypeLike = np.float64) -> dict[str, Matrix]:
+    """The named weights as read-only arrays; matrices are `(d_out, d_in)` whatever the file's orientation.
 
-    Raises naming the weight that is missing, misshapen or not finite.
+    Raises `UsageError` naming a missing or misshapen weight, and `NonFiniteError` for NaN or Inf.
     """
     infos = {info.name: info for info in source.blueprint.weights}
     found = dict[str, Matrix]()
     with ExitStack() as stack:
-        where = dict[str, tuple[Any, Any]]()
+        where = dict[str, tuple[Path, safe_open]]()
         for file in source.files:
             try:
                 tensors = stack.enter_context(safe_open(file, framework="np"))
@@ -51,7 +52,7 @@ def load(source: ModelSource, names: Iterable[str], dtype: Any = np.float64) -> 
             where |= dict.fromkeys(tensors.keys(), (file, tensors))
         for name in sorted(names):
             if name not in infos:
-                needs = f"which {source.blueprint.architecture} needs as it is configured"
+                needs = f"which {source.blueprint.architecture} needs with this configuration"
                 raise UsageError(f'the model\'s blueprint has no weight "{name}", {needs}')
             stored = infos[name].stored or name
             if stored not in where:
@@ -60,7 +61,7 @@ def load(source: ModelSource, names: Iterable[str], dtype: Any = np.float64) -> 
     return found
 
 
-def _read(info: WeightInfo, file: Any, tensors: Any, dtype: Any) -> Matrix:
+def _read(info: WeightInfo, file: Path, tensors: safe_open, dtype: DTypeLike) -> Matrix:
     stored = info.stored or info.name
     kind = tensors.get_slice(stored).get_dtype()
     if kind not in STORED:
@@ -82,16 +83,16 @@ def _read(info: WeightInfo, file: Any, tensors: Any, dtype: Any) -> Matrix:
     return value
 
 
-def _require_ml_dtypes(file: Any) -> None:
+def _require_ml_dtypes(file: Path) -> None:
     try:
-        importlib.import_module("ml_dtypes")  # makes bfloat16 known to NumPy
+        importlib.import_module("ml_dtypes")  # registers bfloat16 with NumPy
     except ImportError as error:
         raise UsageError(
             f"{file}: NumPy reads bfloat16 only with ml_dtypes; pip install ml-dtypes"
         ) from error
 
 
-def dense(update: Update, dtype: Any = np.float64) -> Matrix:
+def dense(update: Update, dtype: DTypeLike = np.float64) -> Matrix:
     """`dW = U diag(S^a) R diag(S^b) V^T (d_out, d_in)`, computed in `dtype`."""
     match update:
         case DenseUpdate():
@@ -106,7 +107,7 @@ def dense(update: Update, dtype: Any = np.float64) -> Matrix:
 
 
 def merged(base: Matrix, updates: Sequence[tuple[Update, float]], site: str) -> Matrix:
-    """`W = W_0 + sum_t s_t dW_t`, in the order of the rounds; without updates, the base itself, bit for bit."""
+    """`W = W_0 + sum_t s_t dW_t`, in round order; without updates, the base itself."""
     if not updates:
         return base
     with np.errstate(over="ignore", invalid="ignore"):  # reported below, with the site

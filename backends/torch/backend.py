@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 
-from ...engine.contracts import BoostedModel, ModelSource, Site, WeightStore
+from ...engine.contracts import Backend, BoostedModel, ModelSource, Site, WeightStore
 from ...engine.errors import UsageError
 from ...engine.foundation.process_group import ProcessGroup
 from ...engine.foundation.run_context import Report, no_report
@@ -18,11 +17,11 @@ from .options import ComputeOptions
 
 @attrs.frozen(kw_only=True)
 class Torch(ComputeOptions):
-    """PyTorch modules, Hugging Face's among them; only cores are trained, merges go through a float32 master."""
+    """PyTorch modules, including Hugging Face models. Merges are computed in a master dtype of at least float32."""
 
     @property
     def architectures(self) -> frozenset[str]:
-        """What it can compute."""
+        """The architectures it supports."""
         return frozenset({"mlp", "causal-lm/*", "classifier/*", "torch-module"})
 
     @property
@@ -31,23 +30,23 @@ class Torch(ComputeOptions):
         return frozenset({"adam", "sgd"})
 
     def check(self) -> None:
-        """Refuse a missing library, an absent device, and a precision that the device does not have."""
+        """Raise `UsageError` if torch or the device is missing, or if the device does not support the dtype."""
         _require_torch()
         from .devices import resolve  # noqa: PLC0415 - seconds to import
 
         resolve(self.device, self.dtype)
 
     def join(self) -> ProcessGroup:
-        """Meet the other processes that torchrun has started: what is heavy is then shared out, one GPU a process.
+        """Join the process group that torchrun has started; heavy work is then split, one GPU per process.
 
-        Called before anything else. Raises `UsageError` in all of them where one has no device.
+        Called before anything else. Raises `UsageError` in every process if one of them has no device.
         """
         _require_torch()
         from .devices import resolve  # noqa: PLC0415
         from .distributed import join  # noqa: PLC0415
 
         processes = join(self.device)
-        processes.collected(lambda: resolve(self.device, self.dtype) and None)
+        processes.gather_results(lambda: resolve(self.device, self.dtype) and None)
         return processes
 
     def open(self, source: ModelSource, sites: Sequence[Site], report: Report = no_report) -> BoostedModel:
@@ -58,7 +57,7 @@ class Torch(ComputeOptions):
         return TorchModel(source, sites, self, report)
 
     def store(self, source: ModelSource, sites: Sequence[Site], report: Report = no_report) -> WeightStore:
-        """The weights alone, for merges that no model is needed for."""
+        """Open the weights only, for merges that do not need the model."""
         del report
         self.check()
         from .store import TorchStore  # noqa: PLC0415
@@ -72,6 +71,6 @@ def _require_torch() -> None:
 
 
 @hookimpl
-def register_backends(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `torch`."""
+def register_backends(register: Callable[[str, type[Backend]], None]) -> None:
+    """Register `torch`."""
     register("torch", Torch)

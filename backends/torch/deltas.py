@@ -1,11 +1,12 @@
-"""How a site computes while its adapter trains.
+"""The forward pass of an adapted site during training.
 
-A site is a parameter, and an adapter changes that parameter wherever it is used. Two ways lead there. A layer that computes
-`y = x W^T + b` and nothing else adds the low-rank path `((x M) R^T) L^T`, with frozen factors `L (d_out, r)`, `M (d_in, r)` and
-the trained core `R (r, r)`: nothing of the size of `W` is made, and of the activations only `h = x M` `(n, r)` is kept. Every
-other use of the parameter gets the sum `W + dW` itself in its place.
+A site is a parameter, and an adapter changes that parameter wherever it is used. There are two paths. A layer that computes
+exactly `y = x W^T + b` adds the low-rank path `((x M) R^T) L^T` with frozen factors `L (d_out, r)`, `M (d_in, r)` and a
+trained core `R (r, r)`: no matrix of the size of `W` is formed, and the only saved activation is `h = x M` `(n, r)`. Every
+other use of the parameter gets the dense sum `W + dW`.
 
-The factors are held as rows, `left = L^T` and `right = M^T`: a product with two contiguous columns takes a BLAS six times as long.
+Factors are stored transposed, `left = L^T` and `right = M^T`: BLAS takes six times as long for a product with two
+contiguous columns.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 @attrs.frozen(kw_only=True, eq=False)
 class Layer:
-    """A site: a weight, and every module that has it."""
+    """A site: a weight and all modules that share it."""
 
     name: str
     modules: tuple[nn.Module, ...]
-    """`nn.Linear`, its subclasses, or Hugging Face's `Conv1D`, which keeps its weight as `(d_in, d_out)`."""
+    """`nn.Linear`, its subclasses, or Hugging Face's `Conv1D`, whose weight is `(d_in, d_out)`."""
     transposed: bool
     low_rank: bool
-    """Whether each module computes `x W^T + b`, and nothing else uses the weight."""
+    """Whether every module computes `x W^T + b` and nothing else uses the weight."""
     fused: bool
-    """Whether a module is part of one that may read its weight without calling it."""
+    """Whether a module lies inside a fused one, which may read its weight without calling it."""
 
     @property
     def parameter(self) -> nn.Parameter:
-        """The weight as the modules have it."""
+        """The weight in the modules' orientation."""
         return self.modules[0].weight  # type: ignore[return-value] - all kinds have one
 
     @property
@@ -45,12 +46,12 @@ class Layer:
         return self.oriented(self.parameter)
 
     def oriented(self, weight: Tensor) -> Tensor:
-        """From the modules' orientation to `(d_out, d_in)`, or back."""
+        """Convert between the modules' orientation and `(d_out, d_in)`."""
         return weight.T if self.transposed else weight
 
 
 def layers_of(module: nn.Module, transposed: Mapping[str, bool]) -> dict[str, Layer]:
-    """The named sites of a module; the low-rank path is taken where every module is of a class that is known to allow it."""
+    """The named sites of a module. The low-rank path is used if all modules are known to compute `x W^T + b`."""
     parameters = dict(module.named_parameters())
     users = dict[int, list[nn.Module]]()
     for part in module.modules():
@@ -58,43 +59,46 @@ def layers_of(module: nn.Module, transposed: Mapping[str, bool]) -> dict[str, La
             users.setdefault(id(parameter), []).append(part)
     fused = {id(part) for owner in module.modules() if isinstance(owner, FUSED) for part in owner.modules()}
     found = dict[str, Layer]()
-    for name, turned in transposed.items():
-        # In a module that wraps its layers, as PEFT's, the weight has another path; such a module only answers.
+    for name, is_transposed in transposed.items():
+        # PEFT wraps layers, so that the weight has another path; such a module is only used for inference.
         parameter = parameters.get(name)
         wrapper = module.get_submodule(name.removesuffix(".weight"))
         modules = (wrapper,) if parameter is None else tuple(users[id(parameter)])
         inside = any(id(part) in fused for part in modules)
         plain = not inside and all(map(is_plain, modules))
-        found[name] = Layer(name=name, modules=modules, transposed=turned, low_rank=plain, fused=inside)
+        found[name] = Layer(
+            name=name, modules=modules, transposed=is_transposed, low_rank=plain, fused=inside
+        )
     return found
 
 
 FUSED = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
-"""torch's own layers that read the weights of what is inside them, and do not call it, whenever no gradient is wanted."""
+"""torch layers whose fast path reads the weights of their submodules without calling them when gradients are off."""
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether a module is exactly `nn.Linear` or `Conv1D`, with the forward of its class."""
+    """Whether a module is exactly `nn.Linear` or `Conv1D`, with its class's forward."""
     known = type(module) is nn.Linear or type(module).__qualname__ == "Conv1D"
     return known and "forward" not in vars(module)
 
 
 class Adapter(Protocol):
-    """What trains at a site."""
+    """A site's trainable update."""
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """`x (W + dW)^T + b` by the low-rank path, `weight (d_out, d_in)`."""
+        """`x (W + dW)^T + b` through the low-rank path, `weight (d_out, d_in)`."""
         ...
 
     def delta(self) -> Tensor:
-        """`dW (d_out, d_in)`, differentiable in what trains."""
+        """`dW (d_out, d_in)`, differentiable in the trained parameters."""
         ...
 
 
 class CoreLinear(torch.autograd.Function):
-    """`y = x W^T + b + ((x M) R^T) L^T` with gradients for `x` and `R` alone.
+    """`y = x W^T + b + ((x M) R^T) L^T` with gradients for `x` and `R` only.
 
-    With `G = dL/dy`: `dL/dR = (G L)^T h`, summed in R's dtype, and `dL/dx = G W + ((G L) R) M^T`. `x` itself is not kept.
+    With `h = x M` and `G = dL/dy`: `dL/dR = (G L)^T h`, summed in R's dtype, and `dL/dx = G W + ((G L) R) M^T`. `x` is not
+    saved for the backward pass.
     """
 
     @staticmethod
@@ -111,7 +115,7 @@ class CoreLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Gradients in the order of the arguments."""
+        """Gradients in argument order."""
         weight, left, core, right, h = ctx.saved_tensors
         (gradient,) = gradients
         G = gradient.reshape(-1, gradient.shape[-1])
@@ -126,10 +130,10 @@ class CoreLinear(torch.autograd.Function):
 
 
 def shaped_like(x: Tensor, rows: Tensor) -> Tensor:
-    """Rows `(n, d)` in the shape of `x (…, d_in)`, and no view of them.
+    """Rows `(n, d)` in the leading shape of `x (…, d_in)`, without creating a view.
 
-    Autograd forbids writing into a view that a function of one's own returns, and models do write into what a layer returns:
-    `ReLU(inplace=True)`, `y += residual`. torch's own `matmul` folds its rows by the same operation.
+    Autograd forbids in-place writes to a view that a custom function returns, and models do write in place: `ReLU(inplace=True)`,
+    `y += residual`. torch's `matmul` unfolds its rows with the same operation.
     """
     return torch.ops.aten._unsafe_view(rows, [*x.shape[:-1], rows.shape[-1]])  # noqa: SLF001
 
@@ -153,7 +157,7 @@ class CoreAdapter:
 
 @attrs.frozen(eq=False)
 class FactorAdapter:
-    """Free factors: `dW = s B A`."""
+    """LoRA factors: `dW = s B A` (Hu et al., 2021)."""
 
     A: Tensor
     B: Tensor
@@ -180,21 +184,21 @@ class DenseAdapter:
         return F.linear(x, weight, bias) + F.linear(x, self.values.to(x.dtype))
 
     def delta(self) -> Tensor:
-        """The update itself."""
+        """`dW`."""
         return self.values
 
 
 @contextmanager
 def adapted(layers: Mapping[str, Layer], adapters: Mapping[str, Adapter]) -> Generator[None]:
-    """Inside, the named sites compute with their adapters; the module tree stays as it is, and so does its class.
+    """A context in which the sites compute with their adapters; the module tree and its classes do not change.
 
-    A sum `W + dW` is part of one graph: enter anew for each backward pass.
+    A sum `W + dW` belongs to one autograd graph, so enter the context again for each backward pass.
     """
     low = {name: adapter for name, adapter in adapters.items() if layers[name].low_rank}
     forwards = (
         (
             module,
-            of_input(partial(adapter.forward, weight=layers[name].weight, bias=cast("Any", module).bias)),
+            single_input(partial(adapter.forward, weight=layers[name].weight, bias=cast("Any", module).bias)),
         )
         for name, adapter in low.items()
         for module in layers[name].modules
@@ -204,12 +208,12 @@ def adapted(layers: Mapping[str, Layer], adapters: Mapping[str, Adapter]) -> Gen
         for name, adapter in adapters.items()
         if name not in low
     }
-    with replaced(forwards), _summed(layers, sums):
+    with replaced_forwards(forwards), _replaced_weights(layers, sums):
         yield
 
 
-def of_input(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A forward of one tensor, whatever name it is given under: `nn.Linear` calls it `input`, `Conv1D` calls it `x`."""
+def single_input(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A forward of one tensor under any keyword: `nn.Linear` names it `input`, `Conv1D` names it `x`."""
 
     def called(*args: Tensor, **kwargs: Tensor) -> Any:
         return forward(*args, *kwargs.values())
@@ -218,8 +222,8 @@ def of_input(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def replaced(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Generator[None]:
-    """Inside, the modules compute by the given forwards; afterwards by those that they had, be it their class's or one of their own."""
+def replaced_forwards(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Generator[None]:
+    """A context in which the modules use the given forwards; afterwards each has its old one, of its class or its own."""
     begun = list[tuple[nn.Module, dict[str, Any]]]()
     try:
         for module, forward in forwards:
@@ -234,9 +238,9 @@ def replaced(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Genera
 
 
 @contextmanager
-def _summed(layers: Mapping[str, Layer], sums: Mapping[str, Tensor]) -> Generator[None]:
-    """Inside, the modules of the named sites find the given tensor where their weight was, as `torch.func.functional_call` does it."""
-    # What a module's `weight` is; the attribute itself takes nothing but parameters.
+def _replaced_weights(layers: Mapping[str, Layer], sums: Mapping[str, Tensor]) -> Generator[None]:
+    """A context in which the sites' modules use the given tensors as weights, as in `torch.func.functional_call`."""
+    # `module.weight = tensor` accepts only parameters, so the tensor goes into `_parameters` directly.
     places = {name: [vars(module)["_parameters"] for module in layers[name].modules] for name in sums}
     parameters = {name: layers[name].parameter for name in sums}
     try:

@@ -1,4 +1,4 @@
-"""Devices and precisions: what a spec names, what this machine has, and how a computation is kept repeatable."""
+"""Devices, dtypes and deterministic computation."""
 
 from __future__ import annotations
 
@@ -25,70 +25,73 @@ DTYPES = {
 
 
 @attrs.frozen(kw_only=True)
-class Place:
-    """Where and in which precisions a model is computed."""
+class Placement:
+    """The device and dtypes of a model."""
 
     device: torch.device
-    compute: torch.dtype
-    """Weights and activations."""
+    compute_dtype: torch.dtype
+    """Dtype of weights and activations."""
 
     @property
-    def master(self) -> torch.dtype:
-        """Trained numbers, losses and sums of updates: the compute dtype, float32 at least."""
-        return torch.float64 if self.compute == torch.float64 else torch.float32
+    def master_dtype(self) -> torch.dtype:
+        """Dtype of trained parameters, losses and merged weights: the compute dtype, but at least float32."""
+        return torch.float64 if self.compute_dtype == torch.float64 else torch.float32
 
-    def exact(self) -> AbstractContextManager[Any]:
-        """Inside, nothing is computed in less than float64, where that is the compute dtype."""
-        return Exact() if self.compute == torch.float64 else nullcontext()
+    def float64_mode(self) -> AbstractContextManager[object]:
+        """A context in which a float64 model never falls back to float32; does nothing for other dtypes."""
+        return Float64Mode() if self.compute_dtype == torch.float64 else nullcontext()
 
     @property
     def loss_scale(self) -> float:
-        """Factor on the loss in the backward pass: float16 has no number between 0 and 6e-8, where gradients live."""
-        return 1024.0 if self.compute == torch.float16 else 1.0
+        """Factor on the loss in the backward pass. Gradients below 6e-8 underflow to 0 in float16."""
+        return 1024.0 if self.compute_dtype == torch.float16 else 1.0
 
 
-def resolve(device: str, dtype: str) -> Place:
-    """The place that a spec's `device` and `dtype` name. Raises `UsageError` where this machine has no such place.
+def resolve(device: str, dtype: str) -> Placement:
+    """The placement for a spec's `device` and `dtype`. Raises `UsageError` if this machine does not have it.
 
-    Of processes that share a run, each has the GPU of its number on its machine.
+    With several processes, each takes the GPU with its local rank.
     """
-    there, own = ["cpu"], _own_gpu(device)
+    available, own = ["cpu"], _local_gpu(device)
     if torch.cuda.is_available():
-        there = [f"cuda:{i}" for i in range(torch.cuda.device_count())] + there
+        available = [f"cuda:{i}" for i in range(torch.cuda.device_count())] + available
     elif torch.backends.mps.is_available():
-        there = ["mps", *there]
-    wanted = {"cuda": own, "auto": own if len(there) > 1 and there[0] != "mps" else there[0]}.get(
+        available = ["mps", *available]
+    first = available[0]
+    wanted = {"cuda": own, "auto": own if len(available) > 1 and first != "mps" else first}.get(
         device, device
     )
-    if wanted not in there:
-        raise UsageError(f'backend.device = "{device}": there is none here; there are: {", ".join(there)}')
+    if wanted not in available:
+        raise UsageError(
+            f'backend.device = "{device}": not available here; available devices: {", ".join(available)}'
+        )
     if wanted == "mps" and dtype == "float64":
-        raise UsageError('backend.dtype = "float64": MPS has no such numbers; set backend.device = "cpu"')
-    return Place(device=torch.device(wanted), compute=DTYPES[dtype])
+        raise UsageError('backend.dtype = "float64": MPS does not support it; set backend.device = "cpu"')
+    return Placement(device=torch.device(wanted), compute_dtype=DTYPES[dtype])
 
 
-def _own_gpu(device: str) -> str:
-    """The GPU of this process: the first, or, of several processes on the machine, one for each."""
+def _local_gpu(device: str) -> str:
+    """The GPU of this process: the first one, or with several processes the one with its local rank."""
     if current().size == 1:
         return "cuda:0"
     me, count = process_info(), torch.cuda.device_count()
     if device.startswith("cuda:") and me.local_size > 1:
         raise UsageError(
-            f'backend.device = "{device}" puts {me.local_size} processes on one GPU; "cuda" gives each its own'
+            f'backend.device = "{device}" puts {me.local_size} processes on one GPU; "cuda" gives each process its own'
         )
     if 0 < count <= me.local_rank and device in {"auto", "cuda"}:
         raise UsageError(
-            f"rank {me.rank} has no GPU of its own: {me.local_size} processes, {count} GPUs on its machine; start at most "
+            f"process {me.rank} has no GPU of its own: {me.local_size} processes, {count} GPUs on its machine; start at most "
             f'{count} (--nproc-per-node {count}), or set backend.device = "cpu"'
         )
     return f"cuda:{me.local_rank}"
 
 
 @contextmanager
-def repeatable(place: Place, threads: int) -> Generator[None]:
-    """Sums in one order and numbers of one precision.
+def deterministic(place: Placement, threads: int) -> Generator[None]:
+    """A context for bit-reproducible computation.
 
-    A fixed number of CPU threads, deterministic kernels on an accelerator, and no float32 inside float64.
+    It fixes the number of CPU threads, selects deterministic CUDA kernels, and keeps float64 models in float64.
     """
     before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -98,14 +101,14 @@ def repeatable(place: Place, threads: int) -> Generator[None]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
     try:
-        with place.exact():
+        with place.float64_mode():
             yield
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(strict, warn_only=warned)
 
 
-STEPS_ASIDE = {
+DTYPE_FUNCTIONS = {
     torch.Tensor.to,
     torch.Tensor.type,
     torch.Tensor.softmax,
@@ -115,21 +118,21 @@ STEPS_ASIDE = {
     torch.Tensor.sum,
     torch.Tensor.mean,
 }
-"""Functions through which modules choose a precision for a passage of their own; reading a file is none of them."""
+"""Functions that modules call with an explicit `dtype` in their forward pass. Functions that read files are not included."""
 
 
-class Exact(TorchFunctionMode):
-    """Inside, what a float64 model would do in float32 it does in float64.
+class Float64Mode(TorchFunctionMode):
+    """Replaces float32 by float64 wherever a module requests float32.
 
-    Hugging Face's norms, softmaxes and rotary tables step over to float32 on purpose: up from half precision, but down from
-    float64, where it would cost nine digits.
+    Hugging Face's norms, softmaxes and rotary tables cast to float32. That is an upcast from half precision, but a downcast
+    from float64 that loses nine digits.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Put float64 where float32 is asked for."""
+        """Replace `torch.float32` in the arguments by `torch.float64`."""
         if func is torch.Tensor.float:
             return args[0].double()
-        if func in STEPS_ASIDE:
+        if func in DTYPE_FUNCTIONS:
             args = tuple(torch.float64 if x is torch.float32 else x for x in args)
             kwargs = {k: torch.float64 if x is torch.float32 else x for k, x in (kwargs or {}).items()}
         return func(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""Processes that share a run's heavy work: who computes what, and how results are put together."""
+"""Data parallelism: how work is sharded over processes, and how results are gathered."""
 
 from __future__ import annotations
 
@@ -22,181 +22,182 @@ T = TypeVar("T")
 Index = NDArray[np.int64]
 
 CHUNK = 1 << 22
-"""Numbers that are exchanged at once."""
-PATIENT = timedelta(days=7)
-"""How long a process waits for others: one may pretrain, or judge, for hours. One that has ended is noticed at once."""
+"""Values exchanged in one collective call."""
+TIMEOUT = timedelta(days=7)
+"""Timeout of collectives. A process may pretrain or evaluate for hours; one that has exited is detected at once."""
 
 
-def unheard(done: int, total: int) -> None:
-    """Nobody wants to know how far it has come."""
+def no_progress(done: int, total: int) -> None:
+    """Ignore progress."""
 
 
 @attrs.frozen(kw_only=True)
 class TorchProcessGroup:
-    """This process among those that compute a run together; by default alone.
+    """The process group of a run; by default a single process.
 
-    All processes call the same methods in the same order. What one of them raises inside, all raise, so that nobody waits for it.
+    All processes call the same methods in the same order. An exception in one of them is raised in all, so that none waits
+    forever.
     """
 
     rank: int = 0
     size: int = 1
     device: str = "cpu"
-    """Where tensors are exchanged: gloo has the CPU's, NCCL the GPU's."""
+    """Device of exchanged tensors: gloo needs them on the CPU, NCCL on the GPU."""
 
-    def share(self, groups: Sequence[T]) -> Sequence[T]:
-        """This process's part of the work: every `size`-th group, so that short and long ones are spread."""
+    def shard(self, groups: Sequence[T]) -> Sequence[T]:
+        """This process's shard: every `size`-th group, so that short and long groups are spread evenly."""
         return groups[self.rank :: self.size]
 
-    def rows(self, costs: Index) -> Index:
-        """This process's examples of a batch, where they cost `costs (n,)`; alone all of them, as they stand."""
+    def shard_rows(self, costs: Index) -> Index:
+        """Indices of this process's examples of a batch with `costs (n,)`; a single process has all, in order."""
         if self.size == 1:
             return np.arange(len(costs), dtype=np.int64)
         return np.argsort(costs, kind="stable")[self.rank :: self.size]
 
-    def over(
+    def map_groups(
         self,
         groups: Sequence[Index],
         compute: Callable[[Index], T],
-        told: Callable[[int, int], None] = unheard,
+        progress: Callable[[int, int], None] = no_progress,
     ) -> list[tuple[Index, T]]:
-        """Every group with what came of it; each is computed by one process, in the same numbers whoever does it.
+        """Every group with its result. Each is computed by one process; the result does not depend on which.
 
-        `told(done, total)` hears how far this process has come with its own.
+        `progress(done, total)` counts the examples of this process's groups.
         """
-        mine, found = self.share(groups), list[tuple[Index, T]]()
+        mine, found = self.shard(groups), list[tuple[Index, T]]()
         total = sum(map(len, mine))
 
         def part() -> list[tuple[Index, T]]:
             done = 0
             for group in mine:
-                told(done, total)
+                progress(done, total)
                 found.append((group, compute(group)))
                 done += len(group)
             return found
 
-        return [pair for one in self.collected(part) for pair in one]
+        return [pair for shard in self.gather_results(part) for pair in shard]
 
-    # -- Meetings
+    # -- Collectives
 
     def agree(self, compute: Callable[[], T]) -> T:
-        """What `compute` gives, or raises, in rank 0."""
+        """Broadcast the result, or the exception, of `compute` in process 0."""
         if self.size == 1:
             return compute()
-        said, own = self._tried(compute) if self.rank == 0 else ((None, None), None)
-        told: list[Any] = [said]
-        with _reaching():
-            dist.broadcast_object_list(told, src=0)
-        return self._answers(told, own)[0]
+        attempt, own = self._attempt(compute) if self.rank == 0 else ((None, None), None)
+        received: list[Any] = [attempt]
+        with _communication():
+            dist.broadcast_object_list(received, src=0)
+        return self._results(received, own)[0]
 
     def gathered(self, value: T) -> list[T]:
-        """Every process's value, in the order of ranks."""
+        """All-gather: every process's value, in rank order."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
-        with _reaching():
+        with _communication():
             dist.all_gather_object(found, value)
         return found
 
-    def collected(self, compute: Callable[[], T]) -> list[T]:
-        """What `compute` gives in every process, in the order of ranks."""
+    def gather_results(self, compute: Callable[[], T]) -> list[T]:
+        """All-gather of the results of `compute`, in rank order. Raises in all processes if one raises."""
         if self.size == 1:
             return [compute()]
-        said, own = self._tried(compute)
-        return self._answers(self.gathered(said), own)
+        attempt, own = self._attempt(compute)
+        return self._results(self.gathered(attempt), own)
 
-    def summed(self, compute: Callable[[], Sequence[Tensor]], like: Sequence[Tensor]) -> list[Tensor]:
-        """The sum of every process's tensors, which have the shapes of `like`.
+    def all_reduce(self, compute: Callable[[], Sequence[Tensor]], like: Sequence[Tensor]) -> list[Tensor]:
+        """All-reduce: the sum over processes of tensors with the shapes of `like`.
 
-        Added up in float64 and in the order of ranks, so that every process has the same bits, and whenever it is run again.
+        Summed in float64 in rank order, so that the result is bit-identical in every process and in every run.
         """
         if self.size == 1:
             return list(compute())
-        (error, parts), own = self._tried(compute)
-        failed, total = self._added([torch.zeros_like(x) for x in like] if parts is None else parts, own)
+        (error, parts), own = self._attempt(compute)
+        failed, total = self._flat_sum([torch.zeros_like(x) for x in like] if parts is None else parts, own)
         if failed:
-            self._answers([(one, None) for one in self.gathered(error)], own)
+            self._results([(failure, None) for failure in self.gathered(error)], own)
         pieces = total.split([x.numel() for x in like])
         return [piece.view(x.shape).to(x) for piece, x in zip(pieces, like, strict=True)]
 
-    def _added(self, tensors: Sequence[Tensor], error: Exception | None) -> tuple[bool, Tensor]:
-        """Whether any process has failed, and the sums, end to end."""
+    def _flat_sum(self, tensors: Sequence[Tensor], error: Exception | None) -> tuple[bool, Tensor]:
+        """Whether any process has failed, and the flattened sums."""
         flag = torch.full((1,), float(error is not None), dtype=torch.float64, device=self.device)
         flat = torch.cat([flag, *(x.detach().reshape(-1).to(self.device).to(flag) for x in tensors)])
         for chunk in flat.split(CHUNK):
             found = [torch.empty_like(chunk) for _ in range(self.size)]
-            with _reaching():
+            with _communication():
                 dist.all_gather(found, chunk)
             chunk.copy_(found[0])
-            for one in found[1:]:
-                chunk.add_(one)
+            for part in found[1:]:
+                chunk.add_(part)
         return bool(flat[0] != 0.0), flat[1:]
 
-    def _tried(self, compute: Callable[[], Any]) -> tuple[tuple[Exception | None, Any], Exception | None]:
-        """`(error, answer)`, one of them None, as others can be told; and the error as it was raised here."""
+    def _attempt(self, compute: Callable[[], Any]) -> tuple[tuple[Exception | None, Any], Exception | None]:
+        """`(error, result)` in picklable form, one of them None; and the original exception."""
         try:
             return (None, compute()), None
         except ProcessGroupError:
-            raise  # then nobody is there to be told
+            raise  # the group is broken: nothing can be sent
         except Exception as error:
-            return (_portable(error, self.rank), None), error
+            return (_picklable(error, self.rank), None), error
 
-    def _answers(self, said: Sequence[tuple[Exception | None, Any]], own: Exception | None) -> list[Any]:
-        """Everybody's answers; or the error of the first who met one, as it was raised where that is here."""
-        for rank, (error, _) in enumerate(said):
+    def _results(self, attempts: Sequence[tuple[Exception | None, Any]], own: Exception | None) -> list[Any]:
+        """The results of all processes. Raises the first error by rank; in that process, the original exception."""
+        for rank, (error, _) in enumerate(attempts):
             if error is not None:
                 raise own if own is not None and rank == self.rank else error
-        return [answer for _, answer in said]
+        return [result for _, result in attempts]
 
 
 SINGLE = TorchProcessGroup()
-_MET = list[TorchProcessGroup]()
-"""The team of this process, once it has met: there is one process group in a process."""
+_JOINED = list[TorchProcessGroup]()
+"""The group that this process has joined, if any; torch allows one per process."""
 
 
 def join(device: str) -> TorchProcessGroup:
-    """Meet the other processes that torchrun has started; once. They part when the process ends."""
-    if _MET:
-        return _MET[0]
+    """Join torchrun's process group; later calls return the same group. It is destroyed when the process exits."""
+    if _JOINED:
+        return _JOINED[0]
     me = process_info()
     on_gpu = torch.cuda.is_available() and device in {"auto", "cuda"}
-    with _reaching():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENT)
-    atexit.register(_part)
+    with _communication():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=TIMEOUT)
+    atexit.register(_leave)
     place = f"cuda:{me.local_rank}" if on_gpu else "cpu"
     processes = TorchProcessGroup(rank=me.rank, size=me.size, device=place)
-    _MET.append(processes)
+    _JOINED.append(processes)
     if on_gpu and me.local_rank < torch.cuda.device_count():
         torch.cuda.set_device(me.local_rank)
     return processes
 
 
 def current() -> TorchProcessGroup:
-    """The team this process has joined; alone, where it has not, whatever its environment says."""
-    return _MET[0] if _MET else SINGLE
+    """The group that this process has joined, else a single process, whatever the environment variables say."""
+    return _JOINED[0] if _JOINED else SINGLE
 
 
-def _part() -> None:
-    with suppress(Exception):  # the others may be gone already
+def _leave() -> None:
+    with suppress(Exception):  # the other processes may have exited already
         dist.destroy_process_group()
 
 
-def _portable(error: Exception, rank: int) -> Exception:
-    """An error as it can be sent: those with a message for the user as they are, foreign ones by their words."""
+def _picklable(error: Exception, rank: int) -> Exception:
+    """An exception that can be pickled: our own errors unchanged, others as a `RunError` with their message."""
     if isinstance(error, PluginError | MemoryError):
         return error
     if isinstance(error, BoostLoraError):
         plain = type(error).__init__ is Exception.__init__
         return error if plain else RunError(str(error))
-    return RunError(f"rank {rank}: {type(error).__name__}: {error}")
+    return RunError(f"process {rank}: {type(error).__name__}: {error}")
 
 
 @contextmanager
-def _reaching() -> Generator[None]:
-    """Inside, others are waited for. Raises `ProcessGroupError` where one of them is gone."""
+def _communication() -> Generator[None]:
+    """A context for collectives. Raises `ProcessGroupError` if a process has exited."""
     try:
         yield
-    except RuntimeError as error:  # torch's errors of communication are its subclasses
+    except RuntimeError as error:  # torch's communication errors are subclasses
         raise ProcessGroupError(
-            "another process of this run has ended, or can no longer be reached; why, it says itself, above or in the log of "
-            f"its machine ({type(error).__name__}: {str(error).splitlines()[0]})"
+            "another process of this run has ended or cannot be reached; see its error above, or in the log of its machine "
+            f"({type(error).__name__}: {str(error).splitlines()[0]})"
         ) from error

@@ -1,4 +1,4 @@
-"""How answers are read off the logits, in groups of examples that are computed at once."""
+"""Predictions, losses and logits, computed in batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Examples, Predictions
 from ...engine.foundation.run_context import Report
-from .devices import Place
+from .devices import Placement
 from .distributed import TorchProcessGroup
 from .length_groups import Index, by_budget, lengths_of
 from .losses import Targets, negative_log_likelihood, require_finite
@@ -23,26 +23,26 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True, eq=False)
 class Evaluation:
-    """A module as it is, and how it is asked."""
+    """A model in its current state, and how its forward passes are batched."""
 
     net: Net
-    place: Place
+    place: Placement
     budget: int
-    """Tokens computed at once, padding counted."""
+    """Tokens per forward pass, including padding."""
     report: Report
     processes: TorchProcessGroup
-    """The processes among which groups are shared out."""
+    """The processes over which groups are sharded."""
 
     def predictions(self, examples: Examples) -> Predictions:
-        """Class of the largest logit (the first, on a tie), or how many tokens of the completion are; and the loss."""
+        """The argmax class (the first, on a tie), or the number of completion tokens that are the argmax; and the loss in nats."""
         output = np.empty(len(examples), dtype=np.int64)
         loss, counts = np.empty(len(examples)), np.empty(len(examples), dtype=np.int64)
-        for group, found in self._by_group(examples, self._answers):
+        for group, found in self._by_group(examples, self._predict):
             output[group], loss[group], counts[group] = found
-        return Predictions(output=output, loss=loss, targets=counts if self.net.completes else None)
+        return Predictions(output=output, loss=loss, targets=counts if self.net.predicts_tokens else None)
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
-        """Rows of logits, in the order of the examples."""
+        """Rows of logits, in example order."""
         rows: list[NDArray[np.float64]] = [np.empty((0, 0))] * len(examples)
         for group, found in self._by_group(examples, self._logits):
             for index, block in zip(group.tolist(), found, strict=True):
@@ -50,24 +50,27 @@ class Evaluation:
         return np.concatenate(rows)
 
     def _by_group(self, examples: Examples, compute: Callable[[Examples], T]) -> list[tuple[Index, T]]:
-        """Groups of examples that are computed at once, each in one process, with what came of them."""
+        """The results of groups of examples; each group is one forward pass in one process."""
         groups = list(by_budget(lengths_of(examples), self.budget))
 
-        def told(done: int, total: int) -> None:
+        def progress(done: int, total: int) -> None:
             self.report("evaluating", done, total)
 
-        return self.processes.over(groups, lambda group: compute(examples.take(group)), told)
+        return self.processes.map_groups(groups, lambda group: compute(examples.take(group)), progress)
 
-    def _answers(self, part: Examples) -> tuple[Index, NDArray[np.float64], Index]:
-        """Output, loss and number of targets of examples that are computed at once."""
-        completes = self.net.completes
-        targets, logits = Targets.of(part, completes=completes), require_finite(self.net.logits(part))
-        nll = negative_log_likelihood(logits, targets.labels, self.place.master)
+    def _predict(self, part: Examples) -> tuple[Index, NDArray[np.float64], Index]:
+        """Output, loss and number of targets for one forward pass."""
+        predicts_tokens = self.net.predicts_tokens
+        targets, logits = (
+            Targets.of(part, predicts_tokens=predicts_tokens),
+            require_finite(self.net.logits(part)),
+        )
+        nll = negative_log_likelihood(logits, targets.labels, self.place.master_dtype)
         chosen = logits.argmax(dim=-1).cpu().numpy()
         loss = targets.per_example(to_array(nll)) / np.maximum(targets.counts, 1)
         right = targets.per_example((chosen == targets.labels).astype(np.float64)).astype(np.int64)
-        return right if completes else chosen, loss, targets.counts
+        return right if predicts_tokens else chosen, loss, targets.counts
 
     def _logits(self, part: Examples) -> list[NDArray[np.float64]]:
-        counts = Targets.of(part, completes=self.net.completes).counts
+        counts = Targets.of(part, predicts_tokens=self.net.predicts_tokens).counts
         return np.split(to_array(self.net.logits(part)), np.cumsum(counts)[:-1])

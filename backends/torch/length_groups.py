@@ -1,4 +1,4 @@
-"""Examples in groups that are computed at once: similar lengths together, so that little is padding."""
+"""Batches of examples with similar lengths, to minimise padding."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Index = NDArray[np.int64]
 
 
 def lengths_of(examples: Examples) -> Index:
-    """What an example costs `(n,)`: its tokens, or 1."""
+    """Cost of each example `(n,)`: its number of tokens, or 1."""
     inputs = examples.inputs
     return inputs.lengths if isinstance(inputs, Tokens) else np.ones(len(examples), dtype=np.int64)
 
 
 def by_budget(lengths: Index, budget: int) -> Iterator[Index]:
-    """Groups of indices, shortest first, each of at most `budget` tokens with its padding (or of one example)."""
+    """Groups of indices, shortest first, each of at most `budget` tokens including padding (or of one example)."""
     order, start = np.argsort(lengths, kind="stable"), 0
     for end in range(1, len(order) + 1):
         if end == len(order) or int(lengths[order[end]]) * (end + 1 - start) > budget:
@@ -28,7 +28,7 @@ def by_budget(lengths: Index, budget: int) -> Iterator[Index]:
 
 
 def by_count(lengths: Index, count: int) -> list[Index]:
-    """Groups of at most `count` indices, shortest first; with `count` 0 all of them, as they stand."""
+    """Groups of at most `count` indices, shortest first; with `count` 0 one group of all, in order."""
     if not count or count >= len(lengths):
         return [np.arange(len(lengths))]
     order = np.argsort(lengths, kind="stable")

@@ -15,7 +15,7 @@ ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
 
 class Mlp(nn.Module):
-    """The architecture `mlp`: `layers.0 …`, each followed by the activation, and a linear `head`."""
+    """The architecture `mlp`: `layers.0`, `layers.1`, …, each followed by the activation, then a linear `head`."""
 
     def __init__(self, config: Mapping[str, Any], widths: list[int]) -> None:
         super().__init__()
@@ -24,14 +24,14 @@ class Mlp(nn.Module):
         self.activate = ACTIVATIONS[config["activation"]]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits `(n, classes)` of rows `(n, d)`."""
+        """Logits `(n, classes)` for inputs `(n, d)`."""
         for layer in self.layers:
             x = self.activate(layer(x))
         return self.head(x)
 
 
 def build(blueprint: Blueprint) -> Mlp:
-    """A perceptron of the blueprint's widths, its weights not yet set."""
+    """An MLP with the blueprint's widths and uninitialised weights."""
     matrices = [w.shape for w in blueprint.weights if len(w.shape) == 2]
     with torch.device("meta"):
         module = Mlp(blueprint.config, [matrices[0][1], *(shape[0] for shape in matrices)])

@@ -1,4 +1,4 @@
-"""A boosted model in torch: evaluate, factorise, train, assemble."""
+"""A boosted model in torch: prediction, singular directions, training and merging."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from ...engine.contracts import (
 from ...engine.foundation.run_context import Report, no_report
 from . import weights as w
 from .deltas import layers_of
-from .devices import repeatable, resolve
+from .devices import deterministic, resolve
 from .distributed import current
 from .evaluation import Evaluation
 from .factorise import leading_triplets
 from .generation import continuations
 from .length_groups import lengths_of
 from .nets import CausalNet, open_net
-from .products import Survey, each_gradient
+from .products import ProductPass, gradient_hook
 from .round_state import loss_of
-from .site_check import Checked, SiteCheck, few
+from .site_check import CheckedSites, SiteCheck, sample_examples
 from .text_check import check_texts
 from .train import train
 from .trainables import to_array
@@ -49,33 +49,32 @@ if TYPE_CHECKING:
 
 
 class TorchModel:
-    """A module on its device and the ensemble of updates assembled into its weights."""
+    """A module on its device, with an ensemble of updates merged into its weights."""
 
     def __init__(
         self, source: ModelSource, sites: Sequence[Site], options: ComputeOptions, report: Report = no_report
     ) -> None:
         self._options, self._report, self._processes = options, report, current()
         self._place = resolve(options.device, options.dtype)
-        self._base = w.Base(source)
+        self._base = w.BaseWeights(source)
         with self._running():
             self.net = open_net(source, self._base, self._place)
         self._layers = layers_of(
             self.net.module, {site.name: self._base.is_transposed(site.name) for site in sites}
         )
         self._ensemble: w.Ensemble = ()
-        self._checked: Checked | None = None
-        self._own = (
-            source.build is None
-        )  # a module of this backend calls every layer, and uses no weight otherwise
+        self._checked: CheckedSites | None = None
+        # This backend's own modules call every layer and use no weight otherwise: no check is needed.
+        self._own = source.build is None
 
     @contextmanager
     def _running(self) -> Generator[None]:
-        with repeatable(self._place, self._options.threads):
+        with deterministic(self._place, self._options.threads):
             yield
 
     @contextmanager
     def _evaluating(self, trial: Mapping[str, Update] | None = None, scale: float = 0.0) -> Generator[None]:
-        """No gradients; with a trial, the model that would have it, and afterwards the model as it was."""
+        """A context without gradients; with a trial, its update is merged temporarily."""
         before = self._ensemble
         with self._running(), torch.no_grad():
             if trial is None or scale == 0.0:
@@ -87,17 +86,17 @@ class TorchModel:
             finally:
                 self.assemble(before)
 
-    # -- Answers
+    # -- Predictions
 
     def predict(
         self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
     ) -> Predictions:
-        """Class of the largest logit (the first, on a tie), or how many tokens of the completion are; and the loss."""
+        """The argmax class (the first, on a tie), or the number of completion tokens that are the argmax; and the loss in nats."""
         with self._evaluating(trial, scale):
             return self._evaluation().predictions(examples)
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
-        """Rows of logits, in the order of the examples."""
+        """Rows of logits, in example order."""
         with self._evaluating():
             return self._evaluation().logits(examples)
 
@@ -117,7 +116,7 @@ class TorchModel:
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
     ) -> list[Completion]:
-        """Continuations of the prompts."""
+        """Completions of the prompts."""
         with self._evaluating(trial, scale):
             return continuations(
                 self.net,
@@ -125,21 +124,21 @@ class TorchModel:
                 request,
                 place=self._place,
                 budget=self._options.eval_tokens,
-                told=lambda done, total: self._report("writing", done, total),
+                progress=lambda done, total: self._report("generating", done, total),
                 processes=self._processes,
             )
 
     # -- Sites
 
     def unreached_sites(self, examples: Examples) -> tuple[str, ...]:
-        """Sites that no gradient of a few examples reaches; on the way each is given the path that is right for it.
+        """Sites that no gradient reaches on a few examples; also selects each site's correct path (see `site_check`).
 
-        Raises `UsageError` for a site, or a model, that cannot be right.
+        Raises `UsageError` for a site or a model for which no path is correct.
         """
         if self._checked is None and self._own:
-            self._checked = Checked(self._layers, ())
+            self._checked = CheckedSites(self._layers, ())
         if self._checked is None:
-            rows = few(examples, completes=isinstance(self.net, CausalNet))
+            rows = sample_examples(examples, predicts_tokens=isinstance(self.net, CausalNet))
             check = SiteCheck(
                 net=self.net,
                 layers=self._layers,
@@ -156,7 +155,7 @@ class TorchModel:
     # -- Directions and gradients
 
     def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
-        """The leading singular triplets of the base weight, or of the merged one."""
+        """The `count` leading singular triplets of the base weight, or of the merged weight."""
         weight = self._layers[site].weight.detach() if merged else self._base.matrix(site)
         with self._running():
             return leading_triplets(weight.to(self._place.device), count)
@@ -166,21 +165,21 @@ class TorchModel:
         return w.rms_singular_value(self._base.matrix(site))
 
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
-        """`dL/dW (d_out, d_in)`."""
+        """`dL/dW (d_out, d_in)` of the batch's loss at the current weights."""
         layer = self._layers[site]
-        mine = batch.take(self._processes.rows(lengths_of(batch.rows(examples))))
+        mine = batch.take(self._processes.shard_rows(lengths_of(batch.rows(examples))))
         total = torch.zeros(layer.weight.shape, dtype=layer.weight.dtype, device=self._place.device)
 
-        def slope() -> list[Tensor]:
+        def shard_gradient() -> list[Tensor]:
             if len(mine):
-                with each_gradient(layer, total.add_):
+                with gradient_hook(layer, total.add_):
                     loss = loss_of(self.net, mine, examples, self._place, whole=len(batch))
                     if loss.requires_grad:
                         loss.backward()
             return [total]
 
         with self._running():
-            (found,) = self._processes.summed(slope, [total])
+            (found,) = self._processes.all_reduce(shard_gradient, [total])
         return to_array(found)
 
     def gradient_products(
@@ -189,16 +188,16 @@ class TorchModel:
         """`G O` and `G'Q` at every named site, in one forward and backward pass over the batches."""
         self.unreached_sites(examples)
         with self._running():
-            return self._survey().gradients(examples, batches, right, left)
+            return self._product_pass().gradients(examples, batches, right, left)
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
         """`X' diag(w) X O / sum w` at every named site, in one forward pass over the batches."""
         self.unreached_sites(examples)
         with self._evaluating():
-            return self._survey().activations(examples, batches, right)
+            return self._product_pass().activations(examples, batches, right)
 
-    def _survey(self) -> Survey:
-        return Survey(
+    def _product_pass(self) -> ProductPass:
+        return ProductPass(
             net=self.net,
             layers=self._layers,
             place=self._place,
@@ -210,7 +209,7 @@ class TorchModel:
     # -- Rounds
 
     def train(self, request: TrainingRequest) -> Training:
-        """Follow the optimiser's rule over the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
+        """Train one round on the request's batches. Raises `NonFiniteError` at the first NaN or Inf."""
         self.unreached_sites(request.examples)
         with self._running():
             return train(
@@ -224,35 +223,35 @@ class TorchModel:
             )
 
     def assemble(self, ensemble: w.Ensemble) -> None:
-        """Rebuild every site whose updates have changed, each from the base: all of them, or none on an error."""
-        before, begun = self._ensemble, list[str]()
+        """Rebuild every site whose updates have changed from the base weight. Atomic: on an error no site changes."""
+        before, written = self._ensemble, list[str]()
         try:
             for site in self._layers:
-                old, new = (w.of_site(e, site) for e in (before, ensemble))
-                if not w.same(old, new):
-                    begun.append(site)
+                old, new = (w.site_updates(e, site) for e in (before, ensemble))
+                if not w.equal_updates(old, new):
+                    written.append(site)
                     self._write(site, new)
         except BaseException:
-            for site in begun:
-                self._write(site, w.of_site(before, site))
+            for site in written:
+                self._write(site, w.site_updates(before, site))
             raise
         self._ensemble = tuple(ensemble)
 
     def _write(self, site: str, updates: w.SiteUpdates) -> None:
-        """Cast(master(base) + sum of updates); in place where the module is kept in the master dtype."""
+        """`W = cast(W_0 + sum_t s_t dW_t)`, summed in the master dtype; in place if that is the compute dtype."""
         weight, base = self._layers[site].weight.detach(), self._base.matrix(site)
         with self._running(), torch.no_grad():
-            if self._place.compute == self._place.master:
+            if self._place.compute_dtype == self._place.master_dtype:
                 w.merge_into(weight.copy_(base), updates, site)
                 return
-            total = base.to(self._place.device, self._place.master, copy=True)
+            total = base.to(self._place.device, self._place.master_dtype, copy=True)
             w.merge_into(total, updates, site)
             weight.copy_(total)
             if updates:
-                w.require_finite(weight, site)  # a finite float32 can be an infinite float16
+                w.require_finite(weight, site)  # a finite float32 can overflow in float16
 
     def module(self) -> nn.Module:
-        """A copy of the module as it is: the base's classes, names and shapes, the merged weights in them."""
+        """A copy of the module with merged weights; classes, names and shapes are those of the base."""
         return deepcopy(self.net.module)
 
     def weight(self, site: str) -> NDArray[np.float64]:

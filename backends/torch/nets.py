@@ -1,4 +1,4 @@
-"""How modules are fed with examples, and give rows of logits."""
+"""Wrappers that call a module on examples and return rows of logits."""
 
 from __future__ import annotations
 
@@ -15,17 +15,29 @@ from torch import Tensor, nn
 
 from ...engine.contracts import Examples, ModelSource, Tokens
 from . import mlp
-from .devices import Place
-from .weights import Base
+from .devices import Placement
+from .weights import BaseWeights
 
 Index = NDArray[np.int64]
 
 
-class Net(Protocol):
-    """A module with the knowledge of how it is called."""
+@attrs.frozen
+class CacheMode:
+    """How the next token's logits are computed during generation."""
 
-    completes: ClassVar[bool]
-    """Whether it predicts the tokens of completions, and not a class."""
+    cached: bool
+    """From the model's cache; else from all tokens so far."""
+    selectable: bool = False
+    """Whether rows of the cache can be selected or duplicated."""
+    prepared: bool = False
+    """Whether the model's `prepare_inputs_for_generation` builds the arguments."""
+
+
+class Net(Protocol):
+    """A module and its calling convention."""
+
+    predicts_tokens: ClassVar[bool]
+    """Whether it predicts the tokens of completions rather than a class."""
 
     @property
     def module(self) -> nn.Module:
@@ -33,84 +45,84 @@ class Net(Protocol):
         ...
 
     def logits(self, examples: Examples) -> Tensor:
-        """Rows of logits `(rows, classes)`, in the order of `losses.Targets`."""
+        """Logits `(rows, classes)`, in the order of `losses.Targets`."""
         ...
 
 
 @attrs.frozen(eq=False)
 class ArrayNet:
-    """Rows of numbers to logits: `mlp`, and a user's own module."""
+    """Numeric inputs to logits: `mlp` and user modules."""
 
-    completes: ClassVar[bool] = False
+    predicts_tokens: ClassVar[bool] = False
     module: nn.Module
-    place: Place
+    place: Placement
 
     def logits(self, examples: Examples) -> Tensor:
-        """One row an example."""
+        """One row per example."""
         rows = torch.from_numpy(np.ascontiguousarray(examples.inputs))
-        return self.module(rows.to(self.place.device, self.place.compute))
+        return self.module(rows.to(self.place.device, self.place.compute_dtype))
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Padded:
-    """Token sequences side by side: `ids`, `mask` and (for pairs) `types`, each `(n, longest)`."""
+class PaddedTokens:
+    """Padded token sequences: `ids`, `mask` and (for pairs) `types`, each `(n, longest)`."""
 
     ids: Tensor
     mask: Tensor
     types: Tensor | None
 
     @classmethod
-    def of(cls, tokens: Tokens, lengths: Index, device: torch.device, *, left: bool = False) -> Padded:
-        """The first `lengths[i]` tokens of every sequence; padding (token 0, masked out) to the right, or to the left."""
+    def of(cls, tokens: Tokens, lengths: Index, device: torch.device, *, left: bool = False) -> PaddedTokens:
+        """The first `lengths[i]` tokens of every sequence, padded (token 0, masked out) on the right or on the left."""
         longest = int(lengths.max(initial=1))
         columns = np.arange(longest)
         shift = (longest - lengths)[:, None] if left else np.zeros((len(lengths), 1), dtype=np.int64)
         mask = (columns >= shift) & (columns < shift + lengths[:, None])
         source = np.where(mask, tokens.offsets[:-1, None] + columns - shift, 0)
 
-        def place(values: NDArray[Any]) -> Tensor:
+        def padded(values: NDArray[np.int32]) -> Tensor:
             found = np.where(mask, values[source], 0) if values.size else np.zeros(mask.shape)
             return torch.from_numpy(found.astype(np.int64)).to(device)
 
         return cls(
-            ids=place(tokens.ids),
+            ids=padded(tokens.ids),
             mask=torch.from_numpy(mask.astype(np.int64)).to(device),
-            types=None if tokens.types is None else place(tokens.types),
+            types=None if tokens.types is None else padded(tokens.types),
         )
 
     @property
     def keywords(self) -> dict[str, Tensor]:
-        """As Hugging Face's modules name them."""
+        """Keyword arguments as Hugging Face modules name them."""
         found = {"input_ids": self.ids, "attention_mask": self.mask}
         return found if self.types is None else {**found, "token_type_ids": self.types}
 
 
 @attrs.frozen(eq=False)
 class ClassifierNet:
-    """Texts to logits of classes."""
+    """Texts to class logits."""
 
-    completes: ClassVar[bool] = False
+    predicts_tokens: ClassVar[bool] = False
     module: nn.Module
-    place: Place
+    place: Placement
 
     def logits(self, examples: Examples) -> Tensor:
-        """One row an example."""
+        """One row per example."""
         tokens: Tokens = examples.inputs
-        return self.module(**Padded.of(tokens, tokens.lengths, self.place.device).keywords)
+        return self.module(**PaddedTokens.of(tokens, tokens.lengths, self.place.device).keywords)
 
 
 @attrs.define(eq=False)
 class CausalNet:
-    """Prompts and completions to logits of the completions' tokens, the output layer applied to these alone."""
+    """Prompts and completions to logits of the completion tokens; the output layer runs on these positions only."""
 
-    completes: ClassVar[bool] = True
+    predicts_tokens: ClassVar[bool] = True
     module: nn.Module
-    place: Place
-    way: Any = None
-    """How it writes; see `decoding`."""
+    place: Placement
+    cache_mode: CacheMode | None = None
+    """How generation uses the cache; None until `next_logits.find_cache_mode` has tested it."""
 
     def logits(self, examples: Examples) -> Tensor:
-        """One row for every token to be predicted: the one before it speaks."""
+        """One row per target token, computed at the position before it."""
         tokens: Tokens = examples.inputs
         rows = np.repeat(np.arange(len(tokens)), tokens.targets)
         columns = np.concatenate(
@@ -122,15 +134,17 @@ class CausalNet:
         return self.next_logits(tokens, rows, columns)
 
     def next_logits(self, tokens: Tokens, rows: Index, columns: Index) -> Tensor:
-        """Logits of what follows the tokens at `(rows, columns)`, `(n, vocabulary)`."""
-        padded = Padded.of(tokens, tokens.lengths, self.place.device)
+        """Next-token logits at the positions `(rows, columns)`, `(n, vocabulary)`."""
+        padded = PaddedTokens.of(tokens, tokens.lengths, self.place.device)
         where = tuple(torch.from_numpy(x.astype(np.int64)).to(self.place.device) for x in (rows, columns))
         with selected_logits(self.module, where):
-            return self.module(**accepted(self.module, {**padded.keywords, "use_cache": False})).logits
+            return self.module(
+                **accepted_arguments(self.module, {**padded.keywords, "use_cache": False})
+            ).logits
 
 
-def accepted(module: nn.Module, given: dict[str, Any]) -> dict[str, Any]:
-    """What a module's forward has a name for; all of it where it takes anything."""
+def accepted_arguments(module: nn.Module, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a module's forward accepts; all of them if it takes `**kwargs`."""
     names = signature(module.forward).parameters
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in names.values()):
         return given
@@ -139,9 +153,9 @@ def accepted(module: nn.Module, given: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def selected_logits(module: Any, where: tuple[Tensor, ...]) -> Generator[None]:
-    """Inside, the output layer sees only the hidden states at `where` `(rows, columns)`, and so gives `(rows, vocabulary)`.
+    """A context in which the output layer runs only on the hidden states at `where` `(rows, columns)`: logits are `(rows, vocabulary)`.
 
-    Logits of every position would be the largest tensor of all by far.
+    The logits of all positions would be by far the largest tensor.
     """
     head: nn.Module = module.get_output_embeddings()
     handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][where],))
@@ -151,13 +165,13 @@ def selected_logits(module: Any, where: tuple[Tensor, ...]) -> Generator[None]:
         handle.remove()
 
 
-def open_net(source: ModelSource, base: Base, place: Place) -> Net:
-    """The source's module on its device, frozen, in evaluation mode: dropout is off in training too."""
+def open_net(source: ModelSource, base: BaseWeights, place: Placement) -> Net:
+    """The source's module on its device, frozen, in evaluation mode: dropout is off during training too."""
     architecture = source.blueprint.architecture
     if source.build is not None:
-        module: nn.Module = source.build(source.blueprint, place.compute)
+        module: nn.Module = source.build(source.blueprint, place.compute_dtype)
     else:
-        module = mlp.build(source.blueprint).to(place.compute)
+        module = mlp.build(source.blueprint).to(place.compute_dtype)
         for name, parameter in module.named_parameters():
             parameter.data.copy_(base.stored(name))
     module = module.to(place.device).eval().requires_grad_(requires_grad=False)

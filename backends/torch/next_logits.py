@@ -1,7 +1,7 @@
-"""The logits of the next token, step by step: with the model's cache where that gives what computing everything anew gives.
+"""Next-token logits, step by step, with the model's cache where it gives the same logits as full recomputation.
 
-Architectures keep different things between steps: keys and values, the states of recurrent layers, both, or nothing; and they read a mask
-over padding in different ways. What a cache is worth is tried out, once for each model.
+Architectures cache different things: keys and values, recurrent states, both, or nothing; and they treat padding masks
+differently. Whether a model's cache is correct is therefore tested once per model.
 """
 
 from __future__ import annotations
@@ -17,90 +17,77 @@ import torch
 from torch import Tensor
 
 from ...engine.contracts import Tokens
-from .devices import Place
-from .nets import CausalNet, Padded, accepted, selected_logits
+from .devices import Placement
+from .nets import CacheMode, CausalNet, PaddedTokens, accepted_arguments, selected_logits
 
-TRIED, LONGEST, STEPS = 3, 12, 3
-"""Prompts on which a way is tried, tokens of the longest one, and steps."""
+PROMPTS, PROMPT_TOKENS, STEPS = 3, 12, 3
+"""Prompts on which a mode is tested, tokens of the longest one, and decoding steps."""
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.1}
-"""Relative error of the logits. A wrong state is off by the size of the logits; the rest is room for rounding."""
+"""Relative error of the logits. A wrong cache is off by the size of the logits; smaller differences are rounding."""
 
-
-@attrs.frozen
-class Way:
-    """How the next token is computed."""
-
-    cached: bool
-    """From what the model kept of the tokens before; else from all of them."""
-    divides: bool = False
-    """Whether rows can be taken out of the cache, or doubled."""
-    prepared: bool = False
-    """Whether the model's own `prepare_inputs_for_generation` chooses what it is given."""
-
-
-RECOMPUTED = Way(cached=False, divides=True)
-WAYS = tuple(
-    Way(cached=True, divides=divides, prepared=prepared)
-    for divides in (True, False)
+NO_CACHE = CacheMode(cached=False, selectable=True)
+CACHE_MODES = tuple(
+    CacheMode(cached=True, selectable=selectable, prepared=prepared)
+    for selectable in (True, False)
     for prepared in (False, True)
 )
-"""In the order in which they are tried."""
+"""In the order in which they are tested."""
 
 
 class Steps(Protocol):
-    """Sequences that grow by a token at a time."""
+    """Decodes a batch of sequences one token at a time."""
 
     def logits(self, sequences: Sequence[list[int]]) -> Tensor:
-        """Of the token that follows each, `(rows, vocabulary)`; `sequences` are all tokens so far."""
+        """Next-token logits `(rows, vocabulary)`; `sequences` are all tokens so far."""
         ...
 
     def feed(self, chosen: Tensor) -> None:
-        """The tokens `(rows,)` that were chosen are the next input."""
+        """Append the chosen tokens `(rows,)`."""
         ...
 
-    def take(self, index: Tensor) -> None:
-        """The rows at `index` from now on."""
+    def select(self, index: Tensor) -> None:
+        """Keep the rows at `index`, in that order; an index may repeat."""
         ...
 
 
 @attrs.frozen(eq=False)
-class RecomputedSteps:
-    """Everything is computed anew for every token, as it is in evaluation: slow, and right for every model."""
+class UncachedSteps:
+    """Recomputes all tokens at every step, as in evaluation: slow, but correct for every model."""
 
     net: CausalNet
 
     def logits(self, sequences: Sequence[list[int]]) -> Tensor:
-        """The sequences side by side, padding to the right; the last token of each speaks."""
+        """Logits at the last token of each sequence, padded on the right."""
         tokens = Tokens.join(sequences)
         return self.net.next_logits(tokens, np.arange(len(tokens)), tokens.lengths - 1)
 
     def feed(self, chosen: Tensor) -> None:
-        """Nothing is kept."""
+        """Do nothing: there is no state."""
 
-    def take(self, index: Tensor) -> None:
-        """Nothing is kept."""
+    def select(self, index: Tensor) -> None:
+        """Do nothing: there is no state."""
 
 
 class CachedSteps:
-    """Padding to the left, so that all sequences continue in the same column; then one token of each at a time."""
+    """Decodes with the model's cache. Prompts are left-padded, so that all sequences continue in the same column."""
 
-    def __init__(self, module: Any, place: Place, *, prepared: bool) -> None:
+    def __init__(self, module: Any, place: Placement, *, prepared: bool) -> None:
         self._module, self._place, self._prepared = module, place, prepared
-        # transformers from 5.24 on calls it `cache`, and warns of its older name.
+        # transformers >= 5.24 names it `cache` and warns about the old name.
         self._cache_name = "cache" if "cache" in signature(module.forward).parameters else "past_key_values"
         self._cache: Any = None
         self._ids = self._mask = self._positions = torch.empty(0)
 
     def logits(self, sequences: Sequence[list[int]]) -> Tensor:
-        """The sequences are read once; afterwards the tokens that were fed are."""
+        """Prefill with the sequences on the first call; later calls compute the fed tokens only."""
         if self._cache is None:
             tokens = Tokens.join(sequences)
-            padded = Padded.of(tokens, tokens.lengths, self._place.device, left=True)
+            padded = PaddedTokens.of(tokens, tokens.lengths, self._place.device, left=True)
             self._ids, self._mask = padded.ids, padded.mask
             self._positions = (padded.mask.cumsum(1) - 1).clamp(min=0)
         rows = torch.arange(len(self._ids), device=self._place.device)
         with selected_logits(self._module, (rows, torch.full_like(rows, self._input().shape[1] - 1))):
-            answer = self._module(**accepted(self._module, self._arguments()))
+            answer = self._module(**accepted_arguments(self._module, self._arguments()))
         self._cache = getattr(answer, self._cache_name)
         return answer.logits
 
@@ -118,62 +105,70 @@ class CachedSteps:
         return {"input_ids": self._input(), "position_ids": self._positions, **given}
 
     def feed(self, chosen: Tensor) -> None:
-        """The chosen tokens go to the end."""
+        """Append the chosen tokens, and extend mask and positions."""
         self._ids = torch.cat([self._ids, chosen[:, None]], dim=1)
         self._positions = self._positions[:, -1:] + 1
         self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
 
-    def take(self, index: Tensor) -> None:
-        """The cache is divided, or rows of it doubled."""
+    def select(self, index: Tensor) -> None:
+        """Select or duplicate rows of the cache."""
         layers = getattr(self._cache, "layers", None)
         for layer in [self._cache] if layers is None else layers:
-            # Layers that keep states know only the second name, by which beams are exchanged.
+            # Recurrent layers have only `reorder_cache`, which beam search uses.
             (getattr(layer, "batch_select_indices", None) or layer.reorder_cache)(index)
         self._ids, self._positions, self._mask = self._ids[index], self._positions[index], self._mask[index]
 
 
-def way_of(net: CausalNet, prompts: Tokens, place: Place) -> Way:
-    """The quickest way that is right for a model, tried on the beginnings of a few prompts; found once."""
-    if net.way is None:
+def find_cache_mode(net: CausalNet, prompts: Tokens, place: Placement) -> CacheMode:
+    """The fastest correct mode for a model, tested once on prefixes of a few prompts."""
+    if net.cache_mode is None:
         sample = _sample(prompts)
         sequences = [*sample, list(sample[-1])]
-        expected = _tried(RecomputedSteps(net), sequences, divides=True)
-        net.way = next((way for way in WAYS if _is_right(net, way, sequences, expected, place)), RECOMPUTED)
-        if not net.way.cached:
+        expected = _test_logits(UncachedSteps(net), sequences, selectable=True)
+        net.cache_mode = next(
+            (mode for mode in CACHE_MODES if _matches(net, mode, sequences, expected, place)), NO_CACHE
+        )
+        if not net.cache_mode.cached:
             warnings.warn(
-                f"{type(net.module).__name__} gives other answers with its cache than without, or has none: every token is computed "
-                "from all tokens before it, which is slow",
+                f"{type(net.module).__name__} has no cache, or gives other logits with it than without: generation recomputes all "
+                "tokens at every step, which is slow",
                 RuntimeWarning,
                 stacklevel=2,
             )
-    return net.way
+    return net.cache_mode
 
 
 def _sample(prompts: Tokens) -> list[list[int]]:
-    """The beginnings of a few prompts, each a quarter shorter than the one before would be, so that short ones are padded too."""
+    """Prefixes of a few prompts, each a quarter of its length shorter than the previous one, so that some are padded."""
     found = list[list[int]]()
-    for i, start in enumerate(prompts.starts[:TRIED].tolist()):
-        length = min(start, LONGEST)
+    for i, start in enumerate(prompts.starts[:PROMPTS].tolist()):
+        length = min(start, PROMPT_TOKENS)
         found.append(prompts.sequence(i)[: length - length * i // 4].tolist())
     return found
 
 
-def _is_right(net: CausalNet, way: Way, sequences: list[list[int]], expected: Tensor, place: Place) -> bool:
+def _matches(
+    net: CausalNet, mode: CacheMode, sequences: list[list[int]], expected: Tensor, place: Placement
+) -> bool:
     try:
-        found = _tried(CachedSteps(net.module, place, prepared=way.prepared), sequences, divides=way.divides)
+        steps = CachedSteps(net.module, place, prepared=mode.prepared)
+        found = _test_logits(steps, sequences, selectable=mode.selectable)
     except Exception:
         return False
     if found.shape != expected.shape or not bool(torch.isfinite(found).all()):
         return False
-    return bool((found - expected).norm() <= TOLERANCES[place.compute] * expected.norm())
+    return bool((found - expected).norm() <= TOLERANCES[place.compute_dtype] * expected.norm())
 
 
-def _tried(steps: Steps, sequences: list[list[int]], *, divides: bool) -> Tensor:
-    """Logits of a few steps; the last two rows are equal, and where rows can be taken out, one of them and then the first are."""
+def _test_logits(steps: Steps, sequences: list[list[int]], *, selectable: bool) -> Tensor:
+    """Logits of a few steps, concatenated. The last two sequences are equal.
+
+    If `selectable`, the last row is a duplicate made by `select`, and the first row is dropped before the last step.
+    """
     given = [list(sequence) for sequence in sequences]
-    if divides:
+    if selectable:
         found = [steps.logits(given[:-1])]
-        steps.take(torch.tensor([*range(len(given) - 1), len(given) - 2], device=found[0].device))
+        steps.select(torch.tensor([*range(len(given) - 1), len(given) - 2], device=found[0].device))
         found[0] = torch.cat([found[0], found[0][-1:]])
     else:
         found = [steps.logits(given)]
@@ -182,10 +177,10 @@ def _tried(steps: Steps, sequences: list[list[int]], *, divides: bool) -> Tensor
         chosen = [(sequence[0] + 7 * step + i) % vocabulary for i, sequence in enumerate(given)]
         steps.feed(torch.tensor(chosen, device=found[0].device))
         given = [[*sequence, token] for sequence, token in zip(given, chosen, strict=True)]
-        if divides and step == STEPS - 1:
-            steps.take(torch.arange(1, len(given), device=found[0].device))
+        if selectable and step == STEPS - 1:
+            steps.select(torch.arange(1, len(given), device=found[0].device))
             found.append(steps.logits(given[1:]))
         else:
             found.append(steps.logits(given))
-    last = found[-1] if divides else found[-1][1:]
+    last = found[-1] if selectable else found[-1][1:]
     return torch.cat([*found[:-1], last]).double()

@@ -1,4 +1,4 @@
-"""Update rules: torch's own, set up so that they follow the equations of the optimiser plugins."""
+"""torch's optimisers, configured to follow the equations of the optimiser plugins."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ RULES: Mapping[str, Callable[[Sequence[Tensor], Any], torch.optim.Optimizer]] = 
         lr=1.0,
         momentum=o.momentum,
         weight_decay=o.weight_decay,
-        nesterov=o.nesterov and o.momentum > 0.0,  # without momentum it is plain descent, which torch refuses
+        nesterov=o.nesterov
+        and o.momentum > 0.0,  # torch rejects Nesterov without momentum; it is then plain SGD
     ),
 }
-"""`rule(values, options)`; the learning rate is set before every step."""
+"""`RULES[name](values, options)`; the learning rate is set before every step."""
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of the step to come."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 def clip(values: Sequence[Tensor], limit: float) -> None:
-    """All gradients scaled by `min(1, limit / ||g||)`, the norm taken over all of them; `limit` 0 leaves them."""
+    """Scale all gradients by `min(1, limit / ||g||)` with their global norm; `limit` 0 disables clipping."""
     if not limit:
         return
     gradients = [v.grad for v in values if v.grad is not None]

@@ -1,4 +1,4 @@
-"""How the torch backend computes: device, precision, and what is computed at once."""
+"""Options of the torch backend: device, dtype and batch sizes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ DEVICE = Limit(
 
 @attrs.frozen(kw_only=True)
 class ComputeOptions:
-    """Options of the backend that its parts read."""
+    """The backend options that its modules read."""
 
-    device: str = option("auto", 'where to compute: "auto" takes CUDA, else MPS, else the CPU', DEVICE)
+    device: str = option("auto", 'device: "auto" takes CUDA, else MPS, else the CPU', DEVICE)
     dtype: Literal["float32", "float64", "bfloat16", "float16"] = option(
-        "float32", "precision of weights and activations; trained numbers and merges are float32 at least"
+        "float32", "dtype of weights and activations; trained parameters and merges use at least float32"
     )
     micro_batch: int = option(
-        0, "examples computed at once in training, gradients added up; 0: the whole batch", min=0
+        0, "examples per forward pass in training, with gradient accumulation; 0: the whole batch", min=0
     )
-    eval_tokens: int = option(2048, "tokens (or rows) computed at once in evaluation, padding counted", min=1)
+    eval_tokens: int = option(
+        2048, "tokens (or rows) per forward pass in evaluation, including padding", min=1
+    )
     checkpointing: bool = option(
-        False, "keep only the layers' inputs in training and compute the rest twice (Hugging Face models)"
+        False, "gradient checkpointing: store only layer inputs and recompute the rest (Hugging Face models)"
     )
-    threads: int = option(0, "CPU threads; 0: torch's own choice. Another number, other last bits", min=0)
+    threads: int = option(0, "CPU threads; 0: torch's default. The last bits depend on it", min=0)
 
     @property
     def itemsize(self) -> int:

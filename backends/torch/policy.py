@@ -1,4 +1,4 @@
-"""The model in the middle of a round, as a policy: it answers prompts, and says how likely answers are."""
+"""The model during a round as a policy: it generates completions and returns their log-probabilities."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .deltas import adapted
 from .generation import continuations
 from .length_groups import Index, by_budget, lengths_of
 from .losses import Targets, negative_log_likelihood, require_finite
-from .round_state import Round
+from .round_state import RoundState
 from .trainables import to_array
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class TorchPolicy:
-    """What is being trained as it is now; asked between two steps."""
+    """The model in training, at its current parameters; used between optimiser steps."""
 
-    state: Round
+    state: RoundState
     budget: int
-    """Tokens computed at once, padding counted."""
+    """Tokens per forward pass, including padding."""
     report: Callable[[str, int, int], None]
 
     @contextmanager
-    def _acting(self, *, start: bool = False) -> Generator[None]:
-        """No gradients, and every site with its adapter; with `start`, the model as the round found it."""
+    def _inference(self, *, start: bool = False) -> Generator[None]:
+        """A context without gradients and with all adapters; with `start`, the round's starting model."""
         trainables = self.state.trainables
         with torch.no_grad():
             adapters = {} if start else trainables.adapters(trainables.cores.assemble())
@@ -38,41 +38,41 @@ class TorchPolicy:
                 yield
 
     def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
-        """Continuations of every prompt."""
-        with self._acting():
+        """Completions of every prompt."""
+        with self._inference():
             return continuations(
                 self.state.net,
                 examples,
                 request,
                 place=self.state.place,
                 budget=self.budget,
-                told=lambda done, total: self.report("answering", done, total),
+                progress=lambda done, total: self.report("answering", done, total),
                 processes=self.state.processes,
             )
 
     def log_probabilities(
         self, examples: Examples, temperature: float, *, start: bool = False
     ) -> NDArray[np.float64]:
-        """Of every token to be predicted, in the order of the examples, in nats."""
+        """Log-probabilities in nats of all target tokens `(targets,)`, in example order."""
         place = self.state.place
 
         def of_group(group: Index) -> list[NDArray[np.float64]]:
             part = examples.take(group)
-            targets = Targets.of(part, completes=True)
+            targets = Targets.of(part, predicts_tokens=True)
             logits = require_finite(self.state.net.logits(part))
-            nll = to_array(negative_log_likelihood(logits, targets.labels, place.master, temperature))
+            nll = to_array(negative_log_likelihood(logits, targets.labels, place.master_dtype, temperature))
             return np.split(-nll, np.cumsum(targets.counts)[:-1])
 
         found: list[NDArray[np.float64]] = [np.empty(0)] * len(examples)
         groups = list(by_budget(lengths_of(examples), self.budget))
-        with self._acting(start=start):
-            for group, blocks in self.state.processes.over(groups, of_group):
+        with self._inference(start=start):
+            for group, blocks in self.state.processes.map_groups(groups, of_group):
                 for index, block in zip(group.tolist(), blocks, strict=True):
                     found[index] = block
         return np.concatenate(found)
 
     def weight(self, site: str) -> NDArray[np.float64]:
-        """A site's weight with what is being trained merged into it."""
+        """A site's weight `(d_out, d_in)` with the current update merged."""
         weight, update = to_array(self.state.layers[site].weight), self.state.trainables.update(site)
         if update is None:
             return weight

@@ -1,9 +1,9 @@
-"""Products with gradients and activations, taken while a pass goes by: nothing of a weight's size is made.
+"""Products with gradients and activations, accumulated during a pass: no matrix of a weight's size is formed.
 
 With a layer's input `X (n, d_in)` and `G = dL/dY (n, d_out)`, the gradient `dL/dW = G'X` is never formed: `(dL/dW) O = G'(X O)` and
-`(dL/dW)' Q = X'(G Q)`. Between the passes a layer keeps `X O` alone where only the first is asked. Products are taken and summed in the
-master dtype, whatever the compute dtype; factors and sums are held as rows, for the reason that `deltas` has. A weight that is used
-otherwise than by such a layer does form its gradient, one at a time: its products are taken from it, and it is let go.
+`(dL/dW)' Q = X'(G Q)`. A layer saves only `X O` if only the first is needed. Products are computed and summed in the master
+dtype, whatever the compute dtype; factors and sums are stored transposed, as in `deltas`. A weight that is used in any other
+way does form its gradient, one weight at a time; it is discarded after its products.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 from ...engine.contracts import Batch, Examples, Factors, Products
 from ...engine.errors import NonFiniteError, UsageError
 from ...engine.foundation.run_context import Report
-from .deltas import Layer, of_input, replaced, shaped_like
-from .devices import Place
+from .deltas import Layer, replaced_forwards, shaped_like, single_input
+from .devices import Placement
 from .distributed import TorchProcessGroup
 from .length_groups import Index, by_count, lengths_of
 from .nets import Net
@@ -36,78 +36,78 @@ if TYPE_CHECKING:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Probe:
-    """What one site is asked: `right (k, d_in)` and `left (k, d_out)`, in the master dtype; and the sums so far."""
+class ProductSums:
+    """One site's factors `right (k, d_in)` and `left (k, d_out)` in the master dtype, and the accumulated products."""
 
     right: Tensor | None
     left: Tensor | None
     sums: dict[str, Tensor]
     """`right (k, d_out)`: rows of `G O`; `left (k, d_in)`: rows of `G'Q`."""
     share: float = 1.0
-    """What the backward pass under way counts for in the sums."""
+    """Weight of the current backward pass in the sums."""
 
-    def kept(self, rows: Tensor) -> Tensor:
-        """What the backward pass will need of the input: `X O` where that is enough, else a copy, since models may write into `X`."""
+    def saved(self, rows: Tensor) -> Tensor:
+        """What the backward pass needs of the input: `X O` if that is enough, else a copy, since models may overwrite `X` in place."""
         if self.right is not None and self.left is None:
             return F.linear(rows.to(self.right.dtype), self.right)
         return rows.clone()
 
     def add_gradient(self, G: Tensor) -> None:
-        """Add up the products with a whole gradient `(d_out, d_in)`."""
+        """Accumulate the products of a full gradient `(d_out, d_in)`."""
         if self.right is not None:
             self.sums["right"].add_(F.linear(self.right, G.to(self.right.dtype)), alpha=self.share)
         if self.left is not None:
             self.sums["left"].addmm_(self.left, G.to(self.left.dtype), alpha=self.share)
 
-    def add(self, kept: Tensor, gradient: Tensor) -> None:
-        """Add up the products of one backward pass through the layer."""
+    def add(self, saved: Tensor, gradient: Tensor) -> None:
+        """Accumulate the products of one backward pass through the layer."""
         if self.left is not None:
-            wide, rows = gradient.to(self.left.dtype), kept.to(self.left.dtype)
+            wide, rows = gradient.to(self.left.dtype), saved.to(self.left.dtype)
             self.sums["left"].addmm_(F.linear(wide, self.left).T, rows, alpha=self.share)
             if self.right is not None:
                 self.sums["right"].addmm_(F.linear(rows, self.right).T, wide, alpha=self.share)
         else:
-            self.sums["right"].addmm_(kept.T, gradient.to(kept.dtype), alpha=self.share)
+            self.sums["right"].addmm_(saved.T, gradient.to(saved.dtype), alpha=self.share)
 
 
-class ProbedLinear(torch.autograd.Function):
-    """`y = x W^T + b`, whose backward pass tells a probe of `x` and `G = dL/dy`, and passes `G W` on.
+class ProductLinear(torch.autograd.Function):
+    """`y = x W^T + b`; the backward pass accumulates products of `x` and `G = dL/dy`, and returns `G W`.
 
-    `reach` is a leaf that belongs to nothing: the graph goes through it to layers whose input needs no gradient.
+    `reach` is a dummy leaf that needs a gradient, so that autograd also visits layers whose input needs none.
     """
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch calls it by position
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, reach: Tensor, probe: Probe
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, reach: Tensor, sums: ProductSums
     ) -> Tensor:
         """`x (…, d_in)`, `weight (d_out, d_in)`."""
         del reach
-        ctx.probe = probe
+        ctx.sums = sums
         rows = x.reshape(-1, x.shape[-1])
-        ctx.save_for_backward(weight, probe.kept(rows))
+        ctx.save_for_backward(weight, sums.saved(rows))
         return shaped_like(x, F.linear(rows, weight, bias))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """A gradient for `x` alone, and that only where one is wanted."""
-        weight, kept = ctx.saved_tensors
+        """The gradient of `x`, if needed."""
+        weight, saved = ctx.saved_tensors
         (gradient,) = gradients
-        ctx.probe.add(kept, gradient.reshape(-1, gradient.shape[-1]))
+        ctx.sums.add(saved, gradient.reshape(-1, gradient.shape[-1]))
         return (gradient @ weight if ctx.needs_input_grad[0] else None), None, None, None, None
 
 
 @attrs.define(kw_only=True, eq=False)
-class Gram:
-    """`X' diag(w) X O` of one site as rows `(k, d_in)`, summed over the rows that have come in, and the sum of their weights."""
+class ActivationGram:
+    """One site's `X' diag(w) X O`, transposed `(k, d_in)`, summed over the input rows so far, and the sum of their weights."""
 
     right: Tensor
     total: Tensor
     count: Tensor
     share: float = 1.0
-    """The weight of every row that comes in now."""
+    """Weight of every row of the current forward pass."""
 
     def add(self, _module: nn.Module, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]) -> None:
-        """A hook before a module's forward: whatever it computes of its input."""
+        """A forward pre-hook that accumulates the module's input."""
         x = (*args, *kwargs.values())[0]
         rows = x.reshape(-1, x.shape[-1]).to(self.right.dtype)
         self.total.addmm_(F.linear(rows, self.right).T, rows, alpha=self.share)
@@ -115,12 +115,12 @@ class Gram:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Survey:
-    """A model as it is, asked for products: the module, its sites, and how it is computed."""
+class ProductPass:
+    """Computes products of a model's gradients or activations at its sites."""
 
     net: Net
     layers: Mapping[str, Layer]
-    place: Place
+    place: Placement
     options: ComputeOptions
     report: Report
     processes: TorchProcessGroup
@@ -130,72 +130,78 @@ class Survey:
     def gradients(
         self, examples: Examples, batches: Sequence[Batch], right: Factors, left: Factors
     ) -> dict[str, Products]:
-        """`G O` and `G'Q` at every named site, of the mean of the batches' losses by their examples."""
-        probes = {site: self._probe(site, right, left) for site in dict.fromkeys((*right, *left))}
-        like = [total for probe in probes.values() for total in probe.sums.values()]
+        """`G O` and `G'Q` at every named site, for the mean of the batches' losses weighted by `Batch.counts`."""
+        sites = {site: self._product_sums(site, right, left) for site in dict.fromkeys((*right, *left))}
+        like = [total for site in sites.values() for total in site.sums.values()]
 
         def part() -> list[Tensor]:
-            self._listen(probes, examples, [batch for batch in batches if len(batch)])
+            self._backward_batches(sites, examples, [batch for batch in batches if len(batch)])
             return like
 
-        found = iter(self.processes.summed(part, like) if probes else [])
-        answers = {
-            site: {side: _finite(next(found), site, "gradient") for side in probe.sums}
-            for site, probe in probes.items()
+        reduced = iter(self.processes.all_reduce(part, like) if sites else [])
+        products = {
+            name: {side: _finite(next(reduced), name, "gradient") for side in site.sums}
+            for name, site in sites.items()
         }
-        return {site: Products(**sides) for site, sides in answers.items()}
+        return {name: Products(**sides) for name, sides in products.items()}
 
-    def _probe(self, site: str, right: Factors, left: Factors) -> Probe:
+    def _product_sums(self, site: str, right: Factors, left: Factors) -> ProductSums:
         d_out, d_in = self.layers[site].weight.shape
         sides, sums = dict[str, Tensor](), dict[str, Tensor]()
         for name, factors, width in (("right", right, d_out), ("left", left, d_in)):
             if site in factors:
                 sides[name] = self._rows(factors[site])
                 sums[name] = self._zeros(len(sides[name]), width)
-        return Probe(right=sides.get("right"), left=sides.get("left"), sums=sums)
+        return ProductSums(right=sides.get("right"), left=sides.get("left"), sums=sums)
 
-    def _listen(self, probes: Mapping[str, Probe], examples: Examples, batches: Sequence[Batch]) -> None:
-        """This process's part of every batch, forward and back."""
+    def _backward_batches(
+        self, sites: Mapping[str, ProductSums], examples: Examples, batches: Sequence[Batch]
+    ) -> None:
+        """Forward and backward pass over this process's part of every batch."""
         sizes, done = [int(batch.counts.sum()) for batch in batches], 0
         total = sum(sizes)
-        saving = self.options.checkpointing
+        checkpointing = self.options.checkpointing
         with (
-            checkpointed(self.net.module, self.place) if saving else nullcontext(),
-            _listening(self.layers, probes, self.place),
+            checkpointed(self.net.module, self.place) if checkpointing else nullcontext(),
+            _accumulating(self.layers, sites, self.place),
         ):
             for batch, size in zip(batches, sizes, strict=True):
                 self.report("gradient products", done, total)
-                for probe in probes.values():
-                    # Shares are no factor on the loss: in float16 they would push gradients below its smallest number.
-                    probe.share = size / total / self.place.loss_scale
+                for site in sites.values():
+                    # The weight is not applied to the loss: float16 gradients would underflow.
+                    site.share = size / total / self.place.loss_scale
                 self._backward(batch, examples)
                 done += size
 
     def _backward(self, batch: Batch, examples: Examples) -> None:
-        mine = batch.take(self.processes.rows(lengths_of(batch.rows(examples))))
+        mine = batch.take(self.processes.shard_rows(lengths_of(batch.rows(examples))))
         if not len(mine):
             return
         for part in by_count(lengths_of(mine.rows(examples)), self.options.micro_batch):
             loss = loss_of(self.net, mine.take(part), examples, self.place, whole=len(batch))
             if not bool(torch.isfinite(loss)):
                 raise NonFiniteError(f"gradient products: the loss of a batch is {float(loss.detach())}")
-            if loss.requires_grad:  # else no site has a say in it
+            if loss.requires_grad:  # else no site influences it
                 (self.place.loss_scale * loss).backward()
 
     # -- Activations
 
-    def activations(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> dict[str, Any]:
-        """`X' diag(w) X O / sum w` at every named site; call it without gradients.
+    def activations(
+        self, examples: Examples, batches: Sequence[Batch], right: Factors
+    ) -> dict[str, NDArray[np.float64]]:
+        """`X' diag(w) X O / sum w` at every named site; call it under `torch.no_grad`.
 
-        Only texts of equal length and weight are computed together, so that no row is padding, and each has that weight, whatever
-        shape a module gives its rows. Raises `UsageError` for a site whose inputs are not seen.
+        Texts are batched by equal length and weight, so that no row is padding and all rows of a pass have one weight, whatever
+        shape a module gives its input. Raises `UsageError` for a site whose layer is never called.
         """
         grams = {site: self._gram(factor) for site, factor in right.items()}
         like = [x for gram in grams.values() for x in (gram.total, gram.count)]
-        groups = list(_alike(examples, [batch for batch in batches if len(batch)], self.options.eval_tokens))
+        groups = list(
+            _uniform_groups(examples, [batch for batch in batches if len(batch)], self.options.eval_tokens)
+        )
 
         def part() -> list[Tensor]:
-            mine = self.processes.share(groups)
+            mine = self.processes.shard(groups)
             with ExitStack() as hooks:
                 for site, gram in grams.items():
                     for module in self.layers[site].modules:
@@ -207,61 +213,65 @@ class Survey:
                     self.net.logits(rows)
             return like
 
-        found = self.processes.summed(part, like) if grams else []
-        answers = dict[str, Any]()
+        found = self.processes.all_reduce(part, like) if grams else []
+        products = dict[str, NDArray[np.float64]]()
         for site, total, count in zip(grams, found[::2], found[1::2], strict=True):
             if groups and float(count) == 0.0 and not self.layers[site].low_rank:
                 raise UsageError(
-                    f"{site}: its weight is used without its layer being called, so that nobody sees what comes into it; take "
-                    "a basis that needs no activations, or leave it out (sites.targets)"
+                    f"{site}: the model uses this weight without calling its layer, so its input activations are unknown; choose "
+                    "a basis that needs no activations, or exclude the site (sites.targets)"
                 )
-            answers[site] = _finite(total, site, "activations") / (float(count) or 1.0)
-        return answers
+            products[site] = _finite(total, site, "activations") / (float(count) or 1.0)
+        return products
 
-    def _gram(self, factor: NDArray[np.float64]) -> Gram:
+    def _gram(self, factor: NDArray[np.float64]) -> ActivationGram:
         right = self._rows(factor)
-        return Gram(right=right, total=torch.zeros_like(right), count=torch.zeros((), dtype=torch.float64))
+        return ActivationGram(
+            right=right, total=torch.zeros_like(right), count=torch.zeros((), dtype=torch.float64)
+        )
 
     # -- Factors
 
     def _rows(self, factor: NDArray[np.float64]) -> Tensor:
-        """A factor's columns as rows, in the master dtype."""
-        return torch.from_numpy(np.ascontiguousarray(factor.T)).to(self.place.device, self.place.master)
+        """A factor, transposed, in the master dtype on the device."""
+        return torch.from_numpy(np.ascontiguousarray(factor.T)).to(self.place.device, self.place.master_dtype)
 
     def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=self.place.master, device=self.place.device)
+        return torch.zeros(shape, dtype=self.place.master_dtype, device=self.place.device)
 
 
 @contextmanager
-def _listening(layers: Mapping[str, Layer], probes: Mapping[str, Probe], place: Place) -> Generator[None]:
-    """Inside, every backward pass tells the probes of their sites."""
+def _accumulating(
+    layers: Mapping[str, Layer], sites: Mapping[str, ProductSums], place: Placement
+) -> Generator[None]:
+    """A context in which every backward pass accumulates the sites' products."""
     reach = torch.zeros((), device=place.device, requires_grad=True)
     forwards = (
-        (module, _probed(layers[site].weight, module.bias, reach, probe))
-        for site, probe in probes.items()
+        (module, _product_forward(layers[site].weight, module.bias, reach, sums))
+        for site, sums in sites.items()
         if layers[site].low_rank
         for module in layers[site].modules
     )
     with ExitStack() as undo:
-        for site, probe in probes.items():
+        for site, sums in sites.items():
             if not layers[site].low_rank:
-                undo.enter_context(each_gradient(layers[site], probe.add_gradient))
-        with replaced(forwards):
+                undo.enter_context(gradient_hook(layers[site], sums.add_gradient))
+        with replaced_forwards(forwards):
             yield
 
 
 @contextmanager
-def each_gradient(layer: Layer, add: Callable[[Tensor], object]) -> Generator[None]:
-    """Inside, each backward pass tells of the site's gradient `(d_out, d_in)`, summed over all uses of the weight, and lets it go."""
+def gradient_hook(layer: Layer, add: Callable[[Tensor], object]) -> Generator[None]:
+    """A context in which each backward pass calls `add` with the site's gradient `(d_out, d_in)`, summed over all uses, and frees it."""
 
-    def told(parameter: Tensor) -> None:
+    def consume(parameter: Tensor) -> None:
         if parameter.grad is not None:
             add(layer.oriented(parameter.grad))
             parameter.grad = None
 
     parameter = layer.parameter
     parameter.requires_grad = True
-    handle = parameter.register_post_accumulate_grad_hook(told)
+    handle = parameter.register_post_accumulate_grad_hook(consume)
     try:
         yield
     finally:
@@ -269,12 +279,14 @@ def each_gradient(layer: Layer, add: Callable[[Tensor], object]) -> Generator[No
         parameter.requires_grad = False
 
 
-def _probed(weight: Tensor, bias: Any, reach: Tensor, probe: Probe) -> Callable[..., Any]:
-    return of_input(lambda x: ProbedLinear.apply(x, weight, bias, reach, probe))
+def _product_forward(weight: Tensor, bias: Any, reach: Tensor, sums: ProductSums) -> Callable[..., Tensor]:
+    return single_input(lambda x: ProductLinear.apply(x, weight, bias, reach, sums))
 
 
-def _alike(examples: Examples, batches: Sequence[Batch], budget: int) -> Iterator[tuple[float, Examples]]:
-    """Examples of one length and weight, at most `budget` tokens at once, with that weight; an answer's is how often it was given."""
+def _uniform_groups(
+    examples: Examples, batches: Sequence[Batch], budget: int
+) -> Iterator[tuple[float, Examples]]:
+    """Groups of examples of equal length and weight, at most `budget` tokens each; a rollout's weight is its count."""
     for batch in batches:
         rows = batch.rows(examples)
         weights = batch.weights if batch.rollouts is None else batch.counts
@@ -293,7 +305,7 @@ def by_length(lengths: Index, budget: int) -> Iterator[Index]:
 
 
 def _finite(rows: Tensor, site: str, what: str) -> NDArray[np.float64]:
-    """The columns again, as an array of their own. Raises `NonFiniteError`."""
+    """A copy, transposed back to columns. Raises `NonFiniteError`."""
     found = np.ascontiguousarray(to_array(rows).T)
     if not np.isfinite(found).all():
         raise NonFiniteError(f"{site}: products with its {what} contain NaN or Inf")

@@ -1,4 +1,4 @@
-"""A round in training, and the loss of its batches."""
+"""The state of a training round, and the loss of its batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...engine.contracts import Batch, Examples
 from .deltas import Layer, adapted
-from .devices import Place
+from .devices import Placement
 from .distributed import SINGLE, TorchProcessGroup
 from .length_groups import by_count, lengths_of
 from .losses import Targets, negative_log_likelihood, surrogate
@@ -19,23 +19,23 @@ from .trainables import Trainables
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Round:
-    """A round in training: the module, its sites, what is trained, and how it is computed."""
+class RoundState:
+    """A round in training: the module, its sites and the trained parameters."""
 
     net: Net
     layers: Mapping[str, Layer]
     trainables: Trainables
-    place: Place
+    place: Placement
     micro_batch: int
     processes: TorchProcessGroup = SINGLE
-    """The processes among which a batch is shared out."""
+    """The processes over which a batch is sharded."""
 
     def accumulate(self, batch: Batch, examples: Examples) -> float:
-        """The loss of a batch, its gradients left in the leaves; processes and micro-batches add up."""
+        """The loss of a batch; gradients are left in the leaves, summed over processes and micro-batches."""
         if self.processes.size == 1:
             return self._backward(batch, examples, whole=len(batch))
         leaves = self.trainables.leaves
-        mine = batch.take(self.processes.rows(lengths_of(batch.rows(examples))))
+        mine = batch.take(self.processes.shard_rows(lengths_of(batch.rows(examples))))
 
         def part() -> list[Tensor]:
             loss = self._backward(mine, examples, whole=len(batch)) if len(mine) else 0.0
@@ -43,15 +43,15 @@ class Round:
             return [torch.tensor(loss, dtype=torch.float64), *grads]
 
         like = [torch.tensor(0.0, dtype=torch.float64), *(leaf.detach() for leaf in leaves)]
-        loss, *gradients = self.processes.summed(part, like)
+        loss, *gradients = self.processes.all_reduce(part, like)
         for leaf, gradient in zip(leaves, gradients, strict=True):
             leaf.grad = gradient
         return float(loss)
 
     def _backward(self, batch: Batch, examples: Examples, whole: int) -> float:
-        """The part of the loss of a batch of `whole` examples that is this one's, and its gradients.
+        """This part's contribution to the loss of a batch of `whole` examples, and its gradients.
 
-        Cores are leaves of their own while micro-batches run, so that the way from `v` to the cores is differentiated once.
+        Cores are leaves during the micro-batches, so that the map from `v` to the cores is differentiated only once.
         """
         lengths = lengths_of(batch.rows(examples))
         cores, scale = self.trainables.cores.assemble(), self.place.loss_scale
@@ -63,21 +63,21 @@ class Round:
                 if loss.requires_grad:
                     (scale * loss).backward()
             total += float(loss.detach())
-        heard = [site for site in cores if leaves[site].grad is not None]
-        if heard:
-            torch.autograd.backward([cores[s] for s in heard], [leaves[s].grad for s in heard])
+        reached = [site for site in cores if leaves[site].grad is not None]
+        if reached:
+            torch.autograd.backward([cores[s] for s in reached], [leaves[s].grad for s in reached])
         for leaf in self.trainables.leaves:
-            # A site that no gradient reaches has gradient 0; without one, the optimiser would leave its state as it is.
+            # A leaf that no gradient reaches gets gradient 0: with None the optimiser would not update its state.
             leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad.div_(scale)
         return total
 
 
-def loss_of(net: Net, batch: Batch, examples: Examples, place: Place, whole: int) -> Tensor:
-    """A batch's loss, or its part of the loss of a batch of `whole` examples; see `Batch` and `Rollouts`."""
+def loss_of(net: Net, batch: Batch, examples: Examples, place: Placement, whole: int) -> Tensor:
+    """A batch's contribution to the loss of a batch of `whole` examples; see `Batch` and `Rollouts` for the equations."""
     rows = batch.rows(examples)
-    targets, rollouts = Targets.of(rows, completes=net.completes), batch.rollouts
+    targets, rollouts = Targets.of(rows, predicts_tokens=net.predicts_tokens), batch.rollouts
     temperature = 1.0 if rollouts is None else rollouts.temperature
-    nll = negative_log_likelihood(net.logits(rows), targets.labels, place.master, temperature)
+    nll = negative_log_likelihood(net.logits(rows), targets.labels, place.master_dtype, temperature)
     if rollouts is not None:
         return surrogate(-nll, batch.weights, rollouts)
     shares = torch.from_numpy(targets.weights(batch.weights, whole))

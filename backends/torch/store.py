@@ -1,4 +1,4 @@
-"""Base weights without a module around them, merged one site at a time."""
+"""Base weights without a module, merged one site at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...engine.contracts import Frame, ModelSource, Parametrisation, Site, SiteUpdates, Update
 from . import weights as w
-from .devices import repeatable, resolve
+from .devices import deterministic, resolve
 from .factorise import leading_triplets
 from .trainables import update_of
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class TorchStore:
-    """What `TorchModel` would have in its weights, computed by the same operations on the same device."""
+    """The weights that `TorchModel` would have, computed with the same operations on the same device."""
 
     def __init__(self, source: ModelSource, sites: Sequence[Site], options: ComputeOptions) -> None:
         self._threads, self._place = options.threads, resolve(options.device, options.dtype)
-        self._base = w.Base(source)
+        self._base = w.BaseWeights(source)
         self._shapes = {site.name: site.shape for site in sites}
 
     def directions(self, site: str, count: int, updates: SiteUpdates = ()) -> Frame:
-        """The leading singular triplets of the base weight, or of the merged one in the dtype that the model computes in."""
+        """The `count` leading singular triplets of the base weight, or of the merged weight in the compute dtype."""
         weight = self._base.matrix(site)
-        with repeatable(self._place, self._threads):
+        with deterministic(self._place, self._threads):
             if updates:
-                weight = self._merged(site, updates).to(self._place.compute)
+                weight = self._merged(site, updates).to(self._place.compute_dtype)
             return leading_triplets(weight.to(self._place.device), count)
 
     def rms_singular_value(self, site: str) -> float:
@@ -47,17 +47,17 @@ class TorchStore:
         frame: Frame | None,
         values: Mapping[str, NDArray[Any]],
     ) -> Update:
-        """What these trained values add to a site."""
+        """The update of a site for these trained values."""
         exact = {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
         return update_of(site, parametrisation, frame, exact)
 
     def merged(self, site: str, updates: SiteUpdates = ()) -> NDArray[Any]:
-        """Master(base) + sum of updates; a copy. Raises `NonFiniteError`."""
-        with repeatable(self._place, self._threads):
+        """`W_0 + sum_t s_t dW_t (d_out, d_in)` in the master dtype; a copy. Raises `NonFiniteError`."""
+        with deterministic(self._place, self._threads):
             return self._merged(site, updates).cpu().numpy()
 
     def _merged(self, site: str, updates: SiteUpdates) -> Tensor:
         with torch.no_grad():
-            total = self._base.matrix(site).to(self._place.device, self._place.master, copy=True)
+            total = self._base.matrix(site).to(self._place.device, self._place.master_dtype, copy=True)
             w.merge_into(total, updates, site)
         return total

@@ -1,4 +1,4 @@
-"""One round of training: batches in, updates out, the module untouched."""
+"""One round of training; the module's weights do not change."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch.utils.checkpoint import checkpoint
 from ...engine.contracts import Step, Training, TrainingRequest
 from ...engine.errors import NonFiniteError, UsageError
 from ...engine.foundation.run_context import Report, no_report
-from .deltas import Layer, replaced
-from .devices import Place
+from .deltas import Layer, replaced_forwards
+from .devices import Placement
 from .distributed import SINGLE, TorchProcessGroup
 from .nets import Net
-from .optimizers import RULES, clip, set_rate
+from .optimizers import RULES, clip, set_learning_rate
 from .policy import TorchPolicy
-from .round_state import Round
+from .round_state import RoundState
 from .trainables import Trainables
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def train(
     layers: Mapping[str, Layer],
     request: TrainingRequest,
     *,
-    place: Place,
+    place: Placement,
     options: ComputeOptions,
     report: Report = no_report,
     processes: TorchProcessGroup = SINGLE,
 ) -> Training:
-    """Follow the optimiser's rule. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""
+    """Train a round's parameters. Raises `NonFiniteError` naming the step whose loss or gradient is NaN or Inf."""
     trainables = Trainables(request, layers, place)
-    state = Round(
+    state = RoundState(
         net=net,
         layers=layers,
         trainables=trainables,
@@ -50,7 +50,7 @@ def train(
     )
     policy = TorchPolicy(state=state, budget=options.eval_tokens, report=report)
     with checkpointed(net.module, place) if options.checkpointing else nullcontext():
-        losses = _descend(state, request, policy)
+        losses = _run_steps(state, request, policy)
     values = trainables.values()
     updates = trainables.updates(values)
     for site, update in updates.items():
@@ -59,8 +59,8 @@ def train(
     return Training(updates=updates, values=values, losses=losses)
 
 
-def _descend(state: Round, request: TrainingRequest, policy: TorchPolicy) -> NDArray[np.float64]:
-    """Take every step of a round; the loss before each `(steps,)`."""
+def _run_steps(state: RoundState, request: TrainingRequest, policy: TorchPolicy) -> NDArray[np.float64]:
+    """Run all optimiser steps; returns the loss before each `(steps,)`."""
     trainables, leaves = state.trainables, state.trainables.leaves
     rules: Any = request.optimizer
     optimizer = RULES[rules.rule](leaves, rules)
@@ -74,7 +74,7 @@ def _descend(state: Round, request: TrainingRequest, policy: TorchPolicy) -> NDA
         gradients = trainables.gradients() if request.trace else {}
         if len(batch):
             clip(leaves, rules.clip)
-            set_rate(optimizer, rate)
+            set_learning_rate(optimizer, rate)
             optimizer.step()
         request.on_step(number, loss)
         if request.trace:
@@ -90,23 +90,23 @@ def _require_finite(loss: float, leaves: Sequence[Tensor], step: int) -> None:
 
 
 @contextmanager
-def checkpointed(module: nn.Module, place: Place) -> Generator[None]:
-    """Inside, the model's layers keep only their inputs for the backward pass, and are computed again there.
+def checkpointed(module: nn.Module, place: Placement) -> Generator[None]:
+    """A context with gradient checkpointing: layers save only their inputs, and are recomputed in the backward pass.
 
-    Hugging Face's own switch works only in training mode, in which layers drop units out as well; here they stay in evaluation
-    mode. Raises `UsageError` for a module that has no such layers.
+    Hugging Face's own switch requires training mode, which enables dropout; here the model stays in evaluation mode. Raises
+    `UsageError` for a module without checkpointable layers.
     """
     layers = list(_checkpointable(module))
     if not layers:
         raise UsageError(
-            "backend.checkpointing: this model has no layers that can be checkpointed; leave it false"
+            "backend.checkpointing: this model has no layers that can be checkpointed; set it to false"
         )
-    with replaced((layer, _recomputed(layer.forward, place)) for layer in layers):
+    with replaced_forwards((layer, _recomputed(layer.forward, place)) for layer in layers):
         yield
 
 
 def _checkpointable(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost of the layers that transformers marks by their class."""
+    """The outermost layers of transformers' class `GradientCheckpointingLayer`."""
     for child in module.children():
         if any(kind.__name__ == "GradientCheckpointingLayer" for kind in type(child).__mro__):
             yield child
@@ -114,12 +114,16 @@ def _checkpointable(module: nn.Module) -> Iterator[nn.Module]:
             yield from _checkpointable(child)
 
 
-def _recomputed(forward: Callable[..., Any], place: Place) -> Callable[..., Any]:
+def _recomputed(forward: Callable[..., Any], place: Placement) -> Callable[..., Any]:
     def computed(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
         return checkpoint(
-            forward, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), place.exact()), **kwargs
+            forward,
+            *args,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), place.float64_mode()),
+            **kwargs,
         )
 
     return computed

@@ -1,13 +1,13 @@
-"""Weights: the immutable base, memory-mapped from its files, and what base and updates make."""
+"""The immutable base weights, memory-mapped from their files, and merging."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import attrs
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -18,12 +18,12 @@ Ensemble = Sequence[tuple[Mapping[str, Update], float]]
 SiteUpdates = Sequence[tuple[Update, float]]
 
 
-class Base:
-    """The base weights by name, read from their files when asked for; nothing is ever written to them."""
+class BaseWeights:
+    """The base weights by name, read lazily from their files and never written."""
 
     def __init__(self, source: ModelSource) -> None:
         self._infos = {info.name: info for info in source.blueprint.weights}
-        self._files = dict[str, Any]()
+        self._files = dict[str, safe_open]()
         for file in source.files:
             try:
                 opened = safe_open(file, framework="pt")
@@ -32,7 +32,7 @@ class Base:
             self._files |= dict.fromkeys(opened.keys(), opened)
         for info in self._infos.values():
             self._check(info)
-        self._seen = set[str]()
+        self._finite = set[str]()
 
     def _check(self, info: WeightInfo) -> None:
         stored = info.stored or info.name
@@ -43,13 +43,13 @@ class Base:
             raise UsageError(f"{info.name}: shape {shape}, expected {info.shape}")
 
     def stored(self, name: str) -> Tensor:
-        """A weight as the file has it. Raises `NonFiniteError` for NaN or Inf."""
+        """A weight as stored in its file. Raises `NonFiniteError` for NaN or Inf."""
         info = self._infos[name]
         stored = info.stored or name
         found: Tensor = self._files[stored].get_tensor(stored)
-        if name not in self._seen and not bool(torch.isfinite(found).all()):
+        if name not in self._finite and not bool(torch.isfinite(found).all()):
             raise NonFiniteError(f"{name}: the base weight contains NaN or Inf")
-        self._seen.add(name)
+        self._finite.add(name)
         return found
 
     def matrix(self, name: str) -> Tensor:
@@ -58,26 +58,26 @@ class Base:
         return found.T if self._infos[name].transposed else found
 
     def is_transposed(self, name: str) -> bool:
-        """Whether the module keeps it as `(d_in, d_out)`."""
+        """Whether the module stores the weight as `(d_in, d_out)`."""
         return self._infos[name].transposed
 
 
 def factors(update: FactoredUpdate, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """`L = s U diag(S^a) R` and `M = V diag(S^b)`, so that `s dW = L M^T`; small, hence in float64.
+    """`L = s U diag(S^a) R` and `M = V diag(S^b)`, so that `s dW = L M^T`; in float64, since they are small.
 
-    Laid out anew, row after row: the same numbers in another layout can give a product another last bit, and a resumed run
-    reads from disk what an uninterrupted one has in memory.
+    The arrays are made C-contiguous first: a product can differ in the last bit with the memory layout, and a resumed run reads
+    from disk what an uninterrupted one has in memory.
     """
     a, b = update.exponents
     U, S, V, core = map(np.ascontiguousarray, (update.frame.U, update.frame.S, update.frame.V, update.core))
-    with np.errstate(over="ignore", invalid="ignore"):  # reported of the sum, with the site
+    with np.errstate(over="ignore", invalid="ignore"):  # `require_finite` reports it, with the site
         return scale * ((U * S**a) @ core), V * S**b
 
 
 def merge_into(total: Tensor, updates: SiteUpdates, site: str) -> None:
-    """Add `sum_t s_t dW_t` to `total (d_out, d_in)`, which holds the base in the master dtype. Raises `NonFiniteError`.
+    """Add `sum_t s_t dW_t` in place to `total (d_out, d_in)`, the base in the master dtype. Raises `NonFiniteError`.
 
-    All factored rounds are one product of stacked factors, `[L_1 … L_T] [M_1 … M_T]^T`.
+    All factored rounds are one product of stacked factors: `sum_t L_t M_t^T = [L_1 … L_T] [M_1 … M_T]^T`.
     """
     pairs = [factors(u, s) for u, s in updates if isinstance(u, FactoredUpdate)]
     if pairs:
@@ -92,7 +92,7 @@ def merge_into(total: Tensor, updates: SiteUpdates, site: str) -> None:
 
 
 def require_finite(weight: Tensor, site: str) -> None:
-    """Raise `NonFiniteError` naming the site. One pass without a copy: the extremes of a tensor with NaN are NaN."""
+    """Raise `NonFiniteError` naming the site. `aminmax` needs one pass and no copy, and propagates NaN."""
     if not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(weight)):
         raise NonFiniteError(f"{site}: the merged weight contains NaN or Inf")
 
@@ -103,20 +103,20 @@ def rms_singular_value(weight: Tensor) -> float:
     return float(torch.linalg.matrix_norm(W) / np.sqrt(min(W.shape)))
 
 
-def of_site(ensemble: Ensemble, site: str) -> SiteUpdates:
-    """One site's updates with their scales, in the order of the rounds."""
+def site_updates(ensemble: Ensemble, site: str) -> SiteUpdates:
+    """One site's updates with their scales, in round order."""
     return [(updates[site], scale) for updates, scale in ensemble if site in updates]
 
 
-def same(one: SiteUpdates, two: SiteUpdates) -> bool:
-    """Whether two ensembles of a site are equal number by number; then so are the weights they make."""
+def equal_updates(one: SiteUpdates, two: SiteUpdates) -> bool:
+    """Whether two lists of updates are equal element by element; then so are the merged weights."""
     return len(one) == len(two) and all(
         s == t and type(u) is type(v) and all(map(np.array_equal, _arrays(u), _arrays(v)))
         for (u, s), (v, t) in zip(one, two, strict=True)
     )
 
 
-def _arrays(update: Update) -> list[Any]:
+def _arrays(update: Update) -> list[ArrayLike]:
     if isinstance(update, DenseUpdate):
         return [update.delta]
     return [*attrs.astuple(update.frame, recurse=False), update.core, update.exponents]

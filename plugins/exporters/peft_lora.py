@@ -1,4 +1,4 @@
-"""All rounds as one LoRA adapter of PEFT's, or one adapter a round."""
+"""All rounds as one PEFT LoRA adapter, or one adapter per round."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from ...engine.errors import UsageError
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
 from ._peft.checks import adapts_head, check
-from ._peft.factors import compacted, stacked
-from ._peft.names import CONFIG, DEFAULT, HEAD_FILE, PREFIX
-from ._peft.places import base_of
-from ._peft.targets import Target, is_classifier, pattern, targets_of
-from ._peft.usage import loading
+from ._peft.factors import stacked, truncated
+from ._peft.places import base_location
+from ._peft.targets import CONFIG, DEFAULT, HEAD_FILE, PREFIX, Target, is_classifier, pattern, targets_of
+from ._peft.usage import loading_code
 
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes for `max_lora_rank` (`vllm.config.lora.MaxLoRARanks`, as of 0.14; 1 is allowed too)."""
+"""Allowed values of vLLM's `max_lora_rank` (`vllm.config.lora.MaxLoRARanks`, as of 0.14; 1 is also allowed)."""
 HALF = ("float16", "bfloat16")
 
 Factors = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -30,38 +29,38 @@ Factors = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @attrs.frozen(kw_only=True)
 class PeftLora:
-    """A LoRA adapter in PEFT's files: `B A = sum_t s_t dW_t` with `B (d_out, k)` and `A (k, d_in)`, and scaling 1.
+    """A LoRA adapter in PEFT's format: `B A = sum_t s_t dW_t` with `B (d_out, k)` and `A (k, d_in)`, and scaling 1.
 
-    Stacked, `k` is the sum of the rounds' ranks. transformers and PEFT load it on the base without merging, and so do servers that take
-    LoRA. `compact` needs no more columns than the sum has rank. `per_round` writes a folder for every round, `round-0001/` and so
-    on, each an adapter that can be switched on and off. Powers of two are moved between the two factors so that their entries
-    are of one size; float16 would else lose the smaller ones. A classifier's encoder is adapted; its head lies beside.
+    Stacked factors have `k` equal to the sum of the rounds' ranks. transformers, PEFT and LoRA servers load them on the base without
+    merging. `compact` reduces `k` to the rank of the sum. `per_round` writes a folder for every round, `round-0001/` and so on, each an
+    adapter that can be switched on and off. Powers of two are moved between the factors to balance their magnitudes, since
+    float16 would lose small entries. A classifier's encoder is adapted; its head is a separate file.
     """
 
     NAME: ClassVar[str] = "peft-lora"
 
     dtype: Literal["float32", "float16", "bfloat16", "base"] = option(
-        "float32", "of the factors; base: as the base has each weight stored"
+        "float32", "dtype of the factors; base: the dtype of each weight in the base"
     )
-    per_round: bool = option(False, "one adapter a round, each in a folder of its own")
+    per_round: bool = option(False, "one adapter per round, each in its own folder")
     compact: bool = option(
         False,
-        "as few columns as the sum of all rounds has rank: the same update up to the rounding of float64",
+        "reduce the factors to the rank of the sum of all rounds; the update changes only by float64 rounding",
     )
 
     def __attrs_post_init__(self) -> None:
-        """Compact is of all rounds together."""
+        """Reject `compact` with `per_round`."""
         if self.per_round and self.compact:
             raise ValueError(
-                '"compact" puts all rounds into one adapter and "per_round" keeps them apart: choose one of them'
+                '"compact" combines all rounds in one adapter and "per_round" separates them: choose one of them'
             )
 
     def check(self, ensemble: Exportable) -> None:
-        """Raise `UsageError` where PEFT cannot hold the ensemble."""
+        """Raise `UsageError` if PEFT cannot represent the ensemble."""
         check(self.NAME, ensemble)
         if self.per_round and adapts_head(ensemble):
             raise UsageError(
-                f"exporter {self.NAME}: the head was trained, too, and its merged weight belongs to all rounds together: leave per_round off"
+                f"exporter {self.NAME}: the head was also trained, and its merged weight includes all rounds: set per_round to false"
             )
 
     def precision(self, ensemble: Exportable) -> str:
@@ -70,7 +69,7 @@ class PeftLora:
         return next((dtype for dtype in ("bfloat16", "float16") if dtype in found), "float32")
 
     def write(self, ensemble: Exportable, folder: Path) -> None:
-        """The adapter or the adapters, and a classifier's head."""
+        """Write the adapters, and a classifier's head."""
         from ._peft.files import write_head  # noqa: PLC0415 - torch takes seconds
 
         targets = targets_of(ensemble)
@@ -86,14 +85,14 @@ class PeftLora:
         write_head(ensemble, folder)
 
     def _parts(self, ensemble: Exportable, folder: Path) -> Sequence[tuple[Path, Exportable]]:
-        """Folders, with the rounds that go into each."""
+        """The folders and the rounds in each."""
         if not self.per_round:
             return [(folder, ensemble)]
         return [(folder / _named(r.number), attrs.evolve(ensemble, rounds=(r,))) for r in ensemble.rounds]
 
     def _factors(self, updates: SiteUpdates) -> Factors:
         B, A = stacked(updates)
-        return compacted(B, A) if self.compact else (B, A)
+        return truncated(B, A) if self.compact else (B, A)
 
     def _dtype(self, ensemble: Exportable, target: Target) -> str:
         if self.dtype != "base":
@@ -111,7 +110,7 @@ class PeftLora:
         ranks = {target.module: len(factors[target.site][1]) for target in targets}
         rank = max(ranks.values())
         others = pattern(ranks, rank)
-        # With alpha = rank the scaling is 1; vLLM reads it off these two alone, and is right for the other ranks, too.
+        # alpha = rank gives scaling 1. vLLM computes it from these two values only, which is also correct for other ranks.
         config = LoraConfig(
             r=rank,
             lora_alpha=rank,
@@ -130,8 +129,8 @@ class PeftLora:
         write_adapter(folder, config, tensors, dtypes)
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
-        """The base, built as ever, with PEFT's layers in it; the adapters are not merged."""
-        from ._peft.loader import Adapted  # noqa: PLC0415
+        """The base with unmerged PEFT layers."""
+        from ._peft.loader import PeftBuilder  # noqa: PLC0415
 
         source = ensemble.source
         if source.build is None:
@@ -139,17 +138,17 @@ class PeftLora:
         names = self._rounds(ensemble)
         head = folder / HEAD_FILE if is_classifier(source.blueprint) else None
         adapters = tuple((name, folder / name) for name in names) or ((DEFAULT, folder),)
-        return attrs.evolve(source, build=Adapted(build=source.build, adapters=adapters, head=head))
+        return attrs.evolve(source, build=PeftBuilder(build=source.build, adapters=adapters, head=head))
 
     def usage(self, ensemble: Exportable, place: str) -> str:
-        """Lines for PEFT, and what vLLM has to be told."""
-        return loading(ensemble, place, self._rounds(ensemble), self._serving(ensemble, place))
+        """Python code for PEFT, and vLLM's command line."""
+        return loading_code(ensemble, place, self._rounds(ensemble), self._serving(ensemble, place))
 
     def _rounds(self, ensemble: Exportable) -> list[str]:
         return [_named(r.number) for r in ensemble.rounds] if self.per_round else []
 
     def _serving(self, ensemble: Exportable, place: str) -> str:
-        """For a server that takes LoRA; vLLM serves language models, one adapter a request."""
+        """VLLM's command line; empty for classifiers and for one adapter per round, which vLLM cannot combine."""
         if is_classifier(ensemble.source.blueprint) or self.per_round:
             return ""
         rank = max(_ranks(ensemble).values())
@@ -159,12 +158,12 @@ class PeftLora:
                 f"R, with R the next of {', '.join(map(str, VLLM_RANKS))} from the r in {place}/{CONFIG}"
             )
         elif not allowed:
-            return f"The rank is {rank}, and vLLM takes {VLLM_RANKS[-1]} at most: try --set compact=true, or the merged model (--to hf)."
-        return f"vllm serve {base_of(ensemble).name} --enable-lora --lora-modules {ensemble.name}={place} --max-lora-rank {allowed}"
+            return f"The rank is {rank}, but vLLM supports at most {VLLM_RANKS[-1]}: try --set compact=true, or the merged model (--to hf)."
+        return f"vllm serve {base_location(ensemble).name} --enable-lora --lora-modules {ensemble.name}={place} --max-lora-rank {allowed}"
 
 
 def _ranks(ensemble: Exportable) -> dict[str, int]:
-    """By site: the sum of its rounds' ranks, which is that of the stacked factors."""
+    """The rank of the stacked factors by site: the sum of its rounds' ranks."""
     return {
         target.site: sum(
             update.frame.rank
@@ -181,5 +180,5 @@ def _named(number: int) -> str:
 
 @hookimpl
 def register_exporters(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `peft-lora`."""
+    """Register `peft-lora`."""
     register("peft-lora", PeftLora)

@@ -1,8 +1,8 @@
-"""One round as PEFT's TinyLoRA, its trained numbers still apart from what is fixed."""
+"""One round as a PEFT TinyLoRA adapter that can be trained further."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,33 +10,31 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import Exportable, FactoredUpdate, LinearCore, ModelSource
+from ...engine.contracts import Exportable, FactoredUpdate, LinearCore, ModelSource, Update
 from ...engine.errors import UsageError
 from ...engine.hookspecs import hookimpl
 from ._peft.checks import check
-from ._peft.names import DEFAULT, HEAD_FILE, PREFIX
-from ._peft.targets import Target, is_classifier, targets_of
-from ._peft.tied import shares, tying
-from ._peft.usage import loading
+from ._peft.targets import DEFAULT, HEAD_FILE, PREFIX, Target, is_classifier, targets_of
+from ._peft.usage import loading_code
 
 MOST_BYTES = 2**30
-"""Of fixed projections, in all."""
+"""Maximum total size of the fixed projections."""
 
 
 @attrs.frozen(kw_only=True)
 class PeftTinyLora:
-    """One round in PEFT's files for TinyLoRA: `dW = B (sum_i v_i P_i) A` with `v (u,)` to be trained on, and the rest fixed.
+    """One round in PEFT's TinyLoRA format: `dW = B (sum_i v_i P_i) A` with `v (u,)` trainable and the rest fixed.
 
-    PEFT makes `A`, `B` and `P` anew when it loads, from the singular vectors and a seed, and then puts the file's in their place:
-    so any directions and projections fit. With ours, `B = U diag(S^a)`, `A = diag(S^b) V^T`, `P` is as it was drawn (LoRA-XS: the
-    unit matrices), and `v` has the round's scale in it. Ranks and numbers of directions must be the same at all sites. Tied
-    sites stay tied where PEFT can say so, as neighbours; else each has a copy.
+    On loading, PEFT computes `A`, `B` and `P` from the singular vectors and a seed, then overwrites them with the file's, so any
+    directions and projections are possible. Here `B = U diag(S^a)`, `A = diag(S^b) V^T`, `P` are the drawn projections (LoRA-XS: the
+    unit matrices), and `v` includes the round's scale. The rank and `u` must be the same at all sites. Tied sites stay tied if
+    they are neighbours, as PEFT requires; else each has a copy.
     """
 
     NAME: ClassVar[str] = "peft-tinylora"
 
     def check(self, ensemble: Exportable) -> None:
-        """Raise `UsageError` for more or less than one round, and for one that is no linear core of one size."""
+        """Raise `UsageError` unless there is exactly one round, of linear cores of one size."""
         targets = check(self.NAME, ensemble)
         import peft  # noqa: PLC0415 - seconds
 
@@ -47,8 +45,8 @@ class PeftTinyLora:
         if len(ensemble.rounds) != 1:
             numbers, last = ", ".join(str(r.number) for r in ensemble.rounds), ensemble.rounds[-1].number
             raise UsageError(
-                f"exporter {self.NAME} holds one round, and these are {numbers}: choose one, such as --rounds "
-                f"{last}..{last} (that round alone on the base); --to peft-lora takes all of them"
+                f"exporter {self.NAME} exports one round, and these are {numbers}: choose one, such as --rounds "
+                f"{last}..{last} (that round alone on the base); --to peft-lora exports all of them"
             )
         self._check_cores(ensemble, targets)
 
@@ -58,44 +56,44 @@ class PeftTinyLora:
         for target in targets:
             if target.site not in found:
                 raise UsageError(
-                    f"exporter {self.NAME}: round {ensemble.rounds[0].number} was taken over from another run, which knows what its numbers "
-                    "mean: export it from there, or --to peft-lora"
+                    f"exporter {self.NAME}: round {ensemble.rounds[0].number} comes from another run, and its parametrisation is stored only "
+                    "there: export it from that run, or use --to peft-lora"
                 )
             core = found[target.site]
             if not isinstance(core, LinearCore):
                 raise UsageError(
-                    f"exporter {self.NAME}: {target.site} has no core inside fixed directions (adapters tinylora and lora-xs have); "
-                    "--to peft-lora takes free factors"
+                    f"exporter {self.NAME}: {target.site} has no core between fixed directions (only adapters tinylora and lora-xs do); "
+                    "--to peft-lora exports free factors"
                 )
             sizes.setdefault((core.rank, len(core.init)), target.site)
         if len(sizes) > 1:
             (r, u), (other_r, other_u) = list(sizes)[:2]
             raise UsageError(
                 f"exporter {self.NAME}: PEFT has one r and one u for all modules; {sizes[r, u]} has {r} and {u}, "
-                f"{sizes[other_r, other_u]} has {other_r} and {other_u}; --to peft-lora takes any"
+                f"{sizes[other_r, other_u]} has {other_r} and {other_u}; --to peft-lora allows any"
             )
         ((r, u),) = sizes
         if (size := 4 * u * r * r * len(targets)) > MOST_BYTES:
             raise UsageError(
-                f"exporter {self.NAME}: the projections (u r^2 = {u * r * r} numbers at each of {len(targets)} sites) would take "
+                f"exporter {self.NAME}: the projections (u r^2 = {u * r * r} values at each of {len(targets)} sites) would take "
                 f"{size / 2**30:.1f} GiB; --to peft-lora needs none"
             )
 
     def precision(self, ensemble: Exportable) -> str:
-        """All is written, and kept by PEFT, as float32."""
+        """Always float32, in the file and in PEFT."""
         del ensemble
         return "float32"
 
     def write(self, ensemble: Exportable, folder: Path) -> None:
-        """The adapter, and a classifier's head."""
+        """Write the adapter, and a classifier's head."""
         from peft import TinyLoraConfig  # noqa: PLC0415 - seconds
 
         from ._peft.files import common_fields, write_adapter, write_head  # noqa: PLC0415
 
         (chosen,), targets = ensemble.rounds, targets_of(ensemble)
         cores = [core for t in targets if isinstance(core := chosen.parametrisations[t.site], LinearCore)]
-        degree = tying([core.group for core in cores])
-        groups = shares(len(cores), len({core.group for core in cores}) if degree else len(cores))
+        degree = weight_tying([core.group for core in cores])
+        groups = tied_groups(len(cores), len({core.group for core in cores}) if degree else len(cores))
         tensors = dict[str, NDArray[Any]]()
         for done, (target, core, group) in enumerate(zip(targets, cores, groups, strict=True)):
             path, update = f"{PREFIX}{target.module}.tinylora_", chosen.updates[target.site]
@@ -114,25 +112,25 @@ class PeftTinyLora:
         write_head(ensemble, folder)
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
-        """The base, built as ever, with PEFT's layers in it. PEFT factorises every adapted weight before it reads the file."""
-        from ._peft.loader import Adapted  # noqa: PLC0415
+        """The base with PEFT layers. PEFT computes the SVD of every adapted weight before it reads the file."""
+        from ._peft.loader import PeftBuilder  # noqa: PLC0415
 
         source = ensemble.source
         if source.build is None:
             raise UsageError(f"exporter {self.NAME}: the base cannot be built")
-        ensemble.report("PEFT factorises the adapted weights", 0, 0)
+        ensemble.report("PEFT computes SVDs of the adapted weights", 0, 0)
         head = folder / HEAD_FILE if is_classifier(source.blueprint) else None
         return attrs.evolve(
-            source, build=Adapted(build=source.build, adapters=((DEFAULT, folder),), head=head)
+            source, build=PeftBuilder(build=source.build, adapters=((DEFAULT, folder),), head=head)
         )
 
     def usage(self, ensemble: Exportable, place: str) -> str:
-        """Lines for PEFT, and how to train on."""
-        note = "PeftModel.from_pretrained(…, is_trainable=True) trains the round's numbers on, in the same directions."
-        return loading(ensemble, place, note=note)
+        """Python code for PEFT, and how to continue training."""
+        note = "PeftModel.from_pretrained(…, is_trainable=True) continues to train the round's parameters in the same directions."
+        return loading_code(ensemble, place, note=note)
 
 
-def _fixed(core: LinearCore, update: Any) -> Mapping[str, NDArray[np.float64]]:
+def _fixed(core: LinearCore, update: Update) -> Mapping[str, NDArray[np.float64]]:
     """`A (r, d_in)`, `B (d_out, r)` and `P (u, r, r)` of a site."""
     assert isinstance(update, FactoredUpdate)
     frame, (a, b), r = update.frame, core.exponents, core.rank
@@ -140,7 +138,27 @@ def _fixed(core: LinearCore, update: Any) -> Mapping[str, NDArray[np.float64]]:
     return {"A": (frame.V * frame.S**b).T, "B": frame.U * frame.S**a, "P": P}
 
 
+def tied_groups(count: int, groups: int) -> list[int]:
+    """The group of each of `count` modules, in model order, if PEFT's `weight_tying` makes `groups` groups.
+
+    PEFT ties `count // groups` neighbours, and the last group gets the remainder (`peft.tuners.tinylora.model`).
+    """
+    size = max(1, count // groups)
+    return [min(i // size, groups - 1) for i in range(count)]
+
+
+def weight_tying(groups: Sequence[str]) -> float:
+    """PEFT's `weight_tying` that reproduces `groups` (one per module, in model order); 0 (no tying) if there is none."""
+    count, names = len(groups), list(dict.fromkeys(groups))
+    degree = 1.0 - len(names) / count
+    understood = max(1, round(count * (1.0 - degree)))
+    fits = understood == len(names) and [names.index(group) for group in groups] == tied_groups(
+        count, understood
+    )
+    return degree if fits else 0.0
+
+
 @hookimpl
 def register_exporters(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `peft-tinylora`."""
+    """Register `peft-tinylora`."""
     register("peft-tinylora", PeftTinyLora)

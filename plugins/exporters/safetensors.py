@@ -1,4 +1,4 @@
-"""The merged weights alone, of any architecture."""
+"""The merged weights of any architecture, as safetensors."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from ...engine.foundation.atomic import write_text
 from ...engine.foundation.hashes import files_sha256
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ._weights.dtype_loss import precision_of, warn_of_loss
-from ._weights.layout import INDEX, PlannedFile, in_shards, index_of, planned, size_of
+from ._weights.dtype_loss import precision_of, warn_of_precision_loss
+from ._weights.layout import INDEX, PlannedFile, index_of, planned_files, sharded, size_of
 from ._weights.tensor_writer import compare_files, write_files
 from ._weights.tensors import CODES, numpy_dtype
-from ._weights.usage import of_arrays
+from ._weights.usage import array_code
 
 
 @attrs.frozen(kw_only=True)
 class Safetensors:
-    """`model.safetensors`: every tensor of the base's files under its name there, adapted weights merged.
+    """`model.safetensors`: every tensor of the base's files under its stored name, adapted weights merged.
 
-    Beyond `max_shard_size` there are several files, and `model.safetensors.index.json` says what is where. No torch is needed for
-    models that need none. Every tensor is read back and compared.
+    Beyond `max_shard_size`, the weights are sharded, with the index `model.safetensors.index.json`. torch is needed only if the model
+    needs it. Every tensor is read back and compared.
     """
 
     dtype: Literal["stored", "float64", "float32", "bfloat16", "float16"] = option(
-        "stored", "of the weights; stored: that which each has in the base's files"
+        "stored", "dtype of the weights; stored: that of each weight in the base's files"
     )
-    max_shard_size: str = option("5GB", "bytes of a file at most, such as 500MB or 2GiB")
+    max_shard_size: str = option("5GB", "maximum size of a file, such as 500MB or 2GiB")
 
     def check(self, ensemble: Exportable) -> None:
-        """Raise `UsageError` for a size that is none, and where bfloat16 needs a library that is missing."""
+        """Raise `UsageError` for an invalid size, or if ml-dtypes is missing for bfloat16."""
         size_of(self.max_shard_size)
         numpy_dtype(CODES[self.precision(ensemble)])
         self._files(ensemble)
 
     def precision(self, ensemble: Exportable) -> str:
-        """The dtype of the adapted weights, the coarsest where they have several."""
+        """The coarsest dtype of the adapted weights."""
         return precision_of(ensemble, self.dtype)
 
     def write(self, ensemble: Exportable, folder: Path) -> None:
-        """Weights, tensor by tensor; then all are read back. Raises `RunError` naming a tensor that is not as written."""
-        warn_of_loss(ensemble, self.dtype)
+        """Write the weights tensor by tensor, then read all back. Raises `RunError` naming a tensor that differs."""
+        warn_of_precision_loss(ensemble, self.dtype)
         files = self._files(ensemble)
         write_files(ensemble, folder, files)
         if len(files) > 1:
@@ -54,38 +54,39 @@ class Safetensors:
         compare_files(ensemble, folder, files)
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
-        """The written files in place of the base's; a module is built as the base's is, and every weight replaced by what was written."""
+        """The source with the written files; a module is built like the base's, with every weight replaced."""
         source = ensemble.source
         files = tuple(sorted(folder.glob("model*.safetensors")))
-        build = None if source.build is None else Build(base=source.build, files=files)
+        build = None if source.build is None else ModuleBuilder(base=source.build, files=files)
         sha256 = files_sha256(files, ensemble.context.cache)
         return attrs.evolve(source, files=files, sha256=sha256, build=build)
 
     def usage(self, ensemble: Exportable, place: str) -> str:
-        """NumPy for a perceptron; else how a module of the user's takes the weights."""
+        """NumPy code for an MLP; else how to load the weights into the user's module."""
         names = [file.name for file in self._files(ensemble)]
-        return of_arrays(ensemble, place, names, self.precision(ensemble))
+        return array_code(ensemble, place, names, self.precision(ensemble))
 
     def _files(self, ensemble: Exportable) -> list[PlannedFile]:
-        """Every tensor once; of a name that two files have, the one that is the model's."""
-        found = {t.name: t for _, ts in planned(ensemble, ensemble.source.files, self.dtype) for t in ts}
-        return in_shards(list(found.values()), size_of(self.max_shard_size))
+        """Every tensor once; if two files have a name, the later one, which is the model's."""
+        found = {
+            t.name: t for _, ts in planned_files(ensemble, ensemble.source.files, self.dtype) for t in ts
+        }
+        return sharded(list(found.values()), size_of(self.max_shard_size))
 
 
 @attrs.frozen(kw_only=True)
-class Build:
-    """Makes the base's module with the weights of other files."""
+class ModuleBuilder:
+    """Builds the base's module with the weights of other files."""
 
     base: Callable[[Blueprint, Any], Any]
     files: tuple[Path, ...]
 
     def __call__(self, blueprint: Blueprint, dtype: Any) -> Any:
-        """The module with its weights in `dtype`, in evaluation mode. Raises `KeyError` for a weight that no file has.
+        """The module with its weights in `dtype`, in evaluation mode. Raises `KeyError` for a missing weight.
 
-        A module of the user's takes them as users load them: under every name that the files have. Files of other models have names of
-        their own.
+        A user's module is loaded by `load_state_dict`, with every name in the files; other models may have other names in their files.
         """
-        import torch  # noqa: PLC0415 - only models that are torch modules come here
+        import torch  # noqa: PLC0415 - only torch modules are built
         from safetensors.torch import load_file  # noqa: PLC0415
 
         module = self.base(blueprint, dtype)
@@ -106,5 +107,5 @@ class Build:
 
 @hookimpl
 def register_exporters(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `safetensors`."""
+    """Register `safetensors`."""
     register("safetensors", Safetensors)

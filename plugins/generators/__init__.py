@@ -1,1 +1,1 @@
-"""Generators: who writes for a model, in evaluations and rollouts."""
+"""Generators: inference engines for evaluations and rollouts."""

@@ -1,4 +1,4 @@
-"""What runs inside vLLM's own workers: vLLM mixes the class into theirs (`worker_extension_cls`)."""
+"""The extension of vLLM's worker class (`worker_extension_cls`)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 
 class BoostloraWeights:
-    """Lets a worker take weights from a file, each under the name that the model's own checkpoint has for it."""
+    """Loads weights from a file, by their names in the model's checkpoint."""
 
     model_runner: Any
 
     def boostlora_load(self, file: str) -> int:
-        """Put the file's tensors in place of the model's, cast to its precision; how many parameters they went into.
+        """Replace the model's weights by the file's tensors, cast to its dtype; returns the number of updated parameters.
 
-        Every worker of a tensor-parallel engine reads the file, and takes its part.
+        Every worker of a tensor-parallel engine reads the file and loads its shard.
         """
         from safetensors.torch import load_file  # noqa: PLC0415 - in the worker alone
 
         tensors = load_file(file)
         loaded = self.model_runner.model.load_weights(iter(tensors.items()))
-        return len(tensors) if loaded is None else len(loaded)  # some models do not say
+        return len(tensors) if loaded is None else len(loaded)  # some models return None

@@ -1,4 +1,4 @@
-"""The backend writes itself: on torch, the model's own module with a key-value cache."""
+"""Generation by the backend; on torch with the model's key-value cache."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Native:
-    """The backend's own generation: no second copy of the weights, and none to be kept in step."""
+    """The backend's own generation, without a second copy of the weights."""
 
     def check(self) -> None:
-        """Every backend that computes a language model can write."""
+        """Do nothing: every backend with language models can generate."""
 
     def open(self, source: ModelSource, sites: Sequence[Site]) -> InferenceEngine:
-        """Nothing has to be loaded."""
+        """An engine that calls the model; nothing is loaded."""
         del source, sites
         return _Native()
 
@@ -37,11 +37,11 @@ class _Native:
     def write(
         self, generative_model: GenerativeModel, examples: Examples, request: GenerationRequest
     ) -> list[Completion]:
-        """What the model itself writes."""
+        """The model's own completions."""
         return generative_model.generate(examples, request)
 
 
 @hookimpl
 def register_generators(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `native`."""
+    """Register `native`."""
     register("native", Native)

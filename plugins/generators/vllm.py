@@ -1,4 +1,4 @@
-"""vLLM writes: a second copy of the model in an engine made for generation, kept in step with what is trained."""
+"""Generation by vLLM, with a second copy of the model that is synchronised with training."""
 
 from __future__ import annotations
 
@@ -33,40 +33,39 @@ from ...engine.foundation.process_group import process_info
 from ...engine.hookspecs import hookimpl
 
 OLDEST = (0, 9)
-"""The first version with all that is used here: V1's `collective_rpc` by name, and `worker_extension_cls`."""
+"""The first version with V1's `collective_rpc` by name and `worker_extension_cls`."""
 EXTENSION = "boostlora.plugins.generators._vllm_worker.BoostloraWeights"
 part = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 
 
 @attrs.frozen(kw_only=True)
 class Vllm:
-    """vLLM beside the trainer, on the same GPU or GPUs. Written to its documented interface, and not yet tried on a GPU.
+    """vLLM on the same GPUs as training. Written to its documented interface, and not yet tested on a GPU.
 
-    It holds the base model once more. Before it writes, it is given the adapted weights that have changed since it last wrote; the
-    base is never touched. Greedy text is the model's as vLLM's kernels compute it, and may part from the backend's where two tokens all
-    but tie. Sampled text is from the same distribution, but not the engine's draws: vLLM draws by itself, from a seed
-    a sequence that is made from them. So a run is reproducible as far as vLLM is (its batching can change last bits), other tokens are drawn than
-    `native` would, and `verify` cannot replay them. Temperatures below 0.01 are 0.01 to it. Objectives that compare with the policy
-    that answered ask the backend for its log-probabilities, as ever.
+    It holds a second copy of the base model. Before it generates, adapted weights that have changed are pushed to it. Greedy text can
+    differ from the backend's if two tokens nearly tie, since the kernels differ. Sampled text has the same distribution, but other
+    draws: vLLM samples with one seed per sequence, derived from the engine's draws. A run is so as reproducible as vLLM is
+    (batching can change last bits), tokens differ from those of `native`, and `verify` cannot replay them. Temperatures below 0.01 are
+    raised to 0.01. Log-probabilities of the old policy come from the backend, as with `native`.
     """
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = option(
-        "auto", "precision of its copy; that of backend.dtype is best. auto: the model's own"
+        "auto", "dtype of its copy, preferably backend.dtype; auto: the model's own"
     )
     memory: float = option(
-        0.3, "share of a GPU's memory that it takes for weights and cache; the rest trains", part
+        0.3, "share of GPU memory for its weights and cache; the rest is for training", part
     )
-    gpus: int = option(1, "GPUs it is spread over (tensor parallel)", whole)
-    max_length: int = option(0, "tokens of prompt and answer at most; 0: what the model takes", min=0)
-    prefix_caching: bool = option(True, "compute the common beginning of prompts once, until weights change")
-    eager: bool = option(False, "no CUDA graphs: starts sooner and needs less memory, writes more slowly")
+    gpus: int = option(1, "number of GPUs (tensor parallel)", whole)
+    max_length: int = option(0, "maximum tokens of prompt and answer; 0: the model's limit", min=0)
+    prefix_caching: bool = option(True, "cache common prefixes of prompts until weights change")
+    eager: bool = option(False, "no CUDA graphs: faster start and less memory, slower generation")
 
     def check(self) -> None:
-        """Refuse where there is no vLLM, an old one, no GPU, or more than one process at the run."""
+        """Raise `UsageError` for a missing or old vLLM, a missing GPU, or several processes."""
         if process_info().shared:
             raise UsageError(
-                "generator vllm writes from one process, and torchrun has started several; use generator.use = "
-                '"native", which they share, or start boostlora without torchrun and set generator.gpus'
+                "generator vllm runs in one process, and torchrun has started several; use generator.use = "
+                '"native", which shards the work, or start boostlora without torchrun and set generator.gpus'
             )
         if importlib.util.find_spec("vllm") is None:
             raise UsageError("generator vllm needs vLLM: pip install vllm")
@@ -100,7 +99,7 @@ class Vllm:
 
 @attrs.frozen
 class Stored:
-    """How a checkpoint has a site's weight: its name there, and whether it lies as `(d_in, d_out)`."""
+    """A site's weight in the checkpoint: its name, and whether it is stored as `(d_in, d_out)`."""
 
     name: str
     transposed: bool
@@ -108,25 +107,23 @@ class Stored:
 
 @attrs.define(kw_only=True, eq=False)
 class VllmEngine:
-    """One run's engine, and what it was last told of the weights."""
+    """One run's engine, and the hashes of its current weights."""
 
     llm: Any
     params: Callable[..., Any]
     """`vllm.SamplingParams`."""
     stored: Mapping[str, Stored]
     known: dict[str, str] = attrs.field(factory=dict)
-    """Hashes of the weights it has, by site; of none before it has written."""
+    """Hashes of the engine's weights by site; empty before the first generation."""
 
     def write(
         self, generative_model: GenerativeModel, examples: Examples, request: GenerationRequest
     ) -> list[Completion]:
-        """Continuations by the speaker's weights, in the order of the examples."""
+        """Completions with the model's current weights, in example order."""
         tokens = examples.inputs
         if not isinstance(tokens, Tokens):
-            raise UsageError(
-                "generator vllm continues token sequences; this task's inputs are something else"
-            )
-        if not len(tokens) or not request.max_new_tokens:  # vLLM writes one token at least
+            raise UsageError("generator vllm needs token sequences; this task's inputs are of another kind")
+        if not len(tokens) or not request.max_new_tokens:  # vLLM generates at least one token
             return [Completion(np.empty(0, dtype=np.int32))] * len(tokens)
         self._push(generative_model)
         starts = tokens.starts.tolist()
@@ -138,7 +135,7 @@ class VllmEngine:
         return [_written(answer.outputs[0], request) for answer in answers]
 
     def _push(self, generative_model: GenerativeModel) -> None:
-        """Give the engine the weights that have changed, as a file: no other way is open in all versions without pickles."""
+        """Send changed weights to the engine through a file, which works in all versions without pickle."""
         changed, hashes = dict[str, NDArray[np.float32]](), dict[str, str]()
         for site, there in self.stored.items():
             weight = generative_model.weight(site).astype(np.float32)
@@ -148,7 +145,7 @@ class VllmEngine:
                 hashes[site] = sha256
         if not changed:
             return
-        for site in hashes:  # until all is well, nothing is known of them
+        for site in hashes:  # unknown until the update succeeds
             self.known.pop(site, None)
         with TemporaryDirectory(prefix="boostlora-vllm-") as folder:
             file = Path(folder, "weights.safetensors")
@@ -156,21 +153,21 @@ class VllmEngine:
             counts = self.llm.collective_rpc("boostlora_load", args=(str(file),))
         if not counts or not all(counts):
             raise RunError(
-                f"vLLM took none of the weights it was given ({', '.join(list(changed)[:3])}, …); use generator native"
+                f"vLLM updated no parameters ({', '.join(list(changed)[:3])}, …); use generator native"
             )
-        self.llm.reset_prefix_cache()  # what it remembers of prompts is the old model's
+        self.llm.reset_prefix_cache()  # cached prefixes belong to the old weights
         self.known |= hashes
 
 
 def _parameters(request: GenerationRequest, index: int) -> dict[str, Any]:
-    """The request for one sequence in vLLM's words. Only the request's own tokens end a text, not the model's configuration."""
+    """VLLM's sampling parameters for one sequence. Only the request's end tokens apply, not those of the model's configuration."""
     common: dict[str, Any] = {
         "max_tokens": request.max_new_tokens,
         "ignore_eos": True,
         "stop_token_ids": list(request.end_tokens),
         "stop": list(request.stop) or None,
         "detokenize": bool(request.stop),
-        "skip_special_tokens": True,  # those that stop strings are end as end tokens do
+        "skip_special_tokens": True,  # special tokens among the stop strings act as end tokens
     }
     if request.sampling is None:
         return {**common, "temperature": 0.0}
@@ -181,13 +178,13 @@ def _parameters(request: GenerationRequest, index: int) -> dict[str, Any]:
 
 
 def _seed(draws: NDArray[np.float64]) -> int:
-    """A seed `[0, 2^62)` that is another for other draws."""
+    """A seed in `[0, 2^62)`: a hash of the draws."""
     digest = hashlib.sha256(np.ascontiguousarray(draws, dtype=np.float64).tobytes()).digest()
     return int.from_bytes(digest[:8], "little") >> 2
 
 
 def _written(output: Any, request: GenerationRequest) -> Completion:
-    """The answer, ended where the request says: at an end token, or where it is finished."""
+    """The completion, cut at the first end token, or where `finished` returns True."""
     tokens = list[int]()
     for token in output.token_ids:
         if token in request.end_tokens:
@@ -195,34 +192,32 @@ def _written(output: Any, request: GenerationRequest) -> Completion:
         tokens.append(int(token))
         if request.finished is not None and request.finished(np.array(tokens, dtype=np.int32)):
             return Completion(np.array(tokens, dtype=np.int32))
-    reason = getattr(output, "stop_reason", None)  # an end token that was left out of the tokens
+    reason = getattr(output, "stop_reason", None)  # an end token that vLLM excluded from the tokens
     end = reason if isinstance(reason, int) and reason in request.end_tokens else None
     return Completion(np.array(tokens, dtype=np.int32), end)
 
 
 def _folder(source: ModelSource) -> Path:
-    """The model's folder in Hugging Face's layout, which vLLM reads by itself."""
+    """The model's folder in Hugging Face's layout, which vLLM loads. Raises `UsageError`."""
     if not source.blueprint.architecture.startswith("causal-lm/"):
-        raise UsageError(
-            f"generator vllm writes with causal language models, not {source.blueprint.architecture}"
-        )
+        raise UsageError(f"generator vllm needs a causal language model, not {source.blueprint.architecture}")
     folder = source.files[0].parent
     if not (folder / "config.json").is_file():
         raise UsageError(
-            f"{folder}: no config.json beside the weights, as of a model that was converted (GGUF, .bin); generator vllm "
+            f"{folder}: no config.json next to the weights, as in a converted model (GGUF, .bin); generator vllm "
             "needs a folder of safetensors in Hugging Face's layout"
         )
     return folder
 
 
 def _stored(source: ModelSource, sites: Sequence[Site]) -> dict[str, Stored]:
-    """How the model's files have every site. Raises `UsageError` for an output layer that is the embedding."""
+    """The stored weight of every site. Raises `UsageError` for an output layer tied to the embedding."""
     infos = {info.name: info for info in source.blueprint.weights}
     hf: Mapping[str, Any] = source.blueprint.config.get("hf", {})
     for site in sites:
         if infos[site.name].role == "head" and hf.get("tie_word_embeddings"):
             raise UsageError(
-                f"{site.name} is the embedding too, and vLLM would change both: leave it out (sites.exclude), or use generator native"
+                f"{site.name} is tied to the embedding, and vLLM would change both: exclude it (sites.exclude), or use generator native"
             )
     return {
         site.name: Stored(infos[site.name].stored or site.name, infos[site.name].transposed) for site in sites
@@ -231,5 +226,5 @@ def _stored(source: ModelSource, sites: Sequence[Site]) -> dict[str, Stored]:
 
 @hookimpl
 def register_generators(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `vllm`."""
+    """Register `vllm`."""
     register("vllm", Vllm)

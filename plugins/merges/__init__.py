@@ -1,1 +1,1 @@
-"""Merge policies: with which scale an update enters the model, if at all."""
+"""Merge policies: the scale of an update, or its refusal."""

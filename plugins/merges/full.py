@@ -1,4 +1,4 @@
-"""Merge every update as it was trained."""
+"""Merge every update with scale 1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Full:
-    """Scale 1, without looking."""
+    """Scale 1, without evaluation."""
 
     def choose(self, trial: Trial) -> float | Refusal:
         """Always 1."""
@@ -23,5 +23,5 @@ class Full:
 
 @hookimpl
 def register_merges(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `full`."""
+    """Register `full`."""
     register("full", Full)

@@ -1,4 +1,4 @@
-"""Merge an update only if it helps on validation."""
+"""Merge an update only if it improves validation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...engine.sdk.judge import Metric, badness
 
 @attrs.frozen(kw_only=True)
 class Gate:
-    """Scale 1 if the validation metric gets better by more than `margin`; otherwise the update is refused."""
+    """Scale 1 if the validation metric improves by more than `margin`, else a refusal."""
 
     metric: Metric = option("loss", "the validation metric that decides")
-    margin: float = option(0.0, "how much better it must get, in the metric's unit", min=0.0)
+    margin: float = option(0.0, "required improvement, in the metric's unit", min=0.0)
 
     def choose(self, trial: Trial) -> float | Refusal:
         """Compare the model with and without the update."""
@@ -30,5 +30,5 @@ class Gate:
 
 @hookimpl
 def register_merges(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `gate`."""
+    """Register `gate`."""
     register("gate", Gate)

@@ -1,4 +1,4 @@
-"""Merge an update at the scale that is best on validation."""
+"""Merge an update with the best scale on validation."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ...engine.sdk.judge import Metric, badness
 
 @attrs.frozen(kw_only=True)
 class LineSearch:
-    """The best of several scales on validation, the smallest on a tie; refused when none is better than none."""
+    """The best of several scales on validation, the smallest on a tie; a refusal if none improves on scale 0."""
 
     scales: tuple[float, ...] = option((0.25, 0.5, 0.75, 1.0, 1.25), "scales to try", positive)
     metric: Metric = option("loss", "the validation metric that decides")
 
     def __attrs_post_init__(self) -> None:
-        """A search needs something to try."""
+        """Require at least one scale."""
         if not self.scales:
             raise ValueError('"scales" must hold at least one scale')
 
     def choose(self, trial: Trial) -> float | Refusal:
-        """Try every scale, and none."""
+        """Evaluate every scale, and scale 0."""
         without = badness(trial(0.0), self.metric)
         best, scale = min((badness(trial(s), self.metric), s) for s in sorted(self.scales))
         if best < without:
@@ -38,5 +38,5 @@ class LineSearch:
 
 @hookimpl
 def register_merges(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `line-search`."""
+    """Register `line-search`."""
     register("line-search", LineSearch)

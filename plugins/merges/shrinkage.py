@@ -1,4 +1,4 @@
-"""Merge a fixed share of every update, as gradient boosting does."""
+"""Merge every update with a fixed scale, as in gradient boosting."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Shrinkage:
-    """Scale `rate` (Friedman, 2001): smaller steps that later rounds can correct."""
+    """Shrinkage (Friedman, 2001): scale `rate`, so that later rounds can correct earlier ones."""
 
-    rate: float = option(0.5, "share of every update that is merged", min=0.0, max=1.0)
+    rate: float = option(0.5, "scale of every update", min=0.0, max=1.0)
 
     def choose(self, trial: Trial) -> float | Refusal:
         """Always `rate`."""
@@ -26,5 +26,5 @@ class Shrinkage:
 
 @hookimpl
 def register_merges(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `shrinkage`."""
+    """Register `shrinkage`."""
     register("shrinkage", Shrinkage)

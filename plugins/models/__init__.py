@@ -1,1 +1,1 @@
-"""Models: what is boosted."""
+"""Base models."""

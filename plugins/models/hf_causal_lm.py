@@ -1,4 +1,4 @@
-"""A causal language model of Hugging Face's, to continue texts with."""
+"""Hugging Face causal language models."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from ._hf.model import HfModel
 class HfCausalLm(HfModel):
     """A causal language model in Hugging Face's layout: safetensors, PyTorch's .bin, or GGUF.
 
-    safetensors are opened as they are; other files are converted once, GGUF to float32. Weights keep their stored precision.
-    Prompt and completion are tokenised apart, so that no token spans their border, the completion as it stands behind a text; an end token
-    follows unless told otherwise. A chat template that asks for the date is told 26 July 2024, whenever it is.
+    safetensors files are opened directly; others are converted once, GGUF to float32. Weights keep their stored dtype. Prompt and
+    completion are tokenised separately, so that no token spans their boundary; an end token follows unless disabled. Chat
+    templates that insert the date get 26 July 2024, for reproducibility.
     """
 
     NAME: ClassVar[str] = "hf-causal-lm"
 
     chat_template: bool = option(
-        False, "wrap every prompt as a user's message, in the tokenizer's chat template"
+        False, "wrap every prompt as a user message in the tokenizer's chat template"
     )
     end_token: bool = option(
-        True, "let an end token follow every completion; few-shot prompts, which go on, may want none"
+        True,
+        "append an end token to every completion; disable it for completions that continue, as in few-shot prompts",
     )
 
     def blueprint(self, splits: Splits) -> Blueprint:
-        """Parameters from the configuration and from the headers of the weight files."""
+        """Parameters from the configuration and the headers of the weight files."""
         _check_inputs(splits.train)
         folder = self.folder()
         from ._hf.nets import as_json, check_kind  # noqa: PLC0415
@@ -52,15 +53,15 @@ class HfCausalLm(HfModel):
         )
 
     def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
-        """The weights where they lie, or their converted copy in the cache. Nothing is random."""
+        """The weight files, or their converted copy in the cache; deterministic."""
         return self._source(self.blueprint(splits), context)
 
     def source_at(
         self, place: str, blueprint: Blueprint, fitted: Path | None, context: RunContext
     ) -> ModelSource:
-        """The weights in another folder, in a GGUF file, or on the hub."""
+        """The weights from another folder, a GGUF file, or the Hub."""
         del fitted
-        return self.moved(place)._source(blueprint, context)  # noqa: SLF001 - another of the same class
+        return self.moved(place)._source(blueprint, context)  # noqa: SLF001 - an instance of the same class
 
     def _source(self, blueprint: Blueprint, context: RunContext) -> ModelSource:
         folder = self.folder(weights=True)
@@ -74,37 +75,39 @@ class HfCausalLm(HfModel):
             blueprint=blueprint,
             files=files,
             sha256=files_sha256(files, context.cache),
-            build=Build(folder=files[0].parent, layers=blueprint.config["hf"]["num_hidden_layers"]),
+            build=ModuleBuilder(folder=files[0].parent, layers=blueprint.config["hf"]["num_hidden_layers"]),
         )
 
     def encode(self, examples: Examples) -> Examples:
-        """Prompts and completions as tokens. Raises `UsageError` naming an example whose completion does not fit."""
+        """Tokenise prompts and completions. Raises `UsageError` naming an example whose completion does not fit."""
         _check_inputs(examples)
         tokens = self.reader.prompts(examples.inputs, chat=self.chat_template, end=self.end_token)
         return attrs.evolve(examples, inputs=tokens)
 
 
 @attrs.frozen(kw_only=True)
-class Build:
-    """Makes the torch module of a blueprint, which may have fewer than the folder's `layers`."""
+class ModuleBuilder:
+    """Builds the torch module of a blueprint, possibly with fewer than the folder's `layers`."""
 
     folder: Path
     layers: int | None
 
     def __call__(self, blueprint: Blueprint, dtype: Any) -> Any:
         """The module with its weights in `dtype`, in evaluation mode."""
-        from ._hf.nets import loaded, rebuilt  # noqa: PLC0415
+        from ._hf.nets import config_from_json, load_module  # noqa: PLC0415
 
-        config = rebuilt(blueprint.config["hf"], self.layers)
-        return loaded(self.folder, config, "causal", dtype)
+        config = config_from_json(blueprint.config["hf"], self.layers)
+        return load_module(self.folder, config, "causal", dtype)
 
 
 def _check_inputs(examples: Examples) -> None:
     if not isinstance(examples.inputs, Prompts):
-        raise UsageError("model hf-causal-lm takes texts to continue; this task's inputs are something else")
+        raise UsageError(
+            "model hf-causal-lm takes prompts with completions; this task's inputs are of another kind"
+        )
 
 
 @hookimpl
 def register_models(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `hf-causal-lm`."""
+    """Register `hf-causal-lm`."""
     register("hf-causal-lm", HfCausalLm)

@@ -1,4 +1,4 @@
-"""An encoder of Hugging Face's with a linear head, to classify texts with."""
+"""Hugging Face encoders with a linear head, for text classification."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ HEAD = ("head.weight", "head.bias")
 
 @attrs.frozen(kw_only=True)
 class HfClassifier(HfModel):
-    """A text encoder in Hugging Face's layout (or a decoder's hidden states), pooled, under a linear head.
+    """A text encoder (or decoder) in Hugging Face's layout, with pooling and a linear head.
 
-    The head is fitted before boosting: a logistic regression on the frozen encoder's vectors of the task's source domain, or
-    of its training split where it has none. Weights are the encoder's, `model.…`, and `head.weight`, `head.bias`.
+    The head is fitted before boosting: logistic regression on the frozen encoder's pooled features of the task's source domain, else
+    of its training split. Weights are the encoder's, `model.…`, and `head.weight`, `head.bias`.
     """
 
     NAME: ClassVar[str] = "hf-classifier"
 
     pooling: Literal["mean", "cls", "last", "max"] = option(
-        "mean", "one vector of a text: the mean or maximum over its tokens, the first or the last of them"
+        "mean", "pooling: the mean or maximum over tokens, or the first (cls) or last token"
     )
     head_c: float = option(1.0, "inverse strength of the head's L2 penalty (scikit-learn's C)", positive)
 
     def blueprint(self, splits: Splits) -> Blueprint:
-        """Parameters from the configuration, the headers of the weight files, and the number of classes."""
+        """Parameters from the configuration, the headers of the weight files, and the number of classes. Raises `UsageError`."""
         _check_inputs(splits.train)
         if len(splits.classes) < 2:
-            raise UsageError("model hf-classifier tells classes apart; this task has none")
+            raise UsageError("model hf-classifier needs at least two classes; this task has none")
         folder = self.folder()
         from ._hf.nets import as_json, check_kind, width_of  # noqa: PLC0415
         from ._hf.weights import layout  # noqa: PLC0415
@@ -62,7 +62,7 @@ class HfClassifier(HfModel):
         )
 
     def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
-        """The encoder's weights where they lie (or converted), and the head's from the cache, fitted if it is not there."""
+        """The encoder's weights (possibly converted), and the head's from the cache, fitted on a miss."""
         blueprint = self.blueprint(splits)
         from ._hf.probe import probe  # noqa: PLC0415
 
@@ -80,13 +80,13 @@ class HfClassifier(HfModel):
     def source_at(
         self, place: str, blueprint: Blueprint, fitted: Path | None, context: RunContext
     ) -> ModelSource:
-        """The encoder's weights in another folder or on the hub, under a head that was fitted before."""
+        """The encoder's weights from another folder or the Hub, with a fitted head."""
         if fitted is None:
-            raise UsageError("model hf-classifier: the head that was fitted to the run's data is missing")
+            raise UsageError("model hf-classifier: the fitted head of the run is missing")
         files, encoder = self.moved(place)._encoder(blueprint, context)  # noqa: SLF001 - another of the same class
         return _with_head(blueprint, files, encoder, fitted, context)
 
-    def _encoder(self, blueprint: Blueprint, context: RunContext) -> tuple[tuple[Path, ...], Build]:
+    def _encoder(self, blueprint: Blueprint, context: RunContext) -> tuple[tuple[Path, ...], ModuleBuilder]:
         folder = self.folder(weights=True)
         from ._hf.weights import layout, require_one_value, weight_files  # noqa: PLC0415
 
@@ -95,16 +95,16 @@ class HfClassifier(HfModel):
         require_one_value(folder, laid)
         files = weight_files(folder, config, "encoder", laid.own_files, context)
         layers = blueprint.config["hf"]["num_hidden_layers"]
-        return files, Build(folder=files[0].parent, head=None, layers=layers)
+        return files, ModuleBuilder(folder=files[0].parent, head=None, layers=layers)
 
     def encode(self, examples: Examples) -> Examples:
-        """Texts, or pairs of them, as tokens."""
+        """Tokenise texts or text pairs."""
         _check_inputs(examples)
         return attrs.evolve(examples, inputs=self.reader.texts(examples.inputs))
 
 
 def _with_head(
-    blueprint: Blueprint, files: tuple[Path, ...], encoder: Build, head: Path, context: RunContext
+    blueprint: Blueprint, files: tuple[Path, ...], encoder: ModuleBuilder, head: Path, context: RunContext
 ) -> ModelSource:
     return ModelSource(
         blueprint=blueprint,
@@ -116,12 +116,12 @@ def _with_head(
 
 
 @attrs.frozen(kw_only=True)
-class Build:
-    """Makes the torch module of a blueprint, which may have fewer than the folder's `layers`."""
+class ModuleBuilder:
+    """Builds the torch module of a blueprint, possibly with fewer than the folder's `layers`."""
 
     folder: Path
     head: Path | None
-    """Its safetensors file; None: a head yet to be fitted."""
+    """The head's safetensors file; None if it is not fitted yet."""
     layers: int | None
 
     def __call__(self, blueprint: Blueprint, dtype: Any) -> Any:
@@ -129,11 +129,11 @@ class Build:
         from safetensors.torch import load_file  # noqa: PLC0415
 
         from ._hf.classifier_net import Classifier  # noqa: PLC0415
-        from ._hf.nets import loaded, rebuilt, width_of  # noqa: PLC0415
+        from ._hf.nets import config_from_json, load_module, width_of  # noqa: PLC0415
 
-        config = rebuilt(blueprint.config["hf"], self.layers)
-        config.use_cache = False  # a decoder's hidden states are wanted, not its memory
-        encoder = loaded(self.folder, config, "encoder", dtype)
+        config = config_from_json(blueprint.config["hf"], self.layers)
+        config.use_cache = False  # only hidden states are needed
+        encoder = load_module(self.folder, config, "encoder", dtype)
         net = Classifier(
             encoder,
             width_of(config, str(self.folder)),
@@ -148,10 +148,10 @@ class Build:
 
 def _check_inputs(examples: Examples) -> None:
     if not isinstance(examples.inputs, Texts):
-        raise UsageError("model hf-classifier takes texts to classify; this task's inputs are something else")
+        raise UsageError("model hf-classifier takes texts; this task's inputs are of another kind")
 
 
 @hookimpl
 def register_models(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `hf-classifier`."""
+    """Register `hf-classifier`."""
     register("hf-classifier", HfClassifier)

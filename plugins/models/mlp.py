@@ -1,4 +1,4 @@
-"""A multilayer perceptron, pretrained once on the task's source domain."""
+"""A multilayer perceptron, pretrained on the task's source domain."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Mlp:
-    """Dense layers with biases and a linear head; scikit-learn's `MLPClassifier` pretrains it (Adam), float32 keeps it.
+    """Dense layers with biases and a linear head, in float32; pretrained by scikit-learn's `MLPClassifier` (Adam).
 
-    It learns the task's source domain, or its training split where it has none. Sites: `layers.0.weight` …, `head.weight`.
+    Pretraining uses the task's source domain, else its training split. Sites: `layers.0.weight` …, `head.weight`.
     """
 
     hidden: tuple[int, ...] = option((128, 128), "widths of the hidden layers", whole)
-    activation: Literal["relu", "tanh"] = option("relu", "what follows every hidden layer")
-    epochs: int = option(60, "passes of pretraining over the source domain", whole)
+    activation: Literal["relu", "tanh"] = option("relu", "activation of the hidden layers")
+    epochs: int = option(60, "pretraining epochs", whole)
     lr: float = option(1e-3, "learning rate of pretraining", positive)
-    batch_size: int = option(64, "examples a step of pretraining", whole)
+    batch_size: int = option(64, "batch size of pretraining", whole)
     weight_decay: float = option(1e-4, "L2 penalty of pretraining", min=0.0)
 
     def __attrs_post_init__(self) -> None:
-        """A perceptron without hidden layers has nothing to adapt."""
+        """Require at least one hidden layer to adapt."""
         if not self.hidden:
             raise ValueError('"hidden" must hold at least one width')
 
     def blueprint(self, splits: Splits) -> Blueprint:
         """Widths from the data's columns and classes."""
         if not isinstance(splits.train.inputs, np.ndarray) or splits.train.inputs.ndim != 2:
-            raise UsageError("model mlp takes rows of numbers; this task's inputs are something else")
+            raise UsageError("model mlp takes numeric inputs (n, d); this task's inputs are of another kind")
         widths = [splits.train.inputs.shape[1], *self.hidden, len(splits.classes)]
         weights = list[WeightInfo]()
         for i, (d_in, d_out) in enumerate(pairwise(widths)):
@@ -57,7 +57,7 @@ class Mlp:
         return Blueprint(architecture="mlp", config=config, weights=tuple(weights))
 
     def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
-        """Pretrain, or take the result of an earlier pretraining with the same options, data and seed."""
+        """Pretrain, or load the cached result for the same options, data and seed."""
         data = splits.source or splits.train
         seed = int(rng.integers(2**31))
         key = key_of(
@@ -93,17 +93,17 @@ class Mlp:
             random_state=np.random.RandomState(seed),
         )
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the user's choice
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the user sets the number of epochs
             for epoch in range(self.epochs):
                 net.partial_fit(data.inputs, data.labels, classes=np.arange(classes))
                 context.report("pretraining", epoch + 1, self.epochs)
-        return _named(net)
+        return _named_weights(net)
 
 
-def _named(net: Any) -> dict[str, NDArray[np.float32]]:
+def _named_weights(net: Any) -> dict[str, NDArray[np.float32]]:
     """scikit-learn's coefficients `(d_in, d_out)` as named weights `(d_out, d_in)`.
 
-    For two classes it has one output, the log-odds z of the second; logits `(0, z)` say the same.
+    For two classes it has one output, the log-odds z of the second class, which equals logits `(0, z)`.
     """
     last = len(net.coefs_) - 1
     named = dict[str, NDArray[np.float32]]()
@@ -119,5 +119,5 @@ def _named(net: Any) -> dict[str, NDArray[np.float32]]:
 
 @hookimpl
 def register_models(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `mlp`."""
+    """Register `mlp`."""
     register("mlp", Mlp)

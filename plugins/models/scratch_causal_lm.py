@@ -1,4 +1,4 @@
-"""A small causal language model, made from nothing and pretrained on the task's own texts."""
+"""A small causal language model, pretrained from scratch on the task's texts."""
 
 from __future__ import annotations
 
@@ -20,34 +20,33 @@ from .hf_causal_lm import HfCausalLm
 
 @attrs.frozen(kw_only=True)
 class ScratchCausalLm(ScratchModel):
-    """A decoder that reads and writes bytes, trained first on prompts and completions of the task's source domain.
+    """A byte-level decoder, pretrained on prompts and completions of the task's source domain, else of its training split.
 
-    Where the task has none, its training split serves. Each character of ASCII is a token, others are several; a text begins with
-    a token of its own, and a completion ends with another. Training runs on one CPU thread; the model stays in the cache, as a
-    folder in Hugging Face's layout.
+    Each ASCII character is one token, others are several; a text starts with BOS, and a completion ends with EOS. Training runs on
+    one CPU thread; the model is cached as a folder in Hugging Face's layout.
     """
 
     NAME: ClassVar[str] = "scratch-causal-lm"
 
     family: Literal["qwen2", "llama"] = option(
-        "qwen2", "whose shape it has; the output layer is the embedding"
+        "qwen2", "architecture; the output layer is tied to the embedding"
     )
     kv_heads: int = option(2, "key-value heads, a divisor of heads", whole)
-    intermediate: int = option(256, "width inside the feed-forward layers", whole)
-    max_length: int = option(128, "tokens at most; longer prompts are cut from the left", whole)
+    intermediate: int = option(256, "width of the feed-forward layers", whole)
+    max_length: int = option(128, "maximum tokens; longer prompts are truncated on the left", whole)
     stop_at: float = option(
-        0.0, "end pretraining where this share of held-out examples is right; 0: after all steps", share
+        0.0, "stop pretraining at this accuracy on held-out examples; 0: run all steps", share
     )
-    check_every: int = option(10, "stop_at: steps between two looks at the held-out examples", whole)
+    check_every: int = option(10, "stop_at: steps between two evaluations", whole)
 
     def __attrs_post_init__(self) -> None:
-        """Several heads look through one key-value head."""
+        """Check that `kv_heads` divides `heads`."""
         ScratchModel.__attrs_post_init__(self)
         if self.heads % self.kv_heads:
             raise ValueError(f'"kv_heads" must divide heads = {self.heads}, and {self.kv_heads} does not')
 
     def shape(self) -> Mapping[str, Any]:
-        """All that configuration and tokenizer depend on."""
+        """The options that determine configuration and tokenizer."""
         names = ("family", "layers", "hidden", "heads", "kv_heads", "intermediate", "max_length")
         return {name: getattr(self, name) for name in names}
 
@@ -61,7 +60,7 @@ class ScratchCausalLm(ScratchModel):
         return self.at(self.skeleton()).blueprint(splits)
 
     def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
-        """Pretrain, or take the result of an earlier pretraining with the same options, data and seed."""
+        """Pretrain, or load the cached result for the same options, data and seed."""
         from ._scratch.decoder import pretrain_decoder  # noqa: PLC0415 - torch takes seconds
 
         tokens = self.encode(splits.source or splits.train).inputs
@@ -82,7 +81,7 @@ class ScratchCausalLm(ScratchModel):
         return self.at(folder).source(splits, context, rng)
 
     def encode(self, examples: Examples) -> Examples:
-        """Prompts and completions as tokens. Raises `UsageError` naming an example whose completion does not fit."""
+        """Tokenise prompts and completions. Raises `UsageError` naming an example whose completion does not fit."""
         _check_inputs(examples)
         return self.at(self.skeleton()).encode(examples)
 
@@ -90,11 +89,11 @@ class ScratchCausalLm(ScratchModel):
 def _check_inputs(examples: Examples) -> None:
     if not isinstance(examples.inputs, Prompts):
         raise UsageError(
-            "model scratch-causal-lm takes texts to continue; this task's inputs are something else"
+            "model scratch-causal-lm takes prompts with completions; this task's inputs are of another kind"
         )
 
 
 @hookimpl
 def register_models(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `scratch-causal-lm`."""
+    """Register `scratch-causal-lm`."""
     register("scratch-causal-lm", ScratchCausalLm)

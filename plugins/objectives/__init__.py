@@ -1,1 +1,1 @@
-"""Objectives: the batches, and so the loss, of a round."""
+"""Objectives: the batches and the loss of a round."""

@@ -1,4 +1,4 @@
-"""Supervised learning: raise the likelihood of the right answers."""
+"""Supervised learning by maximum likelihood."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ...engine.sdk.stratified_batches import stratified_draws
 
 @attrs.frozen(kw_only=True)
 class CrossEntropy:
-    """`-1/b sum_i log p(y_i | x_i)` over batches in which every example comes as often as its weight says."""
+    """`L = -1/b sum_i log p(y_i | x_i)` over batches that sample examples in proportion to their weights."""
 
     def batches(
         self, selection: Selection, steps: int, batch_size: int, rng: np.random.Generator
     ) -> Sequence[Batch]:
-        """`steps` batches with log-likelihood weights 1, each a stratified draw."""
+        """`steps` batches with loss weights 1, each a stratified draw."""
         drawn = stratified_draws(selection, steps, batch_size, rng)
         return [Batch(indices=indices, weights=np.ones(batch_size)) for indices in drawn]
 
 
 @hookimpl
 def register_objectives(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `cross-entropy`."""
+    """Register `cross-entropy`."""
     register("cross-entropy", CrossEntropy)

@@ -1,4 +1,4 @@
-"""Group-relative policy optimisation: answers are made likelier as far as they are better than others to the same prompt."""
+"""Group-relative policy optimisation: the advantage of an answer is relative to other answers to the same prompt."""
 
 from __future__ import annotations
 
@@ -22,52 +22,52 @@ several = Limit("a whole number of at least 2", lambda x: x >= 2)
 class Grpo:
     """GRPO (Shao et al., 2024, arXiv 2402.03300) with the variants of Dr. GRPO (arXiv 2503.20783) and DAPO (arXiv 2503.14476).
 
-    Every prompt of a batch is answered `group_size` times; the advantage of an answer is `A = (R - mean R) / (std R + eps)`, mean and
-    standard deviation (of n - 1) over its group. The loss is that of `Rollouts`: the clipped surrogate, and `kl` times the divergence from
-    the round's starting model. A group whose answers are all rewarded alike has no advantages: it is dropped, and counted in the
-    round's record; the others' shares add up to what all would have had.
+    Every prompt of a batch is answered `group_size` times. The advantage of an answer is `A = (R - mean R) / (std R + eps)`, with mean and
+    standard deviation (n - 1) over its group. The loss is that of `Rollouts`: the clipped surrogate plus `kl` times the divergence from
+    the round's starting model. Zero-variance groups have no advantages: they are dropped and counted in the round's record, and the
+    remaining shares are normalised as if they were the whole batch.
     """
 
-    group_size: int = option(8, "answers a prompt; optimizer.batch_size counts prompts", several)
+    group_size: int = option(8, "answers per prompt; optimizer.batch_size counts prompts", several)
     iterations: int = option(1, "optimiser steps on the same answers", whole)
-    temperature: float = option(1.0, "at which answers are drawn", positive)
-    top_p: float = option(1.0, "draw from the likeliest tokens whose probabilities add up to this", nucleus)
-    max_new_tokens: int = option(0, "tokens of an answer at most; 0: what the task allows", min=0)
+    temperature: float = option(1.0, "sampling temperature of answers", positive)
+    top_p: float = option(1.0, "nucleus sampling: probability mass of the nucleus", nucleus)
+    max_new_tokens: int = option(0, "maximum tokens of an answer; 0: the task's limit", min=0)
     scale_rewards: Literal["group", "batch", "none"] = option(
         "group", "divide by the standard deviation of the group, of the batch, or not (Dr. GRPO)"
     )
     normalise: Literal["sequence", "token", "length"] = option(
         "sequence",
-        "how much a token counts: every answer the same, every token the same (DAPO), or 1 / longest (Dr. GRPO)",
+        "loss weight of a token: equal per answer, equal per token (DAPO), or 1 / longest (Dr. GRPO)",
     )
-    clip_low: float = option(0.2, "how far the ratio to the old policy may fall below 1", min=0.0, max=1.0)
-    clip_high: float = option(0.2, "how far it may rise above 1", min=0.0)
+    clip_low: float = option(0.2, "lower clip range of the ratio to the old policy", min=0.0, max=1.0)
+    clip_high: float = option(0.2, "upper clip range of that ratio", min=0.0)
     kl: float = option(0.0, "weight of the divergence from the round's starting model", min=0.0)
     eps: float = option(1e-4, "added to the standard deviation", min=0.0)
-    mask_unended: bool = option(False, "leave answers that were cut off at the limit out of the loss")
+    mask_unended: bool = option(False, "exclude truncated answers from the loss")
     keeps: bool = option(True, "keep the answers in the run's folder, so that verify can replay them")
 
     @property
     def sampling(self) -> Sampling:
-        """How answers are drawn."""
+        """Sampling settings of answers."""
         return Sampling(temperature=self.temperature, top_p=self.top_p)
 
     @property
     def remembers(self) -> tuple[bool, bool]:
-        """The old policy's log-probabilities where it is not the current one; the start's for the divergence."""
+        """Whether to store log-probabilities of the old policy (for several iterations), and of the starting model (for the divergence)."""
         return self.iterations > 1, self.kl > 0.0
 
     def prompts(
         self, selection: Selection, count: int, batch_size: int, rng: np.random.Generator
     ) -> Sequence[NDArray[np.int64]]:
-        """Stratified draws: the sampler's shares hold in every batch."""
+        """Stratified draws of prompts: every batch follows the sampler's weights."""
         return stratified_draws(selection, count, batch_size, rng)
 
     def batch(self, answers: Answers) -> Batch:
-        """Advantages and shares of the answers whose groups say something; empty where none does."""
+        """Advantages and shares of the answers in groups with nonzero variance; empty if there are none."""
         K = answers.rewards.shape[1]
-        heard = np.ptp(answers.rewards, axis=1) > 0.0
-        kept = np.repeat(heard, K) & (answers.ended.ravel() | (not self.mask_unended))
+        has_variance = np.ptp(answers.rewards, axis=1) > 0.0
+        kept = np.repeat(has_variance, K) & (answers.ended.ravel() | (not self.mask_unended))
         chosen = np.flatnonzero(kept)
         if len(chosen) == 0:
             return Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
@@ -91,7 +91,7 @@ class Grpo:
         return joined(attrs.evolve(found, rollouts=attrs.evolve(found.rollouts, shares=shares)))
 
     def advantages(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-        """`A (b, K)` of rewards `(b, K)`, each row a group."""
+        """`A (b, K)` for rewards `(b, K)`, one group per row; see the class for the equation."""
         centred = rewards - rewards.mean(axis=1, keepdims=True)
         match self.scale_rewards:
             case "none":
@@ -103,7 +103,7 @@ class Grpo:
         return np.divide(centred, spread + self.eps, out=np.zeros_like(centred), where=centred != 0.0)
 
     def shares(self, tokens: Tokens, longest: int) -> NDArray[np.float64]:
-        """A token's share in the loss: `1 / (n |y_i|)`, `1 / sum_i |y_i|`, or `1 / (n longest)`, for n answers."""
+        """The loss weight of every token `(targets,)`: `1 / (n |y_i|)`, `1 / sum_i |y_i|` or `1 / (n longest)`, for n answers."""
         lengths = tokens.targets
         match self.normalise:
             case "sequence":
@@ -115,9 +115,9 @@ class Grpo:
 
 
 def joined(batch: Batch) -> Batch:
-    """Equal answers to a prompt with equal advantages as one, whose shares are added up and which are counted: the same loss, computed once.
+    """Merge equal answers with equal advantages by adding their shares and counting them: the same loss at lower cost.
 
-    Short answers are often equal: sixteen samples of one digit are ten different ones at most.
+    Short answers are often equal: sixteen samples of one digit have at most ten distinct values.
     """
     rollouts = batch.rollouts
     if rollouts is None:
@@ -141,5 +141,5 @@ def joined(batch: Batch) -> Batch:
 
 @hookimpl
 def register_objectives(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `grpo`."""
+    """Register `grpo`."""
     register("grpo", Grpo)

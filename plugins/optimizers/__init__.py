@@ -1,1 +1,1 @@
-"""Optimisers: update rules, with their constants and learning rates."""
+"""Optimisers: update rules, hyperparameters and learning rates."""

@@ -16,19 +16,20 @@ rate = Limit("at least 0 and less than 1", lambda x: 0 <= x < 1)
 
 @attrs.frozen(kw_only=True)
 class Adam(Scheduled):
-    """Adam (arXiv 1412.6980), its state new every round; weight decay is decoupled (arXiv 1711.05101)."""
+    """Adam (Kingma and Ba, 2015) with decoupled weight decay (Loshchilov and Hutter, 2019); its state is reset every round.
+
+    `v <- v - lr (m^ / (sqrt s^ + eps) + decay v)`, with bias-corrected means `m^` of the gradients and `s^` of their squares.
+    """
 
     rule: ClassVar[str] = "adam"
 
-    beta1: float = option(0.9, "decay of the mean of gradients", rate)
-    beta2: float = option(0.999, "decay of the mean of squared gradients", rate)
+    beta1: float = option(0.9, "decay rate of the first moment", rate)
+    beta2: float = option(0.999, "decay rate of the second moment", rate)
     eps: float = option(1e-8, "added to the root of the second moment", positive)
-    weight_decay: float = option(
-        0.0, "decoupled decay of the trained values, times the learning rate", min=0.0
-    )
+    weight_decay: float = option(0.0, "decoupled weight decay, multiplied by the learning rate", min=0.0)
 
 
 @hookimpl
 def register_optimizers(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `adam`."""
+    """Register `adam`."""
     register("adam", Adam)

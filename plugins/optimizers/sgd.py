@@ -14,18 +14,18 @@ from ...engine.sdk.schedules import Scheduled
 
 @attrs.frozen(kw_only=True)
 class Sgd(Scheduled):
-    """SGD, `m <- momentum * m + g + decay * v`, `v <- v - lr * m`; its state is new every round."""
+    """SGD with momentum: `m <- momentum * m + g + decay * v`, `v <- v - lr * m`; its state is reset every round."""
 
     rule: ClassVar[str] = "sgd"
 
     momentum: float = option(
-        0.9, "share of the last direction kept", Limit("at least 0 and less than 1", lambda x: 0 <= x < 1)
+        0.9, "momentum coefficient", Limit("at least 0 and less than 1", lambda x: 0 <= x < 1)
     )
-    nesterov: bool = option(False, "look ahead along the momentum")
-    weight_decay: float = option(0.0, "decay added to the gradient", min=0.0)
+    nesterov: bool = option(False, "use Nesterov momentum")
+    weight_decay: float = option(0.0, "L2 penalty added to the gradient", min=0.0)
 
 
 @hookimpl
 def register_optimizers(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `sgd`."""
+    """Register `sgd`."""
     register("sgd", Sgd)

@@ -1,1 +1,1 @@
-"""Tasks: the data, and how answers are judged."""
+"""Tasks: data sets and their evaluation."""

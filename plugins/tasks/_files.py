@@ -1,4 +1,4 @@
-"""Table files as they were written: comma- and tab-separated, Parquet, JSON lines."""
+"""Lossless reading of table files: CSV, TSV, Parquet, JSON lines."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ KINDS: dict[str, Kind] = {
     ".ndjson": "jsonl",
 }
 LONGEST_FIELD = 2**31 - 1
-"""Characters; the csv module's own limit is 131072."""
+"""Characters; the csv module's default limit is 131072."""
 
 
 def kind_of(path: str, what: str = "table") -> Kind:
-    """What a file's name says that it is; all but Parquet may be gzipped (`.csv.gz`). Raises `UsageError` for another name."""
+    """The file type by its suffix; all but Parquet may be gzipped (`.csv.gz`). Raises `UsageError` for an unknown suffix."""
     name = path.lower()
     found = KINDS.get(Path(name.removesuffix(".gz")).suffix)
     if found is None or (found == "parquet" and name.endswith(".gz")):
@@ -38,12 +38,12 @@ def kind_of(path: str, what: str = "table") -> Kind:
 
 @contextmanager
 def readable(path: str) -> Generator[None]:
-    """What libraries raise for a file that they cannot read becomes a `UsageError`."""
+    """A context that turns library errors for an unreadable file into `UsageError`."""
     import pandas as pd  # noqa: PLC0415 - half a second to import
 
     try:
         with warnings.catch_warnings():
-            # A surplus field must not be cut off, or make the first column into names of rows.
+            # pandas would drop a surplus field, or use the first column as index.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             yield
     except ImportError as error:
@@ -55,10 +55,10 @@ def readable(path: str) -> Generator[None]:
 
 
 def cells(path: str, **options: Any) -> Any:
-    """A comma- or tab-separated file as a data frame; with `dtype=str, na_filter=False` every cell is the text that it was.
+    """A CSV or TSV file as a data frame; with `dtype=str, na_filter=False` every cell is its verbatim text.
 
-    A tab-separated file knows no quotation: `"` is a character as any other. Space around a name does not belong to it. Raises
-    `UsageError` for a name that two columns have, and for a row with fewer fields than the header.
+    TSV has no quoting: `"` is an ordinary character. Whitespace around column names is stripped. Raises `UsageError` for a duplicate
+    column name, and for a row with fewer fields than the header.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -69,7 +69,7 @@ def cells(path: str, **options: Any) -> Any:
         quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
         index_col=False,
         compression="gzip" if path.lower().endswith(".gz") else None,
-        # In one piece: the kind of a column must not depend on which rows share a chunk.
+        # Not in chunks: the dtype of a column must not depend on chunk boundaries.
         low_memory=False,
         **options,
     )
@@ -78,7 +78,7 @@ def cells(path: str, **options: Any) -> Any:
 
 
 def parquet(path: str) -> Any:
-    """A Parquet file as a data frame; an index with a name is a column, one without is none."""
+    """A Parquet file as a data frame; a named index becomes a column, an unnamed one is dropped."""
     import pandas as pd  # noqa: PLC0415
     from pyarrow.parquet import read_schema  # noqa: PLC0415
 
@@ -99,16 +99,16 @@ def parquet(path: str) -> Any:
 
 
 def json_lines(path: str) -> list[dict[str, Any]]:
-    """A file of one JSON object a line; empty lines do not count. Raises `UsageError` naming the line or the row at fault."""
+    """A JSON lines file as a list of objects; empty lines are skipped. Raises `UsageError` naming the line or row at fault."""
     found = list[dict[str, Any]]()
     with _opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                row: Any = json.loads(line, object_pairs_hook=_once)
-            except _TwiceError as twice:
-                raise UsageError(f'{path}: line {number} has two values of "{twice}"') from twice
+                row: Any = json.loads(line, object_pairs_hook=_unique_keys)
+            except _DuplicateKeyError as duplicate:
+                raise UsageError(f'{path}: line {number} has two values of "{duplicate}"') from duplicate
             except (ValueError, RecursionError) as error:
                 raise UsageError(f"{path}: line {number} is no JSON: {error}") from error
             if not isinstance(row, dict):
@@ -122,7 +122,7 @@ def json_lines(path: str) -> list[dict[str, Any]]:
 
 
 def check_names(path: str, names: Sequence[str]) -> None:
-    """Refuse two columns of one name. Raises `UsageError` naming it."""
+    """Raise `UsageError` for a duplicate column name."""
     seen = set[str]()
     for name in names:
         if name in seen:
@@ -137,14 +137,14 @@ def _opened(path: str) -> IO[str]:
 
 
 def _header(path: str, separator: str) -> list[str]:
-    """The names of the columns, each row held to their number."""
+    """The column names; checks that every row has as many fields."""
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     before = csv.field_size_limit(LONGEST_FIELD)
     try:
         with _opened(path) as file:
             reader = csv.reader(file, delimiter=separator, quoting=quoting)
             rows = (row for row in reader if len(row) > 1 or (row and row[0].strip()))
-            # As pandas calls columns without a name.
+            # pandas' names for columns without one.
             names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(next(rows, []))]
             check_names(path, names)
             for row in rows:
@@ -158,21 +158,21 @@ def _header(path: str, separator: str) -> list[str]:
     return names
 
 
-class _TwiceError(Exception):
-    """A name that an object has twice."""
+class _DuplicateKeyError(Exception):
+    """A key that occurs twice in a JSON object."""
 
 
-def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found = dict[str, Any]()
     for name, value in pairs:
         if name in found:
-            raise _TwiceError(name)
+            raise _DuplicateKeyError(name)
         found[name] = value
     return found
 
 
 def _check_characters(path: str, number: int, row: dict[str, Any]) -> None:
-    r"""Refuse half a character (`\ud83d` alone), which no text encoding can hold."""
+    r"""Raise `UsageError` for a lone surrogate (`\ud83d`), which cannot be encoded."""
     for name, value in row.items():
         try:
             json.dumps([name, value], ensure_ascii=False).encode("utf-8")

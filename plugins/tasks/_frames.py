@@ -1,4 +1,4 @@
-"""Table files as data frames: read, checked, put in an order of their own."""
+"""Table files as data frames in an order that does not depend on the file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ WHOLE = re.compile(r"^(-?\d+)\.0+$")
 
 
 def read(path: str, words: Collection[str] = ()) -> Any:
-    """A table file as a data frame: columns of numbers or truth values as such, all others as the text that was written.
+    """A table file as a data frame: numeric and boolean columns as such, all others as text.
 
-    In a comma- or tab-separated file, a column is one of numbers when all its cells are, but for those that are empty or say NA,
-    NaN, null and the like: these are gaps. In every other column only an empty cell is a gap, and NA is a word. Columns named in
-    `words` are labels: numbers only where these say all that was written (`1`, `1.0`), else text (`01`, `1.50`, `1e3`, `NA`).
+    In a CSV or TSV file, a column is numeric if all its cells are, apart from missing ones (empty, NA, NaN, null and the like). In
+    every other column only an empty cell is missing, and NA is text. Columns in `words` are labels: numeric only if no
+    information is lost (`1`, `1.0`), else text (`01`, `1.50`, `1e3`, `NA`).
     """
     with readable(path):
         match kind_of(path):
@@ -43,30 +43,30 @@ def _json_frame(path: str) -> Any:
 
 
 def _written_frame(path: str, words: Collection[str]) -> Any:
-    """Columns of numbers, and as text those that are none, or whose numbers would lose what was written."""
+    """Numeric columns as numbers; others, and those that a conversion would alter, as text."""
     numbers, written = cells(path), cells(path, dtype=str, na_filter=False)
     for name, column in numbers.items():
-        said = written[name].astype(object)
+        text = written[name].astype(object)
         if name in words:
-            kept = is_numeric(column) and _says_all(column, said)
+            kept = is_numeric(column) and _is_lossless(column, text)
         else:
-            kept = is_numeric(column) and (column.notna().any() or said.nunique() <= 1)
+            kept = is_numeric(column) and (column.notna().any() or text.nunique() <= 1)
         if kept:
             continue
-        large = name not in words and said.str.fullmatch(r"\s*[-+]?\d+\s*|").all()
-        numbers[name] = said.mask(said == "").astype("float64") if large else said.mask(said == "", None)
+        large = name not in words and text.str.fullmatch(r"\s*[-+]?\d+\s*|").all()
+        numbers[name] = text.mask(text == "").astype("float64") if large else text.mask(text == "", None)
     return numbers
 
 
-def _says_all(column: Any, written: Any) -> bool:
-    """Whether numbers as text are what was written, but for `.0` and the space around."""
+def _is_lossless(column: Any, written: Any) -> bool:
+    """Whether the numbers, written as text, equal the cells up to `.0` and surrounding whitespace."""
     return all(
-        said == WHOLE.sub(r"\1", text.strip()) for said, text in zip(texts(column), written, strict=True)
+        number == WHOLE.sub(r"\1", text.strip()) for number, text in zip(texts(column), written, strict=True)
     )
 
 
 def _plain_column(column: Any, is_label: bool) -> Any:
-    """A column of anything as text with None for gaps; as float64 where all of it are numbers, such as too large for int64."""
+    """An object column as text with None for missing values; as float64 if all are numbers, such as ones too large for int64."""
     from pandas import Series  # noqa: PLC0415
 
     values = [None if gap else v for v, gap in zip(column.astype(object), column.isna(), strict=True)]
@@ -77,14 +77,14 @@ def _plain_column(column: Any, is_label: bool) -> Any:
 
 
 def is_numeric(column: Any) -> bool:
-    """Whether a column holds numbers or truth values."""
+    """Whether a column is numeric or boolean."""
     from pandas.api.types import is_numeric_dtype  # noqa: PLC0415
 
     return is_numeric_dtype(column)
 
 
 def plain(features: Any) -> Any:
-    """Columns as float64 with NaN for gaps, or as text with "" for gaps."""
+    """Columns as float64 with NaN for missing values, or as text with ""."""
     from pandas import DataFrame, Series  # noqa: PLC0415
 
     return DataFrame(
@@ -98,14 +98,14 @@ def plain(features: Any) -> Any:
 
 
 def by_id(rows: Any) -> tuple[Any, NDArray[np.int64]]:
-    """Rows in the order of their ids, with the ids: sums over rows round alike whatever the order of the file."""
+    """Rows sorted by id, and the ids: sums over rows then round identically whatever the order of the file."""
     ids = row_ids(rows)
     order = np.argsort(ids, kind="stable")
     return rows.iloc[order], ids[order]
 
 
 def row_ids(rows: Any) -> NDArray[np.int64]:
-    """An id for every row from what it says, not from where it stands; equal rows are counted."""
+    """An id for every row `(n,)`: a hash of its content and, for equal rows, their count; not of its position."""
     from pandas import DataFrame  # noqa: PLC0415
     from pandas.core.util.hashing import hash_pandas_object  # noqa: PLC0415 - pandas.util's own is untyped
 
@@ -116,24 +116,24 @@ def row_ids(rows: Any) -> NDArray[np.int64]:
 
 
 def equal_rows(features: Any) -> NDArray[np.int64]:
-    """Numbers `(n,)` that are the same for rows that say the same."""
+    """Group numbers `(n,)`, the same for rows of equal content."""
     from pandas.core.util.hashing import hash_pandas_object  # noqa: PLC0415
 
     return np.unique(hash_pandas_object(features, index=False).to_numpy(), return_inverse=True)[1]
 
 
 def texts(column: Any) -> list[str]:
-    """Labels as text, 1.0 as "1": one table may keep whole numbers as floats that another does not."""
+    """Labels as text, 1.0 as "1": integers may be stored as floats in one table and not in another."""
     return [text_of(v) for v in column.tolist()]
 
 
 def text_of(value: Any) -> str:
-    """A value as text, whole numbers without `.0`."""
+    """A value as text, integers without `.0`."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def check_finite(path: str, features: Any) -> None:
-    """Refuse a column with an infinite number. Raises `UsageError` naming it and the line."""
+    """Raise `UsageError` for an infinite number, naming column and line."""
     for name, column in features.items():
         infinite = np.isinf(column.to_numpy(np.float64, na_value=np.nan)) if is_numeric(column) else [False]
         if any(infinite):

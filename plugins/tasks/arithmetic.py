@@ -1,4 +1,4 @@
-"""Sums with whole numbers, made on the spot."""
+"""Synthetic arithmetic with integers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompts, Splits
 from ...engine.errors import UsageError
@@ -16,13 +17,12 @@ from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import Judged, judge_tokens
 from ._math.sums import Operation, Sum, Sums
 from ._text.data import PARTS, ids_of
-from ._text.fields import asks
 from ._text.generative_task import GenerativeTask, texts_of
 from ._text.shots import with_shots
-from ._text.templates import Template
+from ._text.templates import Template, requires_fields
 
 INTEGER = re.compile(r"[-\u2212]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)")
-"""A whole number, perhaps with commas between thousands; the minus may be the typographic one."""
+"""An integer, optionally with thousands separators; also with a typographic minus."""
 MOST = 1_000_000
 
 filled = Limit("texts that are not empty", bool)
@@ -30,32 +30,34 @@ filled = Limit("texts that are not empty", bool)
 
 @attrs.frozen(kw_only=True)
 class Arithmetic(GenerativeTask):
-    """Sums, differences or products of whole numbers, each at most once in all parts together.
+    """Sums, differences or products of integers; each problem occurs at most once in all splits together.
 
-    What is right: `written`, the first whole number in what the model writes is the result; `forced`, every token of the result is the
-    likeliest after the right ones before it (one pass, and nothing is written). `probability` is measured, too: that of the right
-    completion with its end, `mean_i exp(-loss_i targets_i)`. A pair and its mirror image, such as 3+4 and 4+3, are two examples.
+    Correct means: `written`, the first integer in the generated text is the result; `forced`, every token of the result is the argmax
+    given the correct prefix (teacher forcing, no generation). `probability` is also measured: that of the correct completion and
+    its end token, `mean_i exp(-loss_i targets_i)`. Mirrored problems such as 3+4 and 4+3 are two examples.
     """
 
-    operations: tuple[Operation, ...] = option(("add",), "what is done: add, subtract, multiply")
-    digits: int = option(2, "digits of a number at most", min=1, max=4)
-    negative: bool = option(False, "subtract: whether results may be below 0")
-    train: int = option(500, "sums to train on", min=1, max=MOST)
-    validation: int = option(250, "sums for validation", min=1, max=MOST)
-    test: int = option(250, "sums for the test", min=1, max=MOST)
+    operations: tuple[Operation, ...] = option(("add",), "operations: add, subtract, multiply")
+    digits: int = option(2, "maximum digits of an operand", min=1, max=4)
+    negative: bool = option(False, "subtract: allow negative results")
+    train: int = option(500, "training problems", min=1, max=MOST)
+    validation: int = option(250, "validation problems", min=1, max=MOST)
+    test: int = option(250, "test problems", min=1, max=MOST)
     source: int = option(
-        0, "further sums, of the same kind, to pretrain a model on; 0: none, train serves", min=0, max=MOST
+        0, "additional problems to pretrain a model on; 0: pretrain on train", min=0, max=MOST
     )
-    prompt: str = option("{a}{op}{b}=", "how a sum is asked, with {a}, {op} and {b}", asks("a", "op", "b"))
-    completion: str = option("{answer}", "what should follow, with {answer}", asks("answer"))
-    shots: int = option(0, "solved sums before every prompt", min=0, max=64)
-    separator: str = option("\n", "what stands after each of them")
-    correct: Literal["written", "forced"] = option("written", "what makes an answer right")
-    max_new_tokens: int = option(12, "tokens of an answer at most", whole)
-    stop: tuple[str, ...] = option(("\n",), "strings that end an answer, themselves left out", filled)
+    prompt: str = option(
+        "{a}{op}{b}=", "prompt template with {a}, {op} and {b}", requires_fields("a", "op", "b")
+    )
+    completion: str = option("{answer}", "completion template with {answer}", requires_fields("answer"))
+    shots: int = option(0, "few-shot examples before every prompt", min=0, max=64)
+    separator: str = option("\n", "separator after each few-shot example")
+    correct: Literal["written", "forced"] = option("written", "criterion of a correct answer")
+    max_new_tokens: int = option(12, "maximum tokens of an answer", whole)
+    stop: tuple[str, ...] = option(("\n",), "stop strings, excluded from the answer", filled)
 
     def __attrs_post_init__(self) -> None:
-        """Options that contradict each other, and templates in which the result would not be found."""
+        """Reject contradictory options, and completions from which the result cannot be extracted."""
         self.check_completions()
         if not self.operations or len(set(self.operations)) < len(self.operations):
             raise ValueError('"operations" must be one or more of add, subtract, multiply, each once')
@@ -72,16 +74,16 @@ class Arithmetic(GenerativeTask):
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """`probability` is that of the right answer, `exp(-loss targets)`, on average."""
+        """pass@k, and `probability`: the mean probability `exp(-loss targets)` of the correct completion."""
         return (*self.pass_measures, "probability")
 
     @property
     def decoding(self) -> Decoding | None:
-        """How the model is to write, where it is to write."""
+        """Decoding settings; None for `forced`."""
         return self.decoding_with(self.stop) if self.correct == "written" else None
 
     def load(self, rng: np.random.Generator) -> Splits:
-        """Draw the parts. Raises `UsageError` where there are fewer sums than are asked for."""
+        """Draw the splits without replacement. Raises `UsageError` if there are too few problems."""
         sums = Sums(self.operations, 10**self.digits, self.negative)
         counts = (self.train, self.validation, self.test, self.source)
         if sum(counts) > len(sums):
@@ -102,7 +104,7 @@ class Arithmetic(GenerativeTask):
         )
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right by the first whole number in what was written, or by tokens, as `correct` says."""
+        """Correct by the first integer in the generated text, or by tokens, according to `correct`."""
         if self.correct == "forced":
             outcome = judge_tokens(examples, predictions)
         else:
@@ -119,7 +121,7 @@ class Arithmetic(GenerativeTask):
         return [Judged(f is not None and f == w, f) for f, w in zip(found, wanted, strict=False)]
 
     def _examples(self, sums: Sequence[Sum], pool: int, rng: np.random.Generator) -> Examples:
-        """Sums as texts; solved ones before them are drawn from the first `pool`."""
+        """Problems as texts; few-shot examples are drawn from the first `pool`."""
         prompt, completion = Template.parse(self.prompt), Template.parse(self.completion)
         rows = [found.fields for found in sums]
         prompts, completions = [prompt.fill(row) for row in rows], tuple(completion.fill(row) for row in rows)
@@ -137,7 +139,7 @@ class Arithmetic(GenerativeTask):
 
 
 def integer_in(text: str) -> str | None:
-    """The first whole number in a text, without commas and leading zeros; None where there is none."""
+    """The first integer in a text, without thousands separators and leading zeros; None if there is none."""
     found = INTEGER.search(text)
     if found is None:
         return None
@@ -145,18 +147,18 @@ def integer_in(text: str) -> str | None:
     return digits if digits == "0" or found[0][0].isdigit() else f"-{digits}"
 
 
-def _ids(sums: Sequence[Sum]) -> Any:
-    """Ids from what is asked, however it is worded."""
+def _ids(sums: Sequence[Sum]) -> NDArray[np.int64]:
+    """Ids from operands and operation, independent of the templates."""
     return ids_of([found.fields for found in sums], ["a", "op", "b"])
 
 
 def _ordered(sums: Sequence[Sum]) -> list[Sum]:
-    """In the order of their ids."""
+    """Sorted by id."""
     order = np.argsort(_ids(sums), kind="stable")
     return [sums[i] for i in order.tolist()]
 
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `arithmetic`."""
+    """Register `arithmetic`."""
     register("arithmetic", Arithmetic)

@@ -1,4 +1,4 @@
-"""Handwritten digits, pretrained upright and shown rotated."""
+"""Handwritten digits: pretraining on upright images, adaptation to rotated ones."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ...engine.sdk.splits import stratified
 
 @attrs.frozen(kw_only=True)
 class Digits:
-    """scikit-learn's 1,797 real 8x8 digits: the source domain is upright, the target rotated (and noisy, if asked).
+    """scikit-learn's 1,797 8x8 digits: the source domain is upright, the target domain rotated (and optionally noisy).
 
-    The source holds the upright images of the training and validation digits only, so no test digit was ever seen.
+    The source has the upright images of the training and validation digits only, so that test digits stay unseen.
     """
 
     angle: float = option(90.0, "degrees counter-clockwise by which the target domain is rotated")
     noise: float = option(
-        0.0, "standard deviation of Gaussian noise on the target's pixels, which lie in [0, 1]", min=0.0
+        0.0, "standard deviation of Gaussian noise on the target's pixels, which are in [0, 1]", min=0.0
     )
     validation: float = option(0.28, "share of the digits for validation", min=0.01, max=0.49)
     test: float = option(0.30, "share of the digits for the test", min=0.01, max=0.49)
@@ -57,13 +57,13 @@ class Digits:
         )
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right when the digit is."""
+        """Correct if the predicted digit is the label."""
         return judge_labels(examples, predictions)
 
 
 @cache
 def _table() -> NDArray[np.float64]:
-    """scikit-learn's digits, read without importing it, which would take seconds: 64 pixels from 0 to 16, and the digit."""
+    """scikit-learn's digits `(n, 65)`: 64 pixels from 0 to 16, and the label. Read directly, since the import takes seconds."""
     found = find_spec("sklearn")
     if found is None or found.origin is None:
         raise UsageError("task digits reads the digits that come with scikit-learn: pip install scikit-learn")
@@ -74,7 +74,7 @@ def _table() -> NDArray[np.float64]:
 
 
 def rotated(images: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """Images `(n, h, w)` turned about their centre: exactly for quarter turns, else by linear interpolation."""
+    """Images `(n, h, w)` rotated about their centre: exact for multiples of 90 degrees, else linear interpolation."""
     if angle % 90 == 0:
         return np.rot90(images, k=round(angle / 90), axes=(1, 2)).copy()
     from scipy.ndimage import rotate  # noqa: PLC0415
@@ -84,5 +84,5 @@ def rotated(images: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `digits`."""
+    """Register `digits`."""
     register("digits", Digits)

@@ -1,9 +1,10 @@
-"""Grade-school word problems whose answer is a number."""
+"""GSM8K: grade-school word problems with numeric answers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -14,55 +15,59 @@ from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import Judged
 from ._text.data import TextData
-from ._text.fields import asks
 from ._text.generative_task import GenerativeTask, texts_of
-from ._text.gsm import Extraction, answer_in, comparable
 from ._text.rows import Row, Rows
 from ._text.shots import with_shots
-from ._text.templates import Template
+from ._text.templates import Template, requires_fields
 
-COLUMNS = {"question": "question", "answer": "solution, its last line #### and the number"}
+COLUMNS = {"question": "question", "answer": "solution whose last line is #### and the number"}
+Extraction = Literal["strict", "flexible"]
+
+STRICT = re.compile(r"#### (\-?[0-9\.\,]+)")
+FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
+IGNORED = tuple(re.compile(pattern) for pattern in (",", r"\$", r"(?s).*#### ", r"\.$"))
+"""Patterns deleted from answers before the comparison, in this order."""
 filled = Limit("texts that are not empty", bool)
 
 
 @attrs.frozen(kw_only=True)
 class Gsm8k(TextData, GenerativeTask):
-    """GSM8K (Cobbe et al., 2021), or other problems in its form: columns `question` and `answer`, which ends in `#### 18`.
+    """GSM8K (Cobbe et al., 2021), or problems in its format: columns `question` and `answer`, which ends in `#### 18`.
 
-    Answers are found and compared as lm-eval's task `gsm8k` does it: `strict` takes what follows the first `#### `, `flexible` the
-    last number; both are measured. Compared are texts without commas and dollars: 18.00 is not 18.
+    Answers are extracted and compared as in lm-eval's task `gsm8k`: `strict` takes the number after the first `#### `, `flexible` the
+    last number; both are measured. The comparison is textual, without commas and dollar signs: 18.00 is not 18.
     """
 
     prompt: str = option(
-        "Question: {question}\nAnswer:", "what is asked; {question} stands for the problem", asks("question")
+        "Question: {question}\nAnswer:", "prompt template with {question}", requires_fields("question")
     )
-    shots: int = option(0, "solved training examples before every prompt (lm-eval: 5)", min=0, max=8)
+    shots: int = option(0, "few-shot examples before every prompt (lm-eval: 5)", min=0, max=8)
     extraction: Extraction = option(
-        "flexible", "which answer counts: after the first ####, or the last number"
+        "flexible", "answer extraction: strict (after the first ####) or flexible (the last number)"
     )
     stop: tuple[str, ...] = option(
-        ("Question:", "</s>", "<|im_end|>"), "strings that end an answer, themselves left out", filled
+        ("Question:", "</s>", "<|im_end|>"), "stop strings, excluded from the answer", filled
     )
 
     def __attrs_post_init__(self) -> None:
-        """Options that contradict each other."""
+        """Reject contradictory options."""
         TextData.__attrs_post_init__(self)
         self.check_completions()
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Shares right by either extraction."""
+        """pass@k, and the accuracy under each extraction."""
         return (*self.pass_measures, "strict", "flexible")
 
     @property
     def decoding(self) -> Decoding:
-        """How the model is to write."""
+        """Decoding settings."""
         return self.decoding_with(self.stop)
 
     def load(self, rng: np.random.Generator) -> Splits:
-        """Read, split, and put the shots before the prompts. Raises `UsageError` naming file, column and row at fault."""
-        found, parts = self.divide(
-            self.gather(COLUMNS, _check), lambda _: "", rng, asked=lambda row: row["question"]
+        """Read, split, and prepend few-shot examples. Raises `UsageError` naming file, column and row at fault."""
+        found, parts = self.split_rows(
+            self.read_rows(COLUMNS, _check), lambda _: "", rng, key=lambda row: row["question"]
         )
         template = Template.parse(self.prompt)
         prompts = [template.fill(row) for row in found.rows]
@@ -74,10 +79,10 @@ class Gsm8k(TextData, GenerativeTask):
         return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right by the answer in what was written; `strict` and `flexible` are the shares of first texts right by each."""
+        """Correct by the extracted answer; `strict` and `flexible` are the accuracies of first samples under each extraction."""
         texts = texts_of(predictions)
         k = len(texts) // max(1, len(examples))
-        wanted = [comparable(text) for text in examples.inputs.completions for _ in range(k)]
+        wanted = [normalised(text) for text in examples.inputs.completions for _ in range(k)]
         judged: dict[Extraction, list[Judged]] = {
             how: [_judged(answer_in(text, how), right) for text, right in zip(texts, wanted, strict=False)]
             for how in ("strict", "flexible")
@@ -92,16 +97,40 @@ def _judged(answer: str | None, right: str) -> Judged:
 
 
 def _check(rows: Rows, found: Sequence[Row]) -> None:
-    """Refuse a solution that would not be right as an answer to itself."""
+    """Raise `UsageError` for a solution that is not correct as its own answer."""
     for number, row in enumerate(found, 1):
-        right = comparable(row["answer"])
+        right = normalised(row["answer"])
         if not right or any(answer_in(row["answer"], how) != right for how in ("strict", "flexible")):
             raise UsageError(
                 f'{rows.where}: column "answer" does not end in "#### " and a number in row {number}'
             )
 
 
+def answer_in(text: str, extraction: Extraction) -> str | None:
+    """The normalised answer in a text, None if there is none; as in lm-eval 0.4's task `gsm8k`, version 3.
+
+    `strict`: the number after the first `#### `; `flexible`: the last match of a number pattern.
+    """
+    if extraction == "strict":
+        first = STRICT.search(text)
+        return None if first is None else normalised(first[1])
+    last = None
+    for last in FLEXIBLE.finditer(text):  # noqa: B007 - the last one is wanted
+        pass
+    return None if last is None else normalised(last[1] or last[2])
+
+
+def normalised(answer: str) -> str:
+    """An answer without commas, dollar signs, everything up to the last `#### `, and a final full stop; in lower case.
+
+    `18.00` stays `18.00` and is not `18`.
+    """
+    for pattern in IGNORED:
+        answer = pattern.sub("", answer)
+    return answer.lower()
+
+
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `gsm8k`."""
+    """Register `gsm8k`."""
     register("gsm8k", Gsm8k)

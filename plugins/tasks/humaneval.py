@@ -1,4 +1,4 @@
-"""Functions to be written from their heads and docstrings."""
+"""HumanEval: Python functions from signature and docstring."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from ._code.exercises import Exercises
 from ._code.extract import defines
 from ._code.programs import ProgramTask
 from ._text.data import TextData
-from ._text.fields import asks
 from ._text.rows import Row, Rows
-from ._text.templates import Template
+from ._text.templates import Template, requires_fields
 
 COLUMNS = {
-    "prompt": "head and docstring",
-    "canonical_solution": "body that is right",
+    "prompt": "signature and docstring",
+    "canonical_solution": "correct body",
     "test": "code that defines check(candidate)",
     "entry_point": "name of the function",
 }
@@ -32,35 +31,37 @@ CHAT = "Write a solution to the following problem and make sure that it passes t
 
 @attrs.frozen(kw_only=True)
 class HumanEval(TextData, ProgramTask):
-    """HumanEval (Chen et al., 2021), or other exercises in its form: `prompt`, `canonical_solution`, `test`, `entry_point`.
+    """HumanEval (Chen et al., 2021), or exercises in its format: `prompt`, `canonical_solution`, `test`, `entry_point`.
 
-    The program is the prompt and what the model goes on to write, up to the first of the stop strings; in a chat, its first fenced block
-    behind the imports and helpers of the prompt. Right is what passes `check`, in the sandbox; helpers that the tests use are the prompt's
-    own. The benchmark has one split of 164: all parts are shares of it.
+    The program is the prompt plus the completion up to the first stop string; in chat style, the first fenced block after the
+    prompt's imports and helpers. It is correct if it passes `check` in the sandbox; the tests use the prompt's own helpers. The
+    benchmark has one split of 164 problems, and all splits are shares of it.
     """
 
     train_split: str = option("test", "the data set's split to train on; HumanEval has only this one")
-    prompt: str = option(CHAT, "chat: what is asked; {prompt} stands for head and docstring", asks("prompt"))
+    prompt: str = option(
+        CHAT, "chat: prompt template; {prompt} is the signature and docstring", requires_fields("prompt")
+    )
 
     def __attrs_post_init__(self) -> None:
-        """Options that contradict each other."""
+        """Reject contradictory options."""
         TextData.__attrs_post_init__(self)
         self.check_programs()
         if self.prompt != CHAT and self.style != "chat":
             raise ValueError(
-                '"prompt" has a meaning only with style = "chat"; a completion is asked for by the code itself'
+                '"prompt" has a meaning only with style = "chat"; for completions the code itself is the prompt'
             )
 
     @property
     def decoding(self) -> Decoding:
-        """How the model is to write."""
+        """Decoding settings."""
         return self.decoding_with(self.stop or (STOPS if self.style == "completion" else ()))
 
     def load(self, rng: np.random.Generator) -> Splits:
-        """Read and split. Raises `UsageError` naming file, column and row at fault, and where programs cannot be confined."""
+        """Read and split. Raises `UsageError` naming file, column and row at fault, or if programs cannot be sandboxed."""
         self.sandbox.check()
-        found, parts = self.divide(
-            self.gather(COLUMNS, _check), lambda _: "", rng, asked=lambda row: row["prompt"]
+        found, parts = self.split_rows(
+            self.read_rows(COLUMNS, _check), lambda _: "", rng, key=lambda row: row["prompt"]
         )
         rows, template = found.rows, Template.parse(self.prompt)
         chat = self.style == "chat"
@@ -76,17 +77,17 @@ class HumanEval(TextData, ProgramTask):
         return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right by the tests; see `ProgramTask.judge_programs`."""
+        """Correct if the tests pass; see `ProgramTask.judge_programs`."""
         return self.judge_programs(examples, predictions, self.decoding.cut)
 
 
 def _solution(row: Row) -> str:
-    """The whole function, as a chat model would give it."""
+    """The whole function in a fenced block, as a chat model would write it."""
     return f"```python\n{row['prompt']}{row['canonical_solution'].rstrip()}\n```"
 
 
 def _check(rows: Rows, found: Sequence[Row]) -> None:
-    """Refuse what could not be judged."""
+    """Raise `UsageError` for a row that cannot be evaluated."""
     for number, row in enumerate(found, 1):
         where = f"{rows.where}: row {number}"
         if not row["canonical_solution"].strip():
@@ -106,5 +107,5 @@ def _check(rows: Rows, found: Sequence[Row]) -> None:
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `humaneval`."""
+    """Register `humaneval`."""
     register("humaneval", HumanEval)

@@ -1,4 +1,4 @@
-"""Competition mathematics whose answers are compared as mathematics."""
+"""MATH-500: competition mathematics, with answers compared symbolically."""
 
 from __future__ import annotations
 
@@ -10,75 +10,91 @@ from typing import Any, Literal
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
-from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Splits
+from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompts, Splits
+from ...engine.contracts.sequences import pack_texts
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option, positive, whole
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import Judged
 from ._math.pool import Verdict, verdicts
-from ._math.problems import Problems
 from ._text.data import TextData
-from ._text.fields import asks
 from ._text.generative_task import GenerativeTask, texts_of
 from ._text.rows import Row, Rows
-from ._text.templates import Template
+from ._text.templates import Template, requires_fields
 
 COLUMNS = {"problem": "problem", "answer": "answer"}
 EXTRA = {"solution": "worked solution", "subject": "subject", "level": "level"}
-"""Columns that need not be there."""
+"""Optional columns."""
 LIBRARIES = ("math-verify", "latex2sympy2_extended", "sympy", "antlr4-python3-runtime")
 filled = Limit("texts that are not empty", bool)
+
+
+@attrs.frozen(eq=False)
+class Problems(Prompts):
+    """Prompts and solutions with reference `answers`, and `groups` whose accuracies are measured separately."""
+
+    answers: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> Problems:
+        columns = (self.prompts, self.completions, self.answers, self.groups)
+        return Problems(*(tuple(column[i] for i in indices) for column in columns))
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The content as arrays, for hashing."""
+        return pack_texts([*self.prompts, *self.completions, *self.answers, *self.groups])
 
 
 @attrs.frozen(kw_only=True)
 class Math500(TextData, GenerativeTask):
     r"""MATH-500 (Lightman et al., 2023), or other problems with the columns `problem` and `answer`.
 
-    `solution`, `subject` and `level` are taken where they are there: the solution is what should follow the prompt (else
-    `\boxed{answer}`), and parts get their share of every subject. Right is what math-verify finds equal to the answer:
-    `verify(parse(answer), parse(text))`. It runs in processes of its own; an answer that takes longer than `seconds` is wrong.
+    `solution`, `subject` and `level` are optional: the completion is the solution (else `\boxed{answer}`), and splits are
+    stratified by subject. An answer is correct if math-verify finds it equal: `verify(parse(answer), parse(text))`. It runs in
+    separate processes; an answer that takes longer than `seconds` is wrong.
     """
 
     train_split: str = option("test", "the data set's split to train on; MATH-500 has only this one")
     prompt: str = option(
         "{problem}\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
-        "what is asked; {problem} stands for the problem",
-        asks("problem"),
+        "prompt template with {problem}",
+        requires_fields("problem"),
     )
-    max_new_tokens: int = option(1024, "tokens of an answer at most", whole)
-    stop: tuple[str, ...] = option((), "strings that end an answer, themselves left out", filled)
-    seconds: float = option(5.0, "time by the clock for the judgement of one answer", positive)
-    by: Literal["none", "level", "subject"] = option("none", "measure accuracy for each of them, too")
+    max_new_tokens: int = option(1024, "maximum tokens of an answer", whole)
+    stop: tuple[str, ...] = option((), "stop strings, excluded from the answer", filled)
+    seconds: float = option(5.0, "wall-clock limit for verifying one answer, in seconds", positive)
+    by: Literal["none", "level", "subject"] = option("none", "also measure accuracy per level or subject")
 
     def __attrs_post_init__(self) -> None:
-        """Options that contradict each other."""
+        """Reject contradictory options."""
         TextData.__attrs_post_init__(self)
         self.check_completions()
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Shares of all texts."""
+        """pass@k, and shares of all texts."""
         return (*self.pass_measures, "boxed", "unparsed", "timed_out")
 
     @property
     def decoding(self) -> Decoding:
-        """How the model is to write."""
+        """Decoding settings."""
         return self.decoding_with(self.stop)
 
     def origin(self) -> Mapping[str, Any]:
-        """What judges: versions of math-verify, and of what reads LaTeX for it."""
+        """Provenance: the versions of math-verify and its parsers."""
         return {"judge": {name: importlib.metadata.version(name) for name in LIBRARIES}}
 
     def load(self, rng: np.random.Generator) -> Splits:
-        """Read and split. Raises `UsageError` naming file, column and row at fault, and where math-verify is missing."""
+        """Read and split. Raises `UsageError` naming file, column and row at fault, or if math-verify is missing."""
         if importlib.util.find_spec("math_verify") is None:
             raise UsageError("task math500 needs pip install 'boostlora[math]' (math-verify is missing)")
-        found, parts = self.divide(
-            self.gather({**COLUMNS, **EXTRA}, self._check),
+        found, parts = self.split_rows(
+            self.read_rows({**COLUMNS, **EXTRA}, self._check),
             lambda row: row["subject"],
             rng,
-            asked=lambda row: row["problem"],
+            key=lambda row: row["problem"],
         )
         template, rows = Template.parse(self.prompt), found.rows
         problems = Problems(
@@ -91,12 +107,12 @@ class Math500(TextData, GenerativeTask):
         return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right by math-verify; measured are shares of all texts: `boxed`, `unparsed` (nothing was found) and `timed_out`."""
+        """Correct by math-verify; measures the shares of texts that are `boxed`, `unparsed` (no answer found) and `timed_out`."""
         texts, problems = texts_of(predictions), examples.inputs
         k = len(texts) // max(1, len(examples))
         golds = [gold(answer) for answer in problems.answers for _ in range(k)]
-        said = verdicts(list(zip(golds, texts, strict=False)), self.seconds)
-        outcome = self.outcome(examples, predictions, [_judged(verdict) for verdict in said])
+        results = verdicts(list(zip(golds, texts, strict=False)), self.seconds)
+        outcome = self.outcome(examples, predictions, [_judged(verdict) for verdict in results])
         words = outcome.verdicts or ("",) * len(texts)
         shares = {
             "boxed": float(np.mean(["\\boxed{" in text for text in texts])),
@@ -104,14 +120,14 @@ class Math500(TextData, GenerativeTask):
             "timed_out": float(np.mean([word == "timed-out" for word in words])),
         }
         groups = np.array(problems.groups)
-        apart = {
+        by_group = {
             str(name): float(outcome.correct[groups == name].mean())
             for name in np.unique(groups[groups != ""])
         }
-        return attrs.evolve(outcome, measures={**outcome.measures, **shares, **apart})
+        return attrs.evolve(outcome, measures={**outcome.measures, **shares, **by_group})
 
     def _sources(self) -> dict[str, Rows]:
-        """The rows, columns that need not be there filled with nothing."""
+        """The rows, with empty text in missing optional columns."""
         return {part: _completed(rows) for part, rows in super()._sources().items()}
 
     def _check(self, rows: Rows, found: Sequence[Row]) -> None:
@@ -119,18 +135,18 @@ class Math500(TextData, GenerativeTask):
             if not row["answer"].strip():
                 raise UsageError(f'{rows.where}: column "answer" is empty in row {number}')
             if self.by != "none" and not row[self.by]:
-                raise UsageError(f'{rows.where}: column "{self.by}" says nothing in row {number} (task.by)')
+                raise UsageError(f'{rows.where}: column "{self.by}" is empty in row {number} (task.by)')
 
 
 def gold(answer: str) -> str:
-    r"""A right answer in LaTeX, as math-verify wants to have it: in `\boxed{}`, unless it has a place of its own already."""
+    r"""A reference answer in the format of math-verify: in `\boxed{}`, unless it is boxed or in `$…$` already."""
     if "\\boxed{" in answer or re.fullmatch(r"\$.*[^\\]\$", answer.strip(), re.DOTALL):
         return answer
     return f"\\boxed{{{answer}}}"
 
 
 def name_of(value: str) -> str:
-    """A value as a part of a measure's name: `Counting & Probability` is `counting_probability`."""
+    """A value as part of a measure's name: `Counting & Probability` becomes `counting_probability`."""
     return re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")
 
 
@@ -150,5 +166,5 @@ def _completed(rows: Rows) -> Rows:
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `math500`."""
+    """Register `math500`."""
     register("math500", Math500)

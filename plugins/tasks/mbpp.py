@@ -1,4 +1,4 @@
-"""Functions to be written from a sentence and three tests."""
+"""MBPP: Python functions from a description and three tests."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from ._code.exercises import Exercises
 from ._code.extract import entry_point
 from ._code.programs import ProgramTask, Style
 from ._text.data import Check, TextData
-from ._text.fields import asks
 from ._text.rows import Row, Rows, read_dataset, read_file
-from ._text.templates import Template
+from ._text.templates import Template, requires_fields
 
 COLUMNS = {
     "task_id": "number of the task",
-    "text": "what is to be written",
+    "text": "task description",
     "code": "solution",
     "test_list": "tests",
     "test_setup_code": "code before the tests",
 }
 SHOWN = ("2", "3", "4")
-"""The tasks that are shown solved, as lm-eval has it."""
+"""The few-shot tasks of lm-eval."""
 PARTS: Mapping[str, range] = {
     "shown": range(1, 11),
     "test": range(11, 511),
     "validation": range(511, 601),
     "train": range(601, 975),
 }
-"""The benchmark's own parts, by the number of a task."""
+"""The benchmark's splits, by task number."""
 PROMPTS: Mapping[Style, str] = {
     "completion": "You are an expert Python programmer, and here is your task: {text} Your code should pass these tests:\n\n{tests}\n[BEGIN]\n",
     "chat": "You are an expert Python programmer, and here is your task:\n{text}\nYour code should pass these tests:\n{tests}",
@@ -45,36 +44,36 @@ PROMPTS: Mapping[Style, str] = {
 ANSWERS: Mapping[Style, str] = {"completion": "{code}\n[DONE]", "chat": "\n```python\n{code}\n```"}
 
 
-def _asking(instance: object, attribute: attrs.Attribute[Any], value: str) -> None:
+def _prompt_template(instance: object, attribute: attrs.Attribute[Any], value: str) -> None:
     if value:
-        asks("text", "tests")(instance, attribute, value)
+        requires_fields("text", "tests")(instance, attribute, value)
 
 
 @attrs.frozen(kw_only=True)
 class Mbpp(TextData, ProgramTask):
-    """MBPP (Austin et al., 2021), or other exercises in its form: `task_id`, `text`, `code`, `test_list`, `test_setup_code`.
+    """MBPP (Austin et al., 2021), or exercises in its format: `task_id`, `text`, `code`, `test_list`, `test_setup_code`.
 
-    Asked as lm-eval does: three solved tasks (2, 3 and 4) before each, which is shown with its tests; right is what passes them, in
-    the sandbox. A file of the whole benchmark is divided by its numbers: 601-974 train, 511-600 validation, 11-510 test.
+    Prompts follow lm-eval: three few-shot tasks (2, 3 and 4), then the task with its tests. A program is correct if it passes them
+    in the sandbox. A file of the whole benchmark is split by task number: 601-974 train, 511-600 validation, 11-510 test.
     """
 
     parts: Literal["task-id", "shares"] = option(
-        "task-id", "where no parts are given: the benchmark's own, by task_id, or shares"
+        "task-id", "if no splits are given: the benchmark's, by task_id, or random shares"
     )
-    sanitized: FilePath = option("", "keep only the tasks of this list: a JSON file of numbers")
-    sanitized_column: str = option("", "keep only the rows for which this column is true")
-    shots: int = option(3, "solved tasks before every prompt", min=0, max=3)
-    shots_path: FilePath = option(
-        "", "a file with the tasks that are shown; empty: they are among the others"
-    )
-    prompt: str = option("", "what is asked, with {text} and {tests}; empty: as lm-eval asks", _asking)
-    # Task 123 takes three seconds by itself.
+    sanitized: FilePath = option("", "use only the tasks in this JSON list of numbers")
+    sanitized_column: str = option("", "use only the rows for which this column is true")
+    shots: int = option(3, "few-shot tasks before every prompt", min=0, max=3)
+    shots_path: FilePath = option("", "a file with the few-shot tasks; empty: they are in the main file")
+    prompt: str = option("", "prompt template with {text} and {tests}; empty: lm-eval's", _prompt_template)
+    # Task 123's solution alone takes three seconds.
     seconds: float = option(
-        10.0, "CPU time of one program, and of its tests; by the clock it is five times that", positive
+        10.0,
+        "CPU seconds for a program, and for its tests; the wall-clock limit is five times that",
+        positive,
     )
 
     def __attrs_post_init__(self) -> None:
-        """Options that contradict each other."""
+        """Reject contradictory options."""
         TextData.__attrs_post_init__(self)
         self.check_programs()
         if self.sanitized and self.sanitized_column:
@@ -84,14 +83,14 @@ class Mbpp(TextData, ProgramTask):
 
     @property
     def decoding(self) -> Decoding:
-        """How the model is to write."""
+        """Decoding settings."""
         return self.decoding_with(self.stop or (("[DONE]",) if self.style == "completion" else ()))
 
     def load(self, rng: np.random.Generator) -> Splits:
-        """Read and split. Raises `UsageError` naming file, column and row at fault, and where programs cannot be confined."""
+        """Read and split. Raises `UsageError` naming file, column and row at fault, or if programs cannot be sandboxed."""
         self.sandbox.check()
-        found, parts = self.divide(
-            self.gather(self._columns, _check, self._keep()), lambda _: "", rng, asked=self._asked
+        found, parts = self.split_rows(
+            self.read_rows(self._columns, _check, self._keep()), lambda _: "", rng, key=self._asked
         )
         rows, shown = found.rows, self._shown()
         exercises = Exercises(
@@ -106,7 +105,7 @@ class Mbpp(TextData, ProgramTask):
         return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right by the tests; see `ProgramTask.judge_programs`."""
+        """Correct if the tests pass; see `ProgramTask.judge_programs`."""
         return self.judge_programs(examples, predictions, self.decoding.cut)
 
     @property
@@ -115,7 +114,7 @@ class Mbpp(TextData, ProgramTask):
         return {**COLUMNS, **more}
 
     def _keep(self) -> Callable[[Row], bool]:
-        """Which rows count: none of those that are shown, and of the others the sanitized, where only they are wanted."""
+        """A row filter: excludes few-shot tasks and, if a sanitized list is given, all tasks outside it."""
         wanted = _numbers(self.sanitized) if self.sanitized else None
 
         def keep(row: Row) -> bool:
@@ -132,13 +131,13 @@ class Mbpp(TextData, ProgramTask):
 
     @property
     def _set_aside(self) -> set[str]:
-        """Numbers that belong to no part."""
+        """Task numbers that belong to no split."""
         if self._by_number:
             return {str(number) for number in PARTS["shown"]}
         return set(SHOWN[: self.shots]) if self.shots and not self.shots_path and not self.dataset else set()
 
     def _sources(self) -> dict[str, Rows]:
-        """The rows of every part, the columns as texts; of a data set the benchmark's own parts, where none are named."""
+        """The rows of every split; a data set without named splits uses the benchmark's names."""
         if not self.dataset:
             return {part: _plain(rows) for part, rows in super()._sources().items()}
         names = {
@@ -149,21 +148,21 @@ class Mbpp(TextData, ProgramTask):
         return {part: _plain(rows) for part, rows in read_dataset(self.dataset, self.subset, names).items()}
 
     def _read(self, columns: Mapping[str, str], check: Check) -> tuple[list[Row], list[str]]:
-        """All rows, and the part of each: by its number, where that decides."""
-        rows, said = super()._read(columns, check)
+        """All rows and the split of each, by task number unless splits are given."""
+        rows, assigned = super()._read(columns, check)
         if not self._by_number:
-            return rows, said
+            return rows, assigned
         part_of = {str(number): part for part, numbers in PARTS.items() for number in numbers}
         for number, row in enumerate(rows, 1):
             if row["task_id"] not in part_of:
                 raise UsageError(
-                    f"{self.where}: row {number}: task_id {row['task_id']} is none of the benchmark's (1 to 974); divide the rows "
-                    'another way: task.parts = "shares", a column task.split, or files of their own'
+                    f"{self.where}: row {number}: task_id {row['task_id']} is not in the benchmark (1 to 974); split the rows "
+                    'another way: task.parts = "shares", a column task.split, or separate files'
                 )
         return rows, [part_of[row["task_id"]] for row in rows]
 
     def _shown(self) -> str:
-        """The solved tasks before every prompt."""
+        """The few-shot prefix of every prompt."""
         if not self.shots:
             return ""
         if self.shots_path:
@@ -176,10 +175,10 @@ class Mbpp(TextData, ProgramTask):
         wanted = SHOWN[: self.shots]
         if not rows.keys() >= set(wanted):
             raise UsageError(
-                f"{source.where}: task.shots = {self.shots} shows the tasks {', '.join(wanted)}, which are not there; "
-                "name a file that has them (task.shots_path), or take task.shots = 0"
+                f"{source.where}: task.shots = {self.shots} needs the tasks {', '.join(wanted)}, which are missing; "
+                "give a file that has them (task.shots_path), or set task.shots = 0"
             )
-        # Line ends as they are in the data: the harness shows them so.
+        # Line endings as in the data, as in lm-eval.
         return "".join(self._asked(rows[n]) + _filled(ANSWERS[self.style], rows[n]) + "\n\n" for n in wanted)
 
     def _asked(self, row: Row) -> str:
@@ -194,7 +193,7 @@ def _filled(template: str, row: Row, line_end: str = "") -> str:
 
 
 def _plain(rows: Rows) -> Rows:
-    """Lists of tests as lines, and the names of the benchmark's sanitized version as those of the full one."""
+    """Join lists of tests to lines, and rename the columns of the sanitized version to those of the full one."""
     columns = dict(rows.columns)
     if "text" not in columns and "prompt" in columns:
         columns["text"] = columns["prompt"]
@@ -212,7 +211,7 @@ def _lines(value: Any) -> Any:
 
 
 def _numbers(path: str) -> set[str]:
-    """The numbers of a JSON file."""
+    """The task numbers of a JSON file. Raises `UsageError`."""
     try:
         found: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -223,7 +222,7 @@ def _numbers(path: str) -> set[str]:
 
 
 def _check(rows: Rows, found: Sequence[Row]) -> None:
-    """Refuse what could not be judged."""
+    """Raise `UsageError` for a row that cannot be evaluated."""
     for number, row in enumerate(found, 1):
         where = f"{rows.where}: row {number}"
         if "assert" not in row["test_list"]:
@@ -234,5 +233,5 @@ def _check(rows: Rows, found: Sequence[Row]) -> None:
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `mbpp`."""
+    """Register `mbpp`."""
     register("mbpp", Mbpp)

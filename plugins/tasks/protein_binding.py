@@ -1,4 +1,4 @@
-"""Two proteins, and whether they bind each other tightly."""
+"""Protein-protein binding: classification of pairs by affinity."""
 
 from __future__ import annotations
 
@@ -18,61 +18,62 @@ from ...engine.sdk.metrics import class_measures, log_odds, ranking_measures
 from ._protein.complexes import BREAK, Complex, averaged, named, pkd, side
 from ._protein.groups import connected, group_split
 from ._protein.windows import windows
-from ._text.data import PARTS, TextData, sampled
+from ._text.data import PARTS, TextData, stratified_sample
 from ._text.rows import Row, Rows
 
 CLASSES = ("weak", "tight")
 MEASURES = ("auroc", "auprc", "mcc", "balanced_accuracy", "f1")
 GLYCINES = "G" * 25
-"""What ESMFold lays between chains (`chain_linker`; Lin et al., 2023): a flexible stretch that folds into nothing."""
+"""ESMFold's `chain_linker` (Lin et al., 2023): a flexible linker without structure."""
 
 letters = Limit("letters, or one of . and -", lambda text: text in {".", "-"} or text.isalpha())
 
 
 @attrs.frozen(kw_only=True)
 class ProteinBinding(TextData):
-    """Pairs of proteins from a file or a Hugging Face data set: does a pair bind tightly, by its measured affinity?
+    """Protein pairs from a file or a Hugging Face data set: predict whether the measured affinity is above a threshold.
 
-    Parts are drawn by whole groups: rows that share a group or a chain, directly or through others, lie in one part; a pair with several
-    measurements belongs to the groups of all of them. A pair is known by its sequences; the order of the rows changes nothing. Parts that are given (by files, or by a column) are taken as they are.
+    Splits are drawn by group: rows that share a group or a chain, directly or transitively, share a split; a pair with several
+    measurements belongs to all their groups. Ids derive from the sequences, so the order of the rows does not matter. Splits
+    given by files or by a column are used as they are.
     """
 
     ligand: str = option("ligand_seq", "the column with one side's chains, joined by |")
-    receptor: str = option("receptor_seq", "the column with the other side's")
+    receptor: str = option("receptor_seq", "the column with the other side's chains")
     affinity: str = option("pkd", "the column with the affinity")
     scale: Literal["pkd", "molar"] = option(
-        "pkd", "the affinity's: -log10 of the dissociation constant, or the constant in molar"
+        "pkd", "scale of the affinity: -log10 of the dissociation constant, or the constant in molar"
     )
     group: str = option(
-        "group", "a column of groups that must not be torn apart; empty: shared chains alone say"
+        "group", "a column of groups to keep in one split; empty: groups are shared chains only"
     )
-    mutations: str = option("mutations", "a column that is empty for wild types; empty: there is none")
-    variants: Literal["all", "wild-types", "mutants"] = option("all", "which rows are taken, by mutations")
+    mutations: str = option("mutations", "a column that is empty for wild types; empty: no such column")
+    variants: Literal["all", "wild-types", "mutants"] = option("all", "which rows to use, by mutations")
     threshold: float = option(8.0, "-log10 KD from which a pair is tight (8: 10 nM); 0: the median", min=0.0)
-    gap: float = option(0.0, "pairs closer than this to the threshold are left out", min=0.0)
+    gap: float = option(0.0, "exclude pairs closer than this to the threshold", min=0.0)
     duplicates: Literal["mean", "keep"] = option(
-        "mean", "measurements of one pair: one example with their mean -log10 KD, or one each"
+        "mean", "repeated measurements of a pair: one example with the mean -log10 KD, or one each"
     )
-    per_group: int = option(0, "pairs of a group at most, drawn at random; 0: all", min=0)
-    max_residues: int = option(0, "residues of a side at most, where its variants differ most; 0: all", min=0)
-    linker: str = option(
-        GLYCINES, "what stands between the chains of one text; 25 glycines, as in ESMFold", letters
+    per_group: int = option(0, "maximum pairs per group, drawn at random; 0: all", min=0)
+    max_residues: int = option(
+        0, "maximum residues per side, cut around the variants' mutations; 0: all", min=0
     )
-    layout: Literal["pair", "joined"] = option("pair", "two texts, or one with the linker between them")
+    linker: str = option(GLYCINES, "linker between the chains of a text; 25 glycines, as in ESMFold", letters)
+    layout: Literal["pair", "joined"] = option("pair", "two texts, or one joined by the linker")
 
     def __attrs_post_init__(self) -> None:
-        """Options that need a column."""
+        """Check that `variants` has its column."""
         TextData.__attrs_post_init__(self)
         if self.variants != "all" and not self.mutations:
             raise ValueError(f'"variants" = "{self.variants}" needs the column of "mutations"')
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """What `judge` measures of a split that has both classes, beside accuracy and loss."""
+        """Measures besides accuracy and loss, for splits with both classes."""
         return MEASURES
 
     def load(self, rng: np.random.Generator) -> Splits:
-        """Read and split. Raises `UsageError` naming file, column and row at fault, and where parts cannot have both classes."""
+        """Read and split. Raises `UsageError` naming file, column and row at fault, or if a split cannot have both classes."""
         complexes = self._complexes()
         pairs, ids = named(averaged(complexes) if self.duplicates == "mean" else complexes)
         if not pairs:
@@ -89,12 +90,12 @@ class ProteinBinding(TextData):
                 f"{self.where}: {len(kept)} pairs, all of one class at threshold {threshold:g}, gap {self.gap:g}; "
                 f"affinities lie between {affinities.min():g} and {affinities.max():g}"
             )
-        said = np.array([pairs[i].said for i in kept.tolist()])
-        parts = self._drawn(said, labels[kept], groups[kept], rng)
+        assigned = np.array([pairs[i].assigned for i in kept.tolist()])
+        parts = self._drawn(assigned, labels[kept], groups[kept], rng)
         return Splits(**{part: whole.take(kept[index]) for part, index in parts.items()}, classes=CLASSES)
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right when the class is; of the split `auroc`, `auprc`, `mcc`, `balanced_accuracy` and `f1` of the tight class."""
+        """Correct if the class is; measures `auroc`, `auprc`, `mcc`, `balanced_accuracy` and `f1` of the tight class."""
         odds = log_odds(examples.labels, predictions.loss)
         measures = {
             **ranking_measures(examples.labels, odds),
@@ -103,25 +104,25 @@ class ProteinBinding(TextData):
         return attrs.evolve(judge_labels(examples, predictions), measures=measures)
 
     def _complexes(self) -> list[Complex]:
-        """The rows as complexes, those of the wanted variants."""
+        """The rows of the chosen variants as complexes."""
         columns = {self.ligand: "ligand", self.receptor: "receptor", self.affinity: "affinity"}
         columns |= {
             name: what for name, what in ((self.group, "group"), (self.mutations, "mutations")) if name
         }
-        rows, said = self._read(columns, self._check)
-        found = [self._complex(self.where, 0, row, part) for row, part in zip(rows, said, strict=True)]
+        rows, assigned = self._read(columns, self._check)
+        found = [self._complex(self.where, 0, row, part) for row, part in zip(rows, assigned, strict=True)]
         if self.variants == "all":
             return found
         return [c for c in found if (c.mutations == "") == (self.variants == "wild-types")]
 
     def _check(self, rows: Rows, found: Sequence[Row]) -> None:
-        """Refuse what is no complex, by its row."""
+        """Raise `UsageError` for a row that is not a valid complex."""
         for number, row in enumerate(found, 1):
             self._complex(rows.where, number, row, "")
 
-    def _complex(self, where: str, number: int, row: Row, said: str) -> Complex:
+    def _complex(self, where: str, number: int, row: Row, assigned: str) -> Complex:
         return Complex(
-            said=said,
+            assigned=assigned,
             ligand=side(where, self.ligand, number, row[self.ligand]),
             receptor=side(where, self.receptor, number, row[self.receptor]),
             pkd=pkd(where, self.affinity, number, row[self.affinity], self.scale),
@@ -141,7 +142,7 @@ class ProteinBinding(TextData):
     def _limited(
         self, kept: NDArray[np.int64], whole: Examples, groups: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """At most `per_group` of each group and `limit` of all, in the order of their ids."""
+        """At most `per_group` pairs per group and `limit` in total, sorted by id."""
         if self.per_group:
             drawn = rng.permutation(kept)
             order = drawn[np.argsort(groups[drawn], kind="stable")]
@@ -149,19 +150,19 @@ class ProteinBinding(TextData):
             rank = np.arange(len(order)) - np.repeat(starts, sizes)
             kept = np.sort(order[rank < self.per_group])
         if self.limit and self.limit < len(kept):
-            kept = kept[sampled(whole.ids[kept], whole.labels[kept].tolist(), self.limit, rng)]
+            kept = kept[stratified_sample(whole.ids[kept], whole.labels[kept].tolist(), self.limit, rng)]
         return kept
 
     def _drawn(
         self,
-        said: NDArray[np.str_],
+        assigned: NDArray[np.str_],
         labels: NDArray[np.int64],
         groups: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> dict[str, NDArray[np.int64]]:
-        """The parts as they were given, and those that were not, drawn from the rest."""
-        given = {part: np.flatnonzero(said == part) for part in PARTS}
-        free = np.flatnonzero(said == "")
+        """The given splits, and the others drawn from the remaining pairs."""
+        given = {part: np.flatnonzero(assigned == part) for part in PARTS}
+        free = np.flatnonzero(assigned == "")
         shares = {
             p: s for p, s in (("validation", self.validation), ("test", self.test)) if not len(given[p])
         }
@@ -181,5 +182,5 @@ class ProteinBinding(TextData):
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `protein-binding`."""
+    """Register `protein-binding`."""
     register("protein-binding", ProteinBinding)

@@ -1,4 +1,4 @@
-"""A user's own table, with a column to predict."""
+"""Classification of table rows."""
 
 from __future__ import annotations
 
@@ -22,25 +22,23 @@ MOST_CLASSES = 1000
 
 @attrs.frozen(kw_only=True)
 class Table:
-    """A CSV or Parquet file: classify the `label` column from the others.
+    """A CSV, TSV, Parquet or JSON lines file: predict the `label` column from the others.
 
-    Numbers are scaled and their gaps filled with the median; anything else becomes one column per value. Both are fitted
-    on `source` where there is one, else on the training rows, never on validation or test. Split at random, rows that are equal but
-    for the label and the columns left out lie in one part; a table of too few different rows is split row by row, with a warning.
+    Numeric columns are scaled, with missing values imputed by the median; others are one-hot encoded. Both are fitted on `source` if
+    given, else on the training rows, never on validation or test. A random split keeps rows with equal features together; a
+    table with too few different rows is split row by row, with a warning.
     """
 
     path: FilePath = option(REQUIRED, "the table: .csv, .tsv, .parquet or .jsonl")
     label: str = option(REQUIRED, "the column to predict")
-    source: FilePath = option("", "a table with the same columns that the base model is trained on first")
-    drop: tuple[str, ...] = option((), "columns to leave out, such as names and keys")
+    source: FilePath = option("", "a table with the same columns on which the base model is pretrained")
+    drop: tuple[str, ...] = option((), "columns to exclude, such as names and keys")
     split: str = option(
-        "", 'a column that says "train", "validation" or "test" row by row; empty: split at random'
+        "", 'a column with "train", "validation" or "test" for every row; empty: random split'
     )
-    validation: float = option(
-        0.2, "share of the rows for validation, when split at random", min=0.01, max=0.49
-    )
-    test: float = option(0.2, "share of the rows for the test, when split at random", min=0.01, max=0.49)
-    scale: Literal["standard", "minmax", "none"] = option("standard", "how numbers are scaled")
+    validation: float = option(0.2, "share of rows for validation in a random split", min=0.01, max=0.49)
+    test: float = option(0.2, "share of rows for the test in a random split", min=0.01, max=0.49)
+    scale: Literal["standard", "minmax", "none"] = option("standard", "scaling of numeric columns")
 
     def load(self, rng: np.random.Generator) -> Splits:
         """Read, split, scale. Raises `UsageError` naming the column or the rows at fault."""
@@ -75,7 +73,7 @@ class Table:
         )
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right when the class is."""
+        """Correct if the predicted class is the label."""
         return judge_labels(examples, predictions)
 
     def _source(self, source: Any, classes: tuple[str, ...], fitted: Any) -> Examples:
@@ -103,7 +101,7 @@ class Table:
             check_finite(self.source, source[self._features(rows).columns])
 
     def _check_kinds(self, rows: Any, source: Any) -> None:
-        """A column of numbers in one table and of text in the other cannot be scaled alike."""
+        """Raise `UsageError` for a column that is numeric in one table and text in the other."""
         for column in self._features(rows).columns:
             kinds = ["numbers" if is_numeric(table[column]) else "text" for table in (source, rows)]
             if kinds[0] != kinds[1]:
@@ -128,7 +126,7 @@ class Table:
             )
         if len(found) > MOST_CLASSES:
             raise UsageError(
-                f'{self.path}: column "{self.label}" has {len(found)} different values; it is no class label'
+                f'{self.path}: column "{self.label}" has {len(found)} different values; it is not a class label'
             )
         return tuple(sorted(found))
 
@@ -140,14 +138,14 @@ class Table:
 
     def _by_column(self, rows: Any) -> dict[str, NDArray[np.int64]]:
         column = rows[self.split].astype(object)
-        said = np.array(["" if gap else str(v) for v, gap in zip(column, column.isna(), strict=True)])
+        values = np.array(["" if gap else str(v) for v, gap in zip(column, column.isna(), strict=True)])
         names = ("validation", "test", "train")
-        wrong = sorted(set(said) - set(names))
+        wrong = sorted(set(values) - set(names))
         if wrong:
             raise UsageError(
                 f'{self.path}: column "{self.split}" says "{wrong[0]}"; allowed: {", ".join(sorted(names))}'
             )
-        return {name: np.flatnonzero(said == name) for name in names}
+        return {name: np.flatnonzero(values == name) for name in names}
 
     def _features(self, rows: Any) -> Any:
         left_out = {self.label, self.split, *self.drop}
@@ -180,5 +178,5 @@ def _names(rows: Any) -> str:
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `table`."""
+    """Register `table`."""
     register("table", Table)

@@ -1,4 +1,4 @@
-"""Texts, or pairs of texts, to be told apart."""
+"""Classification of texts or text pairs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...engine.foundation.options import FilePath, option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import judge_labels
 from ._frames import WHOLE
-from ._text.data import Gathered, TextData, ids_of
+from ._text.data import AssignedRows, TextData, ids_of
 from ._text.rows import Row, Rows, read_file
 from ._text.templates import Template, readable
 
@@ -24,19 +24,21 @@ MOST_CLASSES = 1000
 
 @attrs.frozen(kw_only=True)
 class TextClassification(TextData):
-    """Rows of a file or a Hugging Face data set: classify the `label` column from a text, or from a pair of texts.
+    """Rows of a file or a Hugging Face data set: predict the `label` column from a text or a pair of texts.
 
-    An example is known by its texts and its label; the order of the rows changes nothing. Rows of equal texts are drawn for one part.
+    Example ids derive from texts and label, so the order of the rows does not matter. Rows with equal texts share a split.
     """
 
     text: tuple[str, ...] | str = option("text", "the column with the text, or a list of two for pairs")
-    template: str = option("", "instead of text: one text made of columns, such as {title}: {body}", readable)
+    template: str = option("", "instead of text: a template of columns, such as {title}: {body}", readable)
     label: str = option("label", "the column to predict")
-    drop: tuple[str, ...] = option((), "labels whose rows are left out")
-    source: FilePath = option("", "a file of the same columns that the base model's head is fitted to first")
+    drop: tuple[str, ...] = option((), "labels whose rows are excluded")
+    source: FilePath = option(
+        "", "a file with the same columns to which the base model's head is fitted first"
+    )
 
     def __attrs_post_init__(self) -> None:
-        """One text or two, from columns or from a template."""
+        """Check `text` and `template`: one or two texts, from columns or from a template."""
         TextData.__attrs_post_init__(self)
         if self.template and self.text != "text":
             raise ValueError('give "text" or "template", not both')
@@ -48,11 +50,11 @@ class TextClassification(TextData):
     def load(self, rng: np.random.Generator) -> Splits:
         """Read and split. Raises `UsageError` naming file, column and row at fault."""
         columns = {**{name: "text" for t in self._templates for name in t.fields}, self.label: "label"}
-        found = self.gather(columns, self._check, lambda row: row[self.label] not in self.drop)
+        found = self.read_rows(columns, self._check, lambda row: row[self.label] not in self.drop)
         source = self._source(columns) if self.source else []
-        found, source = self._spelled(found, source)
+        found, source = self._unify_labels(found, source)
         classes = self._classes(found.rows, source)
-        found, parts = self.divide(found, lambda row: row[self.label], rng, asked=self._filled)
+        found, parts = self.split_rows(found, lambda row: row[self.label], rng, key=self._filled)
         whole = self._examples(found.rows, found.ids, classes)
         return Splits(
             **{part: whole.take(index) for part, index in parts.items()},
@@ -61,7 +63,7 @@ class TextClassification(TextData):
         )
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right when the class is."""
+        """Correct if the predicted class is the label."""
         return judge_labels(examples, predictions)
 
     @property
@@ -75,7 +77,7 @@ class TextClassification(TextData):
         return tuple(template.fill(row) for template in self._templates)
 
     def _check(self, rows: Rows, found: Sequence[Row]) -> None:
-        """Refuse a row without a label or without a text."""
+        """Raise `UsageError` for a row without label or text."""
         for number, row in enumerate(found, 1):
             if not row[self.label]:
                 raise UsageError(
@@ -96,8 +98,8 @@ class TextClassification(TextData):
         ids = ids_of(found, list(columns))
         return [found[i] for i in np.argsort(ids, kind="stable")]
 
-    def _spelled(self, found: Gathered, source: list[Row]) -> tuple[Gathered, list[Row]]:
-        """`1.0` as `1` where both are labels: one file may keep whole numbers as floats that another does not."""
+    def _unify_labels(self, found: AssignedRows, source: list[Row]) -> tuple[AssignedRows, list[Row]]:
+        """Rename `1.0` to `1` if both are labels: integers may be stored as floats in one file and not in another."""
         labels = {row[self.label] for row in (*found.rows, *source)}
         whole = {name: bare for name in labels if (bare := WHOLE.sub(r"\1", name)) != name and bare in labels}
         if not whole:
@@ -116,7 +118,7 @@ class TextClassification(TextData):
             )
         if len(found) > MOST_CLASSES:
             raise UsageError(
-                f'{self.where}: column "{self.label}" has {len(found)} different values; it is no class label'
+                f'{self.where}: column "{self.label}" has {len(found)} different values; it is not a class label'
             )
         return tuple(sorted(found))
 
@@ -132,5 +134,5 @@ class TextClassification(TextData):
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `text-classification`."""
+    """Register `text-classification`."""
     register("text-classification", TextClassification)

@@ -1,1 +1,1 @@
-"""Trackers: tools that record experiments, told of a run's metrics."""
+"""Trackers: experiment-tracking tools."""

@@ -1,4 +1,4 @@
-"""Tell runs to MLflow: a folder of files unless told otherwise, and no network."""
+"""Logging to MLflow, by default to a local folder without network access."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from ...engine.contracts.run_info import RunInfo, RunResult
 from ...engine.errors import UsageError
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ._facts import flat, metrics_of, provenance_of
+from ._metrics import flat, metrics_of, provenance_of
 
 STORE = "mlruns"
-"""Folder of the default store, beside the runs."""
+"""Folder of the default store, next to the runs."""
 PREFIX = "boostlora."
-"""What every tag begins with."""
+"""Prefix of all tags."""
 LONGEST = {"param": 6000, "tag": 5000}
-"""Characters that MLflow stores of a value."""
+"""MLflow's maximum length of a value in characters."""
 BATCH = 100
-"""Parameters, and tags, that MLflow takes at a time."""
+"""MLflow's maximum number of parameters or tags per request."""
 
 
 @attrs.frozen(kw_only=True)
 class Mlflow:
-    """One MLflow run for each run: its settings, every round's numbers, where it comes from, and how it ended.
+    """One MLflow run per run, with settings, metrics of every round, provenance and result.
 
-    The default store is a folder of files, which `mlflow-skinny` needs nothing else for. MLflow 3 wants to be told that this is
-    meant: look at it with `MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri runs/mlruns`.
+    The default store is a folder, for which `mlflow-skinny` is enough. MLflow 3 needs a flag for it: view it with
+    `MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri runs/mlruns`.
     """
 
     uri: str = option(
         "",
-        "a folder, sqlite:///FILE (needs all of mlflow), or a server's URL; default: mlruns in the folder of all runs; who you are "
-        "is read from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+        "a folder, sqlite:///FILE (needs the full mlflow package), or a server's URL; default: mlruns in the folder of all runs; "
+        "credentials come from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
     )
     experiment: str = option("", "name of the MLflow experiment; default: the run's name")
     tags: tuple[str, ...] = option((), "tags of the MLflow run, each KEY=VALUE")
 
     def __attrs_post_init__(self) -> None:
-        """Tags have a name."""
+        """Check that tags are KEY=VALUE."""
         for tag in self.tags:
             if not tag.partition("=")[0].strip() or "=" not in tag:
                 raise ValueError(f'"tags" must be KEY=VALUE, not {tag!r}')
 
     def check(self) -> None:
-        """MLflow is there, with what the store needs."""
+        """Raise `UsageError` if MLflow, or a package that the store needs, is missing."""
         if find_spec("mlflow") is None:
             raise UsageError("tracker mlflow: MLflow is not installed; pip install 'boostlora[mlflow]'")
         if (
@@ -60,21 +60,19 @@ class Mlflow:
             and find_spec("sqlalchemy") is None
         ):
             raise UsageError(
-                f'tracker mlflow: uri = "{self.uri}" needs all of MLflow, and only mlflow-skinny is here; '
-                "pip install mlflow, or name a folder"
+                f'tracker mlflow: uri = "{self.uri}" needs the full MLflow, and only mlflow-skinny is installed; '
+                "pip install mlflow, or use a folder"
             )
 
     def follow(self, run: RunInfo) -> MlflowRun:
-        """Begin an MLflow run, or go on with the one that was begun for the same run."""
+        """Start an MLflow run, or resume the one for the same run."""
         folder = self._folder(run)
         if folder is not None:
-            os.environ["MLFLOW_ALLOW_FILE_STORE"] = (
-                "true"  # else it refuses the store that it opens by default
-            )
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when it is imported
+            os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow 3 rejects folder stores without it
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at import
         from mlflow.tracking import MlflowClient  # noqa: PLC0415 - two seconds to import
 
-        with _alone(folder):
+        with _locked(folder):
             client = MlflowClient(tracking_uri=self.uri if folder is None else folder.as_uri())
             experiment = self._experiment(client, run)
             found = _found(client, experiment, run)
@@ -88,7 +86,7 @@ class Mlflow:
         return followed
 
     def _folder(self, run: RunInfo) -> Path | None:
-        """The store's folder; None where it is a database or a server."""
+        """The store's folder; None for a database or a server."""
         if not self.uri:
             return (run.path.absolute().parent.parent / STORE).resolve()
         scheme, colon, rest = self.uri.partition(":")
@@ -107,19 +105,19 @@ class Mlflow:
 
 
 class MlflowRun:
-    """One run, followed. Numbers of a round that the MLflow run has already are not told again."""
+    """The log of one run. Metrics that the MLflow run already has are not logged again."""
 
     def __init__(self, client: Any, run_id: str) -> None:
         self._client, self._id = client, run_id
         self._ended = False
-        self._told = {
+        self._logged = {
             (name, metric.step)
             for name in client.get_run(run_id).data.metrics
             for metric in client.get_metric_history(run_id, name)
         }
 
     def log_settings(self, run: RunInfo) -> None:
-        """The spec as parameters, where the run comes from as tags."""
+        """Log the spec as parameters and the provenance as tags."""
         from mlflow.entities import Param, RunTag  # noqa: PLC0415
 
         had = self._client.get_run(self._id).data.params
@@ -134,42 +132,40 @@ class MlflowRun:
             self._client.log_batch(self._id, params=params[some], tags=tags[some])
 
     def round_finished(self, record: RoundRecord) -> None:
-        """Every number of the round, at the round as its step."""
+        """Log the round's metrics with the round as step."""
         from mlflow.entities import Metric  # noqa: PLC0415
 
         now = int(1000 * time.time())
-        new = {k: v for k, v in metrics_of(record).items() if (k, record.round) not in self._told}
+        new = {k: v for k, v in metrics_of(record).items() if (k, record.round) not in self._logged}
         self._client.log_batch(
             self._id, metrics=[Metric(name, value, now, record.round) for name, value in new.items()]
         )
-        self._told |= {(name, record.round) for name in new}
+        self._logged |= {(name, record.round) for name in new}
 
     def run_finished(self, result: RunResult) -> None:
-        """How it ended, as tags, and as the MLflow run's own status."""
+        """Log the result as tags, and set the MLflow run's status."""
         for key, value in result.as_json().items():
             self._client.set_tag(self._id, _key(f"result.{key}"), str(value)[: LONGEST["tag"]])
         self._client.set_terminated(self._id, "FAILED" if result.failed else "FINISHED")
         self._ended = True
 
     def close(self) -> None:
-        """A run that was interrupted is `KILLED`, until it goes on."""
+        """Mark an interrupted run as `KILLED` until it is resumed."""
         if not self._ended:
             self._client.set_terminated(self._id, "KILLED")
 
 
 def _identity(run: RunInfo) -> dict[str, str]:
-    """Tags by which a run is found again: a run that was started over in the same folder is another one."""
+    """Tags that identify a run; a run restarted in the same folder has another creation time."""
     created = str(provenance_of(run.path).get("created", ""))
     facts = {"spec_sha256": run.spec_sha256, "path": str(run.path.absolute()), "created": created}
     return {_key(key): value for key, value in facts.items()}
 
 
 def _found(client: Any, experiment: str, run: RunInfo) -> str | None:
-    """The MLflow run that was begun for this run."""
+    """The id of this run's MLflow run; None if there is none."""
     identity = _identity(run)
-    query = (
-        f"tags.`{_key('spec_sha256')}` = '{run.spec_sha256}'"  # a path may hold quotes: it is compared here
-    )
+    query = f"tags.`{_key('spec_sha256')}` = '{run.spec_sha256}'"  # paths may contain quotes, so they are compared below
     for found in client.search_runs([experiment], filter_string=query):
         if identity.items() <= found.data.tags.items():
             return str(found.info.run_id)
@@ -185,8 +181,8 @@ def _key(name: str) -> str:
 
 
 @contextmanager
-def _alone(folder: Path | None) -> Generator[None]:
-    """Keep cells that begin at the same time from making the same experiment twice in a folder; servers see to it themselves."""
+def _locked(folder: Path | None) -> Generator[None]:
+    """A lock that keeps concurrent cells from creating an experiment twice in a folder; servers handle it themselves."""
     if folder is None:
         yield
         return
@@ -199,5 +195,5 @@ def _alone(folder: Path | None) -> Generator[None]:
 
 @hookimpl
 def register_trackers(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `mlflow`."""
+    """Register `mlflow`."""
     register("mlflow", Mlflow)

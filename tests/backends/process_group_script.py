@@ -35,7 +35,7 @@ def says(what, rank, error):
 
 
 numbers = torch.tensor([[1e16, 1.0], [1.0, 1e-3], [-1e16, 7.0]], dtype=torch.float64)
-total, half = processes.summed(
+total, half = processes.all_reduce(
     lambda: [numbers[processes.rank], torch.full((1, 2), 0.25 * processes.rank)],
     [numbers[0], torch.zeros(1, 2)],
 )
@@ -44,15 +44,15 @@ found["half"] = [half.tolist(), str(half.dtype)]
 found["gathered"] = processes.gathered(processes.rank)
 found["agreed"] = processes.agree(lambda: f"by {processes.rank}")
 groups = [np.arange(i, i + 2) for i in range(0, 8, 2)]
-found["over"] = sorted(
-    (group.tolist(), who) for group, who in processes.over(groups, lambda group: processes.rank)
+found["map_groups"] = sorted(
+    (group.tolist(), who) for group, who in processes.map_groups(groups, lambda group: processes.rank)
 )
-found["none"] = processes.over([], lambda group: processes.rank)
-found["rows"] = processes.rows(np.array([5, 1])).tolist()
+found["none"] = processes.map_groups([], lambda group: processes.rank)
+found["rows"] = processes.shard_rows(np.array([5, 1])).tolist()
 like = [torch.zeros(2)]
-found["summed fails"] = says(lambda c: processes.summed(c, like), 1, NonFiniteError("NaN in 1"))
-found["collected fails"] = says(processes.collected, 2, RuntimeError("odd"))
+found["all-reduce fails"] = says(lambda c: processes.all_reduce(c, like), 1, NonFiniteError("NaN in 1"))
+found["gather fails"] = says(processes.gather_results, 2, RuntimeError("odd"))
 found["agree fails"] = says(processes.agree, 0, PluginError("task", "t", "no"))
-found["usage"] = says(processes.collected, 1, UsageError("no such device"))
+found["usage"] = says(processes.gather_results, 1, UsageError("no such device"))
 found["after"] = processes.gathered("still here")
 Path(sys.argv[1], f"{processes.rank}.json").write_text(json.dumps(found))

@@ -83,7 +83,7 @@ def test_rows_that_end_early_leave_the_others_as_they_would_be_alone(pair, kind,
     """The key-value cache is compacted on the way; alone, a row has nothing to be compacted."""
     from boostlora.backends.torch import next_logits
 
-    compacted, whole = [], next_logits.CachedSteps.take
+    compacted, whole = [], next_logits.CachedSteps.select
 
     def counted(steps, indices):
         if (
@@ -92,7 +92,7 @@ def test_rows_that_end_early_leave_the_others_as_they_would_be_alone(pair, kind,
             compacted.append(len(indices))
         return whole(steps, indices)
 
-    monkeypatch.setattr(next_logits.CachedSteps, "take", counted)
+    monkeypatch.setattr(next_logits.CachedSteps, "select", counted)
     truth, together, _ = pair(kind, Torch(device="cpu", dtype="float64"))
     _, alone, _ = pair(kind, Torch(device="cpu", dtype="float64", eval_tokens=1))
     examples = texts(kind).take(np.arange(7).repeat(3))

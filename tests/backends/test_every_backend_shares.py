@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from boostlora.backends.torch.backend import Torch
-from boostlora.backends.torch.devices import Exact
+from boostlora.backends.torch.devices import Float64Mode
 from boostlora.engine.boosting.calibration import _at_start
 from boostlora.engine.contracts import Batch
 from boostlora.engine.testing import assert_close
@@ -90,7 +90,7 @@ def rows_in(module, sites, examples):
         layers[name.removesuffix(".weight")].register_forward_pre_hook(
             lambda _, args, rows=rows: rows.append(args[0][0].numpy().copy())
         )
-    with torch.no_grad(), Exact():
+    with torch.no_grad(), Float64Mode():
         for sequence in examples.inputs:
             module(input_ids=torch.from_numpy(sequence[None].astype(np.int64)))
     return heard

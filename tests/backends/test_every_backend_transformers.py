@@ -7,7 +7,7 @@ import pytest
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.backends.torch.backend import Torch
-from boostlora.backends.torch.devices import Exact
+from boostlora.backends.torch.devices import Float64Mode
 from boostlora.engine.contracts import Batch, FactoredUpdate, Frame, GenerationRequest
 from boostlora.engine.testing import assert_close
 
@@ -40,7 +40,7 @@ def backend(request):
 def module_of(kind, folder):
     """Hugging Face's own module in float64, as the judge."""
     source = make(kind, folder)
-    with Exact():
+    with Float64Mode():
         return source.build(source.blueprint, torch.float64)
 
 
@@ -55,7 +55,7 @@ def test_logits_of_a_batch_equal_those_of_the_module_one_by_one(backend, kind, t
         if tokens.types is not None:
             types = tokens.types[tokens.offsets[i] : tokens.offsets[i + 1]]
             given["token_type_ids"] = torch.tensor(types[None].astype(np.int64))
-        with torch.no_grad(), Exact():
+        with torch.no_grad(), Float64Mode():
             answer = module(**given)
         logits = answer[0] if kind in ENCODERS else answer.logits[0, tokens.starts[i] - 1 : -1]
         rows.append(np.atleast_2d(logits.numpy()))
@@ -149,7 +149,7 @@ def test_greedy_continuation_equals_that_of_transformers(backend, kind, tmp_path
     for i, found in enumerate(tried):
         prompt = examples.inputs.sequence(i)[: examples.inputs.starts[i]].astype(np.int64)
         ids = torch.tensor(prompt[None])
-        with torch.no_grad(), Exact():
+        with torch.no_grad(), Float64Mode():
             said = module.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),

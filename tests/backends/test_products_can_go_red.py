@@ -87,26 +87,26 @@ def test_left_product_with_another_sign_is_caught_by_the_slopes(name, tmp_path, 
 
 def test_layer_that_the_graph_does_not_reach_is_caught_by_the_slopes(tmp_path, judge, monkeypatch):
     """The first layer's input needs no gradient, and neither does anything else of a frozen model."""
-    right = torch_products._probed
+    right = torch_products._product_forward
 
     def cut(weight, bias, reach, probe):
         first = weight.shape == (6, 4)
         return right(weight, bias, reach.detach() if first else reach, probe)
 
     assert judge.weights["layers.0.weight"].shape == (6, 4)
-    monkeypatch.setattr(torch_products, "_probed", cut)
+    monkeypatch.setattr(torch_products, "_product_forward", cut)
     with pytest.raises(AssertionError, match=r"right: layers\.0\.weight: off by"):
         against_slopes("torch", tmp_path, judge, "layers.0.weight")
 
 
 def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, judge, monkeypatch):
-    right = torch_products.ProbedLinear.backward
+    right = torch_products.ProductLinear.backward
 
     def stuck(ctx, *gradients):
         (gradient, *others) = right(ctx, *gradients)
         return (None if gradient is None else torch.zeros_like(gradient), *others)
 
-    monkeypatch.setattr(torch_products.ProbedLinear, "backward", staticmethod(stuck))
+    monkeypatch.setattr(torch_products.ProductLinear, "backward", staticmethod(stuck))
     with pytest.raises(AssertionError, match="off by"):
         SUITE.test_products_of_one_batch_are_those_of_its_gradient(opened("torch", tmp_path), EPS)
 
@@ -114,14 +114,14 @@ def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, judge,
 def test_loss_scale_that_stays_in_is_caught_in_float16(tmp_path, judge, monkeypatch):
     source = tiny_mlp(tmp_path)
     model = Torch(device="cpu", dtype="float16").open(source, sites_of(source))
-    right = torch_products.Probe.add
+    right = torch_products.ProductSums.add
 
     def scaled(self, *given):
         self.share *= 1024.0
         right(self, *given)
         self.share /= 1024.0
 
-    monkeypatch.setattr(torch_products.Probe, "add", scaled)
+    monkeypatch.setattr(torch_products.ProductSums, "add", scaled)
     with pytest.raises(AssertionError, match="off by"):
         SUITE.test_products_of_a_gradient_are_slopes_of_the_mean_loss_of_all_batches(
             model, judge, 2.0**-10, SITE
@@ -143,8 +143,8 @@ def test_activations_that_are_not_divided_by_their_rows_are_caught(name, tmp_pat
 
 
 def test_activations_of_outputs_are_caught(tmp_path, judge, monkeypatch):
-    right = reference_products.Gram.forward
-    monkeypatch.setattr(reference_products.Gram, "forward", lambda self, X: right(self, np.tanh(X)))
+    right = reference_products.ActivationGram.forward
+    monkeypatch.setattr(reference_products.ActivationGram, "forward", lambda self, X: right(self, np.tanh(X)))
     with pytest.raises(AssertionError, match="activations: layers"):
         against_rows("reference", tmp_path, judge)
 
@@ -167,13 +167,13 @@ def test_padding_that_counts_as_rows_is_caught_by_other_companions_and_by_the_re
 
 
 def test_dense_gradient_is_caught_by_its_shape(tmp_path, monkeypatch):
-    right = torch_products.Probe.add
+    right = torch_products.ProductSums.add
 
     def dense(self, kept, gradient):
         right(self, kept, gradient)
         if kept.shape[1] > 3:
             gradient.T @ kept
 
-    monkeypatch.setattr(torch_products.Probe, "add", dense)
+    monkeypatch.setattr(torch_products.ProductSums, "add", dense)
     with pytest.raises(AssertionError):
         transformers.test_products_make_nothing_of_the_size_of_a_weight("llama", "whole", tmp_path)

@@ -153,4 +153,4 @@ def test_nets_know_their_weights_without_any_file():
     for architecture, config in NETS.values():
         net = make_net(Blueprint(architecture=architecture, config=config, weights=()), ())
         assert net.linears < net.parameters
-        assert net.completes == architecture.startswith("causal-lm/")
+        assert net.predicts_tokens == architecture.startswith("causal-lm/")

@@ -40,7 +40,7 @@ def test_float32_model_has_nothing_in_float64_inside(kind, tmp_path):
     _, gradients = model.loss_and_gradients(trainables, values, examples, BATCH)
     assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(np.float32)}
     update = {sites[0].name: DenseUpdate(delta=np.ones(sites[0].shape))}
-    assert {w.dtype for w in model._assembled([(update, 0.3)]).values()} == {np.dtype(np.float32)}
+    assert {w.dtype for w in model._merged_weights([(update, 0.3)]).values()} == {np.dtype(np.float32)}
 
 
 def test_float32_training_is_near_that_in_float64_and_crosses_the_border_as_float64(tmp_path):

@@ -107,7 +107,7 @@ def test_backward_pass_stops_below_the_lowest_site(kind, tmp_path, monkeypatch):
     upper = [site for site in every if ".1." in site.name]
     all_of_it, visited = Reference().open(source, every), list[int]()
     model = Reference().open(source, upper)
-    body = model._net._body
+    body = model._net._backbone
     right = type(body).block_backward
 
     def watched(self, linears, layer, *rest):

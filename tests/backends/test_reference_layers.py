@@ -16,7 +16,7 @@ from boostlora.backends.reference.layers import (
     Linears,
     layer_norm,
     layer_norm_backward,
-    look_up,
+    lookup,
     rms_norm,
     rms_norm_backward,
 )
@@ -219,13 +219,13 @@ def test_pooling_of_known_rows_is_as_worked_out_by_hand():
 def test_loss_of_completions_is_the_weighted_mean_over_their_tokens():
     logits, targets = normal(0, 5, 4), Targets(np.array([0, 3, 1, 1, 2]), np.array([2, 0, 3]))
     weights = np.array([0.5, 7.0, -2.0])
-    loss, gradient = weighted_loss(logits, targets.ids, targets.spread(weights), 3)
+    loss, gradient = weighted_loss(logits, targets.ids, targets.row_weights(weights), 3)
     log_p = np.log(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[np.arange(5), targets.ids]
     by_hand = -(0.5 * log_p[:2].mean() - 2.0 * log_p[2:].mean()) / 3
     assert loss == pytest.approx(by_hand, abs=1e-15)
-    assert_close(targets.totals(log_p), [log_p[:2].sum(), 0.0, log_p[2:].sum()], atol=1e-15, what="sums")
+    assert_close(targets.per_example(log_p), [log_p[:2].sum(), 0.0, log_p[2:].sum()], atol=1e-15, what="sums")
     numeric = numeric_gradient(
-        lambda z: weighted_loss(z, targets.ids, targets.spread(weights), 3)[0], logits, np.ones(())
+        lambda z: weighted_loss(z, targets.ids, targets.row_weights(weights), 3)[0], logits, np.ones(())
     )
     assert_close(gradient, numeric, atol=1e-9, what="dL/dz")  # rounding eps / h = 2e-11, with room
 
@@ -233,4 +233,4 @@ def test_loss_of_completions_is_the_weighted_mean_over_their_tokens():
 @pytest.mark.parametrize("rows", [[0, 5], [-1]])
 def test_look_up_outside_the_table_is_refused(rows):
     with pytest.raises(UsageError, match=r"token (5|-1) is outside the model's table of 5"):
-        look_up(np.zeros((5, 2)), np.array(rows), "token")
+        lookup(np.zeros((5, 2)), np.array(rows), "token")

@@ -24,14 +24,14 @@ def open_config(architecture, config):
     [
         (
             {"rope_parameters": {**ROPE, "rope_type": "yarn"}},
-            "rope_type = 'yarn'; it knows: default, linear, llama3",
+            "rope_type = 'yarn'; supported: default, linear, llama3",
         ),
         ({"rope_parameters": None, "rope_scaling": {"type": "dynamic"}}, "rope_type = 'dynamic'"),
         ({"rope_parameters": {**ROPE, "partial_rotary_factor": 0.5}}, "partial_rotary_factor = 0.5"),
         ({"rope_parameters": {"full_attention": ROPE}}, "rope_parameters = {'full_attention'"),
         (
             {"hidden_act": "relu2"},
-            "hidden_act = 'relu2'; it knows: gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish",
+            "hidden_act = 'relu2'; supported: gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish",
         ),
         ({"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}, "sliding_window = 8"),
         (
@@ -71,13 +71,13 @@ def test_sliding_window_that_changes_nothing_is_accepted(changes):
         (
             "bert",
             {"position_embedding_type": "relative_key"},
-            "position_embedding_type = 'relative_key'; it knows: absolute",
+            "position_embedding_type = 'relative_key'; supported: absolute",
         ),
         ("bert", {"is_decoder": True}, "is_decoder = True"),
         ("bert", {"add_cross_attention": True}, "add_cross_attention = True"),
         ("bert", {"hidden_act": "mish"}, "hidden_act = 'mish'"),
         ("bert", {"head_dim": 7}, "head_dim = 7"),
-        ("esm", {"position_embedding_type": "relative_key"}, "it knows: absolute, rotary"),
+        ("esm", {"position_embedding_type": "relative_key"}, "supported: absolute, rotary"),
         ("esm", {"is_decoder": True}, "is_decoder = True"),
         ("esm", {"add_cross_attention": True}, "add_cross_attention = True"),
         ("esm", {"mask_token_id": None}, "mask_token_id = None"),
@@ -97,12 +97,12 @@ def test_refusal_says_what_to_do_next():
 
 
 def test_pooling_that_is_unknown_is_refused():
-    with pytest.raises(UsageError, match="pooling = 'first'; it knows: cls, last, max, mean"):
+    with pytest.raises(UsageError, match="pooling = 'first'; supported: cls, last, max, mean"):
         open_config("classifier/bert", {"hf": BERT, "pooling": "first", "classes": 2})
 
 
 def test_architecture_that_is_unknown_is_refused_with_those_known():
-    with pytest.raises(UsageError, match='architecture "causal-lm/gpt2"; it knows: mlp, causal-lm/llama, '):
+    with pytest.raises(UsageError, match='architecture "causal-lm/gpt2"; supported: mlp, causal-lm/llama, '):
         open_config("causal-lm/gpt2", {"hf": {}})
     assert Reference().architectures >= {
         "mlp",

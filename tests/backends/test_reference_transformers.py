@@ -233,5 +233,5 @@ def test_smollm2_logits_equal_those_of_hugging_face(tmp_path):
 
 def test_classifier_asked_to_write_says_that_it_cannot(tmp_path):
     model = Reference().open(source_of(classifier("bert", "cls"), tmp_path), ())
-    with pytest.raises(UsageError, match="predicts classes, and cannot write"):
+    with pytest.raises(UsageError, match="cannot generate text"):
         model.generate(examples_of(5, completes=False), GenerationRequest(max_new_tokens=1, end_tokens=()))

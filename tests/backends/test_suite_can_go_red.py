@@ -77,8 +77,8 @@ def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(
 def test_weights_of_examples_that_are_forgotten_are_caught_by_finite_differences(
     name, tmp_path, judge, monkeypatch
 ):
-    spread, weights = Targets.spread, torch_losses.Targets.weights
-    monkeypatch.setattr(Targets, "spread", lambda self, given: spread(self, np.ones_like(given)))
+    row_weights, weights = Targets.row_weights, torch_losses.Targets.weights
+    monkeypatch.setattr(Targets, "row_weights", lambda self, given: row_weights(self, np.ones_like(given)))
     monkeypatch.setattr(
         torch_losses.Targets, "weights", lambda self, given, batch: weights(self, np.ones_like(given), batch)
     )
@@ -180,17 +180,17 @@ def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, jud
 
 
 def test_padding_that_is_not_masked_is_caught_by_the_module_itself(tmp_path, monkeypatch):
-    from boostlora.backends.torch.nets import Padded
+    from boostlora.backends.torch.nets import PaddedTokens
 
     from . import test_every_backend_transformers as suite
 
-    right = Padded.of.__func__
+    right = PaddedTokens.of.__func__
 
     def unmasked(cls, *given, **named):
         found = right(cls, *given, **named)
         return attrs.evolve(found, mask=torch.ones_like(found.mask))
 
-    monkeypatch.setattr(Padded, "of", classmethod(unmasked))
+    monkeypatch.setattr(PaddedTokens, "of", classmethod(unmasked))
     with pytest.raises(AssertionError, match="logits: off by"):
         suite.test_logits_of_a_batch_equal_those_of_the_module_one_by_one(
             suite.BACKENDS["torch"], "bert", tmp_path

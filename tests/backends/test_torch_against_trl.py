@@ -1,7 +1,7 @@
 """Differential: our rollouts' loss and gradient are those of TRL's `GRPOTrainer`, and so are objective `grpo`'s advantages.
 
 The trainer is a real one, made on the same tiny Qwen2 in float64; what it is given are the same sequences, advantages and
-log-probabilities, padded as it pads them. `Exact` keeps Hugging Face's norms from stepping down to float32, as in our backend; TRL's own
+log-probabilities, padded as it pads them. `Float64Mode` keeps Hugging Face's norms from stepping down to float32, as in our backend; TRL's own
 fused head computes log-probabilities in float32 all the same, which bounds every comparison.
 """
 
@@ -11,7 +11,7 @@ import pytest
 
 from boostlora.backends.reference.backend import Reference
 from boostlora.backends.torch.backend import Torch
-from boostlora.backends.torch.devices import Exact
+from boostlora.backends.torch.devices import Float64Mode
 from boostlora.engine.contracts import Answers, Tokens
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.objectives.grpo import Grpo
@@ -115,7 +115,7 @@ def as_trl(batch):
 def theirs(trainer, inputs):
     """TRL's loss, and its gradient of the two weights."""
     trainer.model.eval()  # no dropout to be switched off here; without gradient accumulation, the loss is the same
-    with Exact():
+    with Float64Mode():
         loss = trainer._compute_loss(trainer.model, inputs)
         loss.backward()
     parameters = dict(trainer.model.named_parameters())

@@ -14,17 +14,17 @@ import torch
 from torch import nn
 
 from boostlora.backends.torch import next_logits
-from boostlora.backends.torch.devices import Place
-from boostlora.backends.torch.nets import CausalNet
-from boostlora.backends.torch.next_logits import Way, way_of
-from boostlora.backends.torch.text_check import _uneven, check_texts
+from boostlora.backends.torch.devices import Placement
+from boostlora.backends.torch.nets import CacheMode, CausalNet
+from boostlora.backends.torch.next_logits import find_cache_mode
+from boostlora.backends.torch.text_check import _two_lengths, check_texts
 from boostlora.engine.contracts import Examples, Tokens
 from boostlora.engine.errors import UsageError
 
 from ..support.architecture_checks import examples
 from ..support.architectures import examine, module_of
 
-PLACE = Place(device=torch.device("cpu"), compute=torch.float32)
+PLACE = Placement(device=torch.device("cpu"), compute_dtype=torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ def test_answers_and_gradients_are_right_whatever_a_model_keeps(family, writes):
 @pytest.mark.parametrize(
     ("family", "way"),
     [
-        ("llama", Way(cached=True, divides=True)),
-        ("qwen3_next", Way(cached=True, divides=True)),
-        ("mamba", Way(cached=True, divides=True, prepared=True)),
-        ("openai-gpt", next_logits.RECOMPUTED),
+        ("llama", CacheMode(cached=True, selectable=True)),
+        ("qwen3_next", CacheMode(cached=True, selectable=True)),
+        ("mamba", CacheMode(cached=True, selectable=True, prepared=True)),
+        ("openai-gpt", next_logits.NO_CACHE),
     ],
 )
 def test_way_is_the_quickest_that_is_right(family, way):
     net = CausalNet(module_of(family, "causal"), PLACE)
     with warnings.catch_warnings(record=True) as told, torch.no_grad():
         warnings.simplefilter("always")
-        assert way_of(net, examples("causal").inputs, PLACE) == way
-        assert way_of(net, examples("causal").inputs, PLACE) == way
+        assert find_cache_mode(net, examples("causal").inputs, PLACE) == way
+        assert find_cache_mode(net, examples("causal").inputs, PLACE) == way
     slow = [w for w in told if "is slow" in str(w.message)]
     assert len(slow) == (0 if way.cached else 1), "told once, where it is slow"
 
@@ -74,7 +74,7 @@ def test_cache_that_forgets_is_not_used(monkeypatch):
     monkeypatch.setattr(module, "forward", forgetful)
     net = CausalNet(module, PLACE)
     with pytest.warns(RuntimeWarning, match="is slow"), torch.no_grad():
-        assert way_of(net, examples("causal").inputs, PLACE) == next_logits.RECOMPUTED
+        assert find_cache_mode(net, examples("causal").inputs, PLACE) == next_logits.NO_CACHE
 
 
 class Texts(nn.Module):
@@ -98,9 +98,9 @@ class Net:
         self.module = module
 
     def logits(self, rows):
-        from boostlora.backends.torch.nets import Padded
+        from boostlora.backends.torch.nets import PaddedTokens
 
-        return self.module(**Padded.of(rows.inputs, rows.inputs.lengths, PLACE.device).keywords)
+        return self.module(**PaddedTokens.of(rows.inputs, rows.inputs.lengths, PLACE.device).keywords)
 
 
 def texts():
@@ -130,7 +130,7 @@ def test_texts_that_are_tried_are_one_and_its_first_half(length, start):
     """Where a text has a completion, one token is to be predicted after the half of its prompt; there is a token before it."""
     ids = np.arange(10, 10 + length)
     given = attrs.evolve(texts(), inputs=Tokens.join([ids.tolist()], [start]))
-    whole, half = (found := _uneven(given).inputs)
+    whole, half = (found := _two_lengths(given).inputs)
     np.testing.assert_array_equal(whole, ids)
     np.testing.assert_array_equal(half, ids[: len(half)])
     completes = start < length
@@ -140,13 +140,13 @@ def test_texts_that_are_tried_are_one_and_its_first_half(length, start):
 
 
 def test_texts_whose_answer_depends_on_the_texts_beside_them_are_refused():
-    with pytest.raises(UsageError, match="the texts beside it"):
+    with pytest.raises(UsageError, match="the other texts in the batch"):
         check_texts(Net(Texts(lambda x, m: (x * m).sum(1) - x.mean((0, 1)))), texts(), PLACE)
 
 
 def test_models_that_look_ahead_are_refused():
     found = examine("bert-generation", "causal")
-    assert found.status.startswith("refused: BertGenerationDecoder: what it says after a token depends on")
+    assert found.status.startswith("refused: BertGenerationDecoder: its logits depend on later tokens")
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
@@ -160,20 +160,20 @@ def test_gradients_of_an_encoder_are_right(family):
         (
             "gemma4_assistant",
             "causal",
-            "Gemma4AssistantForCausalLM cannot be computed from texts alone: inputs_embeds and",
+            "Gemma4AssistantForCausalLM cannot be called with token ids alone: inputs_embeds and",
         ),
         (
             "fnet",
             "encoder",
-            "FNetModel: what it says of a text depends on the texts beside it and their padding",
+            "FNetModel: its logits for a text depend on the other texts in the batch or on padding",
         ),
-        ("llama4", "encoder", "Llama4ForConditionalGeneration cannot be computed from texts alone: "),
+        ("llama4", "encoder", "Llama4ForConditionalGeneration cannot be called with token ids alone: "),
         (
             "reformer",
             "encoder",
-            "ReformerModel gives 64 numbers for a token where its configuration tells of 32",
+            "ReformerModel has hidden states of width 64, but its configuration says 32",
         ),
-        ("perceiver", "encoder", "perceiver tells no hidden_size: it is no text model"),
+        ("perceiver", "encoder", "perceiver has no hidden_size: it is not a text model"),
     ],
 )
 def test_model_that_cannot_be_computed_is_refused_by_name(family, kind, reason):

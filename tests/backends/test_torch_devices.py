@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 import torch
 
 from boostlora.backends.torch.backend import Torch
-from boostlora.backends.torch.devices import repeatable, resolve
+from boostlora.backends.torch.devices import deterministic, resolve
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
@@ -21,7 +21,7 @@ def test_itemsize_is_that_of_the_dtype(dtype):
 
 def test_threads_are_those_asked_for_and_afterwards_as_before():
     before = torch.get_num_threads()
-    with repeatable(resolve("cpu", "float32"), 1):
+    with deterministic(resolve("cpu", "float32"), 1):
         assert torch.get_num_threads() == 1
         assert not torch.are_deterministic_algorithms_enabled()
     assert torch.get_num_threads() == before
@@ -31,8 +31,10 @@ def test_kernels_of_an_accelerator_are_deterministic_where_there_are_such_and_af
     monkeypatch,
 ):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    place = types.SimpleNamespace(device=types.SimpleNamespace(type="cuda"), exact=contextlib.nullcontext)
-    with repeatable(place, 0):
+    place = types.SimpleNamespace(
+        device=types.SimpleNamespace(type="cuda"), float64_mode=contextlib.nullcontext
+    )
+    with deterministic(place, 0):
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
@@ -41,6 +43,6 @@ def test_kernels_of_an_accelerator_are_deterministic_where_there_are_such_and_af
 
 def test_master_numbers_are_float32_at_least():
     assert [
-        np.dtype(str(resolve("cpu", d).master).removeprefix("torch.")).itemsize
+        np.dtype(str(resolve("cpu", d).master_dtype).removeprefix("torch.")).itemsize
         for d in ("float64", "float32", "bfloat16")
     ] == [8, 4, 4]

@@ -10,7 +10,7 @@ import torch
 
 from boostlora.backends.torch import deltas as torch_deltas
 from boostlora.backends.torch import model as torch_model
-from boostlora.backends.torch.devices import Place
+from boostlora.backends.torch.devices import Placement
 from boostlora.backends.torch.train import checkpointed
 from boostlora.engine.contracts import (
     Batch,
@@ -193,7 +193,7 @@ def test_layer_that_is_not_used_is_named_and_stays_zero(tmp_path):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_weight_that_no_adapter_reaches_is_refused_by_name(tmp_path, dtype):
     model, sites = opened(Hidden, tmp_path, dtype=dtype)
-    with pytest.raises(UsageError, match=r"^inner\.weight: an update in training .*sites\.targets"):
+    with pytest.raises(UsageError, match=r"^inner\.weight: training through the adapter .*sites\.targets"):
         model.unreached_sites(rows())
     with pytest.raises(UsageError, match=r"^inner\.weight"):
         one_step(model, {s.name: DenseDelta() for s in sites})
@@ -267,7 +267,7 @@ def test_forward_of_a_module_itself_is_there_again_after_checkpointing():
     layer = GradientCheckpointingLayer(2, 2)
     plain, calls = GradientCheckpointingLayer(2, 2), []
     own = layer.forward = lambda x: calls.append(x) or x
-    place = Place(device=torch.device("cpu"), compute=torch.float32)
+    place = Placement(device=torch.device("cpu"), compute_dtype=torch.float32)
     with checkpointed(torch.nn.Sequential(layer, plain), place):
         assert layer.forward is not own
         layer(torch.ones(1, 2, requires_grad=True)).sum().backward()

@@ -57,20 +57,20 @@ def test_three_processes_agree_add_up_in_order_and_fail_as_one(tmp_path):
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
     assert [one.pop("rank") for one in found] == [0, 1, 2]
     assert [one.pop("rows") for one in found] == [[1], [0], []], "a process may have nothing to do"
-    for rank, name in ((1, "summed fails"), (2, "collected fails"), (0, "agree fails"), (1, "usage")):
+    for rank, name in ((1, "all-reduce fails"), (2, "gather fails"), (0, "agree fails"), (1, "usage")):
         assert [one[name].pop() for one in found] == [r == rank for r in range(3)], name
-    own = [one.pop("collected fails") for one in found]
+    own = [one.pop("gather fails") for one in found]
     assert own[2] == ["RuntimeError", "odd"]
-    assert own[0] == own[1] == ["RunError", "rank 2: RuntimeError: odd"]
+    assert own[0] == own[1] == ["RunError", "process 2: RuntimeError: odd"]
     assert found[0] == found[1] == found[2]
     expected = [(1e16 + 1.0) - 1e16, (1.0 + 1e-3) + 7.0]
     assert found[0]["sum"] == [x.hex() for x in expected]
     assert found[0]["half"] == [[[0.75, 0.75]], "torch.float32"]
     assert found[0]["gathered"] == [0, 1, 2]
     assert found[0]["agreed"] == "by 0"
-    assert found[0]["over"] == [[[0, 1], 0], [[2, 3], 1], [[4, 5], 2], [[6, 7], 0]]
+    assert found[0]["map_groups"] == [[[0, 1], 0], [[2, 3], 1], [[4, 5], 2], [[6, 7], 0]]
     assert found[0]["none"] == []
-    assert found[0]["summed fails"] == ["NonFiniteError", "NaN in 1"]
+    assert found[0]["all-reduce fails"] == ["NonFiniteError", "NaN in 1"]
     assert found[0]["agree fails"] == ["PluginError", 'task plugin "t": no']
     assert found[0]["after"] == ["still here"] * 3
 

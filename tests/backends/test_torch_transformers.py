@@ -166,5 +166,7 @@ def test_gradient_in_less_precision_is_that_of_float64_to_its_roundings(dtype, t
 def test_device_that_is_not_there_is_refused_before_any_work():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
-    with pytest.raises(UsageError, match=r'backend\.device = "cuda": there is none here; there are: .*cpu'):
+    with pytest.raises(
+        UsageError, match=r'backend\.device = "cuda": not available here; available devices: .*cpu'
+    ):
         Torch(device="cuda").check()

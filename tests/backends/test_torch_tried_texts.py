@@ -12,8 +12,8 @@ pytest.importorskip("torch", reason="the torch backend needs PyTorch")
 
 import torch
 
-from boostlora.backends.torch.next_logits import LONGEST, STEPS, _sample, _tried
-from boostlora.backends.torch.site_check import EXAMPLES, TOKENS, few
+from boostlora.backends.torch.next_logits import PROMPT_TOKENS, STEPS, _sample, _test_logits
+from boostlora.backends.torch.site_check import EXAMPLES, TOKENS, sample_examples
 from boostlora.engine.contracts import Examples, Tokens
 
 sizes = st.lists(st.integers(1, 3 * TOKENS), min_size=1, max_size=4)
@@ -31,7 +31,7 @@ def texts(lengths, starts=None, *, typed=False):
 
 @given(sizes, st.booleans())
 def test_texts_to_be_classified_are_tried_by_their_first_tokens(lengths, typed):
-    given_, found = (e := texts(lengths, typed=typed)).inputs, few(e, completes=False)
+    given_, found = (e := texts(lengths, typed=typed)).inputs, sample_examples(e, predicts_tokens=False)
     assert len(found) == min(EXAMPLES, len(lengths))
     np.testing.assert_array_equal(found.labels, np.arange(len(found)))
     for i, row in enumerate(found.inputs):
@@ -48,7 +48,7 @@ def test_completions_are_tried_by_the_tokens_around_their_beginning(parts):
     """Half of the tokens before it, where there are so many; a prompt alone is read as if its second half were the completion."""
     starts, lengths = [s for s, _ in parts], [s + n for s, n in parts]
     examples = texts(lengths, starts)
-    found = few(examples, completes=True).inputs
+    found = sample_examples(examples, predicts_tokens=True).inputs
     for i, row in enumerate(found):
         whole = examples.inputs.sequence(i)
         begins = starts[i] if starts[i] < lengths[i] else max(1, lengths[i] // 2)
@@ -62,7 +62,9 @@ def test_completions_are_tried_by_the_tokens_around_their_beginning(parts):
 
 def test_rows_of_numbers_are_tried_as_they_are():
     examples = attrs.evolve(texts([1, 1, 1]), inputs=np.eye(3))
-    np.testing.assert_array_equal(few(examples, completes=False).inputs, np.eye(3)[:EXAMPLES])
+    np.testing.assert_array_equal(
+        sample_examples(examples, predicts_tokens=False).inputs, np.eye(3)[:EXAMPLES]
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_ways_of_writing_are_tried_on_prompts_of_unequal_lengths(starts, expecte
     prompts = texts([start + 2 for start in starts], list(starts)).inputs
     found = _sample(prompts)
     assert [len(row) for row in found] == list(expected)
-    assert max(map(len, found)) <= LONGEST
+    assert max(map(len, found)) <= PROMPT_TOKENS
     for i, row in enumerate(found):
         np.testing.assert_array_equal(row, prompts.sequence(i)[: len(row)])
 
@@ -91,13 +93,13 @@ class Counting:
     def feed(self, tokens):
         self.step += 1
 
-    def take(self, index):
+    def select(self, index):
         self.taken.append(index.tolist())
 
 
-@pytest.mark.parametrize(("divides", "taken"), [(True, [[0, 1, 2, 2], [1, 2, 3]]), (False, [])])
-def test_every_step_of_a_way_is_compared_and_the_first_row_gone_from_the_last(divides, taken):
+@pytest.mark.parametrize(("selectable", "taken"), [(True, [[0, 1, 2, 2], [1, 2, 3]]), (False, [])])
+def test_every_step_of_a_way_is_compared_and_the_first_row_gone_from_the_last(selectable, taken):
     steps = Counting()
-    found = _tried(steps, [[1, 2], [3], [4, 4, 4], [4, 4, 4]], divides=divides)
+    found = _test_logits(steps, [[1, 2], [3], [4, 4, 4], [4, 4, 4]], selectable=selectable)
     assert found[:, 0].tolist() == [0.0] * 4 + [1.0] * 4 + [2.0] * 3
     assert (steps.step, steps.taken) == (STEPS - 1, taken)

@@ -29,5 +29,5 @@ class TestGguf(ExporterContract):
         return self.others[0].ensemble
 
     def test_check_refuses_a_perceptron_and_says_what_takes_it(self):
-        with pytest.raises(UsageError, match="architecture mlp; --to safetensors takes any"):
+        with pytest.raises(UsageError, match="architecture mlp; --to safetensors exports any"):
             self.make().check(self.others[1].ensemble)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from boostlora.engine.contracts import FactoredUpdate, Frame
 from boostlora.engine.testing import assert_close
 from boostlora.engine.testing.assertions import EPS
-from boostlora.plugins.exporters._peft.factors import balanced, compacted, stacked
+from boostlora.plugins.exporters._peft.factors import balanced, stacked, truncated
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 MAGNITUDES = st.sampled_from([1e-7, 1e-3, 1.0, 1e4])
@@ -57,7 +57,7 @@ def test_stacked_factors_of_any_rounds_multiply_to_their_sum(updates):
 
 @given(ensembles())
 def test_compact_factors_of_any_rounds_multiply_to_their_sum(updates):
-    B, A = compacted(*stacked(updates))
+    B, A = truncated(*stacked(updates))
     assert 1 <= len(A) <= min(updates[0][0].shape)
     # What is dropped is below max(d) eps |B| |A|, and the stacked factors' norms are sums over the rounds'.
     assert_close(B @ A, dense(updates), atol=4 * len(updates) * rounding(updates), what="B A")
@@ -65,7 +65,7 @@ def test_compact_factors_of_any_rounds_multiply_to_their_sum(updates):
 
 @given(ensembles(same=True))
 def test_compact_factors_of_rounds_in_the_same_directions_have_their_rank(updates):
-    B, A = compacted(*stacked(updates))
+    B, A = truncated(*stacked(updates))
     assert len(A) <= updates[0][0].frame.rank < 10
     assert_close(B @ A, dense(updates), atol=4 * len(updates) * rounding(updates), what="B A")
 
@@ -80,7 +80,7 @@ def test_compact_rank_of_fixed_directions_is_that_of_one_round():
     ]
     B, A = stacked(updates)
     assert len(A) == 24
-    B, A = compacted(B, A)
+    B, A = truncated(B, A)
     assert len(A) == 3 == np.linalg.matrix_rank(dense(updates))
     sizes = np.linalg.norm(B, axis=0), np.linalg.norm(A, axis=1)
     assert_close(sizes[0], sizes[1], atol=1e-12, what="sqrt(s) on both sides")
@@ -89,7 +89,7 @@ def test_compact_rank_of_fixed_directions_is_that_of_one_round():
 def test_compact_of_rounds_that_undo_each_other_has_one_column_of_next_to_nothing():
     frame = Frame(U=np.eye(6)[:, :2], S=np.ones(2), V=np.eye(5)[:, :2])
     updates = [(FactoredUpdate(frame=frame, core=np.array([[1.0, 2.0], [0.0, 1.0]])), s) for s in (0.1, -0.1)]
-    B, A = compacted(*stacked(updates))
+    B, A = truncated(*stacked(updates))
     assert (B.shape, A.shape) == ((6, 1), (1, 5))
     assert_close(B @ A, np.zeros((6, 5)), atol=4 * EPS, what="nothing")
 

@@ -24,7 +24,7 @@ class LoraContract(ExporterContract):
         return request.getfixturevalue(request.param)
 
     def test_export_of_no_rounds_says_what_the_base_says(self, case):
-        with pytest.raises(UsageError, match="no round was merged, so there is nothing to adapt"):
+        with pytest.raises(UsageError, match="no round was merged, so there is no adapter"):
             self.make().check(case.of().ensemble)
 
 
@@ -112,7 +112,7 @@ def test_usage_says_which_rank_a_server_has_to_allow(causal_case):
     many = attrs.evolve(ensemble, rounds=rounds * 3)
     assert "--max-lora-rank 32\n" in PeftLora().usage(many, "x")
     too_many = attrs.evolve(ensemble, rounds=rounds * 100)
-    assert "The rank is 600, and vLLM takes 512 at most: try --set compact=true" in PeftLora().usage(
+    assert "The rank is 600, but vLLM supports at most 512: try --set compact=true" in PeftLora().usage(
         too_many, "x"
     )
     assert "from the r in x/adapter_config.json" in PeftLora(compact=True).usage(ensemble, "x")

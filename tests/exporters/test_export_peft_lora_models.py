@@ -41,7 +41,7 @@ def test_head_of_a_classifier_that_was_trained_is_merged_beside_the_adapter(head
     expected = head_case.evaluated()
     found = head_case.opened(PeftLora().reload(head_case.ensemble, folder))
     assert_close(found, expected, atol=tolerance(expected), what="logits")
-    with pytest.raises(UsageError, match="leave per_round off"):
+    with pytest.raises(UsageError, match="set per_round to false"):
         PeftLora(per_round=True).check(head_case.ensemble)
 
 
@@ -83,5 +83,5 @@ def test_dense_rounds_are_refused_and_told_what_to_use(tmp_path, shared_cache):
 
 
 def test_perceptron_is_refused_and_told_what_to_use(mlp_case):
-    with pytest.raises(UsageError, match="architecture mlp; --to safetensors takes any"):
+    with pytest.raises(UsageError, match="architecture mlp; --to safetensors exports any"):
         PeftLora().check(mlp_case.ensemble)

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Blueprint, Exportable, ModelSource, WeightInfo
-from boostlora.plugins.exporters._peft.places import base_of, tokenizer_of
+from boostlora.plugins.exporters._peft.places import base_location, tokenizer_location
 from boostlora.plugins.exporters._peft.targets import Target, pattern, target_modules
-from boostlora.plugins.exporters._peft.tied import shares, tying
+from boostlora.plugins.exporters.peft_tinylora import tied_groups, weight_tying
 from boostlora.plugins.models.hf_causal_lm import HfCausalLm
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
@@ -90,8 +90,8 @@ def test_ranks_where_names_are_ends_of_others_go_to_the_right_modules():
 
 @given(st.integers(1, 12), st.data())
 def test_tying_of_neighbours_is_tied_by_peft_in_the_same_way(count, data):
-    groups = shares(count, data.draw(st.integers(1, count)))
-    degree = tying([f"block.{g}" for g in groups])
+    groups = tied_groups(count, data.draw(st.integers(1, count)))
+    degree = weight_tying([f"block.{g}" for g in groups])
     model = peft.get_peft_model(
         torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(count))),
         peft.TinyLoraConfig(r=1, u=1, weight_tying=degree, target_modules=[str(i) for i in range(count)]),
@@ -106,13 +106,13 @@ def test_tying_of_neighbours_is_tied_by_peft_in_the_same_way(count, data):
 
 @pytest.mark.parametrize("groups", ["abab", "aaab", "abba", "abbb"])
 def test_tying_that_peft_cannot_say_is_none(groups):
-    assert tying(groups) == 0.0
+    assert weight_tying(groups) == 0.0
 
 
 def test_tying_of_unequal_blocks_is_taken_where_the_last_one_is_the_longer():
-    assert shares(5, 2) == [0, 0, 1, 1, 1]
-    assert tying("aabbb") == pytest.approx(0.6)
-    assert tying("aaabb") == 0.0
+    assert tied_groups(5, 2) == [0, 0, 1, 1, 1]
+    assert weight_tying("aabbb") == pytest.approx(0.6)
+    assert weight_tying("aaabb") == 0.0
 
 
 # -- Places
@@ -134,26 +134,26 @@ def with_folder(monkeypatch, **fields):
 def test_base_from_the_hub_is_named_by_id_and_commit(tmp_path, monkeypatch):
     commit = "0123456789abcdef0123456789abcdef01234567"
     model = with_folder(monkeypatch, path=tmp_path / "snapshots" / commit, repository="owner/name")
-    place = base_of(exportable(model, tmp_path / "snapshots" / commit))
+    place = base_location(exportable(model, tmp_path / "snapshots" / commit))
     assert (place.name, place.revision) == ("owner/name", commit)
     assert place.arguments() == f"'owner/name', revision='{commit}'"
-    assert tokenizer_of(exportable(model, tmp_path)) == place
+    assert tokenizer_location(exportable(model, tmp_path)) == place
 
 
 def test_base_in_a_folder_is_named_by_its_absolute_path(tmp_path, monkeypatch):
     model = with_folder(monkeypatch, path=tmp_path)
     monkeypatch.chdir(tmp_path)
-    place = base_of(exportable(model, tmp_path))
+    place = base_location(exportable(model, tmp_path))
     assert (place.name, place.revision) == (str(tmp_path), None)
 
 
 def test_base_from_a_gguf_file_is_its_converted_copy_and_its_tokenizer_the_files(tmp_path, monkeypatch):
     model = with_folder(monkeypatch, path=tmp_path / "given", gguf="model.gguf", repository="owner/name")
     ensemble = exportable(model, tmp_path / "cache" / "converted")
-    assert base_of(ensemble).name == str(tmp_path / "cache" / "converted")
-    assert tokenizer_of(ensemble).name == str(tmp_path / "given")
+    assert base_location(ensemble).name == str(tmp_path / "cache" / "converted")
+    assert tokenizer_location(ensemble).name == str(tmp_path / "given")
 
 
 def test_base_of_a_model_made_from_nothing_is_its_folder(tmp_path):
-    assert base_of(exportable(object(), tmp_path)).name == str(tmp_path)
-    assert tokenizer_of(exportable(object(), tmp_path)).name == str(tmp_path)
+    assert base_location(exportable(object(), tmp_path)).name == str(tmp_path)
+    assert tokenizer_location(exportable(object(), tmp_path)).name == str(tmp_path)

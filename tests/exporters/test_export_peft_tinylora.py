@@ -55,13 +55,13 @@ class TestPeftTinyLora(ExporterContract):
         return second(request.getfixturevalue(request.param))
 
     def test_export_of_no_rounds_says_what_the_base_says(self, case):
-        with pytest.raises(UsageError, match="no round was merged, so there is nothing to adapt"):
+        with pytest.raises(UsageError, match="no round was merged, so there is no adapter"):
             self.make().check(case.of().ensemble)
 
     def test_export_that_lacks_a_round_is_told_from_the_whole(self, case):
         two = case.of(*case.ensemble.rounds, attrs.evolve(case.ensemble.rounds[0], number=3))
         with pytest.raises(
-            UsageError, match=r"holds one round, and these are 2, 3: choose one, such as --rounds 3\.\.3"
+            UsageError, match=r"exports one round, and these are 2, 3: choose one, such as --rounds 3\.\.3"
         ):
             self.make().check(two.ensemble)
 
@@ -161,7 +161,7 @@ def test_every_adapter_with_a_core_is_loaded_with_its_ties(name, tmp_path, share
 def test_rounds_with_free_factors_are_refused(tmp_path, shared_cache):
     case = own_run(tmp_path / "run", shared_cache, '[adapter]\nuse = "lora"\nrank = 2\n')
     with pytest.raises(
-        UsageError, match=r"q_proj\.weight has no core inside fixed directions .*--to peft-lora"
+        UsageError, match=r"q_proj\.weight has no core between fixed directions .*--to peft-lora"
     ):
         PeftTinyLora().check(case.of(case.ensemble.rounds[0]).ensemble)
 
@@ -182,7 +182,7 @@ def test_sites_of_different_sizes_are_refused(causal_case):
 def test_round_taken_over_from_another_run_is_refused(causal_case):
     (chosen,) = second(causal_case).ensemble.rounds
     inherited = causal_case.of(attrs.evolve(chosen, parametrisations={}, values={}))
-    with pytest.raises(UsageError, match="round 2 was taken over from another run"):
+    with pytest.raises(UsageError, match="round 2 comes from another run"):
         PeftTinyLora().check(inherited.ensemble)
 
 
@@ -193,12 +193,12 @@ def test_projections_of_many_gibibytes_are_refused(causal_case):
         for site, core in chosen.parametrisations.items()
     }
     case = causal_case.of(attrs.evolve(chosen, parametrisations=large))
-    with pytest.raises(UsageError, match=r"100000000 numbers at each of 14 sites\) would take 5\.2 GiB"):
+    with pytest.raises(UsageError, match=r"100000000 values at each of 14 sites\) would take 5\.2 GiB"):
         PeftTinyLora().check(case.ensemble)
 
 
 def test_perceptron_is_refused_and_told_what_to_use(mlp_case):
-    with pytest.raises(UsageError, match="architecture mlp; --to safetensors takes any"):
+    with pytest.raises(UsageError, match="architecture mlp; --to safetensors exports any"):
         PeftTinyLora().check(mlp_case.ensemble)
 
 

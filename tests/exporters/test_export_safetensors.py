@@ -228,7 +228,7 @@ def test_a_tensor_that_is_not_as_written_is_named(
     monkeypatch.setattr(module, "write_files", write_and_break)
     with safe_open(mlp_case.ensemble.source.files[0], framework="np") as opened:
         last = list(opened.offset_keys())[-1]
-    with pytest.raises(RunError, match=f"{last} is not what was written"):
+    with pytest.raises(RunError, match=f"{last} differs from what was written"):
         written(Safetensors(), mlp_case, tmp_path / "export")
 
 

@@ -15,11 +15,10 @@ from boostlora.engine.contracts import DenseUpdate, Exportable, MergedRound
 from boostlora.engine.errors import RunError, UsageError
 from boostlora.engine.testing import ExportCase, assert_close
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
-from boostlora.plugins.exporters._weights.cast import cast
-from boostlora.plugins.exporters._weights.dtype_loss import kept, precision_of
-from boostlora.plugins.exporters._weights.layout import as_the_base, planned, size_of
+from boostlora.plugins.exporters._weights.dtype_loss import kept_share, precision_of
+from boostlora.plugins.exporters._weights.layout import in_base_layout, planned_files, size_of
 from boostlora.plugins.exporters._weights.tensor_writer import compare_files, header_of, write_files
-from boostlora.plugins.exporters._weights.tensors import read
+from boostlora.plugins.exporters._weights.tensors import cast, read
 
 
 class Plain:
@@ -65,9 +64,12 @@ def test_kept_is_one_less_the_distance_over_the_way(tmp_path: Path) -> None:
         learned += np.sum(deltas[name] ** 2)
     share = 1 - np.sqrt(lost / learned)
     assert 0.5 < share < 0.99
-    assert_close(kept(ensemble, "bfloat16"), share, atol=1e-12, what="kept in bfloat16")
+    assert_close(kept_share(ensemble, "bfloat16"), share, atol=1e-12, what="kept in bfloat16")
     assert_close(
-        kept(ensemble, lambda W: W.astype(ml_dtypes.bfloat16)), share, atol=1e-12, what="kept by a function"
+        kept_share(ensemble, lambda W: W.astype(ml_dtypes.bfloat16)),
+        share,
+        atol=1e-12,
+        what="kept by a function",
     )
 
 
@@ -76,7 +78,7 @@ def test_kept_falls_with_the_size_of_the_update_and_rises_with_precision(tmp_pat
     delta = rng.standard_normal(base["head.weight"].shape)
     shares = [
         [
-            kept(ensemble_of(tmp_path, {"head.weight": size * delta}, base=base), dtype)
+            kept_share(ensemble_of(tmp_path, {"head.weight": size * delta}, base=base), dtype)
             for size in (1, 1e-2, 1e-6)
         ]
         for dtype in ("bfloat16", "float16", "float32", "float64")
@@ -91,7 +93,7 @@ def test_kept_falls_with_the_size_of_the_update_and_rises_with_precision(tmp_pat
 
 def test_kept_of_nothing_learned_is_all(tmp_path: Path) -> None:
     ensemble = ensemble_of(tmp_path, {})
-    assert kept(ensemble, "bfloat16") == 1.0
+    assert kept_share(ensemble, "bfloat16") == 1.0
 
 
 def test_precision_is_that_of_the_adapted_weights(causal_case: ExportCase) -> None:
@@ -137,8 +139,8 @@ def test_files_of_mixed_dtypes_are_copied_bit_for_bit_and_cast_in_aligned_order(
     save_file(tensors, file, metadata={"format": "np", "note": "ä"})
     ensemble = ensemble_of(tmp_path, {})
     for dtype in ("stored", "float16", "float64"):
-        ((found, plans),) = planned(ensemble, [file], dtype)
-        out = as_the_base(found, plans, f"{dtype}.safetensors")
+        ((found, plans),) = planned_files(ensemble, [file], dtype)
+        out = in_base_layout(found, plans, f"{dtype}.safetensors")
         write_files(ensemble, tmp_path, [out])
         compare_files(ensemble, tmp_path, [out])
         with safe_open(tmp_path / out.name, framework="np") as opened:
@@ -157,8 +159,8 @@ def test_files_of_mixed_dtypes_are_copied_bit_for_bit_and_cast_in_aligned_order(
 def test_a_built_header_is_read_as_the_librarys_own(tmp_path: Path) -> None:
     file = tmp_path / "base.safetensors"
     save_file({"x": np.ones((2, 3), dtype=np.float32), "y": np.ones(1, dtype=np.float32)}, file)
-    ((found, plans),) = planned(ensemble_of(tmp_path, {}), [file], "stored")
-    assert header_of(as_the_base(found, plans, "x")) == found.header
+    ((found, plans),) = planned_files(ensemble_of(tmp_path, {}), [file], "stored")
+    assert header_of(in_base_layout(found, plans, "x")) == found.header
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:

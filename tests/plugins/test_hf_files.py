@@ -101,7 +101,7 @@ def test_weights_that_cannot_be_opened_are_copied_once(
 
 
 def test_weights_in_another_shape_are_not_opened_as_they_are() -> None:
-    from boostlora.plugins.models._hf.names import stored_names
+    from boostlora.plugins.models._hf.weights import stored_names
 
     header = {"bert.a.weight": ("float32", (3, 2)), "a.weight": ("float32", (2, 3)), "b": ("", (1,))}
     assert stored_names({"a.weight": (3, 2)}, header, "bert") == {"a.weight": "bert.a.weight"}

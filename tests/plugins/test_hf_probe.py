@@ -110,4 +110,4 @@ def test_classifier_one_class_alone_is_refused(tmp_path: Path, folder: Path) -> 
     one = attrs.evolve(CLASSES.train, labels=CLASSES.train.labels * 0)
     model = HfClassifier(path=str(hf_toys.encoder(folder)))
     said = message(lambda: get(model, attrs.evolve(CLASSES, train=one), tmp_path))
-    assert said == "model hf-classifier: the texts that its head is fitted to are all of one class"
+    assert said == "model hf-classifier: all texts for fitting its head have the same class"

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 def test_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     bert = hf_toys.encoder(tmp_path / "bert")
     said = message(lambda: HfCausalLm(path=str(bert)).blueprint(CAUSAL))
-    assert said == f"{bert}: bert is no causal language model; model hf-classifier may take it"
+    assert said == f"{bert}: bert is not a causal language model; try model hf-classifier"
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,18 @@ def test_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
         (
             HfCausalLm,
             CLASSES,
-            "model hf-causal-lm takes texts to continue; this task's inputs are something else",
+            "model hf-causal-lm takes prompts with completions; this task's inputs are of another kind",
         ),
         (
             HfClassifier,
             CAUSAL,
-            "model hf-classifier takes texts to classify; this task's inputs are something else",
+            "model hf-classifier takes texts; this task's inputs are of another kind",
         ),
-        (HfClassifier, splits_of(TEXTS), "model hf-classifier tells classes apart; this task has none"),
+        (
+            HfClassifier,
+            splits_of(TEXTS),
+            "model hf-classifier needs at least two classes; this task has none",
+        ),
     ],
 )
 def test_model_task_that_does_not_fit_is_refused(
@@ -61,7 +65,7 @@ def test_model_task_that_does_not_fit_is_refused(
 def test_model_folder_without_a_configuration_is_refused(folder: Path) -> None:
     folder.mkdir()
     assert message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL)).startswith(
-        f"{folder}: no model that can be read: "
+        f"{folder}: no readable model: "
     )
     said = message(lambda: HfCausalLm(path=str(folder), gguf="a.gguf").blueprint(CAUSAL))
     assert said == f'{folder}: no file "a.gguf" (model.gguf); GGUF files there: none'
@@ -98,7 +102,7 @@ def test_model_with_a_head_of_its_own_though_it_is_tied_is_refused(
         get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path)
         return
     said = message(lambda: get(HfCausalLm(path=str(folder)), CAUSAL, tmp_path))
-    assert said.startswith(f"{folder}: model.embed_tokens.weight and lm_head.weight are one weight by its")
+    assert said.startswith(f"{folder}: model.embed_tokens.weight and lm_head.weight are tied by the")
     assert said.endswith("set tie_word_embeddings to false in config.json")
 
 
@@ -121,27 +125,27 @@ def test_model_with_code_of_its_own_is_refused_and_the_code_not_run(folder: Path
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass C: pass\n")
     hf_toys.config_of(folder, model_type="own", auto_map={"AutoConfig": "own.C"})
     said = message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL))
-    assert said.endswith("it comes with Python code of its own, which is never run")
+    assert said.endswith("it needs custom Python code, which is never run")
     assert not (tmp_path / "ran").exists()
 
 
 def test_model_with_quantised_weights_is_refused(folder: Path) -> None:
     hf_toys.config_of(hf_toys.causal(folder), quantization_config={"quant_method": "gptq", "bits": 4})
     said = message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL))
-    assert said == f"{folder}: its weights are quantised; take the model they were made from"
+    assert said == f"{folder}: its weights are quantised; use the original model"
 
 
 def test_folder_with_an_adapter_beside_its_weights_is_refused(folder: Path) -> None:
     (hf_toys.causal(folder) / "adapter_config.json").write_text("{}")
     said = message(lambda: HfCausalLm(path=str(folder)).blueprint(CAUSAL))
-    assert said == f"{folder}: an adapter (adapter_config.json); merge it into its base first, and take that"
+    assert said == f"{folder}: an adapter (adapter_config.json); merge it into its base first, and use that"
 
 
 def test_model_tokenizer_of_another_model_is_refused(folder: Path) -> None:
     model = HfCausalLm(path=str(hf_toys.causal(folder, vocab_size=40)))
     said = message(lambda: model.encode(CAUSAL.train))
-    assert said.startswith("the tokenizer gives token ")
-    assert said.endswith(", and the model knows 40: they do not belong together")
+    assert said.startswith("the tokenizer returns token ")
+    assert said.endswith(", but the model has 40: they do not belong together")
 
 
 def test_model_hub_id_without_a_network_is_refused(tmp_path: Path) -> None:
@@ -152,7 +156,9 @@ def test_model_hub_id_without_a_network_is_refused(tmp_path: Path) -> None:
         "print(message(lambda: HfCausalLm(path='owner/name').blueprint(CAUSAL)))"
     )
     done = python("-c", code, env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
-    expected = 'model.path: no folder "owner/name" here, and not to be had from the Hugging Face hub: '
+    expected = (
+        'model.path: no local folder "owner/name", and it cannot be fetched from the Hugging Face Hub: '
+    )
     assert done.stdout.startswith(expected), done.stderr
 
 

@@ -118,7 +118,7 @@ def test_limits_are_those_of_positions_and_tokenizer(tmp_path: Path) -> None:
     too_long = attrs.evolve(bert, max_length=33)
     assert (
         message(lambda: too_long.reader)
-        == f"model.max_length = 33; {tmp_path / 'bert'} takes 32 tokens at most"
+        == f"model.max_length = 33; {tmp_path / 'bert'} supports at most 32 tokens"
     )
 
 

@@ -140,7 +140,7 @@ def test_scratch_lm_folder_is_read_by_everybody(tmp_path: Path) -> None:
 
 
 def test_scratch_lm_inputs_of_another_kind_are_refused() -> None:
-    assert "scratch-causal-lm takes texts to continue" in message(
+    assert "scratch-causal-lm takes prompts with completions" in message(
         lambda: ScratchCausalLm(**TINY).blueprint(CLASSES)
     )
 
@@ -176,7 +176,7 @@ def test_scratch_lm_stops_at_the_accuracy_asked_for(tmp_path: Path) -> None:
 
 def test_scratch_lm_accuracy_of_pretraining_is_that_of_the_weights(tmp_path: Path) -> None:
     """What is counted as right is judged again, one sequence at a time and without padding."""
-    from boostlora.plugins.models._scratch.decoder import share_right
+    from boostlora.plugins.models._scratch.decoder import sequence_accuracy
 
     model = ScratchCausalLm(**{**TINY, "pretrain_steps": 150, "pretrain_lr": 1e-2})
     source = get(model, ADDITIONS, tmp_path)
@@ -189,7 +189,7 @@ def test_scratch_lm_accuracy_of_pretraining_is_that_of_the_weights(tmp_path: Pat
             likeliest = module(input_ids=ids[None]).logits[0, start - 1 : -1].argmax(-1)
         right.append(bool((likeliest == ids[start:]).all()))
     assert 0.05 < np.mean(right) < 0.95, "a share that could be told from none and all"
-    assert share_right(module, tokens, 0) == pytest.approx(np.mean(right), abs=1e-12)
+    assert sequence_accuracy(module, tokens, 0) == pytest.approx(np.mean(right), abs=1e-12)
 
 
 def test_scratch_lm_loss_that_is_no_number_is_told(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_scratch_classifier_esm_what_is_no_residue_is_named(text: str) -> None:
 
 def test_scratch_classifier_inputs_of_another_kind_are_refused() -> None:
     model = ScratchClassifier(**TINY)
-    assert "scratch-classifier takes texts to classify" in message(lambda: model.blueprint(CAUSAL))
+    assert "scratch-classifier takes texts" in message(lambda: model.blueprint(CAUSAL))
     assert "this task has none" in message(lambda: model.blueprint(attrs.evolve(PEPTIDES, classes=())))
 
 

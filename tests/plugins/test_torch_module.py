@@ -115,8 +115,8 @@ def test_torch_module_takes_the_users_weights(plugin: Any, splits: Splits, tmp_p
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda t: t.pop("out.bias"), 'no tensor "out.bias", which the module has'),
-        (lambda t: t.update(more=torch.zeros(1)), 'tensor "more" is none of the module\'s'),
+        (lambda t: t.pop("out.bias"), 'the module\'s tensor "out.bias" is missing'),
+        (lambda t: t.update(more=torch.zeros(1)), 'the module has no tensor "more"'),
         (lambda t: t.update({"out.bias": torch.zeros(4)}), "out.bias has shape (4,), expected (3,)"),
     ],
 )
@@ -147,17 +147,17 @@ class Headless(Given):
 
 def test_torch_module_that_breaks_its_word_is_refused(splits: Splits, tmp_path: Path) -> None:
     assert message(lambda: Given(made=nn.Linear(6, 3)).blueprint(splits)) == (
-        'Given: its head "nothing" is no layer of the module'
+        'Given: head "nothing" is not a layer of the module'
     )
     assert message(lambda: Headless(made=3).blueprint(splits)) == (
-        "Headless.module() returned int, no torch.nn.Module"
+        "Headless.module() returned int, expected a torch.nn.Module"
     )
     assert message(lambda: get(Headless(made=nn.Linear(6, 4)), splits, tmp_path)) == (
-        "the module gives (2, 4) for 2 rows, expected logits of shape (2, 3)"
+        "the module returns (2, 4) for 2 rows, expected logits of shape (2, 3)"
     )
     texts = attrs.evolve(splits, train=attrs.evolve(splits.train, inputs=["a"] * 9))
     assert message(lambda: Headless(made=nn.Linear(6, 3)).blueprint(texts)) == (
-        "Headless takes rows of numbers; this task's inputs are something else"
+        "Headless takes numeric inputs (n, d); this task's inputs are of another kind"
     )
 
 
@@ -244,4 +244,4 @@ def test_torch_module_file_with_two_values_of_one_weight_is_refused(splits: Spli
     state, file = load_file(get(Twice(), splits, tmp_path).files[0]), tmp_path / "mine.safetensors"
     save_file({**state, "b.weight": state["b.weight"] + 1}, file)
     said = message(lambda: get(Twice(weights=str(file)), splits, tmp_path))
-    assert said == f"{file}: a.weight and b.weight are one tensor in the module, and two in the file"
+    assert said == f"{file}: a.weight and b.weight are one tensor in the module but differ in the file"

@@ -188,7 +188,7 @@ def test_engine_that_takes_no_weight_is_not_believed_and_told_again(counts):
     made, generative_model, notes, _ = writer(a=np.ones((2, 2)))
     made.llm.counts = counts
     for _ in range(2):
-        with pytest.raises(RunError, match="vLLM took none of the weights"):
+        with pytest.raises(RunError, match="vLLM updated no parameters"):
             made.write(generative_model, rows([1]), GREEDY)
     assert len(notes["pushed"]) == 2
     assert not notes["asked"]
@@ -274,7 +274,7 @@ def test_models_it_could_not_keep_in_step_are_refused(vllm, tmp_path):
     head = [Site(name="lm_head.weight", shape=(4, 2))]
     with pytest.raises(UsageError, match="not classifier/bert"):
         Vllm().open(source(tmp_path, "classifier/bert"), head)
-    with pytest.raises(UsageError, match=r"no config\.json beside the weights"):
+    with pytest.raises(UsageError, match=r"no config\.json next to the weights"):
         Vllm().open(source(tmp_path), head)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UsageError, match="is the embedding too"):

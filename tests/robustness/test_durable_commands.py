@@ -9,7 +9,7 @@ from boostlora.engine.foundation.atomic import WriteError
 from boostlora.engine.hookspecs import hookimpl
 from boostlora.engine.registry import Registry
 from boostlora.engine.study.inputs import stage
-from boostlora.plugins.models._scratch.folders import kept_folder
+from boostlora.plugins.models._scratch.folders import cached_folder
 
 from ..support.commands import boostlora
 from ..support.durability import asked_of_the_system, dead
@@ -56,7 +56,7 @@ def test_boost_file_sweeps_leftovers_of_its_folder(copy, tmp_path):
 def test_folder_of_a_cache_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
     dead(tmp_path / "one")
     asked = asked_of_the_system(monkeypatch)
-    kept_folder(tmp_path / "two", tmp_path, lambda folder: (folder / "model").write_bytes(b"1") and None)
+    cached_folder(tmp_path / "two", tmp_path, lambda folder: (folder / "model").write_bytes(b"1") and None)
     assert "fsync model" in asked[: asked.index("rename two")]
     assert [p.name for p in tmp_path.glob(".*")] == []
 
@@ -64,7 +64,7 @@ def test_folder_of_a_cache_is_on_disk_before_it_has_its_name(tmp_path, monkeypat
 def test_folder_of_a_cache_that_cannot_be_written_names_the_variable(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="BOOSTLORA_CACHE"):
-        kept_folder(tmp_path / "file" / "two", tmp_path, lambda _: None)
+        cached_folder(tmp_path / "file" / "two", tmp_path, lambda _: None)
 
 
 def test_inputs_of_cells_are_on_disk_before_they_have_their_name(tmp_path, monkeypatch):

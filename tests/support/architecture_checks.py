@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
-from boostlora.backends.torch.nets import accepted
+from boostlora.backends.torch.nets import accepted_arguments
 from boostlora.engine.contracts import (
     Batch,
     DenseDelta,
@@ -144,7 +144,7 @@ def said_alone(module: Any, ids: NDArray[Any]) -> Tensor:
     """What the module says of one text."""
     row = torch.from_numpy(ids.astype(np.int64))[None]
     given = {"input_ids": row, "attention_mask": torch.ones_like(row), "use_cache": False}
-    answer = module(**(accepted(module, given)))
+    answer = module(**(accepted_arguments(module, given)))
     return getattr(answer, "logits", answer)
 
 

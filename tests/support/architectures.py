@@ -167,7 +167,7 @@ def _examined(family: str, kind: Kind, module: Any, folder: Path) -> Found:
         found,
         status="right" + (f", {len(unreached)} sites without a gradient" if unreached else ""),
         summed=sum(not layer.low_rank for layer in model._layers.values()),
-        writes=("from a cache" if model.net.way.cached else "anew for each token")
+        writes=("from a cache" if model.net.cache_mode.cached else "anew for each token")
         if kind == "causal"
         else "",
     )

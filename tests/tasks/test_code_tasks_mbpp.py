@@ -201,7 +201,7 @@ def test_mbpp_sanitized_versions_names_of_columns_are_understood(write: Write) -
 @pytest.mark.parametrize(
     ("change", "options", "said"),
     [
-        ({"task_id": 2000}, {}, "row 3: task_id 2000 is none of the benchmark's (1 to 974)"),
+        ({"task_id": 2000}, {}, "row 3: task_id 2000 is not in the benchmark (1 to 974)"),
         ({"test_list": []}, {}, 'row 3: column "test_list" has no assert'),
         (
             {"test_list": ["assert other(1) == 2"]},
@@ -209,7 +209,7 @@ def test_mbpp_sanitized_versions_names_of_columns_are_understood(write: Write) -
             'row 3: the tests call no function that column "code" defines',
         ),
         ({"code": "def add_3(x:"}, {}, 'row 3: the tests call no function that column "code" defines'),
-        ({"task_id": 20}, {}, "task.shots = 3 shows the tasks 2, 3, 4, which are not there"),
+        ({"task_id": 20}, {}, "task.shots = 3 needs the tasks 2, 3, 4, which are missing"),
         ({"text": None}, {}, 'column "text" is empty in row 3'),
         ({}, {"sanitized_column": "absent"}, 'no column "absent" (whether a row is kept)'),
     ],

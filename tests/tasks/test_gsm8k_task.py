@@ -150,7 +150,7 @@ def test_gsm8k_rewards_rollouts_of_the_same_example_one_by_one() -> None:
 
 
 def test_gsm8k_texts_that_do_not_fit_the_examples_are_the_backends_fault() -> None:
-    with pytest.raises(RunError, match=r"^the backend wrote no texts, though the task asks for them$"):
+    with pytest.raises(RunError, match=r"^the backend generated no texts, but the task needs them$"):
         Gsm8k(path="x").judge(TWO, attrs.evolve(written(["18", "2"]), texts=None))
     with pytest.raises(RunError, match=r"^2 judgements of 3 texts for 2 examples$"):
         Gsm8k(path="x").judge(TWO, written(["1", "2", "3"], 2))
@@ -199,7 +199,7 @@ def test_gsm8k_missing_columns_and_values_are_named(write: Write) -> None:
     rows: list[dict[str, Any]] = [{"question": "q", "solution": "#### 5"}]
     file = write(lines(rows), "a.jsonl")
     assert message(lambda: Gsm8k(path=file)) == (
-        f'{file}: no column "answer" (solution, its last line #### and the number); there are: question, solution'
+        f'{file}: no column "answer" (solution whose last line is #### and the number); there are: question, solution'
     )
     file = write(lines([*problems(3), {"question": None, "answer": "#### 1"}]), "b.jsonl")
     assert message(lambda: Gsm8k(path=file)) == f'{file}: column "question" is empty in row 4'

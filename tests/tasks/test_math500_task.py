@@ -144,7 +144,7 @@ def test_math500_without_math_verify_is_refused(path: str, monkeypatch: pytest.M
         ({"answer": " "}, {}, 'column "answer" is empty in row 5'),
         ({"answer": None}, {}, 'column "answer" is empty in row 5'),
         ({"problem": None}, {}, 'column "problem" is empty in row 5'),
-        ({"level": None}, {"by": "level"}, 'column "level" says nothing in row 5 (task.by)'),
+        ({"level": None}, {"by": "level"}, 'column "level" is empty in row 5 (task.by)'),
     ],
 )
 def test_math500_bad_rows_are_refused(write: Write, change: Any, options: Any, expected: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from boostlora.engine.errors import RunError
 from boostlora.plugins.tasks._math import pool
-from boostlora.plugins.tasks._math.pool import Verdict, Verifiers, Worker
+from boostlora.plugins.tasks._math.pool import Verdict, Worker, WorkerPool
 
 pytest.importorskip("math_verify", reason="the workers run math-verify")
 
@@ -37,8 +37,8 @@ SLACK = 60.0
 
 
 @pytest.fixture
-def verifiers() -> Iterator[Verifiers]:
-    found = Verifiers(most=2)
+def workers() -> Iterator[WorkerPool]:
+    found = WorkerPool(most=2)
     yield found
     found.close()
     assert found.processes == []
@@ -59,15 +59,15 @@ def ended(process: int) -> bool:
     return not alive(process)
 
 
-def test_workers_give_every_answer_its_verdict_in_order(verifiers: Verifiers) -> None:
+def test_workers_give_every_answer_its_verdict_in_order(workers: WorkerPool) -> None:
     pairs = [("\\boxed{7}", f"It is {i}.") for i in (7, 8, 7)] + [("\\boxed{7}", "no")]
-    found = verifiers.judge(pairs, 5.0)
+    found = workers.judge(pairs, 5.0)
     assert [v.right for v in found] == [True, False, True, False]
     assert [v.answer for v in found] == ["7", "8", "7", None]
-    assert len(verifiers.processes) == 1  # four answers are not worth a second one
-    verifiers.judge([("\\boxed{7}", str(i)) for i in range(40)], 5.0)
-    assert len(verifiers.processes) == 2
-    assert verifiers.judge([], 5.0) == []
+    assert len(workers.processes) == 1  # four answers are not worth a second one
+    workers.judge([("\\boxed{7}", str(i)) for i in range(40)], 5.0)
+    assert len(workers.processes) == 2
+    assert workers.judge([], 5.0) == []
 
 
 @pytest.mark.parametrize(
@@ -75,40 +75,40 @@ def test_workers_give_every_answer_its_verdict_in_order(verifiers: Verifiers) ->
     [HOSTILE[::4], pytest.param(HOSTILE, marks=pytest.mark.slow(reason="nine answers, of which most hang"))],
     ids=["few", "all"],
 )
-def test_workers_end_hostile_answers_within_the_limit(verifiers: Verifiers, texts: tuple[str, ...]) -> None:
-    verifiers.judge([("\\boxed{7}", "7")], 5.0)
+def test_workers_end_hostile_answers_within_the_limit(workers: WorkerPool, texts: tuple[str, ...]) -> None:
+    workers.judge([("\\boxed{7}", "7")], 5.0)
     start = time.monotonic()
-    found = verifiers.judge([("\\boxed{7}", text) for text in texts], 0.25)
+    found = workers.judge([("\\boxed{7}", text) for text in texts], 0.25)
     assert time.monotonic() - start < len(texts) * (0.25 + SLACK)
     assert not any(verdict.right for verdict in found)
     assert {verdict.failure for verdict in found} == {"", "timed-out"}
-    assert verifiers.judge([("\\boxed{7}", "$7$")], 5.0)[0].right
+    assert workers.judge([("\\boxed{7}", "$7$")], 5.0)[0].right
 
 
-def test_workers_judge_the_others_while_one_answer_hangs(verifiers: Verifiers) -> None:
+def test_workers_judge_the_others_while_one_answer_hangs(workers: WorkerPool) -> None:
     pairs = [("\\boxed{7}", f"${i}$") for i in range(40)]
-    found = verifiers.judge([pairs[0], SLOW, *pairs[1:], SLOW], LIMIT)
+    found = workers.judge([pairs[0], SLOW, *pairs[1:], SLOW], LIMIT)
     assert [i for i, verdict in enumerate(found) if verdict.right] == [8]
     assert [i for i, verdict in enumerate(found) if verdict.failure] == [1, 41]
     assert found[1] == Verdict(right=False, failure="timed-out")
 
 
-def test_workers_take_no_more_memory_than_they_may(verifiers: Verifiers) -> None:
-    verifiers.judge([("\\boxed{7}", "7")], 5.0)
-    limits = Path(f"/proc/{verifiers.processes[0]}/limits").read_text().splitlines()
+def test_workers_take_no_more_memory_than_they_may(workers: WorkerPool) -> None:
+    workers.judge([("\\boxed{7}", "7")], 5.0)
+    limits = Path(f"/proc/{workers.processes[0]}/limits").read_text().splitlines()
     assert next(line for line in limits if line.startswith("Max address space")).split()[3] == str(
         pool.MEMORY
     )
     assert next(line for line in limits if line.startswith("Max core file size")).split()[4] == "0"
 
 
-def test_workers_that_were_killed_while_idle_are_replaced(verifiers: Verifiers) -> None:
-    verifiers.judge([("\\boxed{7}", "7")], 5.0)
-    (old,) = verifiers.processes
+def test_workers_that_were_killed_while_idle_are_replaced(workers: WorkerPool) -> None:
+    workers.judge([("\\boxed{7}", "7")], 5.0)
+    (old,) = workers.processes
     os.kill(old, signal.SIGKILL)
     time.sleep(0.2)
-    assert verifiers.judge([("\\boxed{7}", "7"), ("\\boxed{7}", "8")], 5.0)[0].right
-    assert old not in verifiers.processes
+    assert workers.judge([("\\boxed{7}", "7"), ("\\boxed{7}", "8")], 5.0)[0].right
+    assert old not in workers.processes
 
 
 DYING = """
@@ -132,58 +132,58 @@ while True:
     [(1, Verdict(right=True, answer="7")), (2, Verdict(right=False, failure="crashed"))],
 )
 def test_workers_that_die_over_an_answer_try_it_once_more(
-    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int, verdict: Verdict
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int, verdict: Verdict
 ) -> None:
     program, deaths = tmp_path / "dying.py", tmp_path / "deaths"
     program.write_text(DYING.format(deaths=str(deaths), times=times))
     deaths.write_text("")
     monkeypatch.setattr(pool, "WORKER", program)
-    assert verifiers.judge([("7", "7")], 5.0) == [verdict]
-    assert verifiers.judge([("7", "8")], 5.0)[0].right  # the next one is none the worse
+    assert workers.judge([("7", "7")], 5.0) == [verdict]
+    assert workers.judge([("7", "8")], 5.0)[0].right  # the next one is none the worse
     assert len(deaths.read_text()) == times
 
 
 def test_workers_that_never_start_are_reported(
-    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(3)")
     monkeypatch.setattr(pool, "WORKER", broken)
     with pytest.raises(RunError) as caught:
-        verifiers.judge([("\\boxed{7}", "7")], 5.0)
+        workers.judge([("\\boxed{7}", "7")], 5.0)
     assert str(caught.value) == "5 worker processes for math-verify ended at once (the last with code 3)"
 
 
 def test_workers_without_math_verify_say_so(
-    verifiers: Verifiers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "math_verify.py").write_text("raise ImportError('no such thing')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(
         RunError, match=r"^math-verify cannot be loaded by a worker process: ImportError: no such"
     ):
-        verifiers.judge([("\\boxed{7}", "7")], 5.0)
+        workers.judge([("\\boxed{7}", "7")], 5.0)
 
 
-def test_workers_are_not_left_behind_by_an_interrupt(verifiers: Verifiers) -> None:
-    verifiers.judge([("\\boxed{7}", "7")], 5.0)
-    (busy,) = verifiers.processes
+def test_workers_are_not_left_behind_by_an_interrupt(workers: WorkerPool) -> None:
+    workers.judge([("\\boxed{7}", "7")], 5.0)
+    (busy,) = workers.processes
     main = threading.main_thread().ident
     assert main is not None
     timer = threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        verifiers.judge([SLOW], 30.0)
+        workers.judge([SLOW], 30.0)
     assert ended(busy)
-    assert verifiers.judge([("\\boxed{7}", "7")], 5.0)[0].right  # no stale reply
+    assert workers.judge([("\\boxed{7}", "7")], 5.0)[0].right  # no stale reply
 
 
 PROGRAM = """
 import os, sys, time
-from boostlora.plugins.tasks._math.pool import Verifiers
-verifiers = Verifiers(most=1)
-verifiers.judge([("7", "7")], 5.0)
-print(*verifiers.processes, flush=True)
+from boostlora.plugins.tasks._math.pool import WorkerPool
+workers = WorkerPool(most=1)
+workers.judge([("7", "7")], 5.0)
+print(*workers.processes, flush=True)
 if sys.argv[1] == "dies":
     os.kill(os.getpid(), 9)
 if sys.argv[1] == "forks":
@@ -191,8 +191,8 @@ if sys.argv[1] == "forks":
     if not child:
         sys.exit(0)
     os.waitpid(child, 0)
-    assert verifiers.judge([("7", "$7$")], 5.0)[0].right
-    assert len(verifiers.processes) == 1
+    assert workers.judge([("7", "$7$")], 5.0)[0].right
+    assert len(workers.processes) == 1
 """
 
 
@@ -209,8 +209,8 @@ def test_workers_end_with_their_program(how: str) -> None:
 @pytest.mark.slow(reason="computes until the clock of the worker ends it")
 def test_workers_at_work_end_themselves_where_their_master_is_gone() -> None:
     worker = Worker.start(pool.MEMORY)
-    worker.line.recv_bytes()  # ready
-    worker.line.send_bytes(b'{"gold": "7", "text": "$10^{10^{10}}$", "seconds": 0.5}')
+    worker.connection.recv_bytes()  # ready
+    worker.connection.send_bytes(b'{"gold": "7", "text": "$10^{10^{10}}$", "seconds": 0.5}')
     assert ended(worker.process.pid)
     assert worker.process.wait() == -signal.SIGALRM
     worker.end()
@@ -218,11 +218,11 @@ def test_workers_at_work_end_themselves_where_their_master_is_gone() -> None:
 
 BUSY = """
 import sys, threading, time
-from boostlora.plugins.tasks._math.pool import Verifiers
-verifiers = Verifiers(most=1)
-verifiers.judge([("7", "7")], 5.0)
-print(*verifiers.processes, flush=True)
-verifiers.judge([("7", sys.argv[1])], 3000.0)
+from boostlora.plugins.tasks._math.pool import WorkerPool
+workers = WorkerPool(most=1)
+workers.judge([("7", "7")], 5.0)
+print(*workers.processes, flush=True)
+workers.judge([("7", sys.argv[1])], 3000.0)
 """
 
 

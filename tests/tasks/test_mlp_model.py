@@ -36,13 +36,13 @@ def context(tmp_path: Path) -> RunContext:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[MLPClassifier]:
     """Every classifier that was pretrained, as scikit-learn left it."""
     nets: list[MLPClassifier] = []
-    name_weights = mlp._named
+    name_weights = mlp._named_weights
 
     def spy(net: MLPClassifier) -> dict[str, Any]:
         nets.append(net)
         return name_weights(net)
 
-    monkeypatch.setattr(mlp, "_named", spy)
+    monkeypatch.setattr(mlp, "_named_weights", spy)
     return nets
 
 
@@ -170,6 +170,6 @@ def test_mlp_model_without_hidden_layers_is_refused() -> None:
 
 @pytest.mark.parametrize("inputs", [["a", "b"], np.zeros((90, 2, 2))])
 def test_mlp_model_inputs_that_are_no_rows_of_numbers_are_refused(inputs: Any) -> None:
-    expected = "^model mlp takes rows of numbers; this task's inputs are something else$"
+    expected = "^model mlp takes numeric inputs \\(n, d\\); this task's inputs are of another kind$"
     with pytest.raises(UsageError, match=expected):
         Mlp().blueprint(splits_of(3, inputs))

@@ -131,7 +131,7 @@ def test_protein_windows_do_not_end_in_a_chain_break() -> None:
     ("change", "words"),
     [
         ({"pkd": "high"}, ['"pkd"', '"high"', "row 3", "a number"]),
-        ({"receptor_seq": "AC1D"}, ['"receptor_seq"', '"AC1D"', "row 3", "letters"]),
+        ({"receptor_seq": "AC1D"}, ['"receptor_seq"', '"AC1D"', "row 3", "one letter per residue"]),
         ({"ligand_seq": "ACD||EF"}, ['"ligand_seq"', "an empty chain", "row 3"]),
         ({"ligand_seq": ""}, ['"ligand_seq"', "an empty chain", "row 3"]),
     ],
@@ -149,7 +149,7 @@ def test_protein_rows_that_are_no_complex_are_refused(
 
 def test_protein_constants_that_are_not_positive_are_refused(write: Write) -> None:
     path = write(complexes().assign(kd=0.0))
-    assert "more than 0" in message(lambda: ProteinBinding(path=path, affinity="kd", scale="molar"))
+    assert "is positive" in message(lambda: ProteinBinding(path=path, affinity="kd", scale="molar"))
 
 
 def test_protein_missing_column_is_refused_with_those_there_are(write: Write) -> None:

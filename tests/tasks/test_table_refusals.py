@@ -57,7 +57,9 @@ def test_table_file_that_makes_no_sense_is_refused(write: Write, text: str, expe
 def test_table_too_many_classes_are_refused(write: Write) -> None:
     rows = "x,y\n" + "".join(f"{i},{i}\n" for i in range(MOST_CLASSES + 1))
     path = write(rows)
-    assert message(path, label="y") == f'{path}: column "y" has 1001 different values; it is no class label'
+    assert (
+        message(path, label="y") == f'{path}: column "y" has 1001 different values; it is not a class label'
+    )
 
 
 def test_table_split_column_with_a_gap_is_refused(write: Write, frame: pd.DataFrame) -> None:

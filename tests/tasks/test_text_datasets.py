@@ -100,6 +100,6 @@ def test_text_data_set_that_is_not_there_is_refused(dataset: Path, monkeypatch: 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     said = message(lambda: TextClassification(dataset="owner/nowhere"))
     expected = (
-        'task.dataset: "owner/nowhere" is no data set that can be read, here or on the Hugging Face hub: '
+        'task.dataset: "owner/nowhere" is not a readable data set, locally or on the Hugging Face Hub: '
     )
     assert said.startswith(expected)

@@ -12,8 +12,7 @@ from boostlora.engine.contracts import Decoding, Examples, GeneratingTask, Predi
 from boostlora.engine.errors import RunError
 from boostlora.engine.sdk.judge import text_number
 from boostlora.engine.testing import assert_close
-from boostlora.plugins.tasks._text.answers import answer_of
-from boostlora.plugins.tasks.language_modelling import LanguageModelling
+from boostlora.plugins.tasks.language_modelling import LanguageModelling, answer_of
 
 
 def predictions(

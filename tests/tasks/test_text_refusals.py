@@ -167,4 +167,4 @@ def test_text_single_class_is_refused(write: Write) -> None:
     assert said == f'{path}: column "label" needs at least 2 different values to tell apart, and has 1'
     many = write(reviews(1200).assign(label=range(1200)))
     said = message(lambda: TextClassification(path=many))
-    assert said == f'{many}: column "label" has 1200 different values; it is no class label'
+    assert said == f'{many}: column "label" has 1200 different values; it is not a class label'

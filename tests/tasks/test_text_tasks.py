@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.testing import TaskContract
-from boostlora.plugins.tasks._text.data import sampled
+from boostlora.plugins.tasks._text.data import stratified_sample
 from boostlora.plugins.tasks.language_modelling import LanguageModelling
 from boostlora.plugins.tasks.text_classification import TextClassification
 
@@ -177,7 +177,7 @@ def test_text_limit_keeps_the_share_of_every_class(write: Write) -> None:
 def test_sampled_counts_are_exact_and_fair(sizes: list[int], share: float, seed: int) -> None:
     strata = [i for i, size in enumerate(sizes) for _ in range(size)]
     ids, count = np.arange(len(strata)), round(share * len(strata))
-    chosen = sampled(ids, strata, count, np.random.default_rng(seed))
+    chosen = stratified_sample(ids, strata, count, np.random.default_rng(seed))
     assert len(set(chosen.tolist())) == len(chosen) == count
     got = np.bincount(np.array(strata)[chosen], minlength=len(sizes))
     # Largest remainders: no stratum is a whole example away from its exact share.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from boostlora.engine.testing.trackers import make_records
-from boostlora.plugins.trackers._facts import metrics_of
+from boostlora.plugins.trackers._metrics import metrics_of
 
 
 def test_measures_of_every_split_are_told_beside_accuracy_and_loss() -> None:

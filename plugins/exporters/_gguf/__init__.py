@@ -1,1 +1,1 @@
-"""GGUF, the file format of llama.cpp: what is in a file, how one is written, and which models it can hold."""
+"""GGUF, the file format of llama.cpp: content, writing, and supported models."""

@@ -1,4 +1,4 @@
-"""What is in a GGUF file, written one tensor at a time."""
+"""Fields and tensors of a GGUF file, and a streaming writer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ....engine.foundation.run_context import Report
 Type = GGMLQuantizationType
 
 TYPES: Mapping[str, Type] = {"float32": Type.F32, "float16": Type.F16, "bfloat16": Type.BF16}
-"""How weights of a dtype are kept."""
+"""GGUF types by dtype."""
 
 
 @attrs.frozen
 class Field:
-    """One entry of metadata: a number, a string, or a list of either, whose entries are of the type `sub`."""
+    """A metadata field: a number, a string, or a list of either with element type `sub`."""
 
     key: str
     value: Any
@@ -35,14 +35,14 @@ class Field:
 
 @attrs.frozen
 class Tensor:
-    """One tensor, whose bytes are read when it is written."""
+    """A tensor whose bytes are read lazily."""
 
     name: str
     shape: tuple[int, ...]
-    """The slowest dimension first, as NumPy has it; the file has it the other way round."""
+    """Row-major, as in NumPy; the file stores it reversed."""
     type: Type
     read: Callable[[], NDArray[Any]]
-    """An array with the very bytes that the file is to have."""
+    """Returns an array with the bytes for the file."""
 
     @property
     def size(self) -> int:
@@ -51,17 +51,17 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in the file, padding left out."""
+        """Bytes in the file without padding."""
         values, width = GGML_QUANT_SIZES[self.type]
         return self.size // values * width
 
 
 def cast(name: str, values: NDArray[Any], kind: Type) -> NDArray[Any]:
-    """Values, rounded once to F32, F16 or BF16 as the file has them. Raises `UsageError` naming a tensor with an entry too large."""
+    """Values rounded once to F32, F16 or BF16. Raises `UsageError` naming a tensor that overflows."""
     with np.errstate(over="ignore"):
         narrow = values if kind == Type.F16 else values.astype(np.float32, copy=False)
         found = quantize(np.ascontiguousarray(narrow), kind)
-    # A bfloat16 is the upper half of a float32, so that its infinities are seen without one.
+    # A bfloat16 is the upper half of a float32: exponent bits of all ones mean Inf or NaN.
     bits = found.view(np.uint16) & 0x7F80 if kind == Type.BF16 else None
     fine = bool((bits != 0x7F80).all()) if bits is not None else bool(np.isfinite(found).all())
     if not fine:
@@ -71,7 +71,7 @@ def cast(name: str, values: NDArray[Any], kind: Type) -> NDArray[Any]:
 
 
 def main_type(tensors: Iterable[Tensor]) -> Type:
-    """The type of most numbers."""
+    """The type of most values."""
     numbers = Counter[Type]()
     for tensor in tensors:
         numbers[tensor.type] += tensor.size
@@ -79,14 +79,14 @@ def main_type(tensors: Iterable[Tensor]) -> Type:
 
 
 def file_type(tensors: Iterable[Tensor]) -> int:
-    """What `general.file_type` is to say: the type of most numbers, or that the reader has to guess."""
+    """`general.file_type`: the type of most values, or `GUESSED`."""
     name = main_type(tensors).name
     known = LlamaFileType.__members__
     return int(known.get(f"ALL_{name}", known.get(f"MOSTLY_{name}", LlamaFileType.GUESSED)))
 
 
 class _Writer(GGUFWriter):
-    """Takes fields in the order they are given, empty lists among them."""
+    """Writes fields in the given order, including empty lists."""
 
     def __init__(self, path: Path, fields: Sequence[Field], alignment: int) -> None:
         super().__init__(path, "")
@@ -98,7 +98,7 @@ class _Writer(GGUFWriter):
     def _pack_val(
         self, val: Any, vtype: GGUFValueType, add_vtype: bool, sub_type: GGUFValueType | None = None
     ) -> bytes:
-        """As ever; but a vocabulary without merges has an empty list of them, which the library refuses to write."""
+        """Also pack empty lists, which the library rejects; a vocabulary without merges has one."""
         if vtype == GGUFValueType.ARRAY and not val and sub_type is not None:
             head = self._pack("I", vtype) if add_vtype else b""
             return head + self._pack("I", sub_type) + self._pack("Q", 0)
@@ -108,11 +108,11 @@ class _Writer(GGUFWriter):
 def write(
     path: Path, fields: Sequence[Field], tensors: Sequence[Tensor], report: Report, *, alignment: int = 32
 ) -> None:
-    """Write a file of these fields and tensors, in this order. Little of it is in memory at once."""
+    """Write a file of these fields and tensors, in this order, one tensor in memory at a time."""
     writer = _Writer(path, fields, alignment)
     try:
         for tensor in tensors:
-            # The dtype says no more than that the shape counts values, not bytes.
+            # The dtype only means that the shape counts values, not bytes.
             writer.add_tensor_info(
                 tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=tensor.type
             )

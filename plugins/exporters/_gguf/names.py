@@ -1,4 +1,4 @@
-"""From the names and rows of Hugging Face's weights to those of GGUF's tensors."""
+"""GGUF's tensor names and row order for Hugging Face weights."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .files import Type
 
 SUFFIXES = (".weight", ".bias")
 KNOWN = ("llama", "qwen2", "qwen3")
-"""Architectures of GGUF's whose matrices are Hugging Face's, but for the order of some rows."""
+"""GGUF architectures whose matrices equal Hugging Face's up to the order of some rows."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Names:
-    """The tensors of one model."""
+    """Tensor names of one model."""
 
     architecture: str
-    """In GGUF's words."""
+    """GGUF's name."""
     config: Mapping[str, Any]
-    """Hugging Face's."""
+    """Hugging Face's configuration."""
     table: Any
 
     @classmethod
     def of(cls, architecture: str, blueprint: Blueprint) -> Names:
-        """Raises `UsageError` for an architecture whose tensors are not known."""
+        """Raise `UsageError` for an unsupported architecture."""
         arch = next((key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture), None)
         if architecture not in KNOWN or arch is None:
             raise UsageError(
-                f"exporter gguf: the architecture {architecture} is not one that it knows ({', '.join(KNOWN)}); "
+                f"exporter gguf: the architecture {architecture} is not supported ({', '.join(KNOWN)}); "
                 "write --to hf, and convert that with llama.cpp's convert_hf_to_gguf.py"
             )
         config = blueprint.config["hf"]
@@ -43,7 +43,7 @@ class Names:
         return cls(architecture=architecture, config=config, table=table)
 
     def tensor(self, weight: str) -> str:
-        """Raises `UsageError` for a weight that GGUF has no name for."""
+        """GGUF's name of a weight. Raises `UsageError` if there is none."""
         found = self.table.get_name(weight, try_suffixes=SUFFIXES)
         if found is None:
             raise UsageError(
@@ -52,10 +52,10 @@ class Names:
         return found
 
     def rows(self, weight: str, values: NDArray[Any]) -> NDArray[Any]:
-        """A matrix `(d_out, d_in)`, or a bias, with its rows in the order of the file.
+        """A matrix `(d_out, d_in)` or a bias with its rows in GGUF's order.
 
-        llama.cpp turns neighbouring rows of a Llama's queries and keys, Hugging Face's Llama row `i` of a head with row
-        `i + d/2`; so rows `(head, half, i)` become `(head, i, half)`, as llama.cpp's converter has it.
+        For Llama's queries and keys, llama.cpp rotates neighbouring rows, Hugging Face rows `i` and `i + d/2` of a head; so rows
+        `(head, half, i)` become `(head, i, half)`, as in llama.cpp's converter.
         """
         if self.architecture != "llama":
             return values
@@ -70,8 +70,8 @@ class Names:
         return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(values.shape)
 
 
-def told(ensemble: Exportable, weights: int, kind: Type) -> str:
-    """A sentence on what was done to a model."""
+def rounds_note(ensemble: Exportable, weights: int, kind: Type) -> str:
+    """A sentence for the metadata on which rounds were merged."""
     numbers = [r.number for r in ensemble.rounds]
     run = numbers == list(range(numbers[0], numbers[-1] + 1))
     which = f"{numbers[0]} to {numbers[-1]}" if run and len(numbers) > 1 else ", ".join(map(str, numbers))

@@ -1,4 +1,4 @@
-"""A GGUF file in which the adapted tensors are replaced, and nothing else."""
+"""A copy of a GGUF file in which only the adapted tensors are replaced."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ....engine.contracts import Exportable
 from ....engine.errors import UsageError
 from ...models._hf.model import HfModel
 from .files import TYPES, Field, Tensor, Type, cast, file_type, main_type, write
-from .names import Names, told
+from .names import Names, rounds_note
 
 DESCRIPTION, FILE_TYPE, NAME = "general.description", "general.file_type", "general.name"
 
 
 def template_of(ensemble: Exportable) -> Path | None:
-    """The GGUF file that the base was read from; None where it was none."""
+    """The GGUF file of the base; None if the base has none."""
     model = ensemble.model
     if not isinstance(model, HfModel) or not model.gguf:
         return None
@@ -29,7 +29,7 @@ def template_of(ensemble: Exportable) -> Path | None:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Template:
-    """An open file, and which of its tensors belongs to which site."""
+    """An open GGUF file and its tensor names by site."""
 
     path: Path
     reader: GGUFReader
@@ -38,16 +38,14 @@ class Template:
 
     @classmethod
     def open(cls, path: Path, ensemble: Exportable) -> Template:
-        """Read the metadata. Raises `UsageError` for a file whose tensors are not those of the run's model."""
-        ensemble.report("reading GGUF", 0, 0)  # seconds, where the vocabulary is large
+        """Read the metadata. Raises `UsageError` for a file whose tensors do not match the run's model."""
+        ensemble.report("reading GGUF", 0, 0)  # takes seconds for a large vocabulary
         try:
             reader = GGUFReader(path)
         except (OSError, ValueError, KeyError, IndexError) as error:
-            raise UsageError(f"{path}: not a GGUF file that can be read: {error}") from error
+            raise UsageError(f"{path}: not a readable GGUF file: {error}") from error
         if reader.byte_order != "I":
-            raise UsageError(
-                f"{path}: written in the other byte order; convert it first (gguf-convert-endian)"
-            )
+            raise UsageError(f"{path}: has the other byte order; convert it first (gguf-convert-endian)")
         names = Names.of(_string(reader, "general.architecture"), ensemble.source.blueprint)
         found = {site.name: names.tensor(site.name) for site in ensemble.sites}
         shapes = {t.name: tuple(reversed(t.shape.tolist())) for t in reader.tensors}
@@ -59,9 +57,9 @@ class Template:
         return cls(path=path, reader=reader, names=names, by_site=found)
 
     def write(self, ensemble: Exportable, place: Path, dtype: str, *, dequantise: bool) -> None:
-        """The same file with the rounds in it: what no round changed keeps its bytes, the rest is of `dtype`.
+        """Write the file with merged rounds: unchanged tensors keep their bytes, adapted ones have `dtype`.
 
-        With `dequantise`, so is what was quantised.
+        With `dequantise`, quantised tensors also have `dtype`.
         """
         kind = TYPES[dtype]
         sites = {tensor: site for site, tensor in self.by_site.items() if ensemble.updates(site)}
@@ -70,7 +68,7 @@ class Template:
         new = [self._merged(ensemble, sites[t.name], t, kind) if t.name in sites else t for t in kept]
         fields = [_field(self.path, field) for name, field in self.reader.fields.items() if _stored(name)]
         if sites:
-            fields = _told(fields, ensemble, len(sites), kind)
+            fields = _with_description(fields, ensemble, len(sites), kind)
         if main_type(new) != main_type(old):
             fields = _with(fields, Field(FILE_TYPE, file_type(new), GGUFValueType.UINT32))
         write(place, fields, new, ensemble.report, alignment=int(self.reader.alignment))
@@ -98,12 +96,12 @@ def _dequantised(tensor: Tensor, kind: Type) -> Tensor:
 
 
 def _stored(name: str) -> bool:
-    """Whether a field is in the file, and not one of the reader's own on its header."""
+    """Whether a field is stored in the file rather than derived by the reader from its header."""
     return not name.startswith("GGUF.")
 
 
 def _field(path: Path, field: Any) -> Field:
-    """A field as it was; strings stay bytes, whatever they are."""
+    """A copy of a field; strings stay raw bytes."""
     kind, *inner = field.types
     if GGUFValueType.ARRAY in inner:
         raise UsageError(f"{path}: {field.name} is a list of lists, which cannot be copied")
@@ -111,17 +109,17 @@ def _field(path: Path, field: Any) -> Field:
         return Field(field.name, bytes(field.parts[-1]), kind)
     if kind != GGUFValueType.ARRAY:
         return Field(field.name, field.contents(), kind)
-    # Of an empty list the reader keeps no type, but the file has it: the field's first part after key and kind.
+    # The reader drops the element type of an empty list; it is the field's first part after key and kind.
     sub = inner[0] if inner else GGUFValueType(int(field.parts[3][0]))
     strings = sub == GGUFValueType.STRING
     values = [bytes(field.parts[i]) for i in field.data] if strings else field.contents()
     return Field(field.name, values, kind, sub)
 
 
-def _told(fields: Sequence[Field], ensemble: Exportable, weights: int, kind: Type) -> list[Field]:
-    """Name and description that say what was done."""
+def _with_description(fields: Sequence[Field], ensemble: Exportable, weights: int, kind: Type) -> list[Field]:
+    """The fields with an updated name and description."""
     known = {field.key: field.value.decode(errors="replace") for field in fields if _is_text(field)}
-    done = told(ensemble, weights, kind)
+    done = rounds_note(ensemble, weights, kind)
     before = known.get(DESCRIPTION)
     fields = _with(fields, Field(NAME, f"{known.get(NAME) or ensemble.name}, boosted", GGUFValueType.STRING))
     text = f"{before.rstrip()} {done}" if before else done
@@ -133,7 +131,7 @@ def _is_text(field: Field) -> bool:
 
 
 def _with(fields: Sequence[Field], field: Field) -> list[Field]:
-    """The fields with one in its place, or at the end."""
+    """The fields with one replaced, or appended."""
     if any(f.key == field.key for f in fields):
         return [field if f.key == field.key else f for f in fields]
     return [*fields, field]

@@ -1,4 +1,4 @@
-"""A tokenizer as GGUF's metadata says it: byte-level byte-pair encoding, or a refusal."""
+"""A byte-level BPE tokenizer as GGUF metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLITS: Mapping[str, str] = {
     rf"{_SHORT}|{_LETTERS}|\p{{N}}{{1,3}}|{_REST}": "llama-bpe",
     rf"{_SHORT}|{_LETTERS}|\p{{N}}|{_REST}": "qwen2",
 }
-"""Names that llama.cpp has for ways to cut a text before byte pairs are merged, by their regular expression in tokenizer.json."""
+"""llama.cpp's names of pre-tokenizers, by their regular expression in tokenizer.json."""
 SPECIAL = {
     "bos": Keys.Tokenizer.BOS_ID,
     "eos": Keys.Tokenizer.EOS_ID,
@@ -30,15 +30,15 @@ SPECIAL = {
 }
 
 
-class UnsayableError(Exception):
-    """What of a tokenizer GGUF has no words for."""
+class UnsupportedTokenizerError(Exception):
+    """A property of a tokenizer that GGUF cannot represent."""
 
 
 def vocabulary(tokenizer: Any, size: int) -> list[Field]:
-    """The fields of a tokenizer for a model that knows `size` tokens. Raises `UsageError` with what cannot be said."""
+    """The fields of a tokenizer for a model with `size` tokens. Raises `UsageError` naming what GGUF cannot represent."""
     try:
         return list(_fields(tokenizer, size))
-    except UnsayableError as reason:
+    except UnsupportedTokenizerError as reason:
         raise UsageError(
             f"exporter gguf: the tokenizer cannot be written: {reason}; write --to hf, and convert that with "
             "llama.cpp's convert_hf_to_gguf.py"
@@ -66,31 +66,31 @@ def _fields(tokenizer: Any, size: int) -> Iterator[Field]:
 
 
 def _content(tokenizer: Any) -> dict[str, Any]:
-    """What is in tokenizer.json, where that is byte-level BPE without anything else to it."""
+    """The content of tokenizer.json, if it is plain byte-level BPE. Raises `UnsupportedTokenizerError`."""
     if getattr(tokenizer, "backend_tokenizer", None) is None:
-        raise UnsayableError("it has no tokenizer.json")
+        raise UnsupportedTokenizerError("it has no tokenizer.json")
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     model, normalizer, decoder = content["model"], content["normalizer"], content["decoder"]
     if model["type"] != "BPE" or model.get("byte_fallback") or (decoder or {}).get("type") != "ByteLevel":
-        raise UnsayableError(f"it is {model['type']}, and not byte-level BPE")
+        raise UnsupportedTokenizerError(f"it is {model['type']}, and not byte-level BPE")
     if any(model.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix")):
-        raise UnsayableError("its BPE has dropout, or marks parts of words")
-    # llama.cpp does not normalise; its own converter leaves NFC out, too, which most texts are in already.
+        raise UnsupportedTokenizerError("its BPE has dropout, or marks parts of words")
+    # llama.cpp does not normalise; its converter also ignores NFC, which most texts are in already.
     if normalizer is not None and normalizer["type"] != "NFC":
-        raise UnsayableError(f"it changes texts first ({normalizer['type']})")
+        raise UnsupportedTokenizerError(f"it changes texts first ({normalizer['type']})")
     return content
 
 
 def _merges(model: Mapping[str, Any]) -> list[str]:
-    """Pairs with a space between; in a byte-level vocabulary no token has one."""
+    """Merges as pairs separated by a space, which no byte-level token contains."""
     pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
     return [" ".join(pair) for pair in pairs]
 
 
 def _tokens(vocab: Mapping[str, int], added: Sequence[Any], size: int) -> tuple[list[str], list[int]]:
-    """Every token's text and type, by number; numbers that no token has are filled up.
+    """Every token's text and type, by id; unused ids are filled with padding tokens.
 
-    Tokens that were added and that the model does not know are left out: transformers adds a Qwen2's end token to any of its tokenizers.
+    Added tokens outside the model's vocabulary are dropped: transformers adds Qwen2's end token to any of its tokenizers.
     """
     known = {index: (text, TokenType.NORMAL) for text, index in vocab.items()}
     for token in added:
@@ -98,20 +98,20 @@ def _tokens(vocab: Mapping[str, int], added: Sequence[Any], size: int) -> tuple[
         if token["id"] < size:
             known[token["id"]] = (token["content"], kind)
     if max(known) >= size:
-        raise UnsayableError(f"it has token {max(known)}, and the model knows {size}")
+        raise UnsupportedTokenizerError(f"it has token {max(known)}, and the model knows {size}")
     filled = [known.get(i, (f"[PAD{i}]", TokenType.UNUSED)) for i in range(size)]
     return [text for text, _ in filled], [int(kind) for _, kind in filled]
 
 
 def _pre(content: Mapping[str, Any], *, has_merges: bool) -> str:
-    """llama.cpp's name for the way in which a text is cut before byte pairs are merged."""
+    """llama.cpp's name of the pre-tokenizer. Raises `UnsupportedTokenizerError` if it has none."""
     steps = _steps(content["pre_tokenizer"])
     kinds, last = [step["type"] for step in steps], steps[-1] if steps else {}
     ignoring = bool(content["model"].get("ignore_merges"))
     name = None
     if kinds and kinds[-1] == "ByteLevel" and not last["add_prefix_space"]:
         if kinds == ["ByteLevel"]:
-            # Where every token is one byte, it does not matter how a text is cut.
+            # Without merges every token is one byte, and pre-tokenization does not matter.
             name = "gpt-2" if last.get("use_regex", True) or not has_merges else None
         elif (
             kinds == ["Digits", "ByteLevel"] and steps[0]["individual_digits"] and last.get("use_regex", True)
@@ -119,10 +119,10 @@ def _pre(content: Mapping[str, Any], *, has_merges: bool) -> str:
             name = "smollm"
         elif kinds == ["Split", "ByteLevel"] and not last.get("use_regex", True) and not steps[0]["invert"]:
             name = SPLITS.get(steps[0]["pattern"].get("Regex", ""))
-    # Of these, llama.cpp takes a whole word that is a token as such for Llama 3 alone.
+    # Of these, llama.cpp implements `ignore_merges` only for Llama 3.
     if name is None or ignoring != (name == "llama-bpe"):
-        raise UnsayableError(
-            f"the way it cuts texts into words ({', '.join(kinds) or 'none'}) has no name in llama.cpp"
+        raise UnsupportedTokenizerError(
+            f"its pre-tokenizer ({', '.join(kinds) or 'none'}) has no name in llama.cpp"
         )
     return name
 
@@ -136,18 +136,18 @@ def _steps(part: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 
 def _added(tokenizer: Any) -> tuple[bool, bool]:
-    """Whether it puts BOS before a text, and EOS behind; asked, since there are many ways to say so."""
+    """Whether it adds BOS before and EOS after a text; tested, since there are many ways to configure it."""
     whole, plain = (tokenizer("a", add_special_tokens=s)["input_ids"] for s in (True, False))
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     for first in (False, True):
         for last in (False, True):
             if whole == [bos] * first + plain + [eos] * last:
                 return first, last
-    raise UnsayableError("it puts more around a text than a BOS and an EOS token")
+    raise UnsupportedTokenizerError("it adds more than a BOS and an EOS token to a text")
 
 
 def _templates(template: Any) -> Iterator[Field]:
-    """The chat template; of several, the one that is called default."""
+    """The chat template; if there are several, the one named `default`."""
     named = template if isinstance(template, Mapping) else {"default": template}
     if named.get("default"):
         yield Field(Keys.Tokenizer.CHAT_TEMPLATE, named["default"], Kind.STRING)

@@ -1,1 +1,1 @@
-"""What adapters for Hugging Face's PEFT have in common: factors, names of modules, files, and how they are loaded."""
+"""Shared parts of the PEFT exporters: factors, module names, files and loading."""

@@ -1,4 +1,4 @@
-"""What PEFT cannot hold is refused before any work."""
+"""Checks of what PEFT can represent, before any work."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def check(exporter: str, ensemble: Exportable) -> tuple[Target, ...]:
     family = source.blueprint.architecture
     if source.build is None or family.partition("/")[0] not in {"causal-lm", "classifier"}:
         raise UsageError(
-            f"exporter {exporter}: PEFT adapts Hugging Face's models, and this one is of the architecture {family}; "
-            "--to safetensors takes any"
+            f"exporter {exporter}: PEFT adapts Hugging Face models, and this one has the architecture {family}; "
+            "--to safetensors exports any"
         )
     missing = [name for name in ("torch", "transformers", "peft") if importlib.util.find_spec(name) is None]
     if missing:
@@ -24,30 +24,28 @@ def check(exporter: str, ensemble: Exportable) -> tuple[Target, ...]:
             f"exporter {exporter} needs pip install 'boostlora[peft]' ({', '.join(missing)} is missing)"
         )
     if not ensemble.rounds:
-        raise UsageError(
-            f"exporter {exporter}: no round was merged, so there is nothing to adapt the base with"
-        )
+        raise UsageError(f"exporter {exporter}: no round was merged, so there is no adapter")
     targets = targets_of(ensemble)
     if not targets:
         raise UsageError(
-            f"exporter {exporter}: only the head {HEAD} was trained, which is no part of the encoder that PEFT wraps; "
-            "--to hf or --to safetensors takes it"
+            f"exporter {exporter}: only the head {HEAD} was trained, which is not part of the encoder that PEFT wraps; "
+            "--to hf or --to safetensors exports it"
         )
     shared = {info.name: info.also for info in source.blueprint.weights if info.also}
     for target in targets:
         if target.site in shared:
             raise UsageError(
-                f"exporter {exporter}: {target.site} is also {shared[target.site][0]}, and PEFT adapts one layer, not both; "
+                f"exporter {exporter}: {target.site} is tied to {shared[target.site][0]}, and PEFT adapts one layer, not both; "
                 "--to hf writes the merged model"
             )
         if any(isinstance(update, DenseUpdate) for update, _ in ensemble.updates(target.site)):
             raise UsageError(
-                f"exporter {exporter}: {target.site} was trained entry by entry (adapter full), which has no low rank; "
+                f"exporter {exporter}: {target.site} has a dense update (adapter full), which is not low-rank; "
                 "--to hf writes the merged model"
             )
     return targets
 
 
 def adapts_head(ensemble: Exportable) -> bool:
-    """Whether a classifier's head is a site: its merged weight is written beside the adapter."""
+    """Whether a classifier's head was trained; its merged weight is then written next to the adapter."""
     return is_classifier(ensemble.source.blueprint) and bool(ensemble.updates(HEAD))

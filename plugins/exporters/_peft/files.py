@@ -1,11 +1,11 @@
-"""The files that PEFT reads, and a classifier's head beside them."""
+"""PEFT's files, and a classifier's head."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,18 +16,24 @@ from safetensors.torch import save_file
 from ....engine.contracts import Exportable
 from ....engine.errors import UsageError
 from ....engine.foundation.atomic import write_text
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
 from .checks import adapts_head
-from .names import CONFIG, HEAD_FILE, WEIGHTS
-from .places import base_of
-from .targets import HEAD, Target, is_classifier, target_modules
+from .places import base_location
+from .targets import CONFIG, HEAD, HEAD_FILE, WEIGHTS, Target, is_classifier, target_modules
 
 
 def write_adapter(
-    folder: Path, config: Any, tensors: Mapping[str, NDArray[Any]], dtypes: Mapping[str, str] | None = None
+    folder: Path,
+    config: PeftConfig,
+    tensors: Mapping[str, NDArray[Any]],
+    dtypes: Mapping[str, str] | None = None,
 ) -> None:
-    """PEFT's two files: `config` is one of its configurations; tensors are float32 unless `dtypes` says otherwise.
+    """Write PEFT's two files: a configuration of PEFT's, and tensors, in float32 unless `dtypes` overrides it.
 
-    Raises `UsageError` naming a tensor with an entry that its dtype cannot hold.
+    Raises `UsageError` naming a tensor with an entry that overflows its dtype.
     """
     cast = {
         name: _cast(name, values, (dtypes or {}).get(name, "float32")) for name, values in tensors.items()
@@ -39,8 +45,8 @@ def write_adapter(
 
 
 def common_fields(ensemble: Exportable, targets: Sequence[Target]) -> dict[str, Any]:
-    """What every kind of adapter says of the base and of the modules; the order of the paths is the model's."""
-    base, blueprint = base_of(ensemble), ensemble.source.blueprint
+    """The configuration fields for base and target modules, common to all adapter types; paths are in model order."""
+    base, blueprint = base_location(ensemble), ensemble.source.blueprint
     return {
         "base_model_name_or_path": base.name,
         "revision": base.revision,
@@ -52,7 +58,7 @@ def common_fields(ensemble: Exportable, targets: Sequence[Target]) -> dict[str, 
 
 
 def write_head(ensemble: Exportable, folder: Path) -> None:
-    """A classifier's `head.weight` and `head.bias`, merged where rounds changed it, as float32; nothing for a language model."""
+    """Write a classifier's merged `head.weight` and `head.bias` in float32; does nothing for a language model."""
     blueprint = ensemble.source.blueprint
     if not is_classifier(blueprint):
         return
@@ -71,7 +77,7 @@ def write_head(ensemble: Exportable, folder: Path) -> None:
 
 
 def _save(tensors: dict[str, torch.Tensor], file: Path) -> None:
-    """For others to read, too: safetensors makes files for their owner alone."""
+    """Save with read permission for all; safetensors creates files with owner access only."""
     save_file(tensors, file, metadata={"format": "pt"})
     file.chmod(0o644)
 

@@ -1,4 +1,4 @@
-"""The base with adapters on top, loaded by PEFT."""
+"""The base with adapters loaded by PEFT."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 import attrs
 
 from ....engine.contracts import Blueprint
-from ...models._hf.library import told
+from ...models._hf.library import as_usage_error
 
 
 @attrs.frozen(kw_only=True)
-class Adapted:
-    """Makes the module of a blueprint as `build` does, with every adapter active and none merged."""
+class PeftBuilder:
+    """Builds a blueprint's module with `build`, and activates all adapters without merging."""
 
     build: Callable[[Blueprint, Any], Any]
     adapters: tuple[tuple[str, Path], ...]
-    """Names, and the folders that they are in."""
+    """Adapter names and folders."""
     head: Path | None = None
-    """A classifier's head, its safetensors file."""
+    """The safetensors file of a classifier's head."""
 
     def __call__(self, blueprint: Blueprint, dtype: Any) -> Any:
-        """The module in evaluation mode; the adapters are in its layers, so that it is called as the base is.
+        """The module in evaluation mode, with adapters in its layers and the base's calling convention.
 
-        Raises `UsageError` with PEFT's reason where it does not take them.
+        Raises `UsageError` with PEFT's reason if it cannot load an adapter.
         """
         module: Any = self.build(blueprint, dtype)
-        with told(f"{self.adapters[0][1]}: PEFT cannot load it"), _strictly():
+        with as_usage_error(f"{self.adapters[0][1]}: PEFT cannot load it"), _strict_loading():
             if self.head is None:
                 return self._adapted(module).eval()
             module.model = self._adapted(module.model)
@@ -42,7 +42,7 @@ class Adapted:
         return module.eval()
 
     def _adapted(self, module: Any) -> Any:
-        """What PEFT made of the module. It put its layers into it; its own wrapper has another way to be called, and is left."""
+        """The module with PEFT's layers. PEFT's wrapper, whose forward differs, is discarded."""
         from peft import PeftModel  # noqa: PLC0415 - seconds
 
         (first, folder), *others = self.adapters
@@ -57,8 +57,8 @@ class Adapted:
 
 
 @contextmanager
-def _strictly() -> Generator[None]:
-    """A weight that PEFT misses is an error; its words on `Conv1D` beside `Linear`, and on what transformers renamed, are not."""
+def _strict_loading() -> Generator[None]:
+    """A context that turns PEFT's warning of missing weights into an error, and ignores those on `Conv1D` and renamings."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set")

@@ -1,4 +1,4 @@
-"""Which modules an adapter is for, in words that PEFT cannot misread."""
+"""Target modules of an adapter, and names in PEFT's files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import attrs
 
 from ....engine.contracts import Blueprint, Exportable
 
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+HEAD_FILE = "head.safetensors"
+"""File of a classifier's head, next to the adapter of its encoder."""
+PREFIX = "base_model.model."
+"""Prefix of module paths in an adapter's file; `base_model.` alone for tensors outside modules."""
+DEFAULT = "default"
+"""PEFT's default adapter name."""
 ENCODER = "model."
-"""Where a classifier's blueprint has its encoder."""
+"""Prefix of the encoder in a classifier's blueprint."""
 HEAD = "head.weight"
 
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """A site that the adapter changes: `module` is its path in the model that PEFT wraps."""
+    """An adapted site; `module` is its path in the model that PEFT wraps."""
 
     site: str
     module: str
@@ -25,12 +32,12 @@ class Target:
 
 
 def is_classifier(blueprint: Blueprint) -> bool:
-    """Whether PEFT wraps the encoder alone, and the head lies beside."""
+    """Whether PEFT wraps only the encoder, with a separate head."""
     return blueprint.architecture.startswith("classifier/")
 
 
 def targets_of(ensemble: Exportable) -> tuple[Target, ...]:
-    """The sites that some round changes, in the order in which the model has its modules; without a classifier's head."""
+    """The sites that some round changes, in model order, without a classifier's head."""
     changed = {site for round_ in ensemble.rounds for site in round_.updates}
     prefix = ENCODER if is_classifier(ensemble.source.blueprint) else ""
     return tuple(
@@ -45,9 +52,9 @@ def targets_of(ensemble: Exportable) -> tuple[Target, ...]:
 
 
 def target_modules(targets: Sequence[Target], blueprint: Blueprint) -> list[str] | str:
-    """What PEFT's `target_modules` should be: the full paths, or a pattern where a list of them would hit another module.
+    """PEFT's `target_modules`: full paths, or a regular expression if a list would match other modules.
 
-    PEFT takes an entry of a list for the end of a path: `layers.0.fc` hits `encoder.layers.0.fc`, too.
+    PEFT matches list entries as suffixes: `layers.0.fc` also matches `encoder.layers.0.fc`.
     """
     wanted = [target.module for target in targets]
     prefix = ENCODER if is_classifier(blueprint) else ""
@@ -60,5 +67,5 @@ def target_modules(targets: Sequence[Target], blueprint: Blueprint) -> list[str]
 
 
 def pattern(values: Mapping[str, int], common: int) -> dict[str, int]:
-    """PEFT's `rank_pattern` for the modules whose value is not the common one; `^` keeps an entry from matching the end of a path."""
+    """PEFT's `rank_pattern` for the modules whose value is not the common one; `^` prevents a suffix match."""
     return {f"^{re.escape(module)}": value for module, value in values.items() if value != common}

@@ -1,13 +1,12 @@
-"""Lines of Python that load an adapter and ask it something."""
+"""Example code that loads an adapter and runs it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ....engine.contracts import Exportable
-from .names import HEAD_FILE
-from .places import base_of, tokenizer_of
-from .targets import is_classifier
+from .places import base_location, tokenizer_location
+from .targets import HEAD_FILE, is_classifier
 
 POOLED = {
     "mean": "pooled = (hidden * mask).sum(1) / mask.sum(1)",
@@ -15,12 +14,12 @@ POOLED = {
     "cls": "pooled = hidden[:, 0]",
     "last": "pooled = hidden[torch.arange(len(hidden)), tokens.attention_mask.sum(1) - 1]",
 }
-"""A text's vector from `hidden (n, length, d)`, padding to the right."""
+"""Pooling of `hidden (n, length, d)`, right-padded."""
 PROTEIN, PROSE = "MKTAYIAKQRQISFVK", "the cat sat"
 
 
-def loading(ensemble: Exportable, place: str, rounds: Sequence[str] = (), note: str = "") -> str:
-    """Lines that load the adapter in `place`, or those in its folders `rounds`, and end with `logits` of `texts`."""
+def loading_code(ensemble: Exportable, place: str, rounds: Sequence[str] = (), note: str = "") -> str:
+    """Code that loads the adapter in `place`, or those in its folders `rounds`, and computes `logits` of `texts`."""
     classifier = is_classifier(ensemble.source.blueprint)
     kind, name = ("AutoModel", "encoder") if classifier else ("AutoModelForCausalLM", "model")
     first = f"{place}/{rounds[0]}" if rounds else place
@@ -31,7 +30,7 @@ def loading(ensemble: Exportable, place: str, rounds: Sequence[str] = (), note: 
         *(["from safetensors.torch import load_file"] if classifier else []),
         f"from transformers import {kind}, AutoTokenizer",
         "",
-        f"base = {kind}.from_pretrained({base_of(ensemble).arguments()}, dtype='auto')",
+        f"base = {kind}.from_pretrained({base_location(ensemble).arguments()}, dtype='auto')",
         f"{name} = PeftModel.from_pretrained(base, {first!r}{named})",
         *_rounds(name, place, rounds),
         *_tokenizer(ensemble),
@@ -57,7 +56,7 @@ def _tokenizer(ensemble: Exportable) -> list[str]:
     more = ", padding_side='right'" if is_classifier(ensemble.source.blueprint) else ""
     gguf = getattr(ensemble.model, "gguf", "")
     more += f", gguf_file={gguf!r}" if gguf else ""
-    return [f"tokenizer = AutoTokenizer.from_pretrained({tokenizer_of(ensemble).arguments()}{more})"]
+    return [f"tokenizer = AutoTokenizer.from_pretrained({tokenizer_location(ensemble).arguments()}{more})"]
 
 
 def _continuing(ensemble: Exportable) -> list[str]:

@@ -1,1 +1,1 @@
-"""What exporters of weights have in common: safetensors written tensor by tensor, and what a coarse dtype keeps."""
+"""Shared parts of the weight exporters: streaming safetensors files, and the precision loss of a dtype."""

@@ -1,4 +1,4 @@
-"""What a model's folder holds beside weights: configuration, tokenizer and other small files."""
+"""Files of a model's folder besides weights: configuration, tokenizer and other small files."""
 
 from __future__ import annotations
 
@@ -23,51 +23,51 @@ COPIED = (
     *("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.codes"),
     *("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*"),
 )
-"""Files that go along: as much as is fetched of a model, and what its owner wants to be read with it."""
-LEFT = (
+"""Copied files: those that are fetched with a model, and its licences."""
+EXCLUDED = (
     *("*.index.json", "adapter_config.json", "quantize_config.json"),
     *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
 )
-"""Files that tell of weights which are not in the export, or of other layers on top of it."""
-OURS = ("manifest.json", "pretraining.json")
-"""Files that models made from nothing have in the cache."""
+"""Files that describe weights or layers which are not in the export."""
+CACHE_FILES = ("manifest.json", "pretraining.json")
+"""Cache files of models trained from scratch."""
 TEMPLATES = "additional_chat_templates"
 SAMPLE = "The 3 quick brown foxes (naïve) jump over 12 lazy dogs: MKTAYIAK.\n\tdef f(x): return x"
-"""What a written tokenizer is tried on."""
+"""Sample text on which a written tokenizer is checked."""
 
 
 def hf_model(ensemble: Exportable, exporter: str) -> HfModel:
-    """The model as a folder in Hugging Face's layout. Raises `UsageError` for a model that has none."""
+    """The model plugin for its Hugging Face folder. Raises `UsageError` for a model without one."""
     model = ensemble.model
     if isinstance(model, ScratchModel):
         return model.at(ensemble.source.files[0].parent)
     if isinstance(model, HfModel):
         return model
     raise UsageError(
-        f"exporter {exporter} writes models that transformers loads, and this one is none of them "
+        f"exporter {exporter} exports models that transformers can load, and this is not one of them "
         f"({ensemble.source.blueprint.architecture}); use --to safetensors"
     )
 
 
 def encoder_files(ensemble: Exportable) -> tuple[Path, ...]:
-    """The files that transformers knows; a classifier's last one is its head."""
+    """The files that transformers can load; a classifier's last file is its head."""
     files = ensemble.source.files
     return files[:-1] if is_classifier(ensemble) else files
 
 
 def is_classifier(ensemble: Exportable) -> bool:
-    """Whether it is an encoder with a head, and no language model."""
+    """Whether it is an encoder with a head rather than a language model."""
     return ensemble.source.blueprint.architecture.startswith("classifier/")
 
 
 def has_own_files(ensemble: Exportable, folder: Folder) -> bool:
-    """Whether the base's weights lie in the folder as safetensors, and were not converted."""
+    """Whether the base's weights are the folder's own safetensors files, not a conversion."""
     shards = folder.shards()
     return bool(shards) and [s.resolve() for s in shards] == [f.resolve() for f in encoder_files(ensemble)]
 
 
 def write_companions(ensemble: Exportable, model: HfModel, folder: Path, *, dtype: str) -> None:
-    """Configuration, tokenizer and other small files; `dtype` as the configuration is to name it, or `stored`."""
+    """Write configuration, tokenizer and other small files; the configuration names `dtype` unless it is `stored`."""
     base = model.folder(weights=True)
     if base.gguf:
         _write_from_gguf(ensemble, model, folder, dtype)
@@ -78,20 +78,20 @@ def write_companions(ensemble: Exportable, model: HfModel, folder: Path, *, dtyp
         if (base.path / TEMPLATES).is_dir():
             shutil.copytree(base.path / TEMPLATES, folder / TEMPLATES)
         if dtype != "stored":
-            _tell_dtype(folder / "config.json", dtype)
-    _try_tokenizer(model, folder)
+            _set_dtype(folder / "config.json", dtype)
+    _check_tokenizer(model, folder)
 
 
 def _small_files(base: Path, *, made_here: bool) -> Iterator[Path]:
     for name, path in folder_files(base).items():
         wanted = any(fnmatchcase(name, pattern) for pattern in COPIED)
-        left = any(fnmatchcase(name, pattern) for pattern in (*LEFT, *(OURS if made_here else ())))
+        left = any(fnmatchcase(name, pattern) for pattern in (*EXCLUDED, *(CACHE_FILES if made_here else ())))
         if "/" not in name and wanted and not left:
             yield path
 
 
-def _tell_dtype(path: Path, dtype: str) -> None:
-    """Name another dtype in a configuration, under the old key too where it is there."""
+def _set_dtype(path: Path, dtype: str) -> None:
+    """Set the dtype in a configuration, also under the old key if it has one."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     keys = {"dtype"} | ({"torch_dtype"} & content.keys())
     write_text(
@@ -100,7 +100,7 @@ def _tell_dtype(path: Path, dtype: str) -> None:
 
 
 def _write_from_gguf(ensemble: Exportable, model: HfModel, folder: Path, dtype: str) -> None:
-    """Configuration and tokenizer as transformers reads them from the GGUF file."""
+    """Write configuration and tokenizer as transformers reads them from the GGUF file."""
     from transformers import GenerationConfig  # noqa: PLC0415 - seconds to import
     from transformers.models.auto.modeling_auto import (  # noqa: PLC0415
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -126,15 +126,15 @@ def _write_from_gguf(ensemble: Exportable, model: HfModel, folder: Path, dtype: 
             shutil.copyfile(path, folder / name)
 
 
-def _try_tokenizer(model: HfModel, folder: Path) -> None:
-    """Hold the folder's tokenizer against the model's own. Raises `RunError` where it gives other tokens."""
+def _check_tokenizer(model: HfModel, folder: Path) -> None:
+    """Compare the written tokenizer with the model's. Raises `RunError` if tokens differ."""
     from transformers import AutoTokenizer  # noqa: PLC0415
 
-    from ...models._hf.library import told  # noqa: PLC0415
+    from ...models._hf.library import as_usage_error  # noqa: PLC0415
 
-    with told(f"{folder}: the tokenizer cannot be loaded again"):
+    with as_usage_error(f"{folder}: the tokenizer cannot be loaded again"):
         written = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    # The sample may be longer than the model takes; that is nothing to tell the user of.
+    # The sample may exceed the model's length limit: suppress that warning.
     found, own = (t(SAMPLE, verbose=False)["input_ids"] for t in (written, model.reader.tokenizer))
     if found != own:
-        raise RunError(f"{folder}: the tokenizer that was written gives other tokens than the model's own")
+        raise RunError(f"{folder}: the written tokenizer gives other tokens than the model's own")

@@ -1,4 +1,4 @@
-"""How much of what was learned survives in a coarse dtype."""
+"""The precision loss of an update in a coarse dtype."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....engine.contracts import Exportable
-from .cast import cast
-from .tensors import CODES
+from .tensors import CODES, cast
 
 ENOUGH = 0.9
-"""The share of what was learned below which an export says so."""
+"""Share of the update below which an export warns."""
 COARSENESS = ("bfloat16", "float16", "float32", "float64")
-"""Dtypes, the coarsest first: significant bits 8, 11, 24, 53."""
+"""Dtypes from coarse to fine: 8, 11, 24 and 53 significant bits."""
 ROWS = 512
-"""Rows of a weight handled at once."""
+"""Rows of a weight per block."""
 
 Rounding = Callable[[NDArray[Any]], NDArray[Any]]
-"""What a form makes of rows of a merged weight."""
+"""Rounds rows of a merged weight to an export format."""
 
 
-def kept(ensemble: Exportable, dtype: str | Rounding) -> float:
-    """The share of what was learned that is left after one cast, in [0, 1]; 1 where nothing was learned.
+def kept_share(ensemble: Exportable, dtype: str | Rounding) -> float:
+    """The share of the update that survives one cast, in [0, 1]; 1 without an update.
 
     `1 - sqrt(sum_s ||c(W_s) - W_s||_F^2 / sum_s ||W_s - W_s^0||_F^2)`, at least 0, over all sites s with an update: `W_s^0` is the
-    base weight and `W_s` the merged one, as the evaluated model has them (float32 or float64), `c` is the cast, and sums are in
-    float64. So it holds the distance of the export from the evaluated model against the distance that training went. Where the
-    base itself does not fit into the dtype, what rounding does to it counts as well: then it hides as much. `dtype` is a name,
-    `stored` for that of each weight's file, or a function that rounds rows of a weight.
+    base weight and `W_s` the merged weight of the evaluated model (float32 or float64), `c` is the cast, and sums are in float64. It
+    compares the distance of the export from the evaluated model with the distance of training. If the base itself is not
+    exact in the dtype, its rounding error counts too. `dtype` is a name, `stored` for that of each weight's file, or a function
+    that rounds rows of a weight.
     """
     stored = {weight.name: weight.dtype for weight in ensemble.source.blueprint.weights}
     lost = learned = 0.0
@@ -46,7 +45,7 @@ def kept(ensemble: Exportable, dtype: str | Rounding) -> float:
             exact = W.astype(np.float64)
             lost += float(np.sum((rounded.astype(np.float64) - exact) ** 2))
             learned += float(np.sum((exact - base[start : start + ROWS]) ** 2))
-        ensemble.report("weighing the precision", done, len(sites))
+        ensemble.report("measuring precision loss", done, len(sites))
     return 1.0 if learned == 0.0 else max(0.0, 1.0 - float(np.sqrt(lost / learned)))
 
 
@@ -55,26 +54,26 @@ def _cast(W: NDArray[Any], dtype: str, site: str) -> NDArray[Any]:
 
 
 def coarsest(dtypes: Iterable[str]) -> str:
-    """The coarsest of dtypes; float32 of none."""
+    """The coarsest of the dtypes; float32 if there are none."""
     return min(dtypes, key=COARSENESS.index, default="float32")
 
 
 def precision_of(ensemble: Exportable, dtype: str) -> str:
-    """The coarsest dtype in which a file keeps an adapted weight, where `stored` stands for that of the base's file."""
+    """The coarsest dtype of an adapted weight in the export; `stored` means the dtypes of the base's files."""
     if dtype != "stored":
         return dtype
     adapted = {site.name for site in ensemble.sites}
     return coarsest(w.dtype for w in ensemble.source.blueprint.weights if w.name in adapted)
 
 
-def warn_of_loss(ensemble: Exportable, dtype: str) -> None:
-    """Warn where the export's dtype keeps less than 90 % of what was learned."""
+def warn_of_precision_loss(ensemble: Exportable, dtype: str) -> None:
+    """Warn if the export's dtype keeps less than 90 % of the update."""
     coarse = precision_of(ensemble, dtype)
     if coarse not in {"bfloat16", "float16"}:
         return
-    share = kept(ensemble, dtype)
+    share = kept_share(ensemble, dtype)
     if share < ENOUGH:
         warnings.warn(
-            f"in {coarse} only {100 * share:.0f} % of what was learned is kept; export with dtype=float32",
+            f"{coarse} keeps only {100 * share:.0f} % of the update; export with dtype=float32",
             stacklevel=3,
         )

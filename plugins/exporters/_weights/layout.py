@@ -1,4 +1,4 @@
-"""Which tensors an export has, in which files: the base's own layout, or shards of a size."""
+"""Layout of an export's tensors in files: the base's layout, or shards of a maximum size."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 
 from ....engine.contracts import Exportable, WeightInfo
 from ....engine.errors import UsageError
-from .cast import cast_blocks
-from .tensors import CODES, Bytes, Tensor, TensorFile, numpy_dtype, read
+from .tensors import CODES, Bytes, Tensor, TensorFile, cast_blocks, numpy_dtype, read
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -21,30 +20,30 @@ UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Planned:
-    """A tensor of the export: the base's, perhaps in another dtype, perhaps a site's, with its updates merged."""
+class PlannedTensor:
+    """A tensor of the export: one of the base's, possibly in another dtype, or a site's merged weight."""
 
     base: Tensor
     code: str
-    """The dtype that it is written in."""
+    """Dtype in the export, as safetensors names it."""
     site: WeightInfo | None = None
-    written_as: str = ""
-    """Its name in the file, where that is another."""
+    renamed: str = ""
+    """Name in the export, if it differs from the base's."""
 
     @property
     def name(self) -> str:
-        """Its name in the file."""
-        return self.written_as or self.base.name
+        """Name in the export."""
+        return self.renamed or self.base.name
 
     @property
     def size(self) -> int:
-        """Bytes that it takes."""
+        """Size in bytes."""
         if self.code == self.base.code:
             return self.base.end - self.base.start
         return int(np.prod(self.base.shape)) * numpy_dtype(self.code).itemsize
 
     def blocks(self, ensemble: Exportable) -> Iterator[Bytes]:
-        """Its bytes, block by block. A site without an update is the base's, bit for bit."""
+        """Its bytes, block by block. A site without updates is bit-identical to the base."""
         if self.site is not None and ensemble.updates(self.site.name):
             merged = ensemble.merged(self.site.name)
             yield from cast_blocks(merged.T if self.site.transposed else merged, self.code, self.name)
@@ -57,27 +56,26 @@ class Planned:
 
 @attrs.frozen(kw_only=True, eq=False)
 class PlannedFile:
-    """A file of the export, its tensors in the order of their bytes."""
+    """A file of the export, with tensors in byte order."""
 
     name: str
-    tensors: tuple[Planned, ...]
+    tensors: tuple[PlannedTensor, ...]
     metadata: Mapping[str, str]
     header: bytes = b""
-    """The base's own, where nothing in it changes."""
+    """The base's header, if it does not change."""
 
     @property
     def size(self) -> int:
-        """Bytes of its tensors."""
+        """Total size of its tensors in bytes."""
         return sum(tensor.size for tensor in self.tensors)
 
 
-def planned(
+def planned_files(
     ensemble: Exportable, files: Sequence[Path], dtype: str
-) -> list[tuple[TensorFile, list[Planned]]]:
-    """Every tensor of these files of the base, file by file; floating-point ones in `dtype`, unless that is `stored`.
+) -> list[tuple[TensorFile, list[PlannedTensor]]]:
+    """Every tensor of these files of the base, file by file; floating-point tensors in `dtype`, unless that is `stored`.
 
-    Of a name that two files have, the later one is the model's, as for the backends. Raises `UsageError` for a site that is
-    not there.
+    If two files have a name, the later one is the model's, as in the backends. Raises `UsageError` for a missing site.
     """
     found = [read(file) for file in files]
     owner = {tensor.name: file.path for file in found for tensor in file.tensors}
@@ -85,24 +83,24 @@ def planned(
     weights = [w for w in ensemble.source.blueprint.weights if w.name in adapted]
     sites = {name: w for w in weights for name in (w.stored or w.name, *w.also_stored)}
 
-    def plan(tensor: Tensor) -> Planned:
+    def plan(tensor: Tensor) -> PlannedTensor:
         site = sites.get(tensor.name) if owner[tensor.name] == tensor.file else None
         changed = dtype != "stored" and tensor.code in CODES.values()
-        return Planned(base=tensor, code=CODES[dtype] if changed else tensor.code, site=site)
+        return PlannedTensor(base=tensor, code=CODES[dtype] if changed else tensor.code, site=site)
 
     return [(file, [plan(tensor) for tensor in file.tensors]) for file in found]
 
 
-def as_the_base(file: TensorFile, tensors: Sequence[Planned], name: str) -> PlannedFile:
-    """A file laid out as the base's: same order, same metadata; the same header, where no dtype changes."""
+def in_base_layout(file: TensorFile, tensors: Sequence[PlannedTensor], name: str) -> PlannedFile:
+    """A file with the base's tensor order and metadata; also with its header, if no dtype changes."""
     if all(tensor.code == tensor.base.code for tensor in tensors):
         return PlannedFile(name=name, tensors=tuple(tensors), metadata=file.metadata, header=file.header)
     return PlannedFile(name=name, tensors=_aligned(tensors), metadata=file.metadata)
 
 
-def in_shards(tensors: Sequence[Planned], limit: int) -> list[PlannedFile]:
-    """`model.safetensors`, or, beyond `limit` bytes, numbered shards of at most so many, each with one tensor at least."""
-    parts: list[list[Planned]] = [[]]
+def sharded(tensors: Sequence[PlannedTensor], limit: int) -> list[PlannedFile]:
+    """`model.safetensors`, or numbered shards of at most `limit` bytes, each with at least one tensor."""
+    parts: list[list[PlannedTensor]] = [[]]
     filled = 0
     for tensor in tensors:
         if parts[-1] and filled + tensor.size > limit:
@@ -126,18 +124,18 @@ def index_of(files: Sequence[PlannedFile]) -> dict[str, Any]:
 
 
 def size_of(text: str) -> int:
-    """Bytes that `5GB`, `500MB` or `2GiB` name. Raises `UsageError`."""
+    """Parse `5GB`, `500MB` or `2GiB` to bytes. Raises `UsageError`."""
     match = re.fullmatch(r"\s*(\d+)\s*([KMG]?i?B)\s*", text, re.IGNORECASE)
     unit = match and UNITS.get(match[2].upper())
     if not match or not unit or int(match[1]) == 0:
-        raise UsageError(f'max_shard_size = "{text}": a size such as 5GB, 500MB or 2GiB is expected')
+        raise UsageError(f'max_shard_size = "{text}": expected a size such as 5GB, 500MB or 2GiB')
     return int(match[1]) * unit
 
 
-def _aligned(tensors: Sequence[Planned]) -> tuple[Planned, ...]:
-    """Wide values first, else as they were: then every tensor begins at a multiple of its values' size."""
+def _aligned(tensors: Sequence[PlannedTensor]) -> tuple[PlannedTensor, ...]:
+    """Stable sort by decreasing item size, so that every tensor is aligned to its item size."""
 
-    def width(tensor: Planned) -> int:
+    def width(tensor: PlannedTensor) -> int:
         same = tensor.code == tensor.base.code
         return tensor.base.itemsize if same else numpy_dtype(tensor.code).itemsize
 

@@ -1,4 +1,4 @@
-"""Planned files written tensor by tensor, and read back."""
+"""Streaming of planned files to disk, and comparison of what was written."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from safetensors import SafetensorError, safe_open
 from ....engine.contracts import Exportable
 from ....engine.errors import RunError
 from ....engine.foundation.atomic import WriteError
-from .layout import Planned, PlannedFile
+from .layout import PlannedFile, PlannedTensor
 from .tensors import Tensor, read
 
 
 def write_files(ensemble: Exportable, folder: Path, files: Sequence[PlannedFile]) -> None:
-    """Write the files, no more than one merged weight in memory at a time. Raises `WriteError` where the system cannot."""
+    """Write the files with at most one merged weight in memory. Raises `WriteError` on an OS error."""
     done, total = 0, sum(len(file.tensors) for file in files)
     for file in files:
         path = folder / file.name
@@ -37,7 +37,7 @@ def write_files(ensemble: Exportable, folder: Path, files: Sequence[PlannedFile]
 
 
 def header_of(file: PlannedFile) -> bytes:
-    """The header of a safetensors file: its length in 8 bytes, then JSON, filled up with spaces to a multiple of 8 bytes."""
+    """The header of a safetensors file: its length in 8 bytes, then JSON, padded with spaces to a multiple of 8 bytes."""
     content: dict[str, Any] = {"__metadata__": dict(file.metadata)} if file.metadata else {}
     place = 0
     for tensor in file.tensors:
@@ -53,37 +53,39 @@ def header_of(file: PlannedFile) -> bytes:
 
 
 def compare_files(ensemble: Exportable, folder: Path, files: Sequence[PlannedFile]) -> None:
-    """Read every tensor back, and compare it bit for bit with what it should be. Raises `RunError` naming the first that differs."""
+    """Read every tensor back and compare it bit by bit. Raises `RunError` naming the first that differs."""
     done, total = 0, sum(len(file.tensors) for file in files)
     for file in files:
         found = _found(folder / file.name)
         strange = found.keys() ^ {tensor.name for tensor in file.tensors}
         if strange:
-            raise RunError(f"{folder / file.name}: its tensors are not those written, such as {min(strange)}")
+            raise RunError(
+                f"{folder / file.name}: its tensors differ from those written, such as {min(strange)}"
+            )
         for tensor in file.tensors:
             if not _same(ensemble, tensor, found[tensor.name]):
                 raise RunError(
-                    f"{folder / file.name}: {tensor.name} is not what was written; is the disk sound?"
+                    f"{folder / file.name}: {tensor.name} differs from what was written; check the disk"
                 )
             done += 1
             ensemble.report("reading back", done, total)
 
 
 def _found(path: Path) -> dict[str, Tensor]:
-    """The tensors of a written file, as the safetensors library sees them. Raises `RunError`."""
+    """The tensors of a written file, read with the safetensors library. Raises `RunError`."""
     try:
         with safe_open(path, framework="np") as opened:
             seen = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
-            told = {n: (str(s.get_dtype()), tuple(s.get_shape())) for n, s in seen.items()}
+            header = {n: (str(s.get_dtype()), tuple(s.get_shape())) for n, s in seen.items()}
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path}: cannot be read back: {error}") from error
     found = {tensor.name: tensor for tensor in read(path).tensors}
-    if told != {name: (tensor.code, tensor.shape) for name, tensor in found.items()}:
-        raise RunError(f"{path}: its header is not what was written")
+    if header != {name: (tensor.code, tensor.shape) for name, tensor in found.items()}:
+        raise RunError(f"{path}: its header differs from what was written")
     return found
 
 
-def _same(ensemble: Exportable, planned: Planned, found: Tensor) -> bool:
+def _same(ensemble: Exportable, planned: PlannedTensor, found: Tensor) -> bool:
     if (found.code, found.shape) != (planned.code, planned.base.shape):
         return False
     raw, place = found.bytes(), 0

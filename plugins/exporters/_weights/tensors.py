@@ -1,4 +1,4 @@
-"""Safetensors files as they lie on disk: headers, and bytes of single tensors."""
+"""Raw access to safetensors files: headers, bytes of tensors, and casts."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from ....engine.errors import UsageError
+from ....engine.errors import RunError, UsageError
 
 CODES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-"""Safetensors' names of the dtypes that values are cast between; tensors of others are copied."""
+"""Safetensors' names of the dtypes that can be cast; tensors of other dtypes are copied."""
 DTYPES = {code: name for name, code in CODES.items()}
 
 BLOCK = 2**24
-"""Values handled at once: 64 MB of float32."""
+"""Values per block: 64 MB of float32."""
 
 Bytes = NDArray[np.uint8]
 
 
 @attrs.frozen(kw_only=True)
 class Tensor:
-    """A tensor in a file: the bytes from `start` to `end`, little-endian, row after row."""
+    """A tensor in a file: bytes `start` to `end`, little-endian, row-major."""
 
     name: str
     code: str
-    """Its dtype, as safetensors names it."""
+    """Dtype, as safetensors names it."""
     shape: tuple[int, ...]
     file: Path
     start: int
@@ -39,11 +39,11 @@ class Tensor:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one value; 1 where there is none, or where several share a byte."""
+        """Bytes per value; 1 for an empty tensor, or if several values share a byte."""
         return max(1, (self.end - self.start) // max(1, int(np.prod(self.shape))))
 
     def bytes(self) -> Bytes:
-        """Its bytes, mapped into memory and not read yet."""
+        """Its bytes, memory-mapped."""
         if self.start == self.end:
             return np.empty(0, dtype=np.uint8)
         return np.memmap(
@@ -59,7 +59,7 @@ class Tensor:
 
 @attrs.frozen(kw_only=True)
 class TensorFile:
-    """A safetensors file: its header as it stands there, and its tensors in the order of their bytes."""
+    """A safetensors file: its raw header, and its tensors in byte order."""
 
     path: Path
     header: bytes
@@ -68,7 +68,7 @@ class TensorFile:
 
 
 def read(path: Path) -> TensorFile:
-    """The header of a file, which the safetensors library has found valid. Raises `UsageError`."""
+    """Read a file's header, validated by the safetensors library. Raises `UsageError`."""
     try:
         with safe_open(path, framework="np"):
             pass
@@ -83,13 +83,13 @@ def read(path: Path) -> TensorFile:
     tensors = [
         Tensor(
             name=name,
-            code=told["dtype"],
-            shape=tuple(told["shape"]),
+            code=entry["dtype"],
+            shape=tuple(entry["shape"]),
             file=path,
-            start=origin + told["data_offsets"][0],
-            end=origin + told["data_offsets"][1],
+            start=origin + entry["data_offsets"][0],
+            end=origin + entry["data_offsets"][1],
         )
-        for name, told in content.items()
+        for name, entry in content.items()
     ]
     return TensorFile(
         path=path,
@@ -100,7 +100,7 @@ def read(path: Path) -> TensorFile:
 
 
 def numpy_dtype(code: str) -> np.dtype[Any]:
-    """NumPy's dtype of values that are cast. Raises `UsageError` where bfloat16 needs a library that is missing."""
+    """The NumPy dtype of a safetensors name. Raises `UsageError` if ml-dtypes is missing for bfloat16."""
     if code != "BF16":
         return np.dtype(DTYPES[code])
     try:
@@ -108,3 +108,25 @@ def numpy_dtype(code: str) -> np.dtype[Any]:
     except ImportError as error:
         raise UsageError("bfloat16 in NumPy needs pip install ml-dtypes") from error
     return np.dtype(ml_dtypes.bfloat16)
+
+
+def cast(values: NDArray[Any], code: str, name: str) -> NDArray[Any]:
+    """`values` rounded once to nearest, ties to even. Raises `RunError` naming the tensor if a finite value overflows."""
+    wanted = numpy_dtype(code)
+    if values.dtype == wanted:
+        return values
+    with np.errstate(over="ignore"):  # reported below, with the name
+        found = values.astype(wanted)
+    if np.any(np.isfinite(values) & ~np.isfinite(found)):
+        largest = float(np.max(np.abs(values.astype(np.float64))))
+        raise RunError(
+            f"{name}: {largest:.3g} does not fit into {DTYPES[code]}; export with dtype=bfloat16 or dtype=float32"
+        )
+    return found
+
+
+def cast_blocks(values: NDArray[Any], code: str, name: str) -> Iterator[Bytes]:
+    """The row-major bytes of `values` in the dtype `code`, block by block."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    for start in range(0, len(flat), BLOCK):
+        yield np.ascontiguousarray(cast(flat[start : start + BLOCK], code, name)).view(np.uint8)

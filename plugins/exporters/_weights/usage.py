@@ -1,4 +1,4 @@
-"""Lines of Python that load an export without this package, and ask it."""
+"""Example code that loads an export without this package, and runs it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ POOLED = {
     "cls": "hidden[:, 0]",
     "last": "hidden[torch.arange(len(texts)), seen.sum((1, 2)) - 1]",
 }
-"""One vector a text, with padding to the right."""
+"""Pooling of `hidden (n, length, d)`, right-padded."""
 
 
-def of_folder(ensemble: Exportable, model: HfModel, place: str, dtype: str) -> str:
-    """For a folder that transformers loads."""
+def folder_code(ensemble: Exportable, model: HfModel, place: str, dtype: str) -> str:
+    """Code for a transformers folder."""
     return (_classifier if is_classifier(ensemble) else _causal)(ensemble, model, place, dtype)
 
 
@@ -80,8 +80,8 @@ print(logits)
 """
 
 
-def of_arrays(ensemble: Exportable, place: str, files: list[str], dtype: str) -> str:
-    """For weights alone: a perceptron is computed in NumPy, anything else needs its module."""
+def array_code(ensemble: Exportable, place: str, files: list[str], dtype: str) -> str:
+    """Code for weights only: an MLP in NumPy; anything else needs its module."""
     blueprint = ensemble.source.blueprint
     paths = [json.dumps(f"{place}/{name}") for name in files]
     loading = f"weights = load_file({paths[0]})\n"

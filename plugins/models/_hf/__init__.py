@@ -1,1 +1,1 @@
-"""What models from Hugging Face have in common: folders, parameters, tokenizers, and the head of a classifier."""
+"""Shared parts of the Hugging Face models: folders, parameters, tokenizers, and the classifier head."""

@@ -1,4 +1,4 @@
-"""An encoder, one vector for a text, and a linear head: the module behind `hf-classifier`."""
+"""Encoder, pooling and linear head: the module of `hf-classifier`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Pooling = Literal["mean", "cls", "last", "max"]
 
 
 def pooled(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """Hidden states `(n, length, d)` to `(n, d)`, over the tokens that `mask (n, length)` has as 1.
+    """Pool hidden states `(n, length, d)` to `(n, d)` over the tokens where `mask (n, length)` is 1.
 
-    `mean` and `max` take every token, special ones too; `cls` takes the first and `last` the last, on whichever side the
-    padding is. Half precision sums up in float32.
+    `mean` and `max` include special tokens; `cls` is the first and `last` the last token, on whichever side the padding is.
+    Half-precision means are computed in float32.
     """
     seen = mask.bool()
     if pooling == "mean":
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
     def features(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """One vector for every text, `(n, d)`. Raises `UsageError` for a model that has none."""
+        """Pooled features `(n, d)`. Raises `UsageError` for a model without suitable hidden states."""
         given = {"input_ids": input_ids, "attention_mask": attention_mask}
         if token_type_ids is not None:
             given["token_type_ids"] = token_type_ids
@@ -59,15 +59,15 @@ class Classifier(nn.Module):
             hidden = self.model(**given).last_hidden_state
         except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
             reason = shortened(" ".join(str(error).split()), 200)
-            raise UsageError(f"{name} cannot be computed from texts alone: {reason}") from error
+            raise UsageError(f"{name} cannot be called with token ids alone: {reason}") from error
         if hidden.shape[-1] != width:
             raise UsageError(
-                f"{name} gives {hidden.shape[-1]} numbers for a token where its configuration tells of {width}"
+                f"{name} has hidden states of width {hidden.shape[-1]}, but its configuration says {width}"
             )
         return hidden
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """Logits, `(n, classes)`."""
+        """Logits `(n, classes)`."""
         return self.head(self.features(input_ids, attention_mask, token_type_ids))

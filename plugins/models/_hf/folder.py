@@ -1,4 +1,4 @@
-"""A model's folder, the user's own or from the Hugging Face hub: configuration, tokenizer and headers of its weights."""
+"""A model's folder, local or from the Hugging Face Hub: configuration, tokenizer and weight headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import attrs
 from safetensors import SafetensorError, safe_open
 
 from ....engine.errors import UsageError
-from .library import told
+from .library import as_usage_error
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 INDEX = "model.safetensors.index.json"
@@ -21,17 +21,17 @@ ADAPTER = "adapter_config.json"
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md", "LICENSE*"]
 
 Header = Mapping[str, tuple[str, tuple[int, ...]]]
-"""By stored name: dtype and shape."""
+"""Dtype and shape by stored name."""
 
 
 @attrs.frozen(kw_only=True)
 class Folder:
-    """A local folder with a model in it, `gguf` being the file's name where it is one."""
+    """A local folder with a model; `gguf` is the name of its GGUF file, if it is one."""
 
     path: Path
     gguf: str
     repository: str = ""
-    """Its name on the hub, where it came from there."""
+    """Its id on the Hub, if it comes from there."""
     revision: str = ""
 
     def __str__(self) -> str:
@@ -39,28 +39,28 @@ class Folder:
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """How the library is to read the folder: nothing is downloaded, no code of the model's own is run."""
+        """Arguments for `from_pretrained`: no downloads, no custom code."""
         gguf = {"gguf_file": self.gguf} if self.gguf else {}
         return {"local_files_only": True, "trust_remote_code": False, **gguf}
 
     def config(self) -> Any:
-        """The configuration. Raises `UsageError` for a folder without a readable one, and for quantised weights."""
+        """The configuration. Raises `UsageError` if it is missing or unreadable, and for quantised weights or adapters."""
         if self.gguf and not (self.path / self.gguf).is_file():
             found = ", ".join(sorted(p.name for p in self.path.glob("*.gguf"))) or "none"
             raise UsageError(f'{self.path}: no file "{self.gguf}" (model.gguf); GGUF files there: {found}')
         hint = "" if self.gguf or not any(self.path.glob("*.gguf")) else "; name its GGUF file in model.gguf"
-        with told(f"{self}: no model that can be read{hint}"):
+        with as_usage_error(f"{self}: no readable model{hint}"):
             config = _config(self, self._stamp())
         method = getattr(config, "quantization_config", None)
         if method is not None:
-            raise UsageError(f"{self}: its weights are quantised; take the model they were made from")
+            raise UsageError(f"{self}: its weights are quantised; use the original model")
         if (self.path / ADAPTER).is_file():
-            # transformers would load it on top of the weights, and merges, which read the files, would know nothing of it.
-            raise UsageError(f"{self}: an adapter ({ADAPTER}); merge it into its base first, and take that")
+            # transformers would apply it on top of the weights, but merges read the files and would miss it.
+            raise UsageError(f"{self}: an adapter ({ADAPTER}); merge it into its base first, and use that")
         return config
 
     def _stamp(self) -> tuple[int, ...]:
-        """Changes when the file with the configuration does."""
+        """Modification time and size of the configuration file, as a cache key."""
         file = self.path / (self.gguf or "config.json")
         return (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else ()
 
@@ -68,22 +68,22 @@ class Folder:
         """The tokenizer."""
         from transformers import AutoTokenizer  # noqa: PLC0415
 
-        with told(f"{self}: no tokenizer that can be read"):
+        with as_usage_error(f"{self}: no readable tokenizer"):
             return AutoTokenizer.from_pretrained(self.path, **self.keywords)
 
     def shards(self) -> tuple[Path, ...]:
-        """Its safetensors files, those that its index names; none where the weights are kept in another way."""
+        """Its safetensors files, according to its index; empty if the weights have another format."""
         if self.gguf:
             return ()
         index, single = self.path / INDEX, self.path / "model.safetensors"
         if index.is_file():
-            with told(f"{index}: not a readable index"):
+            with as_usage_error(f"{index}: not a readable index"):
                 names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
             return tuple(self.path / name for name in names)
         return (single,) if single.is_file() else ()
 
     def header(self) -> Header:
-        """What the safetensors files hold, without reading it; from the hub, where they were not fetched yet."""
+        """The headers of the safetensors files, read from the Hub if the files are not downloaded yet."""
         shards = self.shards()
         missing = [shard for shard in shards if not shard.is_file()]
         if self.repository and not self.gguf and (missing or not shards):
@@ -103,7 +103,7 @@ class Folder:
 
 
 def _config(folder: Folder, stamp: tuple[int, ...]) -> Any:
-    """A copy of the configuration, which takes seconds to read from a GGUF file."""
+    """A copy of the cached configuration, since reading one from a GGUF file takes seconds."""
     return deepcopy(_read_config(folder, stamp))
 
 
@@ -116,9 +116,9 @@ def _read_config(folder: Folder, _stamp: tuple[int, ...]) -> Any:
 
 @lru_cache(maxsize=8)
 def open_folder(path: str, revision: str, gguf: str, *, weights: bool = False) -> Folder:
-    """The folder at an absolute `path`, or that of a hub id, fetched once a process; with `weights`, these too.
+    """The folder at an absolute `path`, or that of a Hub id, fetched once per process; with `weights`, including the weights.
 
-    Reading a spec makes the path of every existing folder absolute, so that what is left is an id.
+    Parsing a spec makes the paths of existing folders absolute, so any other path is an id.
     """
     if Path(path).is_absolute():
         if not Path(path).is_dir():
@@ -136,8 +136,10 @@ def open_folder(path: str, revision: str, gguf: str, *, weights: bool = False) -
 def _fetch(repository: str, revision: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
-    ignored = ["*/*", "consolidated*"]  # exports to other formats, and a second copy in another layout
-    with told(f'model.path: no folder "{repository}" here, and not to be had from the Hugging Face hub'):
+    ignored = ["*/*", "consolidated*"]  # exports in other formats, and Meta's or Mistral's original layout
+    with as_usage_error(
+        f'model.path: no local folder "{repository}", and it cannot be fetched from the Hugging Face Hub'
+    ):
         return Path(
             snapshot_download(
                 repository, revision=revision or None, allow_patterns=patterns, ignore_patterns=ignored
@@ -149,7 +151,7 @@ def _hub_header(folder: Folder) -> Header:
     from huggingface_hub import get_safetensors_metadata  # noqa: PLC0415
     from huggingface_hub.errors import NotASafetensorsRepoError  # noqa: PLC0415
 
-    with told(f"{folder}: the headers of its weights are not to be had from the Hugging Face hub"):
+    with as_usage_error(f"{folder}: the headers of its weights cannot be fetched from the Hugging Face Hub"):
         try:
             files = get_safetensors_metadata(folder.repository, revision=folder.revision or None)
         except NotASafetensorsRepoError:

@@ -1,4 +1,4 @@
-"""Hugging Face's libraries: imported late, kept quiet, their failures told as faults of the user's request."""
+"""Hugging Face libraries: lazy imports, quiet logging, and their errors as `UsageError`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ....engine.foundation.options import shortened
 
 
 def require(model: str) -> None:
-    """Refuse to go on without the libraries. Raises `UsageError` saying what to install."""
+    """Raise `UsageError` if a library is missing, saying what to install."""
     missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(f"model {model} needs pip install 'boostlora[hf]' ({', '.join(missing)} is missing)")
-    # Its own threads would be left behind, with a warning, by every later fork.
+    # Its threads do not survive later forks, which causes warnings.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Without progress bars and reports of loading: what matters of them is checked, and raised."""
+    """A context without progress bars and loading messages; what matters is checked by the callers."""
     from transformers.utils import logging  # noqa: PLC0415
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -39,24 +39,24 @@ def quiet() -> Generator[None]:
             logging.enable_progress_bar()
 
 
-class SameDay(datetime):
-    """A clock that stands still on the day that Llama's templates fall back on where they cannot ask for one."""
+class FixedDate(datetime):
+    """A clock fixed to 26 July 2024, the default date in Llama's chat templates."""
 
     @classmethod
-    def now(cls, tz: tzinfo | None = None) -> SameDay:
-        """Always the same moment."""
+    def now(cls, tz: tzinfo | None = None) -> FixedDate:
+        """The fixed date."""
         return cls(2024, 7, 26, tzinfo=tz)
 
 
 @contextmanager
-def same_day() -> Generator[None]:
-    """Inside, chat templates that ask for the date are told the same one whenever it is."""
+def fixed_date() -> Generator[None]:
+    """A context in which chat templates see the fixed date, so that prompts do not change from day to day."""
     module: Any = importlib.import_module("transformers.utils.chat_template_utils")
     before = getattr(module, "datetime", None)
-    if before is None:  # another version; that the tokens are those of before is checked by their hash
+    if before is None:  # another version of transformers; the hash of the tokens detects changes
         yield
         return
-    module.datetime = SameDay
+    module.datetime = FixedDate
     try:
         yield
     finally:
@@ -64,8 +64,8 @@ def same_day() -> Generator[None]:
 
 
 @contextmanager
-def told(what: str) -> Generator[None]:
-    """Turn a library's complaint about files or names into a `UsageError` of one line that begins with `what`."""
+def as_usage_error(what: str) -> Generator[None]:
+    """Turn a library's error about files or names into a one-line `UsageError` that starts with `what`."""
     try:
         with quiet():
             yield
@@ -73,5 +73,5 @@ def told(what: str) -> Generator[None]:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__
         if "trust_remote_code" in str(error):
-            reason = "it comes with Python code of its own, which is never run"
+            reason = "it needs custom Python code, which is never run"
         raise UsageError(f"{what}: {shortened(reason, 300)}") from error

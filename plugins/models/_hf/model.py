@@ -1,4 +1,4 @@
-"""What Hugging Face models have in common as plugins: their folder, and their tokenizer."""
+"""Base class of the Hugging Face model plugins: folder and tokenizer."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class HfModel:
-    """A folder with a model in Hugging Face's layout, or the id of one on its hub. No code of the model's own is run."""
+    """A model folder in Hugging Face's layout, or a Hub id. Custom code is never run."""
 
     NAME: ClassVar[str] = ""
 
     path: ModelPath = option(REQUIRED, "the model: a folder, or a Hugging Face id such as owner/name")
     revision: str = option("", "branch, tag or commit of a Hugging Face id; empty: its main branch")
-    gguf: str = option("", "name of the GGUF file in the folder to take the weights from; empty: none")
-    max_length: int = option(0, "tokens at most, more are cut; 0: what the model itself takes", min=0)
+    gguf: str = option("", "name of the GGUF file in the folder with the weights; empty: none")
+    max_length: int = option(0, "maximum tokens, longer inputs are truncated; 0: the model's limit", min=0)
 
     def folder(self, *, weights: bool = False) -> Folder:
-        """The folder, fetched from the hub where it has to be; its weights only if asked for."""
+        """The folder, fetched from the Hub if necessary; weights are fetched only on request."""
         require(self.NAME)
         from .folder import open_folder  # noqa: PLC0415 - below are seconds of imports
 
@@ -46,27 +46,27 @@ class HfModel:
         return attrs.evolve(self, path=ModelPath(place))
 
     def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
-        """The text of tokens, special ones left out."""
+        """Decode tokens without special tokens."""
         return self.reader.decode(tokens, after)
 
     def special_token(self, text: str) -> int | None:
-        """The special token that is written as `text`; None where there is none."""
+        """The special token written as `text`; None if there is none."""
         return self.reader.special_token(text)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
-        """The tokens that end a text, as generation configuration, configuration and tokenizer name them."""
+        """End tokens of the generation configuration, the configuration and the tokenizer."""
         return self.reader.end_tokens
 
     @cached_property
-    def reader(self) -> Any:  # a Reader; attrs looks the name up, and it is imported where it is needed
-        """The tokenizer with the model's limits, read once a process unless its files change from one run to the next."""
+    def reader(self) -> Any:  # a Reader: attrs resolves the annotation, but the import is lazy
+        """The tokenizer with the model's limits, cached per process until its files change."""
         require(self.NAME)
         return _reader(str(self.path), self.revision, self.gguf, self.max_length, _stamp(Path(self.path)))
 
 
 def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Changes when a file that a tokenizer may be read from does; a folder on the hub is fetched once a process."""
+    """Names, times and sizes of the tokenizer's files, as a cache key; empty for a Hub id, which is fetched once per process."""
     if not path.is_dir():
         return ()
     files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix != ".safetensors")

@@ -1,4 +1,4 @@
-"""Hugging Face modules: made empty from a configuration, or with their weights loaded."""
+"""Hugging Face modules, from a configuration alone or with weights."""
 
 from __future__ import annotations
 
@@ -22,75 +22,78 @@ from transformers.pytorch_utils import Conv1D
 from ....engine.contracts import WeightInfo
 from ....engine.errors import UsageError
 from ....engine.sdk.modules import weights_of
-from .library import quiet, told
+from .library import as_usage_error, quiet
 
 Kind = Literal["causal", "encoder"]
 
 UNUSED = ("pooler", "contact_head")
-"""Parts of encoders that the hidden states do not come through."""
-FORGOTTEN = ("_name_or_path", "_model_name_or_path", "transformers_version")
-"""Where a configuration was read from, and by whom: nothing that a module depends on."""
+"""Modules of encoders that do not influence the hidden states."""
+IGNORED_KEYS = ("_name_or_path", "_model_name_or_path", "transformers_version")
+"""Keys of a configuration that do not affect the module."""
 
 
 def check_kind(config: Any, kind: Kind, name: str) -> None:
-    """Refuse an architecture that is none of this kind. Raises `UsageError`."""
+    """Raise `UsageError` if the architecture is not of this kind."""
     family, decoder = config.model_type, getattr(config, "is_decoder", False)
     if getattr(config, "is_encoder_decoder", False):
-        raise UsageError(f"{name}: {family} is an encoder with a decoder, which is not supported")
+        raise UsageError(f"{name}: {family} is an encoder-decoder, which is not supported")
     if kind == "causal" and (
         family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
         or (family in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not decoder)
     ):
-        raise UsageError(f"{name}: {family} is no causal language model; model hf-classifier may take it")
+        raise UsageError(f"{name}: {family} is not a causal language model; try model hf-classifier")
     if kind == "encoder" and type(config) not in MODEL_MAPPING:
-        raise UsageError(f"{name}: {family} is no text model that transformers knows")
+        raise UsageError(f"{name}: {family} is not a text model of transformers")
 
 
 def width_of(config: Any, name: str) -> int:
-    """Numbers in a hidden state; of a model that takes images too, in its text part. Raises `UsageError` where none is told."""
+    """The hidden size; of a multimodal model, that of its text part. Raises `UsageError` if there is none."""
     width = getattr(config.get_text_config(), "hidden_size", None)
     if not isinstance(width, int):
-        raise UsageError(f"{name}: {config.model_type} tells no hidden_size: it is no text model")
+        raise UsageError(f"{name}: {config.model_type} has no hidden_size: it is not a text model")
     return width
 
 
 def as_json(config: Any) -> dict[str, Any]:
-    """A configuration in JSON's types; `num_hidden_layers` is there under this name whatever the family calls it."""
-    kept = {key: value for key, value in config.to_dict().items() if key not in FORGOTTEN}
+    """A configuration in JSON types, with `num_hidden_layers` under this name in all families."""
+    kept = {key: value for key, value in config.to_dict().items() if key not in IGNORED_KEYS}
     layers = getattr(config, "num_hidden_layers", None)
     return json.loads(json.dumps({**kept, "num_hidden_layers": layers}, sort_keys=True, default=str))
 
 
-def rebuilt(content: Mapping[str, Any], layers: int | None) -> Any:
-    """The configuration that `as_json` gave, perhaps with fewer layers than the model's `layers`."""
+def config_from_json(content: Mapping[str, Any], layers: int | None) -> Any:
+    """The inverse of `as_json`; the content may have fewer layers than the model's `layers`."""
     given = dict(content)
     cls = CONFIG_MAPPING[given["model_type"]]
     wanted = given.pop("num_hidden_layers", None)
     if wanted is not None:
         given[cls.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = wanted
-        # What is told layer by layer, such as `layer_types`, is told of the remaining ones.
+        # Truncate per-layer lists such as `layer_types`.
         given = {k: v[:wanted] if isinstance(v, list) and len(v) == layers else v for k, v in given.items()}
     with quiet():
         return cls.from_dict(given)
 
 
 def empty(config: Any, kind: Kind, name: str) -> nn.Module:
-    """The module on the meta device: shapes without numbers."""
-    with told(f"{name}: transformers cannot make a module of its configuration"), torch.device("meta"):
+    """The module on the meta device, without values."""
+    with (
+        as_usage_error(f"{name}: transformers cannot build a module from its configuration"),
+        torch.device("meta"),
+    ):
         if kind == "causal":
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         return _without_unused(AutoModel.from_config(config, trust_remote_code=False, **_no_pooler(config)))
 
 
-def loaded(folder: Path, config: Any, kind: Kind, dtype: torch.dtype, *, gguf: str = "") -> nn.Module:
-    """The module in evaluation mode with its weights; the files may have more layers than the configuration.
+def load_module(folder: Path, config: Any, kind: Kind, dtype: torch.dtype, *, gguf: str = "") -> nn.Module:
+    """The module with its weights, in evaluation mode; the files may have more layers than the configuration.
 
-    Raises `UsageError` naming a weight that the files lack or have in another shape.
+    Raises `UsageError` naming a weight that is missing or has another shape.
     """
     more = {"gguf_file": gguf} if gguf else {}
     automatic = AutoModelForCausalLM if kind == "causal" else AutoModel
     no_pooler = {} if kind == "causal" else _no_pooler(config)
-    with told(f"{folder / gguf}: the weights cannot be loaded"):
+    with as_usage_error(f"{folder / gguf}: the weights cannot be loaded"):
         answer: Any = automatic.from_pretrained(
             folder,
             config=config,
@@ -114,20 +117,20 @@ def loaded(folder: Path, config: Any, kind: Kind, dtype: torch.dtype, *, gguf: s
 
 
 @attrs.frozen
-class Declared:
-    """What a configuration alone says of a module: its parameters, and the prefix of its files' names."""
+class DeclaredModule:
+    """A module's parameters and its prefix of stored names, from the configuration alone."""
 
     weights: tuple[WeightInfo, ...]
     prefix: str
 
 
-def declared(config: Any, kind: Kind, name: str) -> Declared:
-    """What the module of a configuration has. Cells of a study share it. Raises `UsageError` where there is no such module."""
-    return _declared(_Asked(json.dumps(as_json(config)), kind, config, name))
+def declare(config: Any, kind: Kind, name: str) -> DeclaredModule:
+    """The parameters of a configuration's module, cached for the cells of a study. Raises `UsageError` if it cannot be built."""
+    return _cached_declaration(_DeclarationKey(json.dumps(as_json(config)), kind, config, name))
 
 
 @attrs.frozen
-class _Asked:
+class _DeclarationKey:
     content: str
     kind: Kind
     config: Any = attrs.field(eq=False)
@@ -135,13 +138,13 @@ class _Asked:
 
 
 @functools.lru_cache(maxsize=8)
-def _declared(asked: _Asked) -> Declared:
+def _cached_declaration(asked: _DeclarationKey) -> DeclaredModule:
     module = empty(asked.config, asked.kind, asked.name)
-    return Declared(weights(module), str(module.base_model_prefix))
+    return DeclaredModule(weights(module), str(module.base_model_prefix))
 
 
 def weights(module: nn.Module) -> tuple[WeightInfo, ...]:
-    """Its parameters; the output head of a language model is `head` where it is not tied to the embedding."""
+    """The module's parameters; a language model's untied output layer has the role `head`."""
     output = module.get_output_embeddings() if hasattr(module, "get_output_embeddings") else None  # type: ignore[operator]
     head = next((f"{name}.weight" for name, part in module.named_modules() if part is output), "")
     return weights_of(module, linear=(nn.Linear,), transposed=(Conv1D,), head=head)
@@ -154,15 +157,15 @@ def _no_pooler(config: Any) -> dict[str, Any]:
     return {"add_pooling_layer": False} if takes else {}
 
 
-class Nothing(nn.Module):
-    """In the place of a part that is not used: some models call it without asking whether it is there."""
+class Unused(nn.Module):
+    """A placeholder for an unused module that some models call unconditionally."""
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing."""
+        """Return None."""
 
 
 def _without_unused(module: nn.Module) -> nn.Module:
     for name in UNUSED:
         if isinstance(getattr(module, name, None), nn.Module):
-            setattr(module, name, Nothing())
+            setattr(module, name, Unused())
     return module

@@ -1,4 +1,4 @@
-"""The linear probe: a classifier's head, fitted to what the frozen encoder says of the texts."""
+"""Linear probing: a classifier's head, fitted to the frozen encoder's features."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ....engine.foundation.run_context import Report, RunContext
 from .classifier_net import Classifier
 
 BATCH_TOKENS = 4096
-"""Tokens of a batch, padding counted: some 100 MB of activations for a small encoder."""
+"""Tokens per batch, including padding: about 100 MB of activations for a small encoder."""
 
-NEARLY_CONSTANT = 1e-3
-"""Features that vary by less than this share of the others' are scaled as if by this much: dividing by a rounding error would make
-weights without bound."""
+MIN_RELATIVE_SCALE = 1e-3
+"""Lower bound of a feature's standard deviation, relative to the RMS over features: dividing by a rounding error would give unbounded
+weights."""
 
 
 def probe(
@@ -35,10 +35,10 @@ def probe(
     strength: float,
     context: RunContext,
 ) -> Cached:
-    """The head for encoded `data`, kept under a key of all that it depends on.
+    """The head for encoded `data`, cached by everything that it depends on.
 
-    That is the encoder (`weights` is the hash of its files), tokens, labels, options, versions, and the kind of device: the
-    features come from a GPU where there is one, in float32 everywhere.
+    The key has the encoder (`weights` is the hash of its files), tokens, labels, options, library versions, and the device type:
+    features are computed on a GPU if there is one, always in float32.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     key = key_of(
@@ -60,7 +60,7 @@ def probe(
 
 
 def features(net: Classifier, tokens: Tokens, device: torch.device, report: Report) -> NDArray[np.float64]:
-    """Pooled hidden states `(n, d)` in the module's precision, texts of like length computed together."""
+    """Pooled hidden states `(n, d)`, batched by length."""
     order = np.argsort(tokens.lengths, kind="stable")[::-1]
     lengths, found = tokens.lengths[order].tolist(), list[NDArray[np.float64]]()
     net = net.to(device)
@@ -77,7 +77,7 @@ def features(net: Classifier, tokens: Tokens, device: torch.device, report: Repo
 
 
 def _padded(tokens: Tokens, device: torch.device) -> dict[str, torch.Tensor]:
-    """Sequences side by side, padding to the right and masked out."""
+    """Right-padded sequences with their mask."""
     longest = int(tokens.lengths.max())
     mask = np.arange(longest) < tokens.lengths[:, None]
 
@@ -96,11 +96,11 @@ def _padded(tokens: Tokens, device: torch.device) -> dict[str, torch.Tensor]:
 def fit_head(
     rows: NDArray[np.float64], labels: NDArray[np.int64], classes: int, strength: float
 ) -> dict[str, NDArray[np.float32]]:
-    """`head.weight (classes, d)` and `head.bias (classes,)` of a logistic regression, `strength` being scikit-learn's `C`.
+    """`head.weight (classes, d)` and `head.bias (classes,)` of a logistic regression; `strength` is scikit-learn's `C`.
 
-    It is fitted to standardised features, `z = (x - m) / s` (s not below `NEARLY_CONSTANT`), and `W z + b = (W / s) x + (b - W m / s)`. Two classes have
-    one log-odds; logits `(0, odds)` say the same. A class without examples gets the smallest bias of the others, less
-    `log n`: it is rarer than one in n. Raises `UsageError` where there is only one class.
+    It is fitted to standardised features `z = (x - m) / s` (s bounded by `MIN_RELATIVE_SCALE`), and mapped back by
+    `W z + b = (W / s) x + (b - W m / s)`. For two classes it has one log-odds z, which equals logits `(0, z)`. A class without examples
+    gets weight 0 and the smallest other bias minus `log n`, as a class rarer than one in n. Raises `UsageError` for a single class.
     """
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - a second to import
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
@@ -108,12 +108,12 @@ def fit_head(
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     if len(np.unique(labels)) < 2:
-        raise UsageError("model hf-classifier: the texts that its head is fitted to are all of one class")
+        raise UsageError("model hf-classifier: all texts for fitting its head have the same class")
     scaler = StandardScaler().fit(rows)
     spread: NDArray[np.float64] = np.asarray(scaler.scale_)
-    scaler.scale_ = np.maximum(spread, NEARLY_CONSTANT * np.sqrt(np.mean(spread**2)))
+    scaler.scale_ = np.maximum(spread, MIN_RELATIVE_SCALE * np.sqrt(np.mean(spread**2)))
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a head that boosting starts from, not a result
+        warnings.simplefilter("ignore", ConvergenceWarning)  # only the start of boosting
         fitted: Any = LogisticRegression(C=strength, max_iter=1000).fit(scaler.transform(rows), labels)
     W, b = fitted.coef_ / np.asarray(scaler.scale_), fitted.intercept_
     b = b - W @ scaler.mean_

@@ -1,4 +1,4 @@
-"""Between texts and tokens: one tokenizer with the model's limits."""
+"""Tokenisation with the model's limits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ....engine.contracts import Prompts, Texts, Tokens
 from ....engine.errors import UsageError
 from ....engine.foundation.options import shortened
 from .folder import Folder
-from .library import same_day, told
+from .library import as_usage_error, fixed_date
 
 UNKNOWN = 10**9
-"""A tokenizer that knows no limit of its model names a number above this."""
+"""Tokenizers without a length limit report a number above this."""
 CONTEXT = 32
-"""Tokens of a prompt that are decoded with what follows it."""
+"""Prompt tokens that are decoded together with a completion."""
 BREAK = "\n"
 OFFSET_POSITIONS = (
     "camembert",
@@ -30,12 +30,12 @@ OFFSET_POSITIONS = (
     "xlm-roberta",
     "xlm-roberta-xl",
 )
-"""Families that count positions from the padding token's id + 1, and so have room for as many tokens less."""
+"""Families whose positions start at the padding token's id + 1, which reduces the maximum length."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Reader:
-    """A tokenizer, how many tokens the model takes (None: as many as there are), and which of them end a text."""
+    """A tokenizer, the model's maximum length (None: unlimited), and its end tokens."""
 
     tokenizer: Any
     limit: int | None
@@ -45,11 +45,11 @@ class Reader:
 
     @classmethod
     def of(cls, folder: Folder, config: Any, max_length: int) -> Reader:
-        """The folder's tokenizer; `max_length` 0 stands for the model's own limit."""
+        """The folder's tokenizer; `max_length` 0 means the model's limit."""
         tokenizer = folder.tokenizer()
-        own = _own_limit(config, tokenizer)
+        own = _model_limit(config, tokenizer)
         if max_length and own and max_length > own:
-            raise UsageError(f"model.max_length = {max_length}; {folder} takes {own} tokens at most")
+            raise UsageError(f"model.max_length = {max_length}; {folder} supports at most {own} tokens")
         return cls(
             tokenizer=tokenizer,
             limit=max_length or own,
@@ -60,9 +60,9 @@ class Reader:
         )
 
     def texts(self, texts: Texts) -> Tokens:
-        """Texts with the tokenizer's special tokens, the longer one of a pair cut first where they are too long."""
+        """Tokenise texts with special tokens; in a pair, the longer text is truncated first."""
         if len({len(row) for row in texts.rows}) > 1:
-            raise UsageError("texts to be classified must all be single, or all be pairs")
+            raise UsageError("texts must be all single, or all pairs")
         if not len(texts):
             return Tokens.join([])
         columns = [list(column) for column in zip(*texts.rows, strict=True)]
@@ -82,22 +82,22 @@ class Reader:
                     types[i] = again["token_type_ids"][place]
         for i, row in enumerate(ids):
             if not row:
-                raise UsageError(f"{_example(i, texts.rows[i][0])}: the tokenizer finds nothing in it")
+                raise UsageError(f"{_example(i, texts.rows[i][0])}: the tokenizer returns no tokens for it")
         self._check(ids)
         cut = np.isin(np.arange(len(ids)), long).tolist()
         return Tokens.join(ids, cut=cut, types=types if self.takes_types and len(columns) == 2 else None)
 
     def prompts(self, prompts: Prompts, *, chat: bool, end: bool = True) -> Tokens:
-        """Prompt, completion, and where wanted an end token. Prompt and completion are tokenised apart, so that no token spans their border.
+        """Tokenise prompt and completion separately, so that no token spans their boundary; append an end token if `end`.
 
-        A prompt that is too long is cut from the left, behind its opening token. Raises `UsageError` naming the example for
-        a completion that is empty, or does not fit.
+        A prompt that is too long is truncated on the left, after its opening token. Raises `UsageError` naming an example whose
+        completion is empty or does not fit.
         """
         if not len(prompts):
             return Tokens.join([])
-        asked = [self._in_chat(p) for p in prompts.prompts] if chat else list(prompts.prompts)
+        texts = [self._in_chat(p) for p in prompts.prompts] if chat else list(prompts.prompts)
         openings = [] if chat else self._opening()
-        heads = self._tokenise(asked, add_special_tokens=False)["input_ids"]
+        heads = self._tokenise(texts, add_special_tokens=False)["input_ids"]
         tails = self._completions(prompts.completions)
         last = self._end() if end else []
         sequences, starts, cut = list[list[int]](), list[int](), list[bool]()
@@ -120,9 +120,9 @@ class Reader:
         return Tokens.join(sequences, starts, cut=cut)
 
     def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
-        """The text of tokens, special ones left out, spaces as they are.
+        """Decode tokens without special tokens and without cleaning up spaces.
 
-        Behind a prompt it is what they add to its text: tokenizers in SentencePiece's manner drop the space that opens a text.
+        After a prompt, the result is what the tokens add to its text, since SentencePiece tokenizers drop a text's leading space.
         """
         before = [] if after is None else after[-CONTEXT:].tolist()
         head, whole = self._text(before), self._text([*before, *tokens.tolist()])
@@ -132,14 +132,14 @@ class Reader:
         return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     def special_token(self, text: str) -> int | None:
-        """The token that is written as `text` and has no text of its own; None where there is none."""
+        """The added token written as `text` that decodes to nothing; None if there is none."""
         token = self.tokenizer.get_added_vocab().get(text)
         return token if token is not None and not self._text([token]) else None
 
     def _completions(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of texts that go on behind others: no token of theirs stands for a space that opens a text.
+        """Tokens of texts that continue others, without a leading-space token.
 
-        Where a tokenizer puts one before every text, it is given one that ends in a line break, whose tokens are then taken off.
+        If the tokenizer adds a space before every text, a line break is prepended and its tokens are removed afterwards.
         """
         plain = self._tokenise(list(texts), add_special_tokens=False)["input_ids"]
         letter, mark, both = self._tokenise(["a", BREAK, f"{BREAK}a"], add_special_tokens=False)["input_ids"]
@@ -152,7 +152,7 @@ class Reader:
         ]
 
     def _tokenise(self, *columns: list[str], **how: Any) -> Any:
-        with told("the tokenizer fails"):
+        with as_usage_error("the tokenizer fails"):
             return self.tokenizer(
                 *columns,
                 return_attention_mask=False,
@@ -162,15 +162,15 @@ class Reader:
             )
 
     def _in_chat(self, prompt: str) -> str:
-        """The prompt in the tokenizer's chat template. Raises `UsageError` where there is none, or where it refuses the prompt.
+        """The prompt in the tokenizer's chat template. Raises `UsageError` if there is none, or if it rejects the prompt.
 
-        A template that asks for the date is told always the same one, so that a run goes on tomorrow with the prompts of today.
+        The date is fixed, so that a resumed run has the same prompts.
         """
         if not getattr(self.tokenizer, "chat_template", None):
             raise UsageError("model.chat_template: the tokenizer has no chat template")
         message = [{"role": "user", "content": prompt}]
         try:
-            with same_day():
+            with fixed_date():
                 return self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
         except Exception as error:
             raise UsageError(
@@ -178,13 +178,13 @@ class Reader:
             ) from error
 
     def _opening(self) -> list[int]:
-        """The tokens that the tokenizer itself puts before a text, such as BOS."""
+        """The tokens that the tokenizer adds before a text, such as BOS."""
         full, plain = (self._tokenise(["a"], add_special_tokens=s)["input_ids"][0] for s in (True, False))
         ends = (k for k in range(len(full)) if full[k : k + len(plain)] == plain)
         return full[: next(ends, 0)]
 
     def _first(self) -> list[int]:
-        """What stands before a completion without a prompt: BOS, else an end or padding token."""
+        """The token before a completion with an empty prompt: BOS, else an end or padding token."""
         known = (self.tokenizer.bos_token_id, *self.end_tokens, self.tokenizer.pad_token_id)
         found = next((token for token in known if token is not None), None)
         if found is None:
@@ -199,11 +199,11 @@ class Reader:
         highest = max(max(row) for row in sequences)
         if self.vocabulary is not None and highest >= self.vocabulary:
             raise UsageError(
-                f"the tokenizer gives token {highest}, and the model knows {self.vocabulary}: they do not belong together"
+                f"the tokenizer returns token {highest}, but the model has {self.vocabulary}: they do not belong together"
             )
 
 
-def _own_limit(config: Any, tokenizer: Any) -> int | None:
+def _model_limit(config: Any, tokenizer: Any) -> int | None:
     positions = getattr(config, "max_position_embeddings", None)
     if positions and config.model_type in OFFSET_POSITIONS:
         positions -= (getattr(config, "pad_token_id", None) or 0) + 1
@@ -212,12 +212,12 @@ def _own_limit(config: Any, tokenizer: Any) -> int | None:
 
 
 def _end_tokens(folder: Folder, config: Any, tokenizer: Any) -> tuple[int, ...]:
-    """The ids that generation configuration, configuration and tokenizer name, in this order, each once."""
+    """End tokens of the generation configuration, the configuration and the tokenizer, in this order, each once."""
     from transformers import GenerationConfig  # noqa: PLC0415
 
     named = list[Any]()
     if (folder.path / "generation_config.json").is_file() and not folder.gguf:
-        with told(f"{folder}: generation_config.json"):
+        with as_usage_error(f"{folder}: generation_config.json"):
             named.append(GenerationConfig.from_pretrained(folder.path, local_files_only=True).eos_token_id)
     named += [getattr(config, "eos_token_id", None), tokenizer.eos_token_id]
     flat = [i for ids in named for i in (ids if isinstance(ids, list | tuple) else [ids]) if i is not None]

@@ -1,10 +1,11 @@
-"""Where a model's weights lie: in its own safetensors files, or in a copy made of them once."""
+"""A model's weight files: its safetensors files, or a cached conversion."""
 
 from __future__ import annotations
 
 import io
 import json
 import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
@@ -24,26 +25,28 @@ from ....engine.foundation.hashes import file_sha256_cached, folder_sha256
 from ....engine.foundation.leftovers import making
 from ....engine.foundation.options import MODEL_SUFFIXES
 from ....engine.foundation.run_context import RunContext
-from .folder import Folder
-from .names import stored_name, stored_names
-from .nets import Kind, declared, loaded
+from .folder import Folder, Header
+from .nets import Kind, declare, load_module
+
+TENSORFLOW_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+"""TensorFlow's parameter names in old BERT-style checkpoints."""
 
 
 @attrs.frozen(kw_only=True)
 class Layout:
-    """The parameters of a folder's model, and whether its files can serve as they are."""
+    """The parameters of a folder's model, and whether its files can be used directly."""
 
     weights: tuple[WeightInfo, ...]
     own_files: bool
 
 
 def layout(folder: Folder, config: Any, kind: Kind) -> Layout:
-    """Parameters from the configuration, names and dtypes from the headers of the files; no weight is read.
+    """Parameters from the configuration, with names and dtypes from the file headers; no weight is read.
 
-    Where a parameter is not in the safetensors files as it is (there are none, or transformers puts it together from
-    several), all are named and typed as the copy will have them.
+    If a parameter is not stored directly (there are no safetensors files, or transformers assembles it from several tensors), all
+    have the names and dtype of the converted copy.
     """
-    module, header = declared(config, kind, str(folder)), folder.header()
+    module, header = declare(config, kind, str(folder)), folder.header()
     infos = module.weights
     names = stored_names({i.name: i.shape for i in infos}, header, module.prefix)
     if names is None:
@@ -66,9 +69,9 @@ def layout(folder: Folder, config: Any, kind: Kind) -> Layout:
 
 
 def require_one_value(folder: Folder, layout: Layout) -> None:
-    """Refuse files that have two values of one parameter, as a head of its own beside `tie_word_embeddings = true`.
+    """Raise `UsageError` for tied parameters with different values, such as a separate head with `tie_word_embeddings = true`.
 
-    transformers then makes two parameters of it, and other readers one. Raises `UsageError`.
+    transformers loads them as two parameters, other libraries as one.
     """
     doubled = [w for w in layout.weights if w.also_stored]
     if not doubled or not layout.own_files:
@@ -81,17 +84,17 @@ def require_one_value(folder: Folder, layout: Layout) -> None:
             for other in weight.also_stored:
                 if not torch.equal(held[first].get_tensor(first), held[other].get_tensor(other)):
                     raise UsageError(
-                        f"{folder}: {first} and {other} are one weight by its configuration, and two in its files; "
-                        "if they are meant to be two, set tie_word_embeddings to false in config.json"
+                        f"{folder}: {first} and {other} are tied by the configuration but differ in the files; "
+                        "if they should differ, set tie_word_embeddings to false in config.json"
                     )
 
 
 def weight_files(
     folder: Folder, config: Any, kind: Kind, own_files: bool, context: RunContext
 ) -> tuple[Path, ...]:
-    """The safetensors files to open. Their folder is one that transformers can load the model from, too.
+    """The safetensors files to open; transformers can load the model from their folder too.
 
-    A copy is kept in the cache under the hash of what it was made from, and made anew where its bytes are not the recorded ones.
+    A converted copy is cached by the hash of its source, and converted again if its bytes differ from the recorded hash.
     """
     if own_files:
         return folder.shards()
@@ -116,22 +119,22 @@ def weight_files(
 
 
 def _copy_dtype(folder: Folder, config: Any) -> torch.dtype:
-    """The configuration's own dtype; float32 where it names none, and for GGUF, whose numbers it holds exactly."""
-    told = None if folder.gguf else getattr(config, "dtype", None)
-    told = getattr(torch, told, None) if isinstance(told, str) else told
-    return told if isinstance(told, torch.dtype) else torch.float32
+    """The configuration's dtype; float32 if it has none, and for GGUF, whose values float32 represents exactly."""
+    named = None if folder.gguf else getattr(config, "dtype", None)
+    named = getattr(torch, named, None) if isinstance(named, str) else named
+    return named if isinstance(named, torch.dtype) else torch.float32
 
 
 def _convert(folder: Folder, config: Any, kind: Kind, place: Path, context: RunContext) -> None:
-    """Write the weights under their parameters' names; the folder gets its name when it is whole."""
+    """Write the weights under their parameter names; the folder is moved into place when complete."""
     if not folder.gguf and not folder.shards() and not any(folder.path.glob("pytorch_model*.bin")):
         raise UsageError(f"{folder}: no weights: neither model.safetensors nor pytorch_model.bin")
     what = "dequantising" if folder.gguf else "converting"
     context.report(what, 0, 0)
     with (
         redirect_stderr(io.StringIO()) if folder.gguf else nullcontext()
-    ):  # a progress bar that cannot be switched off
-        module = loaded(folder.path, config, kind, _copy_dtype(folder, config), gguf=folder.gguf)
+    ):  # a progress bar that cannot be disabled
+        module = load_module(folder.path, config, kind, _copy_dtype(folder, config), gguf=folder.gguf)
     tied = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     tensors = dict(module.named_parameters()) | {
         n: t for n, t in module.state_dict().items() if n not in tied
@@ -142,7 +145,37 @@ def _convert(folder: Folder, config: Any, kind: Kind, place: Path, context: RunC
         config.to_json_file(made / "config.json")
         sha256 = file_sha256_cached(made / "model.safetensors", context.cache)
         write_text(made / "manifest.json", json.dumps({"sha256": sha256}) + "\n")
-        shutil.rmtree(place, ignore_errors=True)  # what is there is damaged
+        shutil.rmtree(place, ignore_errors=True)  # remove a damaged copy
         with suppress(OSError):  # another process was faster
             settle(made, place)
     context.report(what, 1, 1)
+
+
+def stored_names(
+    shapes: Mapping[str, tuple[int, ...]], header: Header, prefix: str
+) -> Mapping[str, str] | None:
+    """Stored name by parameter; None unless every parameter is stored with a known name, its shape and a supported dtype.
+
+    Candidates are the same name, with and without the architecture's `prefix` (`bert.`, `transformer.`), and TensorFlow's names.
+    """
+    found = dict[str, str]()
+    for name, shape in shapes.items():
+        stored = stored_name(name, shape, header, prefix)
+        if stored is None:
+            return None
+        found[name] = stored
+    return found if len(set(found.values())) == len(found) else None
+
+
+def stored_name(name: str, shape: tuple[int, ...], header: Header, prefix: str) -> str | None:
+    """A parameter's stored name; None if it is not stored with its shape."""
+    fitting = (n for n in _candidates(name, prefix) if n in header and header[n][0] and header[n][1] == shape)
+    return next(fitting, None)
+
+
+def _candidates(name: str, prefix: str) -> Iterator[str]:
+    for spelled in (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}.")):
+        yield spelled
+        for new, old in TENSORFLOW_NAMES.items():
+            if spelled.endswith(new):
+                yield spelled.removesuffix(new) + old

@@ -1,1 +1,1 @@
-"""What models made from nothing have in common: tokenizers, folders, and pretraining on a task's own texts."""
+"""Shared parts of models trained from scratch: tokenizers, folders and pretraining."""

@@ -1,4 +1,4 @@
-"""An encoder learns to fill in what is masked in texts."""
+"""Pretraining of an encoder by masked language modelling."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ....engine.foundation.run_context import Report
 from .pretrain import Index, Pretrained, Pretraining, arrays_of, padded, seeded, shuffled_batches
 
 MASKED, AS_MASK, AS_OTHER = 0.15, 0.8, 0.1
-"""Share of the tokens to be predicted; of these, shares shown as the mask and as a random token; the rest are as they were
-(Devlin et al., 2019)."""
+"""Share of target tokens; of these, the shares replaced by the mask and by a random token; the rest stay unchanged (Devlin et al.,
+2019)."""
 MOST_HELD_OUT = 256
 BATCH_HELD_OUT = 16
 PARTS_UNUSED = ("contact_head.", "pooler.")
@@ -25,7 +25,7 @@ PARTS_UNUSED = ("contact_head.", "pooler.")
 
 @attrs.frozen(kw_only=True)
 class Special:
-    """Ids of the tokens that stand for no character."""
+    """Ids of the special tokens."""
 
     padding: int
     mask: int
@@ -33,7 +33,7 @@ class Special:
 
     @classmethod
     def of(cls, folder: Path) -> Special:
-        """Those of the folder's tokenizer."""
+        """The special tokens of the folder's tokenizer."""
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return cls(
             padding=tokenizer.pad_token_id, mask=tokenizer.mask_token_id, all=tuple(tokenizer.all_special_ids)
@@ -41,51 +41,53 @@ class Special:
 
 
 @attrs.frozen(eq=False)
-class Masked:
-    """A batch with gaps: `ids (n, length)` as shown, `seen` where there is no padding, `chosen` what is to be predicted."""
+class MaskedBatch:
+    """A masked batch: corrupted `ids (n, length)`, `seen` (the attention mask), and `chosen`, the target positions."""
 
     ids: Tensor
     seen: Tensor
     chosen: Tensor
     answers: Tensor
-    """The right tokens at `chosen`, in order."""
+    """The original tokens at `chosen`, in order."""
     types: Tensor | None
 
 
 def pretrain_encoder(
     folder: Path, tokens: Tokens, how: Pretraining, *, seed: int, report: Report
 ) -> Pretrained:
-    """Train an encoder of the folder's configuration by masked language modelling; its head is thrown away.
+    """Train an encoder with the folder's configuration by masked language modelling; its output head is discarded.
 
-    Loss: `-mean log p(x_i | shown)` over the chosen tokens of a batch. A tenth of the sequences (256 at most) is held out and
-    measured at the end, beside what the frequencies of the tokens alone would give.
+    Loss: `-mean log p(x_i | corrupted)` over the target tokens of a batch. A tenth of the sequences (at most 256) is held out; its loss
+    is measured at the end, with the unigram loss for comparison.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(tokens))
-    aside = min(MOST_HELD_OUT, len(tokens) // 10)
-    held_out, learned = tokens[np.sort(order[:aside])], tokens[np.sort(order[aside:])]
+    held_out_count = min(MOST_HELD_OUT, len(tokens) // 10)
+    held_out, trained = tokens[np.sort(order[:held_out_count])], tokens[np.sort(order[held_out_count:])]
     special = Special.of(folder)
-    letters = np.setdiff1d(learned.ids, special.all).astype(np.int64)
+    vocabulary = np.setdiff1d(trained.ids, special.all).astype(np.int64)
     with seeded(seed):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         module = AutoModelForMaskedLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
 
         def loss_of(batch: Index) -> Tensor:
-            return _loss(module, masked(learned[batch], letters, special, rng))
+            return _loss(module, masked(trained[batch], vocabulary, special, rng))
 
-        batches = shuffled_batches(learned.lengths, how.batch, rng)
+        batches = shuffled_batches(trained.lengths, how.batch, rng)
         steps = how.run(module, batches, loss_of, report)
-        measured: dict[str, float] = {"steps": steps, "held_out": aside}
-        if aside:
-            measured["loss"] = _held_out_loss(module, held_out, letters, special, seed)
-            measured["unigram"] = unigram_loss(learned.ids, held_out.ids, special.all)
+        measured: dict[str, float] = {"steps": steps, "held_out": held_out_count}
+        if held_out_count:
+            measured["loss"] = _held_out_loss(module, held_out, vocabulary, special, seed)
+            measured["unigram"] = unigram_loss(trained.ids, held_out.ids, special.all)
     arrays = arrays_of(module.base_model)
     used = {name: array for name, array in arrays.items() if not name.startswith(PARTS_UNUSED)}
     return Pretrained(arrays=used, measured=measured)
 
 
-def masked(tokens: Tokens, letters: NDArray[np.int64], special: Special, rng: np.random.Generator) -> Masked:
-    """Choose 15 % of a batch's letters (one at least), and show 80 % of them as the mask, 10 % as another of the `letters`."""
+def masked(
+    tokens: Tokens, vocabulary: NDArray[np.int64], special: Special, rng: np.random.Generator
+) -> MaskedBatch:
+    """Choose 15 % of a batch's non-special tokens (at least one); replace 80 % of them by the mask, 10 % by a token from `vocabulary`."""
     ids, seen = padded(tokens, special.padding)
     places = np.flatnonzero(~np.isin(ids.numpy(), special.all))
     count = max(1, round(MASKED * len(places)))
@@ -95,35 +97,35 @@ def masked(tokens: Tokens, letters: NDArray[np.int64], special: Special, rng: np
     where[torch.from_numpy(chosen)] = True
     shown = ids.flatten().clone()
     shown[torch.from_numpy(as_mask)] = special.mask
-    shown[torch.from_numpy(as_other)] = torch.from_numpy(rng.choice(letters, size=len(as_other)))
+    shown[torch.from_numpy(as_other)] = torch.from_numpy(rng.choice(vocabulary, size=len(as_other)))
     where = where.view_as(ids)
     types = None if tokens.types is None else padded(attrs.evolve(tokens, ids=tokens.types), 0)[0]
-    return Masked(shown.view_as(ids), seen, where, ids[where], types)
+    return MaskedBatch(shown.view_as(ids), seen, where, ids[where], types)
 
 
-def unigram_loss(learned: NDArray[np.int32], held_out: NDArray[np.int32], special: tuple[int, ...]) -> float:
-    """Mean loss in nats of the held-out tokens under the frequencies of the learned ones, each counted once more than seen."""
-    kept, asked = (ids[~np.isin(ids, special)] for ids in (learned, held_out))
-    known, counts = np.unique(np.concatenate([kept, np.unique(asked)]), return_counts=True)
-    return float(-np.log(counts / counts.sum())[np.searchsorted(known, asked)].mean())
+def unigram_loss(trained: NDArray[np.int32], held_out: NDArray[np.int32], special: tuple[int, ...]) -> float:
+    """Mean loss in nats of the held-out tokens under the unigram frequencies of the training tokens, with add-one smoothing."""
+    train, test = (ids[~np.isin(ids, special)] for ids in (trained, held_out))
+    known, counts = np.unique(np.concatenate([train, np.unique(test)]), return_counts=True)
+    return float(-np.log(counts / counts.sum())[np.searchsorted(known, test)].mean())
 
 
-def _loss(module: nn.Module, batch: Masked) -> Tensor:
+def _loss(module: nn.Module, batch: MaskedBatch) -> Tensor:
     types = {} if batch.types is None else {"token_type_ids": batch.types}
     logits = module(input_ids=batch.ids, attention_mask=batch.seen.long(), **types).logits
     return nn.functional.cross_entropy(logits[batch.chosen], batch.answers)
 
 
 def _held_out_loss(
-    module: nn.Module, tokens: Tokens, letters: NDArray[np.int64], special: Special, seed: int
+    module: nn.Module, tokens: Tokens, vocabulary: NDArray[np.int64], special: Special, seed: int
 ) -> float:
-    """Mean loss in nats of masked tokens, the same ones whenever it is asked."""
+    """Mean loss in nats of masked tokens, with a fixed mask."""
     rng = np.random.default_rng((seed, 1))
     module.eval()
     total, count = 0.0, 0
     for start in range(0, len(tokens), BATCH_HELD_OUT):
         part = tokens[np.arange(start, min(start + BATCH_HELD_OUT, len(tokens)))]
-        batch = masked(part, letters, special, rng)
+        batch = masked(part, vocabulary, special, rng)
         with torch.no_grad():
             total += float(_loss(module, batch)) * len(batch.answers)
         count += len(batch.answers)

@@ -1,4 +1,4 @@
-"""Folders in the cache that are there whole, or not at all."""
+"""Atomic folders in the cache."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ....engine.foundation.leftovers import making
 MANIFEST = "manifest.json"
 
 
-def kept_folder(place: Path, cache: Path, make: Callable[[Path], None]) -> Path:
-    """The folder `place` of the cache; where it is missing or damaged, `make(folder)` fills a new one that takes its name.
+def cached_folder(place: Path, cache: Path, make: Callable[[Path], None]) -> Path:
+    """The cache folder `place`; if it is missing or damaged, `make(folder)` fills a new one that is moved into place.
 
-    A manifest in it holds the hashes of its files. Of several processes that want it at once, one makes it and the others
-    wait; where the file system has no locks, each makes it and the first one stays. Raises `WriteError` where it cannot be written.
+    A manifest records the hashes of its files. Of several processes, one makes it and the others wait; on file systems without
+    locks, each makes it and the first one stays. Raises `WriteError` if it cannot be written.
     """
-    if not _whole(place, cache):
+    if not _is_intact(place, cache):
         with turn(place):
-            if not _whole(place, cache):
+            if not _is_intact(place, cache):
                 _make(place, cache, make)
     return place
 
 
-def _whole(place: Path, cache: Path) -> bool:
+def _is_intact(place: Path, cache: Path) -> bool:
     try:
         recorded = json.loads((place / MANIFEST).read_text(encoding="utf-8"))["files"]
         return bool(recorded) and recorded == _hashes(place, cache)
@@ -46,8 +46,8 @@ def _make(place: Path, cache: Path, make: Callable[[Path], None]) -> None:
     with writing_cache(place), making(place) as made:
         make(made)
         write_text(made / MANIFEST, json.dumps({"files": _hashes(made, cache)}, indent=1) + "\n")
-        shutil.rmtree(place, ignore_errors=True)  # what is there is damaged
+        shutil.rmtree(place, ignore_errors=True)  # remove a damaged folder
         with suppress(OSError):  # another process was faster
             settle(made, place)
-        if not _whole(place, cache):
+        if not _is_intact(place, cache):
             raise WriteError(f"{place}: cannot be written; is the disk full, or the folder another user's?")

@@ -1,4 +1,4 @@
-"""What models made from nothing have in common as plugins: their size, how they are pretrained, and their folders."""
+"""Base class of the model plugins that are trained from scratch: size, pretraining options and folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ....engine.foundation.options import option, positive, whole
 from ....engine.foundation.run_context import RunContext, default_cache
 from .._hf.library import require
 from .._hf.model import HfModel
-from .folders import kept_folder
+from .folders import cached_folder
 
 if TYPE_CHECKING:
     from .pretrain import Pretrained, Pretraining
@@ -31,43 +31,43 @@ LIBRARIES = ("torch", "transformers", "tokenizers")
 
 @attrs.frozen(kw_only=True)
 class ScratchModel:
-    """A small transformer made from nothing. Its folder is in the cache, without weights, before anything is trained."""
+    """A small transformer trained from scratch. Its folder without weights is in the cache before training."""
 
     NAME: ClassVar[str] = ""
-    LATER: ClassVar[tuple[str, ...]] = ()
-    """Options that pretraining does not depend on."""
+    POST_PRETRAINING: ClassVar[tuple[str, ...]] = ()
+    """Options that do not affect pretraining."""
 
     layers: int = option(3, "blocks", whole)
     hidden: int = option(96, "width", whole)
     heads: int = option(4, "attention heads", whole)
-    pretrain_steps: int = option(1000, "steps of pretraining at most", whole)
+    pretrain_steps: int = option(1000, "maximum pretraining steps", whole)
     pretrain_lr: float = option(1e-3, "learning rate of pretraining (AdamW)", positive)
     pretrain_schedule: Literal["constant", "cosine"] = option(
-        "constant", "the rate over the steps: as it is, or half a cosine down to 0"
+        "constant", "learning rate schedule: constant, or cosine decay to 0"
     )
-    pretrain_batch: int = option(64, "texts a step of pretraining", whole)
-    pretrain_clip: float = option(1.0, "norm to which the gradient of a step is clipped", positive)
+    pretrain_batch: int = option(64, "batch size of pretraining", whole)
+    pretrain_clip: float = option(1.0, "gradient norm clipping", positive)
     pretrain_decay: float = option(0.01, "weight decay of pretraining", min=0.0)
 
     def __attrs_post_init__(self) -> None:
-        """Heads share the width, and rotate it in pairs."""
+        """Check that every head has an even width, as rotary embeddings need."""
         if self.hidden % (2 * self.heads):
             raise ValueError(f'"hidden" must be a multiple of 2 heads = {2 * self.heads}, not {self.hidden}')
 
     def shape(self) -> Mapping[str, Any]:
-        """All that configuration and tokenizer depend on, in JSON's types."""
+        """The options that determine configuration and tokenizer, in JSON types."""
         raise NotImplementedError
 
     def at(self, folder: Path) -> HfModel:
-        """The Hugging Face plugin that takes it from a folder, with weights or without."""
+        """The Hugging Face plugin for its folder, with or without weights."""
         raise NotImplementedError
 
     def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
-        """The text of tokens, special ones left out."""
+        """Decode tokens without special tokens."""
         return self.at(self.skeleton()).decode(tokens, after)
 
     def special_token(self, text: str) -> int | None:
-        """The special token that is written as `text`; None where there is none."""
+        """The special token written as `text`; None if there is none."""
         return self.at(self.skeleton()).special_token(text)
 
     @property
@@ -78,17 +78,17 @@ class ScratchModel:
     def source_at(
         self, place: str, blueprint: Blueprint, fitted: Path | None, context: RunContext
     ) -> ModelSource:
-        """The weights in a folder, such as an export of no rounds."""
+        """The weights from a folder, such as an export without rounds."""
         found: PortableModel = self.at(Path(place))  # pyright: ignore[reportAssignmentType] - both kinds are
         return found.source_at(place, blueprint, fitted, context)
 
     def skeleton(self) -> Path:
-        """The folder without weights: enough for a blueprint and for tokens."""
+        """The folder without weights, which is enough for blueprint and tokenizer."""
         require(self.NAME)
         return _skeleton(default_cache(), json.dumps(self.shape(), sort_keys=True))
 
     def pretraining(self) -> Pretraining:
-        """How it is trained."""
+        """The pretraining options."""
         from .pretrain import Pretraining  # noqa: PLC0415 - torch takes seconds
 
         return Pretraining(
@@ -107,12 +107,12 @@ class ScratchModel:
         context: RunContext,
         train: Callable[[Path, int], Pretrained],
     ) -> Path:
-        """The folder with weights, from the cache where it is there, else made by `train(folder without weights, seed)`.
+        """The folder with weights, from the cache or from `train(folder without weights, seed)`.
 
-        It is kept under all that it depends on: shape, options, tokens, seed, and versions of the libraries.
+        The cache key has shape, options, tokens, seed and library versions.
         """
         shape, seed = self.shape(), int(rng.integers(2**31))
-        options = attrs.asdict(self, filter=lambda field, _: field.name not in self.LATER)
+        options = attrs.asdict(self, filter=lambda field, _: field.name not in self.POST_PRETRAINING)
         data = arrays_sha256({**tokens.arrays(), "starts": tokens.starts})
         key = _key(shape=shape, options=options, data=data, seed=seed)
 
@@ -122,13 +122,13 @@ class ScratchModel:
             write_arrays(folder / "model.safetensors", found.arrays, {"format": "pt"})
             write_text(folder / MEASURED, json.dumps(found.measured) + "\n")
 
-        return kept_folder(context.cache / "models" / key, context.cache, make)
+        return cached_folder(context.cache / "models" / key, context.cache, make)
 
 
 @lru_cache(maxsize=16)
 def _skeleton(cache: Path, content: str) -> Path:
     shape = json.loads(content)
-    return kept_folder(cache / "models" / _key(shape=shape), cache, lambda folder: _write(folder, shape))
+    return cached_folder(cache / "models" / _key(shape=shape), cache, lambda folder: _write(folder, shape))
 
 
 def _write(folder: Path, shape: Mapping[str, Any]) -> None:

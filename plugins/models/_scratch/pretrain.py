@@ -1,4 +1,4 @@
-"""AdamW on the CPU in one thread, so that one machine gives the same weights every time."""
+"""Pretraining with AdamW on one CPU thread, for bit-reproducible weights."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Index = NDArray[np.int64]
 Schedule = Literal["constant", "cosine"]
 
 WARMUP = 0.02
-"""Share of the steps over which the rate climbs to its full height."""
+"""Share of the steps with linear warm-up."""
 POOL = 16
-"""Batches whose sequences are sorted by length together, so that little of a batch is padding."""
-TELL = 10
-"""Steps between two words of progress."""
+"""Batches whose sequences are sorted by length together, to reduce padding."""
+REPORT_EVERY = 10
+"""Steps between progress reports."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Pretrained:
-    """Weights by name, and what was measured of them."""
+    """Weights by name, and measures."""
 
     arrays: Mapping[str, NDArray[Any]]
     measured: Mapping[str, float]
@@ -38,7 +38,7 @@ class Pretrained:
 
 @attrs.frozen(kw_only=True)
 class Pretraining:
-    """How a model is trained: `steps` of AdamW at rate `lr`, `batch` sequences each, gradients clipped to the norm `clip`."""
+    """Training options: `steps` of AdamW with learning rate `lr`, `batch` sequences each, gradients clipped to norm `clip`."""
 
     steps: int
     lr: float
@@ -48,7 +48,7 @@ class Pretraining:
     decay: float
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counting from 0: linear warm-up, then constant, or half a cosine down to 0."""
+        """The learning rate of step k, from 0: linear warm-up, times `(1 + cos(pi k / steps)) / 2` for `cosine`."""
         warm = min(1.0, (step + 1) / max(1, round(WARMUP * self.steps)))
         fall = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.schedule == "cosine" else 1.0
         return self.lr * warm * fall
@@ -61,9 +61,9 @@ class Pretraining:
         report: Report,
         done: Callable[[int], bool] = lambda _: False,
     ) -> int:
-        """Train the module in place until `done(steps so far)`; the number of steps taken.
+        """Train the module in place until `done(steps so far)`; returns the number of steps.
 
-        Raises `NonFiniteError` where the loss is no longer a number.
+        Raises `NonFiniteError` if a gradient is NaN or Inf.
         """
         optimizer = torch.optim.AdamW(
             module.parameters(), lr=self.lr, weight_decay=self.decay, betas=(0.9, 0.98)
@@ -81,7 +81,7 @@ class Pretraining:
                     f"pretraining diverged at step {step + 1} of {self.steps}; lower model.pretrain_lr = {self.lr:g}"
                 )
             optimizer.step()
-            if (step + 1) % TELL == 0 or step + 1 == self.steps:
+            if (step + 1) % REPORT_EVERY == 0 or step + 1 == self.steps:
                 report("pretraining", step + 1, self.steps)
             if done(step + 1):
                 return step + 1
@@ -89,7 +89,7 @@ class Pretraining:
 
 
 def shuffled_batches(lengths: Index, batch: int, rng: np.random.Generator) -> Iterator[Index]:
-    """Indices of batches, pass after pass, each in an order of its own; sequences of like length stand together."""
+    """Indices of batches, shuffled in every epoch; sequences of similar length share a batch."""
     while True:
         order = rng.permutation(len(lengths))
         pools = [order[i : i + POOL * batch] for i in range(0, len(order), POOL * batch)]
@@ -101,7 +101,7 @@ def shuffled_batches(lengths: Index, batch: int, rng: np.random.Generator) -> It
 
 
 def padded(tokens: Tokens, padding: int) -> tuple[Tensor, Tensor]:
-    """Token ids `(n, longest)` with padding to the right, and which of them are no padding, as int64."""
+    """Right-padded token ids `(n, longest)` int64, and the mask of real tokens."""
     seen = np.arange(int(tokens.lengths.max())) < tokens.lengths[:, None]
     ids = np.full(seen.shape, padding, dtype=np.int64)
     ids[seen] = tokens.ids
@@ -110,7 +110,7 @@ def padded(tokens: Tokens, padding: int) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def seeded(seed: int) -> Generator[None]:
-    """Torch's generator from the seed, in one thread, gradients on; afterwards all is as it was."""
+    """A context with torch's generator seeded, one thread and gradients enabled; restores the previous state."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -122,7 +122,7 @@ def seeded(seed: int) -> Generator[None]:
 
 
 def arrays_of(module: nn.Module) -> dict[str, NDArray[Any]]:
-    """A module's parameters and buffers by name, each once: what is tied is kept under the name it has first."""
+    """A module's parameters and buffers by name; tied ones only under their first name."""
     first = dict[int, str]()
     for name, parameter in module.named_parameters(remove_duplicate=False):
         first.setdefault(id(parameter), name)

@@ -8,14 +8,14 @@ from ....engine.errors import UsageError
 from ....engine.foundation.options import shortened
 
 RESIDUES = "LAGVSERTIDPKQNFYMHWCXBUZO.-"
-"""Its letters in the order of its vocabulary: amino acids, X for any, B, U, Z and O; `.` and `-` are gaps."""
+"""Letters in the order of ESM-2's vocabulary: amino acids, X for any, B, U, Z and O; `.` and `-` are gaps."""
 
 VOCABULARY = ("<cls>", "<pad>", "<eos>", "<unk>", *RESIDUES, "<null_1>", "<mask>")
-"""Its tokens by id (Lin et al., 2023)."""
+"""ESM-2's tokens by id (Lin et al., 2023)."""
 
 
 def check_residues(texts: Iterable[str]) -> None:
-    """Refuse a text with a character that is no residue. Raises `UsageError` naming the first one."""
+    """Raise `UsageError` naming the first character that is not a residue."""
     known = frozenset(RESIDUES)
     for text in texts:
         unknown = next((character for character in text if character not in known), None)

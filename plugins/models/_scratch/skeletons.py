@@ -1,4 +1,4 @@
-"""What a model's folder has besides its weights: configuration, tokenizer, and how it is to write."""
+"""A model's folder without weights: configuration, tokenizer and generation configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import BertConfig, EsmConfig, GenerationConfig, LlamaConfig, Qwen2Config
 
-from .._hf.library import told
+from .._hf.library import as_usage_error
 from .tokenizers import bert_tokenizer, causal_tokenizer, esm_tokenizer
 
 DECODERS: Mapping[str, tuple[type[Any], str]] = {
@@ -19,11 +19,11 @@ NO_DROPOUT: Mapping[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dr
 
 
 def write(folder: Path, shape: Mapping[str, Any]) -> None:
-    """Fill a folder for a model of this shape, whose keys are options of the plugins; it may then be given weights.
+    """Fill a folder for a model of this shape, whose keys are options of the plugins.
 
-    Raises `UsageError` with the library's reason where there is no such model.
+    Raises `UsageError` with the library's reason for an invalid shape.
     """
-    with told("a model of this shape cannot be made"):
+    with as_usage_error("cannot create a model of this shape"):
         if shape["family"] in DECODERS:
             _decoder(folder, shape)
         elif shape["family"] == "esm":
@@ -85,8 +85,8 @@ def _sizes(shape: Mapping[str, Any]) -> dict[str, Any]:
         "intermediate_size": shape["intermediate"],
         "num_hidden_layers": shape["layers"],
         "num_attention_heads": shape["heads"],
-        # So that a layer keeps the size of what it is given. The usual 0.02 is for widths in the thousands: two-digit sums were
-        # learned to 8 % with it in 500 steps, and to 76 % with this.
+        # Preserves the scale of activations. The usual 0.02 suits widths in the thousands: after 500 steps on two-digit sums,
+        # accuracy was 8 % with it and 76 % with this.
         "initializer_range": shape["hidden"] ** -0.5,
     }
 

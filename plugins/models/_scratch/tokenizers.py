@@ -1,4 +1,4 @@
-"""Tokenizers without a vocabulary to learn: a token for every byte, or for every residue."""
+"""Byte-level and residue-level tokenizers, which need no training."""
 
 # ruff: noqa: S106 - special tokens of a vocabulary, no passwords
 
@@ -14,7 +14,7 @@ from .residues import VOCABULARY
 
 
 def causal_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
-    """`<bos>` and the bytes; padding, beginning, end and unknown are tokens 0 to 3."""
+    """`<bos>` and the bytes; pad, bos, eos and unk are tokens 0 to 3."""
     raw = _bytes(("<pad>", "<bos>", "<eos>", "<unk>"))
     raw.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
     return PreTrainedTokenizerFast(
@@ -48,16 +48,16 @@ def bert_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
 
 
 def esm_tokenizer(folder: Path, max_length: int) -> EsmTokenizer:
-    """ESM-2's own: `<cls> a <eos>`, or `<cls> a <eos> b <eos>`; its vocabulary is a file in the folder."""
+    """ESM-2's tokenizer: `<cls> a <eos>`, or `<cls> a <eos> b <eos>`; writes its vocabulary file to the folder."""
     vocabulary = folder / "vocab.txt"
     vocabulary.write_text("\n".join(VOCABULARY), encoding="utf-8")
     return EsmTokenizer(str(vocabulary), model_max_length=max_length)
 
 
 def _bytes(special: tuple[str, ...]) -> Any:
-    """Byte-level byte-pair encoding without a single pair: every byte is a token, a character of ASCII one, others several.
+    """Byte-level BPE without merges: every byte is a token.
 
-    It has to be byte-level: transformers opens the tokenizer of any Qwen2 as one, whatever its files say.
+    It must be byte-level BPE, since transformers loads the tokenizer of any Qwen2 as such.
     """
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     raw = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate((*special, *letters))}, merges=[]))

@@ -1,1 +1,1 @@
-"""What tasks of programming have in common: exercises with tests, programs found in texts, and a sandbox that judges them."""
+"""Shared parts of programming tasks: exercises with tests, program extraction, and the sandbox."""

@@ -1,4 +1,4 @@
-"""Exercises: prompts and solutions, with the tests that a program must pass."""
+"""Programming exercises: prompts, solutions and tests."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ....engine.contracts.sequences import pack_texts
 
 @attrs.frozen(eq=False)
 class Exercises(Prompts):
-    """Prompts and solutions; what stands before a program (`openings`), and how it is tested."""
+    """Prompts and solutions with the code around a completion and its tests."""
 
     openings: tuple[str, ...]
-    """Code that a prompt gives, such as a function's head; empty where it gives none."""
+    """Code that the completion continues, such as a function's signature; empty if none."""
     tests: tuple[str, ...]
     setups: tuple[str, ...]
     """Trusted definitions that the tests use."""
@@ -26,7 +26,7 @@ class Exercises(Prompts):
 
     @property
     def columns(self) -> tuple[tuple[str, ...], ...]:
-        """All that is told of them, each a text an exercise."""
+        """All fields, each with one text per exercise."""
         return (self.prompts, self.completions, self.openings, self.tests, self.setups, self.entry_points)
 
     def __getitem__(self, indices: NDArray[np.int64]) -> Exercises:

@@ -1,4 +1,4 @@
-"""Programs in texts that a model wrote, and names in programs that somebody else did."""
+"""Extraction of programs from generated text, and of function names from code."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import warnings
 FENCE = re.compile(
     r"^[ \t]*```[ \t]*(?P<language>[\w+.-]*)[^\n]*\n(?P<code>.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE
 )
-"""A fenced block of Markdown; one that is never closed goes on to the end."""
+"""A fenced Markdown block; an unclosed one extends to the end."""
 
 
 def fenced(text: str) -> str | None:
-    """The first block fenced as Python, else the first fenced block; None where there is none."""
+    """The first block fenced as Python, else the first fenced block; None if there is none."""
     blocks = list(FENCE.finditer(text))
     of_python = [block for block in blocks if block["language"].lower() in {"python", "python3", "py"}]
     first = next(iter(of_python or blocks), None)
@@ -21,21 +21,21 @@ def fenced(text: str) -> str | None:
 
 
 def before(code: str, name: str) -> str:
-    """What stands before the function `name`: imports, and functions it uses."""
+    """The code before the function `name`: imports and helpers."""
     head = re.search(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", code, re.MULTILINE)
     return code if head is None else code[: head.start()]
 
 
 def defines(code: str, name: str) -> bool:
-    """Whether a line of `code`, not indented, begins the function `name` (the code need not be Python)."""
+    """Whether an unindented line of `code` starts the function `name` (the code need not parse)."""
     return before(code, name) != code
 
 
 def entry_point(code: str, tests: str) -> str | None:
-    """The first function of `code` that `tests` call; None where there is none, or one of them is no Python."""
+    """The first function of `code` that `tests` call; None if there is none, or if either does not parse."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\w" and its like
+            warnings.simplefilter("ignore")  # invalid escapes such as "\w"
             program, called = ast.parse(code), ast.parse(tests)
     except (SyntaxError, ValueError, RecursionError):
         return None

@@ -1,1 +1,1 @@
-"""What tasks of mathematics have in common: sums to enumerate, and answers that math-verify compares in workers."""
+"""Parts of the mathematical tasks: enumerated arithmetic problems, and a worker pool for math-verify."""

@@ -1,4 +1,4 @@
-"""Sums to be done, all that there are of a kind, by number."""
+"""Enumeration of all arithmetic problems of a kind."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Sum:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What templates say of it: `a`, `op`, `b`, and the `answer`."""
+        """Template fields: `a`, `op`, `b` and `answer`."""
         answer = RESULTS[self.operation](self.a, self.b)
         return {"a": str(self.a), "op": SIGNS[self.operation], "b": str(self.b), "answer": str(answer)}
 
 
 @attrs.frozen
 class Sums:
-    """All sums of two whole numbers from 0 to `top - 1`, operation by operation; without `negative`, `a - b` has `a >= b`."""
+    """All problems with two integers from 0 to `top - 1`, by operation; without `negative`, `a - b` has `a >= b`."""
 
     operations: tuple[Operation, ...]
     top: int
@@ -49,10 +49,10 @@ class Sums:
             if number < self._size(operation):
                 return Sum(*self._place(operation, number))
             number -= self._size(operation)
-        raise IndexError("there are no more sums")
+        raise IndexError("no such problem")
 
     def drawn(self, counts: Sequence[int], rng: np.random.Generator) -> Iterator[list[Sum]]:
-        """Disjoint lists of so many sums, each sum at most once. Raises ValueError where there are not so many."""
+        """Disjoint random lists of these sizes, without replacement. Raises `ValueError` if there are too few problems."""
         numbers: list[int] = rng.choice(len(self), size=sum(counts), replace=False).tolist()
         for count in counts:
             yield [self[number] for number in numbers[:count]]

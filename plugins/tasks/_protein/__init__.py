@@ -1,1 +1,1 @@
-"""What the task of protein binding is made of: complexes, the groups that must not be torn apart, and windows of sequences."""
+"""Parts of the protein-binding task: complexes, group splits, and sequence windows."""

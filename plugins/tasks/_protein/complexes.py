@@ -1,4 +1,4 @@
-"""Complexes of two sides, each of one chain or several, and how tightly they bind."""
+"""Protein complexes of two sides with one or more chains each, and their affinities."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ....engine.foundation.options import shortened
 from .._text.data import PARTS, ids_of
 
 BREAK = "|"
-"""Stands between the chains of one side."""
+"""Separator of the chains of one side."""
 
 
 @attrs.frozen(kw_only=True, order=True)
 class Complex:
-    """One measured pair; its order is that of its content, whatever file it came from."""
+    """One measured pair; ordered by content."""
 
-    said: str
-    """The part that it was given to; empty where it is to be drawn."""
+    assigned: str
+    """The split that the data assign it to; empty if it is to be drawn."""
     ligand: str
     receptor: str
     pkd: float
     """`-log10` of the dissociation constant in molar."""
     groups: tuple[str, ...] = ()
-    """All groups that its measurements belong to."""
+    """All groups of its measurements."""
     mutations: str = ""
 
     @property
@@ -39,25 +39,25 @@ class Complex:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What it must not share with another part."""
+        """Keys that must not occur in two splits."""
         return (*(f"group {group}" for group in self.groups), *self.chains)
 
 
 def side(where: str, column: str, number: int, text: str) -> str:
-    """One side's chains as capital letters; the space around them is left out. Raises `UsageError` for what is no sequence."""
+    """One side's chains, stripped and in upper case. Raises `UsageError` for an invalid sequence."""
     chains = [chain.strip().upper() for chain in text.split(BREAK)]
     for chain in chains:
         if not chain.isascii() or not chain.isalpha():
             what = f'"{shortened(chain)}"' if chain else "an empty chain"
             raise UsageError(
                 f'{where}: column "{column}" holds {what} in row {number}; '
-                f"a chain is letters, one a residue, and chains are joined by {BREAK}"
+                f"a chain has one letter per residue, and chains are joined by {BREAK}"
             )
     return BREAK.join(chains)
 
 
 def pkd(where: str, column: str, number: int, text: str, scale: str) -> float:
-    """An affinity as `-log10 KD`. Raises `UsageError` for what is no finite number, or no concentration."""
+    """An affinity as `-log10 KD`. Raises `UsageError` for a value that is not finite, or not a concentration."""
     try:
         value = float(text)
     except ValueError:
@@ -70,15 +70,15 @@ def pkd(where: str, column: str, number: int, text: str, scale: str) -> float:
         return value
     if value <= 0.0:
         raise UsageError(
-            f'{where}: column "{column}" holds {value:g} in row {number}; a dissociation constant in molar is more than 0'
+            f'{where}: column "{column}" holds {value:g} in row {number}; a dissociation constant in molar is positive'
         )
     return -math.log10(value)
 
 
 def averaged(complexes: Sequence[Complex]) -> list[Complex]:
-    """Every pair of sequences once in each part, with the mean of its affinities (the geometric mean of the constants) and all groups."""
+    """One complex per pair and split, with the mean `-log10 KD` (the geometric mean of the constants) and all groups."""
     found = list[Complex]()
-    for _, same in groupby(sorted(complexes), key=lambda c: (c.said, c.ligand, c.receptor)):
+    for _, same in groupby(sorted(complexes), key=lambda c: (c.assigned, c.ligand, c.receptor)):
         several = list(same)
         mean = math.fsum(c.pkd for c in several) / len(several)
         groups = tuple(sorted({group for c in several for group in c.groups}))
@@ -87,8 +87,8 @@ def averaged(complexes: Sequence[Complex]) -> list[Complex]:
 
 
 def named(complexes: Sequence[Complex]) -> tuple[list[Complex], NDArray[np.int64]]:
-    """Complexes in the order of their ids `(n,)`, which follow from the two sides alone; measurements of one pair are counted."""
-    order = sorted(complexes, key=lambda c: (PARTS.index(c.said) if c.said else -1, c))
+    """Complexes sorted by their ids `(n,)`, which derive from the two sides and, for repeats, their count."""
+    order = sorted(complexes, key=lambda c: (PARTS.index(c.assigned) if c.assigned else -1, c))
     ids = ids_of([{"ligand": c.ligand, "receptor": c.receptor} for c in order], ("ligand", "receptor"))
     places = np.argsort(ids, kind="stable")
     return [order[i] for i in places.tolist()], ids[places]

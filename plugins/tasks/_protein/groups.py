@@ -1,4 +1,4 @@
-"""Parts made of whole groups: nothing that two examples share lies in two parts."""
+"""Group splits: examples that share a key are in one split."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ....engine.errors import UsageError
 Index = NDArray[np.int64]
 
 TRIALS = 1000
-"""Random orders of the groups among which the closest to the shares is taken."""
+"""Random orders of the groups; the one closest to the shares is used."""
 
 
 def connected(keys: Sequence[Sequence[str]]) -> Index:
-    """Numbers `(n,)` of the groups of examples that are linked by a shared key, directly or through others.
+    """Connected components `(n,)` of examples that share keys, by union-find.
 
-    A group's number is that of its first example in the order given.
+    A component's number is the index of its first example.
     """
     roots = list(range(len(keys)))
 
@@ -44,12 +44,12 @@ def group_split(
     *,
     where: str = "data",
 ) -> dict[str, Index]:
-    """Indices of each named part, and of `train`, which is what the shares leave; a group lies in one of them.
+    """Indices of each named split and of `train`, which gets the remaining share; no group is divided.
 
-    Examples come in an order of their own (that of their ids), `labels` `(n,)` are 0 or 1, `groups` `(n,)` number the groups. Of
-    `TRIALS` random orders of the groups, each cut where the parts come closest to their shares of the examples, that order is taken
-    whose parts have both classes and are closest to their shares of each class, `min sum_{part, class} |n_pc - share_p N_c| / N_c`.
-    Where no order gives every part both classes, and they can be had, the rarest are dealt out first. Raises `UsageError` where they cannot.
+    Examples are sorted by id; `labels` `(n,)` are 0 or 1, `groups` `(n,)` number the groups. Of `TRIALS` random orders of the groups,
+    each cut where the splits come closest to their shares of the examples, the one is used whose splits have both classes and
+    minimise `sum_{split, class} |n_sc - share_s N_c| / N_c`. If no order gives every split both classes, groups are assigned
+    greedily, both classes first. Raises `UsageError` if that is impossible.
     """
     parts = (*shares, "train")
     _, members = np.unique(groups, return_inverse=True)
@@ -62,24 +62,24 @@ def group_split(
     costs = np.array([_cost(counts, assignment, wanted) for assignment in given])
     best = given[np.lexsort((costs[:, 1], costs[:, 0]))[0]]
     if costs[:, 0].min() > 0:
-        best = _dealt(counts, orders[0], wanted)
+        best = _greedy(counts, orders[0], wanted)
     return {part: np.flatnonzero(best[members] == p) for p, part in enumerate(parts)}
 
 
 def _check(counts: Index, parts: Sequence[str], where: str) -> None:
-    """Whether every part can have both classes: a group of both serves one alone, else one of each does."""
+    """Check that every split can have both classes: from one group with both, or from one group of each."""
     has = counts > 0
     both, weak, tight = (int((has == pattern).all(axis=1).sum()) for pattern in ([1, 1], [1, 0], [0, 1]))
     if both + min(tight, weak) < len(parts):
         raise UsageError(
-            f"{where}: {', '.join(parts)} each need both classes, of whole groups; there are {len(counts)} groups: "
-            f"{both} with both classes, {tight} with binders alone, {weak} without a binder. "
-            "Set another threshold, or give the parts by a column (split)"
+            f"{where}: {', '.join(parts)} each need both classes in whole groups; there are {len(counts)} groups: "
+            f"{both} with both classes, {tight} with only binders, {weak} with none. "
+            "Set another threshold, or give the splits by a column (split)"
         )
 
 
 def _cut(counts: Index, orders: Index, wanted: NDArray[np.float64]) -> Index:
-    """Parts of the groups `(trials, groups)`: every order cut one after the other, at least one group each."""
+    """Splits of the groups `(trials, groups)`: every order is cut in sequence, with at least one group per split."""
     groups = len(counts)
     ends = np.cumsum(counts.sum(axis=1)[orders], axis=1)
     places, start = np.arange(1, groups + 1), np.zeros((len(orders), 1), dtype=np.int64)
@@ -93,20 +93,20 @@ def _cut(counts: Index, orders: Index, wanted: NDArray[np.float64]) -> Index:
         rows, columns = np.nonzero(inside)
         assignment[rows, orders[rows, columns]] = part
         start, done = end, np.take_along_axis(ends, end - 1, axis=1)
-    # What was not cut off is the last part's; groups were written by their own number.
+    # The remaining groups belong to the last split; columns are group numbers.
     return assignment
 
 
 def _cost(counts: Index, assignment: Index, wanted: NDArray[np.float64]) -> tuple[int, float]:
-    """How many classes parts are without, and how far they are from their shares of each class."""
+    """The number of missing classes over all splits, and the distance to the shares of each class."""
     held = np.zeros((len(wanted), 2), dtype=np.int64)
     np.add.at(held, assignment, counts)
     total = counts.sum(axis=0)
     return int((held == 0).sum()), float(np.abs(held / total - wanted[:, None]).sum())
 
 
-def _dealt(counts: Index, order: Index, wanted: NDArray[np.float64]) -> Index:
-    """Both classes for every part first, by groups of both or one of each; then what is left, where most is missing."""
+def _greedy(counts: Index, order: Index, wanted: NDArray[np.float64]) -> Index:
+    """Greedy assignment: first both classes for every split, then each remaining group to the split with the largest deficit."""
     both = [g for g in order.tolist() if counts[g].all()]
     single = [[g for g in order.tolist() if counts[g, c] and not counts[g, 1 - c]] for c in (0, 1)]
     assignment = np.full(len(counts), -1, dtype=np.int64)

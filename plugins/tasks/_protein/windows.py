@@ -1,4 +1,4 @@
-"""Which residues of a side a model is shown, where all are too many."""
+"""Sequence windows for sides that are too long for the model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .complexes import BREAK
 
 
 def windows(sides: Sequence[str], groups: Sequence[int], most: int) -> list[str]:
-    """Every side with at most `most` letters: the window in which the variants of its complex differ most.
+    """Every side cut to at most `most` letters: the window in which its variants differ most.
 
-    Sides of one group with the same length are variants of each other, by substitution. At every place the variants that depart from the
-    commonest letter are counted; the window with the largest count is taken for all of them, the first of several. So a
-    mutation is not cut away while there is room, and variants are cut alike; where they are all the same, the head is kept.
+    Sides of one group with the same length are substitution variants. At every position, the variants that differ from the most
+    common letter are counted; the first window with the largest count is used for all of them. Mutations are so kept as far
+    as possible, and variants are cut alike; without differences, the start is kept.
     """
     found = list(sides)
     families = dict[tuple[int, int], list[int]]()
@@ -29,7 +29,7 @@ def windows(sides: Sequence[str], groups: Sequence[int], most: int) -> list[str]
 
 
 def _start(variants: Sequence[str], most: int) -> int:
-    """Where the window begins that holds the most departures."""
+    """Start of the window with the most differences."""
     letters = np.array([list(text.encode()) for text in variants], dtype=np.uint8)
     commonest = np.array([np.bincount(column).argmax() for column in letters.T], dtype=np.uint8)
     ends = np.concatenate([[0], np.cumsum((letters != commonest).sum(axis=0))])

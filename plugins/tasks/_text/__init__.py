@@ -1,1 +1,1 @@
-"""What tasks of texts have in common: rows, templates, splits, and answers in what was written."""
+"""Shared parts of text tasks: rows, templates, splits, and answers in generated text."""

@@ -1,4 +1,4 @@
-"""Where a task of texts has its rows from, and how they are divided."""
+"""Data sources of text tasks and their splits."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ Check = Callable[[Rows, Sequence[Row]], None]
 
 
 @attrs.frozen(eq=False)
-class Gathered:
-    """Rows in the order of their `ids` `(n,)`, and the part that each was given to (`said`); "" where none was."""
+class AssignedRows:
+    """Rows sorted by `ids` `(n,)`, and the split that each is `assigned` to by the data; "" if to none."""
 
     rows: Sequence[Row]
-    said: Sequence[str]
+    assigned: Sequence[str]
     ids: Index
 
-    def take(self, indices: Index) -> Gathered:
+    def take(self, indices: Index) -> AssignedRows:
         """The rows at `indices`, in that order."""
         chosen: list[int] = indices.tolist()
-        return Gathered([self.rows[i] for i in chosen], [self.said[i] for i in chosen], self.ids[indices])
+        return AssignedRows(
+            [self.rows[i] for i in chosen], [self.assigned[i] for i in chosen], self.ids[indices]
+        )
 
 
 @attrs.frozen(kw_only=True)
 class TextData:
-    """Files or a Hugging Face data set; validation and test are given, or drawn from the rest.
+    """Files or a Hugging Face data set; validation and test are given, or drawn from the remaining rows.
 
-    A part that is given by a file (or a split of a data set) is taken as it is; shares are drawn only for those that are not, and
-    rows of equal inputs are drawn together.
+    Splits given by a file (or by a data set) are used as they are; the others are drawn as shares, with rows of equal inputs kept
+    together.
     """
 
     path: FilePath = option("", "the rows: .csv, .tsv, .parquet or .jsonl")
-    validation_path: FilePath = option("", "rows for validation; empty: a share of the others")
-    test_path: FilePath = option("", "rows for the test; empty: a share of the others")
+    validation_path: FilePath = option("", "validation rows; empty: a share of path")
+    test_path: FilePath = option("", "test rows; empty: a share of path")
     dataset: DatasetPath = option("", "instead of path: a data set's folder, or a Hugging Face id")
-    subset: str = option("", "the data set's configuration, where it has several")
+    subset: str = option("", "the data set's configuration, if it has several")
     train_split: str = option("train", "the data set's split to train on")
     validation_split: str = option("", "the data set's split for validation; empty: a share of train_split")
     test_split: str = option("", "the data set's split for the test; empty: a share of train_split")
-    split: str = option("", 'a column that says "train", "validation" or "test" row by row; empty: none')
-    validation: float = option(
-        0.2, "share of the rows for validation, where none are given", min=0.01, max=0.49
-    )
-    test: float = option(0.2, "share of the rows for the test, where none are given", min=0.01, max=0.49)
-    limit: int = option(0, "examples at most, of every class its share, drawn at random; 0: all", min=0)
+    split: str = option("", 'a column with "train", "validation" or "test" for every row; empty: none')
+    validation: float = option(0.2, "share of rows for validation, if none are given", min=0.01, max=0.49)
+    test: float = option(0.2, "share of rows for the test, if none are given", min=0.01, max=0.49)
+    limit: int = option(0, "maximum examples, a random sample stratified by class; 0: all", min=0)
 
     def __attrs_post_init__(self) -> None:
-        """Exactly one place to read from, and nothing said that belongs to the other."""
+        """Require exactly one source, and no options of the other."""
         if bool(self.path) == bool(self.dataset):
             raise ValueError('needs "path" or "dataset", one of them')
         of_datasets = {
@@ -75,58 +75,58 @@ class TextData:
 
     @property
     def where(self) -> str:
-        """What the rows come from, for messages."""
+        """The data source, for messages."""
         return self.path or self.dataset
 
-    def gather(
+    def read_rows(
         self, columns: Mapping[str, str], check: Check, keep: Callable[[Row], bool] = lambda _: True
-    ) -> Gathered:
-        """Read the `columns` (each with what it is for), and order the rows that are kept by their ids.
+    ) -> AssignedRows:
+        """Read `columns` (name to purpose), filter rows by `keep`, and sort them by id.
 
-        `check` is shown every file's rows, and raises for what the task cannot take.
+        `check` is called with every file's rows, and raises for rows that the task cannot use.
         """
-        rows, said = self._read(columns, check)
+        rows, assigned = self._read(columns, check)
         kept = [i for i, row in enumerate(rows) if keep(row)]
-        # Equal rows get their ids in the order of their parts, not of the file.
-        kept.sort(key=lambda i: said[i])
+        # Equal rows are numbered in the order of their splits, not of the file.
+        kept.sort(key=lambda i: assigned[i])
         ids = ids_of([rows[i] for i in kept], list(columns))
         order = np.argsort(ids, kind="stable")
-        return Gathered([rows[kept[i]] for i in order], [said[kept[i]] for i in order], ids[order])
+        return AssignedRows([rows[kept[i]] for i in order], [assigned[kept[i]] for i in order], ids[order])
 
-    def divide(
+    def split_rows(
         self,
-        found: Gathered,
+        found: AssignedRows,
         stratum: Callable[[Row], str],
         rng: np.random.Generator,
         *,
-        asked: Callable[[Row], Hashable],
-    ) -> tuple[Gathered, dict[str, Index]]:
-        """Limit the rows, and give the indices of every part, each stratum divided on its own.
+        key: Callable[[Row], Hashable],
+    ) -> tuple[AssignedRows, dict[str, Index]]:
+        """Apply `limit`, and return the indices of every split, stratified by `stratum`.
 
-        Rows of which a model is asked the same (`asked`) lie in one part, as far as parts are drawn. Raises `UsageError` for a part without a row.
+        Rows of equal `key` share a split, as far as splits are drawn. Raises `UsageError` for an empty split.
         """
-        names = [(part, stratum(row)) for part, row in zip(found.said, found.rows, strict=True)]
+        names = [(part, stratum(row)) for part, row in zip(found.assigned, found.rows, strict=True)]
         if self.limit and self.limit < len(found.ids):
-            chosen = sampled(found.ids, names, self.limit, rng)
+            chosen = stratified_sample(found.ids, names, self.limit, rng)
             found, names = found.take(chosen), [names[i] for i in chosen]
-        return found, self._parts(found, names, [asked(row) for row in found.rows], rng)
+        return found, self._parts(found, names, [key(row) for row in found.rows], rng)
 
     def _read(self, columns: Mapping[str, str], check: Check) -> tuple[list[Row], list[str]]:
-        """All rows, and the part that each was given to; "" where none was."""
+        """All rows, and the split that each is assigned to; "" if to none."""
         wanted = {**columns, self.split: "split"} if self.split else columns
-        rows, said = list[Row](), list[str]()
+        rows, assigned = list[Row](), list[str]()
         for part, source in self._sources().items():
             found = source.of(wanted)
             check(source, found)
             for row in found:
-                said.append(row.pop(self.split) if self.split else "" if part == "train" else part)
+                assigned.append(row.pop(self.split) if self.split else "" if part == "train" else part)
             rows += found
-        wrong = sorted(set(said) - {"", *PARTS}) or ([""] if self.split and "" in said else [])
+        wrong = sorted(set(assigned) - {"", *PARTS}) or ([""] if self.split and "" in assigned else [])
         if wrong:
             raise UsageError(
                 f'{self.where}: column "{self.split}" says "{wrong[0]}"; allowed: {", ".join(sorted(PARTS))}'
             )
-        return rows, said
+        return rows, assigned
 
     def _sources(self) -> dict[str, Rows]:
         if self.dataset:
@@ -137,21 +137,21 @@ class TextData:
 
     def _parts(
         self,
-        found: Gathered,
+        found: AssignedRows,
         names: Sequence[tuple[str, str]],
-        asked: Sequence[Hashable],
+        key: Sequence[Hashable],
         rng: np.random.Generator,
     ) -> dict[str, Index]:
-        said, ids = np.array(found.said), found.ids
-        free = np.flatnonzero(said == "")
+        assigned, ids = np.array(found.assigned), found.ids
+        free = np.flatnonzero(assigned == "")
         shares = {"validation": self.validation, "test": self.test}
-        shares = {part: share for part, share in shares.items() if not (said == part).any()}
+        shares = {part: share for part, share in shares.items() if not (assigned == part).any()}
         number = {name: i for i, name in enumerate(sorted(set(names)))}
         labels = np.array([number[name] for name in names], dtype=np.int64)
-        same = numbered(asked)[free]
+        same = group_numbers(key)[free]
         drawn = stratified(ids[free], labels[free], shares, rng, same=same) if len(free) else {}
         parts = {
-            part: np.sort(np.concatenate([np.flatnonzero(said == part), free[drawn.get(part, free[:0])]]))
+            part: np.sort(np.concatenate([np.flatnonzero(assigned == part), free[drawn.get(part, free[:0])]]))
             for part in PARTS
         }
         for part, index in parts.items():
@@ -162,14 +162,14 @@ class TextData:
         return parts
 
 
-def numbered(keys: Sequence[Hashable]) -> Index:
-    """Numbers `(n,)` that are the same for equal keys."""
+def group_numbers(keys: Sequence[Hashable]) -> Index:
+    """Group numbers `(n,)`, the same for equal keys."""
     number = dict[Hashable, int]()
     return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
 
 
-def sampled(ids: Index, strata: Sequence[Any], count: int, rng: np.random.Generator) -> Index:
-    """`count` indices, of every stratum its share (largest remainders first), drawn by id: the order does not matter."""
+def stratified_sample(ids: Index, strata: Sequence[Any], count: int, rng: np.random.Generator) -> Index:
+    """A stratified sample of `count` indices (largest-remainder allocation), drawn by id, so independent of row order."""
     names = sorted(set(strata))
     members = {name: np.flatnonzero([s == name for s in strata]) for name in names}
     exact = {name: count * len(members[name]) / len(ids) for name in names}
@@ -185,7 +185,7 @@ def sampled(ids: Index, strata: Sequence[Any], count: int, rng: np.random.Genera
 
 
 def ids_of(rows: Sequence[Row], columns: Sequence[str]) -> Index:
-    """Ids from what the rows say; see `_frames.row_ids`."""
+    """Ids from the rows' content; see `_frames.row_ids`."""
     from pandas import DataFrame  # noqa: PLC0415
 
     if not rows:

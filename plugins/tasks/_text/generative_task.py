@@ -1,4 +1,4 @@
-"""Tasks that are judged by what the model writes: how much, how often, and how many of it must be right."""
+"""Base class of tasks that are evaluated on generated text."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ nucleus = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 
 @attrs.frozen(kw_only=True, slots=False)  # beside another base with slots of its own
 class GenerativeTask:
-    """The options of tasks whose answers are written, and what follows from them.
+    """Decoding options, and the failure rule.
 
-    An example is wrong where the likeliest answer is (`samples = 1` at `temperature = 0`), or where fewer than `required` of `samples`
-    answers are right: the failure rule.
+    An example fails if fewer than `required` of its `samples` answers are correct; with `samples = 1` at `temperature = 0`, if the greedy
+    answer is wrong.
     """
 
-    samples: int = option(1, "answers an example; more than one needs a temperature", whole)
-    required: int = option(1, "how many of them must be right for the example to be right", whole)
-    temperature: float = option(0.0, "0: the likeliest token, always; else tokens are drawn at it", min=0.0)
-    top_p: float = option(1.0, "draw from the likeliest tokens whose probabilities add up to this", nucleus)
-    max_new_tokens: int = option(256, "tokens of an answer at most", whole)
+    samples: int = option(1, "answers per example; more than one needs a temperature", whole)
+    required: int = option(1, "correct answers that an example needs to count as correct", whole)
+    temperature: float = option(0.0, "sampling temperature; 0: greedy decoding", min=0.0)
+    top_p: float = option(1.0, "nucleus sampling: probability mass of the nucleus", nucleus)
+    max_new_tokens: int = option(256, "maximum tokens of an answer", whole)
 
     def check_completions(self) -> None:
-        """Options that contradict each other. Raises ValueError."""
+        """Raise `ValueError` for contradictory options."""
         if self.samples > 1 and self.temperature == 0.0:
             raise ValueError(f'"samples" = {self.samples} answers would all be the same; set a "temperature"')
         if self.required > self.samples:
@@ -39,23 +39,23 @@ class GenerativeTask:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """What is measured beside accuracy and loss."""
+        """Measures besides accuracy and loss."""
         return self.pass_measures
 
     @property
     def pass_measures(self) -> tuple[str, ...]:
-        """`pass_1` and `pass_K`, where there are several answers."""
+        """`pass_1` and `pass_K` for K samples; empty for one."""
         return ("pass_1", f"pass_{self.samples}") if self.samples > 1 else ()
 
     def decoding_with(self, stop: tuple[str, ...]) -> Decoding:
-        """How the model is to write."""
+        """Decoding settings with these stop strings."""
         drawn = Sampling(temperature=self.temperature, top_p=self.top_p) if self.temperature else None
         return Decoding(max_new_tokens=self.max_new_tokens, stop=stop, samples=self.samples, sampling=drawn)
 
     def outcome(
         self, examples: Examples, predictions: Predictions, judged: Sequence[Judged], *, k: int = 0
     ) -> Outcome:
-        """The failure rule applied; with several answers, `pass_1` and `pass_K` (and `pass_k`) are measured."""
+        """Apply the failure rule; with several samples, measure `pass_1`, `pass_K` and, if given, `pass_k`."""
         found = judge_answers(examples, predictions, judged, self.required)
         texts = len(judged) // max(len(examples), 1)
         if texts == 1:
@@ -69,7 +69,7 @@ class GenerativeTask:
 
 
 def texts_of(predictions: Predictions) -> tuple[str, ...]:
-    """What was written. Raises `RunError` where nothing was."""
+    """The generated texts. Raises `RunError` if there are none."""
     if predictions.texts is None:
-        raise RunError("the backend wrote no texts, though the task asks for them")
+        raise RunError("the backend generated no texts, but the task needs them")
     return predictions.texts

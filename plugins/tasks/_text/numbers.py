@@ -1,4 +1,4 @@
-"""The last number of a text, as one spelling for every way to write it."""
+"""Extraction of the last number in a text, in a canonical form."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ASCII = {
 }
 """Full-width forms, typographic minus signs and hyphens, Arabic separators."""
 WIDE_COMMA = re.compile(r"(?<=[\uff10-\uff19])\uff0c(?=[\uff10-\uff19])")
-"""Beside other digits it parts sentences."""
+"""A full-width comma between full-width digits; elsewhere it is punctuation."""
 UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-"""Letters of scripts that set no space before a number: a hyphen after them is a sign."""
+"""Letters of scripts without spaces: a hyphen between one of them and a number is a sign."""
 CURRENCY = "$¢£¤¥₠-⃏"
 NUMBER = re.compile(
     rf"""
@@ -32,18 +32,18 @@ NUMBER = re.compile(
     re.VERBOSE,
 )
 MOST_PLACES = 100
-"""Zeros after which a number is told with an exponent: `1e999999999` is not written out."""
+"""Zeros beyond which a number keeps its exponent: `1e999999999` is not expanded."""
 MOST_EXPONENT = 1000
-"""Digits of an exponent beyond which there is no number."""
+"""Maximum digits of an exponent."""
 
 
 def last_number(text: str) -> str | None:
-    """The last number of a text: without sign of plus, leading and trailing zeros, `-0` as `0`; None where there is none.
+    """The last number of a text without plus sign, leading and trailing zeros, and with `-0` as `0`; None if there is none.
 
-    A minus sign, typographic or not, counts where it stands alone before the number or its currency (`-5`, `-$5`, `$-5`) and not
-    between two things (`2019-2021`). Commas are left out where all of them set off thousands (`1,200.50`, `1,00,000`); else they
-    part numbers (`1, 2,3`), and so do the points of `1.2.3`. An exponent belongs to its number (`1e3`); a percent sign, a unit, the
-    brackets of `(5)`, and the `1/` of `1/2` do not. Digits of every script count. All digits are compared, however many there are.
+    A minus sign, typographic or not, counts before a number or its currency (`-5`, `-$5`, `$-5`), but not between two items
+    (`2019-2021`). Commas are dropped if all of them are thousands separators (`1,200.50`, `1,00,000`); else they separate numbers
+    (`1, 2,3`), as do the points of `1.2.3`. An exponent belongs to its number (`1e3`); a percent sign, a unit, the parentheses of `(5)`
+    and the `1/` of `1/2` do not. Digits of all scripts are recognised, and their number is not limited.
     """
     last = None
     for last in NUMBER.finditer(WIDE_COMMA.sub(",", text).translate(ASCII)):  # noqa: B007 - the last one is wanted

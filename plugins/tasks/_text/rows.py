@@ -1,4 +1,4 @@
-"""Rows of texts from files and from Hugging Face data sets: every value as it was written."""
+"""Rows of text from files and Hugging Face data sets, with verbatim values."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Row = dict[str, str]
 
 @attrs.frozen(kw_only=True)
 class Rows:
-    """Columns of one file or one split of a data set, before any is looked at."""
+    """Raw columns of a file or of a data set's split."""
 
     where: str
     columns: Mapping[str, Sequence[Any]]
 
     def of(self, names: Mapping[str, str]) -> list[Row]:
-        """The columns `names`, each with what it is for, as texts row by row.
+        """The columns `names` (name to purpose) as rows of text.
 
-        Raises `UsageError` for a column that is not there, and for a value that is missing or no text, naming the row.
+        Raises `UsageError` for a missing column, and for a value that is missing or not text, naming the row.
         """
         for name, purpose in names.items():
             if name not in self.columns:
@@ -46,12 +46,12 @@ class Rows:
             raise UsageError(
                 f'{self.where}: column "{name}" holds a {type(value).__name__} in row {index + 1}, no text'
             )
-        # One file may keep whole numbers as floats that another does not.
+        # Integers may be stored as floats in one file and not in another.
         return text_of(value)
 
 
 def read_file(path: str) -> Rows:
-    """A CSV, TSV, Parquet or JSON lines file, all but Parquet gzipped, too; in the first two, everything is text ("NA" and "007")."""
+    """A CSV, TSV, Parquet or JSON lines file, gzipped unless Parquet; in CSV and TSV everything is text ("NA" and "007")."""
     with readable(path):
         match kind_of(path, "file"):
             case "jsonl":
@@ -65,15 +65,15 @@ def read_file(path: str) -> Rows:
 
 
 def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str, Rows]:
-    """The named `splits` (values) of a data set, by their part (keys): a folder, saved or plain, or a Hugging Face id.
+    """The named `splits` (values) of a data set, by our split (keys); `path` is a folder or a Hugging Face id.
 
-    Class labels are told by name. Raises `UsageError` for a data set or a split that is not there.
+    Class labels are returned as names. Raises `UsageError` for a missing data set or split.
     """
     if importlib.util.find_spec("datasets") is None:
         raise UsageError("task.dataset needs pip install 'boostlora[hf]' (datasets is missing)")
     import datasets  # noqa: PLC0415 - seconds to import
 
-    with _quiet(f'task.dataset: "{path}" is no data set that can be read, here or on the Hugging Face hub'):
+    with _quiet(f'task.dataset: "{path}" is not a readable data set, locally or on the Hugging Face Hub'):
         saved = any((Path(path) / name).is_file() for name in ("dataset_dict.json", "state.json"))
         found: Any = datasets.load_from_disk(path) if saved else _loaded(path, subset)
     if isinstance(found, datasets.Dataset):
@@ -85,7 +85,7 @@ def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str,
 
 
 def _loaded(path: str, subset: str) -> Any:
-    """The splits of a data set that is not saved; of comma- and tab-separated files every cell is the text that it was."""
+    """The splits of a data set from its source files; CSV and TSV cells are verbatim text."""
     import datasets  # noqa: PLC0415
 
     builder: Any = datasets.load_dataset_builder(path, name=subset or None)
@@ -94,28 +94,28 @@ def _loaded(path: str, subset: str) -> Any:
         return datasets.load_dataset(path, name=subset or None)
     files: Mapping[str, Sequence[str]] = builder.config.data_files
     if all(_is_plain(file, builder.config.sep) for names in files.values() for file in names):
-        return {str(split): _together(names) for split, names in files.items()}
+        return {str(split): _concatenated(names) for split, names in files.items()}
     return _as_text(path, subset)
 
 
 def _is_plain(file: str, separator: str) -> bool:
-    """Whether it is a file on this machine that `read_file` reads as its data set's configuration says."""
+    """Whether it is a local file that `read_file` parses with the data set's separator."""
     plain = {".csv": ",", ".tsv": "\t"}.get(Path(file.lower().removesuffix(".gz")).suffix)
     return plain == separator and Path(file).is_file()
 
 
-def _together(files: Sequence[str]) -> Rows:
-    """The rows of several files of the same columns."""
+def _concatenated(files: Sequence[str]) -> Rows:
+    """The concatenated rows of files with the same columns."""
     read = [read_file(file) for file in files]
     for other in read[1:]:
         if set(other.columns) != set(read[0].columns):
-            raise UsageError(f"{other.where}: its columns are not those of {read[0].where}")
+            raise UsageError(f"{other.where}: its columns differ from those of {read[0].where}")
     columns = {name: [v for rows in read for v in rows.columns[name]] for name in read[0].columns}
     return Rows(where=read[0].where, columns=columns)
 
 
 def _as_text(path: str, subset: str) -> Any:
-    """Comma- or tab-separated files on the hub, or of another form, read once more when the names of the columns are known."""
+    """CSV files on the Hub or in another dialect, read a second time as text once the column names are known."""
     import datasets  # noqa: PLC0415
 
     found: Any = datasets.load_dataset(path, name=subset or None)
@@ -130,7 +130,7 @@ def _rows(where: str, split: Any) -> Rows:
     columns = _columns(split.to_pandas())
     for name, feature in split.features.items():
         if type(feature).__name__ == "ClassLabel":
-            # -1 is how data sets mark an example whose label is kept secret.
+            # Data sets mark withheld labels by -1.
             columns[name] = [
                 feature.int2str(int(v)) if v is not None and v >= 0 else None for v in columns[name]
             ]
@@ -150,7 +150,7 @@ def _gaps(column: Any) -> list[bool]:
 
 @contextmanager
 def _quiet(what: str) -> Generator[None]:
-    """Without progress bars; a failure is told in one line."""
+    """A context without progress bars; errors become a one-line `UsageError`."""
     import datasets  # noqa: PLC0415
     from datasets.exceptions import DatasetsError  # noqa: PLC0415
 

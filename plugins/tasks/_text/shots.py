@@ -1,4 +1,4 @@
-"""Solved examples before a prompt."""
+"""Few-shot prompts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def with_shots(
     where: str,
     separator: str = "\n\n",
 ) -> tuple[str, ...]:
-    """Every prompt behind `count` solved ones, each followed by `separator`: the same for all, drawn from `pool`.
+    """Every prompt after `count` solved ones from `pool`, each followed by `separator`; the same ones for all prompts.
 
-    An example is never shown its own prompt, in whichever part it stands; it gets the next one drawn instead. The order of the indices in
-    `pool` decides what is drawn, so they are to be in the order of ids. Raises `UsageError` where there are too few different prompts.
+    A prompt never includes itself as a shot, in whichever split it is; it gets the next one drawn instead. The draw depends on the
+    order of `pool`, so indices should be sorted by id. Raises `UsageError` if there are too few different prompts.
     """
     if not count:
         return tuple(prompts)

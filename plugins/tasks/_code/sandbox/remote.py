@@ -174,7 +174,7 @@ class RemoteIterator(Remote):
         return self
 
     def __len__(self) -> int:
-        # `list` asks for a length first, and takes this for none.
+        # `list` requires_fields for a length first, and takes this for none.
         raise TypeError("an iterator has no length")
 
     def __next__(self) -> Any:

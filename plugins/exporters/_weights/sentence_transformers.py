@@ -1,4 +1,4 @@
-"""A classifier in the layout of sentence-transformers: encoder, pooling, and the head as a dense layer."""
+"""A classifier in sentence-transformers' layout: encoder, pooling, and the head as a dense layer."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import attrs
 from ....engine.contracts import Exportable
 from ....engine.foundation.atomic import write_text
 from ...models._hf.model import HfModel
-from .layout import Planned, PlannedFile
+from .layout import PlannedFile, PlannedTensor
 
 MODES = {"mean": "mean_tokens", "max": "max_tokens", "cls": "cls_token", "last": "lasttoken"}
-"""sentence-transformers' names of what `pooling` may say."""
+"""sentence-transformers' names of the pooling modes."""
 DENSE, POOLING = "2_Dense", "1_Pooling"
 WEIGHTS = f"{DENSE}/model.safetensors"
 
 
-def can_say(ensemble: Exportable, model: HfModel) -> bool:
-    """Whether the library pools as the model does: `cls` is the first place there, wherever the padding is; and it always pads."""
+def is_compatible(ensemble: Exportable, model: HfModel) -> bool:
+    """Whether the library's pooling equals the model's. It always pads, and its `cls` is the first position even if that is padding."""
     pooling, tokenizer = ensemble.source.blueprint.config["pooling"], model.reader.tokenizer
     if tokenizer.pad_token is None:
         return False
     return pooling in MODES and (pooling != "cls" or tokenizer.padding_side == "right")
 
 
-def dense(head: list[Planned]) -> PlannedFile:
-    """The head's weights under the names of a dense layer's."""
+def dense(head: list[PlannedTensor]) -> PlannedFile:
+    """The head's weights, renamed to those of a dense layer."""
     renamed = tuple(
-        attrs.evolve(tensor, written_as=tensor.name.replace("head.", "linear.", 1)) for tensor in head
+        attrs.evolve(tensor, renamed=tensor.name.replace("head.", "linear.", 1)) for tensor in head
     )
     return PlannedFile(name=WEIGHTS, tensors=renamed, metadata={"format": "pt"})
 
 
 def write_modules(ensemble: Exportable, model: HfModel, folder: Path) -> None:
-    """What `SentenceTransformer(folder)` reads, but for the weights; then `encode` gives the logits."""
+    """Write the configuration of `SentenceTransformer(folder)`, whose `encode` then returns the logits."""
     blueprint = ensemble.source.blueprint
     width, classes = blueprint.config["hf"]["hidden_size"], blueprint.config["classes"]
     kinds = (("", "Transformer"), (POOLING, "Pooling"), (DENSE, "Dense"))

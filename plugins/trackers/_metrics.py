@@ -1,4 +1,4 @@
-"""What trackers are told of a run, as flat names with plain values."""
+"""Settings, provenance and metrics of a run as flat dictionaries, for trackers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Plain = bool | int | float | str
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
-    """A tree as dotted keys; lists are JSON, since the tools have no lists. None is left out."""
+    """Flatten a tree to dotted keys; lists become JSON, and None is dropped."""
     found = dict[str, Plain]()
     for key, value in tree.items():
         name = f"{prefix}{key}"
@@ -28,12 +28,12 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
 
 
 def provenance_of(run: Path) -> dict[str, Plain]:
-    """Where a run comes from: hashes, commit, versions, machine. Empty where the run has not recorded it."""
+    """A run's provenance: hashes, commit, versions, machine. Empty if not recorded."""
     return flat(RunDirectory(run).provenance() or {})
 
 
 def metrics_of(record: RoundRecord) -> dict[str, float]:
-    """A round's numbers: accuracies in [0, 1], losses in nats, what the task measures, seconds by what they were spent on."""
+    """A round's metrics: accuracies in [0, 1], losses in nats, the task's measures, and seconds per phase."""
     found = dict[str, float]()
     for split in ("train", "validation", "test"):
         metrics = getattr(record, split)

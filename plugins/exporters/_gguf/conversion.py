@@ -1,4 +1,4 @@
-"""A GGUF file made from a model in safetensors files."""
+"""Conversion of a safetensors model to GGUF."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from safetensors import safe_open
 from ....engine.contracts import Exportable, WeightInfo
 from ....engine.errors import UsageError
 from .files import TYPES, Field, Tensor, Type, cast, file_type, write
-from .names import Names, told
+from .names import Names, rounds_note
 from .vocabulary import vocabulary
 
 ARCHITECTURES: Mapping[str, str] = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
-"""Names in GGUF by Hugging Face's `model_type`."""
+"""GGUF architectures by Hugging Face's `model_type`."""
 EXPECTED: Mapping[str, Mapping[str, Any]] = {
     "llama": {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False},
     "mistral": {"hidden_act": "silu", "sliding_window": None},
     "qwen2": {"hidden_act": "silu", "use_sliding_window": False},
     "qwen3": {"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False, "head_dim": 128},
 }
-"""Settings that GGUF, or transformers' reader of it, has no word for, and what they are taken to be."""
+"""Values that GGUF, or transformers' reader of it, assumes for settings that it cannot store."""
 BY_CONVERTER = "write --to hf, and convert that with llama.cpp's convert_hf_to_gguf.py"
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Fresh:
-    """What a new file is to say."""
+class Conversion:
+    """The content of a converted file."""
 
     names: Names
     vocabulary: Sequence[Field]
 
     @classmethod
-    def of(cls, ensemble: Exportable, tokenizer: Any) -> Fresh:
-        """Raises `UsageError` for a model, or a tokenizer, that a GGUF file cannot hold."""
+    def of(cls, ensemble: Exportable, tokenizer: Any) -> Conversion:
+        """Raise `UsageError` for a model or a tokenizer that GGUF cannot represent."""
         blueprint = ensemble.source.blueprint
         family = blueprint.architecture.partition("/")[2]
         if family not in ARCHITECTURES:
             raise UsageError(
-                f"exporter gguf: the architecture {family} is not one that it can write ({', '.join(ARCHITECTURES)}); "
+                f"exporter gguf: the architecture {family} is not supported ({', '.join(ARCHITECTURES)}); "
                 f"{BY_CONVERTER}"
             )
         names = Names.of(ARCHITECTURES[family], blueprint)
@@ -53,10 +53,9 @@ class Fresh:
         return cls(names=names, vocabulary=vocabulary(tokenizer, names.config["vocab_size"]))
 
     def write(self, ensemble: Exportable, place: Path, dtype: str, *, dequantise: bool) -> None:
-        """All weights, merged where a round changed them.
+        """Write all weights, merged.
 
-        Matrices are of `dtype`; those that no round changed and that were 16 bits wide stay as they were. Vectors are float32, as
-        llama.cpp wants them.
+        Matrices have `dtype`; unchanged 16-bit matrices keep theirs. Vectors are float32, as llama.cpp requires.
         """
         tensors = [self._tensor(ensemble, info, TYPES[dtype]) for info in ensemble.source.blueprint.weights]
         fields = [*self._general(ensemble, TYPES[dtype], tensors), *self._sizes(), *self.vocabulary]
@@ -80,7 +79,7 @@ class Fresh:
         yield Field(Keys.General.TYPE, "model", Kind.STRING)
         yield Field(Keys.General.NAME, ensemble.name, Kind.STRING)
         if changed:
-            yield Field(Keys.General.DESCRIPTION, told(ensemble, changed, kind), Kind.STRING)
+            yield Field(Keys.General.DESCRIPTION, rounds_note(ensemble, changed, kind), Kind.STRING)
         yield Field(Keys.General.FILE_TYPE, file_type(tensors), Kind.UINT32)
         yield Field(Keys.General.QUANTIZATION_VERSION, GGML_QUANT_VERSION, Kind.UINT32)
 
@@ -107,7 +106,7 @@ class Fresh:
 
 
 def _check(family: str, hf: Mapping[str, Any]) -> None:
-    """Raises `UsageError` naming a setting that would be lost."""
+    """Raise `UsageError` naming settings that would be lost."""
     wrong = [
         f"{key} = {hf.get(key)}" for key, value in EXPECTED[family].items() if hf.get(key, value) != value
     ]
@@ -124,14 +123,14 @@ def _check(family: str, hf: Mapping[str, Any]) -> None:
 
 
 def _rope(hf: Mapping[str, Any]) -> tuple[str, float]:
-    """Kind and base of the rotary embedding; `rope_parameters` is what transformers 5 calls them."""
-    told = hf.get("rope_parameters") or hf.get("rope_scaling") or {}
-    base = told.get("rope_theta") or hf.get("rope_theta") or 10000.0
-    return str(told.get("rope_type") or told.get("type") or "default"), float(base)
+    """Type and base of the rotary embedding; transformers 5 names the settings `rope_parameters`."""
+    rope = hf.get("rope_parameters") or hf.get("rope_scaling") or {}
+    base = rope.get("rope_theta") or hf.get("rope_theta") or 10000.0
+    return str(rope.get("rope_type") or rope.get("type") or "default"), float(base)
 
 
 def _stored(files: Sequence[Path], info: WeightInfo) -> Any:
-    """A base weight as float32, or float64 where it is stored so, `(d_out, d_in)` as the file has it."""
+    """A base weight `(d_out, d_in)` in float32, or in float64 if it is stored so."""
     stored = info.stored or info.name
     for file in files:
         with safe_open(file, framework="pt") as tensors:
