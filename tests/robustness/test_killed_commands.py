@@ -16,9 +16,9 @@ from ..support.commands import PATIENCE, SCRIPT, boostlora
 from ..support.forked import cut_short
 from .whole import SMALL, Whole, times
 
-COUNT = times("BOOSTLORA_KILLS", 30)
+COUNT = times("BOOSTLORA_KILLS", 19)
 """How many commands are killed that are forked from this process, which has imported everything."""
-PROCESSES = times("BOOSTLORA_PROCESS_KILLS", 10)
+PROCESSES = times("BOOSTLORA_PROCESS_KILLS", 6)
 """How many are killed that are processes of their own, workers included."""
 KINDS = ("run", "export", "boost", "apply", "rollback", "ablate")
 MADE = {"run": ("quickstart", "ex"), "cold": ("quickstart", "ex"), "ablate": ("tiny", "ex")}
@@ -141,7 +141,7 @@ def test_processes_killed_anywhere_lose_nothing_and_leave_nothing(whole, tmp_pat
 
 @pytest.mark.slow(reason="a copy and three commands for each kill")
 def test_commands_killed_anywhere_lose_nothing_and_leave_nothing(whole, tmp_path, warm):
-    kinds = [kind for kind in KINDS for _ in range(4)] + ["cold"]
+    kinds = [kind for kind in KINDS for _ in range(3)] + ["cold"]
     _try(forked, whole, tmp_path, COUNT, random.Random(0).sample(kinds, len(kinds)))  # noqa: S311 - an order, no secret
 
 
