@@ -37,9 +37,9 @@ quickstart: $(VENV)/base
 	$(BIN)/boostlora run quickstart
 
 # One thread a worker: two that spin for each other on one core take many times as long. A file's tests stay on one worker,
-# so that what they share is made once. Bytecode is kept even where the shell says otherwise: hundreds of short processes
+# so that what they share is made once; files come in the order of tests/support/order.py, the costliest first. Bytecode is kept even where the shell says otherwise: hundreds of short processes
 # import the same modules.
-PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Minutes: what every change runs.
 test: $(VENV)/dev

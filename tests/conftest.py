@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .support import commands, profiles
+from .support.order import costliest_first
 from .support.shared import Shared
 
 profiles.load()
@@ -24,6 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
     from .support.budget import Budget
 
     config.pluginmanager.register(Budget(config), "budget")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the costliest files, whatever was deselected."""
+    costliest_first(items)
 
 
 @pytest.fixture(scope="session")

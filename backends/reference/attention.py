@@ -7,9 +7,11 @@ Sequences are concatenated without padding, and attention runs over each separat
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrays import Index, Matrix
 
@@ -47,10 +49,19 @@ def _probabilities(q: Matrix, k: Matrix, *, causal: bool, scale: float) -> Matri
     """`P (kv_heads, group, t, t)`; the row maximum is subtracted to avoid overflow."""
     S = scale * (q @ np.swapaxes(k, 2, 3))
     if causal:
-        later = np.triu(np.ones(S.shape[2:], dtype=np.bool_), k=1)
-        S[:, :, later] = -np.inf
+        np.copyto(S, -np.inf, where=_later(S.shape[2]))
     E = np.exp(S - S.max(axis=3, keepdims=True))
     return E / E.sum(axis=3, keepdims=True)
+
+
+def _later(t: int) -> NDArray[np.bool_]:
+    """Where `j > i (t, t)`: a corner of a larger triangle, which serves every text up to its size."""
+    return _triangle(1 << (t - 1).bit_length())[:t, :t]
+
+
+@lru_cache(maxsize=8)
+def _triangle(size: int) -> NDArray[np.bool_]:
+    return ~np.tri(size, dtype=np.bool_)
 
 
 def _grouped(X: Matrix, kv_heads: int) -> Matrix:

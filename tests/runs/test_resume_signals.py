@@ -108,9 +108,9 @@ def test_run_killed_in_its_rounds_ends_as_the_uninterrupted_one(tmp_path):
     assert sealed(only_run(home)) == expected
 
 
-@pytest.mark.slow(reason="some forty processes")
-def test_run_killed_twenty_times_ends_as_the_uninterrupted_one(tmp_path):
-    check_kills(tmp_path, 20)
+@pytest.mark.slow(reason="some twenty processes")
+def test_run_killed_ten_times_ends_as_the_uninterrupted_one(tmp_path):
+    check_kills(tmp_path, 10)
 
 
 SIGNALS = [

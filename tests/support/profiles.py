@@ -23,5 +23,5 @@ def load() -> None:
         suppress_health_check=[HealthCheck.too_slow],
     )
     settings.register_profile(FAST, common, max_examples=30)
-    settings.register_profile(THOROUGH, common, max_examples=200)
+    settings.register_profile(THOROUGH, common, max_examples=150)
     settings.load_profile(FAST)
