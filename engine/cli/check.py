@@ -139,11 +139,11 @@ def _rows(sites: Any) -> list[tuple[str, Any]]:
     """Site by site; where they are many, layers that are alike share a row, `layers.*.mlp.down_proj (30)`."""
     if len(sites) <= MOST_SITES:
         return [(site.site.name, site) for site in sites]
-    from ..sdk.sites import collapsed
+    from ..sdk.sites import layer_pattern
 
     alike = dict[Any, list[Any]]()
     for site in sites:
-        alike.setdefault((collapsed(site.site.name), site.site.shape, site.capacity, site.depth), []).append(
-            site
-        )
+        alike.setdefault(
+            (layer_pattern(site.site.name), site.site.shape, site.capacity, site.depth), []
+        ).append(site)
     return [(f"{key[0]} ({len(found)})", found[0]) for key, found in alike.items()]

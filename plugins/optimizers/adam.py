@@ -9,13 +9,13 @@ import attrs
 
 from ...engine.foundation.options import Limit, option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.schedules import Scheduled
+from ...engine.sdk.schedules import LearningRateSchedule
 
 rate = Limit("at least 0 and less than 1", lambda x: 0 <= x < 1)
 
 
 @attrs.frozen(kw_only=True)
-class Adam(Scheduled):
+class Adam(LearningRateSchedule):
     """Adam (arXiv 1412.6980), its state new every round; weight decay is decoupled (arXiv 1711.05101)."""
 
     rule: ClassVar[str] = "adam"

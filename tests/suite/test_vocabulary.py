@@ -19,9 +19,39 @@ PROSE = sorted(
     ]
 )
 NAMES = frozenset(
-    "Alone Asking CrewError Endless Ended Evidence Framer InformedBasis Look Origin Played Player Private Question "
-    "RoundEvidence Silence SketchedEvidence Speaker Team Told Tried WitnessedTask Workplace Written "
-    "crew first_step forgotten lasting playing speaker workplace".split()
+    [
+        "Alone",
+        "Asking",
+        "CrewError",
+        "Endless",
+        "Ended",
+        "Evidence",
+        "Framer",
+        "InformedBasis",
+        "Look",
+        "Origin",
+        "Played",
+        "Player",
+        "Private",
+        "Question",
+        "RoundEvidence",
+        "Silence",
+        "SketchedEvidence",
+        "Speaker",
+        "Team",
+        "Told",
+        "Tried",
+        "WitnessedTask",
+        "Workplace",
+        "Written",
+        "crew",
+        "first_step",
+        "forgotten",
+        "lasting",
+        "playing",
+        "speaker",
+        "workplace",
+    ]
 )
 """Names that the vocabulary has replaced, as whole words of Python."""
 GERUNDS = frozenset({"protein_binding", "language_modelling", "arm_ranking"})

@@ -9,7 +9,7 @@ import attrs
 from ....engine.contracts import Decoding, Examples, Outcome, Predictions, Sampling
 from ....engine.errors import RunError
 from ....engine.foundation.options import Limit, option, whole
-from ....engine.sdk.judge import Judged, judge_answers, pass_at_k
+from ....engine.sdk.judge import Judgement, judge_answers, pass_at_k
 
 nucleus = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 
@@ -53,7 +53,7 @@ class GenerativeTask:
         return Decoding(max_new_tokens=self.max_new_tokens, stop=stop, samples=self.samples, sampling=drawn)
 
     def outcome(
-        self, examples: Examples, predictions: Predictions, judged: Sequence[Judged], *, k: int = 0
+        self, examples: Examples, predictions: Predictions, judged: Sequence[Judgement], *, k: int = 0
     ) -> Outcome:
         """The failure rule applied; with several answers, `pass_1` and `pass_K` (and `pass_k`) are measured."""
         found = judge_answers(examples, predictions, judged, self.required)
@@ -71,5 +71,5 @@ class GenerativeTask:
 def texts_of(predictions: Predictions) -> tuple[str, ...]:
     """What was written. Raises `RunError` where nothing was."""
     if predictions.texts is None:
-        raise RunError("the backend wrote no texts, though the task asks for them")
+        raise RunError("the backend generated no texts, but the task judges texts")
     return predictions.texts
