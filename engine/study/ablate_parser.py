@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ..registry import SERVICES, Registry
-from ..sdk.metrics import PLAIN
+from ..sdk.metrics import BASIC_METRICS
 from ..spec.document import Document
 from ..spec.faults import Fault, did_you_mean, listed
 from ..spec.slots import service
@@ -38,7 +38,7 @@ class Reader:
 
     def fault(self, path: Path, message: str, *, at_key: bool = False, **more: Any) -> None:
         """Record a fault at a value of the table, or at its key."""
-        mark = self.document.mark(path)
+        mark = self.document.location(path)
         self.faults.append(Fault(message=message, span=mark.key if at_key else mark.value, **more))
 
     def fault_once(self, path: Path, message: str, *, at_key: bool = True, **more: Any) -> None:
@@ -70,7 +70,7 @@ class Reader:
 
     def check_metric(self, tasks: Sequence[object]) -> None:
         """Record a fault for a metric that some task lacks; if no task could be loaded, only for likely misspellings."""
-        metric, names = self.ablate.metric, [*PLAIN]
+        metric, names = self.ablate.metric, [*BASIC_METRICS]
         if tasks:
             measured = (set(getattr(task, "measures", ())) for task in tasks)
             names += sorted(set.intersection(*measured))
@@ -167,11 +167,11 @@ class Reader:
         fields = {name: _fields(entry.cls) for name, entry in self.registry.entries("executor").items()}
         others = set[str]().union(*fields.values()) - fields.get(use, set())
         path = ("ablate", "executor")
-        top = self.document.mark((*path, "use")).layer
+        top = self.document.location((*path, "use")).layer
         return {
             key: value
             for key, value in table.items()
-            if key != "use" and not (key in others and self.document.mark((*path, key)).layer < top)
+            if key != "use" and not (key in others and self.document.location((*path, key)).layer < top)
         }
 
     def _read_table(self, table: Mapping[str, Any]) -> Ablate:
@@ -217,8 +217,8 @@ class Reader:
         found = dict[str, tuple[Any, Path]]()
         for key, value, place in leaves(table, path):
             other = overlapping(key, found)
-            here = self.document.mark(place).layer
-            there = self.document.mark(found[other][1]).layer if other else here
+            here = self.document.location(place).layer
+            there = self.document.location(found[other][1]).layer if other else here
             if other and here == there:
                 message = "is given twice" if other == key else f'is given beside "{other}"'
                 self.fault(place, f'"{key}" {message}', at_key=True)

@@ -10,7 +10,7 @@ import attrs
 from ..registry import KINDS, Registry
 from ..spec.document import Document, overlay
 from ..spec.resolve import TABLES
-from ..spec.spans import Mark, Path
+from ..spec.spans import Location, Path
 from ..spec.spec import Head
 from .record import setting_text
 
@@ -43,10 +43,10 @@ class Assignment:
 
     def applied(self, document: Document) -> Document:
         """The document with these values."""
-        tree, marks = dict[str, Any](), dict[Path, Mark]()
+        tree, marks = dict[str, Any](), dict[Path, Location]()
         for key, value in self.values.items():
             parts = tuple(key.split("."))
-            written, below = document.mark(self.places[key]), tree
+            written, below = document.location(self.places[key]), tree
             for length in range(1, len(parts) + 1):
                 marks[parts[:length]] = written
             marks |= _inner_marks(value, parts, self.places[key], document)
@@ -68,11 +68,11 @@ class Assignment:
         return ", ".join(parts)
 
 
-def _inner_marks(value: Any, parts: Path, place: Path, document: Document) -> dict[Path, Mark]:
+def _inner_marks(value: Any, parts: Path, place: Path, document: Document) -> dict[Path, Location]:
     """The marks of a list's items, for faults in them."""
-    found = dict[Path, Mark]()
+    found = dict[Path, Location]()
     for number, item in enumerate(value if isinstance(value, list) else ()):
-        found[*parts, number] = document.mark((*place, number))
+        found[*parts, number] = document.location((*place, number))
         found |= _inner_marks(item, (*parts, number), (*place, number), document)
     return found
 

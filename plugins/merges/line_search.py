@@ -10,7 +10,8 @@ import attrs
 from ...engine.contracts import Refusal, Trial
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import Metric, badness
+from ...engine.sdk.judge import Metric
+from ...engine.sdk.metrics import cost
 
 
 @attrs.frozen(kw_only=True)
@@ -27,8 +28,8 @@ class LineSearch:
 
     def choose(self, trial: Trial) -> float | Refusal:
         """Evaluate every scale, and scale 0."""
-        without = badness(trial(0.0), self.metric)
-        best, scale = min((badness(trial(s), self.metric), s) for s in sorted(self.scales))
+        without = cost(trial(0.0), self.metric)
+        best, scale = min((cost(trial(s), self.metric), s) for s in sorted(self.scales))
         if best < without:
             return scale
         return Refusal(

@@ -9,11 +9,11 @@ import attrs
 
 from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.schedules import Scheduled
+from ...engine.sdk.schedules import LearningRateSchedule
 
 
 @attrs.frozen(kw_only=True)
-class Sgd(Scheduled):
+class Sgd(LearningRateSchedule):
     """SGD with momentum: `m <- momentum * m + g + decay * v`, `v <- v - lr * m`; its state is reset every round."""
 
     rule: ClassVar[str] = "sgd"

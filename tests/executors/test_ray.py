@@ -60,7 +60,7 @@ def test_cells_at_a_time_are_at_most_the_workers(tmp_path):
     [({"cpus": 3}, "3 CPU, 0 GPU"), ({"gpus": 0.5}, "1 CPU, 0.5 GPU"), ({"memory": 1e6}, "GiB")],
 )
 def test_cell_too_large_for_every_node_is_refused_with_what_there_is(tmp_path, options, asked):
-    with pytest.raises(UsageError, match=f"asks for .*{asked}.* no node .* have: 2 CPU, .* options cpus"):
+    with pytest.raises(UsageError, match=f"needs .*{asked}.* no node .* have: 2 CPU, .* options cpus"):
         next(Ray(**options).run([Cells(tmp_path).job(0)]))
 
 
@@ -95,7 +95,7 @@ def test_own_cluster_is_gone_afterwards_and_the_signal_handler_as_it_was(own):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "no-such-host.invalid:1"])
 def test_ray_with_an_address_where_nobody_is_is_refused_at_once(address):
-    with pytest.raises(UsageError, match=f"no cluster answers at {address}"):
+    with pytest.raises(UsageError, match=f"no cluster responds at {address}"):
         Ray(address=address).check()
 
 
@@ -112,7 +112,7 @@ def test_ray_without_the_library_says_how_to_install_it(monkeypatch):
 
 
 def test_ray_pins_threads_to_the_cpus_and_hides_gpus_that_were_not_asked_for():
-    environment = Ray(cpus=3)._demands()["runtime_env"]["env_vars"]
+    environment = Ray(cpus=3)._task_options()["runtime_env"]["env_vars"]
     assert environment.pop("CUDA_VISIBLE_DEVICES") == ""
     assert environment["OPENBLAS_NUM_THREADS"] == environment["OMP_NUM_THREADS"] == "3"
-    assert "CUDA_VISIBLE_DEVICES" not in Ray(gpus=1)._demands()["runtime_env"]["env_vars"]
+    assert "CUDA_VISIBLE_DEVICES" not in Ray(gpus=1)._task_options()["runtime_env"]["env_vars"]
