@@ -277,6 +277,6 @@ def test_models_it_could_not_keep_in_step_are_refused(vllm, tmp_path):
     with pytest.raises(UsageError, match=r"no config\.json next to the weights"):
         Vllm().open(source(tmp_path), head)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UsageError, match="is the embedding too"):
+    with pytest.raises(UsageError, match="is tied to the embedding"):
         Vllm().open(source(tmp_path, tie_word_embeddings=True), head)
     assert not vllm
