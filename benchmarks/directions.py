@@ -54,7 +54,7 @@ from boostlora.engine.foundation.options import ModelPath
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
-from boostlora.engine.sdk.directions import Complement
+from boostlora.engine.sdk.directions import OrthogonalComplement
 from boostlora.engine.sdk.sites import SiteChoice, choose_sites
 from boostlora.engine.spec.resolve import load_spec
 from boostlora.plugins.adapters.lora_xs import LoraXs
@@ -86,7 +86,7 @@ def opened() -> tuple[TorchModel, tuple[Site, ...], Examples]:
 
 def orthonormal(width: int, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random columns `(width, count)`."""
-    return Complement.of(width, []).random(count, rng)
+    return OrthogonalComplement.of(width, []).random(count, rng)
 
 
 def factors(sites: tuple[Site, ...], side: int) -> Factors:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ..sdk.metrics import PLAIN, lower_is_better
+from ..sdk.metrics import BASIC_METRICS, lower_is_better
 from ..sdk.metrics import value_of as metric_of
 from ..statistics.bootstrap import bca
 from ..statistics.examples import Answers, compare_examples
@@ -156,7 +156,7 @@ def verdict_text(comparison: Comparison, study: StudyRecord, tests: int) -> str:
     seeds = len(comparison.seeds)
     change = difference_text(comparison.difference, study.metric)
     if not math.isfinite(comparison.difference.mean):
-        return f"cannot be compared: the {study.metric} of some seed is {'not finite' if study.metric in PLAIN else 'not known'}"
+        return f"cannot be compared: the {study.metric} of some seed is {'not finite' if study.metric in BASIC_METRICS else 'not known'}"
     if comparison.verdict == "one seed":
         return _one_seed(comparison, study, change)
     corrected = p_sentence(comparison.p_holm) + _correction(tests)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from ..sdk.metrics import FAULTS, lower_is_better
+from ..sdk.metrics import ERROR_RATES, lower_is_better
 from .model import Estimate, ExampleComparison
 
 MISSING = "-"
 """Shown for a missing value."""
 
-PERCENT = frozenset({"accuracy", "balanced_accuracy", "lost", "gained", *FAULTS})
+PERCENT = frozenset({"accuracy", "balanced_accuracy", "lost", "gained", *ERROR_RATES})
 """Quantities that are shares, by the last part of their names, besides `pass_k`; they are shown in percent."""
 
 COUNTS = frozenset(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..contracts.records import RoundRecord
-from ..sdk.metrics import PLAIN
+from ..sdk.metrics import BASIC_METRICS
 from ..spec.boosting_table import Boosting
 
 SPLITS = ("test", "validation", "train")
@@ -25,7 +25,7 @@ def metrics_of_splits(record: RoundRecord) -> dict[str, float]:
 def measured(names: Iterable[str], split: str) -> list[str]:
     """The task's own measures of a split among names of metrics, without the split, in their order."""
     found = (name.removeprefix(f"{split}.") for name in names if name.startswith(f"{split}."))
-    return [name for name in dict.fromkeys(found) if name not in PLAIN]
+    return [name for name in dict.fromkeys(found) if name not in BASIC_METRICS]
 
 
 def shape_of(record: RoundRecord) -> dict[str, float]:

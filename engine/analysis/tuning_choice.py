@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ..sdk.metrics import badness_of
+from ..sdk.metrics import cost
 from ..study.record import CellRecord, StudyRecord
 from .formats import count_text
 from .model import Candidate, estimates
@@ -121,8 +121,8 @@ def _finished(study: StudyRecord, tuning: Iterable[CellRun]) -> list[CellRun]:
 
 
 def _score(study: StudyRecord, cell_runs: Sequence[CellRun]) -> float:
-    """Mean badness on validation (lower is better); NaN counts as infinite, so that such a tuning is never preferred."""
-    mean = sum(badness_of(r.record.validation, study.metric) for r in cell_runs) / len(cell_runs)
+    """Mean cost on validation (lower is better); NaN counts as infinite, so that such a tuning is never preferred."""
+    mean = sum(cost(r.record.validation, study.metric) for r in cell_runs) / len(cell_runs)
     return mean if mean == mean else float("inf")  # noqa: PLR0124 - NaN is what does not equal itself
 
 

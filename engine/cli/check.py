@@ -151,13 +151,13 @@ def _rows(sites: Sequence[SitePlan]) -> list[tuple[str, SitePlan]]:
     """A row for each site; with many sites, equal layers share one: `layers.*.mlp.down_proj (30)`."""
     if len(sites) <= MOST_SITES:
         return [(site.site.name, site) for site in sites]
-    from ..sdk.sites import collapsed
+    from ..sdk.sites import layer_pattern
 
     alike: dict[tuple[object, ...], list[SitePlan]] = {}
     for site in sites:
-        alike.setdefault((collapsed(site.site.name), site.site.shape, site.capacity, site.depth), []).append(
-            site
-        )
+        alike.setdefault(
+            (layer_pattern(site.site.name), site.site.shape, site.capacity, site.depth), []
+        ).append(site)
     return [(f"{key[0]} ({len(found)})", found[0]) for key, found in alike.items()]
 
 

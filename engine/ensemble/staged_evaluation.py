@@ -11,7 +11,7 @@ import numpy as np
 from ..contracts import Metrics, Outcome
 from ..errors import RunError, UsageError
 from ..sdk.judge import metrics_of
-from ..sdk.metrics import badness_of, lower_is_better
+from ..sdk.metrics import cost, lower_is_better
 from ..statistics.examples import PairedExamples, compare_examples
 from .choice import Choice
 
@@ -103,7 +103,7 @@ def stages(ensemble: Ensemble, choice: Choice) -> list[Stage]:
 
 def best_stage(found: Sequence[Stage], metric: str) -> Stage:
     """The first stage that is best on validation. Raises `UsageError` for a metric that the task lacks."""
-    values = [badness_of(stage.validation, metric) for stage in found]
+    values = [cost(stage.validation, metric) for stage in found]
     if any(value != value for value in values):  # noqa: PLR0124 - NaN
         known = ["accuracy", "loss", *found[0].validation.measures]
         raise UsageError(f'no metric "{metric}" on validation; there are: {", ".join(known)}')
@@ -131,5 +131,5 @@ def gain(without: Metrics, whole: Metrics, metric: str) -> float:
 
 
 def _value(metrics: Metrics, metric: str) -> float:
-    found = badness_of(metrics, metric)
+    found = cost(metrics, metric)
     return found if lower_is_better(metric) else 1.0 - found

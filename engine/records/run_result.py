@@ -10,7 +10,8 @@ from ..contracts.records import RoundRecord
 from ..contracts.run_info import End
 from ..errors import RunError
 from ..foundation.sealed import read_sealed
-from ..sdk.judge import Metric, badness
+from ..sdk.judge import Metric
+from ..sdk.metrics import cost
 
 RESULT, ROUNDS = "result.json", "rounds.jsonl"
 KEYS = ("status", "reason", "rounds", "best_round", "digest")
@@ -20,7 +21,7 @@ def best_of(records: Sequence[RoundRecord], metric: Metric, min_delta: float) ->
     """The best round on validation; an earlier one, unless a later one improves on it by more than `min_delta`."""
     best = 0
     for record in records[1:]:
-        if badness(records[best].validation, metric) - badness(record.validation, metric) > min_delta:
+        if cost(records[best].validation, metric) - cost(record.validation, metric) > min_delta:
             best = record.round
     return best
 

@@ -1,1 +1,1 @@
-"""For authors of plugins: metrics, judging, schedules, splits, ranks, and the search for directions."""
+"""Building blocks for plugin authors: metrics, judging, schedules, splits, ranks, and directions."""

@@ -1,4 +1,4 @@
-"""Right or wrong, better or worse: answers against labels, and metrics as numbers to make small."""
+"""Predictions compared with labels: outcomes of classes, tokens and generated texts, and pass@k."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ from ..errors import RunError
 Metric = Literal["accuracy", "loss"]
 
 
-def badness(metrics: Metrics, metric: Metric) -> float:
-    """The loss in nats, or 1 - accuracy."""
-    return metrics.loss if metric == "loss" else 1.0 - metrics.accuracy
-
-
 def judge_labels(examples: Examples, predictions: Predictions) -> Outcome:
-    """Classification: correct where the predicted class is the label; the reward is 1 for that, else 0."""
+    """Classification: correct if the predicted class is the label; the reward is 1 if correct, else 0."""
     correct = predictions.output == examples.labels
     return Outcome(
         ids=examples.ids,
@@ -35,12 +30,12 @@ def judge_labels(examples: Examples, predictions: Predictions) -> Outcome:
 
 
 def judge_tokens(examples: Examples, predictions: Predictions) -> Outcome:
-    """Completions token by token: correct where every right token is the likeliest, given the right ones before it.
+    """Completions under teacher forcing: correct if every target token is the argmax given the targets before it.
 
-    That is the verdict of greedy decoding on the same tokens, from one pass. The reward is the share of tokens right, the
-    prediction their number.
+    Greedy decoding agrees: it reproduces the completion exactly if that holds. The reward is the share of target tokens predicted,
+    the prediction their count.
     """
-    targets = _targets(predictions)
+    targets = _target_counts(predictions)
     return Outcome(
         ids=examples.ids,
         prediction=predictions.output,
@@ -51,9 +46,10 @@ def judge_tokens(examples: Examples, predictions: Predictions) -> Outcome:
 
 
 def judge_loss(examples: Examples, predictions: Predictions, threshold: float) -> Outcome:
-    """Completions by how likely they are: correct where the mean loss of a token, in nats, is below `threshold`.
+    """Completions by likelihood: correct if the mean loss per token, in nats, is below `threshold`.
 
-    The reward is `exp(-loss)`, the geometric mean of the tokens' probabilities; the prediction is the number of tokens right.
+    The reward is `exp(-loss)`, the geometric mean of the tokens' probabilities; the prediction is the number of target tokens
+    predicted.
     """
     return Outcome(
         ids=examples.ids,
@@ -65,19 +61,19 @@ def judge_loss(examples: Examples, predictions: Predictions, threshold: float) -
 
 
 def judge_texts(examples: Examples, predictions: Predictions, answer: Callable[[str], str | None]) -> Outcome:
-    """What the model wrote against the right completions: correct where `answer` finds the same in both.
+    """Generated texts against the target completions: correct if `answer` extracts the same from both.
 
-    `answer(text)` is None where a text has none, which is wrong whatever was expected. The reward is 1 for a right answer,
-    else 0; the prediction is a hash of the answer.
+    `answer(text)` is None for a text without an answer, which is always wrong. The reward is 1 if correct, else 0; the prediction is a
+    hash of the answer. Raises `RunError` if the backend generated no texts.
     """
     if predictions.texts is None:
-        raise RunError("the backend wrote no texts, though the task asks for them")
+        raise RunError("the backend generated no texts, but the task judges texts")
     given = [answer(text) for text in predictions.texts]
     wanted = [answer(text) for text in examples.inputs.completions]
     correct = np.array([g is not None and g == w for g, w in zip(given, wanted, strict=True)], dtype=np.bool_)
     return Outcome(
         ids=examples.ids,
-        prediction=np.array([0 if g is None else text_number(g) for g in given], dtype=np.int64),
+        prediction=np.array([0 if g is None else text_hash(g) for g in given], dtype=np.int64),
         loss=predictions.loss,
         correct=correct,
         reward=correct.astype(float),
@@ -86,8 +82,8 @@ def judge_texts(examples: Examples, predictions: Predictions, answer: Callable[[
 
 
 @attrs.frozen
-class Judged:
-    """What a task says of one text: right or wrong, the answer it found (None: none), and a word where it has more to say."""
+class Judgement:
+    """The judgement of one text: right or wrong, the extracted answer (None: none), and a verdict such as `timed-out`."""
 
     right: bool
     answer: str | None = None
@@ -95,12 +91,12 @@ class Judged:
 
 
 def judge_answers(
-    examples: Examples, predictions: Predictions, judged: Sequence[Judged], required: int = 1
+    examples: Examples, predictions: Predictions, judged: Sequence[Judgement], required: int = 1
 ) -> Outcome:
-    """Examples by what was written, k texts each: correct where at least `required` of them are right (all k, where k is less).
+    """Examples with k generated texts each: correct if at least `min(required, k)` of them are right.
 
-    `judged` has an entry for every text, in their order. The reward is the share of texts right; the prediction names the first text's
-    answer. `pass_at_k` and whoever wants to count the right ones again find `c = k reward`.
+    `judged` has one entry for each text, in order. The reward is the share of right texts, so `c = k reward` is the count for
+    `pass_at_k`; the prediction is a hash of the first text's answer. Raises `RunError` if the counts do not match.
     """
     texts = predictions.texts or ()
     if len(judged) != len(texts) or not len(examples) or len(texts) % len(examples):
@@ -111,7 +107,7 @@ def judge_answers(
     verdicts = tuple(j.verdict for j in judged)
     return Outcome(
         ids=examples.ids,
-        prediction=np.array([0 if a is None else text_number(a) for a in first], dtype=np.int64),
+        prediction=np.array([0 if a is None else text_hash(a) for a in first], dtype=np.int64),
         loss=predictions.loss,
         correct=right.sum(axis=1) >= min(required, k),
         reward=right.mean(axis=1),
@@ -121,29 +117,30 @@ def judge_answers(
 
 
 def pass_at_k(right: NDArray[np.int64], samples: int, k: int) -> float:
-    """Mean over examples of `1 - C(n - c, k) / C(n, k)`, for c `right` of n `samples` (Chen et al., 2021, Eq. 1).
+    """Mean over examples of `1 - C(n - c, k) / C(n, k)`, for c `right` `(examples,)` of n `samples` (Chen et al., 2021, Eq. 1).
 
-    Raises ValueError for `k` above n, of which n samples say nothing.
+    It is the unbiased estimate of the probability that one of k samples is right. Raises ValueError for `k` above n, for which there is
+    none.
     """
     if not 1 <= k <= samples:
         raise ValueError(f"pass@{k} needs at least {k} samples, not {samples}")
     return float(np.mean([1.0 - comb(samples - c, k) / comb(samples, k) for c in right.tolist()]))
 
 
-def text_number(text: str) -> int:
-    """A number for a text, the same in every process: the first 8 bytes of the SHA-256 of its UTF-8, as int64."""
+def text_hash(text: str) -> int:
+    """A hash that is the same in every process, unlike `hash`: the first 8 bytes of the SHA-256 of the UTF-8 text, as int64."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "little", signed=True)
 
 
-def _targets(predictions: Predictions) -> NDArray[np.int64]:
+def _target_counts(predictions: Predictions) -> NDArray[np.int64]:
     if predictions.targets is None:
-        raise RunError("the backend did not say of how many tokens a completion is")
+        raise RunError("the backend returned no token counts of the completions")
     return predictions.targets
 
 
 def metrics_of(outcome: Outcome) -> Metrics:
-    """A split's metrics."""
+    """The metrics of a split."""
     return Metrics(
         accuracy=outcome.accuracy,
         loss=outcome.mean_loss,

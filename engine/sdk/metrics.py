@@ -1,4 +1,4 @@
-"""Measures of a whole split beside accuracy and loss: how they are computed, and which way is better."""
+"""Metrics of a split beyond accuracy and loss: their computation, and which direction is better."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ..contracts import Metrics
 
-PLAIN = ("accuracy", "loss")
-"""What every task has; all other metrics are measures of some tasks."""
+BASIC_METRICS = ("accuracy", "loss")
+"""Metrics of every task; all others are measures of some tasks."""
 
-FAULTS = frozenset(
+ERROR_RATES = frozenset(
     {
         "timed_out",
         "crashed",
@@ -26,47 +26,47 @@ FAULTS = frozenset(
         "killed",
     }
 )
-"""Measures that are shares of what went wrong."""
+"""Measures that are rates of failures; lower is better."""
 
-SURE = 14.0
-"""Log-odds beyond this count as equal: a probability within 1e-6 of 1 has no digits left in a float32 loss, while one near 0 still has."""
+MAX_LOG_ODDS = 14.0
+"""Log-odds are clipped to this: a float32 loss cannot resolve probabilities within 1e-6 of 1, though it can near 0."""
 
 Labels = NDArray[np.int64]
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a metric, named without its split, is to be made small: the loss, and shares of what went wrong."""
-    return metric == "loss" or metric.endswith("_loss") or metric in FAULTS
+    """Whether lower values of a metric, named without its split, are better: losses and error rates."""
+    return metric == "loss" or metric.endswith("_loss") or metric in ERROR_RATES
 
 
 def value_of(metrics: Metrics, metric: str) -> float:
-    """`accuracy`, `loss`, or a measure of the task; NaN where the task has no such measure."""
-    if metric in PLAIN:
+    """`accuracy`, `loss`, or a measure of the task; NaN if the task has no such measure."""
+    if metric in BASIC_METRICS:
         return float(getattr(metrics, metric))
     return float(metrics.measures.get(metric, np.nan))
 
 
-def badness_of(metrics: Metrics, metric: str) -> float:
-    """A metric as a number to make small: itself, or 1 minus it where higher is better; NaN where there is none."""
+def cost(metrics: Metrics, metric: str) -> float:
+    """A metric to be minimised: itself, or 1 minus it if higher is better; NaN if the task has no such measure."""
     value = value_of(metrics, metric)
     return value if lower_is_better(metric) else 1.0 - value
 
 
 def log_odds(labels: Labels, loss: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of class 1 against class 0, `log p_1 / p_0` `(n,)`, from the loss `-log p(label)` in nats.
+    """Log-odds of class 1, `log p_1 / p_0` `(n,)`, from the loss `-log p(label)` in nats.
 
-    `log p / (1 - p) = -loss - log(1 - exp(-loss))`, with the sign of the label; cut to `[-SURE, SURE]`, so that what is certainly right and
-    what is certainly wrong are told with the same precision.
+    `log p / (1 - p) = -loss - log(1 - exp(-loss))`, with the sign of the label; clipped to `[-MAX_LOG_ODDS, MAX_LOG_ODDS]`,
+    so that confident right and confident wrong predictions have the same resolution.
     """
     with np.errstate(divide="ignore"):
         of_label = -loss - np.log(-np.expm1(-loss))
-    return np.clip(np.where(labels == 1, of_label, -of_label), -SURE, SURE)
+    return np.clip(np.where(labels == 1, of_label, -of_label), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
 def ranking_measures(labels: Labels, scores: NDArray[np.float64]) -> dict[str, float]:
-    """`auroc`, and `auprc` as average precision, of scores for class 1; nothing where a class is missing or a score is NaN.
+    """`auroc`, and `auprc` as average precision, of scores for class 1; empty if a class is missing or a score is NaN.
 
-    The area under the receiver operating characteristic counts ties half. Average precision is `sum_k (R_k - R_{k-1}) P_k`
+    AUROC counts ties half. Average precision is `sum_k (R_k - R_{k-1}) P_k`
     over the thresholds, without interpolation.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: PLC0415 - a second to import
@@ -80,10 +80,10 @@ def ranking_measures(labels: Labels, scores: NDArray[np.float64]) -> dict[str, f
 
 
 def class_measures(labels: Labels, predicted: Labels, classes: int = 2) -> dict[str, float]:
-    """`mcc`, `balanced_accuracy` and, of class 1 of two, `f1` (of more classes their mean, `macro_f1`).
+    """`mcc`, `balanced_accuracy`, and `f1` of class 1 (for more than two classes the mean over classes, `macro_f1`).
 
-    Nothing where a class is missing among the labels, since the mean recall and the correlation are not defined then. A
-    model that predicts a single class has a correlation of 0, as scikit-learn has it.
+    Empty if a class is missing among the labels, since balanced accuracy and the correlation coefficient are then undefined. A model
+    that predicts a single class has an `mcc` of 0, as in scikit-learn.
     """
     from sklearn.metrics import (  # noqa: PLC0415 - a second to import
         balanced_accuracy_score,
@@ -106,7 +106,7 @@ def class_measures(labels: Labels, predicted: Labels, classes: int = 2) -> dict[
 
 
 def binary_measures(labels: Labels, odds: NDArray[np.float64]) -> dict[str, float]:
-    """All of both for two classes, from log-odds of class 1; class 1 is predicted where they are above 0."""
+    """`ranking_measures` and `class_measures` of two classes, from log-odds of class 1; class 1 is predicted if they are above 0."""
     if np.isnan(odds).any():
         return {}
     return {**ranking_measures(labels, odds), **class_measures(labels, (odds > 0).astype(np.int64))}

@@ -13,11 +13,11 @@ from ..contracts.sites import Role
 def weights_of(
     module: Any, *, linear: tuple[type, ...], transposed: tuple[type, ...] = (), head: str = ""
 ) -> tuple[WeightInfo, ...]:
-    """Every parameter of `module`, in its own order; one that is tied to an earlier one counts once, with all its names.
+    """Every parameter of `module`, in its own order; tied parameters count once, under all their names.
 
-    `linear` are the classes whose `weight` is a matrix `(d_out, d_in)`, `transposed` those that have it as `(d_in, d_out)`;
-    `head` is the full name of the output layer's weight. A parameter counts as linear only where nothing but such layers
-    uses it: a matrix shared with an embedding is `other`.
+    `linear` are the classes whose `weight` is a matrix `(d_out, d_in)`, `transposed` those that store it as `(d_in, d_out)`;
+    `head` is the full name of the output layer's weight. A parameter counts as linear only if no other kind of module uses it:
+    a matrix shared with an embedding is `other`.
     """
     owners, names = _owners(module), names_of(module)
 
@@ -42,7 +42,7 @@ def weights_of(
 
 
 def names_of(module: Any) -> Mapping[int, list[str]]:
-    """By identity of a parameter: all its names, the first one first."""
+    """All names of each parameter, in order, by its `id`."""
     found = dict[int, list[str]]()
     for name, parameter in module.named_parameters(remove_duplicate=False):
         found.setdefault(id(parameter), []).append(name)
@@ -50,7 +50,7 @@ def names_of(module: Any) -> Mapping[int, list[str]]:
 
 
 def _owners(module: Any) -> Mapping[int, list[tuple[Any, str]]]:
-    """By identity of a parameter: the modules that have it, with its name there."""
+    """The modules that own each parameter, with its name there, by its `id`."""
     found = dict[int, list[tuple[Any, str]]]()
     for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False, remove_duplicate=False):
@@ -59,6 +59,6 @@ def _owners(module: Any) -> Mapping[int, list[tuple[Any, str]]]:
 
 
 def layer_of(name: str) -> int | None:
-    """The first whole part of a path that is a number: `model.layers.3.mlp.up_proj.weight` is of layer 3."""
+    """The first component of a path that is a number: 3 for `model.layers.3.mlp.up_proj.weight`."""
     found = re.search(r"(?:^|\.)(\d+)(?:\.|$)", name)
     return int(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""Rank of an ensemble, from its stacked factors: thin QR, then the SVD of a small core, never the dense sum."""
+"""Rank of an ensemble from its stacked factors: thin QR, then the SVD of a small core; the dense sum is never formed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ Matrix = NDArray[np.float64]
 
 @attrs.frozen(kw_only=True)
 class RankReport:
-    """What the sum of a site's updates spans."""
+    """Rank of the sum of a site's updates."""
 
     rank: int
     """Numerical rank: singular values above `eps * max(d_out, d_in) * sigma_1`."""
     effective: float
-    """Entropy effective rank `exp(-sum p_i log p_i)`, `p = sigma / sum sigma` (Roy and Vetterli, 2007); 0 for zero."""
+    """Entropy effective rank `exp(-sum p_i log p_i)`, `p = sigma / sum sigma` (Roy and Vetterli, 2007); 0 for a zero update."""
     width: int
+    """`min(d_out, d_in)`, the largest possible rank."""
 
 
 def singular_values(updates: Sequence[tuple[Update, float]]) -> Matrix:
     """Singular values of `sum_t s_t L_t M_t^T`, descending.
 
-    With `L = [s_1 L_1 … s_T L_T] = Q_L R_L` and `M = [M_1 … M_T] = Q_M R_M`, the sum is `Q_L (R_L R_M^T) Q_M^T`, and the
-    orthonormal outer parts leave the singular values of the small core `R_L R_M^T`: `(k, k)`, `k = T r`.
+    With `L = [s_1 L_1 … s_T L_T] = Q_L R_L` and `M = [M_1 … M_T] = Q_M R_M`, the sum is `Q_L (R_L R_M^T) Q_M^T`, so its singular
+    values are those of the core `R_L R_M^T` `(k, k)`, `k = T r`.
     """
     pairs = [(scale, *update.factors()) for update, scale in updates if scale != 0.0]
     if not pairs:
@@ -47,6 +48,7 @@ def rank_of(updates: Sequence[tuple[Update, float]], shape: tuple[int, int]) -> 
     if sigma.size == 0 or sigma[0] == 0.0:
         return RankReport(rank=0, effective=0.0, width=width)
     rank = int(np.sum(sigma > _threshold(sigma, shape)))
+    # 0 log 0 = 0: zero singular values do not count.
     p = sigma[sigma > 0] / sigma.sum()
     effective = float(np.exp(-np.sum(p * np.log(p))))
     return RankReport(rank=min(rank, width), effective=effective, width=width)
@@ -55,9 +57,9 @@ def rank_of(updates: Sequence[tuple[Update, float]], shape: tuple[int, int]) -> 
 def overlap(new: Update, earlier: Sequence[Update]) -> float | None:
     """Cosine of the smallest principal angle between a round's directions and any earlier round's, left or right.
 
-    `max_t max(||U_t^T U||_2, ||V_t^T V||_2)`, in [0, 1]: 0 where slices are orthogonal, 1 where a direction is used
-    again. None where it says nothing: no earlier round that changed the site, an update that is zero, or a dense one, which
-    spans everything.
+    `max_t max(||U_t^T U||_2, ||V_t^T V||_2)`, in [0, 1]: 0 if the subspaces are orthogonal, 1 if they share a
+    direction: singular values of `X^T Y` are the cosines of the principal angles (Björck and Golub, 1973). None if undefined: no earlier
+    round changed the site, or the update is zero, or dense and so spans everything.
     """
     bases = _directions(new)
     if bases is None:
@@ -72,11 +74,11 @@ def overlap(new: Update, earlier: Sequence[Update]) -> float | None:
 
 
 def _directions(update: Update) -> tuple[Matrix, Matrix] | None:
-    """Orthonormal columns that span an update's left and right directions; None where it has none, or all.
+    """Orthonormal columns that span an update's left and right directions; None for a zero or dense update.
 
-    Of a frame they are its own, whatever the core. Free factors may have dependent or zero columns: with `dW = L M^T`,
-    `L = Q_L R_L` and `M = Q_M R_M` they are the singular vectors of `dW` whose singular values are not 0, `Q_L` and `Q_M` times those of
-    `R_L R_M^T`.
+    An update in a frame has the frame's columns, whatever its core. Free factors may have dependent or zero columns: with `dW = L M^T`,
+    `L = Q_L R_L` and `M = Q_M R_M`, the directions are the singular vectors of `dW` with nonzero singular values, which are `Q_L` and
+    `Q_M` times those of `R_L R_M^T`.
     """
     if not isinstance(update, FactoredUpdate) or not np.any(update.core):
         return None
@@ -90,5 +92,5 @@ def _directions(update: Update) -> tuple[Matrix, Matrix] | None:
 
 
 def _threshold(sigma: Matrix, shape: tuple[int, int]) -> float:
-    """Below it, a singular value is rounding: `eps max(d_out, d_in) sigma_1`."""
+    """Singular values at most `eps max(d_out, d_in) sigma_1` count as zero, as in `numpy.linalg.matrix_rank`."""
     return float(np.finfo(np.float64).eps * max(shape) * sigma[0])

@@ -1,4 +1,4 @@
-"""How long directions last: bases that divide a weight's spectrum among rounds, and bases that never run out."""
+"""Capacity of bases: blocks of a weight's spectrum for every round, and bases without a limit."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Exhausted = Literal["error", "stop", "wrap"]
 
 @attrs.frozen(kw_only=True)
 class Blocks(SiteBasis):
-    """Every round takes the r directions that follow those of the round before; what comes after the last ones is a policy."""
+    """Consecutive blocks of directions: every round takes the r after those of the round before, until they are `exhausted`."""
 
     exhausted: Exhausted = option(
         "error",
-        "when directions run out: refuse before the run, stop when it comes to it, or start again at block 0",
+        "when directions run out: refuse before the run, stop at that round, or start again at block 0",
     )
 
     def capacity(self, width: int) -> int | None:
-        """All `width` directions; without end when it wraps."""
+        """All `width` directions; None (unlimited) if the basis wraps."""
         return None if self.exhausted == "wrap" else width
 
     def blocks(self, ranks: Sequence[int], width: int) -> Iterator[range]:
-        """One round's positions after the other: `[s, s + r)` with `s` where the last round ended, or 0 where r more do not fit."""
+        """Each round's positions `[s, s + r)`: `s` is the end of the round before, or 0 if `s + r` would exceed `width`."""
         end = 0
         for rank in ranks:
             start = end if end + rank <= width else 0
@@ -35,21 +35,21 @@ class Blocks(SiteBasis):
             yield range(start, end)
 
     def block(self, earlier: Sequence[int], rank: int, width: int) -> range:
-        """The positions of the round after `earlier` ones."""
+        """The positions of the next round, after rounds of the ranks `earlier`."""
         *_, last = self.blocks((*earlier, rank), width)
         return last
 
     def reach(self, ranks: Sequence[int], width: int) -> int:
-        """How many positions rounds of these ranks take, counted from 0 to the furthest."""
+        """The end of the furthest block that rounds of these ranks take."""
         return max((block.stop for block in self.blocks(ranks, width)), default=0)
 
 
 @attrs.frozen(kw_only=True)
 class Unbounded(SiteBasis):
-    """For bases that can always give a frame, as long as r directions fit at all."""
+    """A basis with a frame for every round, as long as `r <= min(d_out, d_in)`."""
 
     exhausted: ClassVar[str] = "error"
 
     def capacity(self, width: int) -> int | None:
-        """Without end."""
+        """None: unlimited."""
         del width

@@ -12,14 +12,14 @@ from ..contracts import Frame, GradientOracle, SiteView
 
 @attrs.frozen(kw_only=True)
 class SiteBasis:
-    """A basis that uses no data: a subclass has `frame`, which is called site by site."""
+    """A basis that uses no data; a subclass implements `frame`, which is called once for each site."""
 
     def calibration(self, rank: int) -> None:
-        """No examples."""
+        """None: no calibration examples."""
         del rank
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
-        """None of the base weight's own directions, unless a subclass says otherwise."""
+        """0: no singular directions of the base weight, unless a subclass overrides it."""
         del ranks, width
         return 0
 
@@ -35,6 +35,6 @@ class SiteBasis:
         oracle: GradientOracle | None,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
-        """Every site's `frame`, from its own stream."""
+        """Every site's `frame`, each with the site's own random stream."""
         del oracle
         return {site.name: self.frame(site, earlier, rank, rng(site.name)) for site in sites}

@@ -16,12 +16,12 @@ from ..foundation.options import option
 
 ALL_LINEAR = "all-linear"
 MOST_NAMES = 12
-"""Weights that a message names one by one."""
+"""Up to this many weights, a message lists each; beyond, only patterns."""
 
 
 @attrs.frozen(kw_only=True)
 class SiteChoice:
-    """The `[sites]` table: patterns as of `fnmatch`, matched against a path with and without its `.weight`."""
+    """The `[sites]` table: `fnmatch` patterns, matched against a parameter path with and without its `.weight`."""
 
     targets: tuple[str, ...] | str = option(
         ALL_LINEAR, 'patterns of parameter paths, or "all-linear": every linear weight but the output head'
@@ -42,14 +42,14 @@ def _matrices(blueprint: Blueprint) -> list[WeightInfo]:
     return [w for w in blueprint.weights if w.role in {"linear", "head"} and len(w.shape) == 2]
 
 
-def collapsed(name: str) -> str:
-    """A weight's path with `*` for every number and without its `.weight`: the same for all layers."""
+def layer_pattern(name: str) -> str:
+    """A weight's path without its `.weight` and with `*` for every number, which is the same in all layers."""
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name.removesuffix(".weight"))
 
 
-def _refuse(pattern: str, available: Sequence[WeightInfo], key: str) -> UsageError:
+def _no_match(pattern: str, available: Sequence[WeightInfo], key: str) -> UsageError:
     names = [w.name.removesuffix(".weight") for w in available]
-    kinds = Counter(names if len(names) <= MOST_NAMES else map(collapsed, names))
+    kinds = Counter(names if len(names) <= MOST_NAMES else map(layer_pattern, names))
     shown = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in kinds.items())
     own = {name.rpartition(".")[2]: name for name in [*names, *kinds]}
     close = get_close_matches(pattern, [*names, *(w.name for w in available)], n=1)
@@ -64,14 +64,14 @@ def _refuse(pattern: str, available: Sequence[WeightInfo], key: str) -> UsageErr
 def choose_sites(choice: SiteChoice, blueprint: Blueprint) -> tuple[Site, ...]:
     """The sites of a model, in the order of its weights.
 
-    Raises `UsageError` for a pattern or a layer that matches nothing, naming what there is.
+    Raises `UsageError` for a pattern or a layer that matches nothing, listing the available ones.
     """
     available = _matrices(blueprint)
     targets, exclude = _patterns(choice.targets), _patterns(choice.exclude)
     for key, patterns in (("targets", targets), ("exclude", exclude)):
         for pattern in patterns:
             if pattern != ALL_LINEAR and not any(_matches(w.name, [pattern]) for w in available):
-                raise _refuse(pattern, available, key)
+                raise _no_match(pattern, available, key)
     depths = {w.layer for w in available}
     missing = [layer for layer in choice.layers if layer not in depths]
     if missing:

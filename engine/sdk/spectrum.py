@@ -1,4 +1,4 @@
-"""Where a frame's singular values enter an update."""
+"""How a frame's singular values scale an update."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ EXPONENTS: Mapping[Spectrum, tuple[float, float]] = {
     "flat": (0.0, 0.0),
 }
 """`(a, b)` of `U diag(S^a) R diag(S^b) V^T`. `paper`: `U S R V^T` (TinyLoRA, arXiv 2602.04118); `balanced`: the square
-root on both sides, as PEFT does; `flat`: no singular values, so that directions of later rounds are not starved."""
+root on both sides, as PEFT does; `flat`: no singular values, since small ones scale down the updates, and the gradients, of later rounds."""

@@ -1,4 +1,4 @@
-"""Splits that keep the share of every class, and do not depend on the order of the file."""
+"""Stratified splits with grouped duplicates, independent of the order of the file."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ def stratified(
     shares: Mapping[str, float],
     rng: np.random.Generator,
     *,
-    same: Index | None = None,
+    groups: Index | None = None,
 ) -> dict[str, Index]:
-    """Indices of each named part, and of `train`, which is what the shares leave.
+    """Indices of each named part, and of `train`, which gets the rest.
 
-    Every class is shuffled (by its examples' ids) and cut on its own; a part of a class of n examples has
-    `round(share * n)` of them. Examples with the same number in `same` `(n,)`, those of equal inputs, lie in one part, and count
-    for the class of the one with the smallest id; a part then comes as close to its share as whole sets can, and the largest sets
-    lie in `train`. Where a part would have less than half its share so, as in a table of few different rows, equal inputs are
-    divided like others. Data without equal inputs is divided as without `same`.
+    Every class is sorted by id, shuffled and cut separately; a part of a class of n examples has
+    `round(share * n)` of them. Examples with the same number in `groups` `(n,)` (duplicate inputs) stay in one part, which prevents
+    leakage between splits; a group has the class of its example with the smallest id. A part then comes as close to its share as whole
+    groups allow, and the largest groups are in `train`. If a part would have less than half its share, as in a table with few distinct
+    rows, groups are ignored.
     """
-    apart = np.arange(len(ids))
-    if same is None or len(np.unique(same)) == len(ids):
-        return _drawn(ids, labels, apart, shares, rng)
-    parts = _drawn(ids, labels, same, shares, rng)
+    singletons = np.arange(len(ids))
+    if groups is None or len(np.unique(groups)) == len(ids):
+        return _split_groups(ids, labels, singletons, shares, rng)
+    parts = _split_groups(ids, labels, groups, shares, rng)
     counts = np.unique(labels, return_counts=True)[1].tolist()
     wanted = {name: sum(round(share * count) for count in counts) for name, share in shares.items()}
     if any(2 * len(parts[name]) < count for name, count in wanted.items()):
-        return _drawn(ids, labels, apart, shares, rng)
+        return _split_groups(ids, labels, singletons, shares, rng)
     return parts
 
 
-def _drawn(
+def _split_groups(
     ids: Index, labels: Index, sets: Index, shares: Mapping[str, float], rng: np.random.Generator
 ) -> dict[str, Index]:
-    """Parts of whole sets, each class's shuffled in the order of their smallest ids."""
+    """Parts of whole groups; each class's groups are sorted by their smallest id, then shuffled."""
     order = np.argsort(ids, kind="stable")
     _, first, members, sizes = np.unique(
         sets[order], return_index=True, return_inverse=True, return_counts=True
@@ -52,14 +52,14 @@ def _drawn(
         drawn = rng.permutation(drawn[np.argsort(ids[heads[drawn]], kind="stable")])
         count = int(sizes[drawn].sum())
         for number, share in enumerate(shares.values()):
-            taken = _filled(sizes[drawn], round(share * count))
+            taken = _select_groups(sizes[drawn], round(share * count))
             home[drawn[taken]] = number
             drawn = drawn[~taken]
     return {name: np.sort(order[home[members] == number]) for number, name in enumerate((*shares, "train"))}
 
 
-def _filled(sizes: Index, wanted: int) -> NDArray[np.bool_]:
-    """Which sets make up a part: the first that fit, then the smallest of the others if it comes closer to what is wanted."""
+def _select_groups(sizes: Index, wanted: int) -> NDArray[np.bool_]:
+    """Which groups make up a part: greedily those that fit, then the smallest other one if that brings the size closer to `wanted`."""
     taken, missing = np.zeros(len(sizes), dtype=bool), wanted
     for i, size in enumerate(sizes.tolist()):
         if size <= missing:

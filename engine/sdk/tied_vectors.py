@@ -1,4 +1,4 @@
-"""Tying: which sites share one trained vector."""
+"""Weight tying: which sites share one trained vector."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import Any, Literal
 from ..contracts import Site
 from ..foundation.options import Limit, option
 
-Tie = Literal["none", "all", "kind", "layer"]
+Tying = Literal["none", "all", "kind", "layer"]
 
 
 def tie_option() -> Any:
     """The option `tie` of adapters with linear cores."""
     at_least_one = Limit("at least 1 when it is a number", lambda x: isinstance(x, str) or x >= 1)
-    return option("none", "which sites share what is trained; a number: that many neighbours", at_least_one)
+    return option(
+        "none",
+        "sites that share trained parameters; a number: groups of so many neighbouring sites",
+        at_least_one,
+    )
 
 
-def group_of(site: Site, sites: Sequence[Site], tie: Tie | int) -> str:
-    """Name of the group whose `v` a site shares.
+def group_of(site: Site, sites: Sequence[Site], tie: Tying | int) -> str:
+    """Name of the group of sites that share the vector `v`.
 
     `none`: its own; `all`: one for the model; `kind`: one for every module name (all `q_proj`); `layer`: one for every
     layer; a number g: one for every g neighbouring sites, in the model's order.

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ..registry import SERVICES, Registry
-from ..sdk.metrics import PLAIN
+from ..sdk.metrics import BASIC_METRICS
 from ..spec.document import Document
 from ..spec.faults import Fault, did_you_mean, listed
 from ..spec.slots import service
@@ -70,7 +70,7 @@ class Reader:
 
     def check_metric(self, tasks: Sequence[object]) -> None:
         """Record a fault for a metric that some task lacks; if no task could be loaded, only for likely misspellings."""
-        metric, names = self.ablate.metric, [*PLAIN]
+        metric, names = self.ablate.metric, [*BASIC_METRICS]
         if tasks:
             measured = (set(getattr(task, "measures", ())) for task in tasks)
             names += sorted(set.intersection(*measured))

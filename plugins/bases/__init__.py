@@ -1,1 +1,1 @@
-"""Bases: in which directions a round may change a weight."""
+"""Bases: the directions in which a round may change a weight."""

@@ -1,4 +1,4 @@
-"""Take the directions along which a layer's inputs vary most, as the covariance has them."""
+"""The principal directions of a layer's inputs."""
 
 from __future__ import annotations
 
@@ -12,48 +12,59 @@ from numpy.typing import NDArray
 from ...engine.contracts import GradientOracle, SiteView
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import DataDriven, Pairs, Unused, leading_pairs, principal_directions
+from ...engine.sdk.directions import (
+    DataDriven,
+    SingularPairs,
+    SiteComplements,
+    leading_singular_pairs,
+    principal_directions,
+)
 
 
 @attrs.frozen(kw_only=True)
 class Activation(DataDriven):
-    """The r strongest directions of what comes into a layer, and where its current weight sends them, earlier rounds projected out.
+    """The r leading principal directions of a layer's inputs and their images under its current weight, earlier rounds projected out.
 
     With inputs `X (n, d_in)`, V spans the leading eigenvectors of `(I - P_V) X'X/n (I - P_V)`; U and V are then the singular pairs of
-    `(I - P_U) W V V'`. It asks which inputs matter, and not what the loss wants of them.
+    `(I - P_U) W V V'`. The loss does not enter.
     """
 
     sweeps: int = option(
         2,
-        "passes over the examples: all but the last sharpen the directions, the last tells them apart",
+        "passes over the examples: subspace iterations, then one Rayleigh-Ritz step that orders the directions",
         min=2,
     )
 
     @property
     def passes(self) -> int:
-        """As the option says."""
+        """The option `sweeps`."""
         return self.sweeps
 
     def pairs(
         self,
         sites: Sequence[SiteView],
-        places: Mapping[str, Unused],
+        complements: Mapping[str, SiteComplements],
         earlier: Sequence[int],
         rank: int,
         oracle: GradientOracle,
-    ) -> Mapping[str, Pairs]:
-        """Right directions of all sites together, then each weight's own left ones."""
+    ) -> Mapping[str, SingularPairs]:
+        """Right directions of all sites in the same passes, then each weight's left ones."""
         del sites, earlier
-        found = principal_directions(oracle, list(places.values()), rank, self.oversample, self.sweeps)
-        return {name: _sent(oracle.weight(name), found[name], place) for name, place in places.items()}
+        found = principal_directions(oracle, list(complements.values()), rank, self.oversample, self.sweeps)
+        return {
+            name: _image_pairs(oracle.weight(name), found[name], complement)
+            for name, complement in complements.items()
+        }
 
 
-def _sent(W: NDArray[np.float64], V: NDArray[np.float64], place: Unused) -> Pairs:
-    """The singular pairs of `(I - P_U) W V V'`: V turned so that its columns are sent to orthogonal places."""
-    return leading_pairs(W @ V, V, place, V.shape[1])
+def _image_pairs(
+    W: NDArray[np.float64], V: NDArray[np.float64], complement: SiteComplements
+) -> SingularPairs:
+    """The singular pairs of `(I - P_U) W V V'`: V is rotated so that the images of its columns are orthogonal."""
+    return leading_singular_pairs(W @ V, V, complement, V.shape[1])
 
 
 @hookimpl
 def register_bases(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `activation`."""
+    """Register `activation`."""
     register("activation", Activation)

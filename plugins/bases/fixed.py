@@ -1,4 +1,4 @@
-"""Give every round the same top directions: what boosting without rotation amounts to."""
+"""The same leading directions for every round: boosting without rotation."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ...engine.sdk.rank_allocation import Unbounded
 
 @attrs.frozen(kw_only=True)
 class Fixed(Unbounded):
-    """The r leading singular directions of the base weight, every round ("top" in the paper): the rank stays at r."""
+    """The r leading singular directions of the base weight, in every round ("top" in the paper): the ensemble's rank stays at r."""
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
-        """The leading r of the largest round."""
+        """The largest rank of any round."""
         del width
         return max(ranks, default=0)
 
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
-        """The leading r, whatever the round."""
+        """The leading r, in every round."""
         del earlier, rng
         return site.directions(range(rank))
 
 
 @hookimpl
 def register_bases(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `fixed`."""
+    """Register `fixed`."""
     register("fixed", Fixed)

@@ -1,4 +1,4 @@
-"""Take the directions in which the loss falls fastest."""
+"""The directions of steepest descent."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ import attrs
 
 from ...engine.contracts import GradientOracle, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import DataDriven, Pairs, Unused, find_pairs
+from ...engine.sdk.directions import DataDriven, SingularPairs, SiteComplements, gradient_singular_pairs
 
 
 @attrs.frozen(kw_only=True)
 class Gradient(DataDriven):
     """The r leading singular pairs of the mean gradient of the round's loss, earlier rounds' directions projected out.
 
-    With `G = dL/dW` and projectors `P_U`, `P_V` on what earlier rounds used, the frame is that of `(I - P_U) G (I - P_V)`: among all of
-    rank r, the update along it lowers the loss most for its size, to first order. Found in two passes, without a dense gradient.
+    With `G = dL/dW` and projectors `P_U`, `P_V` onto earlier rounds' directions, the pairs are those of `(I - P_U) G (I - P_V)`. To first
+    order, no update of rank r orthogonal to earlier rounds lowers the loss more for its Frobenius norm than the best one in this frame
+    (Eckart and Young, 1936).
+    Two passes over the calibration examples; no dense gradient is formed.
     """
 
     def pairs(
         self,
         sites: Sequence[SiteView],
-        places: Mapping[str, Unused],
+        complements: Mapping[str, SiteComplements],
         earlier: Sequence[int],
         rank: int,
         oracle: GradientOracle,
-    ) -> Mapping[str, Pairs]:
-        """By the range finder, all sites in the same two passes."""
+    ) -> Mapping[str, SingularPairs]:
+        """By the randomised range finder, all sites in the same two passes."""
         del sites, earlier
-        return find_pairs(oracle, list(places.values()), rank, self.oversample)
+        return gradient_singular_pairs(oracle, list(complements.values()), rank, self.oversample)
 
 
 @hookimpl
 def register_bases(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `gradient`."""
+    """Register `gradient`."""
     register("gradient", Gradient)

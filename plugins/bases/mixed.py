@@ -1,4 +1,4 @@
-"""Divide a round's directions between what the data asks for and what the weight has."""
+"""A mixture of the gradient's directions and the base weight's."""
 
 from __future__ import annotations
 
@@ -12,30 +12,36 @@ from ...engine.contracts import CalibrationSpec, GradientOracle, SiteView
 from ...engine.foundation.options import option
 from ...engine.foundation.options import share as part
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import DataDriven, Pairs, Unused, find_pairs, leading_pairs
+from ...engine.sdk.directions import (
+    DataDriven,
+    SingularPairs,
+    SiteComplements,
+    gradient_singular_pairs,
+    leading_singular_pairs,
+)
 
 
 @attrs.frozen(kw_only=True)
 class Mixed(DataDriven):
-    """A `share` of the r directions as `gradient` finds them, the others the base weight's next singular ones, as `rotate` takes them.
+    """A `share` of the r directions from the gradient, as in `gradient`; the others are the base weight's next ones, as in `rotate`.
 
-    Of the weight's block only what earlier rounds have left is taken; the gradient's are found in what both leave.
+    The weight's block is projected onto directions that earlier rounds left unused; the gradient's directions are orthogonal to both.
     """
 
     share: float = option(
-        0.5, "share of the directions that follow the gradient, rounded to whole ones", part
+        0.5, "share of the directions taken from the gradient, rounded to a whole number", part
     )
 
     def of_gradient(self, rank: int) -> int:
-        """How many of `rank` directions follow the gradient; half a direction does."""
+        """How many of `rank` directions come from the gradient, halves rounded up."""
         return int(self.share * rank + 0.5)
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
-        """All the weight's own directions that the rounds take."""
+        """The base weight's singular directions that rounds of these ranks use."""
         return max((begin + kept for begin, kept in self._kept(ranks, width)), default=0)
 
     def calibration(self, rank: int) -> CalibrationSpec:
-        """Columns for the gradient's share alone; none, and no pass, where that is nothing."""
+        """Columns for the gradient's share alone; no columns and no pass if the share is 0."""
         own = self.of_gradient(rank)
         calibration = super().calibration(own)
         return calibration if own else attrs.evolve(calibration, passes=0, columns=0)
@@ -43,22 +49,22 @@ class Mixed(DataDriven):
     def pairs(
         self,
         sites: Sequence[SiteView],
-        places: Mapping[str, Unused],
+        complements: Mapping[str, SiteComplements],
         earlier: Sequence[int],
         rank: int,
         oracle: GradientOracle,
-    ) -> Mapping[str, Pairs]:
-        """The weight's block first, since it does not depend on data; in the frame, the gradient's directions come first."""
+    ) -> Mapping[str, SingularPairs]:
+        """The weight's block is computed first, since it does not depend on data; in the frame, the gradient's directions come first."""
         own = self.of_gradient(rank)
-        blocks = {site.name: self._block(site, places[site.name], (*earlier, rank)) for site in sites}
+        blocks = {site.name: self._block(site, complements[site.name], (*earlier, rank)) for site in sites}
         if own == 0:
             return blocks
-        free = [places[name].without(block.U, block.V) for name, block in blocks.items()]
-        found = find_pairs(oracle, free, own, self.oversample)
-        return {name: found[name].beside(block) for name, block in blocks.items()}
+        free = [complements[name].without(block.U, block.V) for name, block in blocks.items()]
+        found = gradient_singular_pairs(oracle, free, own, self.oversample)
+        return {name: found[name].concatenate(block) for name, block in blocks.items()}
 
     def _kept(self, ranks: Sequence[int], width: int) -> Iterator[tuple[int, int]]:
-        """By round, at which of the weight's directions its own begin, and how many these are; all anew whenever none are left."""
+        """By round, `(begin, kept)`: its block of the weight's directions is `[begin, begin + kept)`; both restart at a wrap."""
         taken = begin = 0
         for rank in ranks:
             if taken + rank > width:
@@ -67,16 +73,16 @@ class Mixed(DataDriven):
             yield begin, kept
             taken, begin = taken + rank, begin + kept
 
-    def _block(self, site: SiteView, place: Unused, ranks: Sequence[int]) -> Pairs:
+    def _block(self, site: SiteView, complement: SiteComplements, ranks: Sequence[int]) -> SingularPairs:
         """The leading pairs of `(I - P_U) U_b S_b V_b' (I - P_V)` for the last round's block b of the base weight."""
         *_, (begin, kept) = self._kept(ranks, min(site.shape))
         if kept == 0:
-            return Pairs(U=np.zeros((site.shape[0], 0)), V=np.zeros((site.shape[1], 0)))
+            return SingularPairs(U=np.zeros((site.shape[0], 0)), V=np.zeros((site.shape[1], 0)))
         block = site.directions(range(begin, begin + kept))
-        return leading_pairs(block.U * block.S, block.V, place, kept)
+        return leading_singular_pairs(block.U * block.S, block.V, complement, kept)
 
 
 @hookimpl
 def register_bases(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `mixed`."""
+    """Register `mixed`."""
     register("mixed", Mixed)

@@ -1,4 +1,4 @@
-"""Ask a small LoRA adapter, trained for a moment and thrown away, which directions it would take."""
+"""The directions of a LoRA adapter that is trained for a few steps and discarded."""
 
 from __future__ import annotations
 
@@ -10,43 +10,49 @@ import attrs
 from ...engine.contracts import GradientOracle, SiteView
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import DataDriven, Pairs, Unused, finite, leading_pairs
+from ...engine.sdk.directions import (
+    DataDriven,
+    SingularPairs,
+    SiteComplements,
+    leading_singular_pairs,
+    require_finite,
+)
 
 
 @attrs.frozen(kw_only=True)
 class Probe(DataDriven):
     """The r leading singular pairs of `B A`, LoRA factors trained for a few steps, earlier rounds' directions projected out.
 
-    Where `gradient` looks at a point, a probe walks some steps; its factors are used for their directions alone.
+    `gradient` is local to one point; a probe follows the loss for some steps. Only the directions of its factors are used.
     """
 
-    steps: int = option(8, "optimiser steps of a probe: each takes one of the `batches`, in turn", min=1)
-    lr: float = option(0.01, "learning rate of a probe", positive)
+    steps: int = option(8, "optimiser steps of the probe; each uses one of the `batches`, in turn", min=1)
+    lr: float = option(0.01, "learning rate of the probe", positive)
 
     @property
     def passes(self) -> int:
-        """As many as it takes for a step on one of the `batches` at a time; the last may be a part of one."""
+        """`ceil(steps / batches)`: a step uses one of the `batches`, so the last pass may be partial."""
         return -(-self.steps // self.batches)
 
     def pairs(
         self,
         sites: Sequence[SiteView],
-        places: Mapping[str, Unused],
+        complements: Mapping[str, SiteComplements],
         earlier: Sequence[int],
         rank: int,
         oracle: GradientOracle,
-    ) -> Mapping[str, Pairs]:
-        """Train once, all sites together; the singular value decomposition is that of a small core."""
+    ) -> Mapping[str, SingularPairs]:
+        """Train the probe once for all sites, then take the SVD of `B A` through its small core."""
         del sites, earlier
         trained = oracle.probe(rank + self.oversample, self.steps, self.lr)
-        found = dict[str, Pairs]()
-        for name, place in places.items():
-            B, At = (finite(factor, name, "probe's factors") for factor in trained[name])
-            found[name] = leading_pairs(B, At, place, rank)
+        found = dict[str, SingularPairs]()
+        for name, complement in complements.items():
+            B, At = (require_finite(factor, name, "probe's factors") for factor in trained[name])
+            found[name] = leading_singular_pairs(B, At, complement, rank)
         return found
 
 
 @hookimpl
 def register_bases(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `probe`."""
+    """Register `probe`."""
     register("probe", Probe)

@@ -1,4 +1,4 @@
-"""Give every round random directions that owe nothing to the weight."""
+"""Random directions, independent of the weight."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ...engine.sdk.rank_allocation import Unbounded
 
 @attrs.frozen(kw_only=True)
 class Random(Unbounded):
-    """Uniformly random orthonormal columns, new every round; singular values are the weight's root mean square.
+    """Uniformly random (Haar) orthonormal columns, new in every round; `S` is the weight's root mean square singular value.
 
-    Two rounds overlap by chance, and together span `2 r` directions almost surely.
+    Two rounds are not orthogonal, but together span `2 r` directions almost surely (if `2 r <= min(d_out, d_in)`).
     """
 
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
@@ -37,5 +37,5 @@ def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[n
 
 @hookimpl
 def register_bases(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `random`."""
+    """Register `random`."""
     register("random", Random)

@@ -1,4 +1,4 @@
-"""Give every round its own block of singular directions."""
+"""A block of singular directions of its own for every round."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ...engine.sdk.rank_allocation import Blocks
 class Rotate(Blocks):
     """Round t takes singular directions `[t r, (t + 1) r)` of the base weight, largest first: ROTATE of arXiv 2604.27308.
 
-    Where rounds are not all of one rank, it takes the r that follow those of the round before.
+    If rounds differ in rank, a round takes the r directions after those of the round before.
     Rounds are orthogonal to one another on both sides, so the rank of the sum grows by r every round.
     """
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
-        """All blocks that the rounds take."""
+        """The end of the furthest block."""
         return self.reach(ranks, width)
 
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
@@ -33,5 +33,5 @@ class Rotate(Blocks):
 
 @hookimpl
 def register_bases(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `rotate`."""
+    """Register `rotate`."""
     register("rotate", Rotate)

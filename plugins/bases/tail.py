@@ -1,4 +1,4 @@
-"""Walk the spectrum from its small end."""
+"""Singular directions from the small end of the spectrum."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...engine.sdk.rank_allocation import Blocks
 
 @attrs.frozen(kw_only=True)
 class Tail(Blocks):
-    """Round t takes the t-th block of r directions from the smallest singular value upwards; needs a full SVD."""
+    """Round t takes the t-th block of r singular directions, smallest first; needs a full SVD."""
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
-        """All of them: the smallest directions are not to be had without the others."""
+        """All directions: the smallest need a full SVD."""
         return width if ranks else 0
 
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
@@ -30,5 +30,5 @@ class Tail(Blocks):
 
 @hookimpl
 def register_bases(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `tail`."""
+    """Register `tail`."""
     register("tail", Tail)

@@ -10,7 +10,8 @@ import attrs
 from ...engine.contracts import Refusal, Trial
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import Metric, badness
+from ...engine.sdk.judge import Metric
+from ...engine.sdk.metrics import cost
 
 
 @attrs.frozen(kw_only=True)
@@ -22,7 +23,7 @@ class Gate:
 
     def choose(self, trial: Trial) -> float | Refusal:
         """Compare the model with and without the update."""
-        gain = badness(trial(0.0), self.metric) - badness(trial(1.0), self.metric)
+        gain = cost(trial(0.0), self.metric) - cost(trial(1.0), self.metric)
         if gain > self.margin:
             return 1.0
         return Refusal(f"validation {self.metric} would change by {-gain:+.4g} for the worse or not at all")

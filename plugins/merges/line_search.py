@@ -10,7 +10,8 @@ import attrs
 from ...engine.contracts import Refusal, Trial
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import Metric, badness
+from ...engine.sdk.judge import Metric
+from ...engine.sdk.metrics import cost
 
 
 @attrs.frozen(kw_only=True)

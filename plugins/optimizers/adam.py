@@ -9,7 +9,7 @@ import attrs
 
 from ...engine.foundation.options import Limit, option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.schedules import Scheduled
+from ...engine.sdk.schedules import LearningRateSchedule
 
 rate = Limit("at least 0 and less than 1", lambda x: 0 <= x < 1)
 

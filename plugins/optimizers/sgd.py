@@ -9,7 +9,7 @@ import attrs
 
 from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.schedules import Scheduled
+from ...engine.sdk.schedules import LearningRateSchedule
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompt
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import Judged, judge_tokens
+from ...engine.sdk.judge import Judgement, judge_tokens
 from ._math.sums import Operation, Sum, Sums
 from ._text.data import PARTS, ids_of
 from ._text.generative_task import GenerativeTask, texts_of
@@ -114,11 +114,11 @@ class Arithmetic(GenerativeTask):
         probability = float(np.mean(np.exp(-predictions.loss * predictions.targets)))
         return attrs.evolve(outcome, measures={**outcome.measures, "probability": probability})
 
-    def _judged(self, examples: Examples, texts: Sequence[str]) -> list[Judged]:
+    def _judged(self, examples: Examples, texts: Sequence[str]) -> list[Judgement]:
         k = len(texts) // max(1, len(examples))
         wanted = [integer_in(text) for text in examples.inputs.completions for _ in range(k)]
         found = [integer_in(text) for text in texts]
-        return [Judged(f is not None and f == w, f) for f, w in zip(found, wanted, strict=False)]
+        return [Judgement(f is not None and f == w, f) for f, w in zip(found, wanted, strict=False)]
 
     def _examples(self, sums: Sequence[Sum], pool: int, rng: np.random.Generator) -> Examples:
         """Problems as texts; few-shot examples are drawn from the first `pool`."""

@@ -13,7 +13,7 @@ from ...engine.contracts import Decoding, Examples, Outcome, Predictions, Prompt
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import Judged
+from ...engine.sdk.judge import Judgement
 from ._text.data import TextData
 from ._text.generative_task import GenerativeTask, texts_of
 from ._text.rows import Row, Rows
@@ -92,8 +92,8 @@ class Gsm8k(TextData, GenerativeTask):
         return attrs.evolve(outcome, measures={**outcome.measures, **shares})
 
 
-def _judged(answer: str | None, right: str) -> Judged:
-    return Judged(answer is not None and answer == right, answer)
+def _judged(answer: str | None, right: str) -> Judgement:
+    return Judgement(answer is not None and answer == right, answer)
 
 
 def _check(rows: Rows, found: Sequence[Row]) -> None:

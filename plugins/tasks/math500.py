@@ -17,7 +17,7 @@ from ...engine.contracts.sequences import pack_texts
 from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option, positive, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import Judged
+from ...engine.sdk.judge import Judgement
 from ._math.pool import Verdict, verdicts
 from ._text.data import TextData
 from ._text.generative_task import GenerativeTask, texts_of
@@ -150,9 +150,9 @@ def name_of(value: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")
 
 
-def _judged(verdict: Verdict) -> Judged:
+def _judged(verdict: Verdict) -> Judgement:
     unread = "" if verdict.answer is not None else "unparsed"
-    return Judged(verdict.right, verdict.answer, verdict.failure or unread)
+    return Judgement(verdict.right, verdict.answer, verdict.failure or unread)
 
 
 def _completed(rows: Rows) -> Rows:

@@ -134,7 +134,7 @@ class Table:
         self, features: Any, ids: NDArray[np.int64], labels: NDArray[np.int64], rng: np.random.Generator
     ) -> dict[str, NDArray[np.int64]]:
         shares = {"validation": self.validation, "test": self.test}
-        return stratified(ids, labels, shares, rng, same=equal_rows(features))
+        return stratified(ids, labels, shares, rng, groups=equal_rows(features))
 
     def _by_column(self, rows: Any) -> dict[str, NDArray[np.int64]]:
         column = rows[self.split].astype(object)

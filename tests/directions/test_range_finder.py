@@ -5,10 +5,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from boostlora.engine.sdk.directions import (
-    Complement,
-    Unused,
-    find_pairs,
-    leading_pairs,
+    OrthogonalComplement,
+    SiteComplements,
+    gradient_singular_pairs,
+    leading_singular_pairs,
     principal_directions,
 )
 from boostlora.engine.testing import assert_close, assert_same_subspace
@@ -21,13 +21,16 @@ shapes = st.tuples(st.integers(6, 40), st.integers(6, 40))
 
 
 def place(shape, rng, left=(), right=()):
-    return Unused(
-        name=SITE, left=Complement.of(shape[0], left), right=Complement.of(shape[1], right), rng=rng
+    return SiteComplements(
+        name=SITE,
+        left=OrthogonalComplement.of(shape[0], left),
+        right=OrthogonalComplement.of(shape[1], right),
+        rng=rng,
     )
 
 
 def found(G, count, oversample, where):
-    return find_pairs(MatrixOracle({SITE: G}), [where], count, oversample)[SITE]
+    return gradient_singular_pairs(MatrixOracle({SITE: G}), [where], count, oversample)[SITE]
 
 
 def with_values(rng, shape, values):
@@ -86,7 +89,7 @@ def test_found_pairs_capture_more_than_random_ones(shape, count, oversample, see
     G, _, _ = with_values(rng, shape, 0.5 ** np.arange(min(shape)))
     where = place(shape, rng)
     pairs = found(G, count, oversample, where)
-    by_chance = leading_pairs(
+    by_chance = leading_singular_pairs(
         rng.standard_normal((shape[0], count)), rng.standard_normal((shape[1], count)), where, count
     )
     assert energy(pairs, G) >= energy(by_chance, G) * (1 - 1e-12)
@@ -134,7 +137,7 @@ def test_passes_are_two_and_one_where_the_left_side_is_nearly_full():
     for taken, passes in ((0, 2), (6, 1)):
         oracle = MatrixOracle({SITE: G})
         used = [[np.eye(d)[:, :taken]] for d in G.shape]
-        find_pairs(oracle, [place(G.shape, rng, *used)], 2, 4)
+        gradient_singular_pairs(oracle, [place(G.shape, rng, *used)], 2, 4)
         assert (oracle.passes, oracle.columns) == (passes, 6)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import Examples, Predictions
-from boostlora.engine.sdk.judge import Judged, judge_answers, judge_loss, judge_tokens, pass_at_k
+from boostlora.engine.sdk.judge import Judgement, judge_answers, judge_loss, judge_tokens, pass_at_k
 from boostlora.engine.testing import assert_close
 
 
@@ -35,7 +35,7 @@ def test_loss_is_right_below_the_threshold_and_rewarded_by_the_mean_probability(
 @pytest.mark.parametrize("required", [1, 2, 3, 9])
 def test_written_is_right_with_as_many_right_texts_as_are_required(required):
     verdicts = [[True, False, False], [False, False, False], [True, True, True], [False, True, True]]
-    judged = [Judged(right) for row in verdicts for right in row]
+    judged = [Judgement(right) for row in verdicts for right in row]
     said = Predictions(output=np.zeros(4, dtype=np.int64), loss=np.zeros(4), texts=("x",) * 12)
     found = judge_answers(examples(4), said, judged, required)
     assert found.correct.tolist() == [sum(row) >= min(required, 3) for row in verdicts]

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Metrics
 from boostlora.engine.sdk.metrics import (
-    SURE,
-    badness_of,
+    MAX_LOG_ODDS,
     binary_measures,
     class_measures,
+    cost,
     log_odds,
     lower_is_better,
     ranking_measures,
@@ -37,7 +37,11 @@ def test_auroc_counts_pairs_in_order_with_ties_half(rows: list[tuple[int, int]])
     assert_close(found["auroc"], float(((order + 1) / 2).mean()), atol=ROUNDING, what="auroc")
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.floats(-SURE + 1, SURE - 1)), min_size=1, max_size=20))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.floats(-MAX_LOG_ODDS + 1, MAX_LOG_ODDS - 1)), min_size=1, max_size=20
+    )
+)
 def test_log_odds_are_recovered_from_the_loss(rows: list[tuple[int, float]]) -> None:
     labels, z = np.array([y for y, _ in rows]), np.array([z for _, z in rows])
     signed = np.where(labels == 1, z, -z)
@@ -51,7 +55,7 @@ def test_log_odds_of_certainties_are_finite_and_symmetric(loss: float) -> None:
     """A loss of 0 in float32 may be any odds beyond 16: it must not outrank a wrong answer that is as sure."""
     labels = np.array([1, 0])
     found = log_odds(labels, np.array([loss, loss]))
-    assert_close(np.abs(found), np.array([SURE, SURE]), atol=0.0, what="cut log-odds")
+    assert_close(np.abs(found), np.array([MAX_LOG_ODDS, MAX_LOG_ODDS]), atol=0.0, what="cut log-odds")
     assert found[0] == -found[1]
 
 
@@ -105,6 +109,6 @@ def test_values_and_their_direction() -> None:
         False,
         False,
     ]
-    assert_close(badness_of(metrics, "auroc"), 0.1, atol=ROUNDING, what="badness of a measure")
-    assert badness_of(metrics, "timed_out") == 0.25
-    assert badness_of(metrics, "loss") == 0.5
+    assert_close(cost(metrics, "auroc"), 0.1, atol=ROUNDING, what="cost of a measure")
+    assert cost(metrics, "timed_out") == 0.25
+    assert cost(metrics, "loss") == 0.5

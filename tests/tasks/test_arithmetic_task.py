@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, Predictions, Sampling
-from boostlora.engine.sdk.judge import text_number
+from boostlora.engine.sdk.judge import text_hash
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks._math.sums import Sums
 from boostlora.plugins.tasks.arithmetic import Arithmetic, integer_in
@@ -176,7 +176,7 @@ def test_arithmetic_written_answers_are_compared() -> None:
     outcome = Arithmetic().judge(TWO, written(["46, I think", "7"]))
     assert outcome.correct.tolist() == [True, False]
     assert outcome.reward.tolist() == [1.0, 0.0]
-    assert outcome.prediction.tolist() == [text_number("46"), text_number("7")]
+    assert outcome.prediction.tolist() == [text_hash("46"), text_hash("7")]
     assert outcome.measures == {}  # rollouts have no loss to make probabilities of
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, Sampling
 from boostlora.engine.errors import RunError
-from boostlora.engine.sdk.judge import text_number
+from boostlora.engine.sdk.judge import text_hash
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks.gsm8k import Gsm8k
 
@@ -121,8 +121,8 @@ def test_gsm8k_extraction_decides_and_both_are_measured() -> None:
     assert flexible.correct.tolist() == [True, False]
     assert strict.correct.tolist() == [False, True]
     assert flexible.measures == strict.measures == {"strict": 0.5, "flexible": 0.5}
-    assert flexible.prediction.tolist() == [text_number("18"), text_number("7")]
-    assert strict.prediction.tolist() == [0, text_number("1000")]
+    assert flexible.prediction.tolist() == [text_hash("18"), text_hash("7")]
+    assert strict.prediction.tolist() == [0, text_hash("1000")]
     assert flexible.verdicts is None
 
 

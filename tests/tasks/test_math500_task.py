@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.contracts import Decoding, GeneratingTask, ProvenanceTask
-from boostlora.engine.sdk.judge import text_number
+from boostlora.engine.sdk.judge import text_hash
 from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.tasks.math500 import Math500, name_of
 
@@ -91,7 +91,7 @@ def test_math500_shares_of_texts_and_accuracy_of_levels_are_measured(path: str) 
     for name, value in expected.items():
         assert_close(outcome.measures[name], value, atol=1e-15, what=name)  # one division each
     assert outcome.prediction[0] == 0
-    assert outcome.prediction[2] == text_number(test.inputs.answers[2])
+    assert outcome.prediction[2] == text_hash(test.inputs.answers[2])
 
 
 def test_math500_rewards_rollouts_and_samples(path: str) -> None:

@@ -60,7 +60,7 @@ def test_stratified_split_without_equal_inputs_is_that_of_single_examples(
         expected["test"] |= set(drawn[sizes[0] : sum(sizes)])
     numbers = np.random.default_rng(seed + 1).permutation(len(labels))
     for same in (None, numbers):
-        parts = stratified(ids, classes, shares, np.random.default_rng(seed), same=same)
+        parts = stratified(ids, classes, shares, np.random.default_rng(seed), groups=same)
         assert {part: set(ids[parts[part]]) for part in shares} == expected
 
 
@@ -78,13 +78,13 @@ def test_stratified_split_keeps_equal_inputs_together_near_the_shares(
     ids, order = rng.permutation(10_000)[: len(labels)], rng.permutation(len(labels))
     assume(len(np.unique(labels)) == 1 or np.bincount(labels).min() >= 10)
     shares = {"validation": 0.2, "test": 0.3}
-    parts = stratified(ids, labels, shares, np.random.default_rng(seed), same=same)
+    parts = stratified(ids, labels, shares, np.random.default_rng(seed), groups=same)
     homes = [set(same[index].tolist()) for index in parts.values()]
     assert sum(map(len, homes)) == len(set.union(*homes)) == len(sets)
     for part, share in shares.items():
         # In each of three classes at most one example off by the sets, and a half by rounding.
         assert abs(len(parts[part]) - share * len(labels)) <= 4.5
-    again = stratified(ids[order], labels[order], shares, np.random.default_rng(seed), same=same[order] + 7)
+    again = stratified(ids[order], labels[order], shares, np.random.default_rng(seed), groups=same[order] + 7)
     for part, index in parts.items():
         assert set(ids[index]) == set(ids[order][again[part]])
 
@@ -97,7 +97,7 @@ def test_stratified_split_largest_set_stays_in_training() -> None:
             np.zeros(100, int),
             {"validation": 0.2, "test": 0.2},
             np.random.default_rng(seed),
-            same=same,
+            groups=same,
         )
         assert {part: len(index) for part, index in parts.items()} == {
             "validation": 20,
@@ -111,20 +111,20 @@ def test_stratified_split_set_larger_than_what_is_missing_is_taken_where_it_come
     for size, expected in ((2, 2), (3, 0)):
         same = np.repeat(np.arange(12 // size), size)
         sizes = {"test": 1 / 12}
-        parts = stratified(np.arange(12), np.zeros(12, int), sizes, np.random.default_rng(0), same=same)
+        parts = stratified(np.arange(12), np.zeros(12, int), sizes, np.random.default_rng(0), groups=same)
         assert len(parts["test"]) == (expected or 1), "where no set comes closer, sets are divided"
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_stratified_split_where_no_set_fits_takes_the_smallest(seed: int) -> None:
     same, rng = np.repeat(np.arange(3), (6, 4, 10)), np.random.default_rng(seed)
-    parts = stratified(np.arange(20), np.zeros(20, int), {"test": 0.15}, rng, same=same)
+    parts = stratified(np.arange(20), np.zeros(20, int), {"test": 0.15}, rng, groups=same)
     assert same[parts["test"]].tolist() == [1] * 4
 
 
 def test_stratified_split_of_too_few_different_inputs_divides_examples() -> None:
     labels, shares = np.arange(40) % 2, {"validation": 0.2, "test": 0.2}
-    parts = stratified(np.arange(40), labels, shares, np.random.default_rng(0), same=labels)
+    parts = stratified(np.arange(40), labels, shares, np.random.default_rng(0), groups=labels)
     assert {part: len(index) for part, index in parts.items()} == {"validation": 8, "test": 8, "train": 24}
     assert all(labels[index].mean() == 0.5 for index in parts.values())
 
@@ -135,5 +135,7 @@ def test_equal_inputs_stay_together_where_a_part_has_half_its_share_and_no_less(
 ) -> None:
     """Of sets of 1, of 5 and of 14 rows only the first fits: one row of two, which is half, or of three."""
     same = np.array([0] + [1] * 5 + [2] * 14)
-    parts = stratified(np.arange(20), np.zeros(20, int), {"test": share}, np.random.default_rng(0), same=same)
+    parts = stratified(
+        np.arange(20), np.zeros(20, int), {"test": share}, np.random.default_rng(0), groups=same
+    )
     assert len(parts["test"]) == drawn

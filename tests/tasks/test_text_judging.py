@@ -10,7 +10,7 @@ import pytest
 
 from boostlora.engine.contracts import Decoding, Examples, GeneratingTask, Predictions, Prompts
 from boostlora.engine.errors import RunError
-from boostlora.engine.sdk.judge import text_number
+from boostlora.engine.sdk.judge import text_hash
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.tasks.language_modelling import LanguageModelling, answer_of
 
@@ -66,15 +66,15 @@ def test_greedy_compares_the_answers_in_both(options: Any, texts: tuple[str, ...
 def test_greedy_equal_answers_have_equal_numbers_in_every_process() -> None:
     task = LanguageModelling(path="x", correct="greedy", match="last-number")
     outcome = task.judge(THREE, predictions(texts=("I say 7", "7.0", "nothing")))
-    assert outcome.prediction[0] == outcome.prediction[1] == text_number("7")
+    assert outcome.prediction[0] == outcome.prediction[1] == text_hash("7")
     assert outcome.prediction[2] == 0
-    assert text_number("7") == int.from_bytes(
+    assert text_hash("7") == int.from_bytes(
         bytes.fromhex("7902699be42c8a8e"), "little", signed=True
     )  # sha256sum
 
 
 def test_greedy_without_texts_is_the_backends_fault() -> None:
-    with pytest.raises(RunError, match=r"^the backend wrote no texts, though the task asks for them$"):
+    with pytest.raises(RunError, match=r"^the backend generated no texts, but the task judges texts$"):
         LanguageModelling(path="x", correct="greedy").judge(THREE, predictions())
 
 

@@ -1,21 +1,21 @@
-"""Which directions data asks for, among those that no earlier round has used: the core of the informed bases."""
+"""Linear algebra of data-driven bases: leading directions of gradients and activations, outside the span of earlier rounds."""
 
-from .complement import Complement
+from .complement import OrthogonalComplement
 from .data_driven import DataDriven, Project
-from .finite import finite
-from .pairs import Pairs, leading_pairs
+from .finite import require_finite
+from .pairs import SingularPairs, leading_singular_pairs
 from .principal import principal_directions
-from .range_finder import find_pairs
-from .unused import Unused
+from .range_finder import gradient_singular_pairs
+from .site_complements import SiteComplements
 
 __all__ = [
-    "Complement",
     "DataDriven",
-    "Pairs",
+    "OrthogonalComplement",
     "Project",
-    "Unused",
-    "find_pairs",
-    "finite",
-    "leading_pairs",
+    "SingularPairs",
+    "SiteComplements",
+    "gradient_singular_pairs",
+    "leading_singular_pairs",
     "principal_directions",
+    "require_finite",
 ]

@@ -1,4 +1,4 @@
-"""What is left of a space when some directions are taken, in exact enough arithmetic to be counted."""
+"""Orthogonal complements whose dimension can be counted: bases stay orthonormal to rounding."""
 
 from __future__ import annotations
 
@@ -12,48 +12,55 @@ Matrix = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
 
-ORTHONORMAL = 1e-8
-"""Columns that are this close to orthonormal, `||M'M - I||_F`, serve as they are: projecting twice squares what is missing."""
+ORTHONORMALITY_TOLERANCE = 1e-8
+"""Columns with `||M'M - I||_F` below this are used as they are: projecting twice squares the defect."""
 
-SPARE = 4
-"""Columns drawn beyond those wanted, so that those kept are far from dependent even where the space is nearly full."""
+OVERSAMPLING = 4
+"""Gaussian columns drawn beyond those wanted, which keeps the draw well conditioned even if the complement is small."""
 
 
 @attrs.frozen(eq=False)
-class Complement:
+class OrthogonalComplement:
     """The vectors of `R^d` that are orthogonal to the orthonormal columns of `P (d, m)`: the range of `I - P P'`."""
 
     P: Matrix
 
     @classmethod
-    def of(cls, d: int, columns: Sequence[Matrix]) -> Complement:
-        """The complement of all columns of matrices `(d, …)`, which may overlap; a direction below `eps max(d, m) s_1` is none."""
+    def of(cls, d: int, columns: Sequence[Matrix]) -> OrthogonalComplement:
+        """The complement of the columns of matrices `(d, …)`, which may overlap.
+
+        Singular values at most `eps max(d, m) s_1` count as zero.
+        """
         M = np.hstack([np.zeros((d, 0)), *columns])
-        if M.shape[1] == 0 or np.linalg.norm(M.T @ M - np.eye(M.shape[1])) <= ORTHONORMAL:
+        if M.shape[1] == 0 or np.linalg.norm(M.T @ M - np.eye(M.shape[1])) <= ORTHONORMALITY_TOLERANCE:
             return cls(M)
         U, s, _ = np.linalg.svd(M, full_matrices=False)
         return cls(U[:, s > EPS * max(M.shape) * s[0]])
 
     @property
     def dimension(self) -> int:
-        """Directions left, `d - m`."""
+        """Dimension of the complement, `d - m`."""
         return self.P.shape[0] - self.P.shape[1]
 
-    def without(self, Q: Matrix) -> Complement:
-        """What is left when orthonormal columns `Q` of the complement are taken too."""
-        return Complement(np.hstack([self.P, Q]))
+    def without(self, Q: Matrix) -> OrthogonalComplement:
+        """The complement of `[P Q]`, for orthonormal columns `Q` of this complement."""
+        return OrthogonalComplement(np.hstack([self.P, Q]))
 
     def project(self, X: Matrix) -> Matrix:
-        """`(I - P P') X`, twice over: once leaves rounding of the size of what was removed (Parlett, 1980: twice is enough)."""
+        """`(I - P P') X`, applied twice.
+
+        One projection leaves rounding errors of the size of the removed part; "twice is enough" (Parlett, The Symmetric Eigenvalue
+        Problem, 1980).
+        """
         for _ in range(2):
             X = X - self.P @ (self.P.T @ X)
         return X
 
     def orthonormal(self, X: Matrix) -> Matrix:
-        """The nearest thing to nearly orthonormal columns `X` that is orthonormal, and orthogonal to `P`, to rounding.
+        """Orthonormalise nearly orthonormal columns `X (d, k)`, and make them orthogonal to `P`, both to rounding.
 
-        `Q` of `(I - P P') X = Q R` with `diag(R) > 0`, so that a column stays where it was; twice, since a division by a small
-        `R` brings back a part of `P`.
+        `(I - P P') X = Q R` with `diag(R) > 0`, so that no column changes its sign. Repeated once: dividing by a small entry of `R`
+        amplifies the remaining component along `P`.
         """
         for _ in range(2):
             Q, R = np.linalg.qr(self.project(X))
@@ -61,17 +68,18 @@ class Complement:
         return X
 
     def random(self, count: int, rng: np.random.Generator) -> Matrix:
-        """`count` orthonormal columns `(d, count)` of the complement that span a uniformly random subspace of it."""
+        """Orthonormal columns `(d, count)` that span a uniformly random (Haar) subspace of the complement."""
         if count == 0:
             return np.zeros((self.P.shape[0], 0))
-        drawn = self.project(rng.standard_normal((self.P.shape[0], count + SPARE)))
+        # The projection of a Gaussian matrix is Gaussian in the complement, so its leading left singular vectors are uniform there.
+        drawn = self.project(rng.standard_normal((self.P.shape[0], count + OVERSAMPLING)))
         U, _, _ = np.linalg.svd(drawn, full_matrices=False)
         return self.orthonormal(U[:, :count])
 
     def span(self, X: Matrix, count: int, rng: np.random.Generator) -> Matrix:
-        """`count` orthonormal columns of the complement: the leading left singular vectors of `(I - P P') X`, then random ones.
+        """The `count` leading left singular vectors of `(I - P P') X` `(d, count)`, completed with random columns of the complement.
 
-        Random where X has fewer than `count` directions there; what is below the rounding of `X` itself is none.
+        The numerical rank is measured against `||X||_F` before the projection: the projection's rounding errors are of that size.
         """
         X, norm = scaled(X)
         U, s, _ = np.linalg.svd(self.project(X), full_matrices=False)
@@ -81,7 +89,7 @@ class Complement:
 
 
 def scaled(X: Matrix) -> tuple[Matrix, float]:
-    """`X / max|X|`, whose squares neither overflow nor vanish, and its Frobenius norm; a zero matrix stays zero."""
+    """`X / max|X|`, whose squares neither overflow nor underflow, and its Frobenius norm; a zero matrix is returned as it is."""
     largest = float(np.max(np.abs(X), initial=0.0))
     if largest == 0.0:
         return X, 0.0

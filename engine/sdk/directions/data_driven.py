@@ -1,4 +1,4 @@
-"""What bases that hear the data have in common: whom they ask, and how long their directions last."""
+"""The common base class of data-driven bases: calibration options, capacity and the projection onto unused directions."""
 
 from __future__ import annotations
 
@@ -12,55 +12,56 @@ from ...contracts import CalibrationExamples, CalibrationSpec, Frame, GradientOr
 from ...errors import ExhaustedError, RunError
 from ...foundation.options import option
 from ..rank_allocation import Exhausted
-from .complement import Complement
-from .pairs import Pairs
-from .unused import Unused
+from .complement import OrthogonalComplement
+from .pairs import SingularPairs
+from .site_complements import SiteComplements
 
 Project = Literal["both", "left", "right", "none"]
-"""On which sides a round avoids the directions of all earlier rounds."""
+"""Sides on which a round's directions are orthogonal to those of all earlier rounds."""
 
 
 @attrs.frozen(kw_only=True)
 class DataDriven:
-    """A basis asks its `question`, and finds `pairs` among directions that no earlier round has used."""
+    """A basis computed from calibration examples: singular pairs in the orthogonal complement of earlier rounds' directions.
+
+    A subclass implements `pairs`.
+    """
 
     data: CalibrationExamples = option(
         "chosen",
-        "who is asked: the examples chosen for the round, in their shares (under the default sampler half failures, half replay), "
-        "all failures, or the whole training split",
+        "calibration examples: those chosen for the round, with their weights (half failures and half replay under the default "
+        "sampler), all failures, or the whole training split",
     )
-    examples: int = option(256, "how many examples are drawn from them; 0: every one once", min=0)
-    batches: int = option(
-        8, "in how many parts they are computed, one after the other: more take less memory", min=1
-    )
+    examples: int = option(256, "maximum calibration examples; 0: all, once", min=0)
+    batches: int = option(8, "calibration batches a pass; more need less memory", min=1)
     oversample: int = option(
-        8, "columns asked for beyond the rank: more find the leading directions better", min=0
+        8, "columns beyond the rank; more approximate the leading directions better", min=0
     )
     project: Project = option(
         "both",
-        "on which sides a round keeps clear of all earlier rounds' directions: left are outputs, right are inputs",
+        "sides on which directions are orthogonal to all earlier rounds': left is output space, right is input space",
     )
     exhausted: Exhausted = option(
         "error",
-        "when directions run out: refuse before the run, stop when it comes to it, or start over with none used",
+        "when directions run out: refuse before the run, stop at that round, or start over with all directions unused",
     )
 
     def capacity(self, width: int) -> int | None:
-        """All `width` directions; without end when it wraps, or projects nothing."""
+        """All `width` directions; None (unlimited) if the basis wraps or does not project."""
         return None if self.project == "none" or self.exhausted == "wrap" else width
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
-        """None of the base weight's own directions, unless a basis says else."""
+        """0: no singular directions of the base weight, unless a subclass overrides it."""
         del ranks, width
         return 0
 
     @property
     def passes(self) -> int:
-        """Times that the examples are computed."""
+        """Passes over the calibration examples."""
         return 2
 
     def calibration(self, rank: int) -> CalibrationSpec:
-        """`rank + oversample` columns, the examples of `data`."""
+        """`rank + oversample` columns, on the examples that `data` names."""
         return CalibrationSpec(
             source=self.data,
             examples=self.examples,
@@ -77,48 +78,52 @@ class DataDriven:
         oracle: GradientOracle | None,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
-        """Every site's pairs as a frame; its singular values are the weight's root mean square, as of random directions."""
+        """Every site's singular pairs as a frame.
+
+        All entries of `S` are the root mean square singular value of the weight, as for random directions. Raises `ExhaustedError`, and
+        `NonFiniteError` for products with NaN or Inf.
+        """
         if oracle is None:
             raise RunError("a data-driven basis needs a gradient oracle")
-        places = {site.name: self.unused(site, rank, rng(site.name)) for site in sites}
-        pairs = self.pairs(sites, places, earlier, rank, oracle)
+        complements = {site.name: self.complements_of(site, rank, rng(site.name)) for site in sites}
+        pairs = self.pairs(sites, complements, earlier, rank, oracle)
         return {site.name: pairs[site.name].frame(site.rms_singular_value()) for site in sites}
 
     def pairs(
         self,
         sites: Sequence[SiteView],
-        places: Mapping[str, Unused],
+        complements: Mapping[str, SiteComplements],
         earlier: Sequence[int],
         rank: int,
         oracle: GradientOracle,
-    ) -> Mapping[str, Pairs]:
-        """By site, `rank` pairs of directions among those unused: what a basis is about."""
+    ) -> Mapping[str, SingularPairs]:
+        """By site, `rank` pairs of directions in the complements."""
         raise NotImplementedError
 
-    def unused(self, site: SiteView, rank: int, rng: np.random.Generator) -> Unused:
-        """What is left of a site's directions. Raises `ExhaustedError` where that is fewer than `rank`, unless it wraps."""
+    def complements_of(self, site: SiteView, rank: int, rng: np.random.Generator) -> SiteComplements:
+        """A site's unused directions. Raises `ExhaustedError` if fewer than `rank` are left on a side."""
         frames = list(site.used)
         if self.exhausted == "wrap":
-            frames = since_start(frames, rank, min(site.shape))
+            frames = frames_since_wrap(frames, rank, min(site.shape))
         left = [frame.U for frame in frames] if self.project in {"both", "left"} else []
         right = [frame.V for frame in frames] if self.project in {"both", "right"} else []
-        place = Unused(
+        complement = SiteComplements(
             name=site.name,
-            left=Complement.of(site.shape[0], left),
-            right=Complement.of(site.shape[1], right),
+            left=OrthogonalComplement.of(site.shape[0], left),
+            right=OrthogonalComplement.of(site.shape[1], right),
             rng=rng,
         )
-        if (free := min(place.left.dimension, place.right.dimension)) < rank:
+        if (free := min(complement.left.dimension, complement.right.dimension)) < rank:
             raise ExhaustedError(
                 f"{site.name} {site.shape}: {len(frames)} earlier rounds leave {free} unused directions, fewer than the rank {rank}; "
                 'set basis.exhausted = "wrap" to start over, basis.project = "none" to let rounds share directions, '
                 "a smaller adapter.rank or fewer rounds"
             )
-        return place
+        return complement
 
 
-def since_start(used: Iterable[Frame], rank: int, width: int) -> list[Frame]:
-    """The frames since directions were last started over with, which is whenever those left are fewer than a round takes."""
+def frames_since_wrap(used: Iterable[Frame], rank: int, width: int) -> list[Frame]:
+    """The frames since the last wrap; a basis wraps when fewer directions are left than a round's rank."""
     current, taken = list[Frame](), 0
     for frame in used:
         if taken + frame.rank > width:

@@ -1,4 +1,4 @@
-"""The directions along which a layer's inputs vary most, from products with their second moment."""
+"""Principal directions of a layer's inputs, by subspace iteration on their second moment."""
 
 from __future__ import annotations
 
@@ -8,40 +8,48 @@ import numpy as np
 
 from ...contracts import GradientOracle
 from .complement import Matrix
-from .finite import finite
-from .unused import Unused
+from .finite import require_finite
+from .site_complements import SiteComplements
 
 
 def principal_directions(
-    oracle: GradientOracle, places: Sequence[Unused], count: int, oversample: int, passes: int
+    oracle: GradientOracle, complements: Sequence[SiteComplements], count: int, oversample: int, passes: int
 ) -> Mapping[str, Matrix]:
-    """`V (d_in, count)` by site: leading eigenvectors of `C = (I - P_V) X'X/n (I - P_V)`, of largest first, in so many passes.
+    """`V (d_in, count)` by site: leading eigenvectors of `C = (I - P_V) X'X/n (I - P_V)`, largest eigenvalue first.
 
-    All passes but the last are subspace iteration from `count + oversample` random columns, `Q <- range(C Q)`; the last is Rayleigh-Ritz:
-    eigenvectors of `Q' C Q`, turned by Q (algorithms 4.4 and 5.3 of Halko, Martinsson and Tropp, 2011). Exact where the complement has
-    no more directions than columns, or inputs span no more. Raises `NonFiniteError`.
+    All passes but the last are subspace iteration from `count + oversample` random columns, `Q <- orth(C Q)`; the last is Rayleigh-Ritz:
+    `Q Z` for the leading eigenvectors `Z` of `Q' C Q` (algorithms 4.4 and 5.3 of Halko, Martinsson and Tropp, Finding Structure with
+    Randomness, SIAM Review 53, 2011). Exact if the complement's dimension, or the rank of the inputs in it, is at most the number of
+    columns. Raises `NonFiniteError`.
     """
     Q = {
-        place.name: place.right.random(min(count + oversample, place.right.dimension), place.rng)
-        for place in places
+        complement.name: complement.right.random(
+            min(count + oversample, complement.right.dimension), complement.rng
+        )
+        for complement in complements
     }
     for _ in range(passes - 1):
         products = oracle.activation_products(Q)
         Q = {
-            place.name: place.right.span(
-                finite(products[place.name], place.name, "inputs"), Q[place.name].shape[1], place.rng
+            complement.name: complement.right.span(
+                require_finite(products[complement.name], complement.name, "inputs"),
+                Q[complement.name].shape[1],
+                complement.rng,
             )
-            for place in places
+            for complement in complements
         }
     products = oracle.activation_products(Q)
     return {
-        place.name: _ritz(Q[place.name], finite(products[place.name], place.name, "inputs"), count)
-        for place in places
+        complement.name: _ritz_vectors(
+            Q[complement.name], require_finite(products[complement.name], complement.name, "inputs"), count
+        )
+        for complement in complements
     }
 
 
-def _ritz(Q: Matrix, CQ: Matrix, count: int) -> Matrix:
+def _ritz_vectors(Q: Matrix, CQ: Matrix, count: int) -> Matrix:
     """The `count` leading Ritz vectors of C in the span of Q."""
+    # Q' C Q is symmetric only up to rounding.
     T = Q.T @ CQ
     _, vectors = np.linalg.eigh((T + T.T) / 2)
     return Q @ vectors[:, ::-1][:, :count]

@@ -10,7 +10,7 @@ import attrs
 
 from ....engine.contracts import Examples, Outcome, Predictions
 from ....engine.foundation.options import Limit, option, positive, whole
-from ....engine.sdk.judge import Judged
+from ....engine.sdk.judge import Judgement
 from .._text.generative_task import GenerativeTask, texts_of
 from .exercises import Exercises
 from .extract import before, defines, fenced
@@ -90,7 +90,7 @@ class ProgramTask(GenerativeTask):
         results = dict(zip(different, self.sandbox.judge_all(different, self.workers), strict=True))
         verdicts = [results[program].status for program in programs]
         judged = [
-            Judged(verdict == "passed", program.source.strip(), verdict if verdict in MEASURED else "")
+            Judgement(verdict == "passed", program.source.strip(), verdict if verdict in MEASURED else "")
             for program, verdict in zip(programs, verdicts, strict=True)
         ]
         outcome = self.outcome(examples, predictions, judged, k=self.pass_k)

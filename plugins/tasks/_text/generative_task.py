@@ -9,7 +9,7 @@ import attrs
 from ....engine.contracts import Decoding, Examples, Outcome, Predictions, Sampling
 from ....engine.errors import RunError
 from ....engine.foundation.options import Limit, option, whole
-from ....engine.sdk.judge import Judged, judge_answers, pass_at_k
+from ....engine.sdk.judge import Judgement, judge_answers, pass_at_k
 
 nucleus = Limit("more than 0 and at most 1", lambda x: 0 < x <= 1)
 
@@ -53,7 +53,7 @@ class GenerativeTask:
         return Decoding(max_new_tokens=self.max_new_tokens, stop=stop, samples=self.samples, sampling=drawn)
 
     def outcome(
-        self, examples: Examples, predictions: Predictions, judged: Sequence[Judged], *, k: int = 0
+        self, examples: Examples, predictions: Predictions, judged: Sequence[Judgement], *, k: int = 0
     ) -> Outcome:
         """Apply the failure rule; with several samples, measure `pass_1`, `pass_K` and, if given, `pass_k`."""
         found = judge_answers(examples, predictions, judged, self.required)
