@@ -1,4 +1,4 @@
-"""Train one number a direction: how much of each there is to be."""
+"""A diagonal core: one trained coefficient for each direction."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from ...engine.contracts import LinearCore, Site
 from ...engine.foundation.options import option, whole
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.spectrum import EXPONENTS, Spectrum
-from ...engine.sdk.tied_vectors import Tie, group_of, tie_option
+from ...engine.sdk.tied_vectors import Tying, group_of, tie_option
 
 
 @attrs.frozen(kw_only=True)
 class Diagonal:
-    """`R = diag(v)` with `v (r,)` trained: `dW = sum_i v_i s_i u_i v_i'`, each direction by itself.
+    """`R = diag(v)` with `v (r,)` trained: `dW = sum_i v_i s_i u_i v_i'`, one coefficient for each direction.
 
-    The smallest core that uses every direction of a frame; where frames pair left with right directions that belong together, as
-    singular ones do, what it leaves out is their mixing.
+    The smallest core that uses every direction of a frame: it omits the off-diagonal entries, which couple left and right directions of
+    different singular pairs.
     """
 
-    rank: int = option(4, "directions a round may change at a site, r; one number is trained for each", whole)
+    rank: int = option(4, "rank r: directions per site and round, with one trained coefficient each", whole)
     spectrum: Spectrum = option(
-        "flat", "where singular values enter: U S R V', sqrt(S) on both sides, or not at all"
+        "flat", "scaling by singular values: U S R V', sqrt(S) on both sides, or none"
     )
-    tie: Tie | int = tie_option()
+    tie: Tying | int = tie_option()
 
     @property
     def framed(self) -> bool:
-        """It trains inside a frame."""
+        """True: the core is trained inside a frame."""
         return True
 
     def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> LinearCore:
-        """The r diagonal unit matrices as projections; `v` starts at zero."""
+        """`P_i = e_i e_i'` as projections; `v` starts at zero."""
         del rng
         projections = np.zeros((self.rank, self.rank, self.rank))
-        places = np.arange(self.rank)
-        projections[places, places, places] = 1.0
+        diagonal = np.arange(self.rank)
+        projections[diagonal, diagonal, diagonal] = 1.0
         return LinearCore(
             rank=self.rank,
             group=group_of(site, sites, self.tie),
@@ -51,5 +51,5 @@ class Diagonal:
 
 @hookimpl
 def register_adapters(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `diagonal`."""
+    """Register `diagonal`."""
     register("diagonal", Diagonal)

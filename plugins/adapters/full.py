@@ -1,4 +1,4 @@
-"""Train every entry of the site: full fine-tuning, the upper baseline."""
+"""Full fine-tuning of a site's weight: the upper baseline."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Full:
-    """Full fine-tuning of the sites' weights (biases and other weights stay); the basis is not asked."""
+    """Full fine-tuning of the sites' weights (biases and other weights stay frozen); the basis is not used."""
 
     rank: ClassVar[int] = 0
 
     @property
     def framed(self) -> bool:
-        """It uses no frame."""
+        """False: it uses no frame."""
         return False
 
     def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> DenseDelta:
-        """A dense update from zero."""
+        """A dense update that starts at zero."""
         del site, sites, rng
         return DenseDelta()
 
 
 @hookimpl
 def register_adapters(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `full`."""
+    """Register `full`."""
     register("full", Full)

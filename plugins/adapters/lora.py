@@ -1,4 +1,4 @@
-"""Train free low-rank factors: the baseline everybody knows."""
+"""LoRA: free low-rank factors, the usual baseline."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Lora:
-    """LoRA (arXiv 2106.09685): `dW = (alpha / r) B A`, `A` uniform in `±1/sqrt(d_in)`, `B = 0`; the basis is not asked."""
+    """LoRA (arXiv 2106.09685): `dW = (alpha / r) B A`, `A` uniform in `±1/sqrt(d_in)`, `B = 0`; the basis is not used."""
 
     rank: int = option(4, "rank of a round's update, r", whole)
     alpha: float = option(8.0, "scale: the update is multiplied by alpha / r", positive)
 
     @property
     def framed(self) -> bool:
-        """It finds its own directions."""
+        """False: it trains its own directions."""
         return False
 
     def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> FreeFactors:
@@ -35,5 +35,5 @@ class Lora:
 
 @hookimpl
 def register_adapters(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `lora`."""
+    """Register `lora`."""
     register("lora", Lora)

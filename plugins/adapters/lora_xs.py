@@ -1,4 +1,4 @@
-"""Train the whole small core inside the frame."""
+"""LoRA-XS: a full core inside the frame."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from ...engine.contracts import LinearCore, Site
 from ...engine.foundation.options import option, whole
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.spectrum import EXPONENTS, Spectrum
-from ...engine.sdk.tied_vectors import Tie, group_of, tie_option
+from ...engine.sdk.tied_vectors import Tying, group_of, tie_option
 
 
 @attrs.frozen(kw_only=True)
 class LoraXs:
-    """LoRA-XS (arXiv 2405.17604): all `r^2` entries of `R` trained.
+    """LoRA-XS (arXiv 2405.17604): all `r^2` entries of `R` are trained.
 
-    The paper starts from N(0, init_std^2) with `init_std = 1e-5`; at 0, the default here, a round starts at the model as
-    it is. Its `U S R V^T` is `spectrum = "paper"`.
+    The paper initialises `R` from N(0, init_std^2) with `init_std = 1e-5`; with 0, the default here, a round starts at the current
+    model. The paper's `U S R V^T` is `spectrum = "paper"`.
     """
 
-    rank: int = option(4, "directions a round may change at a site, r", whole)
+    rank: int = option(4, "rank r: directions per site and round", whole)
     spectrum: Spectrum = option(
-        "flat", "where singular values enter: U S R V', sqrt(S) on both sides, or not at all"
+        "flat", "scaling by singular values: U S R V', sqrt(S) on both sides, or none"
     )
-    tie: Tie | int = tie_option()
-    init_std: float = option(0.0, "standard deviation of the core's start", min=0.0)
+    tie: Tying | int = tie_option()
+    init_std: float = option(0.0, "standard deviation of the core's initial entries", min=0.0)
 
     @property
     def framed(self) -> bool:
-        """It trains inside a frame."""
+        """True: the core is trained inside a frame."""
         return True
 
     def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> LinearCore:
-        """The unit matrices as projections, so that `v` is the core; a tied core starts as its first site's."""
+        """No projections: `v` is the core, row by row. Tied sites share the initial core of the first one."""
         return LinearCore(
             rank=self.rank,
             group=group_of(site, sites, self.tie),
@@ -48,5 +48,5 @@ class LoraXs:
 
 @hookimpl
 def register_adapters(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `lora-xs`."""
+    """Register `lora-xs`."""
     register("lora-xs", LoraXs)

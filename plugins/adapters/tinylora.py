@@ -1,4 +1,4 @@
-"""Train a handful of numbers that weigh fixed random matrices inside the frame."""
+"""TinyLoRA: a few trained coefficients of fixed random matrices inside the frame."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from ...engine.contracts import LinearCore, Site
 from ...engine.foundation.options import option, whole
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.spectrum import EXPONENTS, Spectrum
-from ...engine.sdk.tied_vectors import Tie, group_of, tie_option
+from ...engine.sdk.tied_vectors import Tying, group_of, tie_option
 
 
 @attrs.frozen(kw_only=True)
 class TinyLora:
-    """TinyLoRA (arXiv 2602.04118): `R = sum_i v_i P_i` with `P_i (r, r)` fixed, entries N(0, 1/r), and `v (u,)` trained."""
+    """TinyLoRA (arXiv 2602.04118): `R = sum_i v_i P_i` with `P_i (r, r)` fixed, entries N(0, 1/r), and `v (u,)` trained.
 
-    rank: int = option(4, "directions a round may change at a site, r", whole)
-    u: int = option(8, "parameters trained a round at a site (or a group of tied sites)", whole, max=65536)
+    The variance 1/r keeps `E ||P_i x||^2 = ||x||^2`, so that the scale of an update does not depend on the rank.
+    """
+
+    rank: int = option(4, "rank r: directions per site and round", whole)
+    u: int = option(8, "trained parameters per round and site (or group of tied sites)", whole, max=65536)
     spectrum: Spectrum = option(
-        "flat", "where singular values enter: U S R V', sqrt(S) on both sides, or not at all"
+        "flat", "scaling by singular values: U S R V', sqrt(S) on both sides, or none"
     )
-    tie: Tie | int = tie_option()
+    tie: Tying | int = tie_option()
 
     @property
     def framed(self) -> bool:
-        """It trains inside a frame."""
+        """True: the core is trained inside a frame."""
         return True
 
     def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> LinearCore:
-        """Projections from the site's own stream; `v` starts at zero."""
+        """Projections `(u, r, r)` from the site's own stream; `v` starts at zero."""
         shape = (self.u, self.rank, self.rank)
         return LinearCore(
             rank=self.rank,
@@ -45,5 +48,5 @@ class TinyLora:
 
 @hookimpl
 def register_adapters(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `tinylora`."""
+    """Register `tinylora`."""
     register("tinylora", TinyLora)

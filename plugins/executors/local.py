@@ -138,5 +138,5 @@ def _death(code: int) -> str:
 
 @hookimpl
 def register_executors(register: Register) -> None:
-    """Offer `local`."""
+    """Register `local`."""
     register("local", Local)

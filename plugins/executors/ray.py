@@ -191,5 +191,5 @@ def _signals_kept() -> Generator[None]:
 
 @hookimpl
 def register_executors(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `ray`."""
+    """Register `ray`."""
     register("ray", Ray)

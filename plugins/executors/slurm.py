@@ -198,5 +198,5 @@ def _states(numbers: Iterable[str]) -> dict[str, str]:
 
 @hookimpl
 def register_executors(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `slurm`."""
+    """Register `slurm`."""
     register("slurm", Slurm)

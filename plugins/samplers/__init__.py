@@ -1,1 +1,1 @@
-"""Samplers: which examples a round trains on."""
+"""Samplers: the examples that a round trains on."""

@@ -1,4 +1,4 @@
-"""Train on everything, every round: what boosting is compared with."""
+"""All examples in every round: the baseline without selection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class All:
-    """Every training example with the same weight, whether right or wrong; never converges."""
+    """Every training example with the same weight, whether right or wrong; the selection is never empty."""
 
     def select(self, outcome: Outcome, history: Sequence[Outcome], rng: np.random.Generator) -> Selection:
         """All indices, in random order."""
@@ -24,5 +24,5 @@ class All:
 
 @hookimpl
 def register_samplers(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `all`."""
+    """Register `all`."""
     register("all", All)

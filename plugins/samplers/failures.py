@@ -1,4 +1,4 @@
-"""Train on what the model gets wrong, and replay some of what it gets right."""
+"""Failures, with a replay of correct examples."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Failures:
-    """What the model gets wrong; `replay` is the share of every batch drawn from what it gets right.
+    """Examples that the model gets wrong; `replay` is the share of every batch drawn from those it gets right.
 
-    With F failures and C right examples, a failure has weight `(1 - replay) / F` and a right one `replay / C`. Training on
-    failures alone (`replay = 0`) breaks many of the right examples in every round.
+    With F failures and C correct examples, a failure has weight `(1 - replay) / F` and a correct one `replay / C`. Training on
+    failures alone (`replay = 0`) makes many correct examples wrong in every round.
     """
 
-    replay: float = option(0.5, "share of a batch drawn from examples already right", min=0.0, max=0.95)
-    cap: int = option(0, "most failures a round trains on, drawn at random; 0: all", min=0)
+    replay: float = option(0.5, "share of a batch drawn from correct examples", min=0.0, max=0.95)
+    cap: int = option(0, "maximum failures per round, drawn at random; 0: all", min=0)
 
     def select(self, outcome: Outcome, history: Sequence[Outcome], rng: np.random.Generator) -> Selection:
-        """Failures first, then the examples to replay; empty when nothing is wrong."""
+        """Failures, then replayed examples; empty if nothing is wrong."""
         del history
         wrong = outcome.shuffled(np.flatnonzero(~outcome.correct), rng)
         right = outcome.shuffled(np.flatnonzero(outcome.correct), rng)
@@ -43,5 +43,5 @@ class Failures:
 
 @hookimpl
 def register_samplers(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `failures`."""
+    """Register `failures`."""
     register("failures", Failures)

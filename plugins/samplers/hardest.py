@@ -1,4 +1,4 @@
-"""Train on what the model finds hardest, right or wrong, and go on when nothing is wrong any more."""
+"""The examples with the largest loss, right or wrong, even when nothing is wrong."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ...engine.hookspecs import hookimpl
 class Hardest:
     """The `share` of the examples with the largest loss; `replay` is the share of every batch drawn from the others.
 
-    With m hard examples of n, a hard one has weight `(1 - replay) / m` and another `replay / (n - m)`. Unlike `failures` it never
-    runs out: boosting goes on after the last failure, on what is answered least surely.
+    With m hard examples of n, a hard one has weight `(1 - replay) / m` and another `replay / (n - m)`. Unlike with
+    `failures` the selection is never empty: after the last failure, boosting continues on the least confident examples.
     """
 
-    share: float = option(0.2, "share of the examples that counts as hard, at least one", min=0.0, max=1.0)
+    share: float = option(0.2, "share of the examples that count as hard, at least one", min=0.0, max=1.0)
     replay: float = option(0.5, "share of a batch drawn from the other examples", min=0.0, max=0.95)
 
     def select(self, outcome: Outcome, history: Sequence[Outcome], rng: np.random.Generator) -> Selection:
-        """The hardest first, then the examples to replay; equal losses in an order that the examples' ids and `rng` decide."""
+        """The hardest examples, then replayed ones; ties are broken by `rng` and the ids."""
         del history
         drawn = outcome.shuffled(np.arange(len(outcome)), rng)
         order = drawn[np.argsort(-outcome.loss[drawn], kind="stable")]
@@ -42,5 +42,5 @@ class Hardest:
 
 @hookimpl
 def register_samplers(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `hardest`."""
+    """Register `hardest`."""
     register("hardest", Hardest)

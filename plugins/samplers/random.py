@@ -1,4 +1,4 @@
-"""As many examples as there are failures, but any: the control for choosing failures."""
+"""Random examples, as many as there are failures: the control for selecting failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Random:
-    """As many examples as the model gets wrong, drawn from all; empty when nothing is wrong."""
+    """As many examples as the model gets wrong, drawn from all; empty if nothing is wrong."""
 
     def select(self, outcome: Outcome, history: Sequence[Outcome], rng: np.random.Generator) -> Selection:
         """A uniform draw without replacement."""
@@ -25,5 +25,5 @@ class Random:
 
 @hookimpl
 def register_samplers(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `random`."""
+    """Register `random`."""
     register("random", Random)
