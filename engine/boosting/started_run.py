@@ -8,7 +8,7 @@ import attrs
 
 from ..contracts.run_info import RunInfo
 from ..spec import Spec
-from ..spec.spec import SILENT
+from ..spec.spec import UNHASHED_KEYS
 from .plan import Plan
 
 
@@ -27,7 +27,7 @@ class StartedRun(RunInfo):
             name=spec.head.name,
             spec_sha256=spec.sha256,
             spec_toml=spec.dump(),
-            settings={key: value for key, value in spec.as_tree().items() if key not in SILENT},
+            settings={key: value for key, value in spec.as_tree().items() if key not in UNHASHED_KEYS},
             resumed_from=resumed_from,
             spec=spec,
             plan=plan,

@@ -34,7 +34,7 @@ from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..sdk.sites import choose_sites
 from ..spec import Spec
-from ..spec.partial import partial_spec
+from ..spec.partial_spec import partial_spec
 from . import boost_parser
 from .boost_base import base_source, check_base, model_at
 from .boost_file import BoostFile, RoundFacts

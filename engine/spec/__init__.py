@@ -1,4 +1,4 @@
-"""Specs: strict TOML in, every fault at once; a typed, canonical spec out."""
+"""Specs: strict TOML with all faults reported at once, parsed into a typed, canonical spec."""
 
 from .faults import Fault, SpecError
 from .spec import Slot, Spec, StopRules

@@ -14,54 +14,57 @@ from ..errors import UsageError
 from ..foundation.options import shortened
 from ..foundation.redaction import credentials_in
 from .faults import Fault, Source, Span, SpecError, did_you_mean, listed
-from .spans import Mark, locate
+from .spans import Location, locate
 from .spans import Path as KeyPath
 
 MAX_BYTES = 1 << 20
 MAX_EXTENDS = 8
 SUFFIX = ".toml"
-SECRETS = (
-    "leave it out: what is secret comes from the environment, where a library reads it itself, such as MLflow its "
-    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and Hugging Face its HF_TOKEN"
+SECRETS_HINT = (
+    "leave it out: libraries read credentials from the environment, such as MLflow from MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, and Hugging Face from HF_TOKEN"
 )
 
 
 @attrs.frozen(eq=False)
 class Document:
-    """A TOML tree, the marks of its keys, and for every slot the plugins that a higher layer has replaced."""
+    """A TOML tree, the locations of its keys, and for every slot the plugins that a higher layer replaced."""
 
     tree: dict[str, Any]
-    marks: dict[KeyPath, Mark]
+    locations: dict[KeyPath, Location]
     source: Source
     replaced: dict[str, list[str]] = attrs.field(factory=dict)
-    aside: Mapping[KeyPath, Mark] = attrs.field(factory=dict)
-    """Marks of a table that was taken out of the tree, and that no layer replaces."""
+    detached: Mapping[KeyPath, Location] = attrs.field(factory=dict)
+    """Locations of a table that was removed from the tree, and that no layer replaces."""
 
-    def mark(self, path: KeyPath) -> Mark:
-        """The mark of a path, or of the nearest key above it; the start of the text where there is none."""
+    def location(self, path: KeyPath) -> Location:
+        """The location of a path, or of its nearest ancestor; the start of the text if there is none."""
         while path:
-            found = self.marks.get(path) or self.aside.get(path)
+            found = self.locations.get(path) or self.detached.get(path)
             if found is not None:
                 return found
             path = path[:-1]
         start = Span(self.source, 0, 0)
-        return Mark(start, start)
+        return Location(start, start)
 
     def without(self, table: str) -> Document:
-        """The document without a table, whose marks are kept aside: every layer over it copies the others."""
-        of_table = {path: mark for path, mark in self.marks.items() if path[0] == table}
+        """The document without a table, whose locations are stored in `detached`.
+
+        Every overlay copies `locations`, so a study's large table would be copied for each of its cells.
+        """
+        of_table = {path: location for path, location in self.locations.items() if path[0] == table}
         return attrs.evolve(
             self,
             tree={key: value for key, value in self.tree.items() if key != table},
-            marks={path: mark for path, mark in self.marks.items() if path not in of_table},
-            aside=of_table,
+            locations={path: location for path, location in self.locations.items() if path not in of_table},
+            detached=of_table,
         )
 
 
 def shipped_specs() -> dict[str, Path]:
-    """The specs that come with the package, by the name that stands for them (`quickstart`, `ablations/bases`).
+    """The shipped specs by name (`quickstart`, `ablations/bases`).
 
-    Files whose names begin with `_` are what others have in common, and no specs of their own.
+    Files whose names begin with `_` are shared parts of other specs, not specs.
     """
     # importlib.resources cannot read a package without __init__.py in an editable install; its path can be.
     roots = [
@@ -76,7 +79,7 @@ def shipped_specs() -> dict[str, Path]:
 
 
 def find_spec(name: str, folder: Path | None = None) -> Path:
-    """The file a name stands for: a path, or a shipped spec. Raises `UsageError` listing what there is."""
+    """The file of a spec, by path or shipped name. Raises `UsageError` listing the shipped specs."""
     path = (folder or Path()) / name
     if _is(path.is_file):
         return path
@@ -92,10 +95,10 @@ def find_spec(name: str, folder: Path | None = None) -> Path:
     )
 
 
-def _is(question: Callable[[], bool]) -> bool:
+def _is(predicate: Callable[[], bool]) -> bool:
     try:
-        return question()
-    except (OSError, ValueError):  # too long for a file's name, or NUL in it: there is no such file
+        return predicate()
+    except (OSError, ValueError):  # too long for a file name, or contains NUL: no such file
         return False
 
 
@@ -104,7 +107,7 @@ def _fault(where: str, message: str, **more: Any) -> SpecError:
 
 
 def read_text(path: Path) -> str:
-    """A file's text. Raises `SpecError` for what cannot be a spec: too large, unreadable, not UTF-8."""
+    """The text of a file. Raises `SpecError` if it is too large, unreadable or not UTF-8."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -119,32 +122,32 @@ def read_text(path: Path) -> str:
 
 
 def parse(source: Source) -> Document:
-    """One text as a document, without what it extends. Raises `SpecError` for what is no TOML, and for credentials."""
+    """One text as a document, without the specs that it extends. Raises `SpecError` for invalid TOML and for credentials."""
     document = _parsed(source)
     _refuse_credentials(document)
     return document
 
 
 def _parsed(source: Source) -> Document:
-    marks = locate(source)
+    locations = locate(source)
     try:
         tree = tomli.loads(source.text)
     except tomli.TOMLDecodeError as error:
         where = Span(source, error.pos, error.pos + 1)
         message = shortened(error.msg[:1].lower() + error.msg[1:], 200)
         raise SpecError([Fault(message=f"not valid TOML: {message}", span=where)]) from error
-    except (RecursionError, ValueError) as error:  # hostile text that the scanner did not foresee
+    except (RecursionError, ValueError) as error:  # hostile text that passed the scanner
         raise _fault(source.name, f"not valid TOML: {error}") from error
-    return Document(tree, marks, source)
+    return Document(tree, locations, source)
 
 
 def _refuse_credentials(document: Document) -> None:
-    """A spec is kept and published with its run: what is secret is not written in one. Raises `SpecError`."""
+    """Raises `SpecError` for credentials: a spec is stored and published with its run."""
     faults = [
         Fault(
-            message=f"{'.'.join(map(str, path))}: {what}, and specs are kept and published",
-            span=document.mark(path).value,
-            hint=SECRETS,
+            message=f"{'.'.join(map(str, path))}: {what}, and specs are stored and published",
+            span=document.location(path).value,
+            hint=SECRETS_HINT,
             quoted=False,
         )
         for path, what in credentials_in(document.tree)
@@ -154,8 +157,8 @@ def _refuse_credentials(document: Document) -> None:
 
 
 def overlay(base: Document, top: Document) -> Document:
-    """`top` over `base`: tables are joined key by key, everything else is replaced."""
-    layer = 1 + max((mark.layer for mark in base.marks.values()), default=0)
+    """`top` over `base`: tables are merged key by key, everything else is replaced."""
+    layer = 1 + max((location.layer for location in base.locations.values()), default=0)
     replaced = {slot: list(names) for slot, names in base.replaced.items()}
     for slot, table in top.tree.items():
         old = base.tree.get(slot)
@@ -163,35 +166,37 @@ def overlay(base: Document, top: Document) -> Document:
             replaced.setdefault(slot, []).append(str(old["use"]))
         elif isinstance(table, dict) and "use" in table and isinstance(old, dict):
             replaced.setdefault(slot, []).append("")  # the slot's default was replaced
-    gone = set[KeyPath]()
-    tree = _join(base.tree, top.tree, (), gone)
-    lengths = {len(path) for path in gone}
-    marks = {
-        path: mark
-        for path, mark in base.marks.items()
-        if not any(path[:length] in gone for length in lengths)
+    replaced_paths = set[KeyPath]()
+    tree = _merge(base.tree, top.tree, (), replaced_paths)
+    lengths = {len(path) for path in replaced_paths}
+    locations = {
+        path: location
+        for path, location in base.locations.items()
+        if not any(path[:length] in replaced_paths for length in lengths)
     }
-    for path, mark in top.marks.items():
-        marks[path] = attrs.evolve(mark, layer=layer)
-    return Document(tree, marks, top.source, replaced, base.aside)
+    for path, location in top.locations.items():
+        locations[path] = attrs.evolve(location, layer=layer)
+    return Document(tree, locations, top.source, replaced, base.detached)
 
 
-def _join(base: dict[str, Any], top: dict[str, Any], path: KeyPath, gone: set[KeyPath]) -> dict[str, Any]:
-    """Both tables as one; `gone` takes down what the top replaces."""
+def _merge(
+    base: dict[str, Any], top: dict[str, Any], path: KeyPath, replaced_paths: set[KeyPath]
+) -> dict[str, Any]:
+    """Both tables merged; paths that the top replaces are added to `replaced_paths`."""
     joined = dict(base)
     for key, value in top.items():
         here = (*path, key)
         old = joined.get(key)
         if isinstance(value, dict) and isinstance(old, dict):
-            joined[key] = _join(old, value, here, gone)
+            joined[key] = _merge(old, value, here, replaced_paths)
             continue
-        gone.add(here)
+        replaced_paths.add(here)
         joined[key] = value
     return joined
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Document:
-    """A spec file over everything it extends, under the `key=value` settings of the command line."""
+    """A spec file over the specs that it extends, with `key=value` settings of the command line on top."""
     document = _load_file(path, ())
     for setting in settings:
         document = overlay(document, _setting(setting))
@@ -199,7 +204,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> Document:
 
 
 def from_settings(settings: Sequence[str]) -> Document:
-    """`key=value` settings by themselves, such as those of an exporter on the command line."""
+    """`key=value` settings alone, such as an exporter's options on the command line."""
     document = Document({}, {}, Source("--set", "", Path.cwd()))
     for setting in settings:
         document = overlay(document, _setting(setting))
@@ -208,11 +213,11 @@ def from_settings(settings: Sequence[str]) -> Document:
 
 def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
     whole = path.resolve()
-    document = parse(Source(_short(path), read_text(path), whole.parent, quoted=whole.suffix == SUFFIX))
+    document = parse(Source(_relative(path), read_text(path), whole.parent, quoted=whole.suffix == SUFFIX))
     extends = document.tree.pop("extends", None)
     if extends is None:
         return document
-    span = document.mark(("extends",)).value
+    span = document.location(("extends",)).value
     if not isinstance(extends, str):
         raise SpecError(
             [Fault(message="extends must be a string", span=span, allowed="a file or a shipped spec")]
@@ -222,7 +227,7 @@ def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
         parent = find_spec(extends, document.source.folder)
     except UsageError as error:
         raise SpecError([Fault(message=f"extends: {error}", span=span)]) from error
-    if parent.resolve().suffix != SUFFIX:  # before it is read: what is wrong in it would be told
+    if parent.resolve().suffix != SUFFIX:  # before it is read: a fault would show its lines
         raise SpecError(
             [Fault(message=f"extends: not the name of a spec, which ends with {SUFFIX}", span=span)]
         )
@@ -233,8 +238,8 @@ def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
     return overlay(_load_file(parent, chain), document)
 
 
-def _short(path: Path) -> str:
-    """A path as a person would type it from here."""
+def _relative(path: Path) -> str:
+    """A path relative to the working directory, if it lies in it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -242,7 +247,7 @@ def _short(path: Path) -> str:
 
 
 def _setting(setting: str) -> Document:
-    """`key=value` of the command line; a value that is no TOML is taken as a string, so quotes can be left out."""
+    """`key=value` of the command line; a value that is not valid TOML is a string, so quotes are optional."""
     key, equals, value = setting.partition("=")
     source = Source("--set", setting, Path.cwd())
     if not equals or not key.strip():
@@ -256,7 +261,7 @@ def _setting(setting: str) -> Document:
         document = _parsed(attrs.evolve(source, text=f"{key}={_quoted(value.strip())}"))
     _refuse_credentials(document)
     if "extends" in document.tree:
-        span = document.mark(("extends",)).key
+        span = document.location(("extends",)).key
         raise SpecError([Fault(message="extends is a key of files, not of the command line", span=span)])
     return document
 

@@ -1,4 +1,4 @@
-"""Faults of a spec: where, what, what is allowed, what next."""
+"""Faults of a spec: location, message, allowed values, hint."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..errors import BoostLoraError
 from ..foundation.redaction import without_credentials
 
 SHOWN = 50
-"""Faults shown in full; a hostile file may have a hundred thousand."""
+"""Maximum number of faults shown; a hostile file may have a hundred thousand."""
 WINDOW = 96
-"""Characters of a source line that are shown around a fault."""
+"""Maximum characters of a source line shown around a fault."""
 
 
 @attrs.frozen(eq=False)
 class Source:
-    """A text that keys come from: a file, or a `--set` argument."""
+    """The text of a file or a `--set` argument."""
 
     name: str
     text: str
     folder: Path
-    """What relative paths in it are relative to."""
+    """The folder that relative paths in it refer to."""
     quoted: bool = True
-    """Whether messages may show its lines; not those of a file that is no spec by its name."""
+    """Whether messages may quote its lines; False for a file without the suffix of a spec."""
 
     def line_of(self, offset: int) -> tuple[int, int, str]:
-        """Line and column, both from 1, and the text of that line."""
+        """Line and column, both from 1, and the line's text."""
         start = self.text.rfind("\n", 0, offset) + 1
         end = self.text.find("\n", offset)
         line = self.text[start : len(self.text) if end < 0 else end]
@@ -47,16 +47,16 @@ class Span:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Fault:
-    """One fault: `message` says what is wrong, `allowed` what would be right, `hint` what to do."""
+    """One fault: the message, the allowed values, and a hint on how to fix it."""
 
     message: str
     span: Span | None = None
     where: str = ""
-    """Stands for the span where there is none: a file that could not be read."""
+    """Replaces the span of a file that could not be read."""
     allowed: str = ""
     hint: str = ""
     quoted: bool = True
-    """Whether the message shows the line; not where it holds a credential."""
+    """Whether the message quotes the line; False for a line with a credential."""
 
     def position(self) -> str:
         """`file:line:column`, as editors and terminals link it."""
@@ -86,7 +86,7 @@ class Fault:
         return [f"{number:5} | {shown}", f"      | {caret}"]
 
     def as_json(self) -> dict[str, object]:
-        """The fault for scripts."""
+        """The fault as a JSON object."""
         found: dict[str, object] = {"where": self.position(), "message": self.message}
         if self.span is not None:
             line, column, _ = self.span.source.line_of(self.span.start)
@@ -95,7 +95,7 @@ class Fault:
 
 
 class SpecError(BoostLoraError):
-    """Every fault of a spec, in the order of the file."""
+    """All faults of a spec, in the order of the file."""
 
     exit_code = 2
 
@@ -113,7 +113,7 @@ def _place(fault: Fault) -> tuple[str, int]:
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """`did you mean "x"?` for the nearest known word, or nothing."""
+    """`did you mean "x"?` for the closest known word, or an empty string."""
     close = get_close_matches(word[:64], known, n=1, cutoff=0.6)
     return f'did you mean "{close[0]}"?' if close else ""
 

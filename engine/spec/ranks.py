@@ -1,4 +1,4 @@
-"""How many directions each round takes: one rank for all, or a schedule."""
+"""The rank of every round: constant, or a schedule."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Ranks:
-    """The rank of every round that takes new directions, counted from 0: those inherited, then a list, then one rank for all others.
+    """The ranks of rounds that take new directions, from 0: inherited ones, then a list, then a constant.
 
-    A list counts from the first round of all, so that its first entries are passed over where rounds are inherited.
+    Positions in the list count from the first round of the parent run, so inherited rounds skip its first entries.
     """
 
     usual: int
@@ -28,15 +28,15 @@ class Ranks:
         return self.usual
 
     def __iter__(self) -> Iterator[int]:
-        """Of one round after the other, without end."""
+        """The ranks of all rounds, without end."""
         return (self[fresh] for fresh in count())
 
     def first(self, rounds: int) -> tuple[int, ...]:
-        """Of so many rounds."""
+        """The ranks of the first `rounds` rounds."""
         return tuple(islice(self, rounds))
 
     def counted(self, rounds: int) -> Counter[int]:
-        """By rank, how many of so many rounds have it."""
+        """How many of the first `rounds` rounds have each rank."""
         known = max(len(self.inherited), len(self.listed))
         found = Counter(self.first(min(rounds, known)))
         if rounds > known:
@@ -44,7 +44,7 @@ class Ranks:
         return found
 
     def served(self, width: int, directions: int | None) -> int | None:
-        """How many rounds a site of `width` can serve that gives so many `directions` in all; None: without end."""
+        """Rounds that a site of `width = min(d_out, d_in)` with `directions` available directions can serve; None: unlimited."""
         known = self.first(max(len(self.inherited), len(self.listed)))
         for done, rank in enumerate(known):
             if rank > width or (directions is not None and rank > directions):

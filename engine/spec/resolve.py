@@ -1,4 +1,4 @@
-"""A document and a registry become a spec, or every fault there is."""
+"""A document is resolved against the plugin registry: a spec, or all its faults."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..sdk.sites import SiteChoice
 from .boosting_table import Boosting
 from .document import Document, find_spec, load
 from .faults import Fault, SpecError, did_you_mean, listed
-from .inherited import ranks_taken
+from .inherited_ranks import inherited_ranks
 from .slots import as_table, plugin_of, trackers_of
 from .spec import Head, Spec, StopRules
-from .start import Start, settled
+from .start import Start, resolve_start
 from .structure import structure_table
 
 TABLES = {"sites": SiteChoice, "boosting": Boosting, "stop": StopRules, "start": Start}
@@ -26,18 +26,18 @@ MAX_FAULTS = 1000
 
 
 def load_spec(name: str | Path, registry: Registry, settings: Sequence[str] = ()) -> Spec:
-    """Read a spec by path or shipped name, under `key=value` settings. Raises `SpecError` with every fault."""
+    """Read a spec by path or shipped name, with `key=value` settings on top. Raises `SpecError` with all faults."""
     path = find_spec(str(name))
     document = load(path, settings)
     if "ablate" in document.tree:
-        mark = document.mark(("ablate",)).key
+        location = document.location(("ablate",)).key
         hint = f"run it with: boostlora ablate {name}"
-        raise SpecError([Fault(message="[ablate] makes this a study of many runs", span=mark, hint=hint)])
+        raise SpecError([Fault(message="[ablate] makes this a study of many runs", span=location, hint=hint)])
     return resolve(document, registry, default_name=legal_name(path.stem))
 
 
 def legal_name(stem: str) -> str:
-    """A file's stem as a run's name."""
+    """A valid run name from a file's stem."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem.lower()).lstrip(
         "._-"
     )
@@ -45,14 +45,14 @@ def legal_name(stem: str) -> str:
 
 
 def resolve(document: Document, registry: Registry, default_name: str = "run") -> Spec:
-    """A document as a spec. Raises `SpecError` with every fault of the document."""
+    """A document as a spec. Raises `SpecError` with all faults of the document."""
     faults = list[Fault]()
     tree = document.tree
     fields = [field.name for field in attrs.fields(Head)]
     known = [*fields, *KINDS, *TABLES, "trackers", "ablate", "extends"]
     unknown = [key for key in tree if key not in known]
     for key in unknown[:MAX_FAULTS]:
-        span = document.mark((key,)).key
+        span = document.location((key,)).key
         hint = did_you_mean(key, known)
         faults.append(
             Fault(message=f'unknown key "{shortened(key)}"', span=span, allowed=listed(known), hint=hint)
@@ -61,8 +61,8 @@ def resolve(document: Document, registry: Registry, default_name: str = "run") -
     head = structure_table(Head, {"name": default_name} | head_keys, (), document, faults)
     tables = {name: _table(cls, name, document, faults) for name, cls in TABLES.items()}
     if (start := tables["start"]) is not None:
-        taken = partial(ranks_taken, registry=registry)
-        tables["start"] = settled(start, None if head is None else head.rounds, document, faults, taken)
+        taken = partial(inherited_ranks, registry=registry)
+        tables["start"] = resolve_start(start, None if head is None else head.rounds, document, faults, taken)
     slots = {slot: plugin_of(kind, document, registry, faults) for slot, kind in KINDS.items()}
     trackers = trackers_of(document, registry, faults)
     if faults:

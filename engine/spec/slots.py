@@ -1,4 +1,4 @@
-"""Tables that hold plugins: a name, and the options of the plugin it names."""
+"""Tables of plugins: a plugin's name and its options."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from .structure import show, structure_table
 
 
 def as_table(name: str, document: Document, faults: list[Fault]) -> dict[str, Any] | None:
-    """A table of the document; None, with the fault added, where it is something else."""
+    """A table of the document; None, with a fault added, if it is not a table."""
     table = document.tree.get(name, {})
     if isinstance(table, dict):
         return table
-    span = document.mark((name,)).value
+    span = document.location((name,)).value
     faults.append(Fault(message=f"{name} must be a table, got {show(table)}", span=span, allowed=f"[{name}]"))
     return None
 
 
 def plugin_of(kind: Kind, document: Document, registry: Registry, faults: list[Fault]) -> Slot | None:
-    """The plugin in a slot with its options; None, with the faults added, where there are any."""
+    """The plugin in a slot with its options; None, with the faults added, if there are any."""
     table = as_table(kind.slot, document, faults)
     if table is None:
         return None
     entries = registry.entries(kind.slot)
-    mark = document.mark((kind.slot, "use"))
+    location = document.location((kind.slot, "use"))
     use = table.get("use", kind.default)
     if use is None:
         missing = f'missing table "[{kind.slot}]"' if kind.slot not in document.tree else 'missing key "use"'
         allowed = "use = " + " | ".join(f'"{name}"' for name in entries)
-        faults.append(Fault(message=missing, span=document.mark((kind.slot,)).key, allowed=allowed))
+        faults.append(Fault(message=missing, span=document.location((kind.slot,)).key, allowed=allowed))
         return None
     if not isinstance(use, str) or use not in entries:
         hint = did_you_mean(use, list(entries)) or _broken(registry, use) if isinstance(use, str) else ""
         message = f"unknown {kind.slot} plugin {show(use)}"
         if not isinstance(use, str):
             message = f"{kind.slot}.use: expected a string, got {show(use)}"
-        faults.append(Fault(message=message, span=mark.value, allowed=listed(entries), hint=hint))
+        faults.append(Fault(message=message, span=location.value, allowed=listed(entries), hint=hint))
         return None
     options = _options(kind, table, use, document, registry)
     plugin = structure_table(entries[use].cls, options, (kind.slot,), document, faults)
@@ -80,42 +80,42 @@ def service(
     registry: Registry,
     faults: list[Fault],
 ) -> Any:
-    """A plugin of a service, from the table of its options; None, with the faults added, where there are any."""
+    """A service plugin, from the table of its options; None, with the faults added, if there are any."""
     entries = registry.entries(kind.slot)
     if name not in entries:
         hint = did_you_mean(name, list(entries)) or _broken(registry, name)
         message = f"unknown {kind.slot} plugin {show(name)}"
         faults.append(
-            Fault(message=message, span=document.mark(path).key, allowed=listed(entries), hint=hint)
+            Fault(message=message, span=document.location(path).key, allowed=listed(entries), hint=hint)
         )
         return None
     if not isinstance(options, dict):
         message = f"{'.'.join(path)} must be a table, got {show(options)}"
-        faults.append(Fault(message=message, span=document.mark(path).value))
+        faults.append(Fault(message=message, span=document.location(path).value))
         return None
     return structure_table(entries[name].cls, options, path, document, faults)
 
 
 def _broken(registry: Registry, use: str) -> str:
-    """A broken plugin that may be the one that is missed."""
+    """Broken plugins that may be the missing one."""
     return "; ".join(f"{b.origin} is broken: {b.reason}" for b in registry.broken if use in b.origin)
 
 
 def _options(
     kind: Kind, table: dict[str, Any], use: str, document: Document, registry: Registry
 ) -> dict[str, Any]:
-    """The table's options, without those that were meant for a plugin which a higher layer has replaced.
+    """The table's options, without those of a plugin that a higher layer replaced.
 
-    `extends` and `--set basis.use=random` change the plugin under options that were written for the old one. An option
-    that the new plugin has too is kept; one that only the old plugin has goes with it; any other is a fault.
+    `extends` and `--set basis.use=random` replace the plugin, but not the options written for the old one. Options that the new
+    plugin has too are kept, options that only the old plugin has are dropped, all others are faults.
     """
     entries = registry.entries(kind.slot)
     fields = {field.name for field in attrs.fields(entries[use].cls)}
     replaced = [name or kind.default for name in document.replaced.get(kind.slot, [])]
     old = {f.name for name in replaced if name in entries for f in attrs.fields(entries[name].cls)} - fields
-    top = document.mark((kind.slot, "use")).layer
+    top = document.location((kind.slot, "use")).layer
     return {
         key: value
         for key, value in table.items()
-        if key != "use" and not (key in old and document.mark((kind.slot, key)).layer < top)
+        if key != "use" and not (key in old and document.location((kind.slot, key)).layer < top)
     }

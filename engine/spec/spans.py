@@ -1,7 +1,7 @@
-"""Where every key and value of a TOML text stands, which no TOML parser tells.
+"""Locations of the keys and values of a TOML text, which no TOML parser reports.
 
-The scanner follows the grammar as far as positions need it. On malformed text it stops early, and the parser says what
-is wrong; text that would cost a parser more than it is worth is refused here, before any parser sees it.
+The scanner follows the grammar as far as locations require. On malformed text it stops early, and the parser reports the
+error. Text that would be too expensive to parse is refused here, before the parser sees it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tomli
 
 from .faults import Fault, Source, Span, SpecError
 
-MAX_KEY_PARTS, MAX_DEPTH, MAX_NUMBER, MAX_MARKS = 16, 16, 64, 10_000
+MAX_KEY_PARTS, MAX_DEPTH, MAX_NUMBER, MAX_KEYS = 16, 16, 64, 10_000
 Path = tuple[str | int, ...]
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -27,24 +27,24 @@ _BARE = re.compile(r"\d{4}-\d\d-\d\d [0-9:.]+[^\s,\]}#]*|[^\s,\[\]{}#=]+")
 
 
 @attrs.frozen(eq=False)
-class Mark:
-    """Where a key and its value stand, and in which layer (a lower layer is overridden by a higher)."""
+class Location:
+    """The spans of a key and its value, and their layer (higher layers override lower ones)."""
 
     key: Span
     value: Span
     layer: int = 0
 
 
-class _MalformedError(Exception):
-    """The text is not TOML from here on; the parser will say so."""
+class _MalformedTomlError(Exception):
+    """The text is not TOML from here on; the parser reports the error."""
 
 
 class _Scanner:
     def __init__(self, source: Source) -> None:
         self.source, self.text, self.pos = source, source.text, 0
-        self.marks: dict[Path, Mark] = {}
+        self.locations: dict[Path, Location] = {}
         self._arrays: dict[Path, int] = {}
-        self._made = 0
+        self._count = 0
 
     def scan(self) -> None:
         prefix: Path = ()
@@ -61,25 +61,27 @@ class _Scanner:
 
     def _expect(self, token: str) -> None:
         if not self.text.startswith(token, self.pos):
-            raise _MalformedError
+            raise _MalformedTomlError
         self.pos += len(token)
 
     def _refuse(self, start: int, end: int, message: str) -> SpecError:
         return SpecError([Fault(message=message, span=Span(self.source, start, end))])
 
-    def _mark(self, path: Path, mark: Mark) -> None:
-        self._made += 1
-        if self._made > MAX_MARKS:
-            raise self._refuse(mark.key.start, mark.key.end, f"more than {MAX_MARKS:,} keys and list items")
-        self.marks[path] = mark
+    def _add(self, path: Path, location: Location) -> None:
+        self._count += 1
+        if self._count > MAX_KEYS:
+            raise self._refuse(
+                location.key.start, location.key.end, f"more than {MAX_KEYS:,} keys and list items"
+            )
+        self.locations[path] = location
 
     def _key(self) -> tuple[list[str], Span]:
         start, parts = self.pos, list[str]()
         while True:
             found = _PART.match(self.text, self.pos)
             if not found:
-                raise _MalformedError
-            parts.append(_plain(found[0]))
+                raise _MalformedTomlError
+            parts.append(_unquoted(found[0]))
             self.pos = found.end()
             end = self.pos
             if len(parts) > MAX_KEY_PARTS:
@@ -104,13 +106,13 @@ class _Scanner:
                 path = (*path, self._arrays[path])
             path = (*path, part)
             on_the_way = number < len(parts) or len(brackets) == 2
-            if on_the_way and path not in self.marks:
-                self._mark(path, Mark(span, span))
+            if on_the_way and path not in self.locations:
+                self._add(path, Location(span, span))
         if len(brackets) == 2:
             self._arrays[path] = self._arrays.get(path, -1) + 1
         if path in self._arrays:
             path = (*path, self._arrays[path])
-        self._mark(path, Mark(span, span))
+        self._add(path, Location(span, span))
         return path
 
     def _pair(self, prefix: Path, depth: int = 0) -> None:
@@ -120,9 +122,9 @@ class _Scanner:
         path: Path = (*prefix, *parts)
         value = self._value(path, depth)
         for length in range(len(prefix) + 1, len(path)):
-            if path[:length] not in self.marks:
-                self._mark(path[:length], Mark(key, value))
-        self._mark(path, Mark(key, value))
+            if path[:length] not in self.locations:
+                self._add(path[:length], Location(key, value))
+        self._add(path, Location(key, value))
 
     def _value(self, path: Path, depth: int) -> Span:
         start = self.pos
@@ -142,7 +144,7 @@ class _Scanner:
         if found is None:
             found = _BARE.match(self.text, start)
             if found is None or found[0][0] in "\"'":
-                raise _MalformedError
+                raise _MalformedTomlError
             if len(found[0]) > MAX_NUMBER:
                 raise self._refuse(
                     start, found.end(), f"a value of more than {MAX_NUMBER} characters outside quotes"
@@ -155,13 +157,13 @@ class _Scanner:
         while self._skip(_SPACE) < len(self.text) and self.text[self.pos] != "]":
             item = (*path, index)
             span = self._value(item, depth + 1)
-            self._mark(item, Mark(span, span))
+            self._add(item, Location(span, span))
             index += 1
             self._skip(_SPACE)
             if self.text.startswith(",", self.pos):
                 self.pos += 1
             elif not self.text.startswith("]", self.pos):
-                raise _MalformedError
+                raise _MalformedTomlError
         self._expect("]")
 
     def _inline(self, path: Path, depth: int) -> None:
@@ -172,27 +174,26 @@ class _Scanner:
             if self.text.startswith(",", self.pos):
                 self.pos += 1
             elif not self.text.startswith("}", self.pos):
-                raise _MalformedError
+                raise _MalformedTomlError
         self._expect("}")
 
 
-def _plain(part: str) -> str:
+def _unquoted(part: str) -> str:
     """A key part without its quotes and escapes."""
     if part[0] not in "\"'":
         return part
     try:
         return next(iter(tomli.loads(f"{part} = 0")))
     except tomli.TOMLDecodeError as error:
-        raise _MalformedError from error
+        raise _MalformedTomlError from error
 
 
-def locate(source: Source) -> dict[Path, Mark]:
-    """The marks of every key and list item of a text, by path.
+def locate(source: Source) -> dict[Path, Location]:
+    """The locations of every key and list item of a text, by path.
 
-    Raises `SpecError` for text that is hostile rather than wrong: too many key parts, too deep, too long a number,
-    too many keys and list items.
+    Raises `SpecError` for hostile text: too many key parts, too much nesting, too long a number, too many keys and list items.
     """
     scanner = _Scanner(source)
-    with contextlib.suppress(_MalformedError):
+    with contextlib.suppress(_MalformedTomlError):
         scanner.scan()
-    return scanner.marks
+    return scanner.locations

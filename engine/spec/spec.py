@@ -1,4 +1,4 @@
-"""The typed spec: everything a run depends on."""
+"""The typed spec: everything that determines a run."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from .ranks import Ranks
 from .start import Start
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-SILENT = frozenset({"name", "description", "trackers"})
-"""Keys that change no result, and so no hash."""
+UNHASHED_KEYS = frozenset({"name", "description", "trackers"})
+"""Keys that change no result, and so are not hashed."""
 FOLDERS: Mapping[Any, tuple[str, ...]] = {ModelPath: MODEL_SUFFIXES, DatasetPath: ()}
-"""Options that name a folder, with the endings of the files in it that count; none: all of them."""
+"""Types of options that name a folder, with the suffixes of the files that are hashed; empty: all files."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,9 +48,9 @@ class Head:
     name: str = option(
         "run", "name of the run's folder", Limit(NAME.pattern, lambda x: bool(NAME.fullmatch(x)))
     )
-    description: str = option("", "one line for people")
-    seed: int = option(0, "the one seed of all randomness", min=0)
-    rounds: int = option(16, "boosting rounds; 0 only evaluates the base", min=0, max=100_000)
+    description: str = option("", "one-line description")
+    seed: int = option(0, "seed of all random streams", min=0)
+    rounds: int = option(16, "boosting rounds; 0: only evaluate the base", min=0, max=100_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -59,25 +59,27 @@ class StopRules:
 
     patience: int = option(0, "rounds without improvement on validation before stopping; 0: never", min=0)
     metric: Literal["accuracy", "loss"] = option("accuracy", "the validation metric that must improve")
-    min_delta: float = option(0.0, "how much it must improve to count", min=0.0)
-    on_nonfinite: Literal["stop", "skip"] = option("stop", "what a NaN or Inf in a round does to the run")
+    min_delta: float = option(0.0, "minimum improvement", min=0.0)
+    on_nonfinite: Literal["stop", "skip"] = option(
+        "stop", "after a NaN or Inf in a round: stop the run, or skip the round"
+    )
 
 
 @attrs.frozen(kw_only=True)
 class Slot:
-    """One table that holds a plugin: the name of the plugin, and the plugin with its options."""
+    """A plugin by name, with its options."""
 
     use: str
     plugin: Any
     code: str = ""
-    """SHA-256 of a plugin's code; empty for built-in ones, whose version is recorded."""
+    """SHA-256 of the plugin's code; empty for built-in plugins, whose version is recorded instead."""
     distribution: str = ""
-    """Name and version of the package that an installed plugin comes with."""
+    """Name and version of an installed plugin's package."""
 
 
 @attrs.frozen(kw_only=True)
 class Spec:
-    """One experiment, nothing implicit; two specs with the same `sha256` are the same experiment."""
+    """One experiment, with all defaults explicit; specs with the same `sha256` are the same experiment."""
 
     head: Head
     sites: SiteChoice
@@ -87,41 +89,41 @@ class Spec:
     trackers: Mapping[str, Any] = attrs.field(factory=dict)
     """Tracker plugins by name, one for each table `[trackers.NAME]`; they change no result."""
     start: Start = attrs.field(factory=Start)
-    """The round of another run that this one goes on from; none, unless `start.given`."""
+    """The parent run and round that this run continues from, if `start.given`."""
 
     @property
     def task(self) -> Task:
-        """The data, and how answers are judged."""
+        """The data, and how predictions are judged."""
         return self.slots["task"].plugin
 
     @property
     def model(self) -> Model:
-        """What is fine-tuned."""
+        """The model to fine-tune."""
         return self.slots["model"].plugin
 
     @property
     def text_model(self) -> TextModel:
-        """The model of a spec whose examples are texts."""
+        """The model, if examples are texts."""
         return self.slots["model"].plugin
 
     @property
     def policy_objective(self) -> PolicyObjective:
-        """The objective of a spec that learns from rewards."""
+        """The objective, if it learns from rewards."""
         return self.slots["objective"].plugin
 
     @property
     def adapter(self) -> Adapter:
-        """What is trained at a site."""
+        """The parametrisation trained at each site."""
         return self.slots["adapter"].plugin
 
     @property
     def basis(self) -> Basis:
-        """The frames that rounds train in."""
+        """The source of the frames that rounds train in."""
         return self.slots["basis"].plugin
 
     @property
     def sampler(self) -> Sampler:
-        """The examples that a round trains on."""
+        """Selects the examples that a round trains on."""
         return self.slots["sampler"].plugin
 
     @property
@@ -136,17 +138,17 @@ class Spec:
 
     @property
     def merge(self) -> MergePolicy:
-        """The scale with which an update is merged."""
+        """Chooses the scale with which an update is merged."""
         return self.slots["merge"].plugin
 
     @property
     def backend(self) -> Backend:
-        """The library that computes."""
+        """The compute backend."""
         return self.slots["backend"].plugin
 
     @property
     def generator(self) -> Generator:
-        """The engine that generates text."""
+        """The text generation engine."""
         return self.slots["generator"].plugin
 
     @property
@@ -156,15 +158,15 @@ class Spec:
 
     @property
     def ranks(self) -> Ranks:
-        """The rank of every round that takes new directions."""
+        """The ranks of all rounds that take new directions."""
         return Ranks(usual=self.adapter.rank, listed=self.boosting.ranks, inherited=self.start.ranks)
 
     def rank_of(self, number: int) -> int:
-        """The rank of round `number` (from 1), or, of a refit, of the next round that takes new directions."""
+        """The rank of round `number` (from 1); for a refit, that of the next round that takes new directions."""
         return self.ranks[self.boosting.fresh_before(number)]
 
     def as_tree(self) -> dict[str, Any]:
-        """The spec as a TOML tree: every option of every plugin, defaults written out, in a fixed order."""
+        """The spec as a TOML tree: all options of all plugins, defaults included, in a fixed order."""
         tree: dict[str, Any] = attrs.asdict(self.head)
         for slot in KINDS:
             used = self.slots[slot]
@@ -179,20 +181,19 @@ class Spec:
         return tree
 
     def dump(self) -> str:
-        """Canonical TOML; reading it gives an equal spec."""
-        return tomli_w.dumps(_lists(self.as_tree()))
+        """Canonical TOML; parsing it gives an equal spec."""
+        return tomli_w.dumps(_tuples_to_lists(self.as_tree()))
 
     @property
     def sha256(self) -> str:
-        """Hash of the canonical dump, by which a run is found again.
+        """Hash of the canonical dump, which identifies a run.
 
-        Name, description and trackers are left out, since they change no result; files and folders count by their contents, not by
-        their paths, and so does a run to go on from, by the digest of its round, which decides its ranks too; what lies on a hub counts by
-        its name. Options of boosting that are all off do not count, and neither does an empty list of ranks, so that runs from
-        before there were any have the hash they always had.
+        Name, description and trackers are excluded, since they change no result. Files and folders are hashed by content, not by path; a
+        parent run by its round's digest, which determines its ranks; a model or data set on a hub by name. A `[boosting]` table of
+        defaults, and an empty list of ranks, are excluded, so that runs from before these options keep their hash.
         """
-        silent = SILENT if self.boosting.given else SILENT | {"boosting"}
-        tree = {key: value for key, value in self.as_tree().items() if key not in silent}
+        unhashed = UNHASHED_KEYS if self.boosting.given else UNHASHED_KEYS | {"boosting"}
+        tree = {key: value for key, value in self.as_tree().items() if key not in unhashed}
         if self.start.given:
             del tree["start"]["run"], tree["start"]["ranks"]
         if not self.boosting.ranks and "boosting" in tree:
@@ -200,11 +201,11 @@ class Spec:
         for slot, used in self.slots.items():
             tree[slot] |= contents_of(used.plugin)
             tree[slot] |= {"code": used.code} if used.code else {}
-        return hashlib.sha256(tomli_w.dumps(_lists(tree)).encode()).hexdigest()
+        return hashlib.sha256(tomli_w.dumps(_tuples_to_lists(tree)).encode()).hexdigest()
 
     @property
     def short_hash(self) -> str:
-        """The first 12 digits of the hash: the name of the run's own folder."""
+        """The first 12 digits of the hash, which name the run's folder."""
         return self.sha256[:12]
 
 
@@ -220,10 +221,10 @@ def contents_of(plugin: Any) -> dict[str, str]:
     return found
 
 
-def _lists(value: Any) -> Any:
-    """Tuples as lists, which is what TOML has."""
+def _tuples_to_lists(value: Any) -> Any:
+    """Tuples as lists: TOML has no tuples."""
     if isinstance(value, dict):
-        return {key: _lists(inner) for key, inner in value.items()}
+        return {key: _tuples_to_lists(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):
-        return [_lists(inner) for inner in value]
+        return [_tuples_to_lists(inner) for inner in value]
     return value

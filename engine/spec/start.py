@@ -1,4 +1,4 @@
-"""The `[start]` table: the round of another run that a run goes on from."""
+"""The `[start]` table: the round of a parent run that a run continues from."""
 
 from __future__ import annotations
 
@@ -15,69 +15,71 @@ from .document import Document
 from .faults import Fault, Span, SpecError
 
 SPEC = "spec.toml"
-"""What makes a folder a run."""
+"""The file that identifies a folder as a run."""
 LAST = -1
-Taken = Callable[[Path, int], tuple[int, ...]]
-"""How many directions each round of a run's folder, up to one, took."""
+InheritedRanks = Callable[[Path, int], tuple[int, ...]]
+"""From a run's folder and a round: the ranks of the rounds up to it."""
 SHA256 = re.compile(r"(?:[0-9a-f]{64})?")
 
 
 @attrs.frozen(kw_only=True)
 class Start:
-    """Where a run begins: at the base, or after a round of another run, whose rounds so far become its own."""
+    """Where a run begins: at the base model, or after a round of a parent run, whose rounds it inherits."""
 
-    run: str = option("", "folder of the run to go on from, relative to the file that names it; empty: none")
-    round: int = option(LAST, "go on after this round; -1: its last", min=LAST)
+    run: str = option("", "folder of the parent run, relative to the spec file; empty: none")
+    round: int = option(LAST, "the parent's round to continue after; -1: its last", min=LAST)
     digest: str = option(
         "",
-        "digest of that round; filled in when the spec is read",
+        "digest of that round; filled in when the spec is loaded",
         Limit("64 hexadecimal digits, or empty", lambda x: bool(SHA256.fullmatch(x))),
     )
     ranks: tuple[int, ...] = option(
         (),
-        "how many directions each round up to it took, refits left out; filled in when the spec is read",
+        "ranks of the rounds up to it, refits excluded; filled in when the spec is loaded",
         min=0,
     )
 
     @property
     def given(self) -> bool:
-        """Whether there is a run to go on from."""
+        """Whether there is a parent run."""
         return bool(self.run or self.digest)
 
     def __str__(self) -> str:
-        """The place for people."""
-        return f"round {self.round} of {self.run or 'a run that is not named'}"
+        """The round and its run."""
+        return f"round {self.round} of {self.run or 'an unnamed run'}"
 
 
-def settled(start: Start, rounds: int | None, document: Document, faults: list[Fault], taken: Taken) -> Start:
-    """The table with an absolute path, the number of the round, its digest and ranks; faults are added where there are any.
+def resolve_start(
+    start: Start, rounds: int | None, document: Document, faults: list[Fault], taken: InheritedRanks
+) -> Start:
+    """The table with an absolute path, the round's number, its digest and ranks; faults are added to `faults`.
 
-    The digest is what counts. Rounds that lie beside the spec itself vouch for it first: those of a run that has inherited them,
-    whose parent may be gone. A parent that is not there is missed only where the digest is not known.
+    The digest identifies the round. It is first looked up in the rounds beside the spec itself: a run has copies of its inherited
+    rounds, and its parent may be deleted. A missing parent is a fault only if the digest is unknown.
     """
     if not start.given:
         table = document.tree.get("start", {})
         if table and "run" not in table:
-            span = document.mark(("start",)).key
+            span = document.location(("start",)).key
             faults.append(Fault(message='start: missing key "run"', span=span, allowed="a run's folder"))
         return Start()
     count = len(faults)
-    found = _settled(start, document, faults, taken)
+    found = _resolve_start(start, document, faults, taken)
     if len(faults) == count and rounds is not None and rounds < found.round:
-        span = document.mark(("rounds",) if "rounds" in document.tree else ("start", "round")).value
+        span = document.location(("rounds",) if "rounds" in document.tree else ("start", "round")).value
         message = (
-            f"rounds: {rounds}, but the run goes on after round {found.round}; rounds of the start count too"
+            f"rounds: {rounds}, but the run continues after round {found.round}; inherited rounds count too"
         )
         faults.append(Fault(message=message, span=span, allowed=f"at least {found.round}"))
     return found
 
 
-def _settled(start: Start, document: Document, faults: list[Fault], taken: Taken) -> Start:
-    run, place, digest = (document.mark(("start", key)).value for key in ("run", "round", "digest"))
+def _resolve_start(start: Start, document: Document, faults: list[Fault], taken: InheritedRanks) -> Start:
+    run, place, digest = (document.location(("start", key)).value for key in ("run", "round", "digest"))
     folder = _absolute(run.source.folder, start.run)
     known = bool(start.digest) and start.round != LAST
     at = attrs.evolve(start, run=str(folder) if folder and start.run else start.run)
-    if known and _vouched(digest.source.folder, start):
+    if known and _contains_round(digest.source.folder, start):
         return at
     if not start.run or folder is None or not _is_run(folder):
         if not known:
@@ -89,7 +91,7 @@ def _settled(start: Start, document: Document, faults: list[Fault], taken: Taken
         lines = read_lines(folder)
         number = len(lines) - 1 if start.round == LAST else start.round
         if not 0 <= number < len(lines):
-            message = f"start.round: no round {number}" if lines else "start.run: nothing to go on from"
+            message = f"start.round: no round {number}" if lines else "start.run: nothing to continue from"
             span = place if lines else run
             faults.append(Fault(message=message, span=span, allowed=f"the run has {rounds_text(len(lines))}"))
             return at
@@ -98,20 +100,20 @@ def _settled(start: Start, document: Document, faults: list[Fault], taken: Taken
         faults.append(Fault(message=f"start.run: {error}", span=run))
         return at
     if start.digest and start.digest != found:
-        faults.append(_other(start, number, found, digest))
+        faults.append(_digest_fault(start, number, found, digest))
     if start.ranks and start.ranks != ranks:
-        faults.append(_other_ranks(ranks, document.mark(("start", "ranks")).value))
+        faults.append(_ranks_fault(ranks, document.location(("start", "ranks")).value))
     return attrs.evolve(at, round=number, digest=found, ranks=ranks)
 
 
-def _other(start: Start, number: int, found: str, span: Span) -> Fault:
-    message = f"start.digest: round {number} of {shortened(start.run, 200)} is another one, {found[:12]}…"
-    hint = 'to go on from that one, leave the digest out, or empty it (--set start.digest="")'
+def _digest_fault(start: Start, number: int, found: str, span: Span) -> Fault:
+    message = f"start.digest: round {number} of {shortened(start.run, 200)} has another digest, {found[:12]}…"
+    hint = 'to continue from that round, leave the digest out, or empty it (--set start.digest="")'
     return Fault(message=message, span=span, hint=hint)
 
 
-def _other_ranks(ranks: Sequence[int], span: Span) -> Fault:
-    hint = "leave it out: it is filled in when the spec is read"
+def _ranks_fault(ranks: Sequence[int], span: Span) -> Fault:
+    hint = "leave it out: it is filled in when the spec is loaded"
     return Fault(message=f"start.ranks: the rounds of that run have {list(ranks)}", span=span, hint=hint)
 
 
@@ -119,8 +121,8 @@ def _digest(folder: Path, lines: Sequence[bytes]) -> str:
     return records_of(folder, lines)[-1].digest
 
 
-def _vouched(folder: Path, start: Start) -> bool:
-    """Whether a folder holds the very round."""
+def _contains_round(folder: Path, start: Start) -> bool:
+    """Whether a run's folder contains the round with this digest."""
     try:
         lines = read_lines(folder)
         return start.round < len(lines) and _digest(folder, lines[: start.round + 1]) == start.digest
@@ -129,7 +131,7 @@ def _vouched(folder: Path, start: Start) -> bool:
 
 
 def _absolute(folder: Path, name: str) -> Path | None:
-    """A path as an absolute one; None for what is no path at all (NUL, `~nobody`)."""
+    """The absolute path; None for an invalid path (NUL, `~nobody`)."""
     try:
         return (folder / Path(name).expanduser()).resolve()
     except (OSError, ValueError, RuntimeError):
@@ -139,5 +141,5 @@ def _absolute(folder: Path, name: str) -> Path | None:
 def _is_run(folder: Path) -> bool:
     try:
         return (folder / SPEC).is_file()
-    except (OSError, ValueError):  # too long for a file's name
+    except (OSError, ValueError):  # too long for a file name
         return False

@@ -1,4 +1,4 @@
-"""Tables of a spec become attrs objects: strictly, and with every fault of the table at once."""
+"""Tables of a spec are structured into attrs objects: without coercion, and with all faults of a table at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .spans import Path as KeyPath
 
 T = TypeVar("T")
 
-PLAIN: Mapping[Any, str] = {
+SCALARS: Mapping[Any, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -31,14 +31,14 @@ PLAIN: Mapping[Any, str] = {
 PATHS = (FilePath, ModelPath, DatasetPath)
 
 
-class WrongError(ValueError):
-    """A value that its option does not take."""
+class InvalidValueError(ValueError):
+    """A value that its option does not allow."""
 
 
 def describe(kind: Any) -> str:
-    """What a type allows, in words."""
-    if kind in PLAIN:
-        return PLAIN[kind]
+    """The values that a type allows, in words."""
+    if kind in SCALARS:
+        return SCALARS[kind]
     if kind is Any:
         return "a table"
     arguments = get_args(kind)
@@ -53,11 +53,11 @@ def describe(kind: Any) -> str:
 
 
 def show(value: Any) -> str:
-    """A TOML value as it would be written, shortened."""
+    """A TOML value as TOML text, shortened."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
-        # Every item takes two characters at least, so no more of them than this can be shown.
+        # Every item takes at least two characters, so no more than this many can be shown.
         return shortened("[" + ", ".join(show(item) for item in value[:SHOWN]) + "]")
     text = f'"{value}"' if isinstance(value, str) else str(value)  # dates print as TOML writes them
     return shortened(text.lower() if isinstance(value, bool) else text)
@@ -67,22 +67,22 @@ def _is_union(kind: Any) -> bool:
     return get_origin(kind) in {Union, types.UnionType}
 
 
-def _wrong(value: Any, kind: Any) -> WrongError:
-    return WrongError(f"expected {describe(kind)}, got {show(value)}")
+def _type_error(value: Any, kind: Any) -> InvalidValueError:
+    return InvalidValueError(f"expected {describe(kind)}, got {show(value)}")
 
 
-def _plain(value: Any, kind: Any) -> Any:
+def _scalar(value: Any, kind: Any) -> Any:
     wanted = str if kind in PATHS else kind
     if wanted is float and type(value) is int:
         value = float(value)
     if wanted is float and type(value) is float:
         value += 0.0  # -0.0 is 0.0, and must hash like it
     if type(value) is not wanted:
-        raise _wrong(value, kind)
+        raise _type_error(value, kind)
     if wanted is float and not math.isfinite(value):
-        raise WrongError(f"expected a finite number, got {value}")
+        raise InvalidValueError(f"expected a finite number, got {value}")
     if wanted is int and not -(2**63) <= value < 2**63:
-        raise WrongError("a whole number must fit into 64 bits")
+        raise InvalidValueError("a whole number must fit into 64 bits")
     return value
 
 
@@ -94,32 +94,32 @@ def _literal(value: Any, kind: Any) -> Any:
         if isinstance(value, str)
         else ""
     )
-    raise WrongError(f"expected {describe(kind)}, got {show(value)}" + (f"; {hint}" if hint else ""))
+    raise InvalidValueError(f"expected {describe(kind)}, got {show(value)}" + (f"; {hint}" if hint else ""))
 
 
 def _union(value: Any, kind: Any) -> Any:
     lists = [choice for choice in get_args(kind) if get_origin(choice) is tuple]
     if isinstance(value, list) and len(lists) == 1:
-        return converter.structure(value, lists[0])  # its faults tell the very item
+        return converter.structure(value, lists[0])  # its faults name the item
     for choice in get_args(kind):
         try:
             return converter.structure(value, choice)
-        except (WrongError, cattrs.BaseValidationError):
+        except (InvalidValueError, cattrs.BaseValidationError):
             continue
-    raise _wrong(value, kind)
+    raise _type_error(value, kind)
 
 
 def _list(value: Any, kind: Any) -> Any:
     if not isinstance(value, list):
-        raise _wrong(value, kind)
+        raise _type_error(value, kind)
     item = get_args(kind)[0]
     return tuple(cattrs.Converter.structure(converter, value, list[item]))
 
 
 converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-for _kind in PLAIN:
+for _kind in SCALARS:
     converter.register_structure_hook(
-        _kind, _plain
+        _kind, _scalar
     )  # by type: cattrs' own hooks for types outrank predicates
 converter.register_structure_hook_func(lambda k: get_origin(k) is Literal, _literal)
 converter.register_structure_hook_func(_is_union, _union)
@@ -129,7 +129,7 @@ converter.register_structure_hook_func(lambda k: get_origin(k) is tuple, _list)
 def structure_table(
     cls: type[T], table: Mapping[str, Any], path: KeyPath, document: Document, faults: list[Fault]
 ) -> T | None:
-    """An object of `cls` from a table's keys; None, with the faults added, where there are any."""
+    """An object of `cls` from a table's keys; None, with the faults added, if there are any."""
     reader = _TableReader(cls, path, document)
     found = reader.read(table)
     faults.extend(reader.faults)
@@ -137,7 +137,7 @@ def structure_table(
 
 
 class _TableReader:
-    """Reads one table, field by field, and gathers every fault on the way."""
+    """Reads one table field by field and collects all faults."""
 
     def __init__(self, cls: type[Any], path: KeyPath, document: Document) -> None:
         attrs.resolve_types(cls)
@@ -146,7 +146,7 @@ class _TableReader:
         self.faults: list[Fault] = []
 
     def read(self, table: Mapping[str, Any]) -> Any:
-        """The object, or None where there are faults."""
+        """The object, or None if there are faults."""
         self.faults.extend(self._unknown(key) for key in table if key not in self.fields)
         values = dict[str, Any]()
         for name, field in self.fields.items():
@@ -159,7 +159,7 @@ class _TableReader:
         try:
             return self.cls(**values)
         except (ValueError, TypeError) as error:
-            self._fault(str(error), self.document.mark(self.path).key)
+            self._fault(str(error), self.document.location(self.path).key)
             return None
 
     def _fault(self, message: str, span: Span, **more: Any) -> None:
@@ -169,7 +169,7 @@ class _TableReader:
         known = list(self.fields)
         return Fault(
             message=f'unknown key "{shortened(key)}"',
-            span=self.document.mark((*self.path, key)).key,
+            span=self.document.location((*self.path, key)).key,
             allowed=listed(known) or "no key but use",
             hint=did_you_mean(key, known),
         )
@@ -177,19 +177,19 @@ class _TableReader:
     def _missing(self, field: attrs.Attribute[Any]) -> None:
         text = field.metadata.get("help", "")
         allowed = f"{field.name} = {describe(field.type)}" + (f"  # {text}" if text else "")
-        self._fault(f'missing key "{field.name}"', self.document.mark(self.path).key, allowed=allowed)
+        self._fault(f'missing key "{field.name}"', self.document.location(self.path).key, allowed=allowed)
 
     def _value(self, field: attrs.Attribute[Any], raw: Any) -> Any:
-        """Structure one value and hold it against its field's validators."""
+        """Structure one value and run its field's validators."""
         path = (*self.path, field.name)
-        mark = self.document.mark(path)
+        location = self.document.location(path)
         try:
             value: Any = converter.structure(raw, field.type or object)
         except Exception as error:
-            self.faults.extend(_explain(error, path, self.document))
+            self.faults.extend(_leaf_faults(error, path, self.document))
             return None
         if field.type in PATHS and (value or field.default is attrs.NOTHING):
-            found = self._place(field, value, mark.value)
+            found = self._resolve_path(field, value, location.value)
             if found is None:
                 return None
             value = found
@@ -197,13 +197,13 @@ class _TableReader:
             if field.validator is not None:
                 field.validator(None, field, value)
         except (ValueError, TypeError) as error:
-            self._fault(str(error.args[0]), mark.value)
+            self._fault(str(error.args[0]), location.value)
         return value
 
-    def _place(self, field: attrs.Attribute[Any], name: str, span: Span) -> str | None:
-        """What a path option names: an absolute path, or a Hugging Face id; None, with the fault added, for neither."""
+    def _resolve_path(self, field: attrs.Attribute[Any], name: str, span: Span) -> str | None:
+        """The value of a path option: an absolute path or a Hugging Face id; None, with a fault added, for neither."""
         folder, is_file = span.source.folder, field.type is FilePath
-        found = _existing(folder, name, Path.is_file if is_file else Path.is_dir) if name else None
+        found = _existing_path(folder, name, Path.is_file if is_file else Path.is_dir) if name else None
         if found is not None or (not is_file and HUB_ID.fullmatch(name)):
             return found or name
         place = shortened(str(folder / name), 200)
@@ -212,8 +212,8 @@ class _TableReader:
         return None
 
 
-def _existing(folder: Path, name: str, exists: Callable[[Path], bool]) -> str | None:
-    """The absolute path of what exists; None for what does not, or is no path at all (NUL, too long, `~nobody`)."""
+def _existing_path(folder: Path, name: str, exists: Callable[[Path], bool]) -> str | None:
+    """The absolute path if it exists; None otherwise, or for an invalid path (NUL, too long, `~nobody`)."""
     try:
         path = (folder / Path(name).expanduser()).resolve()
         return str(path) if exists(path) else None
@@ -221,7 +221,7 @@ def _existing(folder: Path, name: str, exists: Callable[[Path], bool]) -> str | 
         return None
 
 
-def _explain(error: BaseException, path: KeyPath, document: Document) -> list[Fault]:
+def _leaf_faults(error: BaseException, path: KeyPath, document: Document) -> list[Fault]:
     """The leaves of cattrs' exception groups, each with its path."""
     if isinstance(error, BaseExceptionGroup):
         found = list[Fault]()
@@ -232,7 +232,7 @@ def _explain(error: BaseException, path: KeyPath, document: Document) -> list[Fa
                     step = (note.name,)
                 elif isinstance(note, IterableValidationNote):
                     step = (note.index,)
-            found.extend(_explain(inner, (*path, *step), document))
+            found.extend(_leaf_faults(inner, (*path, *step), document))
         return found
     dotted = ".".join(str(part) for part in path)
-    return [Fault(message=f"{dotted}: {error}", span=document.mark(path).value)]
+    return [Fault(message=f"{dotted}: {error}", span=document.location(path).value)]

@@ -167,11 +167,11 @@ class Reader:
         fields = {name: _fields(entry.cls) for name, entry in self.registry.entries("executor").items()}
         others = set[str]().union(*fields.values()) - fields.get(use, set())
         path = ("ablate", "executor")
-        top = self.document.mark((*path, "use")).layer
+        top = self.document.location((*path, "use")).layer
         return {
             key: value
             for key, value in table.items()
-            if key != "use" and not (key in others and self.document.mark((*path, key)).layer < top)
+            if key != "use" and not (key in others and self.document.location((*path, key)).layer < top)
         }
 
     def _read_table(self, table: Mapping[str, Any]) -> Ablate:
@@ -217,8 +217,8 @@ class Reader:
         found = dict[str, tuple[Any, Path]]()
         for key, value, place in leaves(table, path):
             other = overlapping(key, found)
-            here = self.document.mark(place).layer
-            there = self.document.mark(found[other][1]).layer if other else here
+            here = self.document.location(place).layer
+            there = self.document.location(found[other][1]).layer if other else here
             if other and here == there:
                 message = "is given twice" if other == key else f'is given beside "{other}"'
                 self.fault(place, f'"{key}" {message}', at_key=True)

@@ -10,7 +10,7 @@ import attrs
 from ..registry import KINDS, Registry
 from ..spec.document import Document, overlay
 from ..spec.resolve import TABLES
-from ..spec.spans import Mark, Path
+from ..spec.spans import Location, Path
 from ..spec.spec import Head
 from .record import setting_text
 
@@ -46,7 +46,7 @@ class Assignment:
         tree, marks = dict[str, Any](), dict[Path, Mark]()
         for key, value in self.values.items():
             parts = tuple(key.split("."))
-            written, below = document.mark(self.places[key]), tree
+            written, below = document.location(self.places[key]), tree
             for length in range(1, len(parts) + 1):
                 marks[parts[:length]] = written
             marks |= _inner_marks(value, parts, self.places[key], document)
@@ -72,7 +72,7 @@ def _inner_marks(value: Any, parts: Path, place: Path, document: Document) -> di
     """The marks of a list's items, for faults in them."""
     found = dict[Path, Mark]()
     for number, item in enumerate(value if isinstance(value, list) else ()):
-        found[*parts, number] = document.mark((*place, number))
+        found[*parts, number] = document.location((*place, number))
         found |= _inner_marks(item, (*parts, number), (*place, number), document)
     return found
 

@@ -84,9 +84,9 @@ def load_study(name: str | Path, registry: Registry, runs: Path, settings: Seque
 def _without_inherited_description(document: Document) -> Document:
     """The document without the description of a spec that it extends."""
     study = min(
-        (m.layer for path, m in document.marks.items() if path[0] == "ablate" and path[1:]), default=0
+        (m.layer for path, m in document.locations.items() if path[0] == "ablate" and path[1:]), default=0
     )
-    if document.mark(("description",)).layer >= study:
+    if document.location(("description",)).layer >= study:
         return document
     return attrs.evolve(document, tree={k: v for k, v in document.tree.items() if k != "description"})
 

@@ -206,7 +206,7 @@ def test_spec_and_setting_with_a_credential_are_refused_and_not_repeated(tmp_pat
             load_spec(arguments[0], Registry.load(), arguments[1])
         message = str(caught.value)
         assert SECRET not in message.lower()
-        assert "specs are kept and published" in message
+        assert "specs are stored and published" in message
         assert "MLFLOW_TRACKING_PASSWORD" in message
 
 

@@ -92,7 +92,7 @@ def test_start_vouched_for_by_rounds_beside_the_spec_needs_its_run_no_more(read,
         if sound:
             assert resolve(parse(source), family.toy.registry) == spec
         else:
-            with pytest.raises(SpecError, match="nothing to go on from"):
+            with pytest.raises(SpecError, match="nothing to continue from"):
                 resolve(parse(source), family.toy.registry)
 
 
@@ -128,7 +128,7 @@ def test_start_that_is_wrong_is_refused_where_it_is(faults, table, expected):
 def test_start_after_the_last_round_is_refused_at_the_rounds(faults, read):
     needed = NEEDED.replace("rounds = 8", "rounds = 3")
     (found,) = faults('[start]\nrun = "parent"\nround = 4', needed)
-    assert found.startswith("s.toml:3:10: rounds: 3, but the run goes on after round 4")
+    assert found.startswith("s.toml:3:10: rounds: 3, but the run continues after round 4")
     assert read('[start]\nrun = "parent"\nround = 3', needed).start.round == 3
 
 
@@ -140,7 +140,7 @@ def test_start_from_a_run_without_rounds_or_with_an_altered_one_is_refused(fault
     assert found.startswith(f"s.toml:5:7: start.run: {rounds}:5: ")
     rounds.unlink()
     (found,) = faults('[start]\nrun = "parent"')
-    assert found == "s.toml:5:7: start.run: nothing to go on from (the run has no finished round yet)"
+    assert found == "s.toml:5:7: start.run: nothing to continue from (the run has no finished round yet)"
 
 
 def test_start_from_a_run_altered_after_the_round_is_fine(read, tmp_path):

@@ -277,9 +277,9 @@ def test_table_that_is_taken_out_keeps_its_places_and_is_not_copied_by_layers(tm
     whole = load_document(tmp_path / "s.toml")
     base = whole.without("ablate")
     place = ("ablate", "grid", "rounds", 700)
-    assert base.mark(place) == whole.mark(place)
+    assert base.location(place) == whole.location(place)
     assert "ablate" not in base.tree
     over = overlay(base, parse(Source("more", "rounds = 5\n", tmp_path)))
-    assert over.mark(place) == whole.mark(place)
-    assert len(over.marks) < 20 < len(whole.marks)
+    assert over.location(place) == whole.location(place)
+    assert len(over.locations) < 20 < len(whole.locations)
     assert over.tree["rounds"] == 5

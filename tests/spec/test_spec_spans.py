@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from boostlora.engine.spec import SpecError
 from boostlora.engine.spec.faults import Source
-from boostlora.engine.spec.spans import MAX_DEPTH, MAX_KEY_PARTS, MAX_MARKS, MAX_NUMBER, Mark, locate
+from boostlora.engine.spec.spans import MAX_DEPTH, MAX_KEY_PARTS, MAX_KEYS, MAX_NUMBER, Location, locate
 
 Path_ = tuple[str | int, ...]
 
@@ -28,19 +28,19 @@ def paths(tree: Any, path: Path_ = ()) -> dict[Path_, Any]:
     return found
 
 
-def marks_of(text: str) -> dict[Path_, Mark]:
+def locations_of(text: str) -> dict[Path_, Location]:
     return locate(Source("s.toml", text, Path()))
 
 
 def slices(text: str, path: Path_) -> tuple[str, str]:
-    mark = marks_of(text)[path]
+    mark = locations_of(text)[path]
     return text[mark.key.start : mark.key.end], text[mark.value.start : mark.value.end]
 
 
 def check(text: str) -> None:
     """Every path has a mark, and its slices parse to that key and that value on their own."""
     tree = tomli.loads(text)
-    marks, found = marks_of(text), paths(tree)
+    marks, found = locations_of(text), paths(tree)
     assert set(marks) == set(found)
     for path, value in found.items():
         key = text[marks[path].key.start : marks[path].key.end]
@@ -148,7 +148,7 @@ def test_locate_path_gives_its_very_characters(path: Path_) -> None:
 
 def test_locate_repeated_words_are_told_apart() -> None:
     text = "a = 1\n[b]\na = 1\n[c]\na = 1\n"
-    marks = marks_of(text)
+    marks = locations_of(text)
     assert [marks[path].key.start for path in (("a",), ("b", "a"), ("c", "a"))] == [0, 10, 20]
 
 
@@ -185,9 +185,9 @@ def test_locate_any_text_that_parses_is_followed_to_its_end(text: str) -> None:
         tree = tomli.loads(text)
     except ValueError:
         with contextlib.suppress(SpecError):
-            marks_of(text)
+            locations_of(text)
         return
-    assert set(marks_of(text)) == set(paths(tree))
+    assert set(locations_of(text)) == set(paths(tree))
 
 
 LIMITS = {
@@ -218,18 +218,18 @@ LIMITS = {
     ),
     "keys": (
         lambda n: "".join(f"k{i} = 1\n" for i in range(n)),
-        MAX_MARKS,
-        f"more than {MAX_MARKS:,} keys and list items",
+        MAX_KEYS,
+        f"more than {MAX_KEYS:,} keys and list items",
     ),
     "items": (
         lambda n: "a = [" + "1," * (n - 1) + "]\n",
-        MAX_MARKS,
-        f"more than {MAX_MARKS:,} keys and list items",
+        MAX_KEYS,
+        f"more than {MAX_KEYS:,} keys and list items",
     ),
     "tables": (
         lambda n: "[[a]]\n" * (n - 1),
-        MAX_MARKS,
-        f"more than {MAX_MARKS:,} keys and list items",
+        MAX_KEYS,
+        f"more than {MAX_KEYS:,} keys and list items",
     ),
 }
 
@@ -238,5 +238,5 @@ LIMITS = {
 def test_locate_size_is_refused_just_beyond_its_limit(make: Any, most: int, message: str) -> None:
     check(make(most))
     with pytest.raises(SpecError) as caught:
-        marks_of(make(most + 1))
+        locations_of(make(most + 1))
     assert [fault.message for fault in caught.value.faults] == [message]

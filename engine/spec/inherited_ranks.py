@@ -1,4 +1,4 @@
-"""How many directions the rounds of another run took, by its own spec."""
+"""The ranks of another run's rounds, from its spec."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .start import SPEC, Start
 from .structure import structure_table
 
 
-def ranks_taken(folder: Path, number: int, registry: Registry) -> tuple[int, ...]:
-    """How many directions each round up to `number` took that was no refit: none, where an adapter finds its own.
+def inherited_ranks(folder: Path, number: int, registry: Registry) -> tuple[int, ...]:
+    """The rank of each round up to `number`, refits excluded; 0 for adapters without a frame.
 
     Raises `SpecError` for a spec that cannot be read.
     """
@@ -25,7 +25,7 @@ def ranks_taken(folder: Path, number: int, registry: Registry) -> tuple[int, ...
     boosting: Boosting = _table(Boosting, "boosting", document) or Boosting()
     start: Start = _table(Start, "start", document) or Start()
     rounds = boosting.fresh_in(number)
-    if slot is None:  # its plugin is not here: what the table says of it
+    if slot is None:  # the plugin is not installed: use its table
         usual = document.tree.get("adapter", {}).get("rank", 0)
         framed = bool(usual)
     else:
@@ -36,7 +36,7 @@ def ranks_taken(folder: Path, number: int, registry: Registry) -> tuple[int, ...
 
 
 def _table(cls: type[Any], name: str, document: Document) -> Any:
-    """A table of a spec that was sound when it was written."""
+    """A table of a spec that was valid when it was written."""
     faults = list[Fault]()
     table = as_table(name, document, faults)
     return None if table is None else structure_table(cls, table, (name,), document, faults)

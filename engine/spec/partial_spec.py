@@ -1,4 +1,4 @@
-"""A spec of which only some slots are known: what is left of one in a file that was made to be handed on."""
+"""A spec with only some of its slots: the spec stored in a boost file."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from .start import Start
 from .structure import structure_table
 
 TABLES = {"sites": SiteChoice, "boosting": Boosting, "stop": StopRules}
-"""The tables that are no plugin's, and without which a spec is not known."""
+"""The tables without plugins, which every spec has."""
 
 
 def partial_spec(
     text: str, registry: Registry, slots: Sequence[str], changes: Mapping[str, Mapping[str, Any]], origin: str
 ) -> Spec:
-    """The spec in `text` with these slots alone, under changes of their options. Raises `SpecError` with every fault.
+    """The spec in `text` with these slots alone and changes to their options. Raises `SpecError` with all faults.
 
-    Other tables may name plugins and files that are not here; of a run it went on from, only the ranks are told.
+    Other tables may name plugins and files that do not exist here. Of a parent run, only the ranks are read.
     """
     given = parse(Source(origin, text, Path.cwd()))
     heads, wanted = {f.name for f in attrs.fields(Head)}, {*slots, *changes, *TABLES, "start"}
     kept = {k: v for k, v in given.tree.items() if k in heads or k in wanted}
     faults = [
-        Fault(message=f"{name} must be a table", span=given.mark((name,)).value)
+        Fault(message=f"{name} must be a table", span=given.location((name,)).value)
         for name in wanted & kept.keys()
         if not isinstance(kept[name], dict)
     ]
     if faults:
         raise SpecError(faults)
     tree = {**kept, **{slot: _changed(kept.get(slot, {}), more) for slot, more in changes.items()}}
-    marks = {path: mark for path, mark in given.marks.items() if path[0] not in changes}
-    document = Document(tree, marks, given.source)
+    locations = {path: location for path, location in given.locations.items() if path[0] not in changes}
+    document = Document(tree, locations, given.source)
     head = structure_table(Head, {k: tree[k] for k in heads if k in tree}, (), document, faults)
     tables = {
         name: structure_table(cls, tree.get(name, {}), (name,), document, faults)
@@ -56,5 +56,5 @@ def partial_spec(
 
 
 def _changed(table: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """A slot's table with other options; another plugin has its own."""
+    """A slot's table with changed options; with another plugin, the old options are dropped."""
     return dict(more) if more.get("use", table.get("use")) != table.get("use") else {**table, **more}
