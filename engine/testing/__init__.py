@@ -1,4 +1,4 @@
-"""Suites that prove a plugin: inherit the one of its kind, say how it is made, and pytest does the rest.
+"""Contract tests for plugins: inherit the suite of the plugin's kind, implement `make`, and run pytest.
 
     from boostlora.engine.testing import SamplerContract
 

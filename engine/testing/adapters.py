@@ -1,4 +1,4 @@
-"""What every adapter must do."""
+"""The contract of every adapter."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .strategies import SITES
 
 
 class AdapterContract:
-    """Inherit, and implement `make`."""
+    """Contract tests: inherit, and implement `make`."""
 
     starts_at_zero = True
     """Whether a round's update is zero before its first step."""
 
     def make(self) -> Adapter:
-        """An adapter, as a spec would make it."""
+        """An adapter, as built from a spec."""
         raise NotImplementedError
 
     def _all(self, seed: int = 0) -> list[Parametrisation]:

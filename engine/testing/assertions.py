@@ -1,4 +1,4 @@
-"""Comparisons that raise, and that compare what is defined."""
+"""Comparisons that raise, of quantities that are well defined: subspaces, not their bases."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ EPS = float(np.finfo(np.float64).eps)
 def assert_close(
     actual: ArrayLike, expected: ArrayLike, *, atol: float, what: str, rtol: float = 0.0
 ) -> None:
-    """`max |actual - expected| <= atol + rtol * max |expected|`, shapes equal, nothing NaN."""
+    """Assert `max |actual - expected| <= atol + rtol max |expected|`, equal shapes and no NaN.
+
+    The tolerance is relative to the largest entry, since rounding errors of matrix products are, not to each entry.
+    """
     a, e = np.asarray(actual), np.asarray(expected)
     assert a.shape == e.shape, f"{what}: shape {a.shape}, expected {e.shape}"
     if a.size == 0:
         return
+    # A NaN makes `error` NaN, and the comparison below fails.
     error = float(np.max(np.abs(a.astype(np.float64) - e.astype(np.float64))))
     allowed = atol + rtol * float(np.max(np.abs(e.astype(np.float64))))
     assert error <= allowed, f"{what}: off by {error:.3e}, allowed {allowed:.3e}"
 
 
 def assert_orthonormal(X: np.ndarray[Any, Any], *, what: str) -> None:
-    """`max |X'X - I| <= 4 eps max(m, n)`: the rounding of a Householder QR or of LAPACK's SVD, with a small factor."""
+    """Assert `max |X'X - I| <= 4 eps max(m, n)`: the rounding error of a Householder QR or LAPACK's SVD, with a small factor."""
     bound = 4 * EPS * max(X.shape)
     assert_close(X.T @ X, np.eye(X.shape[1]), atol=bound, what=f"{what} orthonormal")
 
@@ -32,7 +36,10 @@ def assert_orthonormal(X: np.ndarray[Any, Any], *, what: str) -> None:
 def assert_same_subspace(
     actual: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], *, atol: float, what: str
 ) -> None:
-    """Orthonormal columns span the same space: the projectors agree, `||XX' - YY'||_2 <= atol` (sine of an angle)."""
+    """Assert that orthonormal columns span the same space: `||XX' - YY'||_2 <= atol`.
+
+    For spaces of equal dimension, this norm is the sine of the largest principal angle (Golub and Van Loan, section 2.5.3).
+    """
     difference = actual @ actual.T - expected @ expected.T
     sine = float(np.linalg.norm(difference, 2))
     assert sine <= atol, f"{what}: largest principal angle has sine {sine:.3e}, allowed {atol:.3e}"

@@ -1,4 +1,4 @@
-"""What every backend must do: the arithmetic, held to finite differences and to its own promises."""
+"""The contract of every backend: gradients against finite differences, merges, and reproducibility."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ..contracts import Backend, BoostedModel, FactoredUpdate, ModelSource, Step, Update
 from ..errors import NonFiniteError
 from .assertions import EPS, assert_close, assert_orthonormal
-from .perceptron import Judge
+from .perceptron import ReferencePerceptron
 from .products import ProductContract
 from .requests import KINDS, RANK, SITE, finite_differences, make_request, random_update
 from .strategies import sites_of, tiny_examples, tiny_mlp
@@ -21,17 +21,17 @@ PRECISION = {"float64": EPS, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16"
 
 GRADIENT_ROUNDINGS, LOSS_ROUNDINGS = 16, 64
 """Rounding units that gradients (of size 1) and losses (of size 1 to 10, through logits of size 10) of the tiny perceptron may be
-off: a handful of roundings in each of three layers."""
+off: a few roundings in each of three layers."""
 
 
 class BackendContract(ProductContract):
-    """Inherit, and implement `make`, or override the fixture `backend` with several.
+    """Contract tests: inherit, and implement `make`, or override the fixture `backend` with several.
 
-    `precision` is the rounding unit of the backend's arithmetic: that of its option `dtype`, float64 where it has none.
+    `precision` is the unit roundoff of the backend's arithmetic: of its option `dtype`, or of float64 without one.
     """
 
     def make(self) -> Backend:
-        """A backend, as a spec would make it."""
+        """A backend, as built from a spec."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -41,33 +41,33 @@ class BackendContract(ProductContract):
 
     @pytest.fixture
     def precision(self, backend: Backend) -> float:
-        """Its rounding unit."""
+        """Its unit roundoff."""
         return PRECISION[getattr(backend, "dtype", "float64")]
 
     @pytest.fixture
     def source(self, tmp_path: Path) -> ModelSource:
-        """A tiny perceptron."""
+        """A tiny perceptron's weights."""
         return tiny_mlp(tmp_path)
 
     @pytest.fixture
     def model(self, backend: Backend, source: ModelSource) -> BoostedModel:
-        """It, opened."""
+        """The perceptron, opened by the backend."""
         return backend.open(source, sites_of(source))
 
     @pytest.fixture
-    def judge(self, source: ModelSource) -> Judge:
-        """It, in the suite's own arithmetic."""
-        return Judge(source)
+    def perceptron(self, source: ModelSource) -> ReferencePerceptron:
+        """The perceptron in the suite's own arithmetic."""
+        return ReferencePerceptron(source)
 
     # -- Singular directions
 
     @pytest.mark.parametrize("site", ["layers.0.weight", "layers.1.weight", "head.weight"])
     def test_directions_of_a_weight_rebuild_it_with_canonical_signs(
-        self, model: BoostedModel, site: str, judge: Judge
+        self, model: BoostedModel, site: str, perceptron: ReferencePerceptron
     ) -> None:
-        W = judge.weights[
+        W = perceptron.weights[
             site
-        ]  # as stored: a weight that is kept in less precision is not what is decomposed
+        ]  # as stored: the SVD is of the stored weight, not of one cast to a lower precision
         frame = model.directions(site, min(W.shape))
         tolerance = (
             20 * EPS * max(W.shape) * frame.S[0]
@@ -84,15 +84,15 @@ class BackendContract(ProductContract):
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_gradient_of_every_parametrisation_equals_finite_differences(
-        self, model: BoostedModel, kind: str, judge: Judge, precision: float
+        self, model: BoostedModel, kind: str, perceptron: ReferencePerceptron, precision: float
     ) -> None:
-        """A step of plain descent gives the analytic gradient; the judge's loss along each coordinate gives the other."""
+        """One step of gradient descent gives the analytic gradient; the reference loss gives central differences."""
         request = make_request(model, kind, steps=1)
         trained = model.train(request)
         zero = model.train(attrs.evolve(request, learning_rates=np.zeros(1)))
         for name, start in zero.values.items():
             analytic = start - trained.values[name]
-            numeric = finite_differences(judge, request, zero, name)
+            numeric = finite_differences(perceptron, request, zero, name)
             # Central differences: error h^2 from curvature and eps / h from rounding, at h = 1e-5 about 1e-10. The backend
             # adds its rounding over three layers.
             atol = 1e-8 + GRADIENT_ROUNDINGS * precision
@@ -108,7 +108,7 @@ class BackendContract(ProductContract):
         assert_close(-trained.values[SITE], gradient, atol=atol, what="dL/dW against one step of descent")
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_trace_tells_every_step_as_training_goes_it(self, model: BoostedModel, kind: str) -> None:
+    def test_trace_records_every_training_step(self, model: BoostedModel, kind: str) -> None:
         request, steps = make_request(model, kind, steps=4), list[Step]()
         plain = model.train(request)
         traced = model.train(attrs.evolve(request, trace=steps.append))
@@ -121,10 +121,10 @@ class BackendContract(ProductContract):
             # A step of rate 1 is minus the gradient; values of size 1 are kept to EPS of their own precision.
             assert_close(moved, steps[1].gradients[name], atol=4e-7, what=f"{name}: step 2")
 
-    # -- Training leaves alone what it must
+    # -- Training has no side effects
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_training_leaves_the_model_as_it_was(self, model: BoostedModel, kind: str) -> None:
+    def test_training_leaves_the_model_unchanged(self, model: BoostedModel, kind: str) -> None:
         before = {site: model.weight(site) for site in ("layers.0.weight", SITE, "head.weight")}
         model.train(make_request(model, kind, steps=5))
         for site, weight in before.items():
@@ -153,42 +153,44 @@ class BackendContract(ProductContract):
         np.testing.assert_array_equal(model.predict(examples).loss, tried.loss)
 
     def test_merged_weight_is_base_plus_scaled_update(
-        self, model: BoostedModel, judge: Judge, precision: float
+        self, model: BoostedModel, perceptron: ReferencePerceptron, precision: float
     ) -> None:
         training = model.train(make_request(model, "core", steps=5))
         model.assemble([(training.updates, 0.5)])
-        expected = judge.merged(SITE, training.updates, 0.5)
+        expected = perceptron.merged(SITE, training.updates, 0.5)
         # Entries up to 4: half a unit in the last place, once for the cast, and the sum before it in more precision.
         assert_close(model.weight(SITE), expected, atol=8 * precision, what="merged weight")
-        assert np.abs(expected - judge.weights[SITE]).max() > 16 * precision, "the update did nothing"
+        assert np.abs(expected - perceptron.weights[SITE]).max() > 16 * precision, "the update did nothing"
 
     def test_merged_weight_of_several_rounds_is_base_plus_the_sum_of_all_scaled_updates(
-        self, model: BoostedModel, judge: Judge, precision: float
+        self, model: BoostedModel, perceptron: ReferencePerceptron, precision: float
     ) -> None:
-        """Rounds of other sites, scales and exponents; a scale that is negative, and one that is 0."""
-        rng, site, base = np.random.default_rng(5), SITE, judge.weights[SITE]
+        """Rounds of different sites, scales and exponents, with a negative scale and a zero one."""
+        rng, site, base = np.random.default_rng(5), SITE, perceptron.weights[SITE]
         rounds, expected = list[tuple[dict[str, Update], float]](), base.copy()
         for scale, exponents in ((0.5, (0.5, 0.5)), (-0.3, (1.0, 0.0)), (0.0, (0.0, 0.0)), (1.2, (0.0, 0.0))):
             update = attrs.evolve(random_update(rng, base.shape), exponents=exponents)
             update = attrs.evolve(update, frame=attrs.evolve(update.frame, S=np.array([2.0, 0.5])))
-            other = random_update(rng, judge.weights["layers.0.weight"].shape)
+            other = random_update(rng, perceptron.weights["layers.0.weight"].shape)
             rounds.append(({site: update, "layers.0.weight": other}, scale))
-            expected += judge.merged(site, {site: update}, scale) - base
+            expected += perceptron.merged(site, {site: update}, scale) - base
         model.assemble([*rounds, ({"layers.0.weight": other}, 0.7)])
-        # Entries up to 8: as of one round, for each of four.
+        # Entries up to 8: the bound of one round, four times.
         assert_close(model.weight(site), expected, atol=4 * 16 * precision, what="merged weight")
 
-    def test_loss_of_a_trial_equals_the_judges(
-        self, model: BoostedModel, judge: Judge, precision: float
+    def test_loss_of_a_trial_equals_the_reference_loss(
+        self, model: BoostedModel, perceptron: ReferencePerceptron, precision: float
     ) -> None:
         training, examples = model.train(make_request(model, "core", steps=5)), tiny_examples()
         for updates, scale in ((None, 1.0), (training.updates, 0.7)):
             loss = model.predict(examples, updates, scale).loss
-            expected = judge.losses(examples, updates, scale)
+            expected = perceptron.losses(examples, updates, scale)
             assert_close(loss, expected, atol=LOSS_ROUNDINGS * precision, what="loss")
             assert model.predict(examples, updates, scale).output.dtype == np.int64
 
-    def test_answers_that_are_no_numbers_are_refused_and_the_others_go_on(self, model: BoostedModel) -> None:
+    def test_nonfinite_logits_are_refused_and_other_examples_still_predicted(
+        self, model: BoostedModel
+    ) -> None:
         examples = tiny_examples()
         inputs = examples.inputs.copy()
         inputs[3] = np.nan
@@ -206,10 +208,10 @@ class BackendContract(ProductContract):
             said.loss, loss, atol=LOSS_ROUNDINGS * min(precision, 2.0**-23), what="loss of the logits"
         )
 
-    def test_answers_do_not_depend_on_which_examples_are_asked_together(self, model: BoostedModel) -> None:
+    def test_predictions_do_not_depend_on_the_batch(self, model: BoostedModel) -> None:
         examples, some = tiny_examples(), np.array([7, 3, 11])
         loss = model.predict(examples).loss[some]
-        # BLAS may sum a row of another matrix in another order: some units in the last place of float32.
+        # BLAS may sum in another order in a smaller batch: a few units in the last place of float32.
         assert_close(model.predict(examples.take(some)).loss, loss, atol=1e-5, what="loss of three alone")
 
     def test_adapter_in_training_and_merged_update_give_the_same_loss(

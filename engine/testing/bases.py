@@ -1,4 +1,4 @@
-"""What every basis must do."""
+"""The contract of every basis."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from ..sdk.rank import overlap, rank_of
 from ..spec.ranks import Ranks
 from .assertions import assert_orthonormal
 from .oracles import random_oracle
-from .strategies import MatrixSite, inherited, seeds
+from .strategies import MatrixSite, contract_settings, seeds
 
 shapes = st.tuples(st.integers(2, 24), st.integers(2, 24))
 schedules = st.one_of(
     st.integers(1, 4).map(lambda rank: [rank] * 4),
     st.lists(st.integers(1, 5), min_size=1, max_size=5),
 )
-"""Ranks of rounds: all the same, or not."""
+"""Ranks of rounds: constant, or varying."""
 
 
 class BasisContract:
-    """Inherit, and implement `make`; set `orthogonal` and `grows` to what the basis promises."""
+    """Contract tests: inherit, and implement `make`; set `orthogonal` and `grows` to what the basis guarantees."""
 
     orthogonal = False
-    """Whether rounds within capacity share no direction."""
+    """Whether rounds within capacity are mutually orthogonal on both sides."""
     grows = False
     """Whether the rank of T rounds with nonsingular cores is `min(T r, d_out, d_in)`."""
     most_rank: int | None = None
-    """With this many times r as the most that any number of rounds can span; None: no such bound."""
+    """The rank of any number of rounds is at most this multiple of r; None: no bound."""
 
     def make(self) -> Basis:
-        """A basis, as a spec would make it."""
+        """A basis, as built from a spec."""
         raise NotImplementedError
 
     def frame(self, site: MatrixSite, earlier: Sequence[int], rank: int, seed: int) -> Frame:
-        """The frame of the round after `earlier` ones; a basis that hears the data hears a new random gradient every round."""
+        """The frame of the next round, after rounds of the ranks `earlier`; data-driven bases get a new random gradient every round."""
         return frame_of(self.make(), site, earlier, rank, seed)
 
     def _rounds(self, shape: tuple[int, int], ranks: Sequence[int], seed: int) -> list[Frame]:
-        """Rounds of these ranks, as many of them as the basis can serve."""
+        """Frames of rounds of these ranks, as many as the basis can serve."""
         site, width = MatrixSite(np.random.default_rng(seed).standard_normal(shape)), min(shape)
         served = Ranks(usual=1, listed=ranks).served(width, self.make().capacity(width))
         for number, rank in enumerate(ranks if served is None else ranks[:served]):
@@ -51,7 +51,7 @@ class BasisContract:
         return site.used
 
     @given(shapes, schedules, seeds)
-    @inherited
+    @contract_settings
     def test_frame_of_any_round_is_orthonormal_and_shaped(
         self, shape: tuple[int, int], ranks: list[int], seed: int
     ) -> None:
@@ -59,7 +59,7 @@ class BasisContract:
             assert_legal(frame, shape, rank)
 
     @given(shapes, schedules, seeds)
-    @inherited
+    @contract_settings
     def test_frame_with_the_same_stream_is_the_same(
         self, shape: tuple[int, int], ranks: list[int], seed: int
     ) -> None:
@@ -69,7 +69,7 @@ class BasisContract:
             np.testing.assert_array_equal(a.V, b.V)
 
     @given(shapes, schedules, seeds)
-    @inherited
+    @contract_settings
     def test_rounds_within_capacity_keep_their_promise(
         self, shape: tuple[int, int], ranks: list[int], seed: int
     ) -> None:
@@ -86,7 +86,7 @@ class BasisContract:
                 assert_apart(update.frame, [earlier.frame for earlier in updates[:t]])
 
     @given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 50))
-    @inherited
+    @contract_settings
     def test_depth_and_capacity_stay_within_the_width(self, ranks: list[int], width: int) -> None:
         basis = self.make()
         capacity = basis.capacity(width)
@@ -97,7 +97,7 @@ class BasisContract:
 
 
 def frame_of(basis: Basis, site: MatrixSite, earlier: Sequence[int], rank: int, seed: int) -> Frame:
-    """The frame that any basis gives a lone site, from streams and evidence that the seed and the number of rounds decide."""
+    """A basis's frame for a single site; stream and oracle depend on the seed and the number of rounds."""
     number = len(earlier)
     oracle = (
         random_oracle([site], np.random.default_rng([seed, number, 1])) if basis.calibration(rank) else None
@@ -107,7 +107,7 @@ def frame_of(basis: Basis, site: MatrixSite, earlier: Sequence[int], rank: int, 
 
 
 def assert_legal(frame: Frame, shape: tuple[int, int], rank: int) -> None:
-    """Shapes, finite singular values, orthonormal columns."""
+    """Assert shapes, finite singular values and orthonormal columns."""
     assert frame.U.shape == (shape[0], rank)
     assert frame.S.shape == (rank,)
     assert frame.V.shape == (shape[1], rank)
@@ -117,7 +117,7 @@ def assert_legal(frame: Frame, shape: tuple[int, int], rank: int) -> None:
 
 
 def assert_apart(frame: Frame, earlier: list[Frame]) -> None:
-    """No direction of an earlier frame again, on either side: cosines of `4 eps max(d_out, d_in)` are rounding."""
+    """Assert orthogonality to earlier frames on both sides: principal cosines at most `4 eps max(d_out, d_in)`."""
     core = np.eye(frame.rank)
     cosine = overlap(
         FactoredUpdate(frame=frame, core=core),

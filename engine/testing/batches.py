@@ -1,4 +1,4 @@
-"""What every objective and every optimiser must do."""
+"""The contracts of objectives and optimisers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ..contracts import Objective, Optimizer, Selection
-from .strategies import inherited, seeds
+from .strategies import contract_settings, seeds
 
 
 @st.composite
@@ -19,14 +19,14 @@ def selections(draw: st.DrawFn) -> Selection:
 
 
 class ObjectiveContract:
-    """Inherit, and implement `make`."""
+    """Contract tests: inherit, and implement `make`."""
 
     def make(self) -> Objective:
-        """An objective, as a spec would make it."""
+        """An objective, as built from a spec."""
         raise NotImplementedError
 
     @given(selections(), st.integers(1, 5), st.integers(1, 40), seeds)
-    @inherited
+    @contract_settings
     def test_batches_of_any_selection_hold_only_what_was_selected(
         self, selection: Selection, steps: int, batch_size: int, seed: int
     ) -> None:
@@ -38,33 +38,33 @@ class ObjectiveContract:
             assert np.isfinite(batch.weights).all()
 
     @given(selections(), seeds)
-    @inherited
+    @contract_settings
     def test_batches_with_the_same_seed_are_the_same(self, selection: Selection, seed: int) -> None:
         one, two = (self.make().batches(selection, 3, 8, np.random.default_rng(seed)) for _ in range(2))
         for a, b in zip(one, two, strict=True):
             np.testing.assert_array_equal(a.indices, b.indices)
 
     @given(selections(), seeds)
-    @inherited
+    @contract_settings
     def test_examples_come_as_often_as_their_weights_say(self, selection: Selection, seed: int) -> None:
         size = 64
         batches = self.make().batches(selection, 4, size, np.random.default_rng(seed))
         shares = selection.weights / selection.weights.sum()
         for batch in batches:
             for index, share in zip(selection.indices, shares, strict=True):
-                # A stretch of `share * size` slots touches at most two slots that it does not fill.
+                # An interval of length `share * size` overlaps at most two unit intervals partially.
                 assert abs(int(np.sum(batch.indices == index)) - share * size) < 2.0
 
 
 class OptimizerContract:
-    """Inherit, and implement `make`."""
+    """Contract tests: inherit, and implement `make`."""
 
     def make(self) -> Optimizer:
-        """An optimiser, as a spec would make it."""
+        """An optimiser, as built from a spec."""
         raise NotImplementedError
 
     @given(st.integers(1, 50), st.data())
-    @inherited
+    @contract_settings
     def test_rates_of_any_round_are_finite_and_not_negative(self, rounds: int, data: st.DataObject) -> None:
         optimizer = self.make()
         rates = optimizer.rates(data.draw(st.integers(0, rounds - 1)), rounds)

@@ -1,6 +1,6 @@
-"""Plugins for the cells of the suites, given to workers as a file: a task of a few numbers that can fail, and one that waits."""
+"""Plugins for the suites' cells, passed to workers as a file: a small task that can fail, and a sampler that waits."""
 
-# It is loaded by its path, as users' files are, so it imports as they do; the checker knows this distribution by its folders.
+# It is loaded by its path, as users' files are, so imports are absolute; the type checker cannot resolve them.
 # pyright: reportMissingImports=false, reportUnknownParameterType=false, reportUntypedFunctionDecorator=false
 
 import time
@@ -27,7 +27,7 @@ class Clouds:
     fails: bool = option(False, "raise instead of loading anything")
 
     def load(self, rng: np.random.Generator) -> Splits:
-        """60, 24 and 24 of them."""
+        """60, 24 and 24 points."""
         if self.fails:
             raise ValueError("this cell is meant to fail")
         centres, parts, first = rng.standard_normal((CLASSES, COLUMNS)), dict[str, Examples](), 0
@@ -41,13 +41,13 @@ class Clouds:
         return Splits(**parts, classes=("a", "b", "c"))
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Right when the cloud is."""
+        """Correct if the centre is."""
         return judge_labels(examples, predictions)
 
 
 @attrs.frozen(kw_only=True)
 class Gated:
-    """All examples; but rounds wait until a file is there."""
+    """All examples; rounds wait until a file exists."""
 
     gate: str = option("", "path of the file; empty: do not wait")
     at: int = option(2, "the first round that waits", min=1)
@@ -63,11 +63,11 @@ class Gated:
 
 @hookimpl
 def register_tasks(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `cell-clouds`."""
+    """Register `cell-clouds`."""
     register("cell-clouds", Clouds)
 
 
 @hookimpl
 def register_samplers(register: Callable[[str, type[Any]], None]) -> None:
-    """Offer `cell-gated`."""
+    """Register `cell-gated`."""
     register("cell-gated", Gated)

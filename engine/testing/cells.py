@@ -1,4 +1,4 @@
-"""Small cells that really run, and what can be seen of them from outside: what the suites of executors and trackers work with."""
+"""Small cells that run in real processes, and their observable state, for the suites of executors and trackers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..study.inputs import inputs_of
 PLUGIN = Path(__file__).with_name("cell_plugin.py")
 ROUNDS = 2
 PATIENCE = 60.0
-"""Seconds after which a suite gives up; a worker that starts on a busy machine takes several."""
+"""Timeout in seconds; starting a worker on a busy machine takes several."""
 TEXT = """\
 name = "cells"
 seed = {seed}
@@ -44,16 +44,16 @@ sampler.gate = "{gate}"
 
 @attrs.frozen
 class Cells:
-    """A folder with a study in it."""
+    """A study in a folder."""
 
     folder: Path
     registry: Registry = attrs.field(factory=lambda: Registry.load((PLUGIN,)))
     cache: Path = attrs.field(default=attrs.Factory(lambda self: self.folder / "cache", takes_self=True))
-    """Where models are kept once they are pretrained; cells of several folders may share it."""
+    """Cache of pretrained models, which several folders may share."""
 
     @property
     def gate(self) -> Path:
-        """The file that gated cells wait for in their last round."""
+        """The file that gated cells wait for before their last round."""
         return self.folder / "gate"
 
     @property
@@ -68,7 +68,7 @@ class Cells:
         return resolve(parse(Source("cell", text, self.folder)), self.registry)
 
     def job(self, seed: int, *, fails: bool = False, gated: bool = False) -> Job:
-        """A cell of two rounds; gated, it stops before the second until `gate` is there."""
+        """A cell of two rounds; a gated one waits before the second until `gate` exists."""
         spec = self.spec(seed, fails=fails, gated=gated)
         return Job(
             cell=spec.short_hash,
@@ -83,7 +83,7 @@ class Cells:
 
 
 def rounds_of(job: Job) -> int:
-    """Lines of the cell's record: rounds, and one for the base."""
+    """Lines of the cell's record: one for the base and one for each round."""
     try:
         return (Path(job.folder) / "rounds.jsonl").read_bytes().count(b"\n")
     except OSError:
@@ -91,14 +91,14 @@ def rounds_of(job: Job) -> int:
 
 
 def digest_of(job: Job) -> str:
-    """Digest of the cell's run; the files are held to it."""
+    """Digest of the cell's run, after a check of its files."""
     directory = RunDirectory.open(Path(job.folder))
     directory.check_files()
     return directory.digest
 
 
 def worker_of(job: Job) -> int | None:
-    """Process that plays the cell now; None while none does."""
+    """Id of the process that runs the cell; None if none does."""
     try:
         return int(json.loads((Path(job.folder) / HOLDER).read_text())["pid"])
     except (OSError, ValueError):
@@ -106,7 +106,7 @@ def worker_of(job: Job) -> int | None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether there is such a process; one that has ended, and nobody has asked for, does not count."""
+    """Whether the process exists and is not a zombie."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -118,13 +118,13 @@ def is_alive(process: int) -> bool:
 
 
 def is_waiting(job: Job) -> bool:
-    """Whether a gated cell has got to its gate."""
+    """Whether a gated cell waits at its gate."""
     return rounds_of(job) == ROUNDS and worker_of(job) is not None
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something to happen. Raises AssertionError naming it when it does not."""
+    """Wait until `condition` holds. Raises AssertionError with `what` after the timeout."""
     end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, f"waited {PATIENCE:g} s, and still not: {what}"
+        assert time.monotonic() < end, f"timed out after {PATIENCE:g} s, waiting until {what}"
         time.sleep(0.05)

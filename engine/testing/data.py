@@ -1,4 +1,4 @@
-"""What every task and every model must do."""
+"""The contracts of tasks and models."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..foundation.run_context import RunContext
 
 
 class TaskContract:
-    """Inherit, and implement `make`."""
+    """Contract tests: inherit, and implement `make`."""
 
     def make(self) -> Task:
-        """A task, as a spec would make it."""
+        """A task, as built from a spec."""
         raise NotImplementedError
 
     def test_splits_are_disjoint_labelled_and_not_empty(self) -> None:
@@ -49,7 +49,7 @@ class TaskContract:
 
 
 def _answers(splits: Splits) -> tuple[Predictions, Predictions]:
-    """Right and wrong answers to the test split: of classes, or of completions with all that may be judged of them."""
+    """Right and wrong predictions of the test split: classes, or completions with counts, losses and texts."""
     test = splits.test
     n = len(test)
     if splits.classes:
@@ -65,14 +65,14 @@ def _answers(splits: Splits) -> tuple[Predictions, Predictions]:
 
 
 class ModelContract:
-    """Inherit, and implement `make` and `splits`."""
+    """Contract tests: inherit, and implement `make` and `splits`."""
 
     def make(self) -> Model:
-        """A model, as a spec would make it."""
+        """A model, as built from a spec."""
         raise NotImplementedError
 
     def splits(self) -> Splits:
-        """Data that the model can take."""
+        """Data that the model accepts."""
         raise NotImplementedError
 
     def test_source_holds_every_weight_of_the_blueprint(self, tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ class ModelContract:
         for file in source.files:
             with safe_open(file, framework="np") as tensors:
                 shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
-        # Files may hold more than the parameters: buffers, and what other heads left behind.
+        # Files may contain more than the parameters: buffers, and weights of other heads.
         stored = {w.stored or w.name: w.shape for w in blueprint.weights}
         assert {name: shapes.get(name) for name in stored} == stored
-        assert len(stored) == len(blueprint.weights), "two parameters with one place in the files"
+        assert len(stored) == len(blueprint.weights), "two parameters share a tensor in the files"
         assert any(w.role == "linear" for w in blueprint.weights)
 
     def test_source_is_reproducible_from_its_seed(self, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ class ModelContract:
         backwards = np.arange(len(examples))[::-1]
         for one, two in zip(
             _tokens(model, examples.take(backwards)), tokens[backwards], strict=True
-        ):  # nothing of an example hangs on its neighbours
+        ):  # an example's tokens do not depend on its neighbours
             np.testing.assert_array_equal(one, two)
 
     def test_encoded_completions_decode_to_themselves(self) -> None:
@@ -125,7 +125,7 @@ class ModelContract:
 
 
 def _tokens(model: TextModel, examples: Examples) -> Tokens:
-    """What a model makes of texts, held to its type."""
+    """A model's tokens for texts, with their type checked."""
     assert isinstance(examples.inputs, Texts | Prompts)
     encoded = model.encode(examples)
     assert isinstance(encoded.inputs, Tokens)

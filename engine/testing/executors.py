@@ -1,4 +1,4 @@
-"""What every executor must do."""
+"""The contract of every executor."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from .cells import (
 )
 
 
-class _WithCells:
+class _CellsFixture:
     @pytest.fixture
     def cells(self, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Cells]:
-        """A study of the test's own; models are shared with other tests.
+        """A study for this test; pretrained models are shared with other tests.
 
-        Its gate is opened in the end, so that no cell waits on when a test has failed.
+        Its gate is opened at the end, so that no cell keeps waiting after a failed test.
         """
         cells = Cells(tmp_path, cache=tmp_path_factory.getbasetemp() / "cells-cache")
         yield cells
         cells.gate.touch()
 
 
-class ExecutorContract(_WithCells):
-    """Inherit, and implement `make`. Its workers must be processes of this machine, since the suite kills some."""
+class ExecutorContract(_CellsFixture):
+    """Contract tests: inherit, and implement `make`. Workers must be processes of this machine, since the suite kills some."""
 
     def make(self) -> Executor:
-        """An executor, as a spec would make it: with room for at least two cells at a time."""
+        """An executor, as built from a spec, for at least two cells at a time."""
         raise NotImplementedError
 
     def _run(self, jobs: Sequence[Job]) -> list[JobResult]:
@@ -54,7 +54,7 @@ class ExecutorContract(_WithCells):
         executor = self.make()
         executor.check()
         running = executor.run(jobs)
-        assert isinstance(running, Generator), "run() must return what can be closed: write it with yield"
+        assert isinstance(running, Generator), "run() must return a generator, which can be closed"
         return running
 
     def test_no_jobs_end_at_once(self) -> None:
@@ -82,7 +82,7 @@ class ExecutorContract(_WithCells):
         self._run(others)
         assert {job.cell: digest_of(job) for job in jobs} == {job.cell: digest_of(job) for job in others}
 
-    def test_caller_is_given_turns_while_cells_run(self, cells: Cells) -> None:
+    def test_executor_yields_while_cells_run(self, cells: Cells) -> None:
         running, turns, job = self._started([cells.job(0, gated=True)]), 0, cells.job(0, gated=True)
         for ended in running:
             assert ended is None or cells.gate.exists()
@@ -91,7 +91,7 @@ class ExecutorContract(_WithCells):
                 while turns < 4:
                     assert next(running) is None
                     turns += 1
-                assert time.monotonic() - begun < 20, "turns are several a second"
+                assert time.monotonic() - begun < 20, "it yields several times a second"
                 cells.gate.touch()
         assert turns == 4
 
@@ -102,10 +102,12 @@ class ExecutorContract(_WithCells):
         assert [e.status for e in self._run([job])] == ["finished"]
         assert {path: path.stat().st_mtime_ns for path in Path(job.folder).rglob("*.json*")} == before
 
-    def test_closed_iterator_leaves_no_process_and_all_can_go_on(self, cells: Cells, tmp_path: Path) -> None:
+    def test_closed_iterator_leaves_no_process_and_all_cells_can_resume(
+        self, cells: Cells, tmp_path: Path
+    ) -> None:
         jobs = [cells.job(seed, gated=True) for seed in (0, 1)]
         running = self._started(jobs)
-        _turn_until(running, lambda: all(map(is_waiting, jobs)))
+        _advance_until(running, lambda: all(map(is_waiting, jobs)))
         workers = [worker_of(job) for job in jobs]
         running.close()
         for worker in workers:
@@ -116,10 +118,10 @@ class ExecutorContract(_WithCells):
         assert [e.status for e in self._run(jobs)] == ["finished", "finished"]
         _check_uninterrupted(jobs, tmp_path)
 
-    def test_killed_worker_is_lost_and_the_others_go_on(self, cells: Cells, tmp_path: Path) -> None:
+    def test_killed_worker_is_lost_and_the_others_continue(self, cells: Cells, tmp_path: Path) -> None:
         victim, other = cells.job(0, gated=True), cells.job(1)
         running = self._started([victim, other])
-        found = _turn_until(running, lambda: is_waiting(victim))
+        found = _advance_until(running, lambda: is_waiting(victim))
         worker = worker_of(victim)
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
@@ -134,11 +136,11 @@ class ExecutorContract(_WithCells):
         _check_uninterrupted([victim], tmp_path)
 
 
-class DetachedExecutorContract(_WithCells):
-    """Inherit, and implement `make`. What it queues must run on this machine, since the suite kills some."""
+class DetachedExecutorContract(_CellsFixture):
+    """Contract tests: inherit, and implement `make`. Queued cells must run on this machine, since the suite kills some."""
 
     def make(self) -> DetachedExecutor:
-        """An executor, as a spec would make it: every call of the suite makes a new one."""
+        """An executor, as built from a spec; the suite builds a new one for every call."""
         raise NotImplementedError
 
     def _submit(self, cells: Cells, jobs: Sequence[Job]) -> Mapping[str, str]:
@@ -154,7 +156,7 @@ class DetachedExecutorContract(_WithCells):
         return found
 
     def _wait(self, cells: Cells, ids: Mapping[str, str]) -> dict[str, JobResult]:
-        """What became of all of them."""
+        """The results of all jobs."""
         wait_until(lambda: all(self._poll(cells, ids).values()), "all jobs have ended")
         return {cell: ended for cell, ended in self._poll(cells, ids).items() if ended is not None}
 
@@ -166,7 +168,7 @@ class DetachedExecutorContract(_WithCells):
     ) -> None:
         jobs = [cells.job(0, gated=True), cells.job(1)]
         ids = self._submit(cells, jobs)
-        wait_until(lambda: is_waiting(jobs[0]), "the gated cell has got to its gate")
+        wait_until(lambda: is_waiting(jobs[0]), "the gated cell waits at its gate")
         assert self._poll(cells, ids)[jobs[0].cell] is None
         cells.gate.touch()
         assert {e.status for e in self._wait(cells, ids).values()} == {"finished"}
@@ -179,12 +181,10 @@ class DetachedExecutorContract(_WithCells):
         assert "this cell is meant to fail" in ended[bad.cell].cause
         assert ended[good.cell].status == "finished"
 
-    def test_killed_worker_is_lost_and_goes_on_when_submitted_again(
-        self, cells: Cells, tmp_path: Path
-    ) -> None:
+    def test_killed_worker_is_lost_and_resumes_when_resubmitted(self, cells: Cells, tmp_path: Path) -> None:
         job = cells.job(0, gated=True)
         ids = self._submit(cells, [job])
-        wait_until(lambda: is_waiting(job), "the cell has got to its gate")
+        wait_until(lambda: is_waiting(job), "the cell waits at its gate")
         worker = worker_of(job)
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
@@ -197,7 +197,7 @@ class DetachedExecutorContract(_WithCells):
     def test_cancelled_cell_is_lost_and_its_process_gone(self, cells: Cells) -> None:
         victim, other = cells.job(0, gated=True), cells.job(1, gated=True)
         ids = self._submit(cells, [victim, other])
-        wait_until(lambda: is_waiting(victim) and is_waiting(other), "both cells have got to their gate")
+        wait_until(lambda: is_waiting(victim) and is_waiting(other), "both cells wait at their gate")
         worker = worker_of(victim)
         assert worker is not None
         self.make().cancel(str(cells.study), {victim.cell: ids[victim.cell]})
@@ -208,20 +208,20 @@ class DetachedExecutorContract(_WithCells):
         assert rounds_of(victim) == ROUNDS
 
 
-def _turn_until(running: Iterable[JobResult | None], condition: object) -> list[JobResult]:
-    """Take turns until something has happened; what ended meanwhile."""
+def _advance_until(running: Iterable[JobResult | None], condition: object) -> list[JobResult]:
+    """Advance the executor until `condition` holds; the results so far."""
     assert callable(condition)
     found, end = list[JobResult](), time.monotonic() + PATIENCE
     for ended in running:
         found += [ended] if ended is not None else []
         if condition():
             return found
-        assert time.monotonic() < end, f"waited {PATIENCE:g} s for the cells to get to their gate"
-    raise AssertionError(f"all ended before the cells had got to their gate: {found}")
+        assert time.monotonic() < end, f"timed out after {PATIENCE:g} s: the cells are not at their gate"
+    raise AssertionError(f"all jobs ended before the cells reached their gate: {found}")
 
 
 def _check_uninterrupted(jobs: Sequence[Job], folder: Path) -> None:
-    """Cells that were interrupted have the results of cells that were not, played here."""
+    """Interrupted cells have the same digests as uninterrupted ones, which run here."""
     for job in jobs:
         twin = attrs.evolve(
             job, folder=str(folder / "twins" / job.cell), study=str(folder / "twins" / "study")

@@ -1,4 +1,4 @@
-"""What every exporter must do: write files from which another library computes what the boosted model computes."""
+"""The contract of every exporter: another library computes the boosted model's logits from the exported files."""
 
 from __future__ import annotations
 
@@ -24,72 +24,72 @@ from .assertions import assert_close
 from .backends import PRECISION
 
 WEIGHTS = (".safetensors", ".gguf", ".bin")
-"""Endings of files with weights."""
+"""Suffixes of weight files."""
 
 PACKAGE = __name__.partition(".")[0]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class ExportCase:
-    """An ensemble to be exported, and whom to ask what it says.
+    """An ensemble to export, and the backend that computes its reference logits.
 
-    What its rounds changed must show in the logits, or a suite could not tell the export from one that lacks a round.
+    Every round must change the logits, otherwise the suite cannot detect a missing round.
     """
 
     ensemble: Exportable
     backend: Backend
-    """The run's own, which evaluates the ensemble, and opens what was exported."""
+    """The run's backend: it evaluates the ensemble, and opens the reloaded export."""
     examples: Examples
-    """As the backend takes them: texts as tokens."""
+    """Examples as the backend expects them, with texts tokenised."""
     encode: Callable[[Any], Examples]
-    """A list of texts, or rows of numbers, as such examples; a text to be continued gets some completion."""
+    """Texts, or rows of numbers, as such examples; a prompt gets an arbitrary completion."""
 
     def of(self, *rounds: MergedRound) -> ExportCase:
-        """The same with these rounds alone."""
+        """The same case with only these rounds."""
         return attrs.evolve(self, ensemble=attrs.evolve(self.ensemble, rounds=rounds))
 
     def evaluated(self, examples: Examples | None = None) -> NDArray[np.float64]:
-        """Logits of the ensemble as the run's backend assembles it."""
+        """Logits of the ensemble, assembled by the run's backend."""
         model = self.backend.open(self.ensemble.source, self.ensemble.sites)
         model.assemble([(r.updates, r.scale) for r in self.ensemble.rounds])
         return model.logits(self.examples if examples is None else examples)
 
     def opened(self, source: ModelSource) -> NDArray[np.float64]:
-        """Logits of a source, without any update."""
+        """Logits of a source without updates."""
         return self.backend.open(source, self.ensemble.sites).logits(self.examples)
 
 
 class ExporterContract:
-    """Inherit, implement `make`, and provide the fixture `case`, perhaps with several runs.
+    """Inherit, implement `make`, and provide the fixture `case`, perhaps for several runs.
 
-    Logits may differ from the evaluated model's by `roundings` units of the exporter's `precision`, relative to the largest: 0 where
-    the export is to be exact. `usage` must leave what it asked in `texts` (a list of str) or `rows`, and the answer in
-    `logits`: of every text, a row of classes or that of its next token. Where it needs what the suite has not (a
-    module of the user's), `answers` is False, and it must only run.
+    Logits may differ from the evaluated model's by `roundings` unit roundoffs of the exporter's `precision`, relative to the largest; 0
+    for an exact export. The lines of `usage` must define `texts` (a list of str) or `rows`, and their `logits`: class logits, or those of
+    the next token. If they need something that the suite lacks, such as a user's module, `compares_usage` is False and they only
+    have to run.
     """
 
     roundings: ClassVar[float] = 16
     usage_roundings: ClassVar[float] = 64
-    """The same for `usage`, which computes in the export's precision, and not only stores in it."""
+    """The same for `usage`, which also computes in the export's precision."""
     units: ClassVar[Mapping[str, float]] = PRECISION
-    """Rounding units by what `precision` may say."""
-    answers: ClassVar[bool] = True
+    """Unit roundoffs by precision."""
+    compares_usage: ClassVar[bool] = True
 
     def make(self) -> Exporter:
-        """An exporter, as the command line would make it."""
+        """An exporter, as built from the command line."""
         raise NotImplementedError
 
     def foreign(self) -> Exportable | None:
-        """An ensemble that it must refuse; None where it takes every one."""
+        """An ensemble that it must refuse; None if it accepts all."""
         return None
 
     @pytest.fixture
     def case(self) -> ExportCase:
-        """A run to be exported."""
+        """A run to export."""
         raise NotImplementedError
 
     def _written(self, case: ExportCase, folder: Path) -> Path:
-        """The export, in a new folder; what is said of a coarse precision is no error here."""
+        """The export, in a new folder; warnings about a coarse precision are ignored."""
         folder.mkdir()
         exporter = self.make()
         exporter.check(case.ensemble)
@@ -105,15 +105,15 @@ class ExporterContract:
         unit = self.units[self.make().precision(case.ensemble)]
         return roundings * unit * float(np.max(np.abs(logits)))
 
-    # -- Before and while it writes
+    # -- Before and during writing
 
-    def test_check_accepts_the_run_and_says_how_precise_the_export_is(self, case: ExportCase) -> None:
+    def test_check_accepts_the_run_and_precision_is_known(self, case: ExportCase) -> None:
         exporter = self.make()
         assert isinstance(exporter, Exporter)
         exporter.check(case.ensemble)
         assert exporter.precision(case.ensemble) in self.units
 
-    def test_check_refuses_an_ensemble_that_the_form_cannot_hold(self) -> None:
+    def test_check_refuses_an_unsupported_ensemble(self) -> None:
         foreign = self.foreign()
         if foreign is not None:
             with pytest.raises(UsageError):
@@ -133,13 +133,13 @@ class ExporterContract:
         around = {file.parent for file in case.ensemble.source.files}
         before = {folder: _hashes(folder) for folder in around}
         self._written(case, tmp_path / "export")
-        assert {folder: _hashes(folder) for folder in around} == before, "the base was written to"
-        assert not list(here.iterdir()), "files where it was called"
+        assert {folder: _hashes(folder) for folder in around} == before, "the base was modified"
+        assert not list(here.iterdir()), "files in the working directory"
         assert {path.name for path in tmp_path.iterdir()} == {"here", "export"}
 
-    # -- What the export says
+    # -- Logits of the export
 
-    def test_reloaded_export_says_what_the_evaluated_model_says(
+    def test_reloaded_export_has_the_logits_of_the_evaluated_model(
         self, case: ExportCase, tmp_path: Path
     ) -> None:
         expected = case.evaluated()
@@ -150,14 +150,14 @@ class ExporterContract:
         found = self._reloaded(case, self._written(case, tmp_path / "export"))
         assert_close(found, expected, atol=allowed, what="logits of the export")
 
-    def test_export_of_no_rounds_says_what_the_base_says(self, case: ExportCase, tmp_path: Path) -> None:
+    def test_export_of_no_rounds_has_the_logits_of_the_base(self, case: ExportCase, tmp_path: Path) -> None:
         base = case.of()
         expected = base.evaluated()
         found = self._reloaded(base, self._written(base, tmp_path / "export"))
         allowed = self._allowed(base, expected, self.roundings)
         assert_close(found, expected, atol=allowed, what="logits of the exported base")
 
-    def test_export_that_lacks_a_round_is_told_from_the_whole(self, case: ExportCase, tmp_path: Path) -> None:
+    def test_export_without_the_last_round_differs(self, case: ExportCase, tmp_path: Path) -> None:
         rounds = case.ensemble.rounds
         expected = case.evaluated()
         lacking = case.of(*rounds[:-1])
@@ -166,7 +166,7 @@ class ExporterContract:
         with pytest.raises(AssertionError):
             assert_close(found, expected, atol=allowed, what="logits without the last round")
 
-    def test_damage_to_any_file_of_weights_shows(self, case: ExportCase, tmp_path: Path) -> None:
+    def test_damage_to_any_weight_file_is_detected(self, case: ExportCase, tmp_path: Path) -> None:
         expected = case.evaluated()
         allowed = self._allowed(case, expected, self.roundings)
         folder = self._written(case, tmp_path / "export")
@@ -175,18 +175,22 @@ class ExporterContract:
         for file in files:
             whole = file.read_bytes()
             file.write_bytes(damaged(whole))
-            assert self._shows(case, folder, expected, allowed), f"{file.name} has no say in the logits"
+            assert self._differs(case, folder, expected, allowed), (
+                f"damage to {file.name} does not change the logits"
+            )
             file.write_bytes(whole)
-        assert not self._shows(case, folder, expected, allowed), "the whole export was told from itself"
+        assert not self._differs(case, folder, expected, allowed), (
+            "the intact export differs from the evaluated model"
+        )
 
     def weight_files(self, folder: Path) -> list[Path]:
-        """The files whose damage must show; here all that hold weights, at the folder's top."""
+        """Files whose damage must be detected: by default all weight files at the top of the folder."""
         return [
             path for name, path in folder_files(folder).items() if "/" not in name and name.endswith(WEIGHTS)
         ]
 
-    def _shows(self, case: ExportCase, folder: Path, expected: NDArray[np.float64], allowed: float) -> bool:
-        """Whether an export cannot be loaded, or says something else."""
+    def _differs(self, case: ExportCase, folder: Path, expected: NDArray[np.float64], allowed: float) -> bool:
+        """Whether an export cannot be loaded, or has other logits."""
         try:
             found = self._reloaded(case, folder)
         except Exception:
@@ -196,18 +200,18 @@ class ExporterContract:
     def test_usage_loads_the_export_without_this_package(self, case: ExportCase, tmp_path: Path) -> None:
         folder = self._written(case, tmp_path / "export")
         found = run_alone(self.make().usage(case.ensemble, str(folder)), tmp_path)
-        if not self.answers:
+        if not self.compares_usage:
             return
         asked = found["texts"] if "texts" in found else np.array(found["rows"])
         assert len(asked) >= 1
         examples = case.encode(asked)
         expected = case.evaluated(examples)
-        # A text to be continued has a row for every token of the completion; the first is that of the next token.
+        # A prompt has a row of logits for every token of its completion; the first row is the next token's.
         targets = np.ones(len(examples), dtype=np.int64)
         if hasattr(examples.inputs, "targets"):
             targets = np.maximum(examples.inputs.targets, 1)
         first = np.concatenate([[0], np.cumsum(targets)[:-1]])
-        # A single text's logits may be next to nothing; roundings are of the size of all examples' logits.
+        # A single text's logits may be close to zero; rounding errors scale with the logits of all examples.
         scale = np.concatenate([np.ravel(expected), np.ravel(case.evaluated())])
         allowed = self._allowed(case, scale, self.usage_roundings)
         assert_close(np.array(found["logits"]), expected[first], atol=allowed, what="logits by usage")
@@ -216,48 +220,48 @@ class ExporterContract:
 def run_alone(lines: str, folder: Path) -> dict[str, Any]:
     """Run lines of Python that cannot import this package, in an empty namespace and in `folder`.
 
-    Returns `texts` (a list of str), `rows` and `logits` of theirs, these as nested lists of floats. What the lines raise
-    is raised, and an import of this package is an `ImportError`.
+    Returns the variables `texts` (a list of str), `rows` and `logits` that they define, arrays as nested lists of floats. Exceptions
+    propagate; importing this package raises `ImportError`.
     """
-    told: dict[str, Any] = {"__name__": "usage"}
+    namespace: dict[str, Any] = {"__name__": "usage"}
     with contextlib.chdir(folder), _without_this_package():
-        exec(compile(lines, "usage", "exec"), told)  # noqa: S102 - our own lines
-    return {name: _numbers(told[name]) for name in ("texts", "rows", "logits") if name in told}
+        exec(compile(lines, "usage", "exec"), namespace)  # noqa: S102 - our own lines
+    return {name: _to_lists(namespace[name]) for name in ("texts", "rows", "logits") if name in namespace}
 
 
-class _Nobody(importlib.abc.MetaPathFinder):
-    """Finds this package nowhere."""
+class _ImportBlocker(importlib.abc.MetaPathFinder):
+    """Blocks imports of this package."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
         del path, target
         if fullname.partition(".")[0] == PACKAGE:
-            raise ImportError(f"{PACKAGE} is not to be imported here")
+            raise ImportError(f"{PACKAGE} must not be imported here")
 
 
 @contextlib.contextmanager
 def _without_this_package() -> Generator[None]:
-    """Hide what is imported of this package, and refuse to import it."""
+    """Remove this package from `sys.modules`, and block its import."""
     hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == PACKAGE}
-    nobody = _Nobody()
+    blocker = _ImportBlocker()
     for name in hidden:
         del sys.modules[name]
-    sys.meta_path.insert(0, nobody)
+    sys.meta_path.insert(0, blocker)
     try:
         yield
     finally:
-        sys.meta_path.remove(nobody)
+        sys.meta_path.remove(blocker)
         sys.modules.update(hidden)
 
 
-def _numbers(value: Any) -> Any:
-    """A tensor or array as nested lists; anything else as it is."""
+def _to_lists(value: Any) -> Any:
+    """A tensor or array as nested lists; other values unchanged."""
     for step in ("detach", "double", "numpy"):
         value = getattr(value, step, lambda value=value: value)()
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def damaged(content: bytes) -> bytes:
-    """A file's second half with the highest bit of every byte turned; a safetensors file keeps its header."""
+    """The file with the highest bit of every byte of its second half flipped; a safetensors header is left intact."""
     start = len(content) // 2
     if len(content) > 8:
         (header,) = struct.unpack("<Q", content[:8])
@@ -267,7 +271,7 @@ def damaged(content: bytes) -> bytes:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file by its path in a folder."""
+    """SHA-256 of every file in a folder, by relative path."""
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in folder_files(folder).items()
     }

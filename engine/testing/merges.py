@@ -1,4 +1,4 @@
-"""What every merge policy must do."""
+"""The contract of every merge policy."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ..contracts import MergePolicy, Metrics, Refusal
-from .strategies import inherited
+from .strategies import contract_settings
 
 losses = st.floats(0.0, 10.0)
 
 
 class MergeContract:
-    """Inherit, and implement `make`; `looks` says whether the policy asks for validation metrics."""
+    """Contract tests: inherit, and implement `make`; `uses_validation` declares whether the policy evaluates trial merges."""
 
-    looks = False
-    """Whether it refuses an update that makes validation worse at every scale."""
+    uses_validation = False
+    """Whether it refuses an update that worsens validation at every scale."""
 
     def make(self) -> MergePolicy:
-        """A policy, as a spec would make it."""
+        """A policy, as built from a spec."""
         raise NotImplementedError
 
     @given(losses, losses, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
-    @inherited
+    @contract_settings
     def test_choice_on_any_validation_is_a_finite_scale_or_a_refusal(
         self, before: float, after: float, right_before: float, right_after: float
     ) -> None:
@@ -38,11 +38,11 @@ class MergeContract:
         else:
             assert math.isfinite(choice)
 
-    def test_update_that_only_hurts_is_refused_by_policies_that_look(self) -> None:
+    def test_harmful_update_is_refused_by_policies_that_use_validation(self) -> None:
         def trial(scale: float) -> Metrics:
             return Metrics(accuracy=0.5 / (1 + abs(scale)), loss=1.0 + abs(scale), count=10)
 
-        assert isinstance(self.make().choose(trial), Refusal) == self.looks
+        assert isinstance(self.make().choose(trial), Refusal) == self.uses_validation
 
     def test_update_that_helps_is_merged(self) -> None:
         def trial(scale: float) -> Metrics:

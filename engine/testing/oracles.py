@@ -1,4 +1,4 @@
-"""Evidence over plain matrices: what an informed basis needs, without a model."""
+"""Gradient oracles over plain matrices, to test data-driven bases without a model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Matrix = NDArray[np.float64]
 
 
 class MatrixOracle:
-    """By site, a gradient `G (d_out, d_in)`, inputs `X (n, d_in)` and a weight; keeps count of what it was asked.
+    """By site, a gradient `G (d_out, d_in)`, inputs `X (n, d_in)` and a weight; counts passes and columns.
 
-    The loss is `<G, W>`, so that the gradient stays the same while a probe trains.
+    The loss is `<G, W>`, so the gradient is constant while a probe trains.
     """
 
     def __init__(
@@ -29,11 +29,11 @@ class MatrixOracle:
     ) -> None:
         self.gradients, self.inputs, self.weights = gradients, inputs or {}, weights or {}
         self.parts = parts
-        """Batches of a whole pass; a probe's step computes one."""
+        """Batches per pass; a probe step uses one."""
         self.passes = 0
-        """Times that a model would have computed its examples."""
+        """Passes over the examples."""
         self.columns = 0
-        """Columns of the widest factor asked for."""
+        """Columns of the widest factor so far."""
 
     def gradient_products(
         self, *, right: Factors | None = None, left: Factors | None = None
@@ -58,11 +58,11 @@ class MatrixOracle:
         }
 
     def weight(self, site: str) -> Matrix:
-        """The weight that was given."""
+        """The site's weight."""
         return self.weights[site]
 
     def probe(self, rank: int, steps: int, lr: float) -> Mapping[str, tuple[Matrix, Matrix]]:
-        """Plain gradient steps on `<G, B A>` from `B = 0` and a Gaussian `A'`, the same at every call."""
+        """Plain gradient steps on `<G, B A>` from `B = 0` and a Gaussian `A'`, the same in every call."""
         self.passes += -(-steps // self.parts)
         self.columns = max(self.columns, rank)
         return {name: _trained(G, rank, steps, lr) for name, G in self.gradients.items()}
@@ -75,7 +75,7 @@ class MatrixOracle:
 
 
 def _trained(G: Matrix, rank: int, steps: int, lr: float) -> tuple[Matrix, Matrix]:
-    """`B (d_out, rank)`, `A' (d_in, rank)`; steps are taken relative to the gradient's size."""
+    """`B (d_out, rank)`, `A' (d_in, rank)`; `G` is normalised to `||G||_F = 1`."""
     rng = np.random.default_rng([rank, *G.shape])
     B, At = np.zeros((G.shape[0], rank)), rng.standard_normal((G.shape[1], rank))
     G, size = scaled(G)
@@ -86,7 +86,7 @@ def _trained(G: Matrix, rank: int, steps: int, lr: float) -> tuple[Matrix, Matri
 
 
 def random_oracle(sites: Sequence[MatrixSite], rng: np.random.Generator, parts: int = 1) -> MatrixOracle:
-    """A random gradient and random inputs at every site, in no relation to its weight."""
+    """Random gradients and inputs at every site, independent of its weight."""
     return MatrixOracle(
         gradients={site.name: rng.standard_normal(site.shape) for site in sites},
         inputs={site.name: rng.standard_normal((2 * site.shape[1], site.shape[1])) for site in sites},
@@ -96,7 +96,7 @@ def random_oracle(sites: Sequence[MatrixSite], rng: np.random.Generator, parts: 
 
 
 def zero_oracle(sites: Sequence[MatrixSite]) -> MatrixOracle:
-    """Zero gradients, and inputs that are all zero: data that says nothing."""
+    """Zero gradients and zero inputs."""
     return MatrixOracle(
         gradients={site.name: np.zeros(site.shape) for site in sites},
         inputs={site.name: np.zeros((3, site.shape[1])) for site in sites},

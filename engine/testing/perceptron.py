@@ -1,4 +1,4 @@
-"""The suites' own judge: the tiny perceptron once more, in a few lines of NumPy, sharing nothing with any backend."""
+"""The tiny perceptron in a few lines of NumPy, independent of every backend: the suites' reference."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 from ..contracts import DenseUpdate, Examples, ModelSource, Update
 
 
-class Judge:
-    """`tiny_mlp` in float64: tanh layers, a linear head, softmax; weights with updates added densely."""
+class ReferencePerceptron:
+    """`tiny_mlp` in float64: tanh layers, a linear head, softmax; updates are added as dense matrices."""
 
     def __init__(self, source: ModelSource) -> None:
         self.weights = {name: x.astype(np.float64) for name, x in load_file(source.files[0]).items()}

@@ -1,4 +1,4 @@
-"""What every objective that learns from rewards must do."""
+"""The contract of objectives that learn from rewards."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from ..boosting.checks import check_prompts, check_rollouts
 from ..contracts import Answers, PolicyObjective, Selection, Tokens
 from .batches import selections
-from .strategies import inherited, seeds
+from .strategies import contract_settings, seeds
 
 LONGEST = 6
 
 
 def make_answers(objective: PolicyObjective, rewards: NDArray[np.float64], seed: int) -> Answers:
-    """Answers of 1 to `LONGEST` random tokens with the given rewards `(b, K)`, and what the objective wants remembered."""
+    """Answers of 1 to `LONGEST` random tokens with the given rewards `(b, K)`, and the log-probabilities that the objective needs."""
     rng, (b, K) = np.random.default_rng(seed), rewards.shape
     prompts = [rng.integers(0, 50, n).tolist() for n in rng.integers(1, 5, b)]
     rows = [[*p, *rng.integers(0, 50, n).tolist()] for p in prompts for n in rng.integers(1, LONGEST + 1, K)]
@@ -37,13 +37,13 @@ def make_answers(objective: PolicyObjective, rewards: NDArray[np.float64], seed:
 
 
 class PolicyObjectiveContract:
-    """Inherit, and implement `make`."""
+    """Contract tests: inherit, and implement `make`."""
 
     relative: ClassVar[bool] = True
-    """Whether an answer counts as far as it is better than others to its prompt, so that equal rewards say nothing."""
+    """Whether advantages are relative to other answers to the same prompt, so that equal rewards give no batch."""
 
     def make(self) -> PolicyObjective:
-        """An objective, as a spec would make it."""
+        """An objective, as built from a spec."""
         raise NotImplementedError
 
     def _answers(self, b: int, seed: int) -> Answers:
@@ -51,7 +51,7 @@ class PolicyObjectiveContract:
         rewards = rng.choice([0.0, 0.25, 1.0], (b, objective.group_size), p=[0.5, 0.1, 0.4])
         return make_answers(objective, rewards, seed)
 
-    def test_objective_says_how_it_asks(self) -> None:
+    def test_objective_declares_valid_sampling_options(self) -> None:
         objective = self.make()
         assert isinstance(objective, PolicyObjective)
         assert objective.group_size >= 1
@@ -61,11 +61,11 @@ class PolicyObjectiveContract:
         assert 0.0 < objective.sampling.top_p <= 1.0
         old, _ = objective.remembers
         assert old or objective.iterations == 1, (
-            "further steps on the same answers need the old log-probabilities"
+            "several iterations on the same answers need the old log-probabilities"
         )
 
     @given(selections(), st.integers(1, 5), st.integers(1, 40), seeds)
-    @inherited
+    @contract_settings
     def test_prompts_of_any_selection_are_as_many_as_asked_and_the_same_again(
         self, selection: Selection, count: int, batch_size: int, seed: int
     ) -> None:
@@ -84,16 +84,16 @@ class PolicyObjectiveContract:
             np.testing.assert_array_equal(a, b)
 
     @given(selections(), seeds)
-    @inherited
+    @contract_settings
     def test_prompts_come_as_often_as_their_weights_say(self, selection: Selection, seed: int) -> None:
         shares = selection.weights / selection.weights.sum()
         for indices in self.make().prompts(selection, 4, 64, np.random.default_rng(seed)):
             for index, share in zip(selection.indices, shares, strict=True):
-                # A stretch of `share * 64` slots touches at most two slots that it does not fill.
+                # An interval of length `share * 64` overlaps at most two unit intervals partially.
                 assert abs(int(np.sum(indices == index)) - share * 64) < 2.0
 
     @given(st.integers(1, 4), seeds)
-    @inherited
+    @contract_settings
     def test_batch_of_any_answers_holds_answers_with_finite_weights_and_shares(
         self, b: int, seed: int
     ) -> None:
@@ -105,12 +105,12 @@ class PolicyObjectiveContract:
             return
         found = _rows(batch.indices, batch.rollouts.tokens)
         assert len(set(found)) == len(found) or len(set(given_)) < len(given_), "the same answer twice"
-        assert set(found) <= set(given_), "a sequence that nobody answered, or under another prompt"
+        assert set(found) <= set(given_), "a sequence that is no answer to its prompt"
         assert (batch.rollouts.shares >= 0.0).all()
         assert batch.rollouts.temperature == self.make().sampling.temperature
 
     @given(st.integers(1, 4), seeds)
-    @inherited
+    @contract_settings
     def test_batch_keeps_what_was_remembered_with_its_tokens(self, b: int, seed: int) -> None:
         answers = self._answers(b, seed)
         batch = self.make().batch(answers)
@@ -118,15 +118,15 @@ class PolicyObjectiveContract:
             return
         places = _places(answers)
         for name in ("old", "start"):
-            told, kept = getattr(answers, name), getattr(batch.rollouts, name)
-            if told is None or kept is None:
+            before, after = getattr(answers, name), getattr(batch.rollouts, name)
+            if before is None or after is None:
                 continue
-            blocks = np.split(kept, np.cumsum(batch.rollouts.tokens.targets)[:-1])
+            blocks = np.split(after, np.cumsum(batch.rollouts.tokens.targets)[:-1])
             for row, block in zip(_rows(batch.indices, batch.rollouts.tokens), blocks, strict=True):
-                assert any(np.array_equal(told[place], block) for place in places[row]), name
+                assert any(np.array_equal(before[place], block) for place in places[row]), name
 
     @given(st.integers(1, 4), seeds)
-    @inherited
+    @contract_settings
     def test_better_answers_to_a_prompt_never_weigh_less(self, b: int, seed: int) -> None:
         answers = self._answers(b, seed)
         batch = self.make().batch(answers)
@@ -148,15 +148,15 @@ class PolicyObjectiveContract:
                 assert other != prompt or less >= reward or lighter < weight
 
     @given(st.integers(1, 4), st.sampled_from([0.0, 0.3, 1.0]), seeds)
-    @inherited
-    def test_answers_rewarded_alike_say_nothing(self, b: int, reward: float, seed: int) -> None:
+    @contract_settings
+    def test_answers_with_equal_rewards_give_an_empty_batch(self, b: int, reward: float, seed: int) -> None:
         if self.relative:
             objective = self.make()
             answers = make_answers(objective, np.full((b, objective.group_size), reward), seed)
             assert len(objective.batch(answers)) == 0
 
     @given(st.integers(1, 4), seeds)
-    @inherited
+    @contract_settings
     def test_batch_of_the_same_answers_is_the_same_and_leaves_them_alone(self, b: int, seed: int) -> None:
         answers, untouched = self._answers(b, seed), self._answers(b, seed)
         one, two = (self.make().batch(answers) for _ in range(2))
@@ -169,13 +169,13 @@ class PolicyObjectiveContract:
 
 
 def _rows(indices: NDArray[np.int64], tokens: Tokens) -> list[tuple[int, ...]]:
-    """Every sequence behind its prompt's index and its start."""
+    """Every sequence, preceded by its prompt's index and its start."""
     heads = zip(indices.tolist(), tokens.starts.tolist(), strict=True)
     return [(*head, *tokens.sequence(i).tolist()) for i, head in enumerate(heads)]
 
 
 def _places(answers: Answers) -> dict[tuple[int, ...], list[slice]]:
-    """Where in the arrays over tokens each answer is."""
+    """The slices of each answer in the arrays over tokens."""
     ends, found = [0, *np.cumsum(answers.tokens.targets).tolist()], dict[tuple[int, ...], list[slice]]()
     rows = _rows(answers.indices.repeat(answers.rewards.shape[1]), answers.tokens)
     for row, a, b in zip(rows, ends[:-1], ends[1:], strict=True):

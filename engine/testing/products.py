@@ -1,4 +1,4 @@
-"""What every backend must answer when a basis asks for products with gradients and activations."""
+"""The contract of every backend's products with gradients and activations, which data-driven bases use."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from ..contracts import Batch, BoostedModel, DenseUpdate, Examples, Factors
 from ..errors import NonFiniteError
 from .assertions import assert_close
-from .perceptron import Judge
+from .perceptron import ReferencePerceptron
 from .strategies import tiny_examples
 
 SITES = ("layers.0.weight", "layers.1.weight", "head.weight")
 PRODUCT_ROUNDINGS = 16
-"""Rounding units that products of the tiny perceptron's gradients and activations (of size 1) with columns of length 1 may be off:
-as many as its gradients may."""
+"""Rounding units that products of the tiny perceptron's gradients and activations (of size 1) with unit columns may be off:
+the same as for its gradients."""
 EMPTY = Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
 
 
 def unit_columns(
     model: BoostedModel, sites: Sequence[str], side: int, count: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Random columns of length 1, for the left (`side` 0) or the right (1) of every site."""
+    """Random unit columns for the left (`side` 0) or the right (1) of every site."""
     found = dict[str, NDArray[np.float64]]()
     for number, site in enumerate(sites):
         rng = np.random.default_rng([side, number])
@@ -35,7 +35,7 @@ def unit_columns(
 
 
 def some_batches() -> list[Batch]:
-    """Of unequal sizes and weights, an index twice, and one without an example."""
+    """Batches of unequal sizes and weights, with a repeated index, and an empty one."""
     rng = np.random.default_rng(11)
     return [
         Batch(indices=np.array([3, 0, 3, 17, 8, 9, 1]), weights=rng.uniform(0.5, 2.0, 7)),
@@ -45,24 +45,24 @@ def some_batches() -> list[Batch]:
 
 
 class ProductContract:
-    """A part of `BackendContract`, which has its fixtures."""
+    """A part of `BackendContract`, which defines the fixtures."""
 
     # -- Gradients
 
     @pytest.mark.parametrize("site", SITES)
     def test_products_of_a_gradient_are_slopes_of_the_mean_loss_of_all_batches(
-        self, model: BoostedModel, judge: Judge, precision: float, site: str
+        self, model: BoostedModel, perceptron: ReferencePerceptron, precision: float, site: str
     ) -> None:
-        """`q'(G o)` is the slope of the loss along `q o'`; batches count as many times as they have examples."""
+        """`q'(G o)` is the slope of the loss along `q o'`; a batch's loss is weighted by its number of examples."""
         examples, batches = tiny_examples(), some_batches()
-        O, Q = (unit_columns(model, [site], side, 2) for side in (1, 0))  # noqa: E741 - as the contract has it
+        O, Q = (unit_columns(model, [site], side, 2) for side in (1, 0))  # noqa: E741 - as in the contract
         found = model.gradient_products(examples, batches, right=O, left=Q)[site]
         assert found.right is not None
         assert found.left is not None
         expected = np.array(
-            [[_slope(judge, site, examples, batches, q, o) for o in O[site].T] for q in Q[site].T]
+            [[_slope(perceptron, site, examples, batches, q, o) for o in O[site].T] for q in Q[site].T]
         )
-        # Central differences in float64 are right to 1e-9; the rest is the backend's own rounding.
+        # Central differences in float64 are accurate to 1e-9; the rest is the backend's rounding.
         atol = 1e-8 + PRODUCT_ROUNDINGS * precision
         assert_close(Q[site].T @ found.right, expected, atol=atol, what=f"right: {site}")
         assert_close(found.left.T @ O[site], expected, atol=atol, what=f"left: {site}")
@@ -81,9 +81,7 @@ class ProductContract:
             assert_close(_given(found[site].right), G @ O[site], atol=atol, what=f"right: {site}")
             assert_close(_given(found[site].left), G.T @ Q[site], atol=atol, what=f"left: {site}")
 
-    def test_products_are_of_the_model_as_it_is_with_its_rounds(
-        self, model: BoostedModel, precision: float
-    ) -> None:
+    def test_products_use_the_current_weights(self, model: BoostedModel, precision: float) -> None:
         examples, batches, site = tiny_examples(), some_batches(), SITES[1]
         O = unit_columns(model, [site], 1, 2)  # noqa: E741
         before = model.gradient_products(examples, batches, right=O, left={})[site].right
@@ -96,7 +94,7 @@ class ProductContract:
             "the round changed nothing"
         )
 
-    def test_products_are_told_of_the_sites_and_sides_that_were_asked_for(
+    def test_products_cover_exactly_the_requested_sites_and_sides(
         self, model: BoostedModel, precision: float
     ) -> None:
         examples, batches = tiny_examples(), some_batches()
@@ -131,13 +129,16 @@ class ProductContract:
     # -- Activations
 
     def test_activation_products_are_those_of_the_rows_that_come_in(
-        self, model: BoostedModel, judge: Judge, precision: float
+        self, model: BoostedModel, perceptron: ReferencePerceptron, precision: float
     ) -> None:
-        """Each row counts as its example's weight says; an example that comes twice counts twice."""
+        """Each row is weighted by its example's weight; a repeated example counts twice."""
         examples, batches = tiny_examples(), some_batches()
         O, rows = unit_columns(model, SITES, 1, 3), np.concatenate([b.indices for b in batches])  # noqa: E741
         w = np.concatenate([b.weights for b in batches])
-        found, inputs = model.activation_products(examples, batches, O), _inputs(judge, examples.take(rows))
+        found, inputs = (
+            model.activation_products(examples, batches, O),
+            _inputs(perceptron, examples.take(rows)),
+        )
         assert set(found) == set(SITES)
         for site in SITES:
             X = inputs[site]
@@ -154,23 +155,21 @@ class ProductContract:
         cuts = [whole.take(part) for part in (np.arange(3, 10), np.array([2]), np.array([1, 0]))]
         one, several = (model.activation_products(examples, batches, O) for batches in ([whole], cuts))
         for site in O:
-            atol = PRODUCT_ROUNDINGS * min(
-                precision, 2.0**-23
-            )  # of rows that are the same: sums in another order
+            atol = PRODUCT_ROUNDINGS * min(precision, 2.0**-23)  # the same rows, summed in another order
             assert_close(several[site], one[site], atol=max(atol, precision), what=f"activations: {site}")
 
     # -- Both
 
-    def test_asking_repeats_bit_for_bit_and_leaves_the_model_as_it_was(self, model: BoostedModel) -> None:
+    def test_products_repeat_bit_for_bit_and_leave_the_model_unchanged(self, model: BoostedModel) -> None:
         examples, batches = tiny_examples(), some_batches()
         O, Q = (unit_columns(model, SITES, side, 2) for side in (1, 0))  # noqa: E741
         weights, loss = {site: model.weight(site) for site in SITES}, model.predict(examples).loss
-        asked = [model.gradient_products(examples, batches, right=O, left=Q) for _ in range(2)]
-        heard = [model.activation_products(examples, batches, O) for _ in range(2)]
+        gradients = [model.gradient_products(examples, batches, right=O, left=Q) for _ in range(2)]
+        activations = [model.activation_products(examples, batches, O) for _ in range(2)]
         for site in SITES:
-            np.testing.assert_array_equal(_given(asked[0][site].right), _given(asked[1][site].right))
-            np.testing.assert_array_equal(_given(asked[0][site].left), _given(asked[1][site].left))
-            np.testing.assert_array_equal(heard[0][site], heard[1][site])
+            np.testing.assert_array_equal(_given(gradients[0][site].right), _given(gradients[1][site].right))
+            np.testing.assert_array_equal(_given(gradients[0][site].left), _given(gradients[1][site].left))
+            np.testing.assert_array_equal(activations[0][site], activations[1][site])
             np.testing.assert_array_equal(model.weight(site), weights[site])
         np.testing.assert_array_equal(model.predict(examples).loss, loss)
 
@@ -189,13 +188,13 @@ class ProductContract:
 
 
 def _given(product: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    assert product is not None, "a product that was asked for is missing"
+    assert product is not None, "a requested product is missing"
     assert product.dtype == np.float64
     return product
 
 
 def _slope(  # noqa: PLR0917 - a loss and a direction
-    judge: Judge,
+    perceptron: ReferencePerceptron,
     site: str,
     examples: Examples,
     batches: Sequence[Batch],
@@ -203,20 +202,20 @@ def _slope(  # noqa: PLR0917 - a loss and a direction
     o: NDArray[np.float64],
     h: float = 1e-5,
 ) -> float:
-    """`(L(W + h q o') - L(W - h q o')) / 2h` with `L = sum_b n_b L_b / sum_b n_b`, by the judge's arithmetic."""
+    """`(L(W + h q o') - L(W - h q o')) / 2h` with `L = sum_b n_b L_b / sum_b n_b`, in the reference arithmetic."""
 
     def loss(step: float) -> float:
         update = {site: DenseUpdate(delta=step * np.outer(q, o))}
-        terms = [b.weights * judge.losses(examples.take(b.indices), update) for b in batches if len(b)]
+        terms = [b.weights * perceptron.losses(examples.take(b.indices), update) for b in batches if len(b)]
         return float(np.concatenate(terms).sum() / sum(map(len, terms)))
 
     return (loss(h) - loss(-h)) / (2 * h)
 
 
-def _inputs(judge: Judge, examples: Examples) -> Factors:
-    """What comes into every site `(n, d_in)`, by the judge's weights."""
+def _inputs(perceptron: ReferencePerceptron, examples: Examples) -> Factors:
+    """The inputs of every site `(n, d_in)`, from the reference."""
     H, found = examples.inputs, dict[str, NDArray[np.float64]]()
-    for layer in judge.layers:
+    for layer in perceptron.layers:
         found[f"{layer}.weight"] = H
-        H = np.tanh(H @ judge.weights[f"{layer}.weight"].T + judge.weights[f"{layer}.bias"])
+        H = np.tanh(H @ perceptron.weights[f"{layer}.weight"].T + perceptron.weights[f"{layer}.bias"])
     return found

@@ -1,4 +1,4 @@
-"""Training requests of every kind, and gradients by finite differences to hold a backend to."""
+"""Training requests of every parametrisation, and gradients by central differences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..contracts import (
     TrainingRequest,
     Update,
 )
-from .perceptron import Judge
+from .perceptron import ReferencePerceptron
 from .strategies import tiny_examples
 
 SITE, RANK = "layers.1.weight", 2
@@ -31,7 +31,7 @@ KINDS = ("core", "unit-core", "tied-cores", "factors", "dense")
 
 @attrs.frozen
 class GradientDescent:
-    """Plain gradient descent through the rule `sgd`: one step of rate 1 is minus the gradient."""
+    """Plain gradient descent by the rule `sgd`: a step of rate 1 is minus the gradient."""
 
     rule: ClassVar[str] = "sgd"
     clip: float = 0.0
@@ -48,9 +48,9 @@ def random_update(rng: np.random.Generator, shape: tuple[int, ...]) -> FactoredU
 
 
 def make_request(model: BoostedModel, kind: str, steps: int) -> TrainingRequest:
-    """A request that trains one parametrisation away from zero, so that every term of the gradient counts.
+    """A request that trains one parametrisation away from zero, so that every term of the gradient is nonzero.
 
-    Examples have unequal weights, and may come twice in a batch.
+    Examples have unequal weights, and may occur twice in a batch.
     """
     rng, examples = np.random.default_rng(7), tiny_examples()
     sites = ["layers.0.weight", SITE] if kind == "tied-cores" else [SITE]
@@ -87,9 +87,9 @@ def make_request(model: BoostedModel, kind: str, steps: int) -> TrainingRequest:
 
 
 def finite_differences(
-    judge: Judge, request: TrainingRequest, start: Training, name: str, h: float = 1e-5
+    perceptron: ReferencePerceptron, request: TrainingRequest, start: Training, name: str, h: float = 1e-5
 ) -> NDArray[np.float64]:
-    """`(L(x + h e_i) - L(x - h e_i)) / 2h` for every entry of one value, by the judge's arithmetic and not the backend's."""
+    """`(L(x + h e_i) - L(x - h e_i)) / 2h` for every entry of one value, in the reference arithmetic, not the backend's."""
     value, batch = start.values[name], request.known[0]
     rows = request.examples.take(batch.indices)
 
@@ -98,7 +98,7 @@ def finite_differences(
             site: _rebuild(request, site, {**start.values, name: shifted})
             for site in request.parametrisations
         }
-        return float(np.sum(batch.weights * judge.losses(rows, updates)) / len(batch))
+        return float(np.sum(batch.weights * perceptron.losses(rows, updates)) / len(batch))
 
     found = np.empty_like(value)
     for index in np.ndindex(value.shape):
@@ -109,7 +109,7 @@ def finite_differences(
 
 
 def _rebuild(request: TrainingRequest, site: str, values: dict[str, Any]) -> Update:
-    """A site's update from its values, written out here a second time so that a backend is not its own judge."""
+    """A site's update from its values, implemented independently of the backends."""
     match request.parametrisations[site]:
         case LinearCore() as p:
             v = values[p.group]

@@ -1,4 +1,4 @@
-"""What every sampler must do."""
+"""The contract of every sampler."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 from hypothesis import given
 
 from ..contracts import Outcome, Sampler, Selection
-from .strategies import inherited, make_outcome, outcomes, seeds
+from .strategies import contract_settings, make_outcome, outcomes, seeds
 
 ARRAYS = ("ids", "prediction", "loss", "correct", "reward")
-"""What a sampler may read of an outcome."""
+"""Fields of an outcome that a sampler may read."""
 
 
 class SamplerContract:
-    """Inherit, and implement `make`."""
+    """Contract tests: inherit, and implement `make`."""
 
-    goes_on = False
-    """Whether it selects examples although none is wrong."""
+    selects_without_failures = False
+    """Whether it selects examples if none is wrong."""
 
     def make(self) -> Sampler:
-        """A sampler, as a spec would make it."""
+        """A sampler, as built from a spec."""
         raise NotImplementedError
 
     def _select(self, outcome: Outcome, seed: int = 0) -> Selection:
         return self.make().select(outcome, (), np.random.default_rng(seed))
 
     @given(outcomes(), seeds)
-    @inherited
+    @contract_settings
     def test_selection_of_any_outcome_is_in_range_unique_and_positive(
         self, outcome: Outcome, seed: int
     ) -> None:
@@ -42,14 +42,14 @@ class SamplerContract:
         assert (chosen.weights > 0).all()
 
     @given(outcomes(), seeds)
-    @inherited
+    @contract_settings
     def test_selection_with_the_same_seed_is_the_same(self, outcome: Outcome, seed: int) -> None:
         one, two = self._select(outcome, seed), self._select(outcome, seed)
         np.testing.assert_array_equal(one.indices, two.indices)
         np.testing.assert_array_equal(one.weights, two.weights)
 
     @given(outcomes(), seeds, seeds)
-    @inherited
+    @contract_settings
     def test_selection_does_not_depend_on_the_order_of_examples(
         self, outcome: Outcome, seed: int, shuffle: int
     ) -> None:
@@ -66,9 +66,9 @@ class SamplerContract:
         for name, copy in copies.items():
             np.testing.assert_array_equal(getattr(outcome, name), copy)
 
-    def test_selection_with_nothing_wrong_is_empty_unless_the_sampler_goes_on(self) -> None:
+    def test_selection_with_nothing_wrong_is_empty_unless_the_sampler_continues(self) -> None:
         outcome = make_outcome(np.ones(12, dtype=np.bool_), np.random.default_rng(0))
-        assert (len(self._select(outcome)) > 0) == self.goes_on
+        assert (len(self._select(outcome)) > 0) == self.selects_without_failures
 
     def test_selection_with_everything_wrong_is_not_empty(self) -> None:
         outcome = make_outcome(np.zeros(12, dtype=np.bool_), np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Hypothesis strategies and small made-up things that the suites share."""
+"""Hypothesis strategies and small synthetic data, models and sites."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from safetensors.numpy import save_file
 from ..contracts import Blueprint, Examples, Frame, ModelSource, Outcome, Site, WeightInfo
 from ..foundation.atomic import file_sha256
 
-inherited = settings(
-    deadline=None,  # shared machines stall; a slow example is no fault
-    suppress_health_check=[HealthCheck.differing_executors],  # the suites are inherited on purpose
+contract_settings = settings(
+    deadline=None,  # shared machines stall; a slow example is no failure
+    suppress_health_check=[HealthCheck.differing_executors],  # the suites are inherited by design
 )
 
 seeds = st.integers(0, 2**32 - 1)
 
 
 def make_outcome(correct: NDArray[np.bool_], rng: np.random.Generator) -> Outcome:
-    """An outcome with the given hits; wrong examples have the larger losses, ids are shuffled."""
+    """An outcome with the given correctness; wrong examples have larger losses, ids are shuffled."""
     n = len(correct)
     loss = np.where(correct, rng.uniform(0.0, 0.6, n), rng.uniform(0.7, 4.0, n))
     ids = rng.permutation(10 * n)[:n].astype(np.int64)
@@ -34,13 +34,13 @@ def make_outcome(correct: NDArray[np.bool_], rng: np.random.Generator) -> Outcom
 
 @st.composite
 def outcomes(draw: st.DrawFn, min_size: int = 1, max_size: int = 60) -> Outcome:
-    """Outcomes of any mixture of right and wrong."""
+    """Outcomes with any mixture of right and wrong examples."""
     correct = draw(st.lists(st.booleans(), min_size=min_size, max_size=max_size))
     return make_outcome(np.array(correct, dtype=np.bool_), np.random.default_rng(draw(seeds)))
 
 
 class MatrixSite:
-    """A site view over a plain matrix, factorised by NumPy: what a basis needs, without a model."""
+    """A site view over a plain matrix, decomposed by NumPy, to test bases without a model."""
 
     def __init__(self, W: NDArray[np.float64], merged: NDArray[np.float64] | None = None) -> None:
         self.W, self.merged = W, W if merged is None else merged
@@ -76,13 +76,13 @@ SITES = (
     Site(name="layers.1.self_attn.q_proj.weight", shape=(9, 7), layer=1),
     Site(name="layers.1.self_attn.v_proj.weight", shape=(5, 7), layer=1),
 )
-"""Sites as a small transformer would have them."""
+"""Sites of a small transformer."""
 
 
 def tiny_mlp(
     folder: Path, seed: int = 0, *, hidden: tuple[int, ...] = (6, 5), activation: str = "tanh"
 ) -> ModelSource:
-    """A random perceptron with 4 inputs and 3 classes as a safetensors file."""
+    """A random perceptron with 4 inputs and 3 classes in a safetensors file."""
     rng = np.random.default_rng(seed)
     widths, tensors, weights = (4, *hidden, 3), dict[str, Any](), list[WeightInfo]()
     for i in range(len(widths) - 1):

@@ -1,4 +1,4 @@
-"""What every tracker must do."""
+"""The contract of every tracker."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .cells import Cells
 
 
 class TrackerContract:
-    """Inherit, and implement `make` and `told`."""
+    """Contract tests: inherit, and implement `make` and `recorded`."""
 
     def make(self, folder: Path) -> Tracker:
-        """A tracker, as a spec would make it, that keeps what it is told under a folder."""
+        """A tracker, as a spec would make it, that logs to this folder."""
         raise NotImplementedError
 
     def recorded(self, folder: Path, run: RunInfo) -> Mapping[str, Sequence[tuple[int, float]]]:
-        """What the tool has kept of a run, read with the tool's own means: steps and values, by the name of the metric."""
+        """What the tool has stored of a run, read through the tool's API: `(step, value)` pairs by metric."""
         raise NotImplementedError
 
     accuracy = "test/accuracy"
-    """Its name for the test accuracy, in [0, 1]."""
+    """The tool's name for the test accuracy, in [0, 1]."""
 
     @pytest.fixture
     def run(self, tmp_path: Path) -> RunInfo:
-        """A run that begins."""
+        """A run at its start."""
         return make_run(tmp_path)
 
     def _follow(self, folder: Path, run: RunInfo) -> TrackedRun:
@@ -42,8 +42,10 @@ class TrackerContract:
         tracker.check()
         return tracker.follow(run)
 
-    def _tell(self, folder: Path, run: RunInfo, records: Sequence[RoundRecord], *, end: bool = True) -> None:
-        """A whole life of a followed run, in this process."""
+    def _log_run(
+        self, folder: Path, run: RunInfo, records: Sequence[RoundRecord], *, end: bool = True
+    ) -> None:
+        """Log a whole run, in this process."""
         followed = self._follow(folder, run)
         for record in records:
             followed.round_finished(record)
@@ -53,10 +55,10 @@ class TrackerContract:
 
     def test_rounds_are_kept_at_their_step_with_their_value(self, tmp_path: Path, run: RunInfo) -> None:
         records = make_records(3)
-        self._tell(tmp_path, run, records)
+        self._log_run(tmp_path, run, records)
         kept = self.recorded(tmp_path, run)[self.accuracy]
         assert [step for step, _ in kept] == [0, 1, 2]
-        # A tool may keep float32.
+        # A tool may store float32.
         assert [value for _, value in kept] == pytest.approx([r.test.accuracy for r in records], rel=1e-6)
 
     def test_rounds_are_kept_before_the_run_ends(self, tmp_path: Path, run: RunInfo) -> None:
@@ -72,19 +74,19 @@ class TrackerContract:
 
     def test_resumed_run_is_one_run_and_nothing_is_kept_twice(self, tmp_path: Path, run: RunInfo) -> None:
         records = make_records(4)
-        self._tell(tmp_path, run, records[:2], end=False)
-        self._tell(tmp_path, attrs.evolve(run, resumed_from=1), records)
+        self._log_run(tmp_path, run, records[:2], end=False)
+        self._log_run(tmp_path, attrs.evolve(run, resumed_from=1), records)
         kept = self.recorded(tmp_path, run)
         assert [step for step, _ in kept[self.accuracy]] == [0, 1, 2, 3]
         for name, values in kept.items():
             steps = [step for step, _ in values]
             assert len(set(steps)) == len(steps), f"{name} is kept twice: {steps}"
 
-    def test_run_that_was_never_closed_goes_on(self, tmp_path: Path, run: RunInfo) -> None:
+    def test_run_that_was_never_closed_resumes(self, tmp_path: Path, run: RunInfo) -> None:
         records, killed = make_records(3), self._follow(tmp_path, run)
         for record in records[:2]:
             killed.round_finished(record)
-        self._tell(tmp_path, attrs.evolve(run, resumed_from=1), records)
+        self._log_run(tmp_path, attrs.evolve(run, resumed_from=1), records)
         assert [step for step, _ in self.recorded(tmp_path, run)[self.accuracy]] == [0, 1, 2]
         killed.close()
 
@@ -100,11 +102,11 @@ class TrackerContract:
         assert values[0] == pytest.approx([r.test.accuracy for r in make_records(3)], rel=1e-6)
         assert values[1] == pytest.approx([r.test.accuracy for r in make_records(3, base=0.5)], rel=1e-6)
 
-    def test_numbers_that_are_not_finite_or_absent_are_no_error(self, tmp_path: Path, run: RunInfo) -> None:
+    def test_nonfinite_and_missing_values_are_no_error(self, tmp_path: Path, run: RunInfo) -> None:
         bare = Metrics(accuracy=0.1, loss=math.nan, count=9)
         infinite = attrs.evolve(bare, loss=math.inf)
         record = RoundRecord(round=0, status="base", failures=1, train=bare, validation=infinite, test=bare)
-        self._tell(tmp_path, run, [record])
+        self._log_run(tmp_path, run, [record])
         assert [step for step, _ in self.recorded(tmp_path, run)[self.accuracy]] == [0]
 
     def test_failed_run_ends_like_any_other(self, tmp_path: Path, run: RunInfo) -> None:
@@ -117,7 +119,7 @@ class TrackerContract:
 
 
 def make_run(folder: Path, seed: int = 0, created: str = "2026-01-01T00:00:00+00:00") -> RunInfo:
-    """A run of a small spec whose folder holds what it does when trackers are told of it."""
+    """A run of a small spec, with the files that its folder has when tracking starts."""
     cells = Cells(folder)
     spec = cells.spec(seed)
     path = folder / "runs" / spec.head.name / spec.short_hash
@@ -128,7 +130,7 @@ def make_run(folder: Path, seed: int = 0, created: str = "2026-01-01T00:00:00+00
 
 
 def make_records(count: int, base: float = 0.0) -> list[RoundRecord]:
-    """The base and the rounds after it, every one a little better."""
+    """The base and the rounds after it, each a little better."""
     return [_record(number, base + 0.1 * number) for number in range(count)]
 
 
@@ -159,7 +161,7 @@ def _record(number: int, accuracy: float) -> RoundRecord:
 
 
 def make_result(records: Sequence[RoundRecord]) -> RunResult:
-    """How a run of so many rounds ends."""
+    """The result of a run with these records."""
     rounds = len(records) - 1
     reason, digest = f"all {rounds} rounds played", records[-1].digest
     return RunResult(status="completed", reason=reason, rounds=rounds, best_round=rounds, digest=digest)

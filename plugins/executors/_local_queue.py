@@ -1,7 +1,7 @@
-"""The local stand-in for a queue: submitit's local executor, in processes that outlive the one that submits.
+"""A local substitute for a queue: submitit's local executor, with jobs that outlive the submitting process.
 
-Run as a module it is a process between the two: a session of its own, so that what is queued neither ends with the terminal
-nor keeps the pipes of the command open.
+Run as a module, it starts the jobs from a session of its own, so that they neither end with the terminal nor keep the
+command's pipes open.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def submit(
     timeouts: int,
     pinned: Mapping[str, str],
 ) -> list[str]:
-    """Start a process for every job; their ids, in order. Raises `RunError` with what was said if they cannot be started."""
+    """Start a process for every job; their ids, in order. Raises `RunError` with the error output if they cannot be started."""
     folder.mkdir(parents=True, exist_ok=True)
     request = {"folder": str(folder), "jobs": jobs, "parameters": parameters, "timeouts": timeouts}
     done = subprocess.run(  # noqa: S603 - this module
@@ -46,39 +46,39 @@ def submit(
     return json.loads(done.stdout)
 
 
-def gone(folder: Path, numbers: Iterable[str]) -> dict[str, str]:
-    """Jobs whose process is no more, and how to say so."""
-    return {number: "its process has ended" for number in numbers if not _runs(folder, number)}
+def ended_jobs(folder: Path, numbers: Iterable[str]) -> dict[str, str]:
+    """Jobs whose process has ended, with a description."""
+    return {number: "its process has ended" for number in numbers if not _is_running(folder, number)}
 
 
 def cancel(folder: Path, numbers: Iterable[str]) -> None:
-    """Interrupt the controllers of jobs; each takes its cell with it, within about a second."""
+    """Interrupt the controllers of jobs; each ends its cell within about a second."""
     for number in numbers:
-        if _runs(folder, number):
+        if _is_running(folder, number):
             with suppress(ProcessLookupError):
                 os.kill(int(number), signal.SIGINT)
 
 
-def _runs(folder: Path, number: str) -> bool:
-    """Whether a job's process is there, and is not another's that was given the same number later."""
+def _is_running(folder: Path, number: str) -> bool:
+    """Whether a job's process exists, and is not another process that reuses its id."""
     try:
         os.kill(int(number), 0)
     except (ProcessLookupError, PermissionError):
         return False
     try:
         words = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:  # no such file system: the number has to do
+    except OSError:  # no /proc: only the id can be checked
         return not Path("/proc/self").exists()
     return str(folder.absolute()) in words
 
 
 def main() -> None:
-    """Read jobs, start them, answer with their ids."""
+    """Read jobs from stdin, start them, write their ids to stdout."""
     from submitit import LocalExecutor  # noqa: PLC0415 - an extra
 
     signal.signal(
         signal.SIGINT, signal.default_int_handler
-    )  # it may be ignored here, and cancelling needs it there
+    )  # jobs inherit the handler, and cancelling needs SIGINT
     request = json.load(sys.stdin)
     folder = Path(request["folder"])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is queued through submitit: a cell that can be stopped and queued again, and the note of what became of it."""
+"""Cells queued through submitit, which can be interrupted and requeued, and the files of their results."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from ...engine.contracts import Job, JobResult
 from ...engine.foundation.atomic import write_text
 
 FOLDER = "submitit"
-"""Folder of scripts, logs and notes, in the study's."""
-TOLD = (signal.SIGUSR1, signal.SIGUSR2)
-"""Signals by which submitit is told that the machine is taken away, or the time is up."""
+"""Folder of scripts, logs and results, in the study's folder."""
+STOP_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that submitit handles: preemption, and the end of the time limit."""
 
 
 class Cell:
-    """Plays a cell, wherever the queue starts it."""
+    """Runs a cell in a queued job."""
 
     def __call__(self, job: dict[str, Any]) -> str:
-        """Play, and leave what became of it in a file: whoever polls reads JSON, and never unpickles."""
+        """Run the cell, and write its result as JSON: polling never unpickles."""
         import submitit  # noqa: PLC0415 - an extra
 
         from ...engine.study.cell_runner import run_cell  # noqa: PLC0415 - heavy, and needed by the worker alone
 
-        with _stoppable():
+        with _interruptible():
             ended = run_cell(cattrs.structure(job, Job))
-        leave(Path(job["study"]) / FOLDER, submitit.JobEnvironment().job_id, ended)
+        write_result(Path(job["study"]) / FOLDER, submitit.JobEnvironment().job_id, ended)
         return ended.status
 
     def checkpoint(self, job: dict[str, Any]) -> Any:
-        """The same again, since playing goes on after the last finished round; submitit's protocol."""
+        """Requeue the same cell, which resumes after its last finished round; submitit's protocol."""
         from submitit.helpers import DelayedSubmission  # noqa: PLC0415 - an extra
 
         return DelayedSubmission(self, job)
 
 
 @contextmanager
-def _stoppable() -> Generator[None]:
-    """Let submitit end a cell in the middle of whatever it is doing.
+def _interruptible() -> Generator[None]:
+    """Let submitit interrupt a cell at any point.
 
-    Its handler raises SystemExit once the job is queued again, which a plugin's code, or the engine's guard around it, may take
-    for a failure of the plugin. Nobody takes a KeyboardInterrupt for one; what submitit raised is raised when it has come through.
+    Its handler requeues the job and raises SystemExit, which a plugin's code, or the engine's guard around it, could mistake for a
+    failure of the plugin. A KeyboardInterrupt is never caught, so it is raised instead; submitit's own exception is raised outside.
     """
-    handlers, raised = {number: signal.getsignal(number) for number in TOLD}, list[BaseException]()
+    handlers, raised = {number: signal.getsignal(number) for number in STOP_SIGNALS}, list[BaseException]()
 
     def stop(number: int, frame: FrameType | None) -> None:
         handler = handlers[signal.Signals(number)]
@@ -75,23 +75,23 @@ def _stoppable() -> Generator[None]:
             signal.signal(number, handler)
 
 
-def leave(folder: Path, number: str, ended: JobResult) -> None:
-    """Write down what became of a cell, for whoever polls."""
-    write_text(_note(folder, number, ended.cell), json.dumps(attrs.asdict(ended)) + "\n")
+def write_result(folder: Path, number: str, ended: JobResult) -> None:
+    """Write the result of a cell."""
+    write_text(_result_path(folder, number, ended.cell), json.dumps(attrs.asdict(ended)) + "\n")
 
 
-def left(folder: Path, number: str, cell: str) -> JobResult | None:
-    """What a job left; None while it has left nothing."""
+def read_result(folder: Path, number: str, cell: str) -> JobResult | None:
+    """The result of a job; None while there is none."""
     try:
         return cattrs.structure(
-            json.loads(_note(folder, number, cell).read_text(encoding="utf-8")), JobResult
+            json.loads(_result_path(folder, number, cell).read_text(encoding="utf-8")), JobResult
         )
     except FileNotFoundError:
         return None
 
 
-def lost(folder: Path, number: str, cell: str, state: str) -> JobResult:
-    """A job that is gone and left nothing; its log's last line may say why."""
+def lost_result(folder: Path, number: str, cell: str, state: str) -> JobResult:
+    """The result of a job that ended without one, with the last line of its log as a possible cause."""
     try:
         log = (folder / f"{number}_0_log.err").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -102,5 +102,5 @@ def lost(folder: Path, number: str, cell: str, state: str) -> JobResult:
     return JobResult(cell=cell, status="lost", cause=f"job {number} is gone: {state}{said}")
 
 
-def _note(folder: Path, number: str, cell: str) -> Path:
+def _result_path(folder: Path, number: str, cell: str) -> Path:
     return folder / f"{number}_{cell}.json"

@@ -1,4 +1,4 @@
-"""Queue cells on a Slurm cluster, through submitit."""
+"""Cells on a Slurm cluster, through submitit."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ...engine.foundation.hardware import pinned
 from ...engine.foundation.options import Limit, option, whole
 from ...engine.hookspecs import hookimpl
 from . import _local_queue
-from ._queued import FOLDER, Cell, leave, left, lost
+from ._queued import FOLDER, Cell, lost_result, read_result, write_result
 
 COMMANDS = ("sbatch", "srun", "sacct", "scancel")
-ARRAY = 500
-"""Cells of one job array; clusters allow 1,000 and more."""
-WARNING = 90
-"""Seconds before the end of its time at which a cell is told, and goes back into the queue."""
-SETTLE = 2.0
-"""Seconds for which a shared file system may hide what another machine has written."""
+ARRAY_SIZE = 500
+"""Maximum cells of a job array; clusters usually allow 1,000 or more."""
+SIGNAL_DELAY = 90
+"""Seconds before the time limit at which a cell is signalled and requeued."""
+FILE_VISIBILITY_DELAY = 2.0
+"""Seconds for which a shared file system may not show files written by another machine."""
 
 
 def _is_setting(text: str) -> bool:
@@ -36,9 +36,9 @@ def _is_setting(text: str) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Slurm:
-    """Job arrays of cells that outlive the command; a cell that is preempted, or out of time, goes back and then goes on.
+    """Job arrays that outlive the command; a cell that is preempted or reaches its time limit is requeued and resumes.
 
-    Tested with submitit's local executor, and with stand-ins for Slurm's commands: never yet on a real cluster.
+    Tested with submitit's local executor and with fake Slurm commands, not yet on a real cluster.
     """
 
     remote: ClassVar[bool] = True
@@ -47,24 +47,28 @@ class Slurm:
         "slurm",
         "slurm; local: processes on this machine, all at once; debug: in this process, one after another",
     )
-    partition: str = option("", "partition; default: the cluster's own")
+    partition: str = option("", "partition; empty: the cluster's default")
     account: str = option("", "account to charge")
     qos: str = option("", "quality of service")
-    minutes: int = option(60, "time limit of a cell; one that runs out goes on in the queue", whole)
-    timeouts: int = option(10, "times that a cell may run out of its time", min=0)
-    cpus: int = option(1, "CPUs, and threads, of a cell", min=1)
-    gpus: int = option(0, "GPUs of a cell", min=0)
-    memory: float = option(0.0, "GiB of a cell; 0: the cluster's own default", min=0.0)
-    parallel: int = option(0, "cells of an array that run at a time; 0: as many as there is room for", min=0)
-    setup: tuple[str, ...] = option((), "shell lines before Python, such as module load cuda (slurm only)")
+    minutes: int = option(
+        60, "time limit of a cell in minutes; at the limit it is requeued and resumes", whole
+    )
+    timeouts: int = option(10, "maximum requeues of a cell after its time limit", min=0)
+    cpus: int = option(1, "CPUs, and threads, per cell", min=1)
+    gpus: int = option(0, "GPUs per cell", min=0)
+    memory: float = option(0.0, "memory per cell in GiB; 0: the cluster's default", min=0.0)
+    parallel: int = option(0, "maximum cells of an array at a time; 0: no limit", min=0)
+    setup: tuple[str, ...] = option(
+        (), "shell lines run before Python, such as module load cuda (slurm only)"
+    )
     sbatch: tuple[str, ...] = option(
         (),
-        "further options of sbatch, each KEY=VALUE, such as constraint=a100",
+        "more sbatch options, each KEY=VALUE, such as constraint=a100",
         Limit("KEY=VALUE", _is_setting),
     )
 
     def check(self) -> None:
-        """The library submitit is there, and so are Slurm's commands."""
+        """Raise `UsageError` if submitit or Slurm's commands are missing."""
         if find_spec("submitit") is None:
             raise UsageError("executor slurm: submitit is not installed; pip install 'boostlora[slurm]'")
         missing = [command for command in COMMANDS if shutil.which(command) is None]
@@ -75,36 +79,36 @@ class Slurm:
             )
 
     def submit(self, jobs: Sequence[Job]) -> Mapping[str, str]:
-        """Queue all jobs, in as few arrays as clusters take; their ids, by cell. Raises `RunError` where the queue refuses."""
+        """Queue all jobs, in as few arrays as clusters take; ids by cell. Raises `RunError` if the queue refuses them."""
         self.check()
         ids = dict[str, str]()
-        for first in range(0, len(jobs), ARRAY):
-            some = jobs[first : first + ARRAY]
+        for first in range(0, len(jobs), ARRAY_SIZE):
+            some = jobs[first : first + ARRAY_SIZE]
             try:
                 numbers = self._submit(Path(some[0].study).absolute() / FOLDER, some)
             except RunError:
-                self.cancel(some[0].study, ids)  # nobody would learn their ids
+                self.cancel(some[0].study, ids)  # the caller would not get their ids
                 raise
             ids |= dict(zip((job.cell for job in some), numbers, strict=True))
         return ids
 
     def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, JobResult | None]:
-        """What the jobs left; where one left nothing, whether the queue still has it."""
+        """Results by cell: None while a job is queued or running, a lost cell if it ended without a result."""
         folder = Path(study).absolute() / FOLDER
-        found = {cell: left(folder, number, cell) for cell, number in ids.items()}
+        found = {cell: read_result(folder, number, cell) for cell, number in ids.items()}
         unsure = {number: cell for cell, number in ids.items() if found[cell] is None}
-        gone = self._gone(folder, unsure) if unsure else {}
+        gone = self._ended_jobs(folder, unsure) if unsure else {}
         if gone and self.cluster == "slurm":
-            time.sleep(SETTLE)
+            time.sleep(FILE_VISIBILITY_DELAY)
         for number, state in gone.items():
             cell = unsure[number]
-            found[cell] = left(folder, number, cell) or lost(folder, number, cell, state)
+            found[cell] = read_result(folder, number, cell) or lost_result(folder, number, cell, state)
         return found
 
     def cancel(self, study: str, ids: Mapping[str, str]) -> None:
-        """Take cells out of the queue; their finished rounds stay."""
+        """Cancel queued and running cells; their finished rounds remain."""
         folder = Path(study).absolute() / FOLDER
-        waiting = [number for cell, number in ids.items() if left(folder, number, cell) is None]
+        waiting = [number for cell, number in ids.items() if read_result(folder, number, cell) is None]
         if self.cluster == "local":
             _local_queue.cancel(folder, waiting)
         elif self.cluster == "slurm" and waiting:
@@ -115,26 +119,26 @@ class Slurm:
     def _submit(self, folder: Path, jobs: Sequence[Job]) -> list[str]:
         contents = [attrs.asdict(job) for job in jobs]
         if self.cluster == "debug":
-            return [_played(folder, job) for job in jobs]
+            return [_run_inline(folder, job) for job in jobs]
         if self.cluster == "local":
             parameters = {
                 "timeout_min": self.minutes,
                 "gpus_per_node": self.gpus,
-                "signal_delay_s": self._delay,
+                "signal_delay_s": self._signal_delay,
             }
             return _local_queue.submit(folder, contents, parameters, self.timeouts, pinned(self.cpus))
         from submitit import SlurmExecutor  # noqa: PLC0415 - an extra
 
         executor = SlurmExecutor(folder, max_num_timeout=self.timeouts)
-        executor.update_parameters(**self._parameters())
+        executor.update_parameters(**self._submitit_parameters())
         try:
             return [str(job.job_id) for job in executor.map_array(Cell(), contents)]
-        except Exception as error:  # submitit has several, and lets others through
+        except Exception as error:  # submitit raises several types
             said = str(error).strip() or type(error).__name__
             raise RunError(f"executor slurm: sbatch took no job: {said}") from error
 
-    def _parameters(self) -> dict[str, Any]:
-        """What submitit is told, in Slurm's own words."""
+    def _submitit_parameters(self) -> dict[str, Any]:
+        """Submitit's parameters, with Slurm's names."""
         threads = [f"export {name}={value}" for name, value in pinned(self.cpus).items()]
         named = {
             "partition": self.partition,
@@ -148,47 +152,47 @@ class Slurm:
             "job_name": "boostlora",
             "time": self.minutes,
             "cpus_per_task": self.cpus,
-            "signal_delay_s": self._delay,
-            "array_parallelism": self.parallel or ARRAY,
+            "signal_delay_s": self._signal_delay,
+            "array_parallelism": self.parallel or ARRAY_SIZE,
             "setup": [*threads, *self.setup],
             **{key: value for key, value in named.items() if value},
         }
 
     @property
-    def _delay(self) -> int:
-        """Seconds of warning: less for a cell of a minute, which else would be told as it begins."""
-        return min(WARNING, 30 * self.minutes)
+    def _signal_delay(self) -> int:
+        """Seconds between signal and time limit; at most half the limit, otherwise a short cell would be signalled at its start."""
+        return min(SIGNAL_DELAY, 30 * self.minutes)
 
-    def _gone(self, folder: Path, numbers: Iterable[str]) -> dict[str, str]:
-        """Jobs that neither wait nor run, and what is said of them."""
+    def _ended_jobs(self, folder: Path, numbers: Iterable[str]) -> dict[str, str]:
+        """Jobs that are neither queued nor running, with their final states."""
         if self.cluster == "local":
-            return _local_queue.gone(folder, numbers)
+            return _local_queue.ended_jobs(folder, numbers)
         if self.cluster == "debug":
-            return dict.fromkeys(numbers, "the process that played it was ended")
-        return _states(numbers)
+            return dict.fromkeys(numbers, "the process that ran it was ended")
+        return _final_states(numbers)
 
 
-def _played(folder: Path, job: Job) -> str:
-    """Play a cell at once; its number is the same whenever it is played."""
+def _run_inline(folder: Path, job: Job) -> str:
+    """Run a cell in this process; its id depends on the cell alone."""
     from ...engine.study.cell_runner import run_cell  # noqa: PLC0415 - heavy, and only for this
 
     number = f"debug-{job.cell}"
-    leave(folder, number, run_cell(job))
+    write_result(folder, number, run_cell(job))
     return number
 
 
-def _states(numbers: Iterable[str]) -> dict[str, str]:
-    """Jobs that have ended, with Slurm's word for how: one call of sacct for all of them.
+def _final_states(numbers: Iterable[str]) -> dict[str, str]:
+    """Ended jobs with their Slurm states, by one call of sacct.
 
-    One that is unknown to sacct, because it is new or because accounting is off, counts as waiting.
+    A job unknown to sacct, because it is new or accounting is off, counts as queued.
     """
     from submitit import SlurmJob  # noqa: PLC0415 - an extra
 
-    logging.getLogger("submitit").setLevel(logging.ERROR)  # a call that fails is repeated at the next poll
+    logging.getLogger("submitit").setLevel(logging.ERROR)  # a failed call is repeated at the next poll
     watcher, numbers = (
         type(SlurmJob.watcher)(),
         list(numbers),
-    )  # the shared one never asks again of a job that has ended
+    )  # the shared watcher never updates a job that has ended
     for number in numbers:
         watcher.register_job(number)
     watcher.update()

@@ -12,7 +12,7 @@ from boostlora.backends.torch.length_groups import by_budget
 from boostlora.engine.contracts import Products
 from boostlora.engine.testing import BackendContract
 from boostlora.engine.testing.assertions import EPS
-from boostlora.engine.testing.perceptron import Judge
+from boostlora.engine.testing.perceptron import ReferencePerceptron
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 
 from ..support.hf_modules import torch
@@ -24,8 +24,8 @@ BACKENDS = {"reference": Reference(), "torch": Torch(device="cpu", dtype="float6
 
 
 @pytest.fixture
-def judge(tmp_path):
-    return Judge(tiny_mlp(tmp_path))
+def perceptron(tmp_path):
+    return ReferencePerceptron(tiny_mlp(tmp_path))
 
 
 def opened(name, folder):
@@ -33,25 +33,25 @@ def opened(name, folder):
     return BACKENDS[name].open(source, sites_of(source))
 
 
-def against_slopes(name, folder, judge, site=SITE):
+def against_slopes(name, folder, perceptron, site=SITE):
     SUITE.test_products_of_a_gradient_are_slopes_of_the_mean_loss_of_all_batches(
-        opened(name, folder), judge, EPS, site
+        opened(name, folder), perceptron, EPS, site
     )
 
 
-def against_rows(name, folder, judge):
-    SUITE.test_activation_products_are_those_of_the_rows_that_come_in(opened(name, folder), judge, EPS)
+def against_rows(name, folder, perceptron):
+    SUITE.test_activation_products_are_those_of_the_rows_that_come_in(opened(name, folder), perceptron, EPS)
 
 
 @both
-def test_right_backends_pass_what_is_broken_below(name, tmp_path, judge):
-    against_slopes(name, tmp_path, judge)
-    against_rows(name, tmp_path, judge)
+def test_right_backends_pass_what_is_broken_below(name, tmp_path, perceptron):
+    against_slopes(name, tmp_path, perceptron)
+    against_rows(name, tmp_path, perceptron)
 
 
 @both
 def test_batches_that_count_alike_whatever_their_size_are_caught_by_the_slopes(
-    name, tmp_path, judge, monkeypatch
+    name, tmp_path, perceptron, monkeypatch
 ):
     model = opened(name, tmp_path)
     right = type(model).gradient_products
@@ -68,11 +68,11 @@ def test_batches_that_count_alike_whatever_their_size_are_caught_by_the_slopes(
 
     monkeypatch.setattr(type(model), "gradient_products", mean_of_batches)
     with pytest.raises(AssertionError, match=r"right: layers\.1\.weight: off by"):
-        against_slopes(name, tmp_path, judge)
+        against_slopes(name, tmp_path, perceptron)
 
 
 @both
-def test_left_product_with_another_sign_is_caught_by_the_slopes(name, tmp_path, judge, monkeypatch):
+def test_left_product_with_another_sign_is_caught_by_the_slopes(name, tmp_path, perceptron, monkeypatch):
     model = opened(name, tmp_path)
     right = type(model).gradient_products
 
@@ -82,10 +82,10 @@ def test_left_product_with_another_sign_is_caught_by_the_slopes(name, tmp_path, 
 
     monkeypatch.setattr(type(model), "gradient_products", turned)
     with pytest.raises(AssertionError, match=r"left: layers\.1\.weight: off by"):
-        against_slopes(name, tmp_path, judge)
+        against_slopes(name, tmp_path, perceptron)
 
 
-def test_layer_that_the_graph_does_not_reach_is_caught_by_the_slopes(tmp_path, judge, monkeypatch):
+def test_layer_that_the_graph_does_not_reach_is_caught_by_the_slopes(tmp_path, perceptron, monkeypatch):
     """The first layer's input needs no gradient, and neither does anything else of a frozen model."""
     right = torch_products._product_forward
 
@@ -96,7 +96,7 @@ def test_layer_that_the_graph_does_not_reach_is_caught_by_the_slopes(tmp_path, j
     assert judge.weights["layers.0.weight"].shape == (6, 4)
     monkeypatch.setattr(torch_products, "_product_forward", cut)
     with pytest.raises(AssertionError, match=r"right: layers\.0\.weight: off by"):
-        against_slopes("torch", tmp_path, judge, "layers.0.weight")
+        against_slopes("torch", tmp_path, perceptron, "layers.0.weight")
 
 
 def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, judge, monkeypatch):
@@ -111,7 +111,7 @@ def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, judge,
         SUITE.test_products_of_one_batch_are_those_of_its_gradient(opened("torch", tmp_path), EPS)
 
 
-def test_loss_scale_that_stays_in_is_caught_in_float16(tmp_path, judge, monkeypatch):
+def test_loss_scale_that_stays_in_is_caught_in_float16(tmp_path, perceptron, monkeypatch):
     source = tiny_mlp(tmp_path)
     model = Torch(device="cpu", dtype="float16").open(source, sites_of(source))
     right = torch_products.ProductSums.add
@@ -124,12 +124,12 @@ def test_loss_scale_that_stays_in_is_caught_in_float16(tmp_path, judge, monkeypa
     monkeypatch.setattr(torch_products.ProductSums, "add", scaled)
     with pytest.raises(AssertionError, match="off by"):
         SUITE.test_products_of_a_gradient_are_slopes_of_the_mean_loss_of_all_batches(
-            model, judge, 2.0**-10, SITE
+            model, perceptron, 2.0**-10, SITE
         )
 
 
 @both
-def test_activations_that_are_not_divided_by_their_rows_are_caught(name, tmp_path, judge, monkeypatch):
+def test_activations_that_are_not_divided_by_their_rows_are_caught(name, tmp_path, perceptron, monkeypatch):
     model = opened(name, tmp_path)
     right = type(model).activation_products
 
@@ -139,14 +139,14 @@ def test_activations_that_are_not_divided_by_their_rows_are_caught(name, tmp_pat
 
     monkeypatch.setattr(type(model), "activation_products", summed)
     with pytest.raises(AssertionError, match="activations: layers"):
-        against_rows(name, tmp_path, judge)
+        against_rows(name, tmp_path, perceptron)
 
 
 def test_activations_of_outputs_are_caught(tmp_path, judge, monkeypatch):
     right = reference_products.ActivationGram.forward
     monkeypatch.setattr(reference_products.ActivationGram, "forward", lambda self, X: right(self, np.tanh(X)))
     with pytest.raises(AssertionError, match="activations: layers"):
-        against_rows("reference", tmp_path, judge)
+        against_rows("reference", tmp_path, perceptron)
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "bert"])

@@ -12,7 +12,7 @@ from boostlora.backends.reference.evaluation import Targets
 from boostlora.backends.torch.backend import Torch
 from boostlora.engine.testing import BackendContract
 from boostlora.engine.testing.assertions import EPS
-from boostlora.engine.testing.perceptron import Judge
+from boostlora.engine.testing.perceptron import ReferencePerceptron
 from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 
 torch = pytest.importorskip("torch", reason="breaks the torch backend too")
@@ -28,8 +28,8 @@ both = pytest.mark.parametrize("name", ["reference", "torch"])
 
 
 @pytest.fixture
-def judge(tmp_path):
-    return Judge(tiny_mlp(tmp_path))
+def perceptron(tmp_path):
+    return ReferencePerceptron(tiny_mlp(tmp_path))
 
 
 def opened(name, folder):
@@ -38,14 +38,16 @@ def opened(name, folder):
     return backend.open(source, sites_of(source))
 
 
-def finite_differences_of(kind, name, tmp_path, judge):
+def finite_differences_of(kind, name, tmp_path, perceptron):
     SUITE.test_gradient_of_every_parametrisation_equals_finite_differences(
-        opened(name, tmp_path), kind, judge, EPS
+        opened(name, tmp_path), kind, perceptron, EPS
     )
 
 
 @both
-def test_gradient_with_its_sign_flipped_is_caught_by_finite_differences(name, tmp_path, judge, monkeypatch):
+def test_gradient_with_its_sign_flipped_is_caught_by_finite_differences(
+    name, tmp_path, perceptron, monkeypatch
+):
     gradients, backward = deltas.CoreDelta.gradients, torch_deltas.CoreLinear.backward
     monkeypatch.setattr(
         deltas.CoreDelta, "gradients", lambda self, X, G: {"core": -gradients(self, X, G)["core"]}
@@ -57,12 +59,12 @@ def test_gradient_with_its_sign_flipped_is_caught_by_finite_differences(name, tm
 
     monkeypatch.setattr(torch_deltas.CoreLinear, "backward", staticmethod(flipped))
     with pytest.raises(AssertionError, match="core: v: off by"):
-        finite_differences_of("core", name, tmp_path, judge)
+        finite_differences_of("core", name, tmp_path, perceptron)
 
 
 @both
 def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(
-    name, tmp_path, judge, monkeypatch
+    name, tmp_path, perceptron, monkeypatch
 ):
     monkeypatch.setattr(
         deltas.CoreDelta, "forward", lambda self, X: ((X @ self.right) @ self.core) @ self.left.T
@@ -70,12 +72,12 @@ def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(
     right = torch_deltas.CoreAdapter
     monkeypatch.setattr(torch_trainables, "CoreAdapter", lambda left, core, last: right(left, core.T, last))
     with pytest.raises(AssertionError, match="off by"):
-        finite_differences_of("unit-core", name, tmp_path, judge)
+        finite_differences_of("unit-core", name, tmp_path, perceptron)
 
 
 @both
 def test_weights_of_examples_that_are_forgotten_are_caught_by_finite_differences(
-    name, tmp_path, judge, monkeypatch
+    name, tmp_path, perceptron, monkeypatch
 ):
     row_weights, weights = Targets.row_weights, torch_losses.Targets.weights
     monkeypatch.setattr(Targets, "row_weights", lambda self, given: row_weights(self, np.ones_like(given)))
@@ -83,11 +85,13 @@ def test_weights_of_examples_that_are_forgotten_are_caught_by_finite_differences
         torch_losses.Targets, "weights", lambda self, given, batch: weights(self, np.ones_like(given), batch)
     )
     with pytest.raises(AssertionError, match="core: v: off by"):
-        finite_differences_of("core", name, tmp_path, judge)
+        finite_differences_of("core", name, tmp_path, perceptron)
 
 
 @both
-def test_frame_whose_sides_are_exchanged_is_caught_by_the_rebuilt_weight(name, tmp_path, judge, monkeypatch):
+def test_frame_whose_sides_are_exchanged_is_caught_by_the_rebuilt_weight(
+    name, tmp_path, perceptron, monkeypatch
+):
     def exchanged(right):
         def broken(W, count):
             frame = right(W, count)
@@ -99,19 +103,21 @@ def test_frame_whose_sides_are_exchanged_is_caught_by_the_rebuilt_weight(name, t
         monkeypatch.setattr(module, "leading_triplets", exchanged(module.leading_triplets))
     with pytest.raises(AssertionError, match=r"layers\.0\.weight: off by"):
         SUITE.test_directions_of_a_weight_rebuild_it_with_canonical_signs(
-            opened(name, tmp_path), "layers.0.weight", judge
+            opened(name, tmp_path), "layers.0.weight", perceptron
         )
 
 
 @both
-def test_scale_that_is_lost_at_the_merge_is_caught_by_the_merged_weight(name, tmp_path, judge, monkeypatch):
+def test_scale_that_is_lost_at_the_merge_is_caught_by_the_merged_weight(
+    name, tmp_path, perceptron, monkeypatch
+):
     def without_scales(right):
         return lambda base, updates, *more: right(base, [(u, 1.0) for u, _ in updates], *more)
 
     monkeypatch.setattr(reference_weights, "merged", without_scales(reference_weights.merged))
     monkeypatch.setattr(torch_weights, "merge_into", without_scales(torch_weights.merge_into))
     with pytest.raises(AssertionError, match="merged weight: off by"):
-        SUITE.test_merged_weight_is_base_plus_scaled_update(opened(name, tmp_path), judge, EPS)
+        SUITE.test_merged_weight_is_base_plus_scaled_update(opened(name, tmp_path), perceptron, EPS)
 
 
 @both
@@ -127,7 +133,7 @@ def test_weight_that_is_built_on_the_last_merge_is_caught_by_the_base(name, tmp_
 
 
 @both
-def test_basis_that_is_stale_is_caught_by_the_rebuilt_weight(name, tmp_path, judge, monkeypatch):
+def test_basis_that_is_stale_is_caught_by_the_rebuilt_weight(name, tmp_path, perceptron, monkeypatch):
     """Directions of the merged weight where the base's were asked for."""
     model = opened(name, tmp_path)
     right = type(model).directions
@@ -136,20 +142,24 @@ def test_basis_that_is_stale_is_caught_by_the_rebuilt_weight(name, tmp_path, jud
         "directions",
         lambda self, site, count, merged=False: right(self, site, count, merged=True),
     )
-    SUITE.test_merged_weight_is_base_plus_scaled_update(model, judge, EPS)  # leaves it with a round merged
+    SUITE.test_merged_weight_is_base_plus_scaled_update(
+        model, perceptron, EPS
+    )  # leaves it with a round merged
     with pytest.raises(AssertionError, match=r"layers\.1\.weight: off by"):
-        SUITE.test_directions_of_a_weight_rebuild_it_with_canonical_signs(model, "layers.1.weight", judge)
+        SUITE.test_directions_of_a_weight_rebuild_it_with_canonical_signs(
+            model, "layers.1.weight", perceptron
+        )
 
 
 @both
 def test_tied_gradient_that_forgets_a_site_is_caught_by_finite_differences(
-    name, tmp_path, judge, monkeypatch
+    name, tmp_path, perceptron, monkeypatch
 ):
     pull_back, assemble = trainables.CoreTrainable.pull_back, torch_trainables.Cores.assemble
 
     def only_first(self, gradients):
         found = pull_back(self, gradients)
-        first = self.frame.U.shape[0] == judge.weights["layers.0.weight"].shape[0]
+        first = self.frame.U.shape[0] == perceptron.weights["layers.0.weight"].shape[0]
         return found if first else {name: np.zeros_like(value) for name, value in found.items()}
 
     def second_detached(self):
@@ -159,11 +169,11 @@ def test_tied_gradient_that_forgets_a_site_is_caught_by_finite_differences(
     monkeypatch.setattr(trainables.CoreTrainable, "pull_back", only_first)
     monkeypatch.setattr(torch_trainables.Cores, "assemble", second_detached)
     with pytest.raises(AssertionError, match="tied-cores: v: off by"):
-        finite_differences_of("tied-cores", name, tmp_path, judge)
+        finite_differences_of("tied-cores", name, tmp_path, perceptron)
 
 
 @both
-def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, judge, monkeypatch):
+def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, perceptron, monkeypatch):
     def flipped(right):
         def broken(W, count):
             frame = right(W, count)
@@ -175,7 +185,7 @@ def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, jud
         monkeypatch.setattr(module, "leading_triplets", flipped(module.leading_triplets))
     with pytest.raises(AssertionError):
         SUITE.test_directions_of_a_weight_rebuild_it_with_canonical_signs(
-            opened(name, tmp_path), "layers.0.weight", judge
+            opened(name, tmp_path), "layers.0.weight", perceptron
         )
 
 

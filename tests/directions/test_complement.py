@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from boostlora.engine.sdk.directions import OrthogonalComplement
 from boostlora.engine.testing import assert_close, assert_same_subspace
 from boostlora.engine.testing.assertions import EPS, assert_orthonormal
-from boostlora.engine.testing.strategies import inherited, seeds
+from boostlora.engine.testing.strategies import contract_settings, seeds
 
 
 @given(st.integers(1, 30), st.integers(0, 40), seeds)
-@inherited
+@contract_settings
 def test_columns_that_depend_on_each_other_are_counted_once(d, columns, seed):
     rng = np.random.default_rng(seed)
     rank = min(d, columns, 3)
@@ -46,7 +46,7 @@ def test_projection_of_what_is_nearly_used_up_leaves_no_rounding_of_it():
 
 
 @given(st.integers(1, 30), st.integers(0, 29), st.integers(0, 6), seeds)
-@inherited
+@contract_settings
 def test_span_leads_with_what_it_is_given_and_fills_up(d, used, given_columns, seed):
     rng = np.random.default_rng(seed)
     side = OrthogonalComplement.of(d, [np.linalg.qr(rng.standard_normal((d, min(used, d - 1))))[0]])

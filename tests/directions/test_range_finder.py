@@ -14,7 +14,7 @@ from boostlora.engine.sdk.directions import (
 from boostlora.engine.testing import assert_close, assert_same_subspace
 from boostlora.engine.testing.assertions import assert_orthonormal
 from boostlora.engine.testing.oracles import MatrixOracle
-from boostlora.engine.testing.strategies import inherited, seeds
+from boostlora.engine.testing.strategies import contract_settings, seeds
 
 SITE = "layers.0.weight"
 shapes = st.tuples(st.integers(6, 40), st.integers(6, 40))
@@ -44,7 +44,7 @@ def energy(pairs, G):
 
 
 @given(shapes, st.integers(1, 4), st.integers(0, 2), seeds)
-@inherited
+@contract_settings
 def test_columns_that_hold_the_rank_find_the_very_pairs(shape, count, spare, seed):
     rng = np.random.default_rng(seed)
     values = np.concatenate([rng.uniform(1.0, 2.0, count), np.full(min(2, 6 - count), 0.25)])
@@ -62,7 +62,7 @@ def test_columns_that_hold_the_rank_find_the_very_pairs(shape, count, spare, see
 
 
 @given(shapes, st.integers(1, 4), st.sampled_from([0.3, 0.5, 0.7]), seeds)
-@inherited
+@contract_settings
 def test_decaying_spectrum_in_a_complement_is_captured_nearly_as_well_as_can_be(shape, count, decay, seed):
     """Theorem 10.7 of Halko, Martinsson and Tropp with p = 8, t = u = 6, which fails once in 1e6, and the cut to `count`."""
     rng = np.random.default_rng(seed)
@@ -82,7 +82,7 @@ def test_decaying_spectrum_in_a_complement_is_captured_nearly_as_well_as_can_be(
 
 
 @given(shapes, st.integers(1, 4), st.integers(2, 8), seeds)
-@inherited
+@contract_settings
 def test_found_pairs_capture_more_than_random_ones(shape, count, oversample, seed):
     """A lone column without a second one is beaten by chance once in 600 draws, three or more never in 9,000."""
     rng = np.random.default_rng(seed)
@@ -96,7 +96,7 @@ def test_found_pairs_capture_more_than_random_ones(shape, count, oversample, see
 
 
 @given(shapes, st.integers(1, 3), seeds)
-@inherited
+@contract_settings
 def test_energy_never_grows_when_more_is_projected_out(shape, count, seed):
     rng = np.random.default_rng(seed)
     G = rng.standard_normal(shape)
@@ -112,7 +112,7 @@ def test_energy_never_grows_when_more_is_projected_out(shape, count, seed):
 
 
 @given(shapes, st.integers(1, 4), st.integers(0, 30), seeds)
-@inherited
+@contract_settings
 def test_pairs_are_orthonormal_and_clear_of_what_was_used(shape, count, taken, seed):
     rng = np.random.default_rng(seed)
     assume(min(shape) >= count)
@@ -153,7 +153,7 @@ def test_a_nearly_full_side_gives_the_very_pairs():
 
 
 @given(st.integers(2, 30), st.integers(1, 4), st.integers(2, 4), seeds)
-@inherited
+@contract_settings
 def test_principal_directions_of_few_inputs_are_exact(d, count, passes, seed):
     rng = np.random.default_rng(seed)
     count = min(count, d)

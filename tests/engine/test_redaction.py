@@ -260,7 +260,7 @@ def test_run_records_its_reason_and_what_its_task_tells_without_credentials(run_
     monkeypatch.setattr(
         loop, "ProvenanceTask", Digits
     )  # the protocol would remember for ever that digits are one
-    monkeypatch.setattr(loop, "_play_on", lambda *_: ("failed", f"no answer from http://a:{SECRET}@h"))
+    monkeypatch.setattr(loop, "_run_rounds", lambda *_: ("failed", f"no answer from http://a:{SECRET}@h"))
     _, directory = run_cell("rounds=1")
     assert directory.result()["reason"] == f"no answer from http://{CUT}@h"
     assert directory.provenance()["task"] == {"address": f"http://{CUT}@h", "token": CUT}

@@ -29,8 +29,8 @@ class TestLocal(ExecutorContract):
         super().test_order_of_jobs_does_not_matter_to_their_results(cells, tmp_path)
 
     @OTHERS
-    def test_closed_iterator_leaves_no_process_and_all_can_go_on(self, cells, tmp_path):
-        super().test_closed_iterator_leaves_no_process_and_all_can_go_on(cells, tmp_path)
+    def test_closed_iterator_leaves_no_process_and_all_cells_can_resume(self, cells, tmp_path):
+        super().test_closed_iterator_leaves_no_process_and_all_cells_can_resume(cells, tmp_path)
 
 
 def _started(workers):

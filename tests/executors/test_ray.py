@@ -60,7 +60,7 @@ def test_cells_at_a_time_are_at_most_the_workers(tmp_path):
     [({"cpus": 3}, "3 CPU, 0 GPU"), ({"gpus": 0.5}, "1 CPU, 0.5 GPU"), ({"memory": 1e6}, "GiB")],
 )
 def test_cell_too_large_for_every_node_is_refused_with_what_there_is(tmp_path, options, asked):
-    with pytest.raises(UsageError, match=f"asks for .*{asked}.* no node .* have: 2 CPU, .* options cpus"):
+    with pytest.raises(UsageError, match=f"needs .*{asked}.* no node .* have: 2 CPU, .* options cpus"):
         next(Ray(**options).run([Cells(tmp_path).job(0)]))
 
 
@@ -95,7 +95,7 @@ def test_own_cluster_is_gone_afterwards_and_the_signal_handler_as_it_was(own):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "no-such-host.invalid:1"])
 def test_ray_with_an_address_where_nobody_is_is_refused_at_once(address):
-    with pytest.raises(UsageError, match=f"no cluster answers at {address}"):
+    with pytest.raises(UsageError, match=f"no cluster responds at {address}"):
         Ray(address=address).check()
 
 

@@ -25,8 +25,8 @@ class _Queue(DetachedExecutorContract):
     """What holds of both queues beyond the contract."""
 
     @OTHERS
-    def test_killed_worker_is_lost_and_goes_on_when_submitted_again(self, cells, tmp_path):
-        super().test_killed_worker_is_lost_and_goes_on_when_submitted_again(cells, tmp_path)
+    def test_killed_worker_is_lost_and_resumes_when_resubmitted(self, cells, tmp_path):
+        super().test_killed_worker_is_lost_and_resumes_when_resubmitted(cells, tmp_path)
 
     @OTHERS
     def test_cancelled_cell_is_lost_and_its_process_gone(self, cells):
@@ -90,7 +90,7 @@ class TestSlurmOnStandIns(_Queue):
         (tmp_path / "slurm").mkdir()
         monkeypatch.setenv("FAKE_SLURM", str(tmp_path / "slurm"))
         monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-        monkeypatch.setattr("boostlora.plugins.executors.slurm.SETTLE", 0.1)
+        monkeypatch.setattr("boostlora.plugins.executors.slurm.FILE_VISIBILITY_DELAY", 0.1)
         return tmp_path / "slurm"
 
     def make(self):
@@ -121,7 +121,7 @@ class TestSlurmOnStandIns(_Queue):
 
     @OTHERS
     def test_many_cells_are_several_arrays(self, cells, monkeypatch):
-        monkeypatch.setattr("boostlora.plugins.executors.slurm.ARRAY", 2)
+        monkeypatch.setattr("boostlora.plugins.executors.slurm.ARRAY_SIZE", 2)
         ids = self._submit(cells, [cells.job(seed) for seed in range(3)])
         assert list(ids.values()) == ["100_0", "100_1", "101"]
         assert {e.status for e in self._wait(cells, ids).values()} == {"finished"}
@@ -145,7 +145,7 @@ class TestSlurmOnStandIns(_Queue):
             self.make().submit([cells.job(0)])
 
     def test_queue_that_refuses_the_second_array_gives_up_the_first(self, cells, state, monkeypatch):
-        monkeypatch.setattr("boostlora.plugins.executors.slurm.ARRAY", 1)
+        monkeypatch.setattr("boostlora.plugins.executors.slurm.ARRAY_SIZE", 1)
         (state / "refuses").write_text("101")
         with pytest.raises(RunError, match="sbatch took no job"):
             self.make().submit([cells.job(0, gated=True), cells.job(1)])

@@ -58,7 +58,7 @@ class TestPeftTinyLora(ExporterContract):
         with pytest.raises(UsageError, match="no round was merged, so there is no adapter"):
             self.make().check(case.of().ensemble)
 
-    def test_export_that_lacks_a_round_is_told_from_the_whole(self, case):
+    def test_export_without_the_last_round_differs(self, case):
         two = case.of(*case.ensemble.rounds, attrs.evolve(case.ensemble.rounds[0], number=3))
         with pytest.raises(
             UsageError, match=r"exports one round, and these are 2, 3: choose one, such as --rounds 3\.\.3"

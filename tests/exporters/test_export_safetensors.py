@@ -111,7 +111,7 @@ def own_module(model: str, folder: Path, cache: Path) -> ExportCase:
 class TestModule(TestMlp):
     """A module of the user's, with buffers, by the torch backend."""
 
-    answers = False
+    compares_usage = False
 
     @pytest.fixture(scope="class")
     @staticmethod
@@ -153,7 +153,7 @@ class TestDoubledModule(TestModule):
 class TestClassifier(TestMlp):
     """An architecture with a module of its own: the head is in the same file as the encoder."""
 
-    answers = False
+    compares_usage = False
 
     @pytest.fixture
     def case(self, classifier_case: ExportCase) -> ExportCase:
@@ -162,7 +162,7 @@ class TestClassifier(TestMlp):
 
 @needs_torch
 class TestCausalInShards(TestMlp):
-    answers = False
+    compares_usage = False
 
     def make(self) -> Safetensors:
         return Safetensors(max_shard_size="20KB")

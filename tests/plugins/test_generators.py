@@ -89,12 +89,12 @@ def draws_by_itself():
 @pytest.mark.parametrize(
     ("fault", "test"),
     [
-        (swallows_the_end, "the_end_token_that_closed_a_text_is_told"),
+        (swallows_the_end, "end_token_of_a_text_is_reported"),
         (keeps_the_end_among_the_tokens, "every_prompt_is_continued_within_the_limits"),
-        (sorts_prompts_by_length, "prompts_are_answered_in_their_order"),
+        (sorts_prompts_by_length, "completions_keep_the_order_of_prompts"),
         (ignores_draws, "draws_decide_what_is_drawn"),
         (ignores_stops, "every_prompt_is_continued_within_the_limits"),
-        (never_synchronises(), "greedy_texts_are_those_of_the_speaker_as_it_is_now"),
+        (never_synchronises(), "greedy_texts_follow_the_current_weights"),
         (writes_too_much, "every_prompt_is_continued_within_the_limits"),
         (stops_early, "every_prompt_is_continued_within_the_limits"),
         (draws_by_itself(), "same_request_gives_the_same_texts"),
@@ -107,4 +107,4 @@ def test_suite_catches_a_generator_that_breaks_the_contract(fault, test, tmp_pat
 
     suite = Suite()
     with pytest.raises(AssertionError):
-        getattr(suite, f"test_{test}")(suite.surroundings(tmp_path))
+        getattr(suite, f"test_{test}")(suite.make_case(tmp_path))

@@ -248,7 +248,7 @@ class Empty(Grpo):
     ("broken", "test"),
     [
         (UpsideDown, "better_answers_to_a_prompt_never_weigh_less"),
-        (Talkative, "answers_rewarded_alike_say_nothing"),
+        (Talkative, "answers_with_equal_rewards_give_an_empty_batch"),
         (OtherPrompts, "batch_of_any_answers_holds_answers_with_finite_weights_and_shares"),
         (Misplaced, "batch_keeps_what_was_remembered_with_its_tokens"),
         (Shareless, "batch_of_any_answers_holds_answers_with_finite_weights_and_shares"),
@@ -257,7 +257,7 @@ class Empty(Grpo):
         (Empty, "batch_of_any_answers_holds_answers_with_finite_weights_and_shares"),
         (Unselected, "prompts_of_any_selection_are_as_many_as_asked_and_the_same_again"),
         (TooFew, "prompts_of_any_selection_are_as_many_as_asked_and_the_same_again"),
-        (Forgetful, "objective_says_how_it_asks"),
+        (Forgetful, "objective_declares_valid_sampling_options"),
     ],
 )
 def test_suite_catches_an_objective_that_breaks_the_contract(broken, test):

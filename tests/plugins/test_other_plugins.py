@@ -86,21 +86,21 @@ class TestShrinkage(MergeContract):
 
 
 class TestGate(MergeContract):
-    looks = True
+    uses_validation = True
 
     def make(self):
         return Gate()
 
 
 class TestGateOnAccuracy(MergeContract):
-    looks = True
+    uses_validation = True
 
     def make(self):
         return Gate(metric="accuracy", margin=0.01)
 
 
 class TestLineSearch(MergeContract):
-    looks = True
+    uses_validation = True
 
     def make(self):
         return LineSearch()

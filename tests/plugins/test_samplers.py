@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 
 from boostlora.engine.testing import SamplerContract, assert_close
-from boostlora.engine.testing.strategies import inherited, make_outcome, outcomes, seeds
+from boostlora.engine.testing.strategies import contract_settings, make_outcome, outcomes, seeds
 from boostlora.plugins.samplers.all import All
 from boostlora.plugins.samplers.failures import Failures
 from boostlora.plugins.samplers.hardest import Hardest
@@ -21,7 +21,7 @@ class TestFailuresAlone(SamplerContract):
         return Failures(replay=0.0)
 
     @given(outcomes(), seeds)
-    @inherited
+    @contract_settings
     def test_selection_holds_exactly_the_failures(self, outcome, seed):
         chosen = self._select(outcome, seed)
         assert set(chosen.indices.tolist()) == set(np.flatnonzero(~outcome.correct).tolist())
@@ -32,7 +32,7 @@ class TestFailuresCapped(SamplerContract):
         return Failures(cap=3, replay=0.25)
 
     @given(outcomes(), seeds)
-    @inherited
+    @contract_settings
     def test_selection_holds_at_most_the_cap_of_failures(self, outcome, seed):
         chosen = self._select(outcome, seed)
         wrong = [i for i in chosen.indices if not outcome.correct[i]]
@@ -40,20 +40,20 @@ class TestFailuresCapped(SamplerContract):
 
 
 class TestAll(SamplerContract):
-    goes_on = True
+    selects_without_failures = True
 
     def make(self):
         return All()
 
 
 class TestHardest(SamplerContract):
-    goes_on = True
+    selects_without_failures = True
 
     def make(self):
         return Hardest(share=0.3, replay=0.4)
 
     @given(outcomes(), seeds)
-    @inherited
+    @contract_settings
     def test_hard_examples_have_the_largest_losses_and_their_share_of_the_weight(self, outcome, seed):
         chosen = self._select(outcome, seed)
         count = max(1, round(0.3 * len(outcome)))
@@ -65,13 +65,13 @@ class TestHardest(SamplerContract):
 
 
 class TestHardestAlone(SamplerContract):
-    goes_on = True
+    selects_without_failures = True
 
     def make(self):
         return Hardest(share=0.25, replay=0.0)
 
     @given(outcomes(), seeds)
-    @inherited
+    @contract_settings
     def test_selection_holds_the_hard_examples_alone(self, outcome, seed):
         assert len(self._select(outcome, seed)) == max(1, round(0.25 * len(outcome)))
 
@@ -81,7 +81,7 @@ class TestRandom(SamplerContract):
         return Random()
 
     @given(outcomes(), seeds)
-    @inherited
+    @contract_settings
     def test_selection_is_as_large_as_the_failures(self, outcome, seed):
         assert len(self._select(outcome, seed)) == int((~outcome.correct).sum())
 

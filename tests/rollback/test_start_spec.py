@@ -112,7 +112,7 @@ OTHER = "0" * 64
         ('[start]\nrun = "parent"\nround = -2', 's.toml:6:9: "round" must be at least -1'),
         ('[start]\nround = 2', 's.toml:4:1: start: missing key "run"'),
         ('[start]\nrun = "parent"\nruond = 2', 's.toml:6:1: unknown key "ruond"'),
-        (f'[start]\nrun = "parent"\nround = 2\ndigest = "{OTHER}"', "s.toml:7:10: start.digest: round 2 of parent is"),
+        (f'[start]\nrun = "parent"\nround = 2\ndigest = "{OTHER}"', "s.toml:7:10: start.digest: round 2 of parent has another digest"),
         ('[start]\nrun = "parent"\ndigest = "12"', 's.toml:6:10: "digest" must be 64 hexadecimal digits'),
         (f'[start]\nrun = "none"\ndigest = "{OTHER}"', "s.toml:5:7: start.run: no run \""),
         ('[start]\nrun = "parent"\nround = 2\nranks = [2, 3]', "s.toml:7:9: start.ranks: the rounds of that run have [2, 2]"),

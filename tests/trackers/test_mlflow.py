@@ -71,22 +71,22 @@ class TestMlflow(TrackerContract):
         assert kept.data.metrics["seconds/train"] == 0.25
 
     def test_interrupted_run_is_killed_until_it_goes_on(self, tmp_path, run):
-        self._tell(tmp_path, run, make_records(2), end=False)
+        self._log_run(tmp_path, run, make_records(2), end=False)
         assert run_of(tmp_path / "store", run).info.status == "KILLED"
         followed = self._follow(tmp_path, run)
         assert run_of(tmp_path / "store", run).info.status == "RUNNING"
         followed.close()
 
     def test_run_that_is_started_over_is_another_run(self, tmp_path, run):
-        self._tell(tmp_path, run, make_records(2))
-        self._tell(tmp_path, make_run(tmp_path, created="2026-01-02T00:00:00+00:00"), make_records(2))
+        self._log_run(tmp_path, run, make_records(2))
+        self._log_run(tmp_path, make_run(tmp_path, created="2026-01-02T00:00:00+00:00"), make_records(2))
         assert len(runs_of(tmp_path / "store")) == 2
 
     def test_round_that_was_told_in_part_is_completed(self, tmp_path, run):
         followed = self._follow(tmp_path, run)
         followed._client.log_metric(followed._id, "test/accuracy", 0.1, step=1)
         followed.close()
-        self._tell(tmp_path, run, make_records(2))
+        self._log_run(tmp_path, run, make_records(2))
         assert [step for step, _ in self.recorded(tmp_path, run)["test/accuracy"]] == [1, 0]
         assert [step for step, _ in self.recorded(tmp_path, run)["test/loss"]] == [0, 1]
 

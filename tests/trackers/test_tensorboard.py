@@ -40,7 +40,7 @@ class TestTensorboard(TrackerContract):
 
     def test_settings_origin_and_end_are_kept(self, tmp_path, run):
         records = make_records(3)
-        self._tell(tmp_path, run, records)
+        self._log_run(tmp_path, run, records)
         folder = run.path / "tensorboard"
         assert 'use = "cell-clouds"' in text_of(folder, "spec")
         assert "- git: `0123abcd`" in text_of(folder, "provenance")
@@ -54,11 +54,11 @@ class TestTensorboard(TrackerContract):
 
     def test_tensorboard_that_is_open_meanwhile_shows_nothing_twice(self, tmp_path, run):
         records = make_records(4)
-        self._tell(tmp_path, run, records[:2], end=False)
+        self._log_run(tmp_path, run, records[:2], end=False)
         watching = events_of(run.path / "tensorboard")
         assert [e.step for e in watching.Scalars("test/accuracy")] == [0, 1]
         for until in (3, 4):
-            self._tell(tmp_path, attrs.evolve(run, resumed_from=1), records[:until], end=until == 4)
+            self._log_run(tmp_path, attrs.evolve(run, resumed_from=1), records[:until], end=until == 4)
             watching.Reload()
             assert [e.step for e in watching.Scalars("test/accuracy")] == [*range(until)]
         assert [step for step, _ in scalars_of(run.path / "tensorboard")["test/accuracy"]] == [0, 1, 2, 3]
@@ -68,7 +68,7 @@ class TestTensorboard(TrackerContract):
         other = run.path / "tensorboard" / "events.out.tfevents.1.elsewhere"
         other.parent.mkdir(parents=True)
         other.write_bytes(b"")
-        self._tell(tmp_path, run, make_records(1))
+        self._log_run(tmp_path, run, make_records(1))
         assert other.exists()
 
 

@@ -83,7 +83,7 @@ def test_suite_passes_a_tracker_that_keeps_what_it_is_told(tmp_path):
     ("tracker", "test"),
     [
         (Lines, "test_resumed_run_is_one_run_and_nothing_is_kept_twice"),
-        (Lines, "test_run_that_was_never_closed_goes_on"),
+        (Lines, "test_run_that_was_never_closed_resumes"),
         (OneFile, "test_runs_at_the_same_time_are_kept_apart"),
         (Late, "test_rounds_are_kept_before_the_run_ends"),
     ],
