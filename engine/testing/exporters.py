@@ -202,9 +202,9 @@ class ExporterContract:
         found = run_alone(self.make().usage(case.ensemble, str(folder)), tmp_path)
         if not self.compares_usage:
             return
-        asked = found["texts"] if "texts" in found else np.array(found["rows"])
-        assert len(asked) >= 1
-        examples = case.encode(asked)
+        inputs = found["texts"] if "texts" in found else np.array(found["rows"])
+        assert len(inputs) >= 1
+        examples = case.encode(inputs)
         expected = case.evaluated(examples)
         # A prompt has a row of logits for every token of its completion; the first row is the next token's.
         targets = np.ones(len(examples), dtype=np.int64)

@@ -67,10 +67,10 @@ class MatrixOracle:
         self.columns = max(self.columns, rank)
         return {name: _trained(G, rank, steps, lr) for name, G in self.gradients.items()}
 
-    def _count(self, passes: int, *asked: Factors) -> None:
+    def _count(self, passes: int, *requested: Factors) -> None:
         self.passes += passes
         self.columns = max(
-            [self.columns, *(factor.shape[1] for factors in asked for factor in factors.values())]
+            [self.columns, *(factor.shape[1] for factors in requested for factor in factors.values())]
         )
 
 

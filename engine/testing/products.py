@@ -105,9 +105,9 @@ class ProductContract:
             found = model.gradient_products(examples, batches, right=some[0], left=some[1])
             assert set(found) == {*some[0], *some[1]}
             for site, products in found.items():
-                for side, asked in (("right", some[0]), ("left", some[1])):
+                for side, requested in (("right", some[0]), ("left", some[1])):
                     got, all_of_it = getattr(products, side), getattr(whole[site], side)
-                    assert (got is not None) == (site in asked), f"{side}: {site}"
+                    assert (got is not None) == (site in requested), f"{side}: {site}"
                     if got is not None:
                         assert_close(
                             got, all_of_it, atol=PRODUCT_ROUNDINGS * precision, what=f"{side}: {site}"
@@ -183,7 +183,7 @@ class ProductContract:
         with pytest.raises(NonFiniteError, match=r"layers\.0\.weight|logits"):
             model.activation_products(broken, some_batches(), O)
         assert set(model.gradient_products(examples, some_batches(), right=O, left={})) == set(O), (
-            "and goes on"
+            "the next call must succeed"
         )
 
 

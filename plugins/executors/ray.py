@@ -117,12 +117,12 @@ class Ray:
 
     def _check_resources(self, nodes: Sequence[Mapping[str, Any]]) -> None:
         """Raise `UsageError` if no single node has the resources of a cell, which would wait forever."""
-        asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory * GIBIBYTE}
+        requested = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory * GIBIBYTE}
         having = [node["Resources"] for node in nodes if node["Alive"]]
-        if any(all(has.get(what, 0) >= count for what, count in asked.items()) for has in having):
+        if any(all(has.get(what, 0) >= count for what, count in requested.items()) for has in having):
             return
         raise UsageError(
-            f"executor ray: a cell needs {_resource_text(asked)}, and no node of the cluster has that much. "
+            f"executor ray: a cell needs {_resource_text(requested)}, and no node of the cluster has that much. "
             f"Its nodes have: {'; '.join(_resource_text(has) for has in having) or 'nothing'}. "
             "Reduce the options cpus, gpus or memory"
         )
