@@ -112,7 +112,7 @@ def test_ray_without_the_library_says_how_to_install_it(monkeypatch):
 
 
 def test_ray_pins_threads_to_the_cpus_and_hides_gpus_that_were_not_asked_for():
-    environment = Ray(cpus=3)._demands()["runtime_env"]["env_vars"]
+    environment = Ray(cpus=3)._task_options()["runtime_env"]["env_vars"]
     assert environment.pop("CUDA_VISIBLE_DEVICES") == ""
     assert environment["OPENBLAS_NUM_THREADS"] == environment["OMP_NUM_THREADS"] == "3"
-    assert "CUDA_VISIBLE_DEVICES" not in Ray(gpus=1)._demands()["runtime_env"]["env_vars"]
+    assert "CUDA_VISIBLE_DEVICES" not in Ray(gpus=1)._task_options()["runtime_env"]["env_vars"]
