@@ -38,7 +38,7 @@ class Reader:
 
     def fault(self, path: Path, message: str, *, at_key: bool = False, **more: Any) -> None:
         """Record a fault at a value of the table, or at its key."""
-        mark = self.document.mark(path)
+        mark = self.document.location(path)
         self.faults.append(Fault(message=message, span=mark.key if at_key else mark.value, **more))
 
     def fault_once(self, path: Path, message: str, *, at_key: bool = True, **more: Any) -> None:

@@ -43,7 +43,7 @@ class Assignment:
 
     def applied(self, document: Document) -> Document:
         """The document with these values."""
-        tree, marks = dict[str, Any](), dict[Path, Mark]()
+        tree, marks = dict[str, Any](), dict[Path, Location]()
         for key, value in self.values.items():
             parts = tuple(key.split("."))
             written, below = document.location(self.places[key]), tree
@@ -68,9 +68,9 @@ class Assignment:
         return ", ".join(parts)
 
 
-def _inner_marks(value: Any, parts: Path, place: Path, document: Document) -> dict[Path, Mark]:
+def _inner_marks(value: Any, parts: Path, place: Path, document: Document) -> dict[Path, Location]:
     """The marks of a list's items, for faults in them."""
-    found = dict[Path, Mark]()
+    found = dict[Path, Location]()
     for number, item in enumerate(value if isinstance(value, list) else ()):
         found[*parts, number] = document.location((*place, number))
         found |= _inner_marks(item, (*parts, number), (*place, number), document)

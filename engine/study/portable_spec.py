@@ -47,7 +47,7 @@ def _absolute_paths(
     names = ".".join(str(part) for part in path if isinstance(part, str))
     types = {t for o, some in options.items() for t in some if names == o or names.endswith("." + o)}
     if isinstance(value, str) and value and types:  # an empty string is no path, not the current folder
-        folder = document.mark(path).value.source.folder
+        folder = document.location(path).value.source.folder
         checks = [Path.is_file if kind is FilePath else Path.is_dir for kind in types]
         return next((place for exists in checks if (place := _existing(folder, value, exists))), value)
     return value
