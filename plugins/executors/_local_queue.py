@@ -46,27 +46,27 @@ def submit(
     return json.loads(done.stdout)
 
 
-def ended_jobs(folder: Path, numbers: Iterable[str]) -> dict[str, str]:
+def ended_jobs(folder: Path, job_ids: Iterable[str]) -> dict[str, str]:
     """Jobs whose process has ended, with a description."""
-    return {number: "its process has ended" for number in numbers if not _is_running(folder, number)}
+    return {job_id: "its process has ended" for job_id in job_ids if not _is_running(folder, job_id)}
 
 
-def cancel(folder: Path, numbers: Iterable[str]) -> None:
+def cancel(folder: Path, job_ids: Iterable[str]) -> None:
     """Interrupt the controllers of jobs; each ends its cell within about a second."""
-    for number in numbers:
-        if _is_running(folder, number):
+    for job_id in job_ids:
+        if _is_running(folder, job_id):
             with suppress(ProcessLookupError):
-                os.kill(int(number), signal.SIGINT)
+                os.kill(int(job_id), signal.SIGINT)
 
 
-def _is_running(folder: Path, number: str) -> bool:
+def _is_running(folder: Path, job_id: str) -> bool:
     """Whether a job's process exists, and is not another process that reuses its id."""
     try:
-        os.kill(int(number), 0)
+        os.kill(int(job_id), 0)
     except (ProcessLookupError, PermissionError):
         return False
     try:
-        words = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        words = Path(f"/proc/{job_id}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:  # no /proc: only the id can be checked
         return not Path("/proc/self").exists()
     return str(folder.absolute()) in words

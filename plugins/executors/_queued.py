@@ -32,9 +32,9 @@ class Cell:
         from ...engine.study.cell_runner import run_cell  # noqa: PLC0415 - heavy, and needed by the worker alone
 
         with _interruptible():
-            ended = run_cell(cattrs.structure(job, Job))
-        write_result(Path(job["study"]) / FOLDER, submitit.JobEnvironment().job_id, ended)
-        return ended.status
+            result = run_cell(cattrs.structure(job, Job))
+        write_result(Path(job["study"]) / FOLDER, submitit.JobEnvironment().job_id, result)
+        return result.status
 
     def checkpoint(self, job: dict[str, Any]) -> Any:
         """Requeue the same cell, which resumes after its last finished round; submitit's protocol."""
@@ -75,32 +75,32 @@ def _interruptible() -> Generator[None]:
             signal.signal(number, handler)
 
 
-def write_result(folder: Path, number: str, ended: JobResult) -> None:
+def write_result(folder: Path, job_id: str, result: JobResult) -> None:
     """Write the result of a cell."""
-    write_text(_result_path(folder, number, ended.cell), json.dumps(attrs.asdict(ended)) + "\n")
+    write_text(_result_path(folder, job_id, result.cell), json.dumps(attrs.asdict(result)) + "\n")
 
 
-def read_result(folder: Path, number: str, cell: str) -> JobResult | None:
+def read_result(folder: Path, job_id: str, cell: str) -> JobResult | None:
     """The result of a job; None while there is none."""
     try:
         return cattrs.structure(
-            json.loads(_result_path(folder, number, cell).read_text(encoding="utf-8")), JobResult
+            json.loads(_result_path(folder, job_id, cell).read_text(encoding="utf-8")), JobResult
         )
     except FileNotFoundError:
         return None
 
 
-def lost_result(folder: Path, number: str, cell: str, state: str) -> JobResult:
+def lost_result(folder: Path, job_id: str, cell: str, state: str) -> JobResult:
     """The result of a job that ended without one, with the last line of its log as a possible cause."""
     try:
-        log = (folder / f"{number}_0_log.err").read_text(encoding="utf-8", errors="replace")
+        log = (folder / f"{job_id}_0_log.err").read_text(encoding="utf-8", errors="replace")
     except OSError:
         log = ""
-    said = next(
+    last_line = next(
         (f"; its log ends: {line.strip()}" for line in reversed(log.splitlines()) if line.strip()), ""
     )
-    return JobResult(cell=cell, status="lost", cause=f"job {number} is gone: {state}{said}")
+    return JobResult(cell=cell, status="lost", cause=f"job {job_id} is gone: {state}{last_line}")
 
 
-def _result_path(folder: Path, number: str, cell: str) -> Path:
-    return folder / f"{number}_{cell}.json"
+def _result_path(folder: Path, job_id: str, cell: str) -> Path:
+    return folder / f"{job_id}_{cell}.json"

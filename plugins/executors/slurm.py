@@ -85,30 +85,30 @@ class Slurm:
         for first in range(0, len(jobs), ARRAY_SIZE):
             some = jobs[first : first + ARRAY_SIZE]
             try:
-                numbers = self._submit(Path(some[0].study).absolute() / FOLDER, some)
+                job_ids = self._submit(Path(some[0].study).absolute() / FOLDER, some)
             except RunError:
                 self.cancel(some[0].study, ids)  # the caller would not get their ids
                 raise
-            ids |= dict(zip((job.cell for job in some), numbers, strict=True))
+            ids |= dict(zip((job.cell for job in some), job_ids, strict=True))
         return ids
 
     def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, JobResult | None]:
         """Results by cell: None while a job is queued or running, a lost cell if it ended without a result."""
         folder = Path(study).absolute() / FOLDER
-        found = {cell: read_result(folder, number, cell) for cell, number in ids.items()}
-        unsure = {number: cell for cell, number in ids.items() if found[cell] is None}
+        found = {cell: read_result(folder, job_id, cell) for cell, job_id in ids.items()}
+        unsure = {job_id: cell for cell, job_id in ids.items() if found[cell] is None}
         gone = self._ended_jobs(folder, unsure) if unsure else {}
         if gone and self.cluster == "slurm":
             time.sleep(FILE_VISIBILITY_DELAY)
-        for number, state in gone.items():
-            cell = unsure[number]
-            found[cell] = read_result(folder, number, cell) or lost_result(folder, number, cell, state)
+        for job_id, state in gone.items():
+            cell = unsure[job_id]
+            found[cell] = read_result(folder, job_id, cell) or lost_result(folder, job_id, cell, state)
         return found
 
     def cancel(self, study: str, ids: Mapping[str, str]) -> None:
         """Cancel queued and running cells; their finished rounds remain."""
         folder = Path(study).absolute() / FOLDER
-        waiting = [number for cell, number in ids.items() if read_result(folder, number, cell) is None]
+        waiting = [job_id for cell, job_id in ids.items() if read_result(folder, job_id, cell) is None]
         if self.cluster == "local":
             _local_queue.cancel(folder, waiting)
         elif self.cluster == "slurm" and waiting:
@@ -163,25 +163,25 @@ class Slurm:
         """Seconds between signal and time limit; at most half the limit, otherwise a short cell would be signalled at its start."""
         return min(SIGNAL_DELAY, 30 * self.minutes)
 
-    def _ended_jobs(self, folder: Path, numbers: Iterable[str]) -> dict[str, str]:
+    def _ended_jobs(self, folder: Path, job_ids: Iterable[str]) -> dict[str, str]:
         """Jobs that are neither queued nor running, with their final states."""
         if self.cluster == "local":
-            return _local_queue.ended_jobs(folder, numbers)
+            return _local_queue.ended_jobs(folder, job_ids)
         if self.cluster == "debug":
-            return dict.fromkeys(numbers, "the process that ran it was ended")
-        return _final_states(numbers)
+            return dict.fromkeys(job_ids, "the process that ran it was ended")
+        return _final_states(job_ids)
 
 
 def _run_inline(folder: Path, job: Job) -> str:
     """Run a cell in this process; its id depends on the cell alone."""
     from ...engine.study.cell_runner import run_cell  # noqa: PLC0415 - heavy, and only for this
 
-    number = f"debug-{job.cell}"
-    write_result(folder, number, run_cell(job))
-    return number
+    job_id = f"debug-{job.cell}"
+    write_result(folder, job_id, run_cell(job))
+    return job_id
 
 
-def _final_states(numbers: Iterable[str]) -> dict[str, str]:
+def _final_states(job_ids: Iterable[str]) -> dict[str, str]:
     """Ended jobs with their Slurm states, by one call of sacct.
 
     A job unknown to sacct, because it is new or accounting is off, counts as queued.
@@ -189,15 +189,15 @@ def _final_states(numbers: Iterable[str]) -> dict[str, str]:
     from submitit import SlurmJob  # noqa: PLC0415 - an extra
 
     logging.getLogger("submitit").setLevel(logging.ERROR)  # a failed call is repeated at the next poll
-    watcher, numbers = (
+    watcher, job_ids = (
         type(SlurmJob.watcher)(),
-        list(numbers),
+        list(job_ids),
     )  # the shared watcher never updates a job that has ended
-    for number in numbers:
-        watcher.register_job(number)
+    for job_id in job_ids:
+        watcher.register_job(job_id)
     watcher.update()
-    ended = [number for number in numbers if watcher.is_done(number, mode="cache")]
-    return {number: watcher.get_state(number, mode="cache") for number in ended}
+    ended = [job_id for job_id in job_ids if watcher.is_done(job_id, mode="cache")]
+    return {job_id: watcher.get_state(job_id, mode="cache") for job_id in ended}
 
 
 @hookimpl
