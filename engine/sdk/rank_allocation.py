@@ -14,7 +14,7 @@ Exhausted = Literal["error", "stop", "wrap"]
 
 
 @attrs.frozen(kw_only=True)
-class Blocks(SiteBasis):
+class BlockBasis(SiteBasis):
     """Consecutive blocks of directions: every round takes the r after those of the round before, until they are `exhausted`."""
 
     exhausted: Exhausted = option(
@@ -45,7 +45,7 @@ class Blocks(SiteBasis):
 
 
 @attrs.frozen(kw_only=True)
-class Unbounded(SiteBasis):
+class UnboundedBasis(SiteBasis):
     """A basis with a frame for every round, as long as `r <= min(d_out, d_in)`."""
 
     exhausted: ClassVar[str] = "error"

@@ -72,10 +72,10 @@ def choose_sites(choice: SiteChoice, blueprint: Blueprint) -> tuple[Site, ...]:
         for pattern in patterns:
             if pattern != ALL_LINEAR and not any(_matches(w.name, [pattern]) for w in available):
                 raise _no_match(pattern, available, key)
-    depths = {w.layer for w in available}
-    missing = [layer for layer in choice.layers if layer not in depths]
+    layers = {w.layer for w in available}
+    missing = [layer for layer in choice.layers if layer not in layers]
     if missing:
-        known = sorted(d for d in depths if d is not None)
+        known = sorted(d for d in layers if d is not None)
         raise UsageError(f"sites.layers: no layer {missing[0]}; there are {known}")
     chosen = [
         w

@@ -22,6 +22,6 @@ def stratified_draws(
     for _ in range(count):
         points = (starts + rng.random(size)) / size * edges[-1]
         # Rounding may put a point beyond the last edge.
-        places = np.minimum(np.searchsorted(edges, points, side="right"), len(edges) - 1)
-        drawn.append(selection.indices[places])
+        positions = np.minimum(np.searchsorted(edges, points, side="right"), len(edges) - 1)
+        drawn.append(selection.indices[positions])
     return drawn

@@ -201,11 +201,11 @@ class BackendContract(ProductContract):
 
     def test_logits_give_the_predictions(self, model: BoostedModel, precision: float) -> None:
         examples = tiny_examples()
-        logits, said = model.logits(examples), model.predict(examples)
-        np.testing.assert_array_equal(np.argmax(logits, axis=1), said.output)
+        logits, predictions = model.logits(examples), model.predict(examples)
+        np.testing.assert_array_equal(np.argmax(logits, axis=1), predictions.output)
         loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), examples.labels]
         assert_close(
-            said.loss, loss, atol=LOSS_ROUNDINGS * min(precision, 2.0**-23), what="loss of the logits"
+            predictions.loss, loss, atol=LOSS_ROUNDINGS * min(precision, 2.0**-23), what="loss of the logits"
         )
 
     def test_predictions_do_not_depend_on_the_batch(self, model: BoostedModel) -> None:

@@ -99,13 +99,15 @@ class PolicyObjectiveContract:
     ) -> None:
         answers = self._answers(b, seed)
         batch = check_rollouts(self.make().batch(answers), "it")
-        given_ = _rows(answers.indices.repeat(answers.rewards.shape[1]), answers.tokens)
+        answer_rows = _rows(answers.indices.repeat(answers.rewards.shape[1]), answers.tokens)
         assert np.isfinite(batch.weights).all()
         if batch.rollouts is None:
             return
         found = _rows(batch.indices, batch.rollouts.tokens)
-        assert len(set(found)) == len(found) or len(set(given_)) < len(given_), "the same answer twice"
-        assert set(found) <= set(given_), "a sequence that is no answer to its prompt"
+        assert len(set(found)) == len(found) or len(set(answer_rows)) < len(answer_rows), (
+            "the same answer twice"
+        )
+        assert set(found) <= set(answer_rows), "a sequence that is no answer to its prompt"
         assert (batch.rollouts.shares >= 0.0).all()
         assert batch.rollouts.temperature == self.make().sampling.temperature
 
@@ -116,14 +118,14 @@ class PolicyObjectiveContract:
         batch = self.make().batch(answers)
         if batch.rollouts is None:
             return
-        places = _places(answers)
+        slices = _answer_slices(answers)
         for name in ("old", "start"):
             before, after = getattr(answers, name), getattr(batch.rollouts, name)
             if before is None or after is None:
                 continue
             blocks = np.split(after, np.cumsum(batch.rollouts.tokens.targets)[:-1])
             for row, block in zip(_rows(batch.indices, batch.rollouts.tokens), blocks, strict=True):
-                assert any(np.array_equal(before[place], block) for place in places[row]), name
+                assert any(np.array_equal(before[tokens], block) for tokens in slices[row]), name
 
     @given(st.integers(1, 4), seeds)
     @contract_settings
@@ -133,8 +135,8 @@ class PolicyObjectiveContract:
         if batch.rollouts is None:
             return
         rewards = dict[tuple[int, ...], set[float]]()
-        given_ = _rows(answers.indices.repeat(answers.rewards.shape[1]), answers.tokens)
-        for row, reward in zip(given_, answers.rewards.ravel().tolist(), strict=True):
+        answer_rows = _rows(answers.indices.repeat(answers.rewards.shape[1]), answers.tokens)
+        for row, reward in zip(answer_rows, answers.rewards.ravel().tolist(), strict=True):
             rewards.setdefault(row, set()).add(reward)
         known = [
             (row[0], *rewards[row], weight)
@@ -174,7 +176,7 @@ def _rows(indices: NDArray[np.int64], tokens: Tokens) -> list[tuple[int, ...]]:
     return [(*head, *tokens.sequence(i).tolist()) for i, head in enumerate(heads)]
 
 
-def _places(answers: Answers) -> dict[tuple[int, ...], list[slice]]:
+def _answer_slices(answers: Answers) -> dict[tuple[int, ...], list[slice]]:
     """The slices of each answer in the arrays over tokens."""
     ends, found = [0, *np.cumsum(answers.tokens.targets).tolist()], dict[tuple[int, ...], list[slice]]()
     rows = _rows(answers.indices.repeat(answers.rewards.shape[1]), answers.tokens)

@@ -1,1 +1,1 @@
-"""Adapters: what is trained at a site."""
+"""Adapters: the parametrisation that is trained at a site."""

@@ -13,7 +13,7 @@ from ...engine.contracts import GradientOracle, SiteView
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.directions import (
-    DataDriven,
+    DataDrivenBasis,
     SingularPairs,
     SiteComplements,
     leading_singular_pairs,
@@ -22,7 +22,7 @@ from ...engine.sdk.directions import (
 
 
 @attrs.frozen(kw_only=True)
-class Activation(DataDriven):
+class Activation(DataDrivenBasis):
     """The r leading principal directions of a layer's inputs and their images under its current weight, earlier rounds projected out.
 
     With inputs `X (n, d_in)`, V spans the leading eigenvectors of `(I - P_V) X'X/n (I - P_V)`; U and V are then the singular pairs of

@@ -10,11 +10,11 @@ import numpy as np
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import Unbounded
+from ...engine.sdk.rank_allocation import UnboundedBasis
 
 
 @attrs.frozen(kw_only=True)
-class Fixed(Unbounded):
+class Fixed(UnboundedBasis):
     """The r leading singular directions of the base weight, in every round ("top" in the paper): the ensemble's rank stays at r."""
 
     def depth(self, ranks: Sequence[int], width: int) -> int:

@@ -9,11 +9,11 @@ import attrs
 
 from ...engine.contracts import GradientOracle, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import DataDriven, SingularPairs, SiteComplements, gradient_singular_pairs
+from ...engine.sdk.directions import DataDrivenBasis, SingularPairs, SiteComplements, gradient_singular_pairs
 
 
 @attrs.frozen(kw_only=True)
-class Gradient(DataDriven):
+class Gradient(DataDrivenBasis):
     """The r leading singular pairs of the mean gradient of the round's loss, earlier rounds' directions projected out.
 
     With `G = dL/dW` and projectors `P_U`, `P_V` onto earlier rounds' directions, the pairs are those of `(I - P_U) G (I - P_V)`. To first

@@ -13,7 +13,7 @@ from ...engine.foundation.options import option
 from ...engine.foundation.options import share as part
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.directions import (
-    DataDriven,
+    DataDrivenBasis,
     SingularPairs,
     SiteComplements,
     gradient_singular_pairs,
@@ -22,7 +22,7 @@ from ...engine.sdk.directions import (
 
 
 @attrs.frozen(kw_only=True)
-class Mixed(DataDriven):
+class Mixed(DataDrivenBasis):
     """A `share` of the r directions from the gradient, as in `gradient`; the others are the base weight's next ones, as in `rotate`.
 
     The weight's block is projected onto directions that earlier rounds left unused; the gradient's directions are orthogonal to both.

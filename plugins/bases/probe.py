@@ -11,7 +11,7 @@ from ...engine.contracts import GradientOracle, SiteView
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.directions import (
-    DataDriven,
+    DataDrivenBasis,
     SingularPairs,
     SiteComplements,
     leading_singular_pairs,
@@ -20,7 +20,7 @@ from ...engine.sdk.directions import (
 
 
 @attrs.frozen(kw_only=True)
-class Probe(DataDriven):
+class Probe(DataDrivenBasis):
     """The r leading singular pairs of `B A`, LoRA factors trained for a few steps, earlier rounds' directions projected out.
 
     `gradient` is local to one point; a probe follows the loss for some steps. Only the directions of its factors are used.

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import Unbounded
+from ...engine.sdk.rank_allocation import UnboundedBasis
 
 
 @attrs.frozen(kw_only=True)
-class Random(Unbounded):
+class Random(UnboundedBasis):
     """Uniformly random (Haar) orthonormal columns, new in every round; `S` is the weight's root mean square singular value.
 
     Two rounds are not orthogonal, but together span `2 r` directions almost surely (if `2 r <= min(d_out, d_in)`).

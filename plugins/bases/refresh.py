@@ -10,11 +10,11 @@ import numpy as np
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import Unbounded
+from ...engine.sdk.rank_allocation import UnboundedBasis
 
 
 @attrs.frozen(kw_only=True)
-class Refresh(Unbounded):
+class Refresh(UnboundedBasis):
     """The r leading singular directions of the *current*, merged weight, as in a wrap-train-merge loop.
 
     The leading directions change little between rounds, so rounds overlap almost entirely: on the quickstart, 16 rounds of 4 reach

@@ -10,11 +10,11 @@ import numpy as np
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import Blocks
+from ...engine.sdk.rank_allocation import BlockBasis
 
 
 @attrs.frozen(kw_only=True)
-class Rotate(Blocks):
+class Rotate(BlockBasis):
     """Round t takes singular directions `[t r, (t + 1) r)` of the base weight, largest first: ROTATE of arXiv 2604.27308.
 
     If rounds differ in rank, a round takes the r directions after those of the round before.

@@ -10,11 +10,11 @@ import numpy as np
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import Blocks
+from ...engine.sdk.rank_allocation import BlockBasis
 
 
 @attrs.frozen(kw_only=True)
-class Tail(Blocks):
+class Tail(BlockBasis):
     """Round t takes the t-th block of r singular directions, smallest first; needs a full SVD."""
 
     def depth(self, ranks: Sequence[int], width: int) -> int:

@@ -144,8 +144,8 @@ def _job_result(ray: Any, reference: Any, job: Job) -> JobResult:
     except ray.exceptions.RayError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # The error is in the last line of a traceback, and in the first line of other messages.
-        said = lines[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0] if lines else ""
-        return JobResult(cell=job.cell, status="lost", cause=f"{type(error).__name__}: {said}")
+        message = lines[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0] if lines else ""
+        return JobResult(cell=job.cell, status="lost", cause=f"{type(error).__name__}: {message}")
 
 
 def _check_reachable(address: str) -> None:

@@ -134,8 +134,8 @@ class Slurm:
         try:
             return [str(job.job_id) for job in executor.map_array(Cell(), contents)]
         except Exception as error:  # submitit raises several types
-            said = str(error).strip() or type(error).__name__
-            raise RunError(f"executor slurm: sbatch took no job: {said}") from error
+            message = str(error).strip() or type(error).__name__
+            raise RunError(f"executor slurm: sbatch took no job: {message}") from error
 
     def _submitit_parameters(self) -> dict[str, Any]:
         """Submitit's parameters, with Slurm's names."""

@@ -54,11 +54,11 @@ def test_spec_hash_is_of_the_data_not_of_its_folder(boostlora, tmp_path):
 
 BASIS = """
 import attrs
-from boostlora.engine.sdk.rank_allocation import Unbounded
+from boostlora.engine.sdk.rank_allocation import UnboundedBasis
 from boostlora.engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
-class Mine(Unbounded):
+class Mine(UnboundedBasis):
     def depth(self, ranks, width):
         return max(ranks, default=0)
     def frame(self, site, earlier, rank, rng):

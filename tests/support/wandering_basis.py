@@ -10,13 +10,13 @@ import numpy as np
 
 from boostlora.engine.contracts import Frame, SiteView
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.sdk.rank_allocation import Unbounded
+from boostlora.engine.sdk.rank_allocation import UnboundedBasis
 
 OWN = np.random.default_rng()
 
 
 @attrs.frozen(kw_only=True)
-class Wandering(Unbounded):
+class Wandering(UnboundedBasis):
     """Random columns from a state that moves on with every call."""
 
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
@@ -26,7 +26,7 @@ class Wandering(Unbounded):
 
 
 @attrs.frozen(kw_only=True)
-class Following(Unbounded):
+class Following(UnboundedBasis):
     """What the merged weight has beyond the frames that were used: a refused round must not have used any."""
 
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:

@@ -1,7 +1,7 @@
 """Linear algebra of data-driven bases: leading directions of gradients and activations, outside the span of earlier rounds."""
 
 from .complement import OrthogonalComplement
-from .data_driven import DataDriven, Project
+from .data_driven import DataDrivenBasis, ProjectedSides
 from .finite import require_finite
 from .pairs import SingularPairs, leading_singular_pairs
 from .principal import principal_directions
@@ -9,9 +9,9 @@ from .range_finder import gradient_singular_pairs
 from .site_complements import SiteComplements
 
 __all__ = [
-    "DataDriven",
+    "DataDrivenBasis",
     "OrthogonalComplement",
-    "Project",
+    "ProjectedSides",
     "SingularPairs",
     "SiteComplements",
     "gradient_singular_pairs",

@@ -16,12 +16,12 @@ from .complement import OrthogonalComplement
 from .pairs import SingularPairs
 from .site_complements import SiteComplements
 
-Project = Literal["both", "left", "right", "none"]
+ProjectedSides = Literal["both", "left", "right", "none"]
 """Sides on which a round's directions are orthogonal to those of all earlier rounds."""
 
 
 @attrs.frozen(kw_only=True)
-class DataDriven:
+class DataDrivenBasis:
     """A basis computed from calibration examples: singular pairs in the orthogonal complement of earlier rounds' directions.
 
     A subclass implements `pairs`.
@@ -37,7 +37,7 @@ class DataDriven:
     oversample: int = option(
         8, "columns beyond the rank; more approximate the leading directions better", min=0
     )
-    project: Project = option(
+    project: ProjectedSides = option(
         "both",
         "sides on which directions are orthogonal to all earlier rounds': left is output space, right is input space",
     )
