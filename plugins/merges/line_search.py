@@ -28,8 +28,8 @@ class LineSearch:
 
     def choose(self, trial: Trial) -> float | Refusal:
         """Evaluate every scale, and scale 0."""
-        without = badness(trial(0.0), self.metric)
-        best, scale = min((badness(trial(s), self.metric), s) for s in sorted(self.scales))
+        without = cost(trial(0.0), self.metric)
+        best, scale = min((cost(trial(s), self.metric), s) for s in sorted(self.scales))
         if best < without:
             return scale
         return Refusal(

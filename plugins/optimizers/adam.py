@@ -15,7 +15,7 @@ rate = Limit("at least 0 and less than 1", lambda x: 0 <= x < 1)
 
 
 @attrs.frozen(kw_only=True)
-class Adam(Scheduled):
+class Adam(LearningRateSchedule):
     """Adam (Kingma and Ba, 2015) with decoupled weight decay (Loshchilov and Hutter, 2019); its state is reset every round.
 
     `v <- v - lr (m^ / (sqrt s^ + eps) + decay v)`, with bias-corrected means `m^` of the gradients and `s^` of their squares.

@@ -13,7 +13,7 @@ from ...engine.sdk.schedules import LearningRateSchedule
 
 
 @attrs.frozen(kw_only=True)
-class Sgd(Scheduled):
+class Sgd(LearningRateSchedule):
     """SGD with momentum: `m <- momentum * m + g + decay * v`, `v <- v - lr * m`; its state is reset every round."""
 
     rule: ClassVar[str] = "sgd"

@@ -83,7 +83,7 @@ class Gsm8k(TextData, GenerativeTask):
         texts = texts_of(predictions)
         k = len(texts) // max(1, len(examples))
         wanted = [normalised(text) for text in examples.inputs.completions for _ in range(k)]
-        judged: dict[Extraction, list[Judged]] = {
+        judged: dict[Extraction, list[Judgement]] = {
             how: [_judged(answer_in(text, how), right) for text, right in zip(texts, wanted, strict=False)]
             for how in ("strict", "flexible")
         }

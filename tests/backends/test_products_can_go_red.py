@@ -93,13 +93,13 @@ def test_layer_that_the_graph_does_not_reach_is_caught_by_the_slopes(tmp_path, p
         first = weight.shape == (6, 4)
         return right(weight, bias, reach.detach() if first else reach, probe)
 
-    assert judge.weights["layers.0.weight"].shape == (6, 4)
+    assert perceptron.weights["layers.0.weight"].shape == (6, 4)
     monkeypatch.setattr(torch_products, "_product_forward", cut)
     with pytest.raises(AssertionError, match=r"right: layers\.0\.weight: off by"):
         against_slopes("torch", tmp_path, perceptron, "layers.0.weight")
 
 
-def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, judge, monkeypatch):
+def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, perceptron, monkeypatch):
     right = torch_products.ProductLinear.backward
 
     def stuck(ctx, *gradients):
@@ -142,7 +142,7 @@ def test_activations_that_are_not_divided_by_their_rows_are_caught(name, tmp_pat
         against_rows(name, tmp_path, perceptron)
 
 
-def test_activations_of_outputs_are_caught(tmp_path, judge, monkeypatch):
+def test_activations_of_outputs_are_caught(tmp_path, perceptron, monkeypatch):
     right = reference_products.ActivationGram.forward
     monkeypatch.setattr(reference_products.ActivationGram, "forward", lambda self, X: right(self, np.tanh(X)))
     with pytest.raises(AssertionError, match="activations: layers"):

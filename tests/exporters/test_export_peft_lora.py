@@ -23,7 +23,7 @@ class LoraContract(ExporterContract):
     def case(self, request):
         return request.getfixturevalue(request.param)
 
-    def test_export_of_no_rounds_says_what_the_base_says(self, case):
+    def test_export_of_no_rounds_has_the_logits_of_the_base(self, case):
         with pytest.raises(UsageError, match="no round was merged, so there is no adapter"):
             self.make().check(case.of().ensemble)
 

@@ -149,7 +149,7 @@ class TextData:
         number = {name: i for i, name in enumerate(sorted(set(names)))}
         labels = np.array([number[name] for name in names], dtype=np.int64)
         same = group_numbers(key)[free]
-        drawn = stratified(ids[free], labels[free], shares, rng, same=same) if len(free) else {}
+        drawn = stratified(ids[free], labels[free], shares, rng, groups=same) if len(free) else {}
         parts = {
             part: np.sort(np.concatenate([np.flatnonzero(assigned == part), free[drawn.get(part, free[:0])]]))
             for part in PARTS
