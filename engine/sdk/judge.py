@@ -67,7 +67,7 @@ def judge_texts(examples: Examples, predictions: Predictions, answer: Callable[[
     hash of the answer. Raises `RunError` if the backend generated no texts.
     """
     if predictions.texts is None:
-        raise RunError("the backend generated no texts, but the task judges texts")
+        raise RunError("the backend generated no texts, but the task needs them")
     given = [answer(text) for text in predictions.texts]
     wanted = [answer(text) for text in examples.inputs.completions]
     correct = np.array([g is not None and g == w for g, w in zip(given, wanted, strict=True)], dtype=np.bool_)

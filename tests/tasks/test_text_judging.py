@@ -74,7 +74,7 @@ def test_greedy_equal_answers_have_equal_numbers_in_every_process() -> None:
 
 
 def test_greedy_without_texts_is_the_backends_fault() -> None:
-    with pytest.raises(RunError, match=r"^the backend generated no texts, but the task judges texts$"):
+    with pytest.raises(RunError, match=r"^the backend generated no texts, but the task needs them$"):
         LanguageModelling(path="x", correct="greedy").judge(THREE, predictions())
 
 
