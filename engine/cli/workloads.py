@@ -31,8 +31,8 @@ def workload_lines(workload: Workload | None, held_bytes: int, gpu: str) -> list
 
     held = held_bytes + workload.activation_bytes
     activations, total = size_text(workload.activation_bytes), size_text(held)
-    read, written, trained = (count_text(n) for n in (workload.read, workload.written, workload.trained))
-    heard = f", {count_text(workload.asked)} heard by the basis" if workload.asked else ""
+    read, written, trained = (count_text(n) for n in (workload.read, workload.generated, workload.trained))
+    heard = f", {count_text(workload.calibrated)} heard by the basis" if workload.calibrated else ""
     lines = [
         f"activations: about {activations} more at the most; {total} in all",
         f"tokens: {read} read, {written} written at most, {trained} trained on{heard}",
