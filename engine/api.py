@@ -90,7 +90,7 @@ def export(
 
     Raises:
         UsageError: before any work, where the form cannot hold it or the place is taken.
-        DepartedError: where what was written does not compute what was evaluated.
+        MismatchError: where what was written does not compute what was evaluated.
     """
     choice = rounds if isinstance(rounds, Choice) else ensemble.choose(rounds)
     return write_export(ensemble, to, Path(place), choice, options)
