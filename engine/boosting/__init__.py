@@ -1,1 +1,1 @@
-"""The boosting loop: who is wrong, train on them in fresh directions, merge, record, repeat."""
+"""The boosting loop: select the examples that are wrong, train a small update in unused directions, merge, record, repeat."""

@@ -1,4 +1,9 @@
-"""Evidence: what a basis may hear of the data at the start of a round."""
+"""Calibration: gradient and activation products of a round's calibration examples, for data-driven bases and `top_sites`.
+
+With `G = dL/dW` at the model the round starts from, a basis gets `G O` and `G' Q` for its own thin factors `O` and `Q` (randomised
+range finding, Halko et al., 2011), products with the inputs' second moment, or briefly trained LoRA factors. No matrix of a weight's
+size leaves the backend.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +35,7 @@ from ..foundation.rng import Streams
 from ..foundation.run_context import Report
 from .checks import check_batches
 from .experiment import Experiment
-from .rollouts import inquiry_of
+from .rollouts import calibration_rollout
 from .round_plan import RoundPlan
 
 Matrix = NDArray[np.float64]
@@ -40,41 +45,45 @@ NOTHING: Factors = {}
 
 @attrs.define(eq=False)
 class RoundOracle:
-    """The examples of a question as batches, and the model that is asked about them; every answer is one pass, a probe's several."""
+    """The round's calibration batches and the current model. A product costs one pass over the batches, a probe may cost several."""
 
     model: BoostedModel
     sites: Sequence[Site]
     examples: Examples
     batches: Sequence[Batch]
     optimizer: Any
-    """The run's own: probes are trained by its rule."""
+    """The run's optimiser plugin: probes use its update rule."""
     streams: Streams
     number: int
     report: Report
-    parts: int
-    """Batches of a whole pass, as the question has them: more than there are where few examples were to be had."""
+    batches_per_pass: int
+    """`CalibrationSpec.batches`; more than `len(batches)` where there are fewer examples than that."""
     passes: int = 0
-    """So far."""
+    """Passes made so far."""
 
     def gradient_products(
         self, *, right: Factors = NOTHING, left: Factors = NOTHING
     ) -> Mapping[str, Products]:
-        """Products with the gradient of the batches' mean loss."""
-        self._pass("asking for gradients")
+        """`G O` and `G' Q` by site, for the gradient `G` of the batches' mean loss. One pass."""
+        self._pass("computing gradients")
         return self.model.gradient_products(self.examples, self.batches, right=right, left=left)
 
     def activation_products(self, right: Factors) -> Factors:
-        """Products with the second moments of what comes into the sites."""
-        self._pass("asking for activations")
+        """`E[x x'] O` by site, for the sites' inputs `x`. One pass."""
+        self._pass("computing activations")
         return self.model.activation_products(self.examples, self.batches, right)
 
     def weight(self, site: str) -> Matrix:
-        """The current weight of one site."""
+        """The current weight `(d_out, d_in)` of one site."""
         return self.model.weight(site)
 
     def probe(self, rank: int, steps: int, lr: float) -> Mapping[str, tuple[Matrix, Matrix]]:
-        """LoRA factors, `A` with entries N(0, 1 / d_in) and `B` from zero, after some steps on the batches one after the other."""
-        lent = {
+        """LoRA factors `B (d_out, rank)` and `A' (d_in, rank)` after `steps` optimiser steps, cycling through the batches.
+
+        `B` starts at zero and `A` has entries N(0, 1 / d_in), so `A x` starts at the scale of a typical entry of `x`. The model does not
+        change. Costs `ceil(steps / batches_per_pass)` passes.
+        """
+        parametrisations = {
             site.name: FreeFactors(
                 rank=rank,
                 scale=1.0,
@@ -86,7 +95,7 @@ class RoundOracle:
         batches = [self.batches[step % len(self.batches)] for step in range(steps)]
         training = self.model.train(
             TrainingRequest(
-                parametrisations=lent,
+                parametrisations=parametrisations,
                 frames={},
                 examples=self.examples,
                 batches=batches,
@@ -95,7 +104,7 @@ class RoundOracle:
                 on_step=lambda step, _: self.report("probing", step, steps),
             )
         )
-        self.passes += -(-steps // self.parts)
+        self.passes += -(-steps // self.batches_per_pass)
         return {
             site.name: (training.values[f"{site.name}:B"], training.values[f"{site.name}:A"].T)
             for site in self.sites
@@ -109,9 +118,9 @@ class RoundOracle:
 def oracle_of(
     experiment: Experiment, plan: RoundPlan, selection: Selection, outcome: Outcome, report: Report
 ) -> RoundOracle:
-    """Draw the round's calibration examples, and sample the model's answers to them where it learns from rewards.
+    """Draw the round's calibration examples. With a policy objective, also sample and judge the model's answers to them.
 
-    `outcome` is that of the current model on the training split.
+    `outcome` is the current model's on the training split. Raises ValueError for a round without calibration.
     """
     if plan.calibration is None:
         raise ValueError(f"round {plan.number} uses no calibration examples")
@@ -129,12 +138,12 @@ def oracle_for(
     calibration: CalibrationSpec,
     report: Report,
 ) -> RoundOracle:
-    """As `oracle_of`, with other calibration examples than the plan's."""
-    asked = _source_of(selection, outcome, calibration)
+    """As `oracle_of`, with an explicit `calibration` in place of the plan's."""
+    candidates = _candidates(selection, outcome, calibration)
     if isinstance(experiment.spec.objective, PolicyObjective):
-        batches = _answered(experiment, number, asked, calibration, report)
+        batches = _rollout_batches(experiment, number, candidates, calibration, report)
     else:
-        batches = _drawn(experiment, number, asked, calibration)
+        batches = _supervised_batches(experiment, number, candidates, calibration)
     return RoundOracle(
         model=experiment.model,
         sites=experiment.sites,
@@ -144,81 +153,84 @@ def oracle_for(
         streams=experiment.streams,
         number=number,
         report=report,
-        parts=calibration.batches,
+        batches_per_pass=calibration.batches,
     )
 
 
-def _source_of(selection: Selection, outcome: Outcome, calibration: CalibrationSpec) -> Selection:
-    """Whom to ask; where nothing is wrong, the chosen."""
-    everybody = np.arange(len(outcome), dtype=np.int64)
+def _candidates(selection: Selection, outcome: Outcome, calibration: CalibrationSpec) -> Selection:
+    """The examples that calibration draws from. `failures` falls back to the selection where no example is wrong."""
+    everything = np.arange(len(outcome), dtype=np.int64)
     if calibration.source == "all":
-        return Selection.equal(everybody)
-    wrong = everybody[~outcome.correct]
+        return Selection.equal(everything)
+    wrong = everything[~outcome.correct]
     return Selection.equal(wrong) if calibration.source == "failures" and len(wrong) else selection
 
 
-def _drawn(
-    experiment: Experiment, number: int, asked: Selection, calibration: CalibrationSpec
+def _supervised_batches(
+    experiment: Experiment, number: int, candidates: Selection, calibration: CalibrationSpec
 ) -> Sequence[Batch]:
-    """Every example once, weighted as the sampler weighs it; or as many as are wanted, drawn as the objective draws."""
-    if not 0 < calibration.examples < len(asked):
-        shares = asked.weights * (len(asked) / asked.weights.sum())
-        parts = np.array_split(np.arange(len(asked)), min(calibration.batches, len(asked)))
-        return [Batch(indices=asked.indices[part], weights=shares[part]) for part in parts]
+    """Every candidate once, weighted as the sampler weighs it; or `calibration.examples` of them, drawn by the objective."""
+    if not 0 < calibration.examples < len(candidates):
+        # Weights of mean 1: the weighted mean loss is then the expected loss of an example drawn by the sampler's weights.
+        weights = candidates.weights * (len(candidates) / candidates.weights.sum())
+        parts = np.array_split(np.arange(len(candidates)), min(calibration.batches, len(candidates)))
+        return [Batch(indices=candidates.indices[part], weights=weights[part]) for part in parts]
     name, rng = experiment.name_of("objective"), experiment.streams("evidence", number)
-    count, size = _parts(calibration.examples, calibration.batches)
+    count, size = _batch_counts(calibration.examples, calibration.batches)
     with blame("objective", name):
-        batches = cast("Objective", experiment.spec.objective).batches(asked, count, size, rng)
+        batches = cast("Objective", experiment.spec.objective).batches(candidates, count, size, rng)
     return check_batches(batches, count, name)
 
 
-def _parts(examples: int, batches: int) -> tuple[int, int]:
-    """Into how many batches so many examples go, and of what size: none is empty, and the last may be filled up."""
+def _batch_counts(examples: int, batches: int) -> tuple[int, int]:
+    """Number and size of the batches that hold `examples`. None is empty; a last partial batch is drawn at full size."""
     return min(examples, batches), -(-examples // batches)
 
 
-def _answered(
-    experiment: Experiment, number: int, asked: Selection, calibration: CalibrationSpec, report: Report
+def _rollout_batches(
+    experiment: Experiment,
+    number: int,
+    candidates: Selection,
+    calibration: CalibrationSpec,
+    report: Report,
 ) -> Sequence[Batch]:
-    """What the policy answers to the prompts, as batches.
-
-    At the start of a round the ratio to the old policy is 1 and the divergence from the starting model has no gradient, so
-    neither is in them.
-    """
-    count, size = _parts(calibration.examples or len(asked), calibration.batches)
-    rollout = inquiry_of(experiment, number, asked, report, count=count, batch_size=size)
+    """Batches of answers sampled from the model that the round starts from."""
+    count, size = _batch_counts(calibration.examples or len(candidates), calibration.batches)
+    rollout = calibration_rollout(experiment, number, candidates, report, count=count, batch_size=size)
     found = list[Batch]()
 
-    def answer(policy: Policy) -> Iterator[Batch]:
-        found.extend(rollout.ask(policy) for _ in rollout.prompts)
+    def sample(policy: Policy) -> Iterator[Batch]:
+        found.extend(rollout.sample(policy) for _ in rollout.prompts)
         yield EMPTY
 
+    # Only `train` hands out a `Policy`. One step on an empty batch, at learning rate 0 and from B = 0, leaves it the current model.
     first = experiment.sites[0]
-    still = FreeFactors(rank=1, scale=1.0, A=np.zeros((1, first.shape[1])))
+    unchanged = FreeFactors(rank=1, scale=1.0, A=np.zeros((1, first.shape[1])))
     experiment.model.train(
         TrainingRequest(
-            parametrisations={first.name: still},
+            parametrisations={first.name: unchanged},
             frames={},
             examples=experiment.encoded.train,
-            batches=answer,
+            batches=sample,
             learning_rates=np.zeros(1),
             optimizer=experiment.spec.optimizer,
         )
     )
-    return [_at_start(batch) for batch in found]
+    return [_on_policy(batch) for batch in found]
 
 
-def _at_start(batch: Batch) -> Batch:
+def _on_policy(batch: Batch) -> Batch:
+    """The batch without the ratio and the KL term: before the first step `rho = 1`, and `q - log q - 1` has zero gradient at `q = 1`."""
     if batch.rollouts is None:
         return batch
     return attrs.evolve(batch, rollouts=attrs.evolve(batch.rollouts, old=None, start=None, beta=0.0))
 
 
 def require_passes(oracle: RoundOracle, calibration: CalibrationSpec | None, basis: str) -> None:
-    """Hold a basis to the passes that it declared, of which users were told. Raises `PluginError`."""
+    """Raises `PluginError` where a basis made more passes than it declared; `boostlora check` quoted the declared cost."""
     if calibration is not None and oracle.passes > calibration.passes:
         raise PluginError(
             "basis",
             basis,
-            f"made {oracle.passes} passes over its examples, and declared {calibration.passes}",
+            f"made {oracle.passes} passes over its examples, but calibration() declared {calibration.passes}",
         )

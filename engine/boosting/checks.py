@@ -1,4 +1,8 @@
-"""Holds plugins to their contracts: an answer that breaks one is a `PluginError` that names the plugin and what is wrong."""
+"""Checks of what plugins return: shapes, dtypes, ranges and finiteness.
+
+Every check returns the checked value, or raises a `PluginError` that names the plugin and the fault. Without them a NaN or an index out
+of range would surface rounds later, in another place.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,11 @@ from ..contracts import Batch, Completion, Frame, Parametrisation, Refusal, Sele
 from ..errors import PluginError
 
 TOLERANCE = 1e-5
-"""Largest departure from orthonormal columns that a frame may have: what a float32 backend can hold, with room."""
+"""Largest `max|U'U - I|` of a frame. Float32 factorisations reach about 1e-6; the rest is headroom."""
 
 
 def check_frame(frame: object, site: Site, rank: int, basis: str) -> Frame:
-    """Hold a basis to its contract. Raises `PluginError` naming it, the site and what is wrong."""
+    """A basis's frame: shapes of `site` and `rank`, finite, orthonormal columns."""
     if not isinstance(frame, Frame):
         raise PluginError("basis", basis, f"returned {type(frame).__name__} for {site.name}, not a Frame")
     expected = ((site.shape[0], rank), (rank,), (site.shape[1], rank))
@@ -33,90 +37,109 @@ def check_frame(frame: object, site: Site, rank: int, basis: str) -> Frame:
 
 
 def check_selection(selection: object, examples: int, sampler: str) -> Selection:
-    """Hold a sampler to its contract. Raises `PluginError` naming it and what is wrong."""
+    """A sampler's selection: unique indices in `[0, examples)`, each with a positive finite weight."""
     if not isinstance(selection, Selection):
         raise PluginError("sampler", sampler, f"returned {type(selection).__name__}, not a Selection")
     indices, weights = selection.indices, selection.weights
     if indices.shape != weights.shape or indices.ndim != 1:
         raise PluginError(
-            "sampler", sampler, f"{indices.shape} indices and {weights.shape} weights; one weight an index"
+            "sampler",
+            sampler,
+            f"returned indices {indices.shape} and weights {weights.shape}; both must be (m,)",
         )
     if len(indices) and (indices.min() < 0 or indices.max() >= examples):
-        raise PluginError("sampler", sampler, f"an index outside [0, {examples})")
+        raise PluginError("sampler", sampler, f"returned an index outside [0, {examples})")
     if len(np.unique(indices)) != len(indices):
-        raise PluginError("sampler", sampler, "the same example twice; give it a larger weight instead")
+        raise PluginError("sampler", sampler, "returned an example twice; give it a larger weight instead")
     if not (np.isfinite(weights).all() and (weights > 0).all()):
         raise PluginError("sampler", sampler, "weights must be positive and finite")
     return selection
 
 
-def check_parametrisation(answer: object, site: Site, adapter: str) -> Parametrisation:
-    """What an adapter trains at a site. Raises `PluginError` for anything else."""
-    if not isinstance(answer, Parametrisation):
+def check_parametrisation(parametrisation: object, site: Site, adapter: str) -> Parametrisation:
+    """An adapter's parametrisation of a site."""
+    if not isinstance(parametrisation, Parametrisation):
         raise PluginError(
-            "adapter", adapter, f"parametrise() returned {type(answer).__name__} for {site.name}"
+            "adapter",
+            adapter,
+            f"parametrise() returned {type(parametrisation).__name__} for {site.name}, not LinearCore, FreeFactors or DenseDelta",
         )
-    return answer
+    return parametrisation
 
 
 def check_batches(batches: Sequence[Batch], steps: int, objective: str) -> Sequence[Batch]:
-    """As many batches as there are steps. Raises `PluginError` for more or fewer."""
+    """An objective's batches: one per step."""
     if len(batches) != steps:
-        raise PluginError("objective", objective, f"gave {len(batches)} batches for {steps} steps")
+        raise PluginError("objective", objective, f"returned {len(batches)} batches for {steps} steps")
     return batches
 
 
 def check_prompts(prompts: object, count: int, examples: int, objective: str) -> Sequence[NDArray[np.int64]]:
-    """As many groups of prompts as are to be asked, none empty. Raises `PluginError` for anything else."""
+    """A policy objective's prompts: `count` non-empty index arrays into `[0, examples)`."""
     given = list(cast("Sequence[NDArray[np.int64]]", prompts)) if isinstance(prompts, Sequence) else []
     if len(given) != count:
-        raise PluginError("objective", objective, f"prompts() gave {len(given)} groups for {count}")
+        raise PluginError(
+            "objective", objective, f"prompts() returned {len(given)} batches of prompts, expected {count}"
+        )
     for indices in given:
         if indices.ndim != 1 or not len(indices) or indices.min() < 0 or indices.max() >= examples:
-            raise PluginError("objective", objective, f"prompts() gave indices outside [0, {examples})")
+            raise PluginError(
+                "objective",
+                objective,
+                f"prompts() must return non-empty arrays (b,) of indices in [0, {examples})",
+            )
     return given
 
 
 def check_rollouts(batch: object, objective: str) -> Batch:
-    """A batch whose arrays fit each other, with a share for every token. Raises `PluginError` for anything else."""
+    """A policy objective's batch: a sequence and an advantage per index, and finite per-token arrays."""
     if not isinstance(batch, Batch):
         raise PluginError("objective", objective, f"batch() returned {type(batch).__name__}, not Batch")
     rollouts = batch.rollouts
     if len(batch) == 0:
         return batch
     if rollouts is None or len(rollouts.tokens) != len(batch) or len(batch.weights) != len(batch):
-        raise PluginError("objective", objective, "batch() must give a sequence and a weight for each index")
+        raise PluginError("objective", objective, "batch() must return one sequence and one weight per index")
     targets = int(rollouts.tokens.targets.sum())
     arrays = (rollouts.shares, rollouts.old, rollouts.start)
     if any(a is not None and (a.shape != (targets,) or not np.isfinite(a).all()) for a in arrays):
-        problem = f"batch(): shares and log-probabilities must be {targets} finite numbers, one a token"
+        problem = (
+            f"batch(): shares and log-probabilities must be {targets} finite values, one per target token"
+        )
         raise PluginError("objective", objective, problem)
     if batch.counts.shape != (len(batch),) or batch.counts.min() < 1:
-        raise PluginError(
-            "objective", objective, "batch(): counts must be a whole number of answers a sequence"
-        )
+        raise PluginError("objective", objective, "batch(): counts must be integers >= 1, one per sequence")
     if rollouts.beta and rollouts.start is None:
-        raise PluginError("objective", objective, "batch(): beta needs log-probabilities of the start")
+        raise PluginError(
+            "objective",
+            objective,
+            "batch(): beta needs log-probabilities under the starting model; return True for it in remembers",
+        )
     return batch
 
 
-def check_completions(written: object, count: int, generator: str) -> list[Completion]:
-    """A continuation of every prompt. Raises `PluginError` for anything else."""
-    if not isinstance(written, list) or len(cast("list[object]", written)) != count:
-        raise PluginError("generator", generator, f"write() must return a list of {count} continuations")
-    for one in cast("list[object]", written):
+def check_completions(completions: object, count: int, generator: str) -> list[Completion]:
+    """A generator's completions: one per prompt, each with a token or an end token."""
+    if not isinstance(completions, list) or len(cast("list[object]", completions)) != count:
+        raise PluginError("generator", generator, f"write() must return a list of {count} completions")
+    for one in cast("list[object]", completions):
         if not isinstance(one, Completion):
-            raise PluginError("generator", generator, f"write() returned {type(one).__name__}, not Written")
+            raise PluginError(
+                "generator", generator, f"write() returned {type(one).__name__}, not Completion"
+            )
         if not one.trained:
-            raise PluginError("generator", generator, "write() gave a continuation of no token and no end")
-    return cast("list[Completion]", written)
+            raise PluginError(
+                "generator", generator, "write() returned a completion without tokens or end token"
+            )
+    return cast("list[Completion]", completions)
 
 
 def check_choice(choice: object, policy: str) -> float | Refusal:
-    """A finite scale or a refusal; scale 0 is a refusal. Raises `PluginError` for anything else."""
+    """A merge policy's choice: a finite scale or a refusal. Scale 0 counts as a refusal."""
     if isinstance(choice, Refusal):
         return choice
     if not isinstance(choice, int | float) or not np.isfinite(choice):
         problem = f"choose() returned {choice!r}, neither a finite scale nor a Refusal"
         raise PluginError("merge", policy, problem)
+    # The reason is part of the record, and so of the run's digest: its text must not change.
     return Refusal("the policy chose scale 0") if choice == 0 else float(choice)

@@ -1,4 +1,4 @@
-"""Where the time of a round goes."""
+"""Wall time of a round, by phase."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Seconds spent in each part of a round."""
+    """Seconds spent in each phase of a round."""
 
     def __init__(self) -> None:
         self.seconds = dict[str, float]()
 
     @contextmanager
-    def __call__(self, part: str) -> Generator[None]:
-        """Add the time inside to a part."""
+    def __call__(self, phase: str) -> Generator[None]:
+        """Add the time spent inside to a phase. A phase may be entered several times."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Tells displays and trackers what happens, and keeps their failures to themselves."""
+"""Calls the event hooks of displays and trackers. A plugin that raises is disabled for the run, and the run continues."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import pluggy
 
 
 class Events:
-    """Calls event hooks plugin by plugin, so that one that raises is named and the others still hear."""
+    """Calls event hooks plugin by plugin: pluggy would stop at the first exception and not name the plugin."""
 
     def __init__(self, manager: pluggy.PluginManager) -> None:
         self._manager = manager
-        self._silenced = set[str]()
+        self._disabled = set[str]()
 
-    def tell(self, event: str, **arguments: Any) -> None:
-        """Call one event hook of every plugin that has it, in the order of registration."""
+    def emit(self, event: str, **arguments: Any) -> None:
+        """Call an event's hook in every plugin that implements it, in order of registration."""
         for implementation in getattr(self._manager.hook, event).get_hookimpls():
             name = implementation.plugin_name
-            if name in self._silenced:
+            if name in self._disabled:
                 continue
             try:
                 implementation.function(*(arguments[argument] for argument in implementation.argnames))
             except (Exception, SystemExit) as error:
-                self._silenced.add(name)
-                message = f"plugin {name} raised {type(error).__name__} in {event}: {error}; it is told nothing more"
+                self._disabled.add(name)
+                message = f"plugin {name} raised {type(error).__name__} in {event}: {error}; it gets no further events of this run"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""A spec brought to life: data split, plan made, model opened, sites ready to be asked for frames."""
+"""A spec made executable: data loaded and encoded, run planned, model opened, singular directions computed."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from .views import DirectionCache, View, Weights
 
 @attrs.frozen(kw_only=True, eq=False)
 class Prepared:
-    """Data and plan: all that `check` needs, and nothing that costs."""
+    """Data and plan: what `boostlora check` needs. No weight is loaded."""
 
     spec: Spec
     streams: Streams
     splits: Splits
-    """As the task brings them."""
+    """As the task loads them."""
     encoded: Splits
-    """As the backend takes them: the same, but for texts, which are tokens here."""
+    """As the backend takes them: texts are tokenized."""
     plan: Plan
 
 
@@ -61,10 +61,10 @@ class Experiment(Prepared):
     source: ModelSource
     """The base weights."""
     model: BoostedModel
-    writer: InferenceEngine
+    inference_engine: InferenceEngine
     views: Mapping[str, View]
     hashes: Mapping[str, str]
-    """SHA-256 of data and weights."""
+    """SHA-256 of `data`, `weights` and, for texts, `tokens`."""
     processes: ProcessGroup = attrs.field(factory=SingleProcess)
     """The processes that compute the run together."""
 
@@ -74,50 +74,49 @@ class Experiment(Prepared):
         return tuple(plan.site for plan in self.plan.sites)
 
     def name_of(self, slot: str) -> str:
-        """The plugin in a slot, by its name in the spec."""
+        """The name in the spec of a slot's plugin."""
         return self.spec.slots[slot].use
 
     def evaluate(self, split: str, trial: Mapping[str, Update] | None = None, scale: float = 1.0) -> Outcome:
-        """Predict and judge one split. Raises `PluginError` if the task's judgement does not fit it."""
+        """Predict and judge one split, with `scale` times a `trial` update added. Raises `PluginError` for an invalid `Outcome`."""
         return self.judge(split, self.predict(split, trial, scale))
 
     def predict(
         self, split: str, trial: Mapping[str, Update] | None = None, scale: float = 1.0
     ) -> Predictions:
-        """The model's answers to one split, with what it writes where the task asks for texts."""
+        """The model's predictions on one split, with generated texts where the task judges them."""
         encoded = getattr(self.encoded, split)
         with blame("backend", self.name_of("backend")):
             predictions = self.model.predict(encoded, trial, scale)
         return attrs.evolve(predictions, texts=self._texts(split, TrialModel(self.model, trial, scale)))
 
-    def _texts(self, split: str, generative_model: GenerativeModel) -> tuple[str, ...] | None:
-        """What the model writes to every prompt of a split; None where the task asks for nothing.
+    def _texts(self, split: str, model: GenerativeModel) -> tuple[str, ...] | None:
+        """The model's completions of a split's prompts; None where the task judges no texts.
 
-        Draws are the same in every round, so that rounds are compared on the same luck.
+        Uniform draws are the same in every round (common random numbers), so rounds differ by their weights alone.
         """
         decoding = decoding_of(self.spec)
         if decoding is None:
             return None
         rows = repeated(getattr(self.encoded, split), decoding.samples)
         request = request_for(self.spec, decoding, len(rows), self.streams("answers", 0, split))
-        return texts_of(self.spec, decoding, rows.inputs, self.write(generative_model, rows, request))
+        return texts_of(self.spec, decoding, rows.inputs, self.write(model, rows, request))
 
-    def write(
-        self, generative_model: GenerativeModel, rows: Examples, request: GenerationRequest
-    ) -> list[Completion]:
-        """Ask the generator, and hold it to its contract."""
+    def write(self, model: GenerativeModel, rows: Examples, request: GenerationRequest) -> list[Completion]:
+        """One checked completion per row, from the run's generator."""
         with blame("generator", self.name_of("generator")):
-            written: object = self.writer.write(generative_model, rows, request)
-        return check_completions(written, len(rows), self.name_of("generator"))
+            completions: object = self.inference_engine.write(model, rows, request)
+        return check_completions(completions, len(rows), self.name_of("generator"))
 
     def judge(self, split: str, predictions: Predictions) -> Outcome:
-        """What the task says of answers to one split. Raises `PluginError` for a judgement that does not fit it."""
+        """The task's judgement of predictions on one split. Raises `PluginError` for an invalid `Outcome`."""
         return self.judge_examples(getattr(self.splits, split), predictions)
 
     def judge_examples(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """What the task says of answers to examples. Raises `PluginError` for a judgement that does not fit them.
+        """The task's judgement of predictions on examples. Raises `PluginError` for an invalid `Outcome`.
 
-        Of several processes the leader judges for all: a verdict may depend on the machine, and on what else it is doing.
+        In a distributed run process 0 judges for all: a verdict such as a timeout depends on the machine and its load, and replicas
+        that disagree on it would diverge.
         """
         return self.processes.agree(lambda: self._judged(examples, predictions))
 
@@ -125,7 +124,9 @@ class Experiment(Prepared):
         with blame("task", self.name_of("task")):
             outcome = cast("object", self.spec.task.judge(examples, predictions))
         if not isinstance(outcome, Outcome) or len(outcome) != len(examples):
-            raise PluginError("task", self.name_of("task"), "judge() must return an Outcome of every example")
+            raise PluginError(
+                "task", self.name_of("task"), "judge() must return an Outcome with one entry per example"
+            )
         return outcome
 
     def evaluate_all(self) -> dict[str, Outcome]:
@@ -133,19 +134,19 @@ class Experiment(Prepared):
         return {name: self.evaluate(name) for name in SPLITS}
 
     def validate(self, update: Mapping[str, Update], scale: float) -> Metrics:
-        """Validation metrics with `scale` times an update added."""
+        """Validation metrics of the model with `scale` times an update added."""
         return metrics_of(self.evaluate("validation", update, scale))
 
 
 @attrs.frozen(eq=False)
 class SplitCache:
-    """Splits as tasks load them and models encode them, once for all specs of a study that share them; the latest few are kept."""
+    """Loaded and encoded splits, shared by the specs of a study with the same task, model and seed. Keeps the latest `limit`."""
 
     limit: int = 4
     _kept: dict[str, tuple[Splits, Splits]] = attrs.field(factory=dict, init=False)
 
     def of(self, spec: Spec, streams: Streams) -> tuple[Splits, Splits]:
-        """A spec's splits, and the same as the backend takes them."""
+        """A spec's splits as loaded, and as encoded for the backend."""
         key = repr(
             [(spec.slots[slot].use, attrs.asdict(spec.slots[slot].plugin)) for slot in ("task", "model")]
             + [spec.head.seed]
@@ -159,9 +160,9 @@ class SplitCache:
 
 
 def prepare(spec: Spec, data: SplitCache | None = None) -> Prepared:
-    """Load the data and plan the run; nothing is trained and no weight is loaded.
+    """Load the data and plan the run. Nothing is trained and no weight is loaded.
 
-    Specs of one study may share the `data` that they load alike.
+    The specs of a study share loaded splits through `data`.
     """
     streams = Streams(spec.head.seed)
     splits, encoded = (data or SplitCache()).of(spec, streams)
@@ -173,7 +174,7 @@ def prepare(spec: Spec, data: SplitCache | None = None) -> Prepared:
 
 
 def _load(spec: Spec, streams: Streams) -> Splits:
-    """What the task brings. Raises `PluginError` where that is nothing to learn from."""
+    """The task's splits. Raises `PluginError` for an empty split, or inputs that cannot be hashed."""
     name = spec.slots["task"].use
     with blame("task", name):
         splits = cast("object", spec.task.load(streams("split")))
@@ -181,21 +182,26 @@ def _load(spec: Spec, streams: Streams) -> Splits:
         raise PluginError("task", name, f"load() returned {type(splits).__name__}, not Splits")
     for split in SPLITS:
         if len(getattr(splits, split)) == 0:
-            raise PluginError("task", name, f"the {split} split is empty")
+            raise PluginError(
+                "task", name, f"the {split} split is empty; load() must return at least one example per split"
+            )
         arrays_of(getattr(splits, split), name)
     warn_of_leakage(splits, name)
     return splits
 
 
 def source_of(prepared: Prepared, context: RunContext) -> ModelSource:
-    """The base weights: loaded, or pretrained on the run's own stream."""
+    """The base weights: loaded, or pretrained with the run's random stream."""
     spec = prepared.spec
     with blame("model", spec.slots["model"].use):
         return spec.model.source(prepared.splits, context, prepared.streams("pretrain"))
 
 
 def open_experiment(prepared: Prepared, context: RunContext, *, factorise: bool = True) -> Experiment:
-    """Get the base weights, open the model, and factorise what the basis will ask for, unless no round is to be played."""
+    """Load the base weights, open the model and compute the singular directions that the basis needs.
+
+    `factorise=False` skips the directions, where no round is run.
+    """
     spec, source = prepared.spec, source_of(prepared, context)
     backend = spec.slots["backend"].use
     sites = [plan.site for plan in prepared.plan.sites]
@@ -203,18 +209,17 @@ def open_experiment(prepared: Prepared, context: RunContext, *, factorise: bool 
         model = spec.backend.open(source, sites, context.report)
         views = views_of(spec, prepared.plan.sites, model, context) if factorise else {}
     with blame("generator", spec.slots["generator"].use):
-        writer = spec.generator.open(source, sites)
+        inference_engine = spec.generator.open(source, sites)
     hashes = {"data": data_sha256(prepared.splits), "weights": source.sha256}
     if isinstance(prepared.encoded.train.inputs, Tokens):
-        hashes["tokens"] = data_sha256(
-            prepared.encoded
-        )  # templates and tokenizers may say something else tomorrow
+        # The same texts become other tokens when a tokenizer or a chat template changes.
+        hashes["tokens"] = data_sha256(prepared.encoded)
     fields = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
     return Experiment(
         **fields,
         source=source,
         model=model,
-        writer=writer,
+        inference_engine=inference_engine,
         views=views,
         hashes=hashes,
         processes=context.processes,
@@ -222,8 +227,8 @@ def open_experiment(prepared: Prepared, context: RunContext, *, factorise: bool 
 
 
 def views_of(spec: Spec, plans: Sequence[SitePlan], weights: Weights, context: RunContext) -> dict[str, View]:
-    """Every site as the spec's basis will see it, with the directions that it will ask for."""
-    # The options count too: another dtype gives other directions of the same weight.
+    """Every site's view for the basis, with the singular directions that the plan needs."""
+    # The cache key includes the backend's options: another dtype gives other directions of the same weight.
     backend = f"{spec.slots['backend'].use} {attrs.asdict(spec.backend)}"
     cache = DirectionCache(weights, backend, context.cache)
     views = dict[str, View]()
@@ -245,9 +250,9 @@ def data_sha256(splits: Splits) -> str:
 
 
 def arrays_of(examples: Examples, task: str = "") -> dict[str, NDArray[Any]]:
-    """All that a split says, for hashing. Raises `PluginError` for inputs whose content cannot be told.
+    """The content of a split as arrays, for hashing. Raises `PluginError` for inputs that cannot be hashed.
 
-    Inputs are an array of numbers, or have `arrays()`, as `Texts`, `Prompts` and their kinds do.
+    Inputs are a numeric array, or have an `arrays()` method as `Texts` and `Prompts` do.
     """
     inputs = examples.inputs
     arrays = dict(inputs.arrays()) if callable(getattr(inputs, "arrays", None)) else {"inputs": inputs}
@@ -257,7 +262,7 @@ def arrays_of(examples: Examples, task: str = "") -> dict[str, NDArray[Any]]:
             raise PluginError(
                 "task",
                 task,
-                f"inputs of type {type(inputs).__name__} must be an array of numbers, or have arrays() that give their content: "
-                "data that no hash covers could change unnoticed",
+                f"inputs of type {type(inputs).__name__} must be a numeric array or have an arrays() method that returns their content; "
+                "resuming could not detect changes in data without a hash",
             )
     return arrays

@@ -1,4 +1,4 @@
-"""What a round trains in, site by site: frames of the basis, parametrisations of the adapter."""
+"""A round's frames (from the basis) and parametrisations (from the adapter), by site."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .views import View
 
 
 class FrameContext(Protocol):
-    """What the answers of basis and adapter depend on: an experiment, or what is left of one in a file."""
+    """What frames and parametrisations depend on: an experiment, or the part of it that a boost file keeps."""
 
     @property
     def spec(self) -> Spec:
@@ -27,7 +27,7 @@ class FrameContext(Protocol):
 
     @property
     def streams(self) -> Streams:
-        """All randomness."""
+        """The run's named random streams."""
         ...
 
     @property
@@ -37,18 +37,18 @@ class FrameContext(Protocol):
 
     @property
     def views(self) -> Mapping[str, View]:
-        """By site, what a basis may ask."""
+        """The basis's view of every site, by name."""
         ...
 
     def name_of(self, slot: str) -> str:
-        """The plugin in a slot, by its name in the spec."""
+        """The name in the spec of a slot's plugin."""
         ...
 
 
 def frames_of(
     experiment: FrameContext, plan: RoundPlan, oracle: GradientOracle | None = None
 ) -> dict[str, Frame]:
-    """The round's frame at every site; none where the adapter finds its own directions.
+    """The round's frame at every site; empty for an adapter without frames.
 
     Raises `RunError` for a data-driven basis without an `oracle`.
     """
@@ -56,30 +56,30 @@ def frames_of(
         return {}
     basis, name, views = experiment.spec.basis, experiment.name_of("basis"), experiment.views
     if oracle is None and plan.data_driven:
-        raise RunError(f"basis {name} takes its directions from the round's data, which are not here")
+        raise RunError(
+            f"basis {name} computes round {plan.number}'s frames from training data, which is not available here"
+        )
 
     def rng(site: str) -> np.random.Generator:
         return experiment.streams("basis", plan.number, site)
 
     with blame("basis", name):
-        answers = basis.frames(
+        found = basis.frames(
             [views[site.name] for site in experiment.sites], plan.earlier, plan.rank, oracle, rng
         )
-    return {
-        site.name: check_frame(answers.get(site.name), site, plan.rank, name) for site in experiment.sites
-    }
+    return {site.name: check_frame(found.get(site.name), site, plan.rank, name) for site in experiment.sites}
 
 
 def parametrise(experiment: FrameContext, plan: RoundPlan) -> dict[str, Parametrisation]:
-    """What the round trains at every site; tied sites start where the first of their group does."""
+    """What the round trains at every site. Tied sites share one trained vector `v`, so they share the first site's `init`."""
     sites = tuple(experiment.sites)
     found, first = dict[str, Parametrisation](), dict[str, LinearCore]()
     for site in sites:
         rng = experiment.streams("adapter", plan.number, site.name)
         with blame("adapter", experiment.name_of("adapter")):
-            answer: object = plan.adapter.parametrise(site, sites, rng)
-        p = check_parametrisation(answer, site, experiment.name_of("adapter"))
+            parametrisation: object = plan.adapter.parametrise(site, sites, rng)
+        p = check_parametrisation(parametrisation, site, experiment.name_of("adapter"))
         if isinstance(p, LinearCore):
-            p = attrs.evolve(p, init=first.setdefault(p.group, p).init)  # a group has one vector
+            p = attrs.evolve(p, init=first.setdefault(p.group, p).init)
         found[site.name] = p
     return found

@@ -1,4 +1,4 @@
-"""What the model writes: how it is asked, and the texts that come of it."""
+"""Generation requests for a task's prompts, and the texts of their completions."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from ..contracts import (
 from ..spec import Spec
 
 MARGIN = 16
-"""Tokens before a stop string that are decoded with it."""
+"""Extra tokens decoded before a possible stop string: the first tokens of a slice may hold only a part of a character."""
 
 
 @attrs.frozen(eq=False)
 class TrialModel:
-    """A model as a speaker: as it is, or with `scale` times a trial update added."""
+    """The current model as a `GenerativeModel`, with `scale` times a trial update added where there is one."""
 
     model: BoostedModel
     trial: Mapping[str, Update] | None = None
     scale: float = 1.0
 
     def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
-        """The backend's own continuations."""
+        """Completions from the backend's own generator."""
         return self.model.generate(examples, request, self.trial, self.scale)
 
     def weight(self, site: str) -> NDArray[np.float64]:
-        """A site's weight, the trial's part added."""
+        """`W + scale dW (d_out, d_in)` of a site, with the trial update `dW`."""
         weight = self.model.weight(site)
         if self.trial is None or site not in self.trial:
             return weight
@@ -47,18 +47,19 @@ class TrialModel:
 
 
 def decoding_of(spec: Spec) -> Decoding | None:
-    """How much the task lets the model write; None: nothing."""
+    """The task's decoding options; None where it judges no texts."""
     return spec.task.decoding if isinstance(spec.task, GeneratingTask) else None
 
 
 def request_for(
     spec: Spec, decoding: Decoding, count: int, rng: np.random.Generator, *, most: int = 0
 ) -> GenerationRequest:
-    """The request for `count` sequences of at most `most` tokens (0: what the task allows), draws from `rng`."""
+    """A request for `count` completions of at most `most` tokens (0: `decoding.max_new_tokens`), with uniform draws from `rng`."""
     reader = spec.text_model
     length = most or decoding.max_new_tokens
 
-    # A string of b bytes is in the last b tokens, if it ends with the last one; some more are read for what stands beside it.
+    # Every token holds at least one byte, so a stop string of b bytes that ends at the last token lies in the last b tokens.
+    # Decoding only these keeps the check O(1) per token.
     tail = MARGIN + max((len(stop.encode()) for stop in decoding.stop), default=0)
 
     def finished(tokens: NDArray[np.int32]) -> bool:
@@ -76,25 +77,25 @@ def request_for(
 
 
 def special_stops(reader: TextModel, decoding: Decoding) -> list[int]:
-    """Stop strings that are special tokens, which have no text: they end an answer as end tokens do."""
+    """Token ids of stop strings that are special tokens. Those decode to no text, so they must stop generation as end tokens."""
     found = (reader.special_token(stop.strip()) for stop in decoding.stop)
     return [token for token in found if token is not None]
 
 
 def repeated(examples: Examples, times: int) -> Examples:
-    """Every example `times` times, its copies one after the other."""
+    """Every example `times` times, copies adjacent."""
     if times == 1:
         return examples
     return examples.take(np.repeat(np.arange(len(examples), dtype=np.int64), times))
 
 
 def texts_of(
-    spec: Spec, decoding: Decoding, prompts: Tokens, written: Sequence[Completion]
+    spec: Spec, decoding: Decoding, prompts: Tokens, completions: Sequence[Completion]
 ) -> tuple[str, ...]:
-    """What was written behind every prompt (the tokens before `starts`), cut at the task's stop strings."""
+    """The texts of completions, cut at the task's stop strings. A prompt is the tokens before `starts`."""
     reader = spec.text_model
     starts = prompts.starts.tolist()
     return tuple(
-        decoding.cut(reader.decode(w.tokens, prompts.sequence(i)[:start]))
-        for i, (w, start) in enumerate(zip(written, starts, strict=True))
+        decoding.cut(reader.decode(completion.tokens, prompts.sequence(i)[:start]))
+        for i, (completion, start) in enumerate(zip(completions, starts, strict=True))
     )

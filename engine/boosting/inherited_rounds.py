@@ -1,4 +1,4 @@
-"""Where a run begins that goes on from another."""
+"""Runs that continue from a round of another run (`[start]`): compatibility checks, and the copy of its rounds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .experiment import Experiment, Prepared, data_sha256
 
 
 def check_start(prepared: Prepared, directory: RunDirectory | None = None) -> None:
-    """Hold the run to go on from against data, sites and options, before any weight is loaded.
+    """Check that the parent run has the same data, sites and options. No weight is loaded.
 
-    A `directory` that has its rounds already needs no other run. Raises `UsageError` for a start that does not fit.
+    A `directory` that already holds the inherited rounds does not need the parent any more. Raises `UsageError` for a mismatch.
     """
     start = prepared.spec.start
     if not start.given:
@@ -25,7 +25,7 @@ def check_start(prepared: Prepared, directory: RunDirectory | None = None) -> No
 
 
 def inherit(experiment: Experiment, directory: RunDirectory, report: Report) -> None:
-    """Give a run that has no round yet those that it goes on from, if the base is the same to the last byte."""
+    """Copy the parent's rounds into a run that has none yet. Raises `UsageError` unless the base weights have the same SHA-256."""
     start = experiment.spec.start
     if start.given and not directory.records:
         parent = Parent.open(start)

@@ -1,4 +1,4 @@
-"""Leakage between splits: inputs that are tested and were trained on."""
+"""Leakage between splits: held-out inputs that also occur in the training data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELD_OUT = ("validation", "test")
 
 
 def warn_of_leakage(splits: Splits, task: str) -> None:
-    """Say how many held-out examples have an input, exactly, that the model was trained on: of `train`, or of `source`."""
+    """Warn of held-out examples whose exact input occurs in `train`, or in the `source` data that the base is pretrained on."""
     seen = {key for part in (splits.train, splits.source) if part is not None for key in _inputs(part)}
     found = list[str]()
     for name in HELD_OUT:
@@ -23,15 +23,15 @@ def warn_of_leakage(splits: Splits, task: str) -> None:
             found.append(f"{count} of {len(keys)} {name} examples")
     if found:
         warnings.warn(
-            f"task {task}: {' and '.join(found)} have inputs that are trained on too: what is right there may be remembered, not "
-            "learned; give each input to one split alone",
+            f"task {task}: {' and '.join(found)} have inputs that also occur in the training data: their accuracy may "
+            "measure memorisation; put each input into one split only",
             RuntimeWarning,
             stacklevel=2,
         )
 
 
 def _inputs(examples: Examples) -> Sequence[Hashable]:
-    """What a model is asked in each example; empty for inputs of a task's own kind."""
+    """Hashable inputs, one per example; empty for a task's own input type."""
     inputs: Any = examples.inputs
     match inputs:
         case Texts():
@@ -39,7 +39,9 @@ def _inputs(examples: Examples) -> Sequence[Hashable]:
         case Prompts():
             return inputs.prompts
         case np.ndarray():
-            rows = np.ascontiguousarray(inputs).reshape(len(inputs), -1) + 0  # -0.0 becomes 0.0
+            rows = (
+                np.ascontiguousarray(inputs).reshape(len(inputs), -1) + 0
+            )  # -0.0 + 0 is 0.0: equal numbers get equal bytes
             return [row.tobytes() for row in rows]
         case _:
             return ()

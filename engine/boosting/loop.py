@@ -1,4 +1,4 @@
-"""The loop over rounds: play, commit, tell, until there is a reason to stop."""
+"""The boosting loop: run a round, commit it to disk, emit its event, until a stop rule applies."""
 
 from __future__ import annotations
 
@@ -22,69 +22,71 @@ from ..runs.provenance import provenance, versions
 from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
 from .inherited_rounds import check_start, inherit
-from .replica_checks import hand_over, require_alike, require_one_way
+from .replica_checks import check_same_inputs, check_same_round, copy_rounds_to_workers
 from .rounds import RoundResult, RoundRunner
 from .started_run import StartedRun
-from .stop_rules import best_round, ran_out, reason_to_stop
-from .tracker_threads import following
+from .stop_rules import best_round, exhausted_after, reason_to_stop
+from .tracker_threads import run_trackers
 
 NAMED = 5
-"""Sites named in a message."""
+"""Most sites that a message names."""
 
 
 def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, context: RunContext) -> RunResult:
-    """Play every round that is not on disk yet, and write the result.
+    """Run every round that is not on disk yet, and write the result.
 
-    The directory must be locked by the caller. Interrupting it anywhere loses at most the round in progress; calling it again
-    goes on, to the bit-identical result on the same machine and versions.
+    The caller must hold the directory's lock. An interrupt loses at most the round in progress. Calling it again resumes the run, with
+    bit-identical results on the same machine and versions.
     """
-    remove(directory.path / RESULT)  # of a run that failed, and is now tried again
+    remove(directory.path / RESULT)  # left by a failed run that is now retried
     processes = context.processes
-    processes.agree(lambda: check_start(prepared, directory))  # before anything that costs
+    processes.agree(lambda: check_start(prepared, directory))  # before the model is loaded
     experiment = open_experiment(prepared, context)
-    require_alike(processes, {"spec": prepared.spec.sha256, **experiment.hashes})
+    check_same_inputs(processes, {"spec": prepared.spec.sha256, **experiment.hashes})
     _check_sites(experiment)
     files = [str(file.resolve()) for file in registry.files]
-    processes.agree(lambda: _check_origin(directory, experiment, files))
+    processes.agree(lambda: _check_provenance(directory, experiment, files))
     processes.agree(lambda: inherit(experiment, directory, context.report))
-    hand_over(processes, directory)
+    copy_rounds_to_workers(processes, directory)
     runner = RoundRunner(experiment, context.report)
     resumed_from = _restore(runner, directory)
     run = StartedRun.of(directory.path, prepared.spec, prepared.plan, resumed_from)
-    with following(prepared.spec.trackers, registry.manager):
+    with run_trackers(prepared.spec.trackers, registry.manager):
         events = Events(registry.manager)
-        events.tell("run_started", run=run)
+        events.emit("run_started", run=run)
         for record in directory.records:
-            events.tell("round_finished", run=run, record=record)
+            events.emit("round_finished", run=run, record=record)
         try:
             status, reason = _run_rounds(runner, directory, run, events)
         except PluginError as error:
             _conclude(directory, prepared, "failed", str(error))
             raise
         result = _conclude(directory, prepared, status, reason)
-        events.tell("run_finished", run=run, result=result)
+        events.emit("run_finished", run=run, result=result)
     return result
 
 
 def _check_sites(experiment: Experiment) -> None:
-    """Name the sites that no gradient reaches. Raises `UsageError` where that is all of them."""
+    """Warn of sites that no gradient reaches. Raises `UsageError` where these are all sites."""
     with blame("backend", experiment.name_of("backend")):
         unreached = experiment.model.unreached_sites(experiment.encoded.train)
     if not unreached:
         return
     count, named = len(unreached), ", ".join(unreached[:NAMED]) + (", …" if len(unreached) > NAMED else "")
     if count == len(experiment.sites):
-        raise UsageError(f"no gradient reaches any site ({named}): nothing can be trained; see sites.targets")
+        raise UsageError(
+            f"no gradient reaches any site ({named}): nothing can be trained. Choose other sites (sites.targets)"
+        )
     warnings.warn(
-        f"no gradient reaches {count} of {len(experiment.sites)} sites on the examples tried, and without one they stay as they "
-        f"are: {named}",
+        f"no gradient reaches {count} of {len(experiment.sites)} sites on the first training examples, so they do not change: "
+        f"{named}. To leave them out, set sites.exclude",
         RuntimeWarning,
         stacklevel=2,
     )
 
 
 def _conclude(directory: RunDirectory, prepared: Prepared, status: End, reason: str) -> RunResult:
-    """Write how the run ended."""
+    """Write and return the run's result."""
     result = RunResult(
         status=status,
         reason=without_credentials(reason),
@@ -99,11 +101,11 @@ def _conclude(directory: RunDirectory, prepared: Prepared, status: End, reason: 
 def _run_rounds(
     runner: RoundRunner, directory: RunDirectory, run: StartedRun, events: Events
 ) -> tuple[End, str]:
-    """Rounds, until one is the last."""
+    """Run rounds until a stop rule applies; the run's end status and its reason."""
     if not directory.records:
         round_result = runner.base()
         record = _commit(runner, directory, round_result)
-        events.tell("round_finished", run=run, record=record)
+        events.emit("round_finished", run=run, record=record)
     while True:
         end = reason_to_stop(directory.records, run.spec, run.plan)
         if end is not None:
@@ -111,25 +113,28 @@ def _run_rounds(
         number = len(directory.records)
         selection = runner.select(number)
         if len(selection) == 0:
-            return "converged", "nothing is left to learn: the sampler chose no example"
+            return "converged", "nothing left to learn: the sampler selected no example"
         try:
             round_result = runner.run_round(number, selection, directory.records[-1])
-        except ExhaustedError:  # of a run that went on from another before its ranks were kept
+        except (
+            ExhaustedError
+        ):  # an old run with [start], whose capacity was planned without the inherited ranks
             if run.spec.basis.exhausted != "stop":
                 raise
-            return ran_out(run.spec.boosting.fresh_before(number))
+            return exhausted_after(run.spec.boosting.fresh_before(number))
         if round_result.record.status == "nonfinite" and run.spec.stop.on_nonfinite == "stop":
             return "failed", f"round {number} was refused: {round_result.record.reason}"
         record = _commit(runner, directory, round_result)
-        events.tell("round_finished", run=run, record=record)
+        events.emit("round_finished", run=run, record=record)
 
 
 def _commit(runner: RoundRunner, directory: RunDirectory, round_result: RoundResult) -> RoundRecord:
-    """Write a round, then go on from what its files say.
+    """Write a round to disk, then continue from the arrays read back.
 
-    A resumed run has nothing else, and the same numbers in another memory layout can give sums another last bit.
+    A resumed run has only these files. The same values in another memory layout may be summed in another order and differ in the
+    last bit, so an uninterrupted run must use the files as well.
     """
-    confirm = partial(require_one_way, runner.experiment.processes)
+    confirm = partial(check_same_round, runner.experiment.processes)
     record = directory.commit(
         round_result.record, round_result.outcomes, round_result.training, round_result.rollouts, confirm
     )
@@ -144,7 +149,7 @@ def _commit(runner: RoundRunner, directory: RunDirectory, round_result: RoundRes
 
 
 def _restore(runner: RoundRunner, directory: RunDirectory) -> int:
-    """Bring the model to where the directory's rounds leave it; returns how many there are."""
+    """Rebuild model and history from the rounds on disk; returns their number, the base not counted."""
     directory.check_files()
     for record in directory.records:
         outcomes = directory.outcomes(record.round)
@@ -156,16 +161,16 @@ def _restore(runner: RoundRunner, directory: RunDirectory) -> int:
     return max(0, len(directory.records) - 1)
 
 
-def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files: list[str]) -> None:
-    """Record where a new run comes from; refuse to go on with other data or weights than an old one began with."""
+def _check_provenance(directory: RunDirectory, experiment: Experiment, plugin_files: list[str]) -> None:
+    """Write a new run's provenance. Raises `UsageError` where a resumed run has other data, weights or spec than it started with."""
     spec = experiment.spec
     hashes = {"spec": spec.sha256, **experiment.hashes}
     recorded = directory.provenance()
     if recorded is None:
-        if directory.records:  # nothing is left to compare with
+        if directory.records:  # nothing to compare the hashes with
             raise RunError(
-                f"{directory.path / PROVENANCE}: missing, so that nobody can tell whether data and weights are still "
-                f"those the run began with. Put it back, or start over with: boostlora run --fresh {directory.path / SPEC}"
+                f"{directory.path / PROVENANCE}: missing, so data and weights cannot be compared with those the run "
+                f"started with. Restore the file, or start over with: boostlora run --fresh {directory.path / SPEC}"
             )
         made = provenance(hashes, spec.head.seed, experiment.processes.size)
         installed = {f"{slot}.{used.use}": used.distribution for slot, used in spec.slots.items()}
@@ -183,7 +188,7 @@ def _check_origin(directory: RunDirectory, experiment: Experiment, plugin_files:
     if changed:
         covers = "; the spec's hash covers the files and plugin files it names" if "spec (" in changed else ""
         raise UsageError(
-            f"{directory.path}: cannot go on: since the run began, {changed} changed{covers}. Put the old ones back, "
+            f"{directory.path}: cannot resume: since the run started, {changed} changed{covers}. Restore them, "
             f"or start over with: boostlora run --fresh {directory.path / SPEC}"
         )
     now = dict[str, object]()

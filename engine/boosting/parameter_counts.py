@@ -1,4 +1,4 @@
-"""How many numbers a run trains and keeps, and the bytes they take."""
+"""Trained parameters of a run, and the memory and disk space of frames, cores, projections and calibration products."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from ..contracts import CalibrationSpec, FreeFactors, LinearCore, Parametrisatio
 from ..spec import Spec
 
 ITEM = 8
-"""Bytes of a number: frames and cores are float64."""
+"""Bytes of a value: frames and cores are float64."""
 COPIES = 4
-"""Trained values, their gradients, and an optimiser's two states."""
+"""Arrays per trained parameter: value, gradient, and two optimiser moments (Adam)."""
 ByRank = Mapping[int, Sequence[Parametrisation]]
-"""By the rank of a round, what it trains at every site."""
+"""The parametrisation of every site, by the round's rank."""
 
 
 def trained_values(sites: Sequence[Site], parametrisations: Sequence[Parametrisation]) -> dict[str, int]:
-    """How many numbers are trained under each name; tied sites share one."""
+    """Number of parameters by name: the tied group of a linear core, or the site. Tied sites are counted once."""
     counts = dict[str, int]()
     for site, p in zip(sites, parametrisations, strict=True):
         match p:
@@ -30,34 +30,35 @@ def trained_values(sites: Sequence[Site], parametrisations: Sequence[Parametrisa
 
 
 def parameters_in(sites: Sequence[Site], by_rank: ByRank, rounds: Mapping[int, int]) -> int:
-    """How many numbers rounds train in all; `rounds` counts them by rank."""
+    """Total number of parameters; `rounds` is the number of rounds by rank."""
     return sum(n * sum(trained_values(sites, by_rank[rank]).values()) for rank, n in rounds.items())
 
 
 def stacked_rounds(spec: Spec, capacity: int | None) -> Mapping[int, int]:
-    """Rounds that the last refit trains again, by rank; none: there is no refit.
+    """Number of earlier rounds in the last refit, by rank; empty where no round is a refit.
 
-    Directions that run out end a run after `capacity` new rounds.
+    A run ends after `capacity` rounds with new directions; its last refit may come before the planned one.
     """
-    played = spec.rounds if capacity is None else min(spec.rounds, spec.boosting.rounds_of(capacity))
-    return spec.ranks.counted(spec.boosting.refitted_in(played))
+    rounds = spec.rounds if capacity is None else min(spec.rounds, spec.boosting.rounds_of(capacity))
+    return spec.ranks.counted(spec.boosting.refitted_in(rounds))
 
 
 def extra_bytes(
     sites: Sequence[Site], depths: Sequence[int], by_rank: ByRank, stacked: Mapping[int, int]
 ) -> int:
-    """What boosting adds to the model in the round that needs most: the refit of `stacked` rounds, or any other where there is none.
+    """Peak memory that boosting adds to the model: an upper bound over all rounds, the refit of `stacked` rounds included.
 
-    A round has `max(depth, r) (d_out + d_in + 1)` numbers of directions a site, and its u trained ones four times over. A refit of
-    rounds t trains `sum_t u_t`, and adds frames of `sum_t r_t (d_out + d_in + 1)` and projections of `sum_t u_t (sum_t r_t)^2` numbers.
+    Per site, an ordinary round holds `max(depth, r) (d_out + d_in + 1)` values of directions and `4 u` of trained parameters. A refit
+    of rounds t trains `sum_t u_t` parameters, in frames of `sum_t r_t (d_out + d_in + 1)` values, with dense projections of
+    `(sum_t u_t) (sum_t r_t)^2` values.
     """
     trained = max(parameters_in(sites, by_rank, {rank: 1}) for rank in by_rank)
     trained = max(trained, parameters_in(sites, by_rank, stacked))
     directions = 0
-    for place, (site, depth) in enumerate(zip(sites, depths, strict=True)):
-        ranks = {rank: _rank_in_frame(found[place]) for rank, found in by_rank.items()}
-        again = sum(n * ranks[rank] for rank, n in stacked.items())
-        directions += (max(depth, *ranks.values()) + again) * (sum(site.shape) + 1)
+    for index, (site, depth) in enumerate(zip(sites, depths, strict=True)):
+        ranks = {rank: _rank_in_frame(found[index]) for rank, found in by_rank.items()}
+        refitted = sum(n * ranks[rank] for rank, n in stacked.items())
+        directions += (max(depth, *ranks.values()) + refitted) * (sum(site.shape) + 1)
     return ITEM * (COPIES * trained + directions) + projection_bytes(by_rank, stacked)
 
 
@@ -66,16 +67,19 @@ def _rank_in_frame(p: Parametrisation) -> int:
 
 
 def projection_bytes(by_rank: ByRank, stacked: Mapping[int, int]) -> int:
-    """Projections `(sum_t u_t, sum_t r_t, sum_t r_t)` of a refit of rounds t, at all sites."""
+    """Bytes of a refit's projections `(sum_t u_t, sum_t r_t, sum_t r_t)`, at all sites. They grow with the cube of the rounds."""
     size = 0
-    for place in range(len(next(iter(by_rank.values())))):
-        cores = [(n, p) for rank, n in stacked.items() if isinstance(p := by_rank[rank][place], LinearCore)]
+    for index in range(len(next(iter(by_rank.values())))):
+        cores = [(n, p) for rank, n in stacked.items() if isinstance(p := by_rank[rank][index], LinearCore)]
         size += sum(n * p.init.size for n, p in cores) * sum(n * p.rank for n, p in cores) ** 2
     return ITEM * size
 
 
 def update_bytes(sites: Sequence[Site], by_rank: ByRank) -> int:
-    """The largest round's updates on disk: `r (d_out + d_in + 1 + r)` numbers of factors, or `d_out d_in` where there are none."""
+    """Size on disk of the largest round's updates.
+
+    Per site, `U, S, V` and the core take `r (d_out + d_in + 1 + r)` values, a dense update `d_out d_in`.
+    """
     return ITEM * max(_update_parameters(sites, found) for found in by_rank.values())
 
 
@@ -91,7 +95,7 @@ def _update_parameters(sites: Sequence[Site], parametrisations: Sequence[Paramet
 
 
 def calibration_bytes(calibration: CalibrationSpec | None, sites: Sequence[Site]) -> int:
-    """Products with gradients, and factors of them, `(d_out + d_in) k` numbers each."""
+    """Bytes of the factors `O, Q` and of the products `G O, G' Q`: `(d_out + d_in) k` values each, at all sites."""
     return (
         0 if calibration is None else 2 * ITEM * calibration.columns * sum(sum(site.shape) for site in sites)
     )

@@ -1,4 +1,4 @@
-"""What a run will do, before it does anything: sites, numbers trained, directions needed, memory."""
+"""The plan of a run, computed without weights: sites, parameter counts, directions, memory, workload, and notes for the user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..errors import UsageError, blame
 from ..foundation.rng import Streams
 from ..sdk.sites import choose_sites
 from ..spec import Spec
-from .capacity import SitePlan, check_capacity, plan_site, served_by
+from .capacity import SitePlan, check_capacity, min_capacity, plan_site
 from .generation import decoding_of
 from .options import boosting_notes, check_boosting
 from .parameter_counts import calibration_bytes, extra_bytes, parameters_in, stacked_rounds, update_bytes
@@ -32,38 +32,38 @@ from .workload import Workload, workload_of
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """A run that could be started."""
+    """A run that passed all checks, as `boostlora check` shows it."""
 
     sites: tuple[SitePlan, ...]
     rounds: int
     parameters: int
-    """Numbers trained in one round, tying counted; in the one that trains most, where their ranks differ."""
+    """Parameters of one round, tied ones counted once; of the largest round where ranks differ."""
     total_parameters: int
-    """Numbers trained in all rounds, refits left out, since they train no other ones."""
+    """Parameters of all rounds. Refits are left out: they train earlier parameters again."""
     ranks: tuple[int, ...]
-    """Of the rounds, each once and in order."""
+    """The distinct ranks of the rounds, ascending."""
     examples: Mapping[str, int]
     classes: int
     weight_bytes: int
     extra_bytes: int
-    """Frames, trained values, their gradients and the optimiser's state: what boosting adds to the model, at most."""
+    """Peak memory of frames, trained parameters, gradients and optimiser state: what boosting adds to the model."""
     update_bytes: int
-    """Size on disk of one round's updates, the largest."""
+    """Size on disk of the largest round's updates."""
     calibration: CalibrationSpec | None = None
-    """What is asked of the data at the start of a round."""
+    """The calibration of a round; None: no round is calibrated on data."""
     calibration_bytes: int = 0
-    """Products with gradients and factors of them, at all sites."""
+    """Memory of calibration factors and products, at all sites."""
     workload: Workload | None = None
-    """Tokens and operations of a language model's run."""
+    """Tokens, operations and memory traffic; None unless the model reads tokens."""
     notes: tuple[str, ...] = ()
 
     @property
     def capacity(self) -> int | None:
-        """Rounds the scarcest site can serve."""
-        return served_by(self.sites)
+        """Rounds that every site can serve; None: unlimited."""
+        return min_capacity(self.sites)
 
     def as_json(self) -> dict[str, Any]:
-        """The plan for scripts."""
+        """The plan as JSON types, for `boostlora check --json`."""
         sites = [
             {"name": s.site.name, "shape": list(s.site.shape), "capacity": s.capacity, "directions": s.depth}
             for s in self.sites
@@ -78,21 +78,21 @@ class Plan:
 
 
 def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Blueprint]:
-    """Plan a run, and refuse one that cannot end well. Raises `UsageError` or `ExhaustedError`."""
+    """Plan a run and check it. Raises `UsageError` for incompatible parts, `ExhaustedError` for too few directions."""
     with blame("backend", spec.slots["backend"].use):
         spec.backend.check()
     with blame("model", spec.slots["model"].use):
         blueprint = spec.model.blueprint(splits)
     _check_backend(spec, blueprint)
-    _check_writing(spec)
+    _check_generation(spec)
     sites = choose_sites(spec.sites, blueprint)
     site_plans = tuple(plan_site(spec, site) for site in sites)
-    check_capacity(spec, site_plans)  # before arrays are made whose size follows from ranks
+    check_capacity(spec, site_plans)  # before `_parametrise`, which allocates arrays of the size of the ranks
     by_rank = _parametrise(spec, sites)
-    anyone = next(iter(by_rank.values()))
+    any_round = next(iter(by_rank.values()))
     check_boosting(spec)
     calibration = calibration_at(spec, max(by_rank))
-    stacked = stacked_rounds(spec, served_by(site_plans))
+    stacked = stacked_rounds(spec, min_capacity(site_plans))
     counted = spec.ranks.counted(spec.boosting.fresh_in(spec.rounds))
     plan = Plan(
         sites=site_plans,
@@ -107,12 +107,12 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
         update_bytes=update_bytes(sites, by_rank),
         calibration=calibration,
         calibration_bytes=calibration_bytes(calibration, sites),
-        workload=workload_of(spec, blueprint, encoded, anyone, spec.rounds),
+        workload=workload_of(spec, blueprint, encoded, any_round, spec.rounds),
         notes=(
             *_notes(spec),
             *boosting_notes(spec, sites, by_rank, stacked),
-            *_cut(encoded),
-            *_too_long(spec, blueprint, encoded),
+            *_truncation_notes(encoded),
+            *_length_notes(spec, blueprint, encoded),
         ),
     )
     return plan, blueprint
@@ -120,29 +120,30 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
 
 def _check_backend(spec: Spec, blueprint: Blueprint) -> None:
     backend, name = spec.backend, spec.slots["backend"].use
-    for what, wanted, known in (
+    for what, required, supported in (
         ("the architecture", blueprint.architecture, backend.architectures),
         ("the optimiser rule", spec.optimizer.rule, backend.rules),
     ):
-        if not any(fnmatchcase(wanted, pattern) for pattern in known):
+        if not any(fnmatchcase(required, pattern) for pattern in supported):
             raise UsageError(
-                f'backend {name} does not know {what} "{wanted}"; it knows: {", ".join(sorted(known))}'
+                f'backend {name} does not support {what} "{required}"; it supports: {", ".join(sorted(supported))}. Use one of these, '
+                "or another backend"
             )
 
 
-def _check_writing(spec: Spec) -> None:
-    """Refuse a generator that cannot work here, and rewards where nothing is written."""
+def _check_generation(spec: Spec) -> None:
+    """Raises `UsageError` for a generator that cannot run here, or a policy objective on a task without generated answers."""
     with blame("generator", spec.slots["generator"].use):
         spec.generator.check()
     if isinstance(spec.objective, PolicyObjective) and decoding_of(spec) is None:
         raise UsageError(
-            f"objective {spec.slots['objective'].use} learns from what the model writes, and task {spec.slots['task'].use} lets "
-            "it write nothing here; use a task that judges answers, such as gsm8k or arithmetic"
+            f"objective {spec.slots['objective'].use} learns from generated answers, and task {spec.slots['task'].use} generates "
+            "none with these options; use a task that judges answers, such as gsm8k or arithmetic"
         )
 
 
 def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> dict[int, list[Parametrisation]]:
-    """By rank, what a round trains at every site."""
+    """Every site's parametrisation, by rank."""
     streams, adapter = Streams(spec.head.seed), spec.adapter
     found = dict[int, list[Parametrisation]]()
     for rank in spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)) or [adapter.rank]:
@@ -153,38 +154,39 @@ def _parametrise(spec: Spec, sites: tuple[Site, ...]) -> dict[int, list[Parametr
 
 
 def _notes(spec: Spec) -> tuple[str, ...]:
-    """What a user may not have meant."""
+    """Notes on options that have no effect, or that often harm."""
     notes = list[str]()
     if not spec.adapter.framed:
         adapter = spec.slots["adapter"].use
-        notes.append(f"adapter {adapter} finds its own directions; [basis] has no effect")
+        notes.append(f"adapter {adapter} does not train in frames; [basis] has no effect")
     if spec.slots["sampler"].use == "failures" and getattr(spec.sampler, "replay", None) == 0.0:
         notes.append(
-            "sampler.replay = 0 trains on failures alone, which breaks many of the examples already right in every "
-            "round; 0.5 is the default for that reason"
+            "sampler.replay = 0 trains on failures alone: every round then loses many examples that were right. "
+            "The default 0.5 draws half of every batch from those"
         )
     rank = max(spec.ranks.counted(spec.boosting.fresh_in(spec.rounds)), default=spec.adapter.rank)
-    numbers = getattr(spec.adapter, "u", 0)
-    if spec.adapter.framed and numbers > rank**2:
+    parameters = getattr(spec.adapter, "u", 0)
+    if spec.adapter.framed and parameters > rank**2:
         notes.append(
-            f"adapter.u = {numbers} numbers weigh a core of {rank} x {rank} entries; more than {rank**2} say no more"
+            f"adapter.u = {parameters} is more than the {rank**2} entries of a {rank} x {rank} core, so some parameters are redundant. Set "
+            f"adapter.u to at most {rank**2}"
         )
     return tuple(notes)
 
 
-def _cut(encoded: Splits) -> Iterator[str]:
-    """Texts that are longer than the model takes."""
+def _truncation_notes(encoded: Splits) -> Iterator[str]:
+    """Notes on splits with texts longer than `model.max_length`."""
     for split in SPLITS:
         tokens = getattr(encoded, split).inputs
         if isinstance(tokens, Tokens) and tokens.cut.any():
             yield (
-                f"{int(tokens.cut.sum())} of {len(tokens)} texts of the {split} split are cut to {tokens.lengths.max()} "
-                "tokens (model.max_length)"
+                f"{int(tokens.cut.sum())} of {len(tokens)} texts of the {split} split are truncated to {tokens.lengths.max()} "
+                "tokens; raise model.max_length to keep them whole"
             )
 
 
-def _too_long(spec: Spec, blueprint: Blueprint, encoded: Splits) -> Iterator[str]:
-    """Answers that may go on beyond the positions that the model was made for."""
+def _length_notes(spec: Spec, blueprint: Blueprint, encoded: Splits) -> Iterator[str]:
+    """Note on answers that may exceed the model's position embeddings."""
     decoding, limit = decoding_of(spec), blueprint.config.get("hf", {}).get("max_position_embeddings")
     if decoding is None or not limit:
         return
@@ -194,6 +196,6 @@ def _too_long(spec: Spec, blueprint: Blueprint, encoded: Splits) -> Iterator[str
     longest = max(int(tokens.starts.max(initial=0)) for tokens in prompts if isinstance(tokens, Tokens))
     if longest + length > limit:
         yield (
-            f"a prompt has {longest} tokens, and {length} may be written after it: more than the model's {limit} positions; "
-            "lower max_new_tokens, or model.max_length"
+            f"the longest prompt has {longest} tokens and up to {length} are generated: more than the model's {limit} positions. "
+            "Lower max_new_tokens or model.max_length"
         )

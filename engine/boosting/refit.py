@@ -1,9 +1,13 @@
-"""Fully corrective rounds: all earlier cores trained again, together, in the frames they have.
+"""Fully corrective rounds: one joint update of all earlier cores, in their own frames.
 
-With earlier updates `dW_t = s_t U_t diag(S_t^a) R_t diag(S_t^b) V_t'` such a round adds `sum_t U_t diag(S_t^a) D_t diag(S_t^b) V_t'`, where
-every `D_t = sum_i d_ti P_ti` is of the kind of its `R_t`: as if all `R_t` were trained on from where they are. In totally corrective
-boosting (Warmuth et al., 2006; Shalev-Shwartz et al., 2010) all weights are fitted anew after every weak learner. No
-direction is new, so the rank stays; the ensemble stays a list to which things are added, and any prefix of it a model.
+With earlier updates `dW_t = s_t U_t diag(S_t^a) R_t diag(S_t^b) V_t'`, `R_t = sum_i v_ti P_ti`, a refit adds
+
+    sum_t U_t diag(S_t^a) D_t diag(S_t^b) V_t',    D_t = sum_i d_ti P_ti,
+
+with all `d_t` trained together from zero. So `s_t R_t + D_t` is the refitted core of round t. This is one `LinearCore` in the stacked frame
+`U = [U_1 ... U_T]`, with the `D_t` as blocks of its diagonal. Totally corrective boosting likewise fits all weights anew after a
+weak learner (Warmuth et al., 2006; Shalev-Shwartz et al., 2010). No direction is new, so the rank of the ensemble stays. Earlier
+rounds are not changed, so every prefix of the ensemble stays a model.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ Matrix = NDArray[np.float64]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Refit:
-    """What a fully corrective round trains, and in which frames."""
+    """The stacked frames of a refit, and the block-diagonal cores trained in them, by site."""
 
     frames: Mapping[str, Frame]
     parametrisations: Mapping[str, Parametrisation]
@@ -29,7 +33,7 @@ class Refit:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Past:
-    """An earlier round, with what it trained at each site."""
+    """An earlier round: its updates, and what it trained at each site."""
 
     number: int
     updates: Mapping[str, Update]
@@ -37,46 +41,47 @@ class Past:
 
 
 def refit_of(past: Sequence[Past]) -> Refit:
-    """Stack every site's earlier frames, and their cores along a diagonal.
+    """Stack every site's earlier frames, with their cores as diagonal blocks.
 
-    Rounds whose update is no core of the kind that is trained now (another run's, from which this one goes on) stay as they are.
-    Sites that are tied stay tied where they have the same rounds.
+    Rounds whose update does not match the current adapter are left out (those inherited from a run with another adapter). Tied sites
+    stay tied where they were changed in the same rounds.
     """
     frames, cores = dict[str, Frame](), dict[str, Parametrisation]()
     sites = dict.fromkeys(site for round_ in past for site in round_.updates)
     for site in sites:
-        pieces = [(r.number, *piece) for r in past if (piece := _piece(r, site)) is not None]
-        if not pieces:
+        blocks = [(r.number, *block) for r in past if (block := _block(r, site)) is not None]
+        if not blocks:
             continue
-        numbers = [number for number, _, _ in pieces]
-        stacked, linear = [frame for _, frame, _ in pieces], [core for _, _, core in pieces]
+        numbers = [number for number, _, _ in blocks]
+        stacked, linear = [frame for _, frame, _ in blocks], [core for _, _, core in blocks]
+        # The group names the rounds too: sites share one vector only if its entries mean the same blocks at each.
         frames[site] = Frame(
             U=np.hstack([f.U for f in stacked]),
             S=np.concatenate([f.S for f in stacked]),
             V=np.hstack([f.V for f in stacked]),
         )
-        cores[site] = _along_diagonal(linear, f"{linear[0].group}@{','.join(map(str, numbers))}")
+        cores[site] = _block_diagonal(linear, f"{linear[0].group}@{','.join(map(str, numbers))}")
     return Refit(frames=frames, parametrisations=cores)
 
 
-def _piece(past: Past, site: str) -> tuple[Frame, LinearCore] | None:
-    """A round's frame and kind of core at a site, where they belong together."""
+def _block(past: Past, site: str) -> tuple[Frame, LinearCore] | None:
+    """A round's frame and core at a site; None unless update and parametrisation agree in rank and exponents."""
     update, core = past.updates.get(site), past.parametrisations.get(site)
     if not isinstance(update, FactoredUpdate) or not isinstance(core, LinearCore):
         return None
-    like = update.frame.rank == core.rank and update.exponents == core.exponents
-    return (update.frame, core) if like else None
+    matches = update.frame.rank == core.rank and update.exponents == core.exponents
+    return (update.frame, core) if matches else None
 
 
-def _along_diagonal(cores: Sequence[LinearCore], group: str) -> LinearCore:
-    """One core with the given ones as blocks, all of them starting at zero."""
+def _block_diagonal(cores: Sequence[LinearCore], group: str) -> LinearCore:
+    """The core `R = diag(D_1, ..., D_T)` with projections `(sum u_t, sum r_t, sum r_t)`, starting at zero."""
     ranks, sizes = [core.rank for core in cores], [core.init.size for core in cores]
     projections = np.zeros((sum(sizes), sum(ranks), sum(ranks)))
-    place, corner = 0, 0
+    row, corner = 0, 0
     for core, rank, size in zip(cores, ranks, sizes, strict=True):
-        block = _units(rank) if core.projections is None else core.projections
-        projections[place : place + size, corner : corner + rank, corner : corner + rank] = block
-        place, corner = place + size, corner + rank
+        block = _unit_matrices(rank) if core.projections is None else core.projections
+        projections[row : row + size, corner : corner + rank, corner : corner + rank] = block
+        row, corner = row + size, corner + rank
     return LinearCore(
         rank=sum(ranks),
         group=group,
@@ -86,6 +91,6 @@ def _along_diagonal(cores: Sequence[LinearCore], group: str) -> LinearCore:
     )
 
 
-def _units(rank: int) -> Matrix:
-    """The `r^2` unit matrices, row by row."""
+def _unit_matrices(rank: int) -> Matrix:
+    """The `r^2` unit matrices `(r^2, r, r)`, row by row: what `projections = None` stands for."""
     return np.eye(rank**2).reshape(rank**2, rank, rank)

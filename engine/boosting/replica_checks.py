@@ -1,4 +1,8 @@
-"""What the processes of a shared run owe each other: the same data, the same finished rounds, and one way."""
+"""Consistency checks of a distributed run: every process has the same inputs, the same finished rounds, and computes the same record.
+
+Every process runs the same engine code, and backends share out the batches. A process with other inputs would corrupt the summed
+gradients, or make a collective operation hang.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +19,20 @@ from ..records.run_result import ROUNDS
 from ..runs.directory import RunDirectory
 
 
-def require_alike(processes: ProcessGroup, hashes: Mapping[str, str]) -> None:
-    """Refuse processes that have read another spec, other data or weights, as on another machine. Raises `UsageError` in all of them."""
+def check_same_inputs(processes: ProcessGroup, hashes: Mapping[str, str]) -> None:
+    """Raises `UsageError`, in all processes, unless all have the same hashes of spec, data and weights."""
     first, *others = processes.gathered(dict(hashes))
-    for rank, found in enumerate(others, start=1):
+    for index, found in enumerate(others, start=1):
         for name, sha256 in first.items():
             if found.get(name) != sha256:
                 raise UsageError(
-                    f"rank {rank} has other {name} ({str(found.get(name))[:12]}) than rank 0 ({sha256[:12]}); "
-                    "bring the same files to every machine"
+                    f"process {index} has another hash of {name} ({str(found.get(name))[:12]}) than process 0 ({sha256[:12]}); "
+                    "copy the same files to every machine"
                 )
 
 
-def hand_over(processes: ProcessGroup, directory: RunDirectory) -> None:
-    """Give the leader's finished rounds to all others, whose folders are empty; so no machine but the leader's needs the run."""
+def copy_rounds_to_workers(processes: ProcessGroup, directory: RunDirectory) -> None:
+    """Send process 0's finished rounds to the other processes, whose run folders start empty. Only process 0's machine keeps the run."""
     if processes.size == 1:
         return
     names = processes.agree(lambda: [name for record in directory.records for name in record.files])
@@ -40,23 +44,23 @@ def hand_over(processes: ProcessGroup, directory: RunDirectory) -> None:
         directory.records = directory.load_records()
 
 
-def require_one_way(processes: ProcessGroup, record: RoundRecord) -> None:
-    """Refuse a round that is not the same in every process, before it is written. Raises `ProcessGroupError` in all of them."""
+def check_same_round(processes: ProcessGroup, record: RoundRecord) -> None:
+    """Raises `ProcessGroupError`, in all processes, unless all computed the same record. Called before the round is written."""
     if len(set(processes.gathered(record.digest))) == 1:
         return
     first, *others = processes.gathered(_sealed(record))
-    for rank, found in enumerate(others, start=1):
+    for index, found in enumerate(others, start=1):
         for name, value in first.items():
             if found.get(name) != value:
                 raise ProcessGroupError(
-                    f"rank {rank} went another way in round {record.round}: {name} is {_short(found.get(name))} there and "
-                    f"{_short(value)} in rank 0; the round is not kept. A plugin draws from a generator of its own, or reads "
-                    "a clock; or the machines, their libraries or their numbers of threads differ"
+                    f"process {index} diverged in round {record.round}: {name} is {_short(found.get(name))}, but "
+                    f"{_short(value)} in process 0. The round is discarded. Likely causes: a plugin with a random generator of its own "
+                    "or a clock, or machines with other libraries or thread counts"
                 )
 
 
 def _sealed(record: RoundRecord) -> dict[str, Any]:
-    """What a record says that must be the same whenever the experiment is run, nested tables flattened."""
+    """The fields of a record that are reproducible, nested tables flattened."""
     found = dict[str, Any]()
     for name, value in attrs.asdict(record).items():
         if name not in UNSEALED:

@@ -1,4 +1,10 @@
-"""What is recorded of a round."""
+"""Metrics of a round: lost and gained examples, losses, ranks, effective ranks, and the overlap of directions.
+
+With singular values `sigma` of a site's accumulated update `sum_t s_t dW_t` and `p = sigma / sum sigma`, the effective rank is
+`exp(-sum_i p_i log p_i)` (Roy and Vetterli, 2007). The overlap of a round with an earlier round t is
+`max(||U_t' U||_2, ||V_t' V||_2)`, the cosine of the smallest principal angle (Bjorck and Golub, 1973): 0 for orthogonal
+directions, 1 for a direction used twice. See `sdk.rank`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +24,7 @@ from .tokens import SPLITS
 
 @attrs.define(kw_only=True, eq=False)
 class RecordDraft:
-    """A round's record while the round runs: what is known of it so far, by the names of `RoundRecord`."""
+    """The fields of a `RoundRecord` that are known so far, under the same names."""
 
     round: int
     failures: int
@@ -37,20 +43,20 @@ class RecordDraft:
     overlap: float | None = None
 
     def add_batches(self, batches: Sequence[Batch] | Rollout) -> None:
-        """How many different examples were drawn, and what was answered to them."""
+        """Number of distinct examples in the batches, and reward statistics of rollouts."""
         drawn = batches.batches if isinstance(batches, Rollout) else batches
         indices = [batch.indices for batch in drawn if len(batch)]
         self.trained_on = len(np.unique(np.concatenate(indices))) if indices else 0
         self.rollouts = batches.facts if isinstance(batches, Rollout) else None
 
     def add_training(self, training: Training) -> None:
-        """Parameters trained, and the loss of the first and the last batch."""
+        """Number of trained parameters, and the loss of the first and the last batch."""
         self.parameters = training.parameters
         if len(training.losses):
             self.loss_first, self.loss_last = float(training.losses[0]), float(training.losses[-1])
 
     def add_outcomes(self, before: Outcome, after: Outcome) -> None:
-        """Training examples that the round lost and gained."""
+        """Training examples that changed from right to wrong (lost), and from wrong to right (gained)."""
         self.lost = int(np.sum(before.correct & ~after.correct))
         self.gained = int(np.sum(~before.correct & after.correct))
 
@@ -62,7 +68,7 @@ class RecordDraft:
         seconds: Mapping[str, float],
         reason: str = "",
     ) -> RoundRecord:
-        """The record: what is known, metrics of every split, ranks of every site, memory so far."""
+        """The record, completed by metrics of every split, ranks of every site, and peak memory."""
         return RoundRecord(
             status=status,
             reason=reason,
@@ -75,10 +81,11 @@ class RecordDraft:
         )
 
 
-def without_signal(batches: Sequence[Batch] | Rollout) -> Refusal | None:
-    """A round in which no answer was better than another has trained nothing."""
+def refuse_without_signal(batches: Sequence[Batch] | Rollout) -> Refusal | None:
+    """A refusal where every group of answers had zero reward variance, so that no step had a gradient; otherwise None."""
     if not isinstance(batches, Rollout) or any(len(batch) for batch in batches.batches):
         return None
+    # The reason is part of the record, and so of the run's digest: its text must not change.
     return Refusal("all answers to a prompt were rewarded alike, in every step: nothing could be learned")
 
 
@@ -87,7 +94,10 @@ def overlap_of(
     ensemble: Sequence[tuple[Mapping[str, Update], float]],
     so_far: float | None,
 ) -> float | None:
-    """The largest cosine between a round's directions and any earlier round's, or that of earlier rounds among themselves."""
+    """The largest overlap of any two rounds, over sites: of `updates` with the rounds of `ensemble`, or `so_far` among those.
+
+    None where no site was changed twice.
+    """
     found = [
         overlap(update, [earlier[site] for earlier, _ in ensemble if site in earlier])
         for site, update in updates.items()
@@ -98,7 +108,7 @@ def overlap_of(
 def ranks_of(
     ensemble: Sequence[tuple[Mapping[str, Update], float]], sites: Sequence[Site]
 ) -> dict[str, RankReport]:
-    """What the ensemble spans at every site."""
+    """Numerical and effective rank of `sum_t s_t dW_t`, by site."""
     return {
         site.name: rank_of([(u[site.name], s) for u, s in ensemble if site.name in u], site.shape)
         for site in sites

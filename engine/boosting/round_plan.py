@@ -1,4 +1,4 @@
-"""What one round is: decided once, from the spec alone, and handed down."""
+"""The plan of one round: its rank, optimiser and calibration, as functions of the spec and the round number alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..spec import Spec
 from ..spec.ranks import Ranks
 
 SITE_EXAMPLES = 256
-"""Calibration examples by which sites are chosen, where the basis uses none."""
+"""Calibration examples for `top_sites` where the basis itself needs none."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -23,23 +23,23 @@ class RoundPlan:
     spec: Spec
     number: int
     refit: bool
-    """Whether it trains all earlier cores again, in their frames, and takes no new direction."""
+    """Whether it trains all earlier cores again in their frames, without new directions."""
     rank: int
-    """Rank r of its frames; of a refit, that of the next round that takes new directions."""
+    """Rank r of its frames; in a refit, the rank of the next round with new directions."""
     earlier: tuple[int, ...]
-    """Ranks of the rounds before it that took new directions, oldest first."""
+    """Ranks of the earlier rounds with new directions, oldest first."""
     adapter: Adapter
-    """The spec's, at `rank`."""
+    """The spec's adapter at `rank`."""
     calibration: CalibrationSpec | None
-    """The examples on which the basis, or the choice of sites, is calibrated; None: none."""
+    """Calibration examples of the basis and of `top_sites`; None: neither needs any."""
     data_driven: bool
-    """Whether its frames depend on data, and not on the weights alone."""
+    """Whether the frames depend on training data, not on the weights alone."""
     top_sites: int
-    """Sites that it adapts; 0: all."""
+    """Number of sites that it adapts; 0: all."""
 
     @property
     def optimizer(self) -> Optimizer:
-        """The spec's; of a refit, with the steps and the rate meant for it."""
+        """The spec's optimiser; in a refit, with `refit_steps` and `refit_lr`."""
         return _optimizer(self.spec, refit=self.refit)
 
     @property
@@ -49,12 +49,12 @@ class RoundPlan:
 
     @property
     def batch_size(self) -> int:
-        """Examples a step."""
+        """Examples per step."""
         return self.optimizer.batch_size
 
     @property
     def learning_rates(self) -> NDArray[np.float64]:
-        """One a step, `(steps,)`."""
+        """Learning rate of every step `(steps,)`."""
         return self.optimizer.rates(self.number - 1, self.spec.rounds)
 
 
@@ -75,10 +75,10 @@ def plan_round(spec: Spec, number: int) -> RoundPlan:
 
 
 def steps_in(spec: Spec, rounds: int) -> int:
-    """Optimiser steps of the first `rounds` rounds together."""
+    """Total optimiser steps of the first `rounds` rounds."""
     fresh = spec.boosting.fresh_in(rounds)
-    again = _optimizer(spec, refit=True).steps if rounds > fresh else 0
-    return fresh * spec.optimizer.steps + (rounds - fresh) * again
+    refit_steps = _optimizer(spec, refit=True).steps if rounds > fresh else 0
+    return fresh * spec.optimizer.steps + (rounds - fresh) * refit_steps
 
 
 def _optimizer(spec: Spec, *, refit: bool) -> Any:
@@ -95,26 +95,26 @@ def is_data_driven(spec: Spec) -> bool:
 
 
 def calibration_at(spec: Spec, rank: int) -> CalibrationSpec | None:
-    """What a round of this rank is calibrated on; None: nothing."""
+    """The calibration of a round of this rank, one pass more with `top_sites`; None: no data is needed."""
     if not spec.adapter.framed:
         return None
-    calibration, choosing = spec.basis.calibration(rank), spec.boosting.top_sites > 0
+    calibration, choose_sites = spec.basis.calibration(rank), spec.boosting.top_sites > 0
     if calibration is not None:
-        return attrs.evolve(calibration, passes=calibration.passes + choosing)
-    if not choosing:
+        return attrs.evolve(calibration, passes=calibration.passes + choose_sites)
+    if not choose_sites:
         return None
     return CalibrationSpec(source="chosen", examples=SITE_EXAMPLES, batches=1, passes=1, columns=rank)
 
 
 def with_rank(adapter: Any, rank: int) -> Any:
-    """An adapter at another rank; as it is where it has no such option, or `rank` is 0."""
+    """The adapter at another rank; unchanged where it has no option `rank`, or `rank` is 0."""
     if rank in {0, adapter.rank} or not has_option(adapter, "rank"):
         return adapter
     return attrs.evolve(adapter, rank=rank)
 
 
 def with_ranks(spec: Spec, ranks: Ranks) -> Spec:
-    """A spec whose rounds have other ranks."""
+    """The spec with other ranks of its rounds."""
     adapter = attrs.evolve(spec.slots["adapter"], plugin=with_rank(spec.adapter, ranks.usual))
     return attrs.evolve(
         spec,

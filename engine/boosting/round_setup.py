@@ -1,4 +1,4 @@
-"""What a round trains, and where: frames and cores of new directions, or all earlier ones again."""
+"""Setup of a round: frames, parametrisations and the training request, for new directions or for a refit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .experiment import Experiment
 from .frames import frames_of, parametrise
 from .refit import Past, Refit, refit_of
 from .round_plan import RoundPlan
-from .top_sites import steepest
+from .top_sites import largest_gradient_sites
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -36,26 +36,25 @@ class Merged:
 
 
 class NothingToRefitError(RunError):
-    """A fully corrective round where no earlier round has been merged whose cores could be trained again."""
+    """A refit without an earlier merged round to train again. Its message is part of the record's digest."""
 
 
 def frames_for(
     experiment: Experiment,
     plan: RoundPlan,
     past: Sequence[Merged],
-    chosen_from: tuple[Selection, Outcome] | None,
+    data: tuple[Selection, Outcome] | None,
     report: Report,
 ) -> dict[str, Frame]:
-    """The round's frame at every site that it adapts; none where the adapter finds its own directions.
+    """The round's frame at every site that it adapts; empty for an adapter without frames.
 
-    `chosen_from` is the round's selection, and the current model's outcome on the training split; a round with calibration
-    needs it.
+    `data` is the round's selection and the current model's outcome on the training split; a round with calibration needs it.
     """
     if plan.refit:
         return dict(refit_for(experiment, past).frames)
     oracle = None
-    if plan.calibration is not None and chosen_from is not None:
-        selection, outcome = chosen_from
+    if plan.calibration is not None and data is not None:
+        selection, outcome = data
         oracle = oracle_of(experiment, plan, selection, outcome, report)
     frames = frames_of(experiment, plan, oracle)
     if oracle is None or plan.calibration is None:
@@ -64,12 +63,12 @@ def frames_for(
         require_passes(oracle, experiment.spec.basis.calibration(plan.rank), experiment.name_of("basis"))
     if not 0 < plan.top_sites < len(frames):
         return frames
-    chosen = steepest(frames, parametrise(experiment, plan), oracle, plan.top_sites)
+    chosen = largest_gradient_sites(frames, parametrise(experiment, plan), oracle, plan.top_sites)
     return {site: frames[site] for site in chosen}
 
 
 def refit_for(experiment: Experiment, past: Sequence[Merged]) -> Refit:
-    """All earlier rounds that took new directions, to be trained again. Raises `NothingToRefitError` where there is none."""
+    """The refit of all earlier rounds with new directions. Raises `NothingToRefitError` where there is none."""
     found = refit_of(
         [
             Past(number=r.plan.number, updates=r.updates, parametrisations=parametrise(experiment, r.plan))
@@ -103,7 +102,7 @@ def request_for(
     batches: Batches,
     report: Report,
 ) -> TrainingRequest:
-    """What a backend is asked to train in the round, on these batches and in these frames."""
+    """The backend's training request for the round, on these batches and in these frames."""
     return TrainingRequest(
         parametrisations=parametrisations_for(experiment, plan, past, frames),
         frames=frames,
@@ -116,9 +115,10 @@ def request_for(
 
 
 def stored_parameters(plan: RoundPlan, updates: Mapping[str, Update], parameters: int) -> int | None:
-    """Parameters that must be stored to rebuild the round: `parameters` and frames from data; None: `parameters` alone.
+    """Parameters to store so that the round can be rebuilt; None: the trained `parameters` suffice.
 
-    The cores that a refit finds are added to those of earlier rounds, so it stores none of its own.
+    Frames from the weights alone are recomputed from the base. Frames from data are not, so `r (d_out + d_in)` values per site are added.
+    A refit's cores are added to those of earlier rounds, so it stores none of its own.
     """
     if plan.refit:
         return 0

@@ -1,4 +1,4 @@
-"""One round: select, frame, train, merge or refuse, measure."""
+"""One round: select examples, choose frames, train, merge or refuse, evaluate, record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .checks import check_batches, check_choice, check_selection
 from .clock import Clock
 from .experiment import Experiment
 from .rollouts import Rollout, rollout_of
-from .round_metrics import RecordDraft, overlap_of, ranks_of, without_signal
+from .round_metrics import RecordDraft, overlap_of, ranks_of, refuse_without_signal
 from .round_plan import RoundPlan, plan_round
 from .round_setup import Merged, NothingToRefitError, frames_for, request_for, stored_parameters
 from .subsample import subsampled
@@ -38,23 +38,23 @@ Ensemble = list[tuple[Mapping[str, Update], float]]
 
 @attrs.frozen(kw_only=True, eq=False)
 class RoundResult:
-    """A round that is ready to be committed."""
+    """A finished round, ready to be committed to disk."""
 
     record: RoundRecord
     outcomes: Mapping[str, Outcome]
     training: Training | None
     rollouts: Sequence[Batch] | None = None
-    """The batches of answers it trained on, where they are to be kept."""
+    """The batches of answers it trained on, where the objective keeps them."""
 
 
 @attrs.define(eq=False)
 class RoundRunner:
-    """Runs the rounds of one experiment; holds the model's ensemble and its latest outcomes."""
+    """Runs the rounds of one experiment. Holds the ensemble and the outcomes of every model so far."""
 
     experiment: Experiment
     report: Report
     rounds: list[Merged] = attrs.field(factory=list)
-    """Those that are part of the model."""
+    """The merged rounds."""
     history: list[Outcome] = attrs.field(factory=list)
     """Outcomes on the training split, the base first and the current model last."""
     outcomes: Mapping[str, Outcome] = attrs.field(factory=dict)
@@ -65,11 +65,11 @@ class RoundRunner:
         return [(r.updates, r.scale) for r in self.rounds]
 
     def plan(self, number: int) -> RoundPlan:
-        """What round `number` (from 1) is."""
+        """The plan of round `number` (from 1)."""
         return plan_round(self.experiment.spec, number)
 
     def base(self) -> RoundResult:
-        """Round 0: the base model as it is."""
+        """Round 0: the base model."""
         clock = Clock()
         with clock("evaluate"):
             outcomes = self.experiment.evaluate_all()
@@ -79,7 +79,7 @@ class RoundRunner:
         )
 
     def select(self, number: int) -> Selection:
-        """Ask the sampler for round `number` (from 1), and check its answer."""
+        """The sampler's checked selection for round `number` (from 1), subsampled by `boosting.subsample`."""
         name = self.experiment.name_of("sampler")
         rng = self.experiment.streams("sampler", number)
         with blame("sampler", name):
@@ -88,7 +88,7 @@ class RoundRunner:
         return subsampled(self.experiment, number, chosen)
 
     def run_round(self, number: int, selection: Selection, previous: RoundRecord) -> RoundResult:
-        """Round `number` on a selection. A round that meets NaN or Inf leaves the model as it was, and says why."""
+        """Run round `number` on a selection. At NaN or Inf the model is restored and the record says what was not finite."""
         clock, plan = Clock(), self.plan(number)
         batches = self.batches(number, selection)
         draft = RecordDraft(
@@ -101,7 +101,7 @@ class RoundRunner:
             training = self._train(plan, selection, batches, clock, draft)
             draft.add_batches(batches)
             with clock("merge"):
-                choice = without_signal(batches) or self.choose(training)
+                choice = refuse_without_signal(batches) or self.choose(training)
                 if not isinstance(choice, Refusal):
                     self.experiment.model.assemble([*self.ensemble, (training.updates, choice)])
             draft.add_training(training)
@@ -121,14 +121,14 @@ class RoundRunner:
             return RoundResult(record=record, outcomes=self.outcomes, training=None)
 
     def accept(self, result: RoundResult) -> None:
-        """The round is on disk: it is part of the run now."""
+        """Add a round that is on disk to the run's state."""
         if result.record.scale != 0.0 and result.training is not None:
             self.remember(result.record.round, result.training.updates, result.record.scale)
         self.outcomes = result.outcomes
         self.history.append(result.outcomes["train"])
 
     def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
-        """Add a merged round to the ensemble, and its frames, if they are new, to those that bases know as used."""
+        """Add a merged round to the ensemble, and its frames to the used ones of its sites. A refit has no new frames."""
         merged = Merged(plan=self.plan(number), updates=updates, scale=scale)
         self.rounds.append(merged)
         if merged.plan.refit:
@@ -138,7 +138,7 @@ class RoundRunner:
                 self.experiment.views[site].remember(update.frame)
 
     def batches(self, number: int, selection: Selection) -> Sequence[Batch] | Rollout:
-        """Ask the objective for round `number`'s batches, or for its prompts, and check its answer."""
+        """The objective's checked batches for round `number`, or the rollouts of a policy objective."""
         plan, rng = self.plan(number), self.experiment.streams("batches", number)
         objective, name = self.experiment.spec.objective, self.experiment.name_of("objective")
         steps, size = plan.steps, plan.batch_size
@@ -156,7 +156,7 @@ class RoundRunner:
     def request(
         self, number: int, batches: Batches, frames: Mapping[str, Frame] | None = None
     ) -> TrainingRequest:
-        """What a backend is asked to train in round `number`; without `frames`, in those of the run's basis."""
+        """The training request of round `number`; without `frames`, in those of the run's basis."""
         frames = self.frames(number) if frames is None else frames
         plan = self.plan(number)
         return request_for(self.experiment, plan, self.rounds, frames, batches=batches, report=self.report)
@@ -175,15 +175,15 @@ class RoundRunner:
         return training
 
     def frames(self, number: int, selection: Selection | None = None) -> dict[str, Frame]:
-        """Round `number`'s frame at every site that it adapts; none where the adapter finds its own directions.
+        """Round `number`'s frame at every site that it adapts; empty for an adapter without frames.
 
-        Without the round's selection, only for bases that take their frames from the weights alone.
+        `selection` may be left out only where frames depend on the weights alone.
         """
-        chosen_from = None if selection is None else (selection, self.history[-1])
-        return frames_for(self.experiment, self.plan(number), self.rounds, chosen_from, self.report)
+        data = None if selection is None else (selection, self.history[-1])
+        return frames_for(self.experiment, self.plan(number), self.rounds, data, self.report)
 
     def choose(self, training: Training) -> float | Refusal:
-        """Ask the merge policy for the scale of what was trained, and check its answer."""
+        """The merge policy's checked scale for the trained update, or its refusal. Each scale is evaluated once."""
         experiment, name = self.experiment, self.experiment.name_of("merge")
         known = dict[float, Metrics]()
 
@@ -204,7 +204,7 @@ class RoundRunner:
             self.report("evaluating", 0, 0)
             outcomes = self.experiment.evaluate_all()
         with clock("measure"):
-            if not plan.refit:  # a refit uses directions again on purpose
+            if not plan.refit:  # a refit uses earlier directions again by design
                 draft.overlap = overlap_of(training.updates, self.ensemble, draft.overlap)
             draft.scale = scale
             draft.add_outcomes(self.outcomes["train"], outcomes["train"])

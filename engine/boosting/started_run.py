@@ -1,4 +1,4 @@
-"""A run that has begun, with its spec and plan for the displays of the command line."""
+"""A started run with its spec and plan, for the displays of the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .plan import Plan
 
 @attrs.frozen(kw_only=True)
 class StartedRun(RunInfo):
-    """What displays need beside what trackers are given."""
+    """A `RunInfo`, as trackers get it, with spec and plan for displays."""
 
     spec: Spec
     plan: Plan

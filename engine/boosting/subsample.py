@@ -1,4 +1,4 @@
-"""Stochastic boosting: a round trains on a random part of what the sampler chose (Friedman, 2002)."""
+"""Stochastic boosting: every round trains on a random subset of the selected examples (Friedman, 2002)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .experiment import Experiment
 
 
 def subsampled(experiment: Experiment, number: int, selection: Selection) -> Selection:
-    """`boosting.subsample` of the chosen examples, at least one, drawn without replacement; they keep order and weights."""
+    """A share `boosting.subsample` of the selection, at least one example, drawn without replacement. Order and weights stay."""
     share, count = experiment.spec.boosting.subsample, len(selection)
     if share == 1.0 or count == 0:
         return selection

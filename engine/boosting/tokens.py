@@ -1,4 +1,4 @@
-"""Between texts and tokens: what a task says in words, a backend takes in numbers."""
+"""Tokenization: a task's texts as the tokens that the backend takes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ def encode(spec: Spec, splits: Splits) -> Splits:
     model, name = spec.model, spec.slots["model"].use
     if not isinstance(splits.train.inputs, Texts | Prompts):
         if isinstance(model, TextModel):
-            raise UsageError(f"model {name} takes texts; task {spec.slots['task'].use} gives rows of numbers")
+            raise UsageError(
+                f"model {name} takes texts, and task {spec.slots['task'].use} has numeric inputs; use a task with texts, or another model"
+            )
         return splits
     if not isinstance(model, TextModel):
-        raise UsageError(f"model {name} takes rows of numbers; task {spec.slots['task'].use} gives texts")
+        raise UsageError(
+            f"model {name} takes numeric inputs, and task {spec.slots['task'].use} has texts; use a language model, or another task"
+        )
     found = dict[str, Examples]()
     for split in SPLITS:
         with blame("model", name):
-            answer = model.encode(getattr(splits, split))
-        if not isinstance(answer.inputs, Tokens):
+            encoded = model.encode(getattr(splits, split))
+        if not isinstance(encoded.inputs, Tokens):
             raise PluginError("model", name, "encode() must return Examples whose inputs are Tokens")
-        found[split] = answer
+        found[split] = encoded
     return attrs.evolve(splits, source=None, **found)

@@ -1,4 +1,7 @@
-"""Which sites a round adapts: those where the loss falls fastest along what may be trained."""
+"""The sites that a round adapts (`boosting.top_sites`): those with the largest gradient norm of the trainable parameters.
+
+To first order, a step of length h along the gradient at one site lowers the loss by `h ||dL/dv||`.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,31 @@ from numpy.typing import NDArray
 from ..contracts import Frame, GradientOracle, LinearCore, Parametrisation
 
 
-def steepest(
+def largest_gradient_sites(
     frames: Mapping[str, Frame],
     parametrisations: Mapping[str, Parametrisation],
     oracle: GradientOracle,
     count: int,
 ) -> list[str]:
-    """The `count` sites with the largest gradient `||dL/dv||` at the model as it is, in the order of sites.
+    """The `count` sites with the largest `||dL/dv||_2` at the current model, in the order of sites. Ties go to the earlier site.
 
-    `dL/dv_i = <P_i, dL/dR>` with `dL/dR = diag(S^a) U' G V diag(S^b)`, of products `G' U diag(S^a)` in one pass; of equal ones, the first.
+    By the chain rule `dL/dv_i = <P_i, dL/dR>`, with `dL/dR = diag(S^a) U' G V diag(S^b) (r, r)`. One pass gives all products
+    `G' U diag(S^a) (d_in, r)`.
     """
     cores = {site: p for site, p in parametrisations.items() if isinstance(p, LinearCore)}
-    sides = {site: frames[site].U * frames[site].S ** p.exponents[0] for site, p in cores.items()}
-    products = oracle.gradient_products(left=sides)
-    sizes = list[float]()
+    left = {site: frames[site].U * frames[site].S ** p.exponents[0] for site, p in cores.items()}
+    products = oracle.gradient_products(left=left)
+    norms = list[float]()
     for site, p in cores.items():
         product = products[site].left
         if product is None:
-            raise TypeError(f"{site}: the backend gave no product")
+            raise TypeError(f"{site}: gradient_products() returned no left product")
         right = frames[site].V * frames[site].S ** p.exponents[1]
-        sizes.append(float(np.linalg.norm(pulled_back(p, product.T @ right))))
-    chosen = set(np.argsort(-np.array(sizes), kind="stable")[:count].tolist())
-    return [site for place, site in enumerate(cores) if place in chosen]
+        norms.append(float(np.linalg.norm(core_gradient(p, product.T @ right))))
+    chosen = set(np.argsort(-np.array(norms), kind="stable")[:count].tolist())
+    return [site for index, site in enumerate(cores) if index in chosen]
 
 
-def pulled_back(core: LinearCore, slope: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`<P_i, dL/dR>` for every i `(u,)`."""
-    return slope.ravel() if core.projections is None else np.tensordot(core.projections, slope, 2)
+def core_gradient(core: LinearCore, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`dL/dv (u,)` from `gradient = dL/dR (r, r)`: entry i is `<P_i, dL/dR>`."""
+    return gradient.ravel() if core.projections is None else np.tensordot(core.projections, gradient, 2)

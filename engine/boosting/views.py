@@ -1,4 +1,4 @@
-"""A site as a basis sees it, with singular directions cached on disk."""
+"""The basis's view of a site, and the disk cache of singular directions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..runs.provenance import versions
 
 
 class Weights(Protocol):
-    """What a view and its cache ask of weights: a boosted model has it, and so has a store of weights alone."""
+    """What views need of weights. A `BoostedModel` satisfies it, and so does an adapter around a `WeightStore`."""
 
     def directions(self, site: str, count: int, *, merged: bool = False) -> Frame:
         """Leading singular triplets of the base weight, or of the merged one."""
@@ -26,12 +26,12 @@ class Weights(Protocol):
         ...
 
     def weight(self, site: str) -> NDArray[np.float64]:
-        """The current weight."""
+        """The current weight `(d_out, d_in)`."""
         ...
 
 
 class DirectionCache:
-    """Leading singular directions of base weights: computed once per weight and depth, for all runs that ask."""
+    """Disk cache of leading singular directions, shared by runs. The key holds weight, depth, backend and library versions."""
 
     def __init__(self, model: Weights, backend: str, folder: Path) -> None:
         self._model, self._backend, self._folder = model, backend, folder
@@ -60,7 +60,7 @@ class DirectionCache:
 
 
 class View:
-    """What a basis may ask of one site."""
+    """The `SiteView` of one site."""
 
     def __init__(self, model: Weights, site: Site, leading: Frame | None) -> None:
         self._model, self._site, self._leading = model, site, leading
@@ -78,18 +78,20 @@ class View:
 
     @property
     def used(self) -> Sequence[Frame]:
-        """Frames of earlier rounds."""
+        """Frames of earlier rounds, oldest first."""
         return tuple(self._used)
 
     def directions(self, indices: Sequence[int] | range) -> Frame:
         """Singular triplets of the base weight. Raises IndexError beyond the depth that the basis declared."""
         depth = 0 if self._leading is None else self._leading.rank
         if self._leading is None or (len(indices) > 0 and not 0 <= min(indices) <= max(indices) < depth):
-            raise IndexError(f"directions {list(indices)} of {self.name}, but depth() declared {depth}")
+            raise IndexError(
+                f"directions {list(indices)} of {self.name} requested, but depth() declared {depth}"
+            )
         return self._leading.take(indices)
 
     def merged_directions(self, count: int) -> Frame:
-        """Leading triplets of the merged weight, computed anew."""
+        """Leading singular triplets of the current merged weight. Not cached: that weight changes every round."""
         return self._model.directions(self.name, count, merged=True)
 
     def rms_singular_value(self) -> float:
@@ -97,5 +99,5 @@ class View:
         return self._model.rms_singular_value(self.name)
 
     def remember(self, frame: Frame) -> None:
-        """A round has used this frame."""
+        """Add the frame of a merged round to `used`."""
         self._used.append(frame)

@@ -1,9 +1,8 @@
-"""How many tokens a run of a language model reads, writes and trains on, and what that takes on an accelerator of a named class.
+"""Workload of a language model's run: tokens, floating-point operations, memory traffic, and an estimate of seconds per accelerator.
 
-With N weights that a token is multiplied with, reading a token takes 2 N floating-point operations and training on it 4 N with frozen
-weights (forward, and backward through activations), 6 N where whole weights are trained, and 2 N more where activations are
-computed twice; attention's own operations are left out (Kaplan et al., 2020, section 2.1). Writing is bound by memory: every token of a
-group of sequences reads all weights and the group's keys and values once. So
+With N weights, a forward pass takes 2 N operations per token. Training takes 4 N with frozen weights (forward, and backward through
+activations), 6 N where whole weights are trained, and 2 N more with activation checkpointing. Attention scores are left out (Kaplan et
+al., 2020, section 2.1). Generation is bound by memory: every decoding step of a batch reads all weights and the batch's KV cache once. So
 
     seconds = operations / (PEAK_SHARE * peak) + bytes / (BANDWIDTH_SHARE * bandwidth).
 """
@@ -24,14 +23,16 @@ from .round_plan import calibration_at, plan_round
 from .tokens import SPLITS
 
 PEAK_SHARE = 0.35
+"""Share of peak operations that training reaches (model FLOPs utilisation)."""
 BANDWIDTH_SHARE = 0.6
-SERVED_TOGETHER = 256
-"""Sequences that a generator beside the backend writes at once."""
+"""Share of peak memory bandwidth that decoding reaches."""
+SERVED_BATCH = 256
+"""Sequences that an inference engine outside the backend decodes at once."""
 
 
 @attrs.frozen(kw_only=True)
 class Accelerator:
-    """Figures of the makers: dense bfloat16 operations and bytes a second, and memory."""
+    """Data-sheet figures: dense bfloat16 operations per second, bytes per second, and bytes of memory."""
 
     flops: float
     bandwidth: float
@@ -49,23 +50,24 @@ ACCELERATORS: Mapping[str, Accelerator] = {
 
 @attrs.frozen(kw_only=True)
 class Workload:
-    """Sums over all rounds, if none is stopped early and every text is as long as it may be."""
+    """Totals over all rounds. An upper bound: no early stop, and every generated text has the maximum length."""
 
     read: int
-    """Tokens of one forward pass: evaluations, prompts, log-probabilities."""
-    written: int
+    """Tokens of forward passes alone: evaluations, prompts, log-probabilities."""
+    generated: int
+    """Tokens decoded one by one."""
     trained: int
-    """Tokens of batches, each as often as it is in one."""
-    asked: int
-    """Tokens that a basis hears, forward and back, each as often as it hears it."""
+    """Tokens of training batches, with repetitions."""
+    calibrated: int
+    """Tokens of forward and backward passes over calibration examples, with repetitions."""
     operations: float
     moved_bytes: float
-    """Weights, keys and values that writing reads."""
+    """Bytes of weights and KV cache that decoding reads."""
     activation_bytes: int
-    """The largest that are held at once: of a training step, or of an evaluation."""
+    """Peak memory of activations or KV cache, over training steps and evaluations."""
 
     def seconds_of(self, gpu: str) -> float:
-        """On one accelerator of a class in `ACCELERATORS`."""
+        """Estimated seconds on one accelerator of `ACCELERATORS`, by the module's equation."""
         accelerator = ACCELERATORS[gpu]
         compute = self.operations / (PEAK_SHARE * accelerator.flops)
         return compute + self.moved_bytes / (BANDWIDTH_SHARE * accelerator.bandwidth)
@@ -73,7 +75,7 @@ class Workload:
 
 @attrs.frozen(kw_only=True)
 class _Sizes:
-    """What the estimate needs of a model."""
+    """Dimensions of a transformer, from its Hugging Face configuration."""
 
     weights: int
     layers: int
@@ -99,41 +101,45 @@ class _Sizes:
             itemsize=itemsize,
         )
 
-    def cached(self, tokens: float) -> float:
-        """Bytes of keys and values."""
+    def kv_cache(self, tokens: float) -> float:
+        """Bytes of the KV cache: keys and values of every layer."""
         return 2.0 * self.layers * self.kv * self.itemsize * tokens
 
-    def held(self, tokens: int, targets: int, *, checkpointing: bool) -> int:
-        """Bytes of activations that a backward pass needs: a block's norms, queries, keys, values and gates, and the logits thrice."""
+    def activations(self, tokens: int, targets: int, *, checkpointing: bool) -> int:
+        """Bytes of activations that a backward pass keeps: norms, queries, keys, values and gates of every block, and the logits.
+
+        With checkpointing, the input of every block and all activations of one block.
+        """
         block = (6 * self.hidden + 2 * self.kv + 3 * self.inner) * self.itemsize
         layers = self.layers * self.hidden * self.itemsize + block if checkpointing else self.layers * block
         return tokens * layers + self.logits(targets)
 
     def logits(self, targets: int) -> int:
-        """In their own precision, and twice in float32."""
+        """Bytes of logits `(targets, vocabulary)`: once in the model's precision, and twice in float32 (log-softmax and its gradient)."""
         return targets * self.vocabulary * (self.itemsize + 8)
 
 
 def workload_of(
     spec: Spec, blueprint: Blueprint, encoded: Splits, parametrisations: list[Parametrisation], rounds: int
 ) -> Workload | None:
-    """The work of a run; None for a model that does not read tokens."""
+    """The workload of a run; None for a model without tokens."""
     if not isinstance(encoded.train.inputs, Tokens) or "hf" not in blueprint.config:
         return None
     sizes = _Sizes.of(blueprint, spec.backend.itemsize)
     tally = _Tally(spec=spec, sizes=sizes)
     tally.evaluate(encoded, rounds + 1)
     tally.train(encoded.train.inputs, rounds)
-    asked = tally.ask(encoded.train.inputs, spec.boosting.fresh_in(rounds))
+    calibrated = tally.calibrate(encoded.train.inputs, spec.boosting.fresh_in(rounds))
     dense = any(isinstance(p, DenseDelta) for p in parametrisations)
-    each, answered = 4 + 2 * dense + 2 * tally.checkpointing, 4 + 2 * tally.checkpointing
+    # A calibration pass has no dense weight gradient: 2 N forward, 2 N backward, 2 N for recomputed activations.
+    per_trained, per_calibrated = 4 + 2 * dense + 2 * tally.checkpointing, 4 + 2 * tally.checkpointing
     return Workload(
         read=tally.read,
-        written=tally.written,
+        generated=tally.generated,
         trained=tally.trained,
-        asked=asked,
+        calibrated=calibrated,
         operations=float(sizes.weights)
-        * (2 * (tally.read + tally.written) + each * tally.trained + answered * asked),
+        * (2 * (tally.read + tally.generated) + per_trained * tally.trained + per_calibrated * calibrated),
         moved_bytes=tally.moved,
         activation_bytes=tally.most,
     )
@@ -141,12 +147,12 @@ def workload_of(
 
 @attrs.define(kw_only=True)
 class _Tally:
-    """The sums in the making."""
+    """Running totals of a `Workload`."""
 
     spec: Spec
     sizes: _Sizes
     read: int = 0
-    written: int = 0
+    generated: int = 0
     trained: int = 0
     moved: float = 0.0
     most: int = 0
@@ -157,11 +163,11 @@ class _Tally:
 
     @property
     def budget(self) -> int:
-        """Tokens that are evaluated at once."""
+        """Tokens per evaluation batch."""
         return int(getattr(self.spec.backend, "eval_tokens", 512))
 
     def evaluate(self, encoded: Splits, times: int) -> None:
-        """Every split's right answers, and what the model writes itself."""
+        """Evaluations of every split: the loss of the reference answers, and generation where the task judges texts."""
         decoding = decoding_of(self.spec)
         for split in SPLITS:
             tokens: Tokens = getattr(encoded, split).inputs
@@ -171,22 +177,23 @@ class _Tally:
             self.most = max(self.most, self.sizes.logits(int(longest * share)))
             if decoding is not None:
                 prompt = float(np.mean(tokens.starts))
-                self.write(times * len(tokens) * decoding.samples, prompt, decoding.max_new_tokens)
+                self.generate(times * len(tokens) * decoding.samples, prompt, decoding.max_new_tokens)
 
-    def write(self, sequences: int, prompt: float, length: int) -> None:
-        """Sequences of the longest length, side by side as far as the budget goes."""
+    def generate(self, sequences: int, prompt: float, length: int) -> None:
+        """Generation of full-length sequences, in batches as large as the token budget allows."""
         native = self.spec.slots["generator"].use == "native"
-        side = max(1, int(self.budget // (prompt + length))) if native else SERVED_TOGETHER
-        passes = -(-sequences // side) * length
+        batch = max(1, int(self.budget // (prompt + length))) if native else SERVED_BATCH
+        passes = -(-sequences // batch) * length
         self.read += int(sequences * prompt)
-        self.written += sequences * length
+        self.generated += sequences * length
         weights = self.sizes.weights * self.sizes.itemsize
-        cache = self.sizes.cached(min(side, sequences) * (prompt + length / 2))
+        # The cache grows from `prompt` to `prompt + length` tokens: half of `length` on average.
+        cache = self.sizes.kv_cache(min(batch, sequences) * (prompt + length / 2))
         self.moved += passes * (weights + cache)
-        self.most = max(self.most, int(self.sizes.cached(min(side, sequences) * (prompt + length))))
+        self.most = max(self.most, int(self.sizes.kv_cache(min(batch, sequences) * (prompt + length))))
 
-    def ask(self, tokens: Tokens, rounds: int) -> int:
-        """Tokens that a basis hears of right answers, or of the policy's own."""
+    def calibrate(self, tokens: Tokens, rounds: int) -> int:
+        """Tokens of calibration passes, over reference answers or sampled ones."""
         calibration, objective = (
             calibration_at(self.spec, max(self.spec.ranks.counted(rounds), default=0)),
             self.spec.objective,
@@ -201,16 +208,18 @@ class _Tally:
             targets = objective.max_new_tokens or decoding.max_new_tokens
             prompt = float(np.mean(tokens.starts))
             length = prompt + targets
-            self.write(rounds * rows, prompt, int(targets))
-        together = min(getattr(self.spec.backend, "micro_batch", 0) or rows, -(-rows // calibration.batches))
-        held = self.sizes.held(
-            int(together * length), int(together * targets), checkpointing=self.checkpointing
+            self.generate(rounds * rows, prompt, int(targets))
+        micro_batch = min(
+            getattr(self.spec.backend, "micro_batch", 0) or rows, -(-rows // calibration.batches)
         )
-        self.most = max(self.most, held)
+        activations = self.sizes.activations(
+            int(micro_batch * length), int(micro_batch * targets), checkpointing=self.checkpointing
+        )
+        self.most = max(self.most, activations)
         return int(rounds * calibration.passes * rows * length)
 
     def train(self, tokens: Tokens, rounds: int) -> None:
-        """Batches of right answers, or of the policy's own."""
+        """Training steps on reference answers or sampled ones."""
         optimizer, objective = self.spec.optimizer, self.spec.objective
         steps = [plan_round(self.spec, number).steps for number in range(1, rounds + 1)]
         rows, length = optimizer.batch_size, float(np.mean(tokens.lengths))
@@ -220,12 +229,12 @@ class _Tally:
             targets = objective.max_new_tokens or decoding.max_new_tokens
             prompt, rows = float(np.mean(tokens.starts)), rows * objective.group_size
             length = prompt + targets
-            asked = sum(-(-n // objective.iterations) for n in steps) * rows
-            self.write(asked, prompt, int(targets))
-            self.read += int(sum(objective.remembers) * asked * length)
+            answers = sum(-(-n // objective.iterations) for n in steps) * rows
+            self.generate(answers, prompt, int(targets))
+            self.read += int(sum(objective.remembers) * answers * length)
         self.trained += int(sum(steps) * rows * length)
-        together = min(getattr(self.spec.backend, "micro_batch", 0) or rows, rows)
-        held = self.sizes.held(
-            int(together * length), int(together * targets), checkpointing=self.checkpointing
+        micro_batch = min(getattr(self.spec.backend, "micro_batch", 0) or rows, rows)
+        activations = self.sizes.activations(
+            int(micro_batch * length), int(micro_batch * targets), checkpointing=self.checkpointing
         )
-        self.most = max(self.most, held)
+        self.most = max(self.most, activations)

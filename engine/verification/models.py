@@ -94,4 +94,6 @@ def _open(
     fields: dict[str, Any] = {field.name: getattr(prepared, field.name) for field in attrs.fields(Prepared)}
     with blame("generator", prepared.spec.slots["generator"].use):
         writer = prepared.spec.generator.open(source, sites)
-    return Experiment(**fields, source=source, model=model, writer=writer, views=views, hashes={}), spectra
+    return Experiment(
+        **fields, source=source, model=model, inference_engine=writer, views=views, hashes={}
+    ), spectra

@@ -86,7 +86,7 @@ def test_grpo_in_two_processes_is_the_single_processs_run_and_the_leader_alone_j
     rounds = [r.rollouts for r in found.records[1:]]
     assert all(r.zero_variance < r.groups for r in rounds), "rewards that say nothing train nothing"
     assert set(log.read_text().split()) == {"0"}
-    assert out.count("completed: all 2 rounds played") == 1
+    assert out.count("completed: all 2 rounds done") == 1
     assert out.count("2 processes share this run") == 1
     assert "warning" not in err
     assert found.provenance()["processes"] == 2
@@ -168,7 +168,7 @@ def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption
 def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path):
     code, _, err = run_together(tmp_path, "sampler.use=wayward", CREW_FAULT="wayward")
     assert code == 1
-    assert err.count("error: rank 1 went another way in round 2: selected is 9 there and 8 in rank 0") == 1
+    assert err.count("error: process 1 diverged in round 2: selected is 9, but 8 in process 0") == 1
     assert "exitcode  : 3" in err
     assert "Resume with: boostlora resume" in err
     assert len(only_run(tmp_path / "runs").records) == 2

@@ -23,21 +23,21 @@ def notes(registry, *settings):
 
 
 NOTED = {
-    "sites": (["boosting.top_sites=1"], ["boosting.top_sites=2"], "boosting.top_sites = 2 leaves out none of 2 sites"),
+    "sites": (["boosting.top_sites=1"], ["boosting.top_sites=2"], "boosting.top_sites = 2 has no effect: it selects all 2 sites. Set it below 2"),
     "refits": (
         ["boosting.refit_every=15"],
         ["boosting.refit_every=16"],
-        "boosting.refit_every = 16: the first refit would be round 17, and there are 16 rounds",
+        "boosting.refit_every = 16 has no effect: the first refit would be round 17 of 16. Set it below 16",
     ),
     "tied numbers": (
         ["boosting.refit_every=3"],
         ["adapter.tie=all", "boosting.refit_every=3", "rounds=200", "basis.use=random", "adapter.rank=12"],
-        "boosting.refit_every: the last refit trains 1,200 numbers, whose projections take 62.2 GB",
+        "boosting.refit_every: the last refit trains 1,200 parameters, and their projections take 62.2 GB of memory. Lower rounds or adapter.rank to need less",
     ),
     "size": (
         ["adapter.use=lora-xs", "boosting.refit_every=3"],
         ["adapter.use=lora-xs", "boosting.refit_every=3", "rounds=200", "basis.use=random", "adapter.rank=6"],
-        "boosting.refit_every: the last refit trains 10,800 numbers, whose projections take 70.0 GB",
+        "boosting.refit_every: the last refit trains 10,800 parameters, and their projections take 70.0 GB of memory. Lower rounds or adapter.rank to need less",
     ),
 }  # fmt: skip
 
@@ -136,7 +136,7 @@ def test_quickstart_with_refits_is_run_shown_and_gone_over(boostlora):
     )
     answer = boostlora("run", "paper/digits", *words, "--runs", "runs")
     assert answer.returncode == 0, answer.stderr
-    assert "completed: all 4 rounds played" in answer.stdout
+    assert "completed: all 4 rounds done" in answer.stdout
     shown = boostlora("show", "paper-digits", "--runs", "runs")
     assert shown.returncode == 0, shown.stderr
     rows = [line.split() for line in shown.stdout.splitlines()]

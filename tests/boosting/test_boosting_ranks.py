@@ -175,12 +175,12 @@ def test_directions_that_run_out_are_told_with_the_ranks_that_want_them(tmp_path
     with pytest.raises(ExhaustedError) as caught:
         planned("boosting.ranks=[5, 4]", "rounds=5")
     assert str(caught.value) == (
-        "layers.1.weight 12x13 has 12 singular directions; rounds = 5 at adapter.rank = 2 and boosting.ranks = [5, 4] need 15. The "
-        'largest legal rounds is 3; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
+        "layers.1.weight 12x13 has 12 singular directions; rounds = 5 at adapter.rank = 2 and boosting.ranks = [5, 4] need 15. Set "
+        'rounds to at most 3; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
     )
     assert planned("boosting.ranks=[5, 4]", "rounds=3").capacity == 3
     with pytest.raises(
-        ExhaustedError, match=r"fewer than boosting\.ranks\[1\] = 13; the largest legal rank is 12"
+        ExhaustedError, match=r"fewer than boosting\.ranks\[1\] = 13; the largest allowed rank is 12"
     ):
         planned("boosting.ranks=[1, 13]", "rounds=2", "basis.use=random")
     assert planned("boosting.ranks=[1, 12]", "rounds=2", "basis.use=random").capacity is None
@@ -203,12 +203,15 @@ def test_wrapping_begins_anew_where_a_round_does_not_fit(tmp_path):
 def test_ranks_longer_than_the_run_are_noted_and_those_of_no_rank_refused(tmp_path):
     made = toy(tmp_path, *FALLING)
     noted = prepare(retold(made, *FALLING, "rounds=1").spec).plan.notes
-    assert "boosting.ranks names 2 rounds, and 1 of 1 take new directions" in noted
+    assert (
+        "boosting.ranks lists 2 ranks, and 1 of 1 rounds take new directions; the other ranks are not used"
+        in noted
+    )
     with pytest.raises(UsageError) as caught:
         prepare(retold(made, "boosting.ranks=[5, 3]", "adapter.use=full").spec)
     assert str(caught.value) == (
-        "boosting.ranks = [5, 3] is the option rank of the adapter, round by round, and full has none; switch it off "
-        "(--set boosting.ranks=[]), or use an adapter that has it"
+        "boosting.ranks = [5, 3] sets the adapter's rank per round, and adapter full has no option rank; switch it off "
+        "(--set boosting.ranks=[]), or use an adapter with that option"
     )
     prepare(retold(made, "boosting.ranks=[]", "adapter.use=full").spec)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.boosting.refit import Past, refit_of
-from boostlora.engine.boosting.top_sites import pulled_back
+from boostlora.engine.boosting.top_sites import core_gradient
 from boostlora.engine.contracts import DenseDelta, DenseUpdate, FactoredUpdate, Frame, FreeFactors, LinearCore
 from boostlora.engine.testing import assert_close
 
@@ -82,8 +82,8 @@ def test_stacked_core_adds_what_its_blocks_add_and_has_their_gradients(
     parts = sum(delta(c, f, v) for (c, f), v in zip(cores, values, strict=True))
     assert_close(delta(stacked, place, np.concatenate(values)), parts, atol=ROUNDING, what="update")
     G = rng.standard_normal((D_OUT, D_IN))
-    apart = np.concatenate([pulled_back(c, slope(c, f, G)) for c, f in cores])
-    together = pulled_back(stacked, slope(stacked, place, G))
+    apart = np.concatenate([core_gradient(c, slope(c, f, G)) for c, f in cores])
+    together = core_gradient(stacked, slope(stacked, place, G))
     assert together.shape == stacked.init.shape
     assert_close(together, apart, atol=ROUNDING, what="gradient")
 

@@ -55,7 +55,7 @@ def test_largest_legal_rounds_with_refits_is_right_to_the_round(wide, every):
 
     with pytest.raises(ExhaustedError) as caught:
         planned(50)
-    (most,) = map(int, re.findall(r"The largest legal rounds is (\d+)", str(caught.value)))
+    (most,) = map(int, re.findall(r"Set rounds to at most (\d+)", str(caught.value)))
     plan = planned(most).plan
     assert (plan.capacity, plan.rounds) == (CAPACITY, most)
     assert played(every, most).count(False) == CAPACITY

@@ -8,7 +8,7 @@ from boostlora.engine.boosting.calibration import oracle_of
 from boostlora.engine.boosting.frames import frames_of, parametrise
 from boostlora.engine.boosting.round_plan import SITE_EXAMPLES, calibration_at
 from boostlora.engine.boosting.subsample import subsampled
-from boostlora.engine.boosting.top_sites import pulled_back, steepest
+from boostlora.engine.boosting.top_sites import core_gradient, largest_gradient_sites
 from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
 from boostlora.engine.export.boost_writer import pack
 from boostlora.engine.foundation.run_context import no_report
@@ -46,7 +46,7 @@ def scene(rng, names, exponents=(0.5, 0.5), numbers=3):
 def size_of(frame, core, G):
     a, b = core.exponents
     slope = np.diag(frame.S**a) @ frame.U.T @ G @ frame.V @ np.diag(frame.S**b)
-    return float(np.linalg.norm(pulled_back(core, slope)))
+    return float(np.linalg.norm(core_gradient(core, slope)))
 
 
 @pytest.mark.parametrize("numbers", [None, 1, 3])
@@ -58,7 +58,7 @@ def test_steepest_sites_are_those_of_the_largest_projected_gradient(numbers, cou
         sizes = {site: size_of(frames[site], cores[site], gradients[site]) for site in frames}
         expected = set(sorted(sizes, key=sizes.__getitem__)[-count:])
         oracle = Known(gradients)
-        found = steepest(frames, cores, oracle, count)
+        found = largest_gradient_sites(frames, cores, oracle, count)
         assert found == [site for site in frames if site in expected], "in the order of sites"
         assert oracle.passes == 1
 
@@ -66,7 +66,7 @@ def test_steepest_sites_are_those_of_the_largest_projected_gradient(numbers, cou
 def test_steepest_of_equal_sites_are_the_first():
     frames, cores, gradients = scene(np.random.default_rng(0), "abc")
     silence = {site: np.zeros_like(G) for site, G in gradients.items()}
-    assert steepest(frames, cores, Known(silence), 2) == ["a", "b"]
+    assert largest_gradient_sites(frames, cores, Known(silence), 2) == ["a", "b"]
 
 
 CHOOSING = (*DEEP, "boosting.top_sites=1", "sampler.use=all", "rounds=4")

@@ -53,7 +53,7 @@ def test_table_takes_the_one_and_refuses_the_other_with_what_is_allowed(pair, bo
 
 
 IN_FRAMES = (
-    "boosting.{} is about cores inside frames, and adapter {} has none; switch it off ({}), or use an adapter with frames: lora-xs, "
+    "boosting.{} needs an adapter that trains cores in frames, and adapter {} does not; switch it off ({}), or use lora-xs, "
     "diagonal or tinylora"
 )
 FIT = {
@@ -89,7 +89,8 @@ def test_quickstart_with_another_adapter_says_what_to_set_and_that_works(boostlo
     refused = boostlora(*words)
     assert refused.returncode == 2
     assert (
-        "boosting.refit_every = 4 is about cores inside frames, and adapter lora has none" in refused.stderr
+        "boosting.refit_every = 4 needs an adapter that trains cores in frames, and adapter lora does not"
+        in refused.stderr
     )
     advice = refused.stderr.partition("(")[2].partition(")")[0]
     assert advice == "--set boosting.refit_every=0"
@@ -154,6 +155,6 @@ def test_rate_of_refits_is_refused_for_an_optimizer_without_one(boostlora, tmp_p
     refused = boostlora("check", "s.toml", *plug, "--set", "boosting.refit_lr=0.1")
     assert refused.returncode == 2
     assert refused.stderr.endswith(
-        "error: boosting.refit_lr = 0.1 is to change the option lr of the optimizer, and steady has only: batch_size, clip, momentum, "
-        "nesterov, steps, weight_decay; switch it off (--set boosting.refit_lr=0.0), or use an optimizer that has it\n"
+        "error: boosting.refit_lr = 0.1 sets the optimizer's lr in refits, and optimizer steady has no option lr, only: batch_size, clip, momentum, "
+        "nesterov, steps, weight_decay; switch it off (--set boosting.refit_lr=0.0), or use an optimizer with that option\n"
     )

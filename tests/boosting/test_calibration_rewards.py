@@ -87,13 +87,13 @@ def test_evidence_of_a_policy_asks_as_many_prompts_as_are_wanted(
     runner, monkeypatch, examples, batches, asks
 ):
     assert len(runner.experiment.splits.train) == 14
-    heard, ask = list[int](), Rollout.ask
+    heard, ask = list[int](), Rollout.sample
 
     def counted(self, policy):
         heard.append(len(self.prompts[len(self.answers)]))
         return ask(self, policy)
 
-    monkeypatch.setattr(Rollout, "ask", counted)
+    monkeypatch.setattr(Rollout, "sample", counted)
     oracle = asked(runner, examples=examples, batches=batches)
     assert sum(heard) == asks
     assert len(oracle.batches) == min(batches, examples or 14)
@@ -138,14 +138,14 @@ def test_answers_of_evidence_are_drawn_from_another_stream_than_those_that_are_t
     runner, monkeypatch
 ):
     """Prompts answered by the same model: if the draws were the same too, so were the answers."""
-    drawn, ask = list[np.ndarray](), Rollout.ask
+    drawn, ask = list[np.ndarray](), Rollout.sample
 
     def listened(self, policy):
         batch = ask(self, policy)
         drawn.append(self.requests[-1].draws)
         return batch
 
-    monkeypatch.setattr(Rollout, "ask", listened)
+    monkeypatch.setattr(Rollout, "sample", listened)
     asked(runner, examples=4, batches=1)
     rollout = runner.batches(1, runner.select(1))
     runner.experiment.model.train(runner.request(1, rollout))

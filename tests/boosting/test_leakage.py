@@ -39,7 +39,8 @@ def test_tested_inputs_that_are_trained_on_are_counted(kind: str, part: str) -> 
         else splits(other, examples(make("aac"), 3), seen)
     )
     with pytest.warns(
-        RuntimeWarning, match="^task mine: 2 of 3 test examples have inputs that are trained on too: "
+        RuntimeWarning,
+        match="^task mine: 2 of 3 test examples have inputs that also occur in the training data: ",
     ):
         warn_of_leakage(found, "mine")
 

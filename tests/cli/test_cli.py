@@ -70,7 +70,7 @@ def test_run_of_a_shipped_spec_prints_a_line_a_round_and_keeps_the_run(boostlora
     header = next(i for i, line in enumerate(lines) if line.startswith("round failures"))
     assert [line.split()[0] for line in lines[header + 1 : header + 4]] == ["0", "1", "2"]
     assert [line.split()[10] for line in lines[header + 1 : header + 4]] == ["0", "2", "4"]  # rank r, 2r
-    assert "completed: all 2 rounds played" in done.stdout
+    assert "completed: all 2 rounds done" in done.stdout
     folder = next((tmp_path / "runs" / "paper-digits").iterdir())
     kept = {path.name for path in folder.iterdir()}
     assert kept >= {"spec.toml", "provenance.json", "rounds.jsonl", "result.json", "outcomes", "updates"}
@@ -158,7 +158,7 @@ def test_check_warns_of_failures_without_replay(boostlora):
 def test_check_out_of_directions_exits_with_2_and_names_the_largest_rounds(boostlora):
     done = boostlora("check", "paper/digits", "--set", "rounds=17")
     assert done.returncode == 2
-    assert "The largest legal rounds is 16" in done.stderr
+    assert "Set rounds to at most 16" in done.stderr
 
 
 def test_check_counts_tied_numbers_once(boostlora):
@@ -176,7 +176,7 @@ def test_show_of_one_run_has_its_rounds_and_of_several_a_line_each(boostlora):
     assert "seed" not in several, "only what differs is shown"
     name = re.search(r"paper-digits/(\w{12}) +fixed", several)[1]
     one = boostlora("show", name[:8]).stdout
-    assert "completed: all 2 rounds played" in one
+    assert "completed: all 2 rounds done" in one
     assert "▁" in one
     assert json.loads(boostlora("show", name, "--json").stdout)["result"]["status"] == "completed"
 
@@ -231,9 +231,9 @@ def test_plugin_file_that_is_broken_is_named_without_a_traceback(boostlora, tmp_
 
 def test_check_notes_a_basis_that_has_no_effect_and_numbers_that_say_no_more(boostlora):
     full = boostlora("check", "paper/digits", "--set", "adapter.use=full").stdout
-    assert "note: adapter full finds its own directions; [basis] has no effect" in full
+    assert "note: adapter full does not train in frames; [basis] has no effect" in full
     many = boostlora("check", "paper/digits", "--set", "adapter.u=17").stdout
-    assert "17 numbers weigh a core of 4 x 4 entries; more than 16 say no more" in many
+    assert "adapter.u = 17 is more than the 16 entries of a 4 x 4 core" in many
 
 
 def test_show_on_a_terminal_without_unicode_still_works(boostlora, tmp_path):

@@ -112,7 +112,7 @@ def test_gsm8k_of_the_paper_trains_twelve_numbers_a_round_at_all_252_matrices(
     assert (len(plan.sites), plan.parameters, plan.rounds) == (252, 12, 16)
     assert plan.weight_bytes == 2 * QWEN_NUMBERS
     assert plan.workload is not None
-    assert plan.workload.trained > plan.workload.written > 0
+    assert plan.workload.trained > plan.workload.generated > 0
     code, out, err = boostlora("check", "paper/gsm8k", "--json", *given)
     assert (code, err) == (0, "")
     content = json.loads(out)
@@ -134,12 +134,12 @@ def test_protein_binding_of_the_paper_adapts_every_matrix_of_the_encoder(
     (plan,) = plans_of(study, {boosted}).values()
     assert (len(plan.sites), plan.parameters) == (33 * 6, 33 * 6 * 4)
     assert plan.workload is not None
-    assert plan.workload.written == 0
+    assert plan.workload.generated == 0
 
 
 def test_seconds_in_json_are_by_the_class_of_accelerator() -> None:
     work = Workload(
-        read=1, written=1, trained=1, asked=1, operations=1e15, moved_bytes=1e12, activation_bytes=1
+        read=1, generated=1, trained=1, calibrated=1, operations=1e15, moved_bytes=1e12, activation_bytes=1
     )
     assert tuple(ACCELERATORS) == CLASSES
     assert seconds_by_class(work) == {gpu: work.seconds_of(gpu) for gpu in ACCELERATORS}

@@ -96,7 +96,7 @@ def write_run(
         record = RoundRecord(round=number, status="merged" if number else "base", failures=0, **metrics)
         directory.commit(record, found)
     if ended:
-        result = {"status": "completed", "reason": "all rounds played", "rounds": len(rounds) - 1}
+        result = {"status": "completed", "reason": "all rounds done", "rounds": len(rounds) - 1}
         best = best_of(directory.records, "accuracy", 0.0)
         directory.write_json(RESULT, {**result, "best_round": best, "digest": directory.digest})
     return path

@@ -71,7 +71,7 @@ def test_run_where_every_update_is_refused_leaves_the_base(run_cell):
     assert directory.ensemble() == []
 
 
-@pytest.mark.filterwarnings("ignore:task digits. .* trained on too:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:task digits. .* occur in the training data:RuntimeWarning")
 def test_run_without_failures_converges(run_cell):
     result, directory = run_cell("task.angle=0.0", "model.epochs=150", "model.hidden=[128, 128]", "rounds=12")
     assert result.status == "converged"
@@ -89,8 +89,8 @@ def test_run_out_of_directions_is_refused_before_it_starts(small, registry):
     with pytest.raises(ExhaustedError) as caught:
         prepare(spec)
     assert str(caught.value) == (
-        "layers.1.weight 16x24 has 16 singular directions; rounds = 9 at adapter.rank = 2 need 18. The largest legal "
-        'rounds is 8; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
+        "layers.1.weight 16x24 has 16 singular directions; rounds = 9 at adapter.rank = 2 need 18. Set rounds to at "
+        'most 8; or set basis.exhausted = "stop" or "wrap", or leave the site out (sites.exclude)'
     )
 
 
@@ -108,7 +108,7 @@ def test_run_out_of_directions_goes_on_where_the_basis_wraps(run_cell):
 
 def test_rank_larger_than_a_site_is_refused_with_the_largest_legal_one(small, registry):
     spec = load_spec("paper/digits", registry, (*small, "adapter.rank=17", "basis.use=fixed"))
-    with pytest.raises(ExhaustedError, match=r"fewer than adapter.rank = 17; the largest legal rank is 16"):
+    with pytest.raises(ExhaustedError, match=r"fewer than adapter.rank = 17; the largest allowed rank is 16"):
         prepare(spec)
 
 

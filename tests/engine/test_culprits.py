@@ -36,8 +36,13 @@ class _Broken:
             float("nan"),
             'merge plugin "full": choose() returned nan, neither a finite scale nor a Refusal',
         ),
-        ("objective", "batches", [], 'objective plugin "cross-entropy": gave 0 batches for 10 steps'),
-        ("task", "judge", None, 'task plugin "digits": judge() must return an Outcome of every example'),
+        ("objective", "batches", [], 'objective plugin "cross-entropy": returned 0 batches for 10 steps'),
+        (
+            "task",
+            "judge",
+            None,
+            'task plugin "digits": judge() must return an Outcome with one entry per example',
+        ),
     ],
 )
 def test_plugin_that_misbehaves_is_named(run_cell, registry, monkeypatch, slot, verb, answer, message):  # noqa: PLR0917

@@ -45,23 +45,23 @@ def test_reward_that_is_not_a_number_is_the_tasks_fault(folder):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda o: attrs.evolve(o, indices=o.indices[:-1]), "a sequence and a weight for each index"),
-        (lambda o: attrs.evolve(o, rollouts=None), "a sequence and a weight for each index"),
+        (lambda o: attrs.evolve(o, indices=o.indices[:-1]), "one sequence and one weight per index"),
+        (lambda o: attrs.evolve(o, rollouts=None), "one sequence and one weight per index"),
         (
             lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, shares=o.rollouts.shares[1:])),
-            "finite numbers, one a token",
+            "finite values, one per target token",
         ),
         (
             lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, start=None)),
-            "beta needs log-probabilities of the start",
+            "beta needs log-probabilities under the starting model",
         ),
         (
             lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, counts=0 * o.counts)),
-            "counts must be a whole number of answers a sequence",
+            "counts must be integers >= 1, one per sequence",
         ),
         (
             lambda o: attrs.evolve(o, rollouts=attrs.evolve(o.rollouts, counts=o.counts[1:])),
-            "counts must be a whole number of answers a sequence",
+            "counts must be integers >= 1, one per sequence",
         ),
         (lambda o: "no batch", "returned str, not Batch"),
     ],
@@ -88,7 +88,7 @@ def test_prompts_that_are_too_few_are_the_objectives_fault(folder):
 
     experiment = opened(folder)
     broken = with_plugin(experiment, "objective", Lazy())
-    with pytest.raises(PluginError, match="gave 4 groups for 5"):
+    with pytest.raises(PluginError, match="returned 4 batches of prompts, expected 5"):
         rollout_of(broken, 1, Selection.equal(np.arange(4)), no_report, steps=5, batch_size=4)
 
 
@@ -99,7 +99,7 @@ def test_task_that_writes_nothing_is_refused_before_any_work(folder, settings):
     with pytest.raises(UsageError) as caught:
         prepare(RolloutToy.make(folder, *settings).spec)
     assert str(caught.value) == (
-        "objective grpo learns from what the model writes, and task language-modelling lets it write nothing here; use a task "
+        "objective grpo learns from generated answers, and task language-modelling generates none with these options; use a task "
         "that judges answers, such as gsm8k or arithmetic"
     )
 
@@ -110,5 +110,7 @@ def test_command_runs_it_and_refuses_what_cannot_be_learnt_from(boostlora, tmp_p
     assert done.returncode == 0, done.stderr
     refused = boostlora("run", "paper/digits", "--set", "objective.use=grpo")
     assert refused.returncode == 2
-    assert "learns from what the model writes, and task digits lets it write nothing here" in refused.stderr
+    assert (
+        "learns from generated answers, and task digits generates none with these options" in refused.stderr
+    )
     assert not list((tmp_path / "runs").glob("paper-digits*/*")), "something was begun"

@@ -88,10 +88,10 @@ LEFT = {
 
 @pytest.mark.parametrize("at", LEFT)
 def test_tracker_that_does_not_answer_is_left_and_what_it_missed_is_told(run, monkeypatch, at):
-    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.3)
+    monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.3)
     result, told = run(f"trackers.stuck.at={at}")
     assert (result.status, result.rounds) == ("completed", ROUND)
-    assert told[-1] == f"tracker stuck does not answer and is left; not delivered: {LEFT[at]}"
+    assert told[-1] == f"tracker stuck does not respond and is abandoned; not delivered: {LEFT[at]}"
     before = list(HEARD)
     RELEASE.set()
     next(t for t in threading.enumerate() if t.name == "tracker stuck").join(60)
@@ -101,25 +101,27 @@ def test_tracker_that_does_not_answer_is_left_and_what_it_missed_is_told(run, mo
 
 
 def test_tracker_that_is_not_closed_in_time_is_told(run, monkeypatch):
-    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.3)
+    monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.3)
     _, told = run("trackers.stuck.at=close")
-    assert told == ["tracker stuck does not answer and is left; it was told everything, but not closed"]
+    assert told == [
+        "tracker stuck does not respond and is abandoned; all events were delivered, but it was not closed"
+    ]
 
 
 def test_tracker_that_is_slow_in_the_rounds_is_named_once_and_hears_the_rest(run, monkeypatch):
-    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.0)
+    monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.0)
     patience = iter([0.0])
 
     class Wait:
         @hookimpl
         def run_finished(self):
-            monkeypatch.setattr(tracker_threads, "PATIENCE", 60.0)
+            monkeypatch.setattr(tracker_threads, "TIMEOUT", 60.0)
             RELEASE.set()
             next(patience, None)
 
     run.registry.manager.register(Wait(), name="wait")
     _, told = run("trackers.stuck.at=follow")
-    assert told == ["tracker stuck has not answered for 0 s; the run goes on without waiting for it"]
+    assert told == ["tracker stuck has not responded for 0 s; the run continues without waiting for it"]
     assert [heard[:-1] for heard in HEARD] == [
         ("follow",), ("round_finished", 0), ("round_finished", 1), ("round_finished", 2), ("run_finished",), ("close",),
     ]  # fmt: skip
@@ -127,7 +129,7 @@ def test_tracker_that_is_slow_in_the_rounds_is_named_once_and_hears_the_rest(run
 
 
 def test_end_is_bounded_in_all_even_where_a_tracker_answers(monkeypatch):
-    monkeypatch.setattr(tracker_threads, "LONGEST", 0.5)
+    monkeypatch.setattr(tracker_threads, "MAX_WAIT", 0.5)
 
     class Slow:
         def follow(self, run):
@@ -150,7 +152,7 @@ def test_end_is_bounded_in_all_even_where_a_tracker_answers(monkeypatch):
 
 
 def test_several_trackers_that_do_not_answer_share_the_wait(monkeypatch):
-    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.3)
+    monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.3)
     RELEASE.clear()
     listeners = [tracker_threads.TrackerThread(f"tracker {i}", Stuck()) for i in range(20)]
     looks = list[float]()
@@ -178,11 +180,11 @@ def silent_server():
 
 def test_mlflow_server_that_never_replies_does_not_hold_a_run(run, monkeypatch, silent_server):
     pytest.importorskip("mlflow")
-    monkeypatch.setattr(tracker_threads, "PATIENCE", 0.3)
+    monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.3)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     result, told = run(f"trackers.mlflow.uri={silent_server}")
     assert result.status == "completed"
     assert told[-1].startswith(
-        "tracker mlflow does not answer and is left; not delivered: the start, rounds 0 to 2"
+        "tracker mlflow does not respond and is abandoned; not delivered: the start, rounds 0 to 2"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
-from boostlora.engine.boosting.tracker_threads import following
+from boostlora.engine.boosting.tracker_threads import run_trackers
 from boostlora.engine.errors import UsageError
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.hookspecs import hookimpl
@@ -98,7 +98,7 @@ def test_tracker_hears_one_run_and_no_other_and_holds_no_process(run):
 
     manager = run.registry.manager
     for name in ("one", "two"):
-        with following({"own": Own()}, manager):
+        with run_trackers({"own": Own()}, manager):
             manager.hook.run_started(run=name)
             manager.hook.round_finished(run=name, record=SimpleNamespace(round=name))
     manager.hook.round_finished(run="three", record=SimpleNamespace(round="three"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.boosting.experiment import prepare
-from boostlora.engine.boosting.workload import ACCELERATORS, SERVED_TOGETHER, Workload, workload_of
+from boostlora.engine.boosting.workload import ACCELERATORS, SERVED_BATCH, Workload, workload_of
 from boostlora.engine.contracts import DenseDelta, FreeFactors, Parametrisation
 from boostlora.engine.registry import Registry
 from boostlora.engine.spec.resolve import load_spec
@@ -104,7 +104,7 @@ def estimate(
 
 
 def counts(work: Workload) -> tuple[int, int, int]:
-    return work.read, work.written, work.trained
+    return work.read, work.generated, work.trained
 
 
 def test_workload_of_supervised_rounds_is_as_counted_by_hand(folder: Path) -> None:
@@ -148,13 +148,13 @@ def test_workload_of_grpo_with_iterations_writes_less_and_reads_old_probabilitie
 def test_workload_of_grpo_with_a_divergence_reads_the_starting_models_probabilities(folder: Path) -> None:
     plain, held = estimate(folder, *GRPO), estimate(folder, *GRPO, "objective.kl=0.1")
     assert held.read - plain.read == ROUNDS * STEPS * BATCH * 2 * (PROMPT + WRITTEN)
-    assert (held.written, held.trained) == (plain.written, plain.trained)
+    assert (held.generated, held.trained) == (plain.generated, plain.trained)
 
 
 def test_workload_of_grpo_with_a_limit_of_its_own_writes_that_much(folder: Path) -> None:
     work = estimate(folder, *GRPO, "objective.max_new_tokens=4")
     answers = ROUNDS * STEPS * BATCH * 2
-    assert work.written == EVALUATED * WRITTEN + answers * 4
+    assert work.generated == EVALUATED * WRITTEN + answers * 4
     assert work.trained == answers * (PROMPT + 4)
 
 
@@ -166,10 +166,10 @@ def test_workload_of_several_samples_writes_each(folder: Path) -> None:
     (folder / "sums.toml").write_text(SPEC.replace(table, sums))
     once = estimate(folder, spec="sums.toml")
     thrice = estimate(folder, "task.samples=3", "task.temperature=1.0", spec="sums.toml")
-    assert (once.written, thrice.written) == ((ROUNDS + 1) * 16 * 6, (ROUNDS + 1) * 16 * 6 * 3)
+    assert (once.generated, thrice.generated) == ((ROUNDS + 1) * 16 * 6, (ROUNDS + 1) * 16 * 6 * 3)
 
 
-@pytest.mark.parametrize(("generator", "side"), [("native", 30 // 9), ("served", SERVED_TOGETHER)])
+@pytest.mark.parametrize(("generator", "side"), [("native", 30 // 9), ("served", SERVED_BATCH)])
 def test_workload_of_writing_moves_weights_and_cache_once_a_group_and_token(
     folder: Path, generator: str, side: int
 ) -> None:
@@ -214,9 +214,9 @@ def test_workload_activations_grow_with_the_micro_batch(folder: Path) -> None:
 def test_workload_seconds_are_operations_by_peak_and_bytes_by_bandwidth() -> None:
     work = Workload(
         read=0,
-        written=0,
+        generated=0,
         trained=0,
-        asked=0,
+        calibrated=0,
         operations=0.35 * 989e12,
         moved_bytes=0.6 * 3.35e12,
         activation_bytes=0,

@@ -144,7 +144,7 @@ class Sample:
                 result=None,
             )
         state = CellState(cell=cell, status="finished", rounds=self.rounds, ended="completed")
-        result = {"status": "completed", "reason": "all rounds played", "best_round": self.rounds - 1}
+        result = {"status": "completed", "reason": "all rounds done", "best_round": self.rounds - 1}
         return CellView(
             state=state, selected=chosen, records=records, spec=spec, provenance=provenance, result=result
         )

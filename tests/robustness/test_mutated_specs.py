@@ -29,7 +29,9 @@ SECONDS = 20
 """CPU seconds that a check may take: far more than those of shipped specs, which take one at most."""
 LENGTH = 20_000
 """Characters of a message."""
-LEAKS = pytest.mark.filterwarnings("ignore:task .* have inputs that are trained on too:RuntimeWarning")
+LEAKS = pytest.mark.filterwarnings(
+    "ignore:task .* have inputs that also occur in the training data:RuntimeWarning"
+)
 """A mutant may ask for data of which this is true: it is said, and nothing is wrong with it."""
 LIGHT = {"quickstart", "digits", "bases", "backends", "spectrum", "samplers", "_language", "protein-binding"}
 """Specs whose check takes some hundredths of a second; nine of ten mutants are theirs."""

@@ -81,7 +81,7 @@ def test_start_that_leaves_too_few_directions_is_refused_before_anything_is_done
         child.go("unserved", lambda what, done, total: told.append(what))
     assert str(caught.value) == (
         "layers.0.weight 13x14 has 13 singular directions; rounds = 5 at adapter.rank = 2 and [4, 4] inherited need 14. "
-        'The largest legal rounds is 4; or set basis.exhausted = "stop" or "wrap"'
+        'Set rounds to at most 4; or set basis.exhausted = "stop" or "wrap"'
     )
     assert told == []
     assert not child.path("unserved").exists()

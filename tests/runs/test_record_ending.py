@@ -74,12 +74,12 @@ def test_patience_ends_after_as_many_rounds_that_are_no_better(accuracies, patie
     assert (end is not None) == stops
     if end:
         best = int(np.argmax(accuracies))
-        assert end == ("patience", f"no better on validation accuracy since round {best}")
+        assert end == ("patience", f"no improvement in validation accuracy since round {best}")
 
 
 def test_rounds_and_directions_end_a_run_before_patience_does():
     flat = records_of([0.5, 0.5, 0.5])
-    assert reason_to_stop(flat, *told(1, rounds=2)) == ("completed", "all 2 rounds played")
+    assert reason_to_stop(flat, *told(1, rounds=2)) == ("completed", "all 2 rounds done")
     status, reason = reason_to_stop(flat, *told(1, capacity=2))
     assert (status, reason) == ("exhausted", "unused directions ran out after 2 rounds")
     assert reason_to_stop(flat, *told(capacity=3)) is None
