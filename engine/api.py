@@ -111,7 +111,7 @@ def export(
 
     Raises:
         UsageError: before any work, if the format cannot hold it or the folder exists.
-        DepartedError: if the logits of the export differ from those of the model.
+        MismatchError: if the logits of the export differ from those of the model.
     """
     choice = rounds if isinstance(rounds, Choice) else ensemble.choose(rounds)
     return write_export(ensemble, to, Path(place), choice, options)

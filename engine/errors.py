@@ -1,4 +1,4 @@
-"""The errors users meet, each with the exit code the command line gives it."""
+"""Errors with messages for users, and their exit codes."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from contextlib import contextmanager
 
 
 class BoostLoraError(Exception):
-    """An error whose message is written for the user; no traceback is shown for it."""
+    """An error whose message is for the user; the command line shows no traceback."""
 
     exit_code = 3
 
 
 class UsageError(BoostLoraError):
-    """The request cannot be met as it was made: a missing file, an unknown run, a wrong argument."""
+    """An invalid request: a missing file, an unknown run, a wrong argument."""
 
     exit_code = 2
 
 
 class RunError(BoostLoraError):
-    """A run stopped before its end for a reason that lies in the run."""
+    """A run failed while it was running."""
 
 
 class NonFiniteError(RunError):
     """A loss, a gradient, a weight or an update contains NaN or Inf."""
 
 
-class DepartedError(RunError):
-    """What was made does not compute what it was made from."""
+class MismatchError(RunError):
+    """An export or a rebuilt ensemble does not compute what its run computed."""
 
     exit_code = 4
 
@@ -44,13 +44,16 @@ class PluginError(RunError):
         super().__init__(f'{kind} plugin "{name}": {problem}')
 
     def __reduce__(self) -> tuple[type[PluginError], tuple[str, str, str]]:
-        """Let it be sent to another process."""
+        """Pickle by the arguments of `__init__`: the default passes the message alone, and unpickling would fail."""
         return type(self), (self.kind, self.name, self.problem)
 
 
 @contextmanager
 def blame(kind: str, name: str) -> Generator[None]:
-    """Turn any foreign exception raised inside into a `PluginError` that names the culprit."""
+    """Convert exceptions raised inside into a `PluginError` that names the plugin.
+
+    `SystemExit` counts: a plugin must not end the process. Errors for users, interrupts and lack of memory pass through.
+    """
     try:
         yield
     except (BoostLoraError, KeyboardInterrupt, MemoryError):

@@ -1,7 +1,7 @@
-"""The hooks: every place where a plugin can take part, in the order of a run's life.
+"""Hooks: the registration of plugins, and the events of a run.
 
-Write a function of the same name, mark it with `@hookimpl`, and name the arguments you want (all of them, or fewer).
-Built-in plugins use these hooks and no others. Signatures that plugins implement are in `contracts/`.
+To implement a hook, write a function of the same name, mark it with `@hookimpl`, and declare the arguments you need (all of them, or
+fewer). Built-in plugins use only these hooks. The protocols that plugins implement are in `contracts/`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of the same name."""
 
 Register = Callable[[str, type[Any]], None]
-"""`register(name, cls)`: offer an attrs class under a name of `[a-z0-9][a-z0-9-]*`; its fields are the plugin's options."""
+"""`register(name, cls)`: register an attrs class under a name of `[a-z0-9][a-z0-9-]*`; its fields are the plugin's options."""
 
 
-# -- Registering. Called once, when the registry is built. Every plugin's answer counts; a name given twice is a clash:
-#    the first keeps it, and the second plugin is reported as broken. Nothing may be computed or loaded here.
+# -- Registration. Called once, when the registry is built. If two plugins register the same name, the first keeps it and the
+#    second is reported as broken. Hooks must not compute or load anything.
 
 
 @hookspec
@@ -58,7 +58,7 @@ def register_samplers(register: Register) -> None:
 def register_objectives(register: Register) -> None:
     """Offer objectives: `batches(selection, steps, batch_size, rng) -> [Batch]`.
 
-    Or those that learn from rewards: `group_size`, `iterations`, `sampling`, `max_new_tokens`, `remembers`, `keeps`,
+    Policy objectives, which learn from rewards: `group_size`, `iterations`, `sampling`, `max_new_tokens`, `remembers`, `keeps`,
     `prompts(selection, count, batch_size, rng)`, `batch(answers) -> Batch`.
     """
 
@@ -80,7 +80,7 @@ def register_backends(register: Register) -> None:
 
 @hookspec
 def register_generators(register: Register) -> None:
-    """Offer engines of generation: `check()`, `open(source, sites) -> InferenceEngine`."""
+    """Offer generators: `check()`, `open(source, sites) -> InferenceEngine`."""
 
 
 @hookspec
@@ -98,8 +98,8 @@ def register_exporters(register: Register) -> None:
     """Offer exporters: `check(ensemble)`, `precision(ensemble)`, `write(ensemble, folder)`, `reload(ensemble, folder)`, `usage(…)`."""
 
 
-# -- Events of a run, for trackers and displays. Every plugin is told, in the order of registration; return values are
-#    ignored; one that raises is named in a warning, told nothing more in this run, and never fails it.
+# -- Events of a run, for trackers and displays. Called in order of registration; return values are ignored. A plugin that raises
+#    is named in a warning and gets no further events of the run; it never fails the run.
 
 
 @hookspec
@@ -109,7 +109,7 @@ def run_started(run: RunInfo) -> None:
 
 @hookspec
 def round_finished(run: RunInfo, record: RoundRecord) -> None:
-    """After a round is safely on disk; round 0 is the base model."""
+    """After a round is on disk; round 0 is the base model."""
 
 
 @hookspec

@@ -45,7 +45,7 @@ def sample_token(z: Matrix, sampling: Sampling, draw: float) -> int:
     if sampling.top_p < 1.0:
         order = np.argsort(-p, kind="stable")
         before = np.cumsum(p[order]) - p[order]
-        p[order[before >= sampling.enough]] = 0.0
+        p[order[before >= sampling.nucleus_mass]] = 0.0
     edges = np.cumsum(p)
     place = int(np.searchsorted(edges, draw * edges[-1], side="right"))
     return min(place, int(np.flatnonzero(p)[-1]))

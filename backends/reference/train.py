@@ -52,7 +52,7 @@ def _run_steps(state: RoundState, request: TrainingRequest, policy: ReferencePol
     options: Any = request.optimizer
     rule, states, trained = RULES[options.rule], dict[str, State](), 0
     losses, values = np.zeros(request.steps), state.values
-    steps = zip(request.drawn(policy), request.learning_rates.tolist(), strict=True)
+    steps = zip(request.iter_batches(policy), request.learning_rates.tolist(), strict=True)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for step, (batch, rate) in enumerate(steps, start=1):
             loss, gradients = 0.0, {name: np.zeros_like(value) for name, value in values.items()}

@@ -159,7 +159,7 @@ def sampled(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
     exact = torch.float32 if logits.device.type == "mps" else torch.float64
     p = torch.softmax(logits.to(exact) / sampling.temperature, dim=-1)
     if sampling.top_p < 1.0:
-        p = p * nucleus(p, sampling.enough)
+        p = p * nucleus(p, sampling.nucleus_mass)
     edges = p.cumsum(dim=-1)
     points = draws.to(logits.device, exact)[:, None] * edges[:, -1:]
     places = torch.searchsorted(edges, points, right=True)[:, 0]

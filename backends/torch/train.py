@@ -65,7 +65,7 @@ def _run_steps(state: RoundState, request: TrainingRequest, policy: TorchPolicy)
     rules: Any = request.optimizer
     optimizer = RULES[rules.rule](leaves, rules)
     losses = np.zeros(request.steps)
-    steps = zip(request.drawn(policy), request.learning_rates.tolist(), strict=True)
+    steps = zip(request.iter_batches(policy), request.learning_rates.tolist(), strict=True)
     for number, (batch, rate) in enumerate(steps, start=1):
         optimizer.zero_grad(set_to_none=True)
         loss = state.accumulate(batch, request.examples) if len(batch) else 0.0

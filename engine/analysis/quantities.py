@@ -68,7 +68,7 @@ def gained(records: Sequence[RoundRecord]) -> float | None:
 
 def parameters(records: Sequence[RoundRecord]) -> int:
     """Parameters trained in the merged rounds, each counted once, also if a refit trains it again."""
-    return sum(record.numbers for record in records if record.scale)
+    return sum(record.new_parameters for record in records if record.scale)
 
 
 def stored(records: Sequence[RoundRecord]) -> int:

@@ -127,7 +127,7 @@ def check_completions(completions: object, count: int, generator: str) -> list[C
             raise PluginError(
                 "generator", generator, f"write() returned {type(one).__name__}, not Completion"
             )
-        if not one.trained:
+        if not one.with_end:
             raise PluginError(
                 "generator", generator, "write() returned a completion without tokens or end token"
             )

@@ -21,7 +21,7 @@ from ..contracts import (
     Selection,
     Tokens,
 )
-from ..contracts.records import RolloutFacts
+from ..contracts.records import RolloutMetrics
 from ..errors import PluginError, RunError, blame
 from ..foundation.run_context import Report
 from .checks import check_prompts, check_rollouts
@@ -60,14 +60,14 @@ class Rollout:
                 yield batch
 
     @property
-    def facts(self) -> RolloutFacts | None:
+    def metrics(self) -> RolloutMetrics | None:
         """Reward statistics of the round's answers; None where none were sampled."""
         if not self.answers:
             return None
         rewards = [answers.rewards for answers in self.answers]
         # Group-relative advantages, r minus the group's mean, are all zero where the rewards of a prompt are equal.
         zero_variance = [np.ptp(r, axis=1) == 0.0 for r in rewards]
-        return RolloutFacts(
+        return RolloutMetrics(
             answers=sum(r.size for r in rewards),
             tokens=sum(int(answers.tokens.targets.sum()) for answers in self.answers),
             reward=float(np.mean(np.concatenate(rewards))),
@@ -196,5 +196,5 @@ def continued(prompts: Tokens, completions: Sequence[Completion]) -> Tokens:
     """Every prompt (the tokens before `starts`) followed by its completion, end token included."""
     starts = prompts.starts.tolist()
     heads = [prompts.sequence(i)[:start].tolist() for i, start in enumerate(starts)]
-    sequences = [[*head, *c.trained] for head, c in zip(heads, completions, strict=True)]
+    sequences = [[*head, *c.with_end] for head, c in zip(heads, completions, strict=True)]
     return Tokens.join(sequences, starts)

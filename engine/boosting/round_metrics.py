@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 from ..contracts import Batch, Outcome, Refusal, Site, Training, Update
-from ..contracts.records import RolloutFacts, RoundRecord, Status
+from ..contracts.records import RolloutMetrics, RoundRecord, Status
 from ..runs.provenance import memory_bytes
 from ..sdk.judge import metrics_of
 from ..sdk.rank import RankReport, overlap, rank_of
@@ -36,7 +36,7 @@ class RecordDraft:
     parameters: int = 0
     loss_first: float | None = None
     loss_last: float | None = None
-    rollouts: RolloutFacts | None = None
+    rollouts: RolloutMetrics | None = None
     refit: bool | None = None
     adapted: int | None = None
     stored: int | None = None
@@ -47,7 +47,7 @@ class RecordDraft:
         drawn = batches.batches if isinstance(batches, Rollout) else batches
         indices = [batch.indices for batch in drawn if len(batch)]
         self.trained_on = len(np.unique(np.concatenate(indices))) if indices else 0
-        self.rollouts = batches.facts if isinstance(batches, Rollout) else None
+        self.rollouts = batches.metrics if isinstance(batches, Rollout) else None
 
     def add_training(self, training: Training) -> None:
         """Number of trained parameters, and the loss of the first and the last batch."""

@@ -141,7 +141,7 @@ def _trained(records: list[RoundRecord]) -> tuple[int, str]:
     merged = [r for r in records if r.scale]
     again = sum(bool(r.refit) for r in merged)
     words = f" (again in {again} refit{'s' * (again != 1)})" if again else ""
-    return sum(r.numbers for r in merged), words
+    return sum(r.new_parameters for r in merged), words
 
 
 def measure_lines(first: RoundRecord, last: RoundRecord) -> list[str]:

@@ -140,7 +140,7 @@ def _show_many(directories: list[RunDirectory]) -> None:
                 for name in measures.values()
             ),
             span(list(last.rank.values())) if last else "-",
-            str(sum(record.numbers for record in records)),
+            str(sum(record.new_parameters for record in records)),
             (directory.result() or {"status": "unfinished"})["status"],
         )
     console = Console(highlight=False)

@@ -1,6 +1,6 @@
-"""What plugins and backends promise, and the small arrays that cross the borders between them.
+"""Protocols of plugins and backends, and the data types that they exchange.
 
-Every array here is NumPy and small against the model: indices, losses, frames, cores. Weights and activations
+Every array here is NumPy and small compared with the model: indices, losses, frames, cores. Weights and activations
 stay inside the backend.
 """
 

@@ -1,4 +1,4 @@
-"""What turns an ensemble into files that other libraries read."""
+"""Exporters: an ensemble as files that other libraries load."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from .updates import Update
 
 @attrs.frozen(kw_only=True, eq=False)
 class MergedRound:
-    """A round that is part of the model: what it added to every site, and with which scale."""
+    """A merged round: its updates by site, and their scale."""
 
     number: int
     updates: Mapping[str, Update]
     scale: float
     values: Mapping[str, NDArray[Any]] = attrs.field(factory=dict)
-    """The numbers that it trained, by group of tied sites, or by site and factor; those of a dense update are the update."""
+    """Trained values, by tied group, or by site and factor; empty for dense updates, where the update itself was trained."""
     parametrisations: Mapping[str, Parametrisation] = attrs.field(factory=dict)
-    """What they parametrise, by site."""
+    """The parametrisations of these values, by site."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Exportable:
-    """An ensemble as exporters see it: a base, rounds, and how one becomes the other."""
+    """An ensemble as exporters get it: base, sites, merged rounds, and a store that computes merged weights."""
 
     name: str
-    """Of the run, fit for a file's name."""
+    """The run's name, safe as a file name."""
     model: Any
-    """The model plugin: it knows where the base came from, and has its tokenizer."""
+    """The model plugin, with the base's origin and tokenizer."""
     source: ModelSource
     sites: tuple[Site, ...]
     rounds: tuple[MergedRound, ...]
@@ -45,7 +45,7 @@ class Exportable:
 
     @property
     def report(self) -> Report:
-        """Whom to tell of work that takes long."""
+        """Progress callback for long work."""
         return self.context.report or no_report
 
     def updates(self, site: str) -> SiteUpdates:
@@ -53,33 +53,33 @@ class Exportable:
         return [(r.updates[site], r.scale) for r in self.rounds if site in r.updates]
 
     def merged(self, site: str) -> NDArray[Any]:
-        """The site's weight with all rounds merged `(d_out, d_in)`, float32 or float64: to be cast once, where it is written."""
+        """The site's weight with all rounds merged `(d_out, d_in)`, float32 or float64. Cast it once, on writing: two roundings may differ from one."""
         return self.store.merged(site, self.updates(site))
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes an ensemble in a form of some library's, and reads it back as that library does."""
+    """Writes an ensemble in a library's format, and reads it back with that library."""
 
     def check(self, ensemble: Exportable) -> None:
-        """Raise `UsageError` where a library is missing, or the form cannot hold this ensemble; called before any work."""
+        """Raises `UsageError` if a library is missing, or the format cannot represent this ensemble. Called before any work."""
         ...
 
     def precision(self, ensemble: Exportable) -> str:
-        """The coarsest dtype in which the export keeps what was trained, such as `bfloat16`: how close it can be."""
+        """The lowest-precision dtype in which the export stores the update, such as `bfloat16`. It sets the tolerance of the check."""
         ...
 
     def write(self, ensemble: Exportable, folder: Path) -> None:
-        """Fill an empty folder. It gets its name only when it is whole and has been compared."""
+        """Write the export into an empty folder. It is renamed to its final name only after its logits match."""
         ...
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
-        """The base's source with `build`, or `files`, such that a backend which opens it computes what is in `folder`.
+        """A model source from which a backend computes the exported model in `folder`: the base's, with other `build` or `files`.
 
-        `build(blueprint, dtype)` loads it with the library that the form is meant for.
+        `build(blueprint, dtype)` loads the module with the library that the format is meant for.
         """
         ...
 
     def usage(self, ensemble: Exportable, place: str) -> str:
-        """Lines of Python that load the export from `place`, without this package."""
+        """Python code that loads the export from `place` without this package."""
         ...

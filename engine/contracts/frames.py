@@ -1,4 +1,4 @@
-"""Frames, and the view of a site from which a basis builds them."""
+"""Frames (orthonormal left and right directions of a site), and the view of a site from which a basis builds them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @attrs.frozen(kw_only=True, eq=False)
 class Frame:
-    """A site's slice of basis for one round: `U (d_out, r)`, `S (r,)`, `V (d_in, r)`, columns orthonormal, float64."""
+    """A site's directions in one round: `U (d_out, r)` and `V (d_in, r)` with orthonormal columns, `S (r,)`; float64."""
 
     U: NDArray[np.float64]
     S: NDArray[np.float64]
@@ -24,18 +24,18 @@ class Frame:
         return int(self.S.shape[0])
 
     def take(self, columns: Sequence[int] | range) -> Frame:
-        """The frame of the chosen columns."""
+        """The frame of the given columns."""
         index = np.asarray(columns, dtype=np.int64)
         return Frame(U=self.U[:, index], S=self.S[index], V=self.V[:, index])
 
     def departure(self) -> float:
-        """How far the columns are from orthonormal: `max(max|U'U - I|, max|V'V - I|)`."""
+        """Departure from orthonormality: `max(max|U'U - I|, max|V'V - I|)`."""
         identity = np.eye(self.rank)
         return float(max(np.max(np.abs(X.T @ X - identity), initial=0.0) for X in (self.U, self.V)))
 
 
 class SiteView(Protocol):
-    """A site as a basis sees it: shapes and numbers, never a weight."""
+    """A site as a basis sees it: its shape and singular directions, never the weight itself."""
 
     @property
     def name(self) -> str:
@@ -49,13 +49,13 @@ class SiteView(Protocol):
 
     @property
     def used(self) -> Sequence[Frame]:
-        """The frames this site was given in earlier rounds, oldest first."""
+        """This site's frames of earlier merged rounds, oldest first."""
         ...
 
     def directions(self, indices: Sequence[int] | range) -> Frame:
         """Singular triplets of the *base* weight, largest first, by index in `[0, min(d_out, d_in))`.
 
-        Signs are canonical: the largest-magnitude entry of each left vector is positive.
+        Signs are canonical, since an SVD fixes them only up to `(-u, -v)`: the largest-magnitude entry of each left vector is positive.
         """
         ...
 
@@ -64,5 +64,5 @@ class SiteView(Protocol):
         ...
 
     def rms_singular_value(self) -> float:
-        """`||W||_F / sqrt(min(d_out, d_in))` of the base weight: the scale of a typical direction."""
+        """`||W||_F / sqrt(min(d_out, d_in))` of the base weight: the root mean square of its singular values."""
         ...

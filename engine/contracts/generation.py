@@ -1,4 +1,4 @@
-"""What a task asks a model to write, what a backend is asked to generate, and what came of it."""
+"""Text generation: a task's decoding options, the request to a generator, and its completions."""
 
 from __future__ import annotations
 
@@ -11,51 +11,54 @@ from numpy.typing import NDArray
 
 @attrs.frozen(kw_only=True)
 class Sampling:
-    """How a token is drawn: from `softmax(z / temperature)`, cut to its nucleus.
+    """Sampling from `softmax(logits / temperature)`, truncated to its nucleus and renormalised.
 
-    The nucleus is the smallest set of likeliest tokens whose probabilities add up to `top_p` at least (Holtzman et al., 2020).
+    The nucleus is the smallest set of most probable tokens whose total probability is at least `top_p` (Holtzman et al., 2020).
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
 
     @property
-    def enough(self) -> float:
-        """What a nucleus adds up to: `top_p`, less a billionth of it, so that no rounding of a sum decides where tokens tie."""
+    def nucleus_mass(self) -> float:
+        """The total probability at which a nucleus is complete: `top_p (1 - 1e-9)`.
+
+        The margin keeps rounding from deciding: a sum that equals `top_p` exactly may come out below it in floating point.
+        """
         return self.top_p * (1.0 - 1e-9)
 
 
 @attrs.frozen(kw_only=True)
 class Decoding:
-    """At most `max_new_tokens` tokens, ended early by the first of the `stop` strings; greedy, or `samples` of them drawn."""
+    """At most `max_new_tokens` tokens, ended early by any of the `stop` strings; greedy, or `samples` sampled completions."""
 
     max_new_tokens: int
     stop: tuple[str, ...] = ()
     samples: int = 1
-    """Texts an example; more than one has a meaning only with `sampling`."""
+    """Completions per example; more than one makes sense only with `sampling`."""
     sampling: Sampling | None = None
-    """None: the likeliest token, always."""
+    """None: greedy decoding."""
 
     def cut(self, text: str) -> str:
-        """The text up to the first stop string, which is left out."""
+        """The text before the first stop string."""
         places = [place for stop in self.stop if (place := text.find(stop)) >= 0]
         return text[: min(places)] if places else text
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class GenerationRequest:
-    """At most `max_new_tokens` tokens a sequence, until one of `end_tokens`, or until `finished(tokens so far)`.
+    """At most `max_new_tokens` tokens per sequence, until one of `end_tokens`, or until `finished(tokens so far)`.
 
-    With `sampling`, token j of sequence i is the first, in the order of the vocabulary, at which the cumulated probabilities
-    exceed `draws[i, j]`; `draws (n, max_new_tokens)` are uniform in [0, 1). So the engine's streams decide, and every backend draws the
-    same tokens. Without, the likeliest token is taken (the first, on a tie).
+    With `sampling`, tokens are drawn by inverse transform: token j of sequence i is the first, in vocabulary order, whose cumulative
+    probability exceeds `draws[i, j]`; `draws (n, max_new_tokens)` are uniform in [0, 1). The random numbers come from the run's
+    streams, so every backend draws the same tokens. Without `sampling`, the argmax is taken (the first, on a tie).
     """
 
     max_new_tokens: int
     end_tokens: tuple[int, ...]
     finished: Callable[[NDArray[np.int32]], bool] | None = None
     stop: tuple[str, ...] = ()
-    """The strings for which `finished` looks, for engines that can look themselves; `finished` decides."""
+    """The strings that `finished` tests for, for engines with their own stop strings; `finished` decides."""
     sampling: Sampling | None = None
     draws: NDArray[np.float64] | None = None
 
@@ -66,12 +69,12 @@ class GenerationRequest:
 
 @attrs.frozen(eq=False)
 class Completion:
-    """One continuation: its tokens, and the end token that closed it (left out of them); None where something else did."""
+    """One completion: its tokens, and the end token after them; `end` is None where a stop string or the limit ended it."""
 
     tokens: NDArray[np.int32]
     end: int | None = None
 
     @property
-    def trained(self) -> list[int]:
-        """What a policy is answerable for: the tokens, and the end it set."""
+    def with_end(self) -> list[int]:
+        """The tokens that a policy is trained on: the completion, and its end token where it has one."""
         return [*self.tokens.tolist(), *([] if self.end is None else [self.end])]

@@ -1,4 +1,4 @@
-"""Engines of generation, and what they are asked to write for."""
+"""Generators: inference engines that produce completions for a model."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from .sites import ModelSource, Site
 
 
 class GenerativeModel(Protocol):
-    """A model to be made to write: it can itself, and it gives its weights to whoever does it for it."""
+    """A model that completes prompts itself, or gives its adapted weights to an inference engine."""
 
     def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
-        """Its own continuations."""
+        """Completions from the backend's own generator."""
         ...
 
     def weight(self, site: str) -> NDArray[np.float64]:
-        """An adapted weight `(d_out, d_in)` as it is now; all others are the base's."""
+        """The current adapted weight `(d_out, d_in)`; all other weights are the base's."""
         ...
 
 
 class InferenceEngine(Protocol):
-    """Writes for one run's model."""
+    """Generates completions for one run's model."""
 
     def write(
         self, generative_model: GenerativeModel, examples: Examples, request: GenerationRequest
     ) -> list[Completion]:
-        """Called for every evaluation that generates, and for every batch of rollouts."""
+        """One completion per example, in order. Called for every evaluation that generates, and for every batch of rollouts."""
         ...
 
 
 @runtime_checkable
 class Generator(Protocol):
-    """An engine of generation: the backend's own, or a server beside it."""
+    """A kind of inference engine: the backend's own generator, or an external one such as vLLM."""
 
     def check(self) -> None:
-        """Raise `UsageError` where it cannot work here. Called before any work."""
+        """Raises `UsageError` if it cannot run on this machine. Called before any work."""
         ...
 
     def open(self, source: ModelSource, sites: Sequence[Site]) -> InferenceEngine:
-        """Called once per run, before anything is written."""
+        """Called once per run, before anything is generated."""
         ...

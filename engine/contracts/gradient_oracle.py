@@ -1,4 +1,7 @@
-"""What data says of weights: products with gradients and activations, never a matrix of a weight's size."""
+"""Gradient oracle: products of thin factors with loss gradients and input second moments.
+
+Randomised methods need only `G O` and `G' Q` for thin `O, Q` (Halko et al., 2011), so no matrix of a weight's size is made.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Factors = Mapping[str, NDArray[np.float64]]
-"""By site, a matrix with as many rows as the weight has columns (to the right of it), or rows (to the left)."""
+"""By site, a right factor `(d_in, k)` or a left factor `(d_out, k)`."""
 
 CalibrationExamples = Literal["chosen", "failures", "all"]
-"""Whom to ask: the round's chosen examples in their shares, those that are wrong now, or the whole training split."""
+"""Calibration examples: the round's selection with its weights, the currently wrong examples, or the whole training split."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Products:
-    """A site's gradient `G = dL/dW (d_out, d_in)`, as far as it was asked for."""
+    """Products with a site's gradient `G = dL/dW (d_out, d_in)`; None where no factor was given."""
 
     right: NDArray[np.float64] | None = None
     """`G O (d_out, k)` for a factor `O (d_in, k)`."""
@@ -28,24 +31,24 @@ class Products:
 
 @attrs.frozen(kw_only=True)
 class CalibrationSpec:
-    """Which examples a basis wants to hear, and what that will cost; `boostlora check` plans from it."""
+    """A basis's calibration examples and their cost; `boostlora check` plans memory and time from it."""
 
     source: CalibrationExamples
     examples: int
-    """How many are drawn; 0: every one once."""
+    """Number of examples drawn; 0: all, once each."""
     batches: int
-    """In how many parts they are computed: memory, not the result, depends on it where every example is heard once."""
+    """Number of batches they are computed in. Where all examples are used once, it changes memory but not the result."""
     passes: int
-    """Times that they are all computed forward and back, at most; a probe's step computes one part."""
+    """Most forward and backward passes over all examples; one step of a probe computes one batch."""
     columns: int
-    """Columns k of the factors at every site, at most."""
+    """Most columns k of a factor, at every site."""
 
 
 class GradientOracle(Protocol):
-    """The examples of a `CalibrationSpec` at the start of a round, the model as it is then; every answer is one pass over them.
+    """Gradients of the current model on the examples of a `CalibrationSpec`, at the start of a round. Every call is one pass.
 
-    A probe's steps take a part each, so that with b parts it is `ceil(steps / b)` passes. The loss is the objective's own: where it
-    learns from rewards, that of answers which the model has just given.
+    A probe's step uses one batch, so with b batches it costs `ceil(steps / b)` passes. The loss is the objective's own; for a policy
+    objective, on answers sampled from the current model.
     """
 
     def gradient_products(self, *, right: Factors = ..., left: Factors = ...) -> Mapping[str, Products]:
@@ -53,7 +56,7 @@ class GradientOracle(Protocol):
         ...
 
     def activation_products(self, right: Factors) -> Factors:
-        """`X' diag(w) X O / sum w (d_in, k)` for the rows `X (n, d_in)` that come into a site, each with its example's weight."""
+        """`X' diag(w) X O / sum w (d_in, k)` for a site's inputs `X (n, d_in)`, one row per token, weighted by `w` of its example."""
         ...
 
     def weight(self, site: str) -> NDArray[np.float64]:
@@ -63,8 +66,8 @@ class GradientOracle(Protocol):
     def probe(
         self, rank: int, steps: int, lr: float
     ) -> Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """`B (d_out, rank)` and `A' (d_in, rank)` of LoRA factors that were trained for some steps and belong to no model.
+        """`B (d_out, rank)` and `A' (d_in, rank)` of temporary LoRA factors, trained for `steps` steps; the model is not changed.
 
-        Each step takes the next of the question's parts, after the last the first again.
+        Steps cycle through the batches.
         """
         ...

@@ -1,4 +1,4 @@
-"""What executors run, and trackers hear of: plugins that carry a study or watch it, and change no result."""
+"""Executors, which run the cells of a study, and trackers, which record metrics. Neither changes a result."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """One cell of a study as it crosses to another process or machine: strings only, so that JSON carries it."""
+    """One cell of a study, as sent to another process or machine. All fields are JSON types."""
 
     cell: str
     """The first 12 digits of the hash of the cell's spec: its name in the study."""
     label: str
-    """The cell for people: arm, block, seed."""
+    """A readable name: arm, block, seed."""
     spec: str
     """The cell's canonical TOML."""
     folder: str
-    """The run's folder, absolute, on storage that every worker sees."""
+    """The run's folder, absolute, on storage shared by all workers."""
     study: str
     """The study's folder, where failures and logs are kept."""
     cache: str
-    """The cache that workers share."""
+    """The cache folder shared by workers."""
     plugin_files: tuple[str, ...] = ()
     inputs: Mapping[str, str] = attrs.field(factory=dict)
     """SHA-256 of every file and folder that the spec or the plugin files name, by absolute path on the sender's machine."""
     store: str = ""
-    """Folder in which a worker that does not see such a path finds its content under its hash; empty: there is none."""
+    """Folder with the inputs under their hashes, for workers without the sender's paths; empty: none."""
 
 
 @attrs.frozen(kw_only=True)
 class JobResult:
-    """What became of a job."""
+    """The result of a job."""
 
     cell: str
     status: Literal["finished", "failed", "busy", "lost"]
-    """`failed`: the cell itself, its cause is on disk; `busy`: another process is at work on it; `lost`: its worker died."""
+    """`failed`: the run failed, its cause is on disk; `busy`: another process runs the cell; `lost`: its worker died."""
     cause: str = ""
 
 
 class _RunsCells(Protocol):
-    """What every executor has. Every job is one call of `boostlora.engine.study.cell_runner.run_cell(job)` on some machine."""
+    """Common part of all executors. A job is one call of `boostlora.engine.study.cell_runner.run_cell(job)` on some machine."""
 
     @property
     def remote(self) -> bool:
-        """Whether cells may run on other machines: then their inputs are first copied to shared storage under their hash."""
+        """Whether cells may run on other machines. If so, their inputs are first copied to shared storage, by hash."""
         ...
 
     def check(self) -> None:
-        """Called before any work. Raises `UsageError` where it cannot work here, saying what is missing."""
+        """Raises `UsageError` naming what is missing to run here. Called before any work."""
         ...
 
 
@@ -73,10 +73,10 @@ class Executor(_RunsCells, Protocol):
 
 @runtime_checkable
 class DetachedExecutor(_RunsCells, Protocol):
-    """Hands cells to a queue that outlives the command: `submit` returns at once, `poll` reports later."""
+    """Submits cells to a queue that outlives the command: `submit` returns at once, `poll` reports later."""
 
     def submit(self, jobs: Sequence[Job]) -> Mapping[str, str]:
-        """Queue all jobs; their ids in the queue, by cell."""
+        """Submit all jobs; their ids in the queue, by cell."""
         ...
 
     def poll(self, study: str, ids: Mapping[str, str]) -> Mapping[str, JobResult | None]:
@@ -90,10 +90,10 @@ class DetachedExecutor(_RunsCells, Protocol):
 
 @runtime_checkable
 class TrackedRun(Protocol):
-    """One run as a tracker follows it."""
+    """One run that a tracker records."""
 
     def round_finished(self, record: RoundRecord) -> None:
-        """Called after a round is on disk, the base (round 0) included; a resumed run tells its earlier rounds again."""
+        """Called after a round is on disk, the base (round 0) included; a resumed run repeats its earlier rounds."""
         ...
 
     def run_finished(self, result: RunResult) -> None:
@@ -101,22 +101,22 @@ class TrackedRun(Protocol):
         ...
 
     def close(self) -> None:
-        """Called last, whatever happened: let go of files and connections."""
+        """Called last, even after a failure: close files and connections."""
         ...
 
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Tells a run's metrics to a tool that records experiments. One that raises is silenced, and never fails the run.
+    """Sends a run's metrics to an experiment tracker. A tracker that raises is disabled; it never fails the run.
 
-    `follow`, and what follows the run, are called one after the other in a thread of the tracker's own: the run goes on meanwhile,
-    and waits for it at the end only as long as it answers.
+    `follow` and the methods of the `TrackedRun` are called one at a time in a thread of the tracker's own. The run does not wait for
+    them, except at its end, while the tracker still responds.
     """
 
     def check(self) -> None:
-        """Called before any work. Raises `UsageError` where its library is missing, saying how to install it."""
+        """Raises `UsageError` if its library is missing, with the command that installs it. Called before any work."""
         ...
 
     def follow(self, run: RunInfo) -> TrackedRun:
-        """Called when a run begins or goes on."""
+        """Called when a run starts or resumes."""
         ...

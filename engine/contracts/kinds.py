@@ -1,4 +1,4 @@
-"""The kinds of plugin that decide: one to three verbs each, saying when they are called and with what."""
+"""Protocols of the boosting policies: sampler, basis, adapter, optimizer, merge policy. They decide; backends compute."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Sampler(Protocol):
     """Chooses the examples a round trains on."""
 
     def select(self, outcome: Outcome, history: Sequence[Outcome], rng: np.random.Generator) -> Selection:
-        """Called at the start of every round.
+        """The examples of a round. Called at the start of every round.
 
-        `outcome` is the current model on the training split; `history` the same of earlier rounds, the base first.
+        `outcome` is the current model's on the training split; `history` holds those of earlier models, the base first.
         """
         ...
 
@@ -35,22 +35,22 @@ class Basis(Protocol):
 
     @property
     def exhausted(self) -> str:
-        """What happens when `capacity` directions are taken: `error` before the run starts, or `stop` when it comes to it."""
+        """What happens when all `capacity` directions are used: `error` before the run starts, or `stop` at that round."""
         ...
 
     def capacity(self, width: int) -> int | None:
-        """How many directions, round after round, a site of `width = min(d_out, d_in)` can give; None: without end.
+        """Total directions, over all rounds, of a site with `width = min(d_out, d_in)`; None: unlimited.
 
-        It is not asked to give a round more than `width`.
+        No single round needs more than `width`.
         """
         ...
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
-        """How many leading singular directions of the base weight rounds of these `ranks` ask for (0: none)."""
+        """Number of leading singular directions of the base weight that rounds of these `ranks` use; 0: none."""
         ...
 
     def calibration(self, rank: int) -> CalibrationSpec | None:
-        """The examples that a round of this rank is calibrated on, and what that costs; None for a basis of the weights alone."""
+        """Calibration examples of a round of this rank, and their cost; None for a basis of the weights alone."""
         ...
 
     def frames(
@@ -61,37 +61,37 @@ class Basis(Protocol):
         oracle: GradientOracle | None,
         rng: Callable[[str], np.random.Generator],
     ) -> Mapping[str, Frame]:
-        """Every site's frame of one round, with orthonormal columns. Called once a round that takes new directions.
+        """Every site's frame `U (d_out, rank), S (rank,), V (d_in, rank)`. Called once per round with new directions.
 
-        `earlier` are the ranks of all rounds before that took new directions, oldest first; refused rounds count, and so do
-        those inherited from another run. `oracle` answers for the examples of `calibration`, and is None where that is None.
-        `rng(site)` is a site's own stream. Frames from data cannot be computed again without it, so files that keep a round keep them too.
+        `earlier` are the ranks of all earlier rounds with new directions, oldest first, refused and inherited ones included.
+        `oracle` gives gradients on the examples of `calibration`; None where that is None. `rng(site)` is the site's random stream.
+        Frames from data cannot be recomputed without the data, so boost files store them.
         """
         ...
 
 
 @runtime_checkable
 class Adapter(Protocol):
-    """Says what is trained at a site."""
+    """Chooses what is trained at a site."""
 
     @property
     def rank(self) -> int:
-        """Rank r of a round's update at a site; frames have as many columns."""
+        """Rank r of a round's update, and number of columns of its frames."""
         ...
 
     @property
     def framed(self) -> bool:
-        """Whether it trains inside a frame; if not, the basis is not asked."""
+        """Whether it trains cores in frames; if not, the basis is not used."""
         ...
 
     def parametrise(self, site: Site, sites: Sequence[Site], rng: np.random.Generator) -> Parametrisation:
-        """Called once per site and round; `sites` are all of the run's, in order, for tying."""
+        """The site's parametrisation. Called once per site and round; `sites` are all sites of the run, in order, for tying."""
         ...
 
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """Names an update rule that backends implement, with its constants and its learning rates."""
+    """Names an update rule that backends implement, with its hyperparameters and learning-rate schedule."""
 
     @property
     def rule(self) -> str:
@@ -100,12 +100,12 @@ class Optimizer(Protocol):
 
     @property
     def steps(self) -> int:
-        """Optimiser steps a round."""
+        """Optimiser steps per round."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """Examples a step."""
+        """Examples per step."""
         ...
 
     def rates(self, round: int, rounds: int) -> NDArray[np.float64]:  # noqa: A002
@@ -118,5 +118,5 @@ class MergePolicy(Protocol):
     """Chooses the scale with which an update enters the model, or refuses it."""
 
     def choose(self, trial: Trial) -> float | Refusal:
-        """Called after training; `trial(scale)` gives validation metrics with `scale` times the update."""
+        """The scale, or a refusal. Called after training; `trial(scale)` evaluates `scale` times the update on validation data."""
         ...

@@ -1,4 +1,4 @@
-"""What a merge policy may ask, and what it may answer."""
+"""Metrics of a trial merge, and the refusal of a merge policy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Metrics:
-    """A model on a split: `accuracy` in [0, 1], mean `loss` in nats, over `count` examples; and what else its task measures."""
+    """A model on a split: `accuracy` in [0, 1], mean `loss` in nats, over `count` examples, and the task's further `measures`."""
 
     accuracy: float
     loss: float
@@ -20,7 +20,7 @@ class Metrics:
 
 @attrs.frozen
 class Refusal:
-    """A merge policy's no, with its reason; the round's update is left out of the model."""
+    """A merge policy's refusal with its reason: the round's update is left out of the model."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""Models, and the backends that compute them."""
+"""Protocols of models (where weights come from) and backends (which compute them)."""
 
 from __future__ import annotations
 
@@ -21,61 +21,64 @@ from .updates import Update
 
 @runtime_checkable
 class Model(Protocol):
-    """Brings the base model."""
+    """Provides the base model."""
 
     def blueprint(self, splits: Splits) -> Blueprint:
-        """What the model will be, without loading or training it; `boostlora check` plans from it."""
+        """The model's architecture and weight shapes, without loading or training it; `boostlora check` plans from it."""
         ...
 
     def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:
-        """The weights, loaded or pretrained; results that can be reused belong into `context.cache`."""
+        """The weights, loaded or pretrained. Put reusable results into `context.cache`."""
         ...
 
 
 @runtime_checkable
 class TextModel(Model, Protocol):
-    """A model that takes texts: it has the tokenizer."""
+    """A model that takes texts, with its tokenizer."""
 
     def encode(self, examples: Examples) -> Examples:
         """`Texts` or `Prompts` as `Tokens`; called once per split, before the model is opened."""
         ...
 
     def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
-        """The text of generated tokens, as it goes on behind the prompt's tokens `after`; special tokens have none."""
+        """The text of generated tokens, without special tokens.
+
+        `after` are the prompt's tokens: some tokenizers decode a token differently at the start of a text.
+        """
         ...
 
     def special_token(self, text: str) -> int | None:
-        """The special token that is written as `text`, such as `<|im_end|>`; None where there is none."""
+        """The id of the special token `text`, such as `<|im_end|>`; None if there is none."""
         ...
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
-        """Tokens that end a text."""
+        """Ids of the tokens that end a text."""
         ...
 
 
 @runtime_checkable
 class PortableModel(Model, Protocol):
-    """A model that can find its weights at another place, without the task's data."""
+    """A model that can load its weights from another place, without the task's data."""
 
     def source_at(
         self, place: str, blueprint: Blueprint, fitted: Path | None, context: RunContext
     ) -> ModelSource:
-        """The source of a blueprint whose base lies at `place`; what was fitted to the run's data is in the file `fitted`."""
+        """The source of `blueprint` with the base at `place`; the file `fitted` holds weights that were fitted to the run's data."""
         ...
 
 
 class BoostedModel(Protocol):
-    """A base model and its ensemble of updates, opened by a backend."""
+    """A base model with its ensemble of merged updates, opened by a backend."""
 
     def predict(
         self, examples: Examples, trial: Mapping[str, Update] | None = None, scale: float = 1.0
     ) -> Predictions:
-        """The current model's answers; with `trial`, those of the model with `scale` times that update added."""
+        """Predictions of the current model; with `trial`, of the model with `scale` times that update added."""
         ...
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
-        """The current model's logits, `(n, classes)`; of completions, a row for every token to be predicted, in order."""
+        """The current model's logits, `(n, classes)`; for prompts, `(targets, vocabulary)`, a row per target token in order."""
         ...
 
     def generate(
@@ -85,13 +88,13 @@ class BoostedModel(Protocol):
         trial: Mapping[str, Update] | None = None,
         scale: float = 1.0,
     ) -> list[Completion]:
-        """Continuations of every prompt (the tokens before `starts`)."""
+        """One completion per prompt (the tokens before `starts`); with `trial`, of the model with `scale` times that update added."""
         ...
 
     def unreached_sites(self, examples: Examples) -> tuple[str, ...]:
-        """Names of sites that no gradient reaches on the first of the examples; called before the first round.
+        """Names of sites without gradient on the first of the examples. Called before the first round.
 
-        Raises `UsageError` naming sites whose update would do one thing in training and another one merged.
+        Raises `UsageError` for sites whose update would act differently in training than when merged.
         """
         ...
 
@@ -104,7 +107,7 @@ class BoostedModel(Protocol):
         ...
 
     def gradient(self, site: str, examples: Examples, batch: Batch) -> NDArray[np.float64]:
-        """`dL/dW (d_out, d_in)` of a batch's loss at the current weights; a batch without an example has none."""
+        """`dL/dW (d_out, d_in)` of a batch's loss at the current weights; zero for an empty batch."""
         ...
 
     def gradient_products(
@@ -112,25 +115,28 @@ class BoostedModel(Protocol):
     ) -> Mapping[str, Products]:
         """`G O` and `G' Q` for `G = dL/dW` at every named site, in one forward and backward pass over the batches.
 
-        `L = sum_b n_b L_b / sum_b n_b` over batches of n_b examples (`Batch.counts`), the current weights. No matrix of a weight's size is
-        made. Where no batch has an example, products are zero. Raises `NonFiniteError`.
+        `L = sum_b n_b L_b / sum_b n_b` over batches of n_b examples (`Batch.counts`), at the current weights. No matrix of a weight's size
+        is made. Products are zero if all batches are empty. Raises `NonFiniteError`.
         """
         ...
 
     def activation_products(self, examples: Examples, batches: Sequence[Batch], right: Factors) -> Factors:
-        """`X' diag(w) X O / sum w (d_in, k)` for the rows `X (n, d_in)` that come into a named site; padding is no row.
+        """`X' diag(w) X O / sum w (d_in, k)` for the inputs `X (n, d_in)` of every named site, padding left out.
 
-        A row's weight is that of its example in the batch. Where a policy wrote the examples their weights are advantages,
-        and an answer counts as often as it was given (`Batch.counts`).
+        A row's weight is its example's weight in the batch. In rollouts weights are advantages, which may be negative; there a row's
+        weight is the number of answers it stands for (`Batch.counts`).
         """
         ...
 
     def train(self, request: TrainingRequest) -> Training:
-        """Train one round's parametrisations; the model itself stays as it is."""
+        """Train one round's parametrisations; the model is not changed."""
         ...
 
     def assemble(self, ensemble: Sequence[tuple[Mapping[str, Update], float]]) -> None:
-        """Make the model `W = W_0 + sum_t scale_t dW_t`, rebuilt from the base: all sites, or none on error."""
+        """Make the model `W = W_0 + sum_t scale_t dW_t`, rebuilt from the base; on error no site changes.
+
+        Rebuilding, instead of adding to the current weights, makes the result independent of the history of merges.
+        """
         ...
 
     def weight(self, site: str) -> NDArray[np.float64]:
@@ -144,23 +150,23 @@ class Backend(Protocol):
 
     @property
     def architectures(self) -> frozenset[str]:
-        """Names of the architectures it can compute, or patterns of names as of `fnmatch`."""
+        """Names or `fnmatch` patterns of the architectures it supports."""
         ...
 
     @property
     def rules(self) -> frozenset[str]:
-        """Names of the optimiser rules it implements."""
+        """Names of the update rules it implements."""
         ...
 
     @property
     def itemsize(self) -> int:
-        """Bytes that one number of a weight takes in memory."""
+        """Bytes per weight entry in memory."""
         ...
 
     def check(self) -> None:
-        """Raise `UsageError` where it cannot compute here: a library or a device is missing. Called before any work."""
+        """Raises `UsageError` if a library or a device is missing. Called before any work."""
         ...
 
     def open(self, source: ModelSource, sites: Sequence[Site], report: Report = no_report) -> BoostedModel:
-        """Called once per run, after the plan was accepted; `report` is told of work that takes long."""
+        """Open the model. Called once per run, after the plan was accepted; `report` receives the progress of long work."""
         ...

@@ -1,4 +1,4 @@
-"""Objectives: what a round's batches are, known beforehand or made of what the policy answers."""
+"""Objectives: a round's batches, from labelled examples or from the policy's rewarded answers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Objective(Protocol):
 
 @runtime_checkable
 class PolicyObjective(Protocol):
-    """Learning from rewards: chooses prompts, and makes batches of what the policy answered."""
+    """Policy optimisation from rewards: chooses prompts, and turns sampled answers into batches."""
 
     @property
     def group_size(self) -> int:
-        """Answers a prompt, K."""
+        """Answers per prompt, K."""
         ...
 
     @property
@@ -39,30 +39,30 @@ class PolicyObjective(Protocol):
 
     @property
     def sampling(self) -> Sampling:
-        """How answers are drawn."""
+        """Temperature and nucleus of sampled answers."""
         ...
 
     @property
     def max_new_tokens(self) -> int:
-        """Tokens of an answer at most; 0: what the task allows."""
+        """Most tokens of an answer; 0: the task's limit."""
         ...
 
     @property
     def remembers(self) -> tuple[bool, bool]:
-        """Whether `batch` wants log-probabilities under the policy that answered, and under the round's starting model."""
+        """Whether `batch` needs log-probabilities under the sampling policy, and under the round's starting model."""
         ...
 
     @property
     def keeps(self) -> bool:
-        """Whether the answers are kept in the run's folder; `verify` replays them."""
+        """Whether answers are stored in the run's folder; `verify` checks them."""
         ...
 
     def prompts(
         self, selection: Selection, count: int, batch_size: int, rng: np.random.Generator
     ) -> Sequence[NDArray[np.int64]]:
-        """Called once per round: `count` times `batch_size` examples, whose prompts are asked together."""
+        """`count` arrays `(batch_size,)` of indices; the prompts of one array form a batch. Called once per round."""
         ...
 
     def batch(self, answers: Answers) -> Batch:
-        """Called when prompts were answered and judged; an empty batch where the rewards say nothing."""
+        """The batch of judged answers; empty where no group has reward variance."""
         ...

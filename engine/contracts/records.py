@@ -23,7 +23,7 @@ OPTIONAL = ("rollouts", "refit", "adapted", "stored")
 
 
 @attrs.frozen(kw_only=True)
-class RolloutFacts:
+class RolloutMetrics:
     """What a round's policy answered, and what its rewards were."""
 
     answers: int
@@ -70,7 +70,7 @@ class RoundRecord:
     loss_first: float | None = None
     """Training loss of the first and the last batch, in nats."""
     loss_last: float | None = None
-    rollouts: RolloutFacts | None = None
+    rollouts: RolloutMetrics | None = None
     """What was answered, where the objective learns from rewards."""
     refit: bool | None = None
     """Whether it trained all earlier cores again, and took no new direction; None: no."""

@@ -1,4 +1,4 @@
-"""A run as displays and trackers see it: what has begun, and how it ended."""
+"""A run as displays and trackers get it: its identity at the start, its result at the end."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ End = Literal["completed", "converged", "patience", "exhausted", "failed"]
 
 @attrs.frozen(kw_only=True)
 class RunInfo:
-    """A run that has begun."""
+    """A started run."""
 
     path: Path
     name: str
     """The name of its spec."""
     spec_sha256: str
     spec_toml: str
-    """The canonical spec, which makes the same run again."""
+    """The canonical spec; it reproduces the run."""
     settings: Mapping[str, Any]
-    """Everything that decides the result, as the tree of the spec."""
+    """All options that affect the result, as the tree of the spec."""
     resumed_from: int
     """Rounds that were already on disk; 0 for a new run."""
 
@@ -35,17 +35,17 @@ class RunResult:
     status: End
     reason: str
     rounds: int
-    """Rounds on disk, the base not counted."""
+    """Number of rounds on disk, the base not counted."""
     best_round: int
     """The round whose model is best on validation, by the metric of `[stop]`; 0 is the base."""
     digest: str
-    """Equal for equal experiments."""
+    """Digest of the last round; equal for equal runs."""
 
     @property
     def failed(self) -> bool:
-        """Whether the run ended before its time."""
+        """Whether the run ended in a failure."""
         return self.status == "failed"
 
     def as_json(self) -> dict[str, Any]:
-        """The result for scripts, and for `result.json`."""
+        """The result as JSON types, for scripts and `result.json`."""
         return attrs.asdict(self)

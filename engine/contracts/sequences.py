@@ -1,4 +1,4 @@
-"""Texts as tasks bring them, and token sequences as backends take them."""
+"""Texts and prompts, as tasks load them, and token sequences, as backends take them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Index = NDArray[np.int64]
 
 @attrs.frozen(eq=False)
 class Texts:
-    """Texts to be classified: `rows` of one text each, or of two that form a pair."""
+    """Texts to classify: each row is one text, or a pair."""
 
     rows: tuple[tuple[str, ...], ...]
 
@@ -32,7 +32,7 @@ class Texts:
 
 @attrs.frozen(eq=False)
 class Prompts:
-    """Texts to be continued: `prompts`, and the `completions` that would be right."""
+    """Prompts with reference completions."""
 
     prompts: tuple[str, ...]
     completions: tuple[str, ...]
@@ -50,12 +50,11 @@ class Prompts:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Tokens:
-    """Token sequences end to end, without padding: sequence i is `ids[offsets[i] : offsets[i + 1]]`.
+    """Concatenated token sequences without padding: sequence i is `ids[offsets[i] : offsets[i + 1]]`.
 
-    `ids` `(total,)` int32; `offsets` `(n + 1,)` int64. `starts` `(n,)` int64: position in its sequence of the first token
-    that is to be predicted, at least 1 (the tokens from there on are the completion); the sequence's length where nothing
-    is, as for a text to be classified. `types` `(total,)` int32 or None: which text of a pair a token belongs to.
-    `cut` `(n,)`: whether the text was longer than the model's limit.
+    `ids` `(total,)` int32; `offsets` `(n + 1,)` int64. `starts` `(n,)` int64: position in its sequence of the first target
+    token, at least 1 (targets are the completion); the sequence's length where there are no targets, as in classification. `types` `(total,)` int32 or None: token types, the text of a pair that a token
+    belongs to. `cut` `(n,)`: whether the text was truncated to the model's limit.
     """
 
     ids: NDArray[np.int32]
@@ -69,12 +68,12 @@ class Tokens:
 
     @property
     def lengths(self) -> Index:
-        """Tokens of every sequence `(n,)`."""
+        """Number of tokens of every sequence `(n,)`."""
         return np.diff(self.offsets)
 
     @property
     def targets(self) -> Index:
-        """Tokens to be predicted in every sequence `(n,)`."""
+        """Number of target tokens of every sequence `(n,)`."""
         return self.lengths - self.starts
 
     def sequence(self, index: int) -> NDArray[np.int32]:
@@ -82,7 +81,7 @@ class Tokens:
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
     def completion(self, index: int) -> NDArray[np.int32]:
-        """The tokens of one sequence that are to be predicted."""
+        """Target tokens of one sequence."""
         return self.sequence(index)[self.starts[index] :]
 
     def __iter__(self) -> Iterator[NDArray[np.int32]]:
@@ -115,7 +114,7 @@ class Tokens:
         types: Sequence[Sequence[int]] | None = None,
         cut: Sequence[bool] | None = None,
     ) -> Tokens:
-        """Sequences laid end to end; without `starts`, nothing is to be predicted."""
+        """Concatenate sequences; without `starts`, there are no targets."""
         lengths = [len(sequence) for sequence in sequences]
         return cls(
             ids=np.array([i for sequence in sequences for i in sequence], dtype=np.int32),
@@ -127,7 +126,10 @@ class Tokens:
 
 
 def pack_texts(texts: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Texts as UTF-8 bytes end to end, `utf8`, and where each ends, `ends`."""
+    """Texts as concatenated UTF-8 bytes `utf8` and their end offsets `ends`.
+
+    `surrogatepass` keeps lone surrogates, which generated text can contain and strict UTF-8 rejects.
+    """
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     return {
         "utf8": np.frombuffer(b"".join(encoded), dtype=np.uint8),
@@ -136,7 +138,7 @@ def pack_texts(texts: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def unpack_texts(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-    """The texts that were packed."""
+    """The inverse of `pack_texts`."""
     data, ends = arrays["utf8"].tobytes(), arrays["ends"].tolist()
     starts = [0, *ends[:-1]]
     return tuple(

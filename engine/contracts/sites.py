@@ -1,4 +1,4 @@
-"""Models as the engine sees them: named weights, where their bytes are, which of them may be adapted."""
+"""Model descriptions: names, shapes and files of weights, and the sites that are adapted."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Role = Literal["linear", "head", "other"]
 
 @attrs.frozen(kw_only=True)
 class WeightInfo:
-    """One stored parameter, known from a configuration or a file header, without its values."""
+    """One parameter tensor, as described by a configuration or a file header; no values."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     role: Role = "other"
-    """`linear`: a matrix `(d_out, d_in)` that may be adapted; `head`: the same, but the output layer."""
+    """`linear`: a matrix `(d_out, d_in)` that can be adapted; `head`: the same, of the output layer."""
     layer: int | None = None
-    """Depth of the block the weight belongs to; None outside the stack of layers."""
+    """Index of the block that holds the weight; None outside the blocks."""
     stored: str = ""
-    """Its name in the files, where that is another."""
+    """Its name in the files, where that differs."""
     also: tuple[str, ...] = ()
-    """Its other names in the module, where several layers share it."""
+    """Its other names in the module, where layers share the tensor (tied weights)."""
     also_stored: tuple[str, ...] = ()
-    """Its other names in the files, where they have it more than once: what is merged is merged under all of them."""
+    """Its other names in the files, where they hold copies; a merge updates all of them."""
     transposed: bool = False
-    """Whether `shape` and the file have it as `(d_in, d_out)`, as Hugging Face's `Conv1D` does."""
+    """Whether `shape` and file are `(d_in, d_out)`, as in Hugging Face's `Conv1D`."""
 
     @property
     def matrix(self) -> tuple[int, int]:
@@ -48,31 +48,31 @@ class WeightInfo:
 
 @attrs.frozen(kw_only=True)
 class Blueprint:
-    """What a model is, before any weight is trained or loaded: enough to plan a run."""
+    """A model without its weights: enough to plan a run."""
 
     architecture: str
-    """The name under which backends know how to compute the model, such as `mlp` or `causal-lm/qwen2`."""
+    """The architecture's name for backends, such as `mlp` or `causal-lm/qwen2`."""
     config: Mapping[str, Any]
-    """What the architecture needs to know, in JSON's types."""
+    """The architecture's configuration, as JSON types."""
     weights: tuple[WeightInfo, ...]
 
 
 @attrs.frozen(kw_only=True)
 class ModelSource:
-    """A model whose weights lie in safetensors files; backends open it, and never write to it."""
+    """A model with weights in safetensors files. Backends read it and never write to it."""
 
     blueprint: Blueprint
     files: tuple[Path, ...]
     sha256: str
     """Hash of the weight files' bytes, in order."""
     fitted: tuple[str, ...] = ()
-    """Weights that do not come with the base: they were fitted to the run's own data, as a classifier's head is."""
+    """Names of weights that were fitted to the run's own data, such as a classifier's head."""
     build: Callable[[Blueprint, Any], Any] | None = None
-    """`build(blueprint, dtype)` makes the torch module, its weights loaded, for architectures a backend does not know by
-    itself. Its parameters have the blueprint's names, and its configuration is the blueprint's, which may have been cut to
-    fewer layers. A `classifier/…` is called with `input_ids`, `attention_mask` and, for pairs, `token_type_ids`, and
+    """`build(blueprint, dtype)` returns the torch module with loaded weights, for architectures that a backend does not
+    implement. Its parameters have the blueprint's names, and its configuration is the blueprint's, which may have fewer
+    layers than the files. A `classifier/…` is called with `input_ids`, `attention_mask` and, for pairs, `token_type_ids`, and
     returns logits `(n, classes)`; a `causal-lm/…` is a Hugging Face causal language model; a `torch-module` is called with
-    the rows of numbers."""
+    the numeric inputs `(n, d)`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +90,6 @@ class Site:
 
     @property
     def kind(self) -> str:
-        """The module's own name: the last part of the path that is no number, `weight` left out."""
+        """The module's own name, such as `q_proj`: the last non-numeric part of the path, without `weight`."""
         parts = [part for part in self.name.removesuffix(".weight").split(".") if not part.isdigit()]
         return parts[-1] if parts else self.name

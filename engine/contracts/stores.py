@@ -1,4 +1,4 @@
-"""Weights without a model around them: all that a merge needs, one site at a time."""
+"""Weight stores: merged weights one site at a time, without running the model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SiteUpdates = Sequence[tuple[Update, float]]
 
 
 class WeightStore(Protocol):
-    """A base's weights, read from their files when asked for; nothing of the model is computed, and little is in memory at once.
+    """A base's weights, read from their files on demand, so that few are in memory at once.
 
-    What it gives is what the model that the same backend opens has, bit for bit.
+    Its results are bit-identical to those of the model that the same backend opens.
     """
 
     def directions(self, site: str, count: int, updates: SiteUpdates = ()) -> Frame:
@@ -38,7 +38,7 @@ class WeightStore(Protocol):
         frame: Frame | None,
         values: Mapping[str, NDArray[Any]],
     ) -> Update:
-        """What a round that ended with these trained `values` (by group, or by site and factor) adds to a site."""
+        """The site's update from a round's trained `values` (by tied group, or by site and factor)."""
         ...
 
     def merged(self, site: str, updates: SiteUpdates = ()) -> NDArray[Any]:
@@ -48,17 +48,17 @@ class WeightStore(Protocol):
 
 @runtime_checkable
 class StoringBackend(Protocol):
-    """A backend that can open weights alone."""
+    """A backend that can open weights without the model."""
 
     def store(self, source: ModelSource, sites: Sequence[Site], report: Report) -> WeightStore:
-        """Called where a merged model is to be written, or an ensemble rebuilt from what was trained."""
+        """Open the weights. Called to write a merged model, or to rebuild an ensemble from trained values."""
         ...
 
 
 @runtime_checkable
 class ModularModel(Protocol):
-    """A model that can hand out its module."""
+    """A model that can return its torch module."""
 
     def module(self) -> Any:
-        """A copy of the module as it is now, merged weights in it, in the base's own classes: nothing of this package is left in it."""
+        """A copy of the module with merged weights, in the base's own classes; it does not depend on this package."""
         ...

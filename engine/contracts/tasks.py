@@ -1,4 +1,4 @@
-"""Tasks: data, and the judgement of answers."""
+"""Tasks: data, and the judgement of predictions."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from .generation import Decoding
 
 @runtime_checkable
 class Task(Protocol):
-    """Brings the data and judges answers."""
+    """Loads the data and judges predictions."""
 
     def load(self, rng: np.random.Generator) -> Splits:
-        """Called once; `rng` is for splitting."""
+        """The splits. Called once; `rng` is for random splitting."""
         ...
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Called after every evaluation of a split, with the examples as `load` brought them."""
+        """The outcome of every example. Called after every evaluation of a split, with the examples as `load` returned them."""
         ...
 
 
 @runtime_checkable
 class GeneratingTask(Task, Protocol):
-    """A task that may judge what the model writes."""
+    """A task that can judge generated texts."""
 
     @property
     def decoding(self) -> Decoding | None:
-        """How much the model may write; None: nothing is to be written, and the loss is all there is."""
+        """Options of generation; None: nothing is generated, and predictions hold the loss alone."""
         ...
 
 
 @runtime_checkable
 class MeasuringTask(Task, Protocol):
-    """A task that measures more than accuracy and loss, in `Outcome.measures`."""
+    """A task with metrics beyond accuracy and loss, in `Outcome.measures`."""
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Their names, which a study may compare by."""
+        """Names of these metrics; studies can compare by them."""
         ...
 
 
 @runtime_checkable
 class ProvenanceTask(Task, Protocol):
-    """A task whose judgement depends on the machine: it says on what."""
+    """A task whose judgement depends on the machine, such as on a sandbox or an interpreter."""
 
     def origin(self) -> Mapping[str, Any]:
-        """Called when a run begins; what is to be recorded beside versions and hashes, in JSON's types."""
+        """What the judgement depends on, as JSON types; recorded with versions and hashes. Called when a run starts."""
         ...

@@ -1,4 +1,4 @@
-"""What a round trains on, and what comes back."""
+"""Training of a round: selections, batches, rollouts, the request to a backend, and its result."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .updates import Update
 class Selection:
     """The examples a round trains on.
 
-    `indices` `(m,)` int64 into the training split, each at most once; `weights` `(m,)` float64, positive: the relative
-    chance with which an example is drawn into a batch. Empty: nothing is left to learn, and the run has converged.
+    `indices` `(m,)` int64 into the training split, each at most once; `weights` `(m,)` float64, positive: relative
+    probabilities of being drawn into a batch. An empty selection ends the run as converged.
     """
 
     indices: NDArray[np.int64]
@@ -34,7 +34,7 @@ class Selection:
 
     @classmethod
     def empty(cls) -> Selection:
-        """Nothing is left to learn."""
+        """The empty selection: nothing left to learn."""
         return cls(indices=np.empty(0, dtype=np.int64), weights=np.empty(0, dtype=np.float64))
 
     @classmethod
@@ -45,30 +45,30 @@ class Selection:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Rollouts:
-    """What a policy wrote: sequences `tokens` (b of them), whose completions are to be made likelier or less likely.
+    """Sampled answers with a clipped policy-gradient loss (PPO, GRPO): `tokens` holds b sequences, prompts and completions.
 
     With the ratio `rho_t = p(y_t) / p_old(y_t)` of a completion's token t, the advantage `A` of its sequence (the batch's weight) and the
     token's `share` in the loss, `L = sum_t share_t [beta k_t - min(rho_t A, clip(rho_t, 1 - low, 1 + high) A)]` (Schulman et al.,
-    2017), where `k_t = q - log q - 1` with `q = p_start(y_t) / p(y_t)` estimates the divergence from the round's starting model (Shao et
-    al., 2024). Probabilities are those of `softmax(z / temperature)`. Arrays have an entry for every token to be predicted.
+    2017), where `k_t = q - log q - 1` with `q = p_start(y_t) / p(y_t)` estimates the KL divergence from the
+    round's starting model (Shao et al., 2024). Probabilities are those of `softmax(z / temperature)`. Arrays have one entry per target token.
     """
 
     tokens: Tokens
     shares: NDArray[np.float64]
     temperature: float = 1.0
     old: NDArray[np.float64] | None = None
-    """Log-probabilities under the policy that wrote them; None: that is the current one, whose ratio is 1."""
+    """Log-probabilities under the sampling policy; None: it is the current policy, so `rho = 1`."""
     start: NDArray[np.float64] | None = None
     """Log-probabilities under the round's starting model; needed where `beta` is not 0."""
     clip: tuple[float, float] = (0.2, 0.2)
-    """How far the ratio may fall below 1, and rise above it, and still count."""
+    """`(low, high)`: the ratio is clipped to `[1 - low, 1 + high]`."""
     beta: float = 0.0
     counts: NDArray[np.int64] | None = None
-    """Equal answers that each sequence stands for `(b,)`, whose shares are added up in its own; None: one each. The loss needs none
-    of it; who counts answers does, as means over several batches do."""
+    """Number of identical answers that each sequence stands for `(b,)`; None: one each. The sequence's shares already include them, so
+    the loss does not use the counts; means over several batches do."""
 
     def take(self, indices: NDArray[np.int64]) -> Rollouts:
-        """The sequences at `indices`, with what belongs to their tokens."""
+        """The sequences at `indices`, with the array entries of their tokens."""
         counts: list[int] = self.tokens.targets.tolist()
         ends = list(accumulate(counts))
         places = [np.arange(ends[i] - counts[i], ends[i], dtype=np.int64) for i in indices.tolist()]
@@ -92,8 +92,8 @@ class Batch:
     """One optimiser step: `indices` `(b,)` into the training split and `weights` `(b,)`.
 
     Supervised, the loss is `-sum_i w_i log p(y_i | x_i) / b`, the log-likelihood of a completion being the mean over its tokens, so
-    that every example counts the same. With `rollouts`, a sequence for each index, weights are advantages, and the loss is theirs.
-    A batch without an example has nothing to say: its loss is 0, and the step changes nothing.
+    that every example counts the same. With `rollouts`, one sequence per index, weights are advantages, and the loss is that of `Rollouts`.
+    An empty batch has loss 0, and its step changes nothing.
     """
 
     indices: NDArray[np.int64]
@@ -105,27 +105,27 @@ class Batch:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Examples, or answers, that each row stands for `(b,)`."""
-        told = None if self.rollouts is None else self.rollouts.counts
-        return np.ones(len(self), dtype=np.int64) if told is None else told
+        """Number of examples, or of identical answers, that each row stands for `(b,)`."""
+        counts = None if self.rollouts is None else self.rollouts.counts
+        return np.ones(len(self), dtype=np.int64) if counts is None else counts
 
     def take(self, indices: NDArray[np.int64]) -> Batch:
-        """A part of the batch; its loss is that part of the loss only if it keeps the whole batch's size in mind."""
+        """A part of the batch. For gradient accumulation, divide its loss by the size of the whole batch, not of the part."""
         rollouts = None if self.rollouts is None else self.rollouts.take(indices)
         return Batch(indices=self.indices[indices], weights=self.weights[indices], rollouts=rollouts)
 
     def rows(self, examples: Examples) -> Examples:
-        """The batch's examples; with rollouts, as the policy continued them."""
+        """The batch's examples; with rollouts, their inputs are prompts with sampled answers."""
         rows = examples.take(self.indices)
         return rows if self.rollouts is None else attrs.evolve(rows, inputs=self.rollouts.tokens)
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Answers:
-    """What a policy answered to b prompts, K times each, and how it was judged; an answer's place is `(prompt, sample)`.
+    """K sampled and judged answers to each of b prompts; arrays are indexed by `(prompt, sample)`.
 
-    `indices` `(b,)` into the training split; `tokens`: b K sequences, those of a prompt one after the other; `rewards` `(b, K)`;
-    `ended` `(b, K)`: whether the answer came to its end, and was not cut off at the limit.
+    `indices` `(b,)` into the training split; `tokens`: b K sequences, those of one prompt adjacent; `rewards` `(b, K)`;
+    `ended` `(b, K)`: whether the answer ended by itself, and was not cut off at the limit.
     """
 
     indices: NDArray[np.int64]
@@ -133,37 +133,37 @@ class Answers:
     rewards: NDArray[np.float64]
     ended: NDArray[np.bool_]
     longest: int
-    """Tokens that an answer may have, its end token among them."""
+    """Most tokens of an answer, end token included."""
     old: NDArray[np.float64] | None = None
     start: NDArray[np.float64] | None = None
-    """Log-probabilities of every answered token, where the objective wants them; see `Rollouts`."""
+    """Log-probabilities of every answer token, where the objective needs them; see `Rollouts`."""
 
 
 class Policy(Protocol):
-    """The model in the middle of a round, with what is being trained as it is now: what rollouts are sampled from."""
+    """The model during training, with the current values of the round's parameters; rollouts are sampled from it."""
 
     def generate(self, examples: Examples, request: GenerationRequest) -> list[Completion]:
-        """Continuations of every prompt (the tokens before `starts`)."""
+        """One completion per prompt (the tokens before `starts`)."""
         ...
 
     def log_probabilities(
         self, examples: Examples, temperature: float, *, start: bool = False
     ) -> NDArray[np.float64]:
-        """Of every token to be predicted `(targets,)`, in nats; with `start`, under the model that the round began with."""
+        """Log-probabilities of all target tokens `(targets,)`, in nats; with `start`, under the round's starting model."""
         ...
 
     def weight(self, site: str) -> NDArray[np.float64]:
-        """A site's weight `(d_out, d_in)`, with what is being trained merged into it."""
+        """A site's weight `(d_out, d_in)` with the round's current update merged."""
         ...
 
 
 Batches = Sequence[Batch] | Callable[[Policy], Iterator[Batch]]
-"""Batches that are known beforehand, or that are made from what the policy does; the next one is asked for after each step."""
+"""Fixed batches, or a function that samples them from the policy. Its iterator is advanced once per step, after the update of the last."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Step:
-    """One optimiser step as a backend saw it: the loss and the gradients before it, the values after it."""
+    """Trace of one optimiser step: loss and gradients before it, values after it."""
 
     number: int
     """Counting from 1."""
@@ -174,7 +174,7 @@ class Step:
 
 @attrs.frozen(kw_only=True, eq=False)
 class TrainingRequest:
-    """Everything a backend needs to train one round; it draws no random number of its own."""
+    """Everything a backend needs to train one round. The backend draws no random numbers of its own."""
 
     parametrisations: Mapping[str, Parametrisation]
     frames: Mapping[str, Frame]
@@ -184,39 +184,39 @@ class TrainingRequest:
     learning_rates: NDArray[np.float64]
     """One rate per batch."""
     optimizer: object
-    """The optimiser plugin: its `rule` names the update rule, its fields are the rule's constants."""
+    """The optimiser plugin: `rule` names the update rule, its fields are the hyperparameters."""
     on_step: Callable[[int, float], None] = lambda step, loss: None
     trace: Callable[[Step], None] | None = None
-    """Is told every step in full, for verification; it costs copies, and on an accelerator waiting."""
+    """Called with every full step, for verification. It costs copies, and synchronisation on an accelerator."""
 
     @property
     def steps(self) -> int:
-        """How many steps there are."""
+        """Number of steps."""
         return len(self.learning_rates)
 
     @property
-    def known(self) -> Sequence[Batch]:
-        """The batches, where they are known beforehand. Raises TypeError where they are not."""
+    def fixed_batches(self) -> Sequence[Batch]:
+        """The batches, if they are fixed. Raises TypeError if they are sampled from the policy."""
         if callable(self.batches):
-            raise TypeError("these batches are made while training goes on")
+            raise TypeError("these batches are sampled during training")
         return self.batches
 
-    def drawn(self, policy: Policy) -> Iterator[Batch]:
-        """The batches one by one."""
+    def iter_batches(self, policy: Policy) -> Iterator[Batch]:
+        """Iterate over the batches; sampled ones come from `policy`."""
         return self.batches(policy) if callable(self.batches) else iter(self.batches)
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Training:
-    """What one round of training gave."""
+    """The result of one round of training."""
 
     updates: Mapping[str, Update]
     values: Mapping[str, NDArray[np.float64]]
-    """What was trained, by group (linear cores) or by site and factor: the only new information of the round."""
+    """Trained values, by tied group (linear cores) or by site and factor: the only new information of the round."""
     losses: NDArray[np.float64]
     """Loss before each step, in nats."""
 
     @property
     def parameters(self) -> int:
-        """How many numbers were trained."""
+        """Number of trained parameters."""
         return sum(value.size for value in self.values.values())

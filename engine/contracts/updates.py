@@ -1,4 +1,4 @@
-"""Updates: what a round adds to a site, kept in factors."""
+"""Updates: what a round adds to a site's weight, in factored or dense form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .frames import Frame
 class FactoredUpdate:
     """`dW = U diag(S^a) R diag(S^b) V^T` of rank at most r, with `core` `R (r, r)` and `exponents` `(a, b)`.
 
-    LoRA's free factors take the same form with `U = B`, `V = A^T`, `S = 1` and `R = scale * I`; then the columns of
+    LoRA's free factors have the same form with `U = B`, `V = A^T`, `S = 1` and `R = scale * I`; then the columns of
     `U` and `V` are not orthonormal and `orthonormal` is False.
     """
 
@@ -40,7 +40,7 @@ class FactoredUpdate:
 
 @attrs.frozen(kw_only=True, eq=False)
 class DenseUpdate:
-    """`dW (d_out, d_in)` itself, where an adapter trains every entry."""
+    """`dW (d_out, d_in)` itself, from an adapter that trains every entry."""
 
     delta: NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class DenseUpdate:
         return self.delta.shape[0], self.delta.shape[1]
 
     def factors(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """`L` and `M` with `dW = L M^T`, one of them the identity of the shorter side."""
+        """`L` and `M` with `dW = L M^T`, one of them the identity of the smaller dimension."""
         d_out, d_in = self.shape
         return (np.eye(d_out), self.delta.T) if d_out <= d_in else (self.delta, np.eye(d_in))
 

@@ -29,7 +29,7 @@ from ..ensemble.ensemble import Ensemble
 from ..ensemble.recipe import Recipe, StoredRound, from_stored
 from ..ensemble.sketches import distance, sketches
 from ..ensemble.source import store_of
-from ..errors import DepartedError, RunError, UsageError, blame
+from ..errors import MismatchError, RunError, UsageError, blame
 from ..foundation.run_context import RunContext
 from ..registry import Registry
 from ..sdk.sites import choose_sites
@@ -206,7 +206,7 @@ class BoostFileSource:
 
     @property
     def merged(self) -> Mapping[int, MergedRound]:
-        """The rebuilt rounds. Raises `DepartedError` if they are too far from the run's."""
+        """The rebuilt rounds. Raises `MismatchError` if they are too far from the run's."""
         return self._rebuilt[0]
 
     @property
@@ -226,7 +226,7 @@ class BoostFileSource:
                 self.context.report("rebuilding", len(found), len(kept))
         rebuilt = self._compare(found)
         if not rebuilt.passed:
-            raise DepartedError(
+            raise MismatchError(
                 f"{self.path}: its rounds cannot be reproduced here: they differ by {rebuilt.departure:.2g} of their norm, and "
                 f"{rebuilt.allowed:.2g} is allowed. Singular directions of nearly equal singular values differ between "
                 "libraries; a file made with --with-factors does not depend on them"

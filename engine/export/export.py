@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..contracts import Examples, Exportable, Exporter, ModelSource
 from ..ensemble.choice import Choice
 from ..ensemble.source import EnsembleSource
-from ..errors import BoostLoraError, DepartedError, RunError, UsageError, blame
+from ..errors import BoostLoraError, MismatchError, RunError, UsageError, blame
 from ..foundation.durable import settle
 from ..foundation.hashes import folder_files
 from ..foundation.leftovers import making
@@ -65,7 +65,7 @@ def export(
     """Export an ensemble into the new folder `place`.
 
     `examples` of the test split are compared; 0 skips the comparison, for models that do not fit into memory. Raises
-    `UsageError` before any work if the format does not support the ensemble or `place` exists, and `DepartedError` if the
+    `UsageError` before any work if the format does not support the ensemble or `place` exists, and `MismatchError` if the
     export's logits differ from the evaluated model's.
     """
     exporter = make_exporter(to, options, ensemble.origin.registry)
@@ -162,7 +162,7 @@ def compare(
     choice: Choice,
     inputs: Examples,
 ) -> ExportCheck:
-    """Compare the export in `folder` with the evaluated model. Raises `DepartedError` if it differs."""
+    """Compare the export in `folder` with the evaluated model. Raises `MismatchError` if it differs."""
     origin, report = ensemble.origin, ensemble.origin.context.report
     report("comparing", 0, 0)
     evaluated = ensemble.logits(inputs, choice)
@@ -175,10 +175,10 @@ def compare(
     except BoostLoraError:
         raise
     except Exception as error:
-        raise DepartedError(f"{to}: the export cannot be loaded: {type(error).__name__}: {error}") from error
+        raise MismatchError(f"{to}: the export cannot be loaded: {type(error).__name__}: {error}") from error
     found = _check_logits(evaluated, reloaded, len(inputs), coarser)
     if not found.passed:
-        raise DepartedError(
+        raise MismatchError(
             f"{to}: the export does not compute the evaluated model: logits differ by {found.largest:.2g}, and "
             f"{found.allowed:.2g} is allowed ({ROUNDINGS[coarser]} roundings to {coarser} of the largest); nothing was kept"
         )
@@ -207,7 +207,7 @@ def _check_logits(
     evaluated: NDArray[np.float64], reloaded: NDArray[np.float64], examples: int, precision: str
 ) -> ExportCheck:
     if evaluated.shape != reloaded.shape:
-        raise DepartedError(f"logits of shape {reloaded.shape} were loaded, expected {evaluated.shape}")
+        raise MismatchError(f"logits of shape {reloaded.shape} were loaded, expected {evaluated.shape}")
     finite = bool(np.isfinite(reloaded).all())
     largest = float(np.max(np.abs(reloaded - evaluated), initial=0.0)) if finite else float("inf")
     scale = float(np.max(np.abs(evaluated), initial=0.0))

@@ -102,7 +102,7 @@ class BackendContract(ProductContract):
         self, model: BoostedModel, precision: float
     ) -> None:
         request = make_request(model, "dense", steps=1)
-        gradient = model.gradient(SITE, request.examples, request.known[0])
+        gradient = model.gradient(SITE, request.examples, request.fixed_batches[0])
         trained = model.train(request)
         atol = GRADIENT_ROUNDINGS * precision
         assert_close(-trained.values[SITE], gradient, atol=atol, what="dL/dW against one step of descent")
@@ -133,7 +133,7 @@ class BackendContract(ProductContract):
     @pytest.mark.parametrize("kind", KINDS)
     def test_training_lowers_the_loss_and_repeats_bit_for_bit(self, model: BoostedModel, kind: str) -> None:
         once = make_request(model, kind, steps=1)
-        request = attrs.evolve(once, batches=[*once.known] * 30, learning_rates=np.full(30, 0.05))
+        request = attrs.evolve(once, batches=[*once.fixed_batches] * 30, learning_rates=np.full(30, 0.05))
         one, two = model.train(request), model.train(request)
         assert one.losses[-1] < one.losses[0]
         for name, value in one.values.items():
@@ -222,12 +222,12 @@ class BackendContract(ProductContract):
         again = model.train(
             attrs.evolve(
                 request,
-                batches=[*request.known, request.known[0]],
+                batches=[*request.fixed_batches, request.fixed_batches[0]],
                 learning_rates=np.r_[request.learning_rates, 0.0],
             )
         )
         model.assemble([(training.updates, 1.0)])
-        batch = request.known[0]
+        batch = request.fixed_batches[0]
         merged = float(np.mean(batch.weights * model.predict(request.examples.take(batch.indices)).loss))
         assert_close(
             again.losses[-1],

@@ -90,7 +90,7 @@ def finite_differences(
     perceptron: ReferencePerceptron, request: TrainingRequest, start: Training, name: str, h: float = 1e-5
 ) -> NDArray[np.float64]:
     """`(L(x + h e_i) - L(x - h e_i)) / 2h` for every entry of one value, in the reference arithmetic, not the backend's."""
-    value, batch = start.values[name], request.known[0]
+    value, batch = start.values[name], request.fixed_batches[0]
     rows = request.examples.take(batch.indices)
 
     def loss(shifted: NDArray[np.float64]) -> float:

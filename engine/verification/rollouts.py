@@ -84,7 +84,7 @@ class DrawCheck:
         share, open_ = 1.0, np.zeros(len(z), dtype=np.bool_)
         if request.sampling.top_p < 1.0:
             share = request.sampling.top_p
-            p, open_ = _nucleus(p, request.sampling.enough, SLACK_FACTOR * slack)
+            p, open_ = _nucleus(p, request.sampling.nucleus_mass, SLACK_FACTOR * slack)
         edges = np.cumsum(p, axis=1)
         edges /= edges[:, -1:]
         lower = np.where(chosen > 0, edges[rows, np.maximum(chosen - 1, 0)], 0.0)
@@ -177,7 +177,7 @@ def train_on_own_rollouts(
 
 def compare_recorded_answers(session: Session, number: int, request: TrainingRequest) -> None:
     """Compare log-probabilities of a recorded round's first completions, by every model at the start of the round."""
-    batch = next((b for b in request.known if b.rollouts is not None), None)
+    batch = next((b for b in request.fixed_batches if b.rollouts is not None), None)
     if batch is None or batch.rollouts is None:
         return
     rows = batch.rows(request.examples)

@@ -124,7 +124,7 @@ class StepReplay:
         one = attrs.evolve(
             request,
             parametrisations=parametrisations,
-            batches=[request.known[number - 1]],
+            batches=[request.fixed_batches[number - 1]],
             learning_rates=np.zeros(1),
             trace=traced.append,
         )

@@ -159,7 +159,7 @@ def terms_of(request: TrainingRequest) -> float:
     return max(
         (
             float(np.sum(r.shares * np.abs(np.repeat(batch.weights, r.tokens.targets))))
-            for batch in request.known
+            for batch in request.fixed_batches
             if (r := batch.rollouts) is not None
         ),
         default=0.0,
@@ -174,7 +174,7 @@ def sums_of(request: TrainingRequest) -> float:
     return max(
         (
             float(np.mean(np.abs(batch.weights)))
-            for batch in request.known
+            for batch in request.fixed_batches
             if batch.rollouts is None and len(batch)
         ),
         default=0.0,

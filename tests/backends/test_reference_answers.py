@@ -101,7 +101,7 @@ def test_trial_and_merged_model_write_and_score_the_same(tmp_path):
     tried, loss = model.generate(examples, request, update, 0.7), model.predict(examples, update, 0.7).loss
     model.assemble([(update, 0.7)])
     merged = model.generate(examples, request)
-    assert [t.trained for t in tried] == [t.trained for t in merged] != [t.trained for t in base]
+    assert [t.with_end for t in tried] == [t.with_end for t in merged] != [t.with_end for t in base]
     np.testing.assert_array_equal(model.predict(examples).loss, loss)
 
 

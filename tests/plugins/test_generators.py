@@ -36,7 +36,7 @@ def swallows_the_end(generative_model, examples, request):
 
 def keeps_the_end_among_the_tokens(generative_model, examples, request):
     return [
-        Completion(np.array(w.trained, dtype=np.int32), w.end)
+        Completion(np.array(w.with_end, dtype=np.int32), w.end)
         for w in generative_model.generate(examples, request)
     ]
 

@@ -115,7 +115,7 @@ def test_listener_that_exits_is_silenced_and_named():
     registry = Registry()
     registry.manager.register(Exits(), name="quitter")
     with pytest.warns(RuntimeWarning, match="plugin quitter raised SystemExit in run_finished: 7"):
-        Events(registry.manager).tell("run_finished")
+        Events(registry.manager).emit("run_finished")
 
 
 def test_runs_leaves_out_a_run_whose_provenance_was_altered(copy, tmp_path):

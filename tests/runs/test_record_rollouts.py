@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.contracts import Batch, Metrics, Rollouts, Tokens
-from boostlora.engine.contracts.records import RolloutFacts, RoundRecord
+from boostlora.engine.contracts.records import RolloutMetrics, RoundRecord
 from boostlora.engine.errors import RunError
 from boostlora.engine.records.updates import read_rollouts, write_rollouts
 from boostlora.engine.testing.strategies import seeds
@@ -184,7 +184,7 @@ BEFORE = {
     "digest": "69c8e0c65a61d0d4f92aae51c1fb71928e0c5079256182dff193007d56731a26",
 }  # fmt: skip
 """A line as it was written when there were no rollouts, with the digest that it had then, after the digest `before`."""
-FACTS = RolloutFacts(
+FACTS = RolloutMetrics(
     answers=48,
     tokens=288,
     reward=0.25,

@@ -17,7 +17,7 @@ class Rewired(Proxy):
 
     def train(self, request):
         def batches(policy):
-            for batch in request.drawn(self.policy(policy)):
+            for batch in request.iter_batches(self.policy(policy)):
                 yield self.batch(batch) if batch.rollouts is not None else batch
 
         return self.right.train(attrs.evolve(request, batches=batches))

@@ -44,7 +44,7 @@ class AddedRounds:
 def added_rounds(ensemble: Ensemble, choice: Choice) -> AddedRounds:
     """Rounds, parameters and rank of a selection, without refused rounds."""
     origin = ensemble.origin
-    numbers = {r.round: r.numbers for r in origin.records}
+    numbers = {r.round: r.new_parameters for r in origin.records}
     kept = [n for n in origin.merged if n in choice.weights]
     return AddedRounds(
         rounds=len(kept),
