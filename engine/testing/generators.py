@@ -133,7 +133,7 @@ class GeneratorContract:
                 assert one.tokens.dtype == np.int32
                 assert one.end is None or one.end in request.end_tokens
                 assert not set(one.tokens.tolist()) & set(request.end_tokens), "an end token among the tokens"
-                assert 1 <= len(one.trained) <= STEPS, "the end token counts towards the limit"
+                assert 1 <= len(one.with_end) <= STEPS, "the end token counts towards the limit"
                 if one.end is None and request.finished is None:
                     assert len(one.tokens) == STEPS, "it stopped before an end token or the limit"
                 if request.finished is not None:
