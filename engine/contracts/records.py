@@ -1,4 +1,8 @@
-"""One line of `rounds.jsonl`: what a round did, and hashes that vouch for it."""
+"""Round records: the lines of `rounds.jsonl`, with metrics, file hashes and a digest chain.
+
+The digest is `SHA-256(previous digest + JSON of the reproducible fields)`, so equal last digests mean equal runs, and no earlier round can
+be changed unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +23,27 @@ UNSEALED = ("seconds", "memory_bytes", "digest")
 
 
 OPTIONAL = ("rollouts", "refit", "adapted", "stored")
-"""Fields that are left out of the digest where they hold nothing: rounds without them have the digest they always had."""
+"""Fields that the digest leaves out where they are None, so that records written before these fields existed keep their digest."""
 
 
 @attrs.frozen(kw_only=True)
 class RolloutMetrics:
-    """What a round's policy answered, and what its rewards were."""
+    """Statistics of a round's sampled answers and their rewards."""
 
     answers: int
     tokens: int
     reward: float
     """Mean reward of all answers."""
     reward_first: float
-    """Mean reward of the first batch, answered by the round's starting model."""
+    """Mean reward of the first batch, sampled from the round's starting model."""
     reward_last: float
     groups: int
     zero_variance: int
-    """Groups whose answers were all rewarded alike: they say nothing, and were dropped."""
+    """Groups whose answers all had the same reward: their advantages are zero, so they were dropped."""
     skipped: int = 0
-    """Steps in which every group was silent, so that nothing was trained."""
+    """Steps without training, since every group had zero reward variance."""
     unended: int = 0
-    """Answers that were cut off at the limit."""
+    """Answers that were cut off at the token limit."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,15 +53,15 @@ class RoundRecord:
     round: int
     status: Status
     reason: str = ""
-    """Why an update was refused, or what was not finite."""
+    """Why an update was refused, or what was not finite. Part of the digest."""
     scale: float = 0.0
-    """Scale with which the update was merged; 0: it was not."""
+    """Scale with which the update was merged; 0: not merged."""
     failures: int
     """Training examples that were wrong before the round."""
     selected: int = 0
-    """Examples the sampler offered."""
+    """Examples selected by the sampler, after subsampling."""
     trained_on: int = 0
-    """Different examples that were drawn into batches."""
+    """Distinct examples in the round's batches."""
     train: Metrics
     validation: Metrics
     test: Metrics
@@ -66,21 +70,22 @@ class RoundRecord:
     gained: int = 0
     """Training examples wrong before the round and right after it."""
     parameters: int = 0
-    """Numbers trained in the round."""
+    """Parameters trained in the round."""
     loss_first: float | None = None
     """Training loss of the first and the last batch, in nats."""
     loss_last: float | None = None
     rollouts: RolloutMetrics | None = None
-    """What was answered, where the objective learns from rewards."""
+    """Statistics of sampled answers, with a policy objective."""
     refit: bool | None = None
-    """Whether it trained all earlier cores again, and took no new direction; None: no."""
+    """True for a fully corrective round, which trains all earlier cores again; None otherwise."""
     adapted: int | None = None
-    """Sites that it adapted; None: all."""
+    """Number of adapted sites; None: all."""
     stored: int | None = None
-    """Numbers to be kept to have the round again, where its frames hang on data, or where it added to earlier ones; None: those it trained."""
+    """Parameters to store to rebuild the round, where frames depend on data or the round is a refit; None: `parameters`."""
     rank: dict[str, int] = attrs.field(factory=dict)
-    """Numerical rank of all that was merged so far, by site."""
+    """Numerical rank of `sum_t s_t dW_t`, by site."""
     effective_rank: dict[str, float] = attrs.field(factory=dict)
+    """`exp(-sum p log p)` of its normalised singular values `p`, by site (Roy and Vetterli, 2007)."""
     overlap: float | None = None
     """Largest cosine between any two rounds' directions so far, over sites and sides."""
     files: dict[str, str] = attrs.field(factory=dict)
@@ -89,19 +94,19 @@ class RoundRecord:
     memory_bytes: int = 0
     """Peak memory of the process so far."""
     digest: str = ""
-    """Hash of the previous digest and everything in this line that is the same whenever the experiment is run."""
+    """Hash of the previous digest and the reproducible fields of this record."""
 
     @property
-    def numbers(self) -> int:
-        """Numbers trained that no earlier round has trained: none in a refit."""
+    def new_parameters(self) -> int:
+        """Trained parameters that no earlier round has trained; 0 in a refit."""
         return 0 if self.refit else self.parameters
 
     def sealed(self, previous: str) -> RoundRecord:
-        """The record with its digest in the chain."""
+        """The record with its digest, chained to the `previous` one."""
         return attrs.evolve(self, digest=self._digest(previous))
 
     def is_sealed(self, previous: str) -> bool:
-        """Whether the digest is right."""
+        """Whether the digest matches the record and the `previous` digest."""
         return self.digest == self._digest(previous)
 
     def _digest(self, previous: str) -> str:
@@ -122,11 +127,11 @@ class RoundRecord:
 
     @classmethod
     def from_line(cls, line: str) -> RoundRecord:
-        """Read a line back. Raises ValueError for one that is no record."""
+        """Read a line. Raises ValueError if it is not a record."""
         try:
             return cattrs.structure(json.loads(line), cls)
         except (cattrs.BaseValidationError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a round's record: {error}") from error
+            raise ValueError(f"not a round record: {error}") from error
 
 
 SEALED = tuple(field.name for field in attrs.fields(RoundRecord) if field.name not in UNSEALED)
