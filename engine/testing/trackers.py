@@ -163,5 +163,5 @@ def _record(number: int, accuracy: float) -> RoundRecord:
 def make_result(records: Sequence[RoundRecord]) -> RunResult:
     """The result of a run with these records."""
     rounds = len(records) - 1
-    reason, digest = f"all {rounds} rounds played", records[-1].digest
+    reason, digest = f"all {rounds} rounds done", records[-1].digest
     return RunResult(status="completed", reason=reason, rounds=rounds, best_round=rounds, digest=digest)
