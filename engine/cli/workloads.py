@@ -31,7 +31,9 @@ def workload_lines(workload: Workload | None, held_bytes: int, gpu: str) -> list
 
     held = held_bytes + workload.activation_bytes
     activations, total = size_text(workload.activation_bytes), size_text(held)
-    read, written, trained = (magnitude_text(n) for n in (workload.read, workload.generated, workload.trained))
+    read, written, trained = (
+        magnitude_text(n) for n in (workload.read, workload.generated, workload.trained)
+    )
     calibration = f", {magnitude_text(workload.calibrated)} for calibration" if workload.calibrated else ""
     lines = [
         f"activations: at most about {activations} more; {total} in total",
