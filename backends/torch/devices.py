@@ -71,7 +71,7 @@ def resolve(device: str, dtype: str) -> Placement:
 
 
 def _local_gpu(device: str) -> str:
-    """The GPU of this process: the first one, or with several processes the one with its local rank."""
+    """The GPU of this process: the first one, or with several processes the one with its local index."""
     if current().size == 1:
         return "cuda:0"
     me, count = process_info(), torch.cuda.device_count()
@@ -79,12 +79,12 @@ def _local_gpu(device: str) -> str:
         raise UsageError(
             f'backend.device = "{device}" puts {me.local_size} processes on one GPU; "cuda" gives each process its own'
         )
-    if 0 < count <= me.local_rank and device in {"auto", "cuda"}:
+    if 0 < count <= me.local_index and device in {"auto", "cuda"}:
         raise UsageError(
-            f"process {me.rank} has no GPU of its own: {me.local_size} processes, {count} GPUs on its machine; start at most "
+            f"process {me.index} has no GPU of its own: {me.local_size} processes, {count} GPUs on its machine; start at most "
             f'{count} (--nproc-per-node {count}), or set backend.device = "cpu"'
         )
-    return f"cuda:{me.local_rank}"
+    return f"cuda:{me.local_index}"
 
 
 @contextmanager

@@ -39,20 +39,20 @@ class TorchProcessGroup:
     forever.
     """
 
-    rank: int = 0
+    index: int = 0
     size: int = 1
     device: str = "cpu"
     """Device of exchanged tensors: gloo needs them on the CPU, NCCL on the GPU."""
 
     def shard(self, groups: Sequence[T]) -> Sequence[T]:
         """This process's shard: every `size`-th group, so that short and long groups are spread evenly."""
-        return groups[self.rank :: self.size]
+        return groups[self.index :: self.size]
 
     def shard_rows(self, costs: Index) -> Index:
         """Indices of this process's examples of a batch with `costs (n,)`; a single process has all, in order."""
         if self.size == 1:
             return np.arange(len(costs), dtype=np.int64)
-        return np.argsort(costs, kind="stable")[self.rank :: self.size]
+        return np.argsort(costs, kind="stable")[self.index :: self.size]
 
     def map_groups(
         self,
@@ -83,7 +83,7 @@ class TorchProcessGroup:
         """Broadcast the result, or the exception, of `compute` in process 0."""
         if self.size == 1:
             return compute()
-        attempt, own = self._attempt(compute) if self.rank == 0 else ((None, None), None)
+        attempt, own = self._attempt(compute) if self.index == 0 else ((None, None), None)
         received: list[Any] = [attempt]
         with _communication():
             dist.broadcast_object_list(received, src=0)
@@ -139,13 +139,13 @@ class TorchProcessGroup:
         except ProcessGroupError:
             raise  # the group is broken: nothing can be sent
         except Exception as error:
-            return (_picklable(error, self.rank), None), error
+            return (_picklable(error, self.index), None), error
 
     def _results(self, attempts: Sequence[tuple[Exception | None, Any]], own: Exception | None) -> list[Any]:
-        """The results of all processes. Raises the first error by rank; in that process, the original exception."""
-        for rank, (error, _) in enumerate(attempts):
+        """The results of all processes. Raises the first error by index; in that process, the original exception."""
+        for index, (error, _) in enumerate(attempts):
             if error is not None:
-                raise own if own is not None and rank == self.rank else error
+                raise own if own is not None and index == self.index else error
         return [result for _, result in attempts]
 
 
@@ -163,11 +163,11 @@ def join(device: str) -> TorchProcessGroup:
     with _communication():
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=TIMEOUT)
     atexit.register(_leave)
-    place = f"cuda:{me.local_rank}" if on_gpu else "cpu"
-    processes = TorchProcessGroup(rank=me.rank, size=me.size, device=place)
+    place = f"cuda:{me.local_index}" if on_gpu else "cpu"
+    processes = TorchProcessGroup(index=me.index, size=me.size, device=place)
     _JOINED.append(processes)
-    if on_gpu and me.local_rank < torch.cuda.device_count():
-        torch.cuda.set_device(me.local_rank)
+    if on_gpu and me.local_index < torch.cuda.device_count():
+        torch.cuda.set_device(me.local_index)
     return processes
 
 
@@ -181,14 +181,14 @@ def _leave() -> None:
         dist.destroy_process_group()
 
 
-def _picklable(error: Exception, rank: int) -> Exception:
+def _picklable(error: Exception, index: int) -> Exception:
     """An exception that can be pickled: our own errors unchanged, others as a `RunError` with their message."""
     if isinstance(error, PluginError | MemoryError):
         return error
     if isinstance(error, BoostLoraError):
         plain = type(error).__init__ is Exception.__init__
         return error if plain else RunError(str(error))
-    return RunError(f"process {rank}: {type(error).__name__}: {error}")
+    return RunError(f"process {index}: {type(error).__name__}: {error}")
 
 
 @contextmanager

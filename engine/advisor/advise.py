@@ -136,7 +136,7 @@ def _findings(
         train=len(sample.outcome),
         failures=sample.failures,
         chosen=len(sample.selection),
-        heard=sample.calibrated,
+        calibration_examples=sample.calibrated,
         energy=whole.total,
         error=float(np.sqrt(sum(sketch.error**2 for sketch in whole.sketches.values()))),
         agreement=_agreement(measurements),

@@ -110,7 +110,7 @@ class Findings:
     train: int
     failures: int
     chosen: int
-    heard: int
+    calibration_examples: int
     """Distinct calibration examples of the gradient."""
     energy: float
     """`sum_sites ||G||_F^2`."""

@@ -40,7 +40,7 @@ def cautions(findings: Findings, limits: Thresholds = DEFAULT) -> tuple[str, ...
     found = list[str]()
     if findings.agreement < limits.noisy:
         found.append(
-            f"the gradients of two halves of the {findings.heard} examples have a cosine of {findings.agreement:.2f}: "
+            f"the gradients of two halves of the {findings.calibration_examples} examples have a cosine of {findings.agreement:.2f}: "
             "the sample is noisy; use more examples, with --examples"
         )
     if findings.error > 0.05 * findings.energy:

@@ -38,9 +38,9 @@ def copy_rounds_to_workers(processes: ProcessGroup, directory: RunDirectory) -> 
     names = processes.agree(lambda: [name for record in directory.records for name in record.files])
     for name in [ROUNDS, *names] if names else []:
         data = processes.agree(lambda name=name: _bytes(directory, name))
-        if processes.rank:
+        if processes.index:
             write_bytes(directory.path / name, data)
-    if processes.rank:
+    if processes.index:
         directory.records = directory.load_records()
 
 

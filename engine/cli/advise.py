@@ -187,7 +187,11 @@ def head(found: Findings) -> list[str]:
 
     of = "sampled answers to" if found.rewarded else "the loss on"
     error = f" ± {percent(found.error / found.energy)}" if found.error else ", exact"
-    count = f"{found.heard:,}" if found.heard == found.chosen else f"{found.heard:,} of the {found.chosen:,}"
+    count = (
+        f"{found.calibration_examples:,}"
+        if found.calibration_examples == found.chosen
+        else f"{found.calibration_examples:,} of the {found.chosen:,}"
+    )
     text = (
         f"gradient of {of} {count} examples chosen by {found.sampler}: energy {found.energy:.3g}{error}; cosine {found.agreement:.2f} between "
         "the gradients of its two halves"

@@ -43,7 +43,7 @@ def execute(
 ) -> None:
     """Run the missing rounds, and print progress and result. Raises `RunError` for a failed run."""
     processes = processes or SingleProcess()
-    if processes.rank:
+    if processes.index:
         follow(spec, processes)
         return
     display = None if quiet or as_json else RunDisplay()

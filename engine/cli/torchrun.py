@@ -76,7 +76,7 @@ def follow(spec: Spec, processes: ProcessGroup) -> None:
     spec = attrs.evolve(spec, trackers={})
     with (
         interruptible(lambda: "process 0 says how to resume"),
-        TemporaryDirectory(prefix=f"boostlora-process{processes.rank}-") as folder,
+        TemporaryDirectory(prefix=f"boostlora-process{processes.index}-") as folder,
     ):
         directory = RunDirectory.create(Path(folder), spec)
         result = boost(prepare(spec), directory, Registry(), RunContext(processes=processes))
@@ -88,7 +88,7 @@ def print_late(message: str) -> None:
     """Print an error of a process other than 0, after process 0 has had time to print its own."""
     time.sleep(PATIENCE)
     if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"process {process_info().rank}: {safe(message)}\n")
+        sys.__stderr__.write(f"process {process_info().index}: {safe(message)}\n")
 
 
 def _mute() -> None:

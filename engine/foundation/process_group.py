@@ -1,7 +1,7 @@
-"""Several processes that compute one run together: who is there, as torchrun's environment says, and how they agree.
+"""The processes of one run: which there are, by torchrun's environment, and how they exchange results.
 
-Every process runs the same engine: data, selections, draws and plugins are deterministic. Backends share out what is heavy.
-Rank 0 leads: it alone writes into the run's folder, prints, tells trackers, and judges.
+Every process runs the same engine: data, selections, draws and plugins are deterministic. Backends split the expensive work.
+Process 0 leads: it alone writes the run folder, prints, logs to trackers, and judges completions.
 """
 
 from __future__ import annotations
@@ -18,49 +18,52 @@ T = TypeVar("T")
 
 
 class ProcessGroupError(RunError):
-    """Processes that compute one run together have lost each other, or have gone different ways."""
+    """Processes of one run have lost their connection, or have diverged."""
 
 
 @attrs.frozen(kw_only=True)
 class ProcessInfo:
-    """This process among those that were started together."""
+    """This process among those that torchrun started."""
 
-    rank: int = 0
+    index: int = 0
     size: int = 1
-    local_rank: int = 0
-    """Its number among those of this machine."""
+    local_index: int = 0
+    """Index among the processes of this machine."""
     local_size: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether it is the one that writes and speaks."""
-        return self.rank == 0
+        """Whether it is process 0, which writes and prints."""
+        return self.index == 0
 
     @property
     def shared(self) -> bool:
-        """Whether there are others."""
+        """Whether there are other processes."""
         return self.size > 1
 
 
 def process_info(environment: Mapping[str, str] = os.environ) -> ProcessInfo:
-    """From `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`; alone, where these are not torchrun's whole numbers."""
+    """From `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`; a single process where these are not torchrun's integers."""
     try:
-        rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+        index, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
         local = int(environment["LOCAL_RANK"])
     except (KeyError, ValueError):
         return ProcessInfo()
     local_size = environment.get("LOCAL_WORLD_SIZE", "")
     return ProcessInfo(
-        rank=rank, size=size, local_rank=local, local_size=int(local_size) if local_size.isdigit() else size
+        index=index,
+        size=size,
+        local_index=local,
+        local_size=int(local_size) if local_size.isdigit() else size,
     )
 
 
 class ProcessGroup(Protocol):
-    """A crew that has met. Every process calls the same verbs in the same order; each call is a meeting."""
+    """The processes of one run, connected. Every process calls the same methods in the same order; each call synchronises them."""
 
     @property
-    def rank(self) -> int:
-        """This process's number; 0 leads."""
+    def index(self) -> int:
+        """Index of this process; process 0 leads."""
         ...
 
     @property
@@ -69,24 +72,24 @@ class ProcessGroup(Protocol):
         ...
 
     def agree(self, compute: Callable[[], T]) -> T:
-        """What `compute` gives, or raises, in rank 0; nobody else calls it."""
+        """The result, or the error, of `compute` in process 0; the others do not call it."""
         ...
 
     def gathered(self, value: T) -> list[T]:
-        """Every process's value, in the order of ranks."""
+        """The values of all processes, ordered by index."""
         ...
 
 
 class SingleProcess:
-    """The team of a process that has nobody to ask."""
+    """The group of a process that runs alone."""
 
-    rank = 0
+    index = 0
     size = 1
 
     def agree(self, compute: Callable[[], T]) -> T:
-        """Its own answer."""
+        """The result of `compute`."""
         return compute()
 
     def gathered(self, value: T) -> list[T]:
-        """Its own value."""
+        """The value alone."""
         return [value]

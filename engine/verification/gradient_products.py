@@ -195,7 +195,7 @@ class Spread:
 
     def _measured(self) -> dict[tuple[str, str], Matrix]:
         truth = self.session.runners.truth
-        model, rng = truth.experiment.model, truth.experiment.streams("verify-heard")
+        model, rng = truth.experiment.model, truth.experiment.streams("verify-calibration")
         exact, size = self.query.of(model), ROUNDINGS * self.session.criterion.unit
         weights = {site.name: model.weight(site.name) for site in truth.experiment.sites}
         found = {key: np.zeros_like(product) for key, product in exact.items()}

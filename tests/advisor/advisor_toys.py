@@ -75,7 +75,7 @@ def findings(*bases, shares=(0.6, 0.4), wide=7, **changes):
         train=1000,
         failures=400,
         chosen=1000,
-        heard=500,
+        calibration_examples=500,
         energy=2.0,
         error=0.0,
         agreement=0.9,

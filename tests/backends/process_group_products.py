@@ -15,7 +15,7 @@ from tests.backends.test_products_transformers import BATCHES, asked  # noqa: E4
 from tests.backends.training_transformers import opened  # noqa: E402
 from tests.support.hf_modules import texts  # noqa: E402
 
-folder = Path(sys.argv[1]) / str(processes.rank)
+folder = Path(sys.argv[1]) / str(processes.index)
 folder.mkdir()
 for kind in ("qwen2", "bert"):
     model, sites = opened(kind, folder, Torch(device="cpu", dtype="float64", micro_batch=2))

@@ -40,7 +40,7 @@ MEETING = Path(__file__).with_name("process_group_script.py")
 
 def test_crew_is_read_from_torchruns_environment_and_nothing_else():
     torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-    assert process_info(torchrun) == ProcessInfo(rank=3, size=4, local_rank=1, local_size=2)
+    assert process_info(torchrun) == ProcessInfo(index=3, size=4, local_index=1, local_size=2)
     assert (
         process_info({"RANK": "3"})
         == process_info({**torchrun, "RANK": "first"})
@@ -55,7 +55,7 @@ def test_three_processes_agree_add_up_in_order_and_fail_as_one(tmp_path):
     done = forked(3, lambda: run_script(MEETING, tmp_path), tmp_path)
     assert done.returncode == 0, done.stderr
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
-    assert [one.pop("rank") for one in found] == [0, 1, 2]
+    assert [one.pop("index") for one in found] == [0, 1, 2]
     assert [one.pop("rows") for one in found] == [[1], [0], []], "a process may have nothing to do"
     for rank, name in ((1, "all-reduce fails"), (2, "gather fails"), (0, "agree fails"), (1, "usage")):
         assert [one[name].pop() for one in found] == [r == rank for r in range(3)], name
