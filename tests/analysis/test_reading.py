@@ -23,7 +23,7 @@ def test_cells_of_a_finished_study_are_read_whole(tmp_path):
     found = read_cells(tmp_path, study)
     assert [reading.cell for reading in found] == list(study.cells)
     assert all(reading.finished and reading.counted == 4 and len(reading.records) == 5 for reading in found)
-    assert found[0].spec.optimizer["steps"] == 40
+    assert found[0].spec["optimizer"]["steps"] == 40
     assert found[0].provenance["seed"] == 0
     assert found[0].result["status"] == "completed"
 

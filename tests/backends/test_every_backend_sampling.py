@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from boostlora.backends.reference.generation import drawn
+from boostlora.backends.reference.generation import sample_token
 from boostlora.backends.torch.generation import nucleus, sampled
 from boostlora.engine.contracts import GenerationRequest, Sampling
 from boostlora.engine.testing.strategies import seeds
@@ -22,7 +22,7 @@ DOUBTFUL = 1e-4
 
 
 def by_reference(z, sampling, draws):
-    return np.array([drawn(row, sampling, float(u)) for row, u in zip(z, draws, strict=True)])
+    return np.array([sample_token(row, sampling, float(u)) for row, u in zip(z, draws, strict=True)])
 
 
 def by_torch(z, sampling, draws):

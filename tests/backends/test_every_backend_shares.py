@@ -9,7 +9,7 @@ import pytest
 
 from boostlora.backends.torch.backend import Torch
 from boostlora.backends.torch.devices import Float64Mode
-from boostlora.engine.boosting.calibration import _at_start
+from boostlora.engine.boosting.calibration import _on_policy
 from boostlora.engine.contracts import Batch
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.objectives.grpo import joined
@@ -141,7 +141,7 @@ def test_answers_at_the_start_of_a_round_need_neither_old_nor_start(backend, tmp
     whole = attrs.evolve(bare, rollouts=attrs.evolve(bare.rollouts, old=log_p, start=log_p, beta=0.4))
     site = sites[0].name
     expected = model.gradient(site, examples, whole)
-    stripped = _at_start(whole)
+    stripped = _on_policy(whole)
     assert stripped.rollouts is not None
     assert (stripped.rollouts.old, stripped.rollouts.start, stripped.rollouts.beta) == (None, None, 0.0)
     found = model.gradient(site, examples, stripped)

@@ -50,7 +50,7 @@ def test_study_through_ray_with_a_killed_worker_gives_the_identicaltable_of(tmp_
     os.kill(_holder(tmp_path / "runs"), signal.SIGKILL)
     printed, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, error
-    assert "lost its worker, and will go on" in printed
+    assert "lost its worker and will be resumed" in printed
     assert (digests(tmp_path / "runs"), table_of(printed)) == local
 
 

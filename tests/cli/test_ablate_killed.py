@@ -82,7 +82,7 @@ def test_killed_worker_loses_its_round_and_nothing_else(tmp_path, undisturbed):
     os.kill(worker, signal.SIGKILL)
     printed = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0
-    assert "lost its worker, and will go on: its worker was killed by signal 9" in printed
+    assert "lost its worker and will be resumed: its worker was killed by signal 9" in printed
     assert table_of(printed) == undisturbed[1]
 
 

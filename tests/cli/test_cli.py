@@ -205,7 +205,7 @@ def test_plugins_lists_every_plugin_with_its_options(boostlora):
         "type": "a number",
         "default": 0.5,
         "required": False,
-        "help": "share of a batch drawn from examples already right",
+        "help": "share of a batch drawn from correct examples",
     }
     text = boostlora("plugins").stdout
     for plugin in content["plugins"]:

@@ -91,5 +91,5 @@ def test_job_of_a_queue_whose_cell_is_a_path_is_refused(study, boostlora):
     from boostlora.engine.study.queue import submitted_ids
 
     (study / "submitted.json").write_text('{"../../x": "1"}')
-    with pytest.raises(RunError, match="a cell's key is no name"):
+    with pytest.raises(RunError, match="invalid cell key"):
         submitted_ids(study)

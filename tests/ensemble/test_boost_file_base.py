@@ -229,7 +229,7 @@ def test_hf_base_that_is_not_here_and_not_on_the_hub_is_refused_soon(
     with pytest.raises(UsageError) as caught:
         _load(causal_file, "nobody/has-this-model", tmp_path / "cache")
     assert "nobody/has-this-model" in str(caught.value)
-    assert "not to be had from the Hugging Face hub" in str(caught.value)
+    assert "cannot be fetched from the Hugging Face Hub" in str(caught.value)
     assert time.process_time() - began < 10
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from boostlora.engine.errors import RunError, UsageError
-from boostlora.engine.export.boost_file import MOST
+from boostlora.engine.export.boost_file import MAX_CONTENT
 
 from ..support.boost_runs import REFUSED, forged, read_raw, reread, written
 
@@ -84,7 +84,7 @@ def test_boost_file_that_unpacks_to_more_than_there_can_be_is_refused_at_once(
     place = tmp_path / "x.safetensors"
     write_arrays(place, everything, {**header, "sha256": arrays_sha256(everything)})
     began = time.process_time()
-    with pytest.raises(RunError, match=f"has more than {MOST:,} bytes"):
+    with pytest.raises(RunError, match=f"has more than {MAX_CONTENT:,} bytes"):
         reread(place)
     assert time.process_time() - began < 10
 

@@ -152,7 +152,7 @@ def test_boost_file_with_factors_is_applied_without_any_svd(
     run = toy_run(tmp_path / "toy", f"backend.use={backend}", "backend.threads=1", text=text)
     own, base = run.ensemble(), run.base
     packed = pack(own, tmp_path / "x.safetensors", own.choose(), with_factors=True)
-    assert packed.factors == dict.fromkeys(range(1, 5), "as asked")
+    assert packed.factors == dict.fromkeys(range(1, 5), "on request")
     expected = weights_sha256(own)
 
     def none(*_: object, **__: object) -> None:

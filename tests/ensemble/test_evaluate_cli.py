@@ -232,7 +232,7 @@ def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Comman
         (["--drop", "x"], 'error: --drop: "x" is not the number of a round\n'),
         (["--weight", "1"], 'error: --weight: "1" is not of the form N=FACTOR, such as 5=0.5\n'),
         (["--staged", "--leave-one-out"], "error: --staged and --leave-one-out exclude each other; give one of them\n"),
-        (["--staged", "--weight", "2=0.5"], "error: --staged shows the models that the run had; it knows no other weights\n"),
+        (["--staged", "--weight", "2=0.5"], "error: --staged shows the run's own models, which have no other weights\n"),
         (["--staged", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
         (["--leave-one-out", "--metric", "auroc"], 'error: no metric "auroc" on validation; there are: accuracy, loss\n'),
     ],

@@ -76,7 +76,7 @@ def test_card_of_a_run_tells_no_folder_of_its_author(shared_cache: Path, tmp_pat
     assert str(Path.home()) not in card or Path.home() == Path("/")
     assert "from_pretrained('model')" in card
     assert 'path = "words.jsonl"' in card
-    assert "Folders of the author's machine are shortened" in card
+    assert "Paths of the author's machine are shortened" in card
 
 
 def test_card_leaves_trackers_out(

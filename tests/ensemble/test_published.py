@@ -61,7 +61,7 @@ def test_card_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> 
         tmp_path / "export",
         usage=f"load('https://jane:{SECRET}@h')\nos.environ['HF_TOKEN'] = '{SECRET}'\n",
     )
-    assert "Commit of the folder" in card
+    assert "Commit of its working directory" in card
     assert SECRET not in card
     assert "jane" not in card
 

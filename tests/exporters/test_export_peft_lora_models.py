@@ -77,7 +77,7 @@ def test_dense_rounds_are_refused_and_told_what_to_use(tmp_path, shared_cache):
     more = '[sites]\ntargets = ["*.q_proj"]\n[adapter]\nuse = "full"\n'
     case = own_run(tmp_path / "run", shared_cache, more)
     with pytest.raises(
-        UsageError, match=r"layers\.0\.self_attn\.q_proj\.weight was trained entry by entry .*--to hf"
+        UsageError, match=r"layers\.0\.self_attn\.q_proj\.weight has a dense update .*--to hf"
     ):
         PeftLora().check(case.ensemble)
 

@@ -1,6 +1,7 @@
 """Texts that go on behind a prompt, with tokenizers of several makes; and stop strings that are special tokens."""
 
 import ast
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -120,6 +121,6 @@ def test_stop_string_that_is_a_special_token_ends_an_answer(reader):
     assert reader.special_token("<|im_") is None
     assert reader.special_token("y") is None
     decoding = Decoding(max_new_tokens=8, stop=("Question:", "<|im_end|>", "<|im_end|>\n"))
-    request = request_for({"model": reader}, decoding, 1, np.random.default_rng(0))
+    request = request_for(SimpleNamespace(text_model=reader), decoding, 1, np.random.default_rng(0))
     assert request.end_tokens == (2, 3)
     assert request.stop == decoding.stop

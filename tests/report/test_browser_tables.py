@@ -67,4 +67,4 @@ def test_short_list_of_cells_has_its_full_height(opened: Opener) -> None:
 
 def test_legend_of_marks_names_too_few_seeds(opened: Opener) -> None:
     page = opened("one seed")
-    assert "too few seeds (or only one) to tell" in page.locator("#main-table caption").inner_text()
+    assert "too few seeds (or only one)" in page.locator("#main-table caption").inner_text()

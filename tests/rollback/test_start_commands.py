@@ -167,7 +167,7 @@ def test_verify_of_a_run_altered_after_its_start_departs(desk, tmp_path):
 def test_verify_of_a_spec_with_a_start_is_refused(desk):
     code, _, err = desk("verify", "--set", "start.run=runs/toy/parent", "--set", "start.round=2")
     assert code == 2
-    assert "is verified by its run" in err
+    assert "is verified through a run" in err
 
 
 STUDY = """

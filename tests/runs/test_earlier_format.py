@@ -81,7 +81,7 @@ def test_earlier_run_is_told_from_a_damaged_one(desk, toy):
     with pytest.raises(EarlierFormatError):
         RunDirectory.open(desk.path)
     desk.path.joinpath("rounds.jsonl").write_text("[]\n")
-    with pytest.raises(Exception, match=r"rounds\.jsonl:1: not a round's record"):
+    with pytest.raises(Exception, match=r"rounds\.jsonl:1: not a round record"):
         RunDirectory.open(desk.path)
 
 

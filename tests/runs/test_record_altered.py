@@ -190,7 +190,7 @@ def test_spec_changed_together_with_its_copy_is_refused(desk, toy):
         path.write_text(path.read_text().replace("lr = 0.05", "lr = 0.5"))
     answer = desk.resume()
     assert answer.returncode == 2
-    assert "since the run began, spec (" in answer.stderr
+    assert "since the run started, spec (" in answer.stderr
 
 
 @pytest.mark.parametrize(("variable", "what"), [("TOY_DATA", "data"), ("TOY_WEIGHTS", "weights")])
@@ -200,7 +200,7 @@ def test_resume_with_other_data_or_weights_is_refused_by_name(variable, what, de
     monkeypatch.setenv(variable, "1")
     answer = desk.resume()
     assert answer.returncode == 2
-    found = re.search(r"since the run began, (.*) changed", answer.stderr)
+    found = re.search(r"since the run started, (.*) changed", answer.stderr)
     assert found is not None
     assert [part.split(" ", 1)[0] for part in found[1].split(", ")] == [what]
     assert {p: p.read_bytes() for p in desk.path.rglob("*") if p.is_file() and p.name != "run.lock"} == {

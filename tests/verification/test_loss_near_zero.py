@@ -49,7 +49,7 @@ def largest_logit_added_first(z):
 
 @attrs.frozen
 class Request:
-    known: list
+    fixed_batches: list
     optimizer: object = None
 
     learning_rates = np.zeros(1)
