@@ -32,7 +32,7 @@ use = "hf-classifier"
 path = "{minilm}"
 [optimizer]
 lr = 0.03
-steps = 15
+steps = 8
 batch_size = 32
 over_rounds = "linear"
 [backend]
@@ -96,8 +96,10 @@ def test_smollm2_boosted_on_gsm8k_answers_has_a_lower_loss_on_held_out_ones(
 
 
 def test_minilm_is_verified_against_the_reference(boostlora, minilm, peptides, tmp_path):
-    (tmp_path / "spec.toml").write_text(PEPTIDES.format(rounds=3, minilm=minilm))
-    done = boostlora("verify", "spec.toml", "--examples", "24", "--steps", "3")
+    (tmp_path / "spec.toml").write_text(PEPTIDES.format(rounds=2, minilm=minilm))
+    done = boostlora(
+        "verify", "spec.toml", "--examples", "12", "--steps", "3", "--set", "optimizer.batch_size=8"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
