@@ -168,7 +168,8 @@ def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption
 def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path):
     code, _, err = run_together(tmp_path, "sampler.use=wayward", CREW_FAULT="wayward")
     assert code == 1
-    assert err.count("error: process 1 diverged in round 2: selected is 9, but 8 in process 0") == 1
+    told = err.count("error: process 1 diverged in round 2: selected is 9, but 8 in process 0")
+    assert told in {1, 2}, err  # once, unless torchrun takes longer than a process waits before it prints too
     assert "exitcode  : 3" in err
     assert "Resume with: boostlora resume" in err
     assert len(only_run(tmp_path / "runs").records) == 2
