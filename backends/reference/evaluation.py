@@ -9,7 +9,7 @@ import numpy as np
 
 from ...engine.contracts import Examples, Predictions, Tokens
 from .arrays import Index, Matrix
-from .losses import negative_log_likelihood
+from .losses import negative_log_likelihood, residual_losses
 
 CHUNK = 8192
 """Rows of numeric inputs per forward pass; bounds the memory of activations."""
@@ -43,12 +43,20 @@ def targets_of(examples: Examples, *, predicts_tokens: bool) -> Targets:
     return Targets(np.concatenate([*ids, np.empty(0, dtype=np.int64)]).astype(np.int64), tokens.targets)
 
 
-def predictions_of(logits: Matrix, targets: Targets, *, predicts_tokens: bool) -> Predictions:
-    """The argmax class (the first, on a tie) and its loss; for completions, the number of argmax tokens and their mean loss."""
-    loss = negative_log_likelihood(logits, targets.ids).astype(np.float64)
+def predictions_of(logits: Matrix, examples: Examples, *, predicts_tokens: bool) -> Predictions:
+    """The argmax class (the first, on a tie), its loss and all logits; for completions, the number of argmax tokens and their mean loss.
+
+    In regression the only output is the standardised value, and the loss its squared error.
+    """
     output = np.argmax(logits, axis=1).astype(np.int64)
+    if examples.values is not None:
+        y = examples.values.standardised.astype(logits.dtype)
+        loss = residual_losses(logits[:, 0] - y).astype(np.float64)
+        return Predictions(output=output, loss=loss, logits=logits.astype(np.float64))
+    targets = targets_of(examples, predicts_tokens=predicts_tokens)
+    loss = negative_log_likelihood(logits, targets.ids).astype(np.float64)
     if not predicts_tokens:
-        return Predictions(output=output, loss=loss)
+        return Predictions(output=output, loss=loss, logits=logits.astype(np.float64))
     hits = targets.per_example((output == targets.ids).astype(np.float64)).astype(np.int64)
     mean = targets.per_example(loss) / np.maximum(targets.counts, 1)
     return Predictions(output=hits, loss=mean, targets=targets.counts)
@@ -57,10 +65,12 @@ def predictions_of(logits: Matrix, targets: Targets, *, predicts_tokens: bool) -
 def concatenated(parts: list[Predictions]) -> Predictions:
     """The predictions of several chunks as one."""
     counts = [part.targets for part in parts if part.targets is not None]
+    logits = [part.logits for part in parts if part.logits is not None]
     return Predictions(
         output=np.concatenate([part.output for part in parts]),
         loss=np.concatenate([part.loss for part in parts]),
         targets=np.concatenate(counts) if counts else None,
+        logits=np.concatenate(logits) if logits else None,
     )
 
 

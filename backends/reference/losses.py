@@ -1,4 +1,4 @@
-"""Weighted cross-entropy and the clipped policy-gradient surrogate, with their gradients."""
+"""Weighted cross-entropy, the losses of regression and the clipped policy-gradient surrogate, with their gradients."""
 
 from __future__ import annotations
 
@@ -30,6 +30,28 @@ def weighted_loss(logits: Matrix, targets: Index, weights: Matrix, examples: int
     gradient = np.exp(log_p)
     gradient[rows, targets] -= 1.0
     return loss, gradient * (weights / examples)[:, None]
+
+
+def weighted_residual_loss(
+    outputs: Matrix, y: Matrix, weights: Matrix, delta: float | None
+) -> tuple[float, Matrix]:
+    """`L = sum_i w_i l(r_i) / b` of residuals `r = z - y`, and `dL/dz_i = w_i l'(r_i) / b`, for `outputs z (b, 1)`.
+
+    Squared error: `l = r^2`, `l' = 2 r`. Huber loss: `l = r^2 / 2` within `delta` and `delta (|r| - delta / 2)` beyond, so `l'` is r
+    clipped to `[-delta, delta]`.
+    """
+    residuals = outputs[:, 0] - y.astype(outputs.dtype)
+    shares = weights.astype(outputs.dtype) / len(y)
+    slope = 2.0 * residuals if delta is None else np.clip(residuals, -delta, delta)
+    return float(np.sum(shares * residual_losses(residuals, delta))), (shares * slope)[:, None]
+
+
+def residual_losses(residuals: Matrix, delta: float | None = None) -> Matrix:
+    """`l(r)` of every residual `(n,)`."""
+    if delta is None:
+        return residuals**2
+    far = np.abs(residuals)
+    return np.where(far <= delta, residuals**2 / 2.0, delta * (far - delta / 2.0))
 
 
 def surrogate_loss(

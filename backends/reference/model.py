@@ -34,7 +34,7 @@ from .deltas import Delta
 from .evaluation import chunks, concatenated, predictions_of, targets_of
 from .factorise import leading_triplets
 from .generation import generate_completion
-from .losses import negative_log_likelihood, surrogate_loss, weighted_loss
+from .losses import negative_log_likelihood, surrogate_loss, weighted_loss, weighted_residual_loss
 from .nets import make_net
 from .policy import ReferencePolicy
 from .products import ActivationGram, ProductSums, row_shares, weighted_means
@@ -76,12 +76,8 @@ class ReferenceModel:
         with self._blas_limit(), np.errstate(over="ignore", invalid="ignore"):
             for chunk in chunks(examples):
                 self._report("evaluating", sum(len(part.output) for part in parts), len(examples))
-                targets = targets_of(chunk, predicts_tokens=predicts_tokens)
-                parts.append(
-                    predictions_of(
-                        self._logits(weights, chunk.inputs), targets, predicts_tokens=predicts_tokens
-                    )
-                )
+                logits = self._logits(weights, chunk.inputs)
+                parts.append(predictions_of(logits, chunk, predicts_tokens=predicts_tokens))
         return concatenated(parts)
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
@@ -185,7 +181,9 @@ class ReferenceModel:
         rows, rollouts = batch.rows(examples), batch.rollouts
         targets = targets_of(rows, predicts_tokens=self._net.predicts_tokens)
         logits, tape = self._net.forward(self._weights, rows.inputs, deltas)
-        if rollouts is None:
+        if rows.values is not None:
+            loss, G = weighted_residual_loss(logits, rows.values.standardised, batch.weights, batch.delta)
+        elif rollouts is None:
             loss, G = weighted_loss(logits, targets.ids, targets.row_weights(batch.weights), len(rows))
         else:
             loss, G = surrogate_loss(logits, targets.ids, np.repeat(batch.weights, targets.counts), rollouts)

@@ -1,4 +1,4 @@
-"""Targets of the loss, the negative log-likelihood, and the clipped policy-gradient surrogate."""
+"""Targets of the loss, the negative log-likelihood, the losses of regression, and the clipped policy-gradient surrogate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...engine.contracts import Examples, Rollouts, Tokens
+from ...engine.contracts import Examples, Rollouts, Tokens, Values
 from ...engine.errors import NonFiniteError
 
 
@@ -85,6 +85,15 @@ def negative_log_likelihood(
     """`-log p(y_i)` `(rows,)` in nats, with `p = softmax(logits / temperature)` computed in `dtype`."""
     targets = torch.from_numpy(labels).to(logits.device)
     return NegativeLogLikelihood.apply(logits, targets, dtype, temperature)  # type: ignore[return-value]
+
+
+def residual_loss(outputs: Tensor, values: Values, dtype: torch.dtype, delta: float | None = None) -> Tensor:
+    """`l(z_i - y_i)` `(rows,)` of `outputs (rows, 1)`: squared error, or the Huber loss with threshold `delta`; see `Batch`."""
+    y = torch.from_numpy(values.standardised).to(outputs.device, dtype)
+    z = outputs.to(dtype)[:, 0]
+    if delta is None:
+        return (z - y).square()
+    return torch.nn.functional.huber_loss(z, y, reduction="none", delta=delta)
 
 
 def surrogate(log_p: Tensor, advantages: NDArray[np.float64], rollouts: Rollouts) -> Tensor:

@@ -13,7 +13,7 @@ from .deltas import Layer, adapted
 from .devices import Placement
 from .distributed import SINGLE, TorchProcessGroup
 from .length_groups import by_count, lengths_of
-from .losses import Targets, negative_log_likelihood, surrogate
+from .losses import Targets, negative_log_likelihood, residual_loss, surrogate
 from .nets import Net
 from .trainables import Trainables
 
@@ -76,6 +76,9 @@ def loss_of(net: Net, batch: Batch, examples: Examples, place: Placement, whole:
     """A batch's contribution to the loss of a batch of `whole` examples; see `Batch` and `Rollouts` for the equations."""
     rows = batch.rows(examples)
     targets, rollouts = Targets.of(rows, predicts_tokens=net.predicts_tokens), batch.rollouts
+    if rows.values is not None:
+        losses = residual_loss(net.logits(rows), rows.values, place.master_dtype, batch.delta)
+        return torch.dot(losses, torch.from_numpy(batch.weights / whole).to(losses))
     temperature = 1.0 if rollouts is None else rollouts.temperature
     nll = negative_log_likelihood(net.logits(rows), targets.labels, place.master_dtype, temperature)
     if rollouts is not None:

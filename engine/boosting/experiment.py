@@ -30,7 +30,7 @@ from ..foundation.cache import arrays_sha256
 from ..foundation.process_group import ProcessGroup, SingleProcess
 from ..foundation.rng import Streams
 from ..foundation.run_context import RunContext
-from ..sdk.judge import metrics_of
+from ..sdk.judge import metrics_of, with_measures
 from ..spec import Spec
 from .capacity import SitePlan
 from .checks import check_completions
@@ -127,7 +127,7 @@ class Experiment(Prepared):
             raise PluginError(
                 "task", self.name_of("task"), "judge() must return an Outcome with one entry per example"
             )
-        return outcome
+        return with_measures(outcome, examples, predictions, self.splits.classes)
 
     def evaluate_all(self) -> dict[str, Outcome]:
         """Outcomes of the current model on every split."""
@@ -257,6 +257,8 @@ def arrays_of(examples: Examples, task: str = "") -> dict[str, NDArray[Any]]:
     inputs = examples.inputs
     arrays = dict(inputs.arrays()) if callable(getattr(inputs, "arrays", None)) else {"inputs": inputs}
     arrays |= {"ids": examples.ids, "labels": examples.labels}
+    if (values := examples.values) is not None:
+        arrays |= {"values": values.standardised, "scale": np.array([values.mean, values.std])}
     for array in arrays.values():
         if not isinstance(array, np.ndarray) or array.dtype.hasobject:
             raise PluginError(

@@ -26,6 +26,7 @@ from .generation import decoding_of
 from .options import boosting_notes, check_boosting
 from .parameter_counts import calibration_bytes, extra_bytes, parameters_in, stacked_rounds, update_bytes
 from .round_plan import calibration_at, with_rank
+from .target_check import check_targets
 from .tokens import SPLITS
 from .workload import Workload, workload_of
 
@@ -84,6 +85,7 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
     with blame("model", spec.slots["model"].use):
         blueprint = spec.model.blueprint(splits)
     _check_backend(spec, blueprint)
+    check_targets(spec, splits)
     _check_generation(spec)
     sites = choose_sites(spec.sites, blueprint)
     site_plans = tuple(plan_site(spec, site) for site in sites)

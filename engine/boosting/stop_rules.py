@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..contracts.records import RoundRecord
 from ..contracts.run_info import End
 from ..records.run_result import best_of
+from ..sdk.metrics import default_metric
 from ..spec import Spec
 from .plan import Plan
 
@@ -33,5 +34,6 @@ def reason_to_stop(records: Sequence[RoundRecord], spec: Spec, plan: Plan) -> tu
     if spec.stop.patience:
         best = best_round(records, spec)
         if done - best >= spec.stop.patience:
-            return "patience", f"no improvement in validation {spec.stop.metric} since round {best}"
+            metric = spec.stop.metric or default_metric(records[0].validation)
+            return "patience", f"no improvement in validation {metric} since round {best}"
     return None

@@ -5,7 +5,7 @@ stay inside the backend.
 """
 
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
-from .examples import Examples, Outcome, Predictions, Splits
+from .examples import Examples, InputColumn, Outcome, Predictions, Preprocessing, Splits, Values
 from .exports import Exportable, Exporter, MergedRound
 from .frames import Frame, SiteView
 from .generation import Completion, Decoding, GenerationRequest, Sampling
@@ -15,7 +15,7 @@ from .jobs import DetachedExecutor, Executor, Job, JobResult, TrackedRun, Tracke
 from .kinds import Adapter, Basis, MergePolicy, Optimizer, Sampler
 from .merges import Metrics, Refusal, Trial
 from .models import Backend, BoostedModel, Model, PortableModel, TextModel
-from .objectives import Objective, PolicyObjective
+from .objectives import Objective, PolicyObjective, RegressionObjective
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
 from .stores import ModularModel, SiteUpdates, StoringBackend, WeightStore
@@ -63,6 +63,7 @@ __all__ = [
     "Generator",
     "GradientOracle",
     "InferenceEngine",
+    "InputColumn",
     "Job",
     "JobResult",
     "LinearCore",
@@ -81,10 +82,12 @@ __all__ = [
     "PolicyObjective",
     "PortableModel",
     "Predictions",
+    "Preprocessing",
     "Products",
     "Prompts",
     "ProvenanceTask",
     "Refusal",
+    "RegressionObjective",
     "Rollouts",
     "Sampler",
     "Sampling",
@@ -105,6 +108,7 @@ __all__ = [
     "TrainingRequest",
     "Trial",
     "Update",
+    "Values",
     "WeightInfo",
     "WeightStore",
 ]

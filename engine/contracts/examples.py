@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Values:
+    """Targets of a regression `(n,)`: `y = mean + std * standardised`. Models are trained on and predict standardised values."""
+
+    standardised: NDArray[np.float64]
+    mean: float
+    std: float
+
+    @property
+    def original(self) -> NDArray[np.float64]:
+        """The targets in their own units `(n,)`."""
+        return self.restored(self.standardised)
+
+    def restored(self, standardised: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Standardised values `(m,)`, such as predictions, in the units of the targets."""
+        return self.mean + self.std * standardised
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -17,19 +35,55 @@ class Examples:
     `ids` `(n,)` int64 are stable: an example has the same id whatever the order of the file, so random draws and paired
     statistics do not depend on that order. `inputs` are a numeric array `(n, d)` float64, or `Texts` or `Prompts`, which
     the model's tokenizer turns into `Tokens` before the backend gets them. `labels` `(n,)` int64
-    are the classes; all 0 where the answer is a text.
+    are the classes; all 0 where the answer is a text or a value.
     """
 
     ids: NDArray[np.int64]
     inputs: Any
     labels: NDArray[np.int64]
+    values: Values | None = None
+    """Targets of a regression."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def targets(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        """What is learnt `(n,)`: the classes, or the standardised values."""
+        return self.labels if self.values is None else self.values.standardised
+
     def take(self, indices: NDArray[np.int64]) -> Examples:
         """The examples at `indices` `(m,)`, in that order; indices may repeat."""
-        return Examples(ids=self.ids[indices], inputs=self.inputs[indices], labels=self.labels[indices])
+        values = self.values
+        return Examples(
+            ids=self.ids[indices],
+            inputs=self.inputs[indices],
+            labels=self.labels[indices],
+            values=values and attrs.evolve(values, standardised=values.standardised[indices]),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class InputColumn:
+    """A column of a table, what it becomes, and how many inputs it takes."""
+
+    name: str
+    kind: str
+    width: int
+    note: str = ""
+
+
+class Preprocessing(Protocol):
+    """The fitted map from rows of a table to a model's inputs."""
+
+    @property
+    def columns(self) -> Sequence[InputColumn]:
+        """Every column, those left out included."""
+        ...
+
+    def encode(self, rows: Any) -> NDArray[np.float64]:
+        """The rows of a data frame as inputs `(n, d)`. Raises `UsageError` for a missing column."""
+        ...
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -42,7 +96,34 @@ class Splits:
     source: Examples | None = None
     """The source domain for pretraining a base model; None: pretrain on `train`."""
     classes: tuple[str, ...]
-    """Names of the classes; empty where the answer is a text."""
+    """Names of the classes; empty where the answer is a text or a value."""
+    preprocessing: Preprocessing | None = None
+    """How rows of a table became inputs; None for other data."""
+
+    @classmethod
+    def of(
+        cls,
+        parts: Mapping[str, Examples],
+        *,
+        source: Examples | None = None,
+        classes: tuple[str, ...] = (),
+        preprocessing: Preprocessing | None = None,
+    ) -> Splits:
+        """From parts named `train`, `validation` and `test`."""
+        train, validation, test = (parts[name] for name in ("train", "validation", "test"))
+        return cls(
+            train=train,
+            validation=validation,
+            test=test,
+            source=source,
+            classes=classes,
+            preprocessing=preprocessing,
+        )
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a classifier's head: the number of classes, or 1 in a regression; 0 where the answer is a text."""
+        return len(self.classes) if self.train.values is None else 1
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -51,7 +132,8 @@ class Predictions:
 
     In classification, `output` is the predicted class and `loss` the negative log-likelihood of the label. For prompts, `loss` is
     the mean negative log-likelihood of the reference completion's tokens, and `output` the number of these tokens that are
-    the argmax under teacher forcing, of `targets` `(n,)` in all.
+    the argmax under teacher forcing, of `targets` `(n,)` in all. In regression, `output` is 0 and `loss` the squared error of
+    the standardised value.
     """
 
     output: NDArray[np.int64]
@@ -59,13 +141,16 @@ class Predictions:
     targets: NDArray[np.int64] | None = None
     texts: tuple[str, ...] | None = None
     """Generated texts, where the task judges them: k per example, those of one example adjacent."""
+    logits: NDArray[np.float64] | None = None
+    """Logits of the classes `(n, classes)`; in regression `(n, 1)`, the predicted standardised values. None for prompts."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Outcome:
-    """Per example, all of length n: prediction, loss in nats, correct, and reward (in [0, 1] unless the task documents another range).
+    """Per example, all of length n: prediction, loss, correct, and reward (in [0, 1] unless the task documents another range).
 
-    `prediction` is the class, or an id of the answer: equal answers have equal ids.
+    `prediction` is the class, or an id of the answer: equal answers have equal ids. The id of a value is its float64 bits, so that
+    `prediction.view(np.float64)` are the predicted values.
     """
 
     ids: NDArray[np.int64]
@@ -90,7 +175,7 @@ class Outcome:
 
     @property
     def mean_loss(self) -> float:
-        """Mean loss in nats."""
+        """Mean loss: nats, or in regression the squared error of the standardised value."""
         return float(np.mean(self.loss))
 
     def shuffled(self, indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -24,6 +24,16 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class RegressionObjective(Objective, Protocol):
+    """An objective of values instead of classes; its batches have this `delta`."""
+
+    @property
+    def delta(self) -> float | None:
+        """Threshold of the Huber loss; None: squared error."""
+        ...
+
+
+@runtime_checkable
 class PolicyObjective(Protocol):
     """Policy optimisation from rewards: chooses prompts, and turns sampled answers into batches."""
 

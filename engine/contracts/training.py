@@ -93,12 +93,16 @@ class Batch:
 
     Supervised, the loss is `-sum_i w_i log p(y_i | x_i) / b`, the log-likelihood of a completion being the mean over its tokens, so
     that every example counts the same. With `rollouts`, one sequence per index, weights are advantages, and the loss is that of `Rollouts`.
-    An empty batch has loss 0, and its step changes nothing.
+    In regression, with the residual `r_i = z_i - y_i` of the standardised value, it is `sum_i w_i l(r_i) / b`, where `l(r) = r^2`; with
+    `delta`, `l(r) = r^2 / 2` for `|r| <= delta` and `delta (|r| - delta / 2)` beyond (Huber, 1964). An empty batch has loss 0, and its
+    step changes nothing.
     """
 
     indices: NDArray[np.int64]
     weights: NDArray[np.float64]
     rollouts: Rollouts | None = None
+    delta: float | None = None
+    """Threshold of the Huber loss, in standard deviations of the target."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -112,7 +116,9 @@ class Batch:
     def take(self, indices: NDArray[np.int64]) -> Batch:
         """A part of the batch. For gradient accumulation, divide its loss by the size of the whole batch, not of the part."""
         rollouts = None if self.rollouts is None else self.rollouts.take(indices)
-        return Batch(indices=self.indices[indices], weights=self.weights[indices], rollouts=rollouts)
+        return attrs.evolve(
+            self, indices=self.indices[indices], weights=self.weights[indices], rollouts=rollouts
+        )
 
     def rows(self, examples: Examples) -> Examples:
         """The batch's examples; with rollouts, their inputs are prompts with sampled answers."""

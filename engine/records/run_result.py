@@ -10,16 +10,19 @@ from ..contracts.records import RoundRecord
 from ..contracts.run_info import End
 from ..errors import RunError
 from ..foundation.sealed import read_sealed
-from ..sdk.judge import Metric
-from ..sdk.metrics import cost
+from ..sdk.metrics import cost, default_metric
 
 RESULT, ROUNDS = "result.json", "rounds.jsonl"
 KEYS = ("status", "reason", "rounds", "best_round", "digest")
 
 
-def best_of(records: Sequence[RoundRecord], metric: Metric, min_delta: float) -> int:
-    """The best round on validation; an earlier one, unless a later one improves on it by more than `min_delta`."""
+def best_of(records: Sequence[RoundRecord], metric: str, min_delta: float) -> int:
+    """The best round on validation; an earlier one, unless a later one improves on it by more than `min_delta`.
+
+    Without a metric, the default of the task's kind decides.
+    """
     best = 0
+    metric = metric or (default_metric(records[0].validation) if records else "")
     for record in records[1:]:
         if cost(records[best].validation, metric) - cost(record.validation, metric) > min_delta:
             best = record.round
@@ -57,10 +60,10 @@ def check_ending(
         raise RunError(
             f"{folder / ROUNDS}: damaged or altered: {RESULT} has {result['rounds']} rounds with another digest"
         )
-    metric: Metric = "loss" if stop.get("metric") == "loss" else "accuracy"
+    metric, min_delta = str(stop.get("metric", "")), float(stop.get("min_delta", 0.0))
     derived = {
         "rounds": max(0, len(records) - 1),
-        "best_round": best_of(records, metric, float(stop.get("min_delta", 0.0))),
+        "best_round": best_of(records, metric, min_delta),
     }
     for key, value in derived.items():
         if result[key] != value:

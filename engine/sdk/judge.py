@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from math import comb
-from typing import Literal
 
 import attrs
 import numpy as np
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 
 from ..contracts import Examples, Metrics, Outcome, Predictions
 from ..errors import RunError
-
-Metric = Literal["accuracy", "loss"]
+from .metrics import classification_measures, regression_measures
 
 
 def judge_labels(examples: Examples, predictions: Predictions) -> Outcome:
@@ -26,6 +24,25 @@ def judge_labels(examples: Examples, predictions: Predictions) -> Outcome:
         loss=predictions.loss,
         correct=correct,
         reward=correct.astype(float),
+    )
+
+
+def judge_values(examples: Examples, predictions: Predictions, tolerance: float) -> Outcome:
+    """Regression: correct if the absolute error is at most `tolerance` standard deviations of the target.
+
+    The reward is `exp(-|error| / std)`; the prediction is the float64 bits of the value in the target's units. Raises `RunError` if
+    the backend returned no values.
+    """
+    if examples.values is None or predictions.logits is None:
+        raise RunError("the backend returned no values, but the task needs them")
+    z = predictions.logits[:, 0]
+    error = np.abs(z - examples.values.standardised)
+    return Outcome(
+        ids=examples.ids,
+        prediction=examples.values.restored(z).view(np.int64),
+        loss=predictions.loss,
+        correct=error <= tolerance,
+        reward=np.exp(-error),
     )
 
 
@@ -137,6 +154,22 @@ def _target_counts(predictions: Predictions) -> NDArray[np.int64]:
     if predictions.targets is None:
         raise RunError("the backend returned no token counts of the completions")
     return predictions.targets
+
+
+def with_measures(
+    outcome: Outcome, examples: Examples, predictions: Predictions, classes: Sequence[str]
+) -> Outcome:
+    """The outcome with the measures of its kind of task, below those that the task itself measures; see `metrics`."""
+    if predictions.logits is None:
+        return outcome
+    if examples.values is not None:
+        predicted = examples.values.restored(predictions.logits[:, 0])
+        common = regression_measures(examples.values.original, predicted)
+    elif classes:
+        common = classification_measures(examples.labels, predictions.logits, classes)
+    else:
+        return outcome
+    return attrs.evolve(outcome, measures={**common, **outcome.measures})
 
 
 def metrics_of(outcome: Outcome) -> Metrics:

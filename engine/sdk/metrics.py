@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,27 @@ ERROR_RATES = frozenset(
 MAX_LOG_ODDS = 14.0
 """Log-odds are clipped to this: a float32 loss cannot resolve probabilities within 1e-6 of 1, though it can near 0."""
 
+CLASS_MEASURES = ("balanced_accuracy", "macro_f1", "f1", "mcc", "auroc", "auprc", "calibration_error")
+"""Measures of every task with classes; `f1` where there are two."""
+
+VALUE_MEASURES = ("rmse", "mae", "r2")
+"""Measures of every regression."""
+
+MOST_RECALLS = 20
+"""Classes up to which the recall of each is measured."""
+
 Labels = NDArray[np.int64]
+Scores = NDArray[np.float64]
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether lower values of a metric, named without its split, are better: losses and error rates."""
-    return metric == "loss" or metric.endswith("_loss") or metric in ERROR_RATES
+    """Whether lower values of a metric, named without its split, are better: losses, errors and error rates."""
+    return metric == "loss" or metric.endswith(("_loss", "_error")) or metric in {"rmse", "mae"} | ERROR_RATES
+
+
+def default_metric(metrics: Metrics) -> str:
+    """The metric by which rounds are compared unless another is named: accuracy, in a regression the loss."""
+    return "loss" if "rmse" in metrics.measures else "accuracy"
 
 
 def value_of(metrics: Metrics, metric: str) -> float:
@@ -63,50 +78,126 @@ def log_odds(labels: Labels, loss: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(np.where(labels == 1, of_label, -of_label), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
-def ranking_measures(labels: Labels, scores: NDArray[np.float64]) -> dict[str, float]:
-    """`auroc`, and `auprc` as average precision, of scores for class 1; empty if a class is missing or a score is NaN.
-
-    AUROC counts ties half. Average precision is `sum_k (R_k - R_{k-1}) P_k`
-    over the thresholds, without interpolation.
-    """
-    from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: PLC0415 - a second to import
-
+def ranking_measures(labels: Labels, scores: Scores) -> dict[str, float]:
+    """`auroc` and `auprc` of scores for class 1 `(n,)`; empty if a class is missing or a score is NaN."""
     if len(np.unique(labels)) != 2 or np.isnan(scores).any():
         return {}
-    return {
-        "auroc": float(roc_auc_score(labels, scores)),
-        "auprc": float(average_precision_score(labels, scores)),
-    }
+    positive = labels == 1
+    return {"auroc": area_under_roc(positive, scores), "auprc": average_precision(positive, scores)}
+
+
+def area_under_roc(positive: NDArray[np.bool_], scores: Scores) -> float:
+    """Probability that a positive scores above a negative, ties counting half: `(R - P (P + 1) / 2) / (P N)`.
+
+    `R` is the sum of the positives' ranks (the Mann-Whitney statistic), for P positives and N negatives.
+    """
+    from scipy.stats import rankdata  # noqa: PLC0415 - 0.3 s to import
+
+    P, N = int(positive.sum()), int((~positive).sum())
+    R = float(rankdata(scores)[positive].sum())
+    return (R - P * (P + 1) / 2) / (P * N)
+
+
+def average_precision(positive: NDArray[np.bool_], scores: Scores) -> float:
+    """`sum_k (R_k - R_{k-1}) P_k` of recall and precision at every distinct score as threshold, without interpolation."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.diff(scores[order], append=np.nan))  # the last of every run of equal scores
+    hits = np.cumsum(positive[order])[ends]
+    recall = np.concatenate([[0.0], hits / positive.sum()])
+    return float(np.sum(np.diff(recall) * hits / (ends + 1)))
+
+
+def confusion_matrix(labels: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
+    """Counts `C (classes, classes)`: `C_ij` examples of class i are predicted as class j."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def class_measures(labels: Labels, predicted: Labels, classes: int = 2) -> dict[str, float]:
-    """`mcc`, `balanced_accuracy`, and `f1` of class 1 (for more than two classes the mean over classes, `macro_f1`).
+    """`balanced_accuracy` (mean recall of the classes), `macro_f1` (mean F1), `mcc` and, for two classes, `f1` of class 1.
 
-    Empty if a class is missing among the labels, since balanced accuracy and the correlation coefficient are then undefined. A model
-    that predicts a single class has an `mcc` of 0, as in scikit-learn.
+    `mcc` is `(n tr C - t.p) / sqrt((n^2 - p.p) (n^2 - t.t))` with the confusion matrix `C`, its row sums t and column sums p (Gorodkin,
+    2004); 0 for a model that predicts a single class. Empty if a class is missing among the labels: its recall is then undefined.
     """
-    from sklearn.metrics import (  # noqa: PLC0415 - a second to import
-        balanced_accuracy_score,
-        f1_score,
-        matthews_corrcoef,
-    )
-
-    if len(np.unique(labels)) != classes or classes < 2:
+    C = confusion_matrix(labels, predicted, classes).astype(np.float64)
+    truth, found, hits = C.sum(axis=1), C.sum(axis=0), np.diag(C)
+    if classes < 2 or not truth.all():
         return {}
-    more: dict[str, Any] = {} if classes == 2 else {"average": "macro", "labels": list(range(classes))}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a predicted class that is no label
-        return {
-            "mcc": float(matthews_corrcoef(labels, predicted)),
-            "balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
-            ("f1" if classes == 2 else "macro_f1"): float(
-                f1_score(labels, predicted, zero_division=0.0, **more)  # pyright: ignore[reportArgumentType] - 0.0 is allowed
-            ),
-        }
+    n = len(labels)
+    spread = np.sqrt((n**2 - found @ found) * (n**2 - truth @ truth))
+    f1 = 2.0 * hits / (truth + found)
+    return {
+        "mcc": float((n * hits.sum() - truth @ found) / spread) if spread else 0.0,
+        "balanced_accuracy": float(np.mean(hits / truth)),
+        "macro_f1": float(f1.mean()),
+        **({"f1": float(f1[1])} if classes == 2 else {}),
+    }
 
 
-def binary_measures(labels: Labels, odds: NDArray[np.float64]) -> dict[str, float]:
+def binary_measures(labels: Labels, odds: Scores) -> dict[str, float]:
     """`ranking_measures` and `class_measures` of two classes, from log-odds of class 1; class 1 is predicted if they are above 0."""
     if np.isnan(odds).any():
         return {}
     return {**ranking_measures(labels, odds), **class_measures(labels, (odds > 0).astype(np.int64))}
+
+
+def probabilities(logits: Scores) -> Scores:
+    """`softmax(z)` by row `(n, classes)`."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def calibration_error(labels: Labels, p: Scores, bins: int = 15) -> float:
+    """Expected calibration error `sum_b n_b / n |accuracy_b - confidence_b|` over bins of equal width of `max_j p_ij` (Guo et al., 2017)."""
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
+    members = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(members, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def recall_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """The measure of every class's recall, `recall_` and its name in letters, digits and `_`; by number if two would be equal."""
+    named = tuple(
+        f"recall_{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_') or i}" for i, name in enumerate(classes)
+    )
+    return named if len(set(named)) == len(named) else tuple(f"recall_{i}" for i in range(len(classes)))
+
+
+def classification_measures(labels: Labels, logits: Scores, classes: Sequence[str]) -> dict[str, float]:
+    """All of `CLASS_MEASURES`, and the recall of every class if there are at most `MOST_RECALLS` classes.
+
+    AUROC and AUPRC are those of class 1 of two, and else the mean over classes, each against all others. A measure that is undefined,
+    since a class has no example, is left out.
+    """
+    p, k = probabilities(logits), len(classes)
+    found = class_measures(labels, logits.argmax(axis=1), k)
+    if np.isnan(p).any() or not len(labels):
+        return found
+    if found:
+        ranked = [1] if k == 2 else range(k)
+        # Log-odds rank like probabilities, and do not round to equal ones near 1.
+        odds = [logits[:, j] - _log_sum(np.delete(logits, j, axis=1)) for j in ranked]
+        found["auroc"] = float(
+            np.mean([area_under_roc(labels == j, z) for j, z in zip(ranked, odds, strict=True)])
+        )
+        found["auprc"] = float(
+            np.mean([average_precision(labels == j, z) for j, z in zip(ranked, odds, strict=True)])
+        )
+    found["calibration_error"] = calibration_error(labels, p)
+    if k <= MOST_RECALLS:
+        C = confusion_matrix(labels, logits.argmax(axis=1), k)
+        recalls = zip(recall_names(classes), np.diag(C), C.sum(axis=1), strict=True)
+        found |= {name: float(hits / count) for name, hits, count in recalls if count}
+    return found
+
+
+def _log_sum(logits: Scores) -> Scores:
+    """`log sum_j exp z_ij` by row `(n,)`."""
+    top = logits.max(axis=1)
+    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+
+
+def regression_measures(y: Scores, predicted: Scores) -> dict[str, float]:
+    """`rmse` and `mae` in the target's units, and `r2 = 1 - sum (y - z)^2 / sum (y - mean y)^2`; without `r2` if all targets are equal."""
+    residuals, spread = y - predicted, float(np.sum((y - y.mean()) ** 2))
+    found = {"rmse": float(np.sqrt(np.mean(residuals**2))), "mae": float(np.mean(np.abs(residuals)))}
+    return {**found, "r2": 1.0 - float(np.sum(residuals**2)) / spread} if spread else found

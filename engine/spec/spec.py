@@ -58,7 +58,9 @@ class StopRules:
     """The `[stop]` table: when a run ends before its last round."""
 
     patience: int = option(0, "rounds without improvement on validation before stopping; 0: never", min=0)
-    metric: Literal["accuracy", "loss"] = option("accuracy", "the validation metric that must improve")
+    metric: str = option(
+        "", "the validation metric that must improve; empty: accuracy, in a regression the loss"
+    )
     min_delta: float = option(0.0, "minimum improvement", min=0.0)
     on_nonfinite: Literal["stop", "skip"] = option(
         "stop", "after a NaN or Inf in a round: stop the run, or skip the round"

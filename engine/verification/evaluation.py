@@ -28,7 +28,7 @@ class Margins:
     """Decision margins of the truth: the smallest change of logits that changes a decision."""
 
     classes: Matrix | None
-    """Logits `(n, classes)`; None if tokens are predicted."""
+    """Logits `(n, classes)`, or values `(n, 1)`, which decide nothing; None if tokens are predicted."""
     tokens: Matrix
     """`|z_k - max_{j != k} z_j|` of every target token k."""
     owner: Index
@@ -39,6 +39,8 @@ class Margins:
         """Number of decisions per example with a margin of at most `slack`."""
         if self.classes is None:
             return np.bincount(self.owner[self.tokens <= slack], minlength=self.count)
+        if self.classes.shape[1] == 1:
+            return np.zeros(self.count, dtype=np.int64)
         top = np.sort(self.classes, axis=1)
         return (top[:, -1] - top[:, -2] <= slack).astype(np.int64)
 
@@ -123,6 +125,8 @@ class Answers:
     """Errors of the candidate and the yardstick, in this order."""
     loss_yardstick: float
     """Error of the yardstick's losses."""
+    std: float | None = None
+    """Regression: the target's units per unit of the model's output."""
 
     @property
     def yardstick(self) -> float:
@@ -136,6 +140,13 @@ class Answers:
     def excused(self, output: NDArray[np.int64], criterion: Criterion) -> NDArray[np.bool_]:
         """Which answers may differ from the truth's."""
         return self.logits.margins.excused(self.predictions.output, output, self.slack(criterion))
+
+    def same(self, recorded: Outcome, criterion: Criterion) -> NDArray[np.bool_]:
+        """Which recorded predictions are the truth's; values may differ by the slack, and `correct` follows from them."""
+        if self.std is not None:
+            difference = recorded.prediction.view(np.float64) - self.outcome.prediction.view(np.float64)
+            return np.abs(difference) <= self.std * self.slack(criterion)
+        return (recorded.prediction == self.outcome.prediction) & (recorded.correct == self.outcome.correct)
 
     def losses(self, theirs: NDArray[np.float64], quantity: str, criterion: Criterion) -> tuple[float, float]:
         """Error and allowed error of losses per example; errors are relative to at least 1 nat."""
@@ -180,6 +191,7 @@ def read_answers(
         predictions=predictions,
         logits=read_logits(truth.model, others, encoded),
         loss_yardstick=distance(loss, predictions.loss),
+        std=encoded.values and encoded.values.std,
     )
 
 
@@ -236,7 +248,7 @@ def compare_recorded(
         outcome = recorded[split]
         error, allowed = a.losses(outcome.loss, "recorded loss", criterion)
         found.append(at(number, "recorded loss", split, error=error, allowed=allowed))
-        same = (outcome.prediction == a.outcome.prediction) & (outcome.correct == a.outcome.correct)
+        same = a.same(outcome, criterion)
         open_ = a.logits.margins.undecided(a.slack(criterion)) > 0
         found.append(decisions(at(number, "recorded predictions", split), same, open_))
     return found

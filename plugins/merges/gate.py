@@ -10,7 +10,6 @@ import attrs
 from ...engine.contracts import Refusal, Trial
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import Metric
 from ...engine.sdk.metrics import cost
 
 
@@ -18,7 +17,7 @@ from ...engine.sdk.metrics import cost
 class Gate:
     """Scale 1 if the validation metric improves by more than `margin`, else a refusal."""
 
-    metric: Metric = option("loss", "the validation metric that decides")
+    metric: str = option("loss", "the validation metric that decides")
     margin: float = option(0.0, "required improvement, in the metric's unit", min=0.0)
 
     def choose(self, trial: Trial) -> float | Refusal:

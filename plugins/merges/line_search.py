@@ -10,7 +10,6 @@ import attrs
 from ...engine.contracts import Refusal, Trial
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import Metric
 from ...engine.sdk.metrics import cost
 
 
@@ -19,7 +18,7 @@ class LineSearch:
     """The best of several scales on validation, the smallest on a tie; a refusal if none improves on scale 0."""
 
     scales: tuple[float, ...] = option((0.25, 0.5, 0.75, 1.0, 1.25), "scales to try", positive)
-    metric: Metric = option("loss", "the validation metric that decides")
+    metric: str = option("loss", "the validation metric that decides")
 
     def __attrs_post_init__(self) -> None:
         """Require at least one scale."""

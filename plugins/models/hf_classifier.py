@@ -36,10 +36,10 @@ class HfClassifier(HfModel):
     head_c: float = option(1.0, "inverse strength of the head's L2 penalty (scikit-learn's C)", positive)
 
     def blueprint(self, splits: Splits) -> Blueprint:
-        """Parameters from the configuration, the headers of the weight files, and the number of classes. Raises `UsageError`."""
+        """Parameters from the configuration, the headers of the weight files, and the number of outputs. Raises `UsageError`."""
         _check_inputs(splits.train)
-        if len(splits.classes) < 2:
-            raise UsageError("model hf-classifier needs at least two classes; this task has none")
+        if splits.train.values is None and len(splits.classes) < 2:
+            raise UsageError("model hf-classifier needs at least two classes, or values; this task has none")
         folder = self.folder()
         from ._hf.nets import as_json, check_kind, width_of  # noqa: PLC0415
         from ._hf.weights import layout  # noqa: PLC0415
@@ -50,14 +50,14 @@ class HfClassifier(HfModel):
             attrs.evolve(info, name=f"model.{info.name}", stored=info.stored or info.name)
             for info in layout(folder, config, "encoder").weights
         )
-        classes = len(splits.classes)
+        outputs = splits.outputs
         head = (
-            WeightInfo(name="head.weight", shape=(classes, width_of(config, str(folder))), role="head"),
-            WeightInfo(name="head.bias", shape=(classes,)),
+            WeightInfo(name="head.weight", shape=(outputs, width_of(config, str(folder))), role="head"),
+            WeightInfo(name="head.bias", shape=(outputs,)),
         )
         return Blueprint(
             architecture=f"classifier/{config.model_type}",
-            config={"hf": as_json(config), "pooling": self.pooling, "classes": classes},
+            config={"hf": as_json(config), "pooling": self.pooling, "classes": outputs},
             weights=(*weights, *head),
         )
 

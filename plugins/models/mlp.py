@@ -22,7 +22,7 @@ from ...engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)
 class Mlp:
-    """Dense layers with biases and a linear head, in float32; pretrained by scikit-learn's `MLPClassifier` (Adam).
+    """Dense layers with biases and a linear head, in float32; pretrained by scikit-learn's `MLPClassifier` or `MLPRegressor` (Adam).
 
     Pretraining uses the task's source domain, else its training split. Sites: `layers.0.weight` …, `head.weight`.
     """
@@ -43,7 +43,7 @@ class Mlp:
         """Widths from the data's columns and classes."""
         if not isinstance(splits.train.inputs, np.ndarray) or splits.train.inputs.ndim != 2:
             raise UsageError("model mlp takes numeric inputs (n, d); this task's inputs are of another kind")
-        widths = [splits.train.inputs.shape[1], *self.hidden, len(splits.classes)]
+        widths = [splits.train.inputs.shape[1], *self.hidden, splits.outputs]
         weights = list[WeightInfo]()
         for i, (d_in, d_out) in enumerate(pairwise(widths)):
             head = i == len(self.hidden)
@@ -64,7 +64,7 @@ class Mlp:
             {
                 "model": "mlp",
                 "options": attrs.asdict(self),
-                "data": arrays_sha256({"inputs": data.inputs, "labels": data.labels}),
+                "data": arrays_sha256({"inputs": data.inputs, "labels": data.targets}),
                 "classes": len(splits.classes),
                 "seed": seed,
                 "scikit-learn": version("scikit-learn"),
@@ -81,10 +81,11 @@ class Mlp:
         self, data: Examples, classes: int, seed: int, context: RunContext
     ) -> dict[str, NDArray[np.float32]]:
         from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-        from sklearn.neural_network import MLPClassifier  # noqa: PLC0415
+        from sklearn.neural_network import MLPClassifier, MLPRegressor  # noqa: PLC0415
         from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-        net = MLPClassifier(
+        known = {} if data.values is not None else {"classes": np.arange(classes)}
+        net: Any = (MLPClassifier if known else MLPRegressor)(
             hidden_layer_sizes=self.hidden,
             activation=self.activation,
             alpha=self.weight_decay,
@@ -95,7 +96,7 @@ class Mlp:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the user sets the number of epochs
             for epoch in range(self.epochs):
-                net.partial_fit(data.inputs, data.labels, classes=np.arange(classes))
+                net.partial_fit(data.inputs, data.targets, **known)
                 context.report("pretraining", epoch + 1, self.epochs)
         return _named_weights(net)
 
@@ -103,13 +104,13 @@ class Mlp:
 def _named_weights(net: Any) -> dict[str, NDArray[np.float32]]:
     """scikit-learn's coefficients `(d_in, d_out)` as named weights `(d_out, d_in)`.
 
-    For two classes it has one output, the log-odds z of the second class, which equals logits `(0, z)`.
+    For two classes it has one output, the log-odds z of the second class, which equals logits `(0, z)`; a regression keeps its one output.
     """
     last = len(net.coefs_) - 1
     named = dict[str, NDArray[np.float32]]()
     for i, (coefficients, bias) in enumerate(zip(net.coefs_, net.intercepts_, strict=True)):
         rows = np.column_stack([coefficients.T, bias])
-        if i == last and len(rows) == 1:
+        if i == last and net.out_activation_ == "logistic":
             rows = np.vstack([np.zeros_like(rows), rows])
         name = "head" if i == last else f"layers.{i}"
         named[f"{name}.weight"] = rows[:, :-1].astype(np.float32)

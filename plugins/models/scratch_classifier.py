@@ -52,10 +52,12 @@ class ScratchClassifier(ScratchModel):
         return HfClassifier(path=ModelPath(str(folder.resolve())), pooling=self.pooling, head_c=self.head_c)
 
     def blueprint(self, splits: Splits) -> Blueprint:
-        """Parameters from the options and the number of classes; nothing is trained."""
+        """Parameters from the options and the number of outputs; nothing is trained."""
         _check_inputs(splits.train)
-        if len(splits.classes) < 2:
-            raise UsageError("model scratch-classifier needs at least two classes; this task has none")
+        if splits.train.values is None and len(splits.classes) < 2:
+            raise UsageError(
+                "model scratch-classifier needs at least two classes, or values; this task has none"
+            )
         return self.at(self.skeleton()).blueprint(splits)
 
     def source(self, splits: Splits, context: RunContext, rng: np.random.Generator) -> ModelSource:

@@ -1,20 +1,21 @@
-"""Lossless reading of table files: CSV, TSV, Parquet, JSON lines."""
+"""Lossless reading of table files: CSV, TSV, Excel, Parquet, JSON lines."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
+import lzma
 import warnings
 import zlib
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from ...engine.errors import UsageError
+from ._dialect import Dialect, decodable, fields_of, opened, separator_of, suffix_of
 
-Kind = Literal["csv", "tsv", "parquet", "jsonl"]
+Kind = Literal["csv", "tsv", "excel", "parquet", "jsonl"]
 KINDS: dict[str, Kind] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -22,17 +23,20 @@ KINDS: dict[str, Kind] = {
     ".pq": "parquet",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".xlsx": "excel",
 }
-LONGEST_FIELD = 2**31 - 1
-"""Characters; the csv module's default limit is 131072."""
+ALLOWED = ".csv, .tsv, .xlsx, .parquet, .jsonl"
+PLAIN = Dialect()
 
 
 def kind_of(path: str, what: str = "table") -> Kind:
-    """The file type by its suffix; all but Parquet may be gzipped (`.csv.gz`). Raises `UsageError` for an unknown suffix."""
-    name = path.lower()
-    found = KINDS.get(Path(name.removesuffix(".gz")).suffix)
-    if found is None or (found == "parquet" and name.endswith(".gz")):
-        raise UsageError(f"{path}: unknown kind of {what}; allowed: .csv, .tsv, .parquet, .jsonl")
+    """The file type by its suffix; text files may be compressed (`.csv.gz`, `.bz2`, `.xz`). Raises `UsageError` for an unknown suffix."""
+    found = KINDS.get(suffix_of(path))
+    binary = found in {"parquet", "excel"} and suffix_of(path) != Path(path.lower()).suffix
+    if found is None or binary:
+        raise UsageError(
+            f"{path}: unknown kind of {what}; allowed: {ALLOWED}, and of the text files .gz, .bz2 and .xz"
+        )
     return found
 
 
@@ -47,33 +51,53 @@ def readable(path: str) -> Generator[None]:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             yield
     except ImportError as error:
-        raise UsageError(f"{path}: reading Parquet needs pip install 'boostlora[parquet]'") from error
+        extra = "excel" if kind_of(path) == "excel" else "parquet"
+        raise UsageError(f"{path}: reading this file needs pip install 'boostlora[{extra}]'") from error
     except pd.errors.ParserWarning as warning:
         raise UsageError(f"{path}: not a readable table: rows have more fields than the header") from warning
-    except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:
+    except (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error) as error:
         raise UsageError(f"{path}: not a readable table: {error}") from error
 
 
-def cells(path: str, **options: Any) -> Any:
+def cells(path: str, dialect: Dialect = PLAIN, **options: Any) -> Any:
     """A CSV or TSV file as a data frame; with `dtype=str, na_filter=False` every cell is its verbatim text.
 
     TSV has no quoting: `"` is an ordinary character. Whitespace around column names is stripped. Raises `UsageError` for a duplicate
-    column name, and for a row with fewer fields than the header.
+    column name, for a row with fewer fields than the header, and for bytes that the encoding does not allow.
     """
     import pandas as pd  # noqa: PLC0415
 
-    tabs = kind_of(path) == "tsv"
-    frame = pd.read_csv(
-        path,
-        sep="\t" if tabs else ",",
-        quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
-        index_col=False,
-        compression="gzip" if path.lower().endswith(".gz") else None,
-        # Not in chunks: the dtype of a column must not depend on chunk boundaries.
-        low_memory=False,
-        **options,
-    )
-    frame.columns = _header(path, "\t" if tabs else ",")
+    separator = separator_of(path, dialect)
+    with decodable(path, dialect.encoding), opened(path, dialect.encoding) as file:
+        frame = pd.read_csv(
+            file,
+            sep=separator,
+            quoting=csv.QUOTE_NONE if kind_of(path) == "tsv" else csv.QUOTE_MINIMAL,
+            index_col=False,
+            # Not in chunks: the dtype of a column must not depend on chunk boundaries.
+            low_memory=False,
+            **options,
+        )
+    frame.columns = _header(path, separator, dialect)
+    return frame
+
+
+def excel(path: str) -> Any:
+    """The only sheet of a workbook as a data frame. Raises `UsageError` for several sheets, and for a duplicate column name."""
+    import pandas as pd  # noqa: PLC0415
+
+    with pd.ExcelFile(path) as book:
+        if len(book.sheet_names) != 1:
+            names = ", ".join(str(name) for name in book.sheet_names)
+            raise UsageError(
+                f"{path}: it has {len(book.sheet_names)} sheets ({names}); save the one to use as a file of its own"
+            )
+        # Without a header first: pandas renames the second of two equal names.
+        raw: Any = book.parse(header=None, nrows=1)
+        frame: Any = book.parse()
+    if len(raw):
+        check_names(path, [str(name).strip() for name in raw.iloc[0].dropna()])
+    frame.columns = [str(name).strip() for name in frame.columns]
     return frame
 
 
@@ -101,7 +125,7 @@ def parquet(path: str) -> Any:
 def json_lines(path: str) -> list[dict[str, Any]]:
     """A JSON lines file as a list of objects; empty lines are skipped. Raises `UsageError` naming the line or row at fault."""
     found = list[dict[str, Any]]()
-    with _opened(path) as lines:
+    with decodable(path, "utf-8"), opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -130,31 +154,18 @@ def check_names(path: str, names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _opened(path: str) -> IO[str]:
-    if path.lower().endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return Path(path).open(encoding="utf-8-sig", newline="")
-
-
-def _header(path: str, separator: str) -> list[str]:
+def _header(path: str, separator: str, dialect: Dialect) -> list[str]:
     """The column names; checks that every row has as many fields."""
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    before = csv.field_size_limit(LONGEST_FIELD)
-    try:
-        with _opened(path) as file:
-            reader = csv.reader(file, delimiter=separator, quoting=quoting)
-            rows = (row for row in reader if len(row) > 1 or (row and row[0].strip()))
-            # pandas' names for columns without one.
-            names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(next(rows, []))]
-            check_names(path, names)
-            for row in rows:
-                if len(row) < len(names):
-                    raise UsageError(
-                        f"{path}: not a readable table: the row that ends in line {reader.line_num} has fewer fields "
-                        f"than the header ({len(row)} of {len(names)})"
-                    )
-    finally:
-        csv.field_size_limit(before)
+    rows = fields_of(path, separator, dialect)
+    # pandas' names for columns without one.
+    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(next(rows, (0, []))[1])]
+    check_names(path, names)
+    for line, row in rows:
+        if len(row) < len(names):
+            raise UsageError(
+                f"{path}: not a readable table: the row that ends in line {line} has fewer fields than the header "
+                f"({len(row)} of {len(names)})"
+            )
     return names
 
 

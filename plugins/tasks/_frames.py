@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.errors import UsageError
-from ._files import cells, json_lines, kind_of, parquet, readable
+from ._dialect import Dialect, has_decimal_commas
+from ._files import PLAIN, cells, excel, json_lines, kind_of, parquet, readable
 
 WHOLE = re.compile(r"^(-?\d+)\.0+$")
 
 
-def read(path: str, words: Collection[str] = ()) -> Any:
+def read(path: str, words: Collection[str] = (), dialect: Dialect = PLAIN) -> Any:
     """A table file as a data frame: numeric and boolean columns as such, all others as text.
 
     In a CSV or TSV file, a column is numeric if all its cells are, apart from missing ones (empty, NA, NaN, null and the like). In
@@ -28,8 +29,10 @@ def read(path: str, words: Collection[str] = ()) -> Any:
                 rows = _json_frame(path)
             case "parquet":
                 rows = parquet(path)
+            case "excel":
+                rows = excel(path)
             case _:
-                rows = _written_frame(path, words)
+                rows = _written_frame(path, words, dialect)
     for column in rows.columns:
         if not is_numeric(rows[column]):
             rows[column] = _plain_column(rows[column], column in words)
@@ -42,9 +45,11 @@ def _json_frame(path: str) -> Any:
     return DataFrame(json_lines(path))
 
 
-def _written_frame(path: str, words: Collection[str]) -> Any:
+def _written_frame(path: str, words: Collection[str], dialect: Dialect) -> Any:
     """Numeric columns as numbers; others, and those that a conversion would alter, as text."""
-    numbers, written = cells(path), cells(path, dtype=str, na_filter=False)
+    written = cells(path, dialect, dtype=str, na_filter=False)
+    sign = dialect.decimal or _decimal_sign(written)
+    numbers = cells(path, dialect, decimal=sign, thousands="." if sign == "," else None)
     for name, column in numbers.items():
         text = written[name].astype(object)
         if name in words:
@@ -56,6 +61,11 @@ def _written_frame(path: str, words: Collection[str]) -> Any:
         large = name not in words and text.str.fullmatch(r"\s*[-+]?\d+\s*|").all()
         numbers[name] = text.mask(text == "").astype("float64") if large else text.mask(text == "", None)
     return numbers
+
+
+def _decimal_sign(written: Any) -> str:
+    """A comma if some column's numbers are written with one, else a point."""
+    return "," if any(has_decimal_commas(column) for _, column in written.items()) else "."
 
 
 def _is_lossless(column: Any, written: Any) -> bool:

@@ -97,8 +97,8 @@ class Arithmetic(GenerativeTask):
         asked = self._examples([found for part in groups for found in part], self.train, rng)
         ends = np.cumsum([0, *(len(part) for part in groups)])
         places = {part: np.arange(ends[i], ends[i + 1]) for i, part in enumerate(PARTS)}
-        return Splits(
-            **{part: asked.take(index) for part, index in places.items()},
+        return Splits.of(
+            {part: asked.take(index) for part, index in places.items()},
             source=self._examples(source, self.source, rng) if source else None,
             classes=(),
         )

@@ -76,7 +76,7 @@ class Gsm8k(TextData, GenerativeTask):
         whole_set = Examples(
             ids=found.ids, inputs=Prompts(asked, completions), labels=np.zeros(len(found.ids), dtype=np.int64)
         )
-        return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
+        return Splits.of({part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
         """Correct by the extracted answer; `strict` and `flexible` are the accuracies of first samples under each extraction."""

@@ -74,7 +74,7 @@ class HumanEval(TextData, ProgramTask):
             entry_points=tuple(row["entry_point"] for row in rows),
         )
         whole_set = Examples(ids=found.ids, inputs=exercises, labels=np.zeros(len(found.ids), dtype=np.int64))
-        return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
+        return Splits.of({part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
         """Correct if the tests pass; see `ProgramTask.judge_programs`."""

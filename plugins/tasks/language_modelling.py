@@ -92,7 +92,7 @@ class LanguageModelling(TextData):
             ),
             labels=np.zeros(len(found.ids), dtype=np.int64),
         )
-        return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
+        return Splits.of({part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
         """Correct by tokens, by the generated text, or by the loss, according to `correct`."""

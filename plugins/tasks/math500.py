@@ -104,7 +104,7 @@ class Math500(TextData, GenerativeTask):
             groups=tuple("" if self.by == "none" else f"{self.by}_{name_of(row[self.by])}" for row in rows),
         )
         whole_set = Examples(ids=found.ids, inputs=problems, labels=np.zeros(len(found.ids), dtype=np.int64))
-        return Splits(**{part: whole_set.take(index) for part, index in parts.items()}, classes=())
+        return Splits.of({part: whole_set.take(index) for part, index in parts.items()}, classes=())
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
         """Correct by math-verify; measures the shares of texts that are `boxed`, `unparsed` (no answer found) and `timed_out`."""

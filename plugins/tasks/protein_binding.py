@@ -92,7 +92,7 @@ class ProteinBinding(TextData):
             )
         assigned = np.array([pairs[i].assigned for i in kept.tolist()])
         parts = self._drawn(assigned, labels[kept], groups[kept], rng)
-        return Splits(**{part: whole.take(kept[index]) for part, index in parts.items()}, classes=CLASSES)
+        return Splits.of({part: whole.take(kept[index]) for part, index in parts.items()}, classes=CLASSES)
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
         """Correct if the class is; measures `auroc`, `auprc`, `mcc`, `balanced_accuracy` and `f1` of the tight class."""

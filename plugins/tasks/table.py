@@ -1,38 +1,55 @@
-"""Classification of table rows."""
+"""Classification and regression of table rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import Examples, Outcome, Predictions, Splits
+from ...engine.contracts import Examples, Outcome, Predictions, Splits, Values
 from ...engine.errors import UsageError
 from ...engine.foundation.options import REQUIRED, FilePath, option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.judge import judge_labels
+from ...engine.sdk.judge import judge_labels, judge_values
 from ...engine.sdk.splits import stratified
-from ._frames import by_id, check_finite, equal_rows, is_numeric, plain, read, row_ids, texts
+from ._dialect import Dialect
+from ._frames import by_id, equal_rows, is_numeric, plain, read, row_ids
+from ._table.columns import KINDS, column_uses
+from ._table.encoder import TableEncoder, check_numbers
+from ._table.target import ClassTarget, Target, is_value, standardised, values_of
 
-MOST_CLASSES = 1000
+Index = NDArray[np.int64]
 
 
 @attrs.frozen(kw_only=True)
 class Table:
-    """A CSV, TSV, Parquet or JSON lines file: predict the `label` column from the others.
+    """A CSV, TSV, Excel, Parquet or JSON lines file: predict the `label` column from the others.
 
-    Numeric columns are scaled, with missing values imputed by the median; others are one-hot encoded. Both are fitted on `source` if
-    given, else on the training rows, never on validation or test. A random split keeps rows with equal features together; a
-    table with too few different rows is split row by row, with a warning.
+    Numbers are scaled, with missing values imputed by the median; categories are one-hot encoded; dates become year, month, day, weekday,
+    hour and a running number of days; free text becomes 30 components of its TF-IDF matrix; columns that identify rows are left out. All
+    of it is fitted on `source` if given, else on the training rows, never on validation or test. A label with many different numbers is a
+    value, which objectives `mse` and `huber` learn. A random split keeps rows with equal features together; a table with too few
+    different rows is split row by row, with a warning.
     """
 
-    path: FilePath = option(REQUIRED, "the table: .csv, .tsv, .parquet or .jsonl")
+    path: FilePath = option(REQUIRED, "the table: .csv, .tsv, .xlsx, .parquet or .jsonl")
     label: str = option(REQUIRED, "the column to predict")
+    target: Target = option("auto", "what the label is: classes, or values of a regression")
+    tolerance: float = option(
+        0.5, "regression: largest error of a right prediction, in standard deviations of the label", min=0.0
+    )
     source: FilePath = option("", "a table with the same columns on which the base model is pretrained")
     drop: tuple[str, ...] = option((), "columns to exclude, such as names and keys")
+    numbers: tuple[str, ...] = option((), "columns to use as numbers, whatever they look like")
+    categories: tuple[str, ...] = option((), "columns to use as categories, such as codes and numbered types")
+    dates: tuple[str, ...] = option((), "columns to use as dates")
+    texts: tuple[str, ...] = option((), "columns to use as free text")
+    separator: str = option("", "separator of a .csv file; empty: found in its first line")
+    encoding: str = option("utf-8", "encoding of a .csv or .tsv file")
+    decimal: Literal["", ".", ","] = option("", "decimal sign of a .csv or .tsv file; empty: found")
     split: str = option(
         "", 'a column with "train", "validation" or "test" for every row; empty: random split'
     )
@@ -40,51 +57,94 @@ class Table:
     test: float = option(0.2, "share of rows for the test in a random split", min=0.01, max=0.49)
     scale: Literal["standard", "minmax", "none"] = option("standard", "scaling of numeric columns")
 
+    def __attrs_post_init__(self) -> None:
+        """Check that no column is named twice."""
+        named = [name for names in (*self._said.values(), self.drop, (self.label,)) for name in names]
+        for name in named:
+            if named.count(name) > 1:
+                raise ValueError(
+                    f'column "{name}" is named twice, among "label", "drop", {", ".join(self._said)}'
+                )
+
+    @property
+    def _said(self) -> dict[str, tuple[str, ...]]:
+        return {
+            "numbers": self.numbers,
+            "categories": self.categories,
+            "dates": self.dates,
+            "texts": self.texts,
+        }
+
     def load(self, rng: np.random.Generator) -> Splits:
-        """Read, split, scale. Raises `UsageError` naming the column or the rows at fault."""
-        rows = read(self.path, (self.label, self.split))
-        source = read(self.source, (self.label,)) if self.source else None
+        """Read, split, encode. Raises `UsageError` naming the column or the rows at fault."""
+        rows = self._read(self.path)
+        source = self._read(self.source) if self.source else None
         self._check_columns(rows, source)
-        classes = self._classes(rows[self.label], source)
+        tables: dict[str, Any] = (
+            {self.path: rows} if source is None else {self.path: rows, self.source: source}
+        )
+        self._check_labels(tables)
+        classes = None if self._has_values(rows) else ClassTarget.of(self.label, tables)
         rows, ids = by_id(rows)
         source = None if source is None else by_id(source)[0]
-        labels = _codes(rows[self.label], classes)
-        features = plain(self._features(rows))
-        parts = self._by_column(rows) if self.split else self._at_random(features, ids, labels, rng)
-        for name, index in parts.items():
-            if len(index) == 0:
-                raise UsageError(
-                    f"{self.path}: no row is left for {name}; every class gives its share of rows to it"
-                )
-        fitted = self._scaler(features).fit(
-            features.iloc[parts["train"]] if source is None else plain(source[features.columns])
+        labels = np.zeros(len(rows), dtype=np.int64) if classes is None else classes.codes(rows[self.label])
+        features = self._features(rows)
+        parts = self._by_column(rows) if self.split else self._at_random(plain(features), ids, labels, rng)
+        self._check_parts(parts)
+        uses = column_uses(
+            features, {n: KINDS[kind] for kind, names in self._said.items() for n in names}, self.path
         )
-        inputs = np.asarray(fitted.transform(features), dtype=np.float64)
-
-        def examples(index: NDArray[np.int64]) -> Examples:
-            return Examples(ids=ids[index], inputs=inputs[index], labels=labels[index])
-
-        return Splits(
-            train=examples(parts["train"]),
-            validation=examples(parts["validation"]),
-            test=examples(parts["test"]),
-            source=None if source is None else self._source(source, classes, fitted),
-            classes=classes,
+        if all(use.kind == "drop" for use in uses):
+            why = "; ".join(f'"{use.name}": {use.reason}' for use in uses)
+            raise UsageError(
+                f"{self.path}: no column is left to predict from ({why}); name some in task.numbers, task.categories, task.dates or task.texts"
+            )
+        fitted = rows.iloc[parts["train"]] if source is None else source
+        encoder = TableEncoder.fit(fitted, uses, self.scale)
+        whole = Examples(ids=ids, inputs=encoder.encode(rows), labels=labels)
+        if classes is None:
+            whole = attrs.evolve(whole, values=self._values(self.path, rows, fitted))
+        return Splits.of(
+            {part: whole.take(index) for part, index in parts.items()},
+            source=None if source is None else self._source(source, classes, encoder),
+            classes=() if classes is None else classes.classes,
+            preprocessing=encoder,
         )
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Correct if the predicted class is the label."""
+        """Correct if the predicted class is the label, or the predicted value within `tolerance`."""
+        if examples.values is not None:
+            return judge_values(examples, predictions, self.tolerance)
         return judge_labels(examples, predictions)
 
-    def _source(self, source: Any, classes: tuple[str, ...], fitted: Any) -> Examples:
-        inputs = np.asarray(fitted.transform(plain(self._features(source))), dtype=np.float64)
-        return Examples(ids=row_ids(source), inputs=inputs, labels=_codes(source[self.label], classes))
+    def _read(self, path: str) -> Any:
+        return read(path, (self.label, self.split), self._dialect)
+
+    @property
+    def _dialect(self) -> Dialect:
+        return Dialect(separator=self.separator, encoding=self.encoding, decimal=self.decimal)
+
+    def _has_values(self, rows: Any) -> bool:
+        return self.target == "values" or (self.target == "auto" and is_value(rows[self.label]))
+
+    def _values(self, path: str, rows: Any, fitted: Any) -> Values:
+        return standardised(
+            values_of(path, rows[self.label]), values_of(self.source or path, fitted[self.label])
+        )
+
+    def _source(self, source: Any, classes: ClassTarget | None, encoder: TableEncoder) -> Examples:
+        labels = (
+            np.zeros(len(source), dtype=np.int64) if classes is None else classes.codes(source[self.label])
+        )
+        found = Examples(ids=row_ids(source), inputs=encoder.encode(source), labels=labels)
+        return found if classes else attrs.evolve(found, values=self._values(self.source, source, source))
 
     def _check_columns(self, rows: Any, source: Any) -> None:
         for what, columns in {
             "label": [self.label],
             "split": [self.split] * bool(self.split),
             "drop": self.drop,
+            **self._said,
         }.items():
             for column in columns:
                 if column not in rows.columns:
@@ -96,9 +156,9 @@ class Table:
             self._check_kinds(rows, source)
         if self._features(rows).shape[1] == 0:
             raise UsageError(f"{self.path}: no column is left to predict from")
-        check_finite(self.path, self._features(rows))
+        check_numbers(self.path, self._features(rows))
         if source is not None:
-            check_finite(self.source, source[self._features(rows).columns])
+            check_numbers(self.source, source[self._features(rows).columns])
 
     def _check_kinds(self, rows: Any, source: Any) -> None:
         """Raise `UsageError` for a column that is numeric in one table and text in the other."""
@@ -109,34 +169,31 @@ class Table:
                     f'{self.source}: column "{column}" holds {kinds[0]}, where {self.path} holds {kinds[1]}'
                 )
 
-    def _classes(self, column: Any, source: Any) -> tuple[str, ...]:
-        for values, path in (
-            (column, self.path),
-            (None if source is None else source[self.label], self.source),
-        ):
-            if values is not None and values.isna().any():
-                row = int(np.flatnonzero(values.isna())[0]) + 2
+    def _check_labels(self, tables: Mapping[str, Any]) -> None:
+        """Raise `UsageError` for a row without label."""
+        for path, rows in tables.items():
+            empty = np.flatnonzero(rows[self.label].isna())
+            if len(empty):
+                others = f", and in {len(empty) - 1:,} more" if len(empty) > 1 else ""
                 raise UsageError(
-                    f'{path}: column "{self.label}" is empty in line {row}; every row needs a label'
+                    f'{path}: column "{self.label}" is empty in line {int(empty[0]) + 2}{others}; every row needs a label. Remove '
+                    "these rows; boostlora predict scores rows without labels"
                 )
-        found = set(texts(column)) | (set() if source is None else set(texts(source[self.label])))
-        if len(found) < 2:
-            raise UsageError(
-                f'{self.path}: column "{self.label}" needs at least 2 different values to tell apart, and has {len(found)}'
-            )
-        if len(found) > MOST_CLASSES:
-            raise UsageError(
-                f'{self.path}: column "{self.label}" has {len(found)} different values; it is not a class label'
-            )
-        return tuple(sorted(found))
+
+    def _check_parts(self, parts: Mapping[str, Index]) -> None:
+        for name, index in parts.items():
+            if len(index) == 0:
+                raise UsageError(
+                    f"{self.path}: no row is left for {name}; every class gives its share of rows to it"
+                )
 
     def _at_random(
-        self, features: Any, ids: NDArray[np.int64], labels: NDArray[np.int64], rng: np.random.Generator
-    ) -> dict[str, NDArray[np.int64]]:
+        self, features: Any, ids: Index, labels: Index, rng: np.random.Generator
+    ) -> dict[str, Index]:
         shares = {"validation": self.validation, "test": self.test}
         return stratified(ids, labels, shares, rng, groups=equal_rows(features))
 
-    def _by_column(self, rows: Any) -> dict[str, NDArray[np.int64]]:
+    def _by_column(self, rows: Any) -> dict[str, Index]:
         column = rows[self.split].astype(object)
         values = np.array(["" if gap else str(v) for v, gap in zip(column, column.isna(), strict=True)])
         names = ("validation", "test", "train")
@@ -150,26 +207,6 @@ class Table:
     def _features(self, rows: Any) -> Any:
         left_out = {self.label, self.split, *self.drop}
         return rows[[column for column in rows.columns if column not in left_out]]
-
-    def _scaler(self, features: Any) -> Any:
-        from sklearn.compose import ColumnTransformer  # noqa: PLC0415 - a second to import
-        from sklearn.impute import SimpleImputer  # noqa: PLC0415
-        from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-        from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler  # noqa: PLC0415
-
-        scalers = {"standard": StandardScaler(), "minmax": MinMaxScaler(), "none": "passthrough"}
-        numbers = make_pipeline(
-            SimpleImputer(strategy="median", keep_empty_features=True), scalers[self.scale]
-        )
-        words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-        numeric = [column for column in features.columns if is_numeric(features[column])]
-        other = [column for column in features.columns if column not in numeric]
-        return ColumnTransformer([("numbers", numbers, numeric), ("words", words, other)])
-
-
-def _codes(column: Any, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    position = {name: i for i, name in enumerate(classes)}
-    return np.array([position[value] for value in texts(column)], dtype=np.int64)
 
 
 def _names(rows: Any) -> str:

@@ -56,8 +56,8 @@ class TextClassification(TextData):
         classes = self._classes(found.rows, source)
         found, parts = self.split_rows(found, lambda row: row[self.label], rng, key=self._filled)
         whole = self._examples(found.rows, found.ids, classes)
-        return Splits(
-            **{part: whole.take(index) for part, index in parts.items()},
+        return Splits.of(
+            {part: whole.take(index) for part, index in parts.items()},
             source=self._examples(source, ids_of(source, list(columns)), classes) if source else None,
             classes=classes,
         )

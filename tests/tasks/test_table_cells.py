@@ -71,8 +71,8 @@ def test_table_only_an_empty_label_is_a_gap(write: Write, empty: str) -> None:
     if empty:
         assert "no row is left" in message(lambda: Table(path=path, label="y"))
     else:
-        expected = f'{path}: column "y" is empty in line 4; every row needs a label'
-        assert message(lambda: Table(path=path, label="y")) == expected
+        expected = f'{path}: column "y" is empty in line 4; every row needs a label. Remove these rows'
+        assert message(lambda: Table(path=path, label="y")).startswith(expected)
 
 
 def column(write: Write, values: list[str], name: str = "rows.csv") -> Any:

@@ -98,8 +98,8 @@ def test_table_missing_words_are_a_value_of_their_own(write: Write) -> None:
 def test_table_word_column_that_is_empty_in_training_is_legal(write: Write) -> None:
     rows = "town,x,split,y\n,1,train,0\n,2,train,1\nRome,3,validation,0\n,4,test,1\n"
     splits = load(write(rows), label="y", split="split", scale="none")
-    np.testing.assert_array_equal(splits.validation.inputs, [[3.0, 0.0]])
-    np.testing.assert_array_equal(splits.test.inputs, [[4.0, 1.0]])
+    np.testing.assert_array_equal(splits.validation.inputs, [[0.0, 3.0]])
+    np.testing.assert_array_equal(splits.test.inputs, [[1.0, 4.0]])
 
 
 def test_table_unseen_category_becomes_zeros(write: Write) -> None:
@@ -125,7 +125,9 @@ def test_table_nullable_parquet_columns_are_numbers(write: Write) -> None:
         }
     )
     rows = everything(load(write(frame, "rows.parquet"), label="y", scale="none"))
-    np.testing.assert_array_equal(rows.inputs, np.tile([3.0, 1.0], (40, 1)))
+    np.testing.assert_array_equal(rows.inputs[:, [0, 2]], np.tile([3.0, 1.0], (40, 1)))
+    np.testing.assert_array_equal(rows.inputs[:, 1], rows.inputs[:, 3])  # gaps of both columns
+    assert rows.inputs[:, 1].sum() == 20
 
 
 def test_table_parquet_lists_become_words_and_row_names_are_ignored(write: Write) -> None:
@@ -135,11 +137,25 @@ def test_table_parquet_lists_become_words_and_row_names_are_ignored(write: Write
 
 
 @pytest.mark.parametrize("scale", ["standard", "minmax", "none"])
-def test_table_constant_column_stays_finite(write: Write, frame: pd.DataFrame, scale: str) -> None:
-    rows = everything(load(write(frame.assign(one=1, none=np.nan)), scale=scale))
-    assert np.isfinite(rows.inputs).all()
-    expected = 1.0 if scale == "none" else 0.0
-    np.testing.assert_array_equal(rows.inputs[:, 2:4], np.tile([expected, 0.0], (60, 1)))
+def test_table_column_that_is_constant_in_training_stays_finite(
+    write: Write, frame: pd.DataFrame, scale: str
+) -> None:
+    part = np.repeat(PARTS, 20)
+    rows = load(
+        write(frame.assign(one=np.where(part == "train", 1, 2), part=part)), split="part", scale=scale
+    )
+    inputs = everything(rows).inputs
+    assert np.isfinite(inputs).all()
+    assert len(np.unique(inputs[:20, -1])) == 1
+
+
+def test_table_column_that_is_constant_or_empty_is_left_out(write: Write, frame: pd.DataFrame) -> None:
+    splits = load(write(frame.assign(one=1, none=np.nan)))
+    assert splits.preprocessing
+    found = {column.name: (column.kind, column.note) for column in splits.preprocessing.columns}
+    assert found["one"] == ("left out", "all rows have the same value")
+    assert found["none"] == ("left out", "it is empty")
+    assert splits.train.inputs.shape == (36, 5)
 
 
 def test_table_minmax_puts_training_into_the_unit_interval(write: Write, frame: pd.DataFrame) -> None:

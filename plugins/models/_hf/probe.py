@@ -45,7 +45,7 @@ def probe(
         {
             "blueprint": [blueprint.architecture, blueprint.config],
             "weights": weights,
-            "data": arrays_sha256({**data.inputs.arrays(), "labels": data.labels}),
+            "data": arrays_sha256({**data.inputs.arrays(), "labels": data.targets}),
             "strength": strength,
             "versions": [torch.__version__, transformers.__version__, sklearn.__version__],
             "device": device.type,
@@ -54,6 +54,8 @@ def probe(
 
     def fit() -> dict[str, NDArray[np.float32]]:
         rows = features(build(blueprint, torch.float32), data.inputs, device, context.report)
+        if data.values is not None:
+            return fit_values(rows, data.values.standardised, strength)
         return fit_head(rows, data.labels, blueprint.config["classes"], strength)
 
     return cached(context.cache / "models", key, fit)
@@ -104,22 +106,50 @@ def fit_head(
     """
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - a second to import
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     if len(np.unique(labels)) < 2:
         raise UsageError("model hf-classifier: all texts for fitting its head have the same class")
-    scaler = StandardScaler().fit(rows)
-    spread: NDArray[np.float64] = np.asarray(scaler.scale_)
-    scaler.scale_ = np.maximum(spread, MIN_RELATIVE_SCALE * np.sqrt(np.mean(spread**2)))
+    scaler = _scaler(rows)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # only the start of boosting
         fitted: Any = LogisticRegression(C=strength, max_iter=1000).fit(scaler.transform(rows), labels)
-    W, b = fitted.coef_ / np.asarray(scaler.scale_), fitted.intercept_
-    b = b - W @ scaler.mean_
+    W, b = _unscaled(scaler, fitted.coef_, fitted.intercept_)
     if len(W) == 1:
         W, b = np.vstack([np.zeros_like(W), W]), np.concatenate([[0.0], b])
     weight = np.zeros((classes, rows.shape[1]))
     bias = np.full(classes, b.min() - np.log(len(labels)))
     weight[fitted.classes_], bias[fitted.classes_] = W, b
     return {"head.weight": weight.astype(np.float32), "head.bias": bias.astype(np.float32)}
+
+
+def fit_values(
+    rows: NDArray[np.float64], values: NDArray[np.float64], strength: float
+) -> dict[str, NDArray[np.float32]]:
+    """`head.weight (1, d)` and `head.bias (1,)` of a ridge regression with penalty `1 / strength`, on standardised features."""
+    from sklearn.linear_model import Ridge  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    scaler = _scaler(rows)
+    with threadpool_limits(1):
+        fitted: Any = Ridge(alpha=1.0 / strength).fit(scaler.transform(rows), values)
+    W, b = _unscaled(scaler, np.atleast_2d(fitted.coef_), np.atleast_1d(fitted.intercept_))
+    return {"head.weight": W.astype(np.float32), "head.bias": b.astype(np.float32)}
+
+
+def _scaler(rows: NDArray[np.float64]) -> Any:
+    """`z = (x - m) / s`, with s bounded from below."""
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
+    scaler: Any = StandardScaler().fit(rows)
+    spread: NDArray[np.float64] = np.asarray(scaler.scale_)
+    scaler.scale_ = np.maximum(spread, MIN_RELATIVE_SCALE * np.sqrt(np.mean(spread**2)))
+    return scaler
+
+
+def _unscaled(
+    scaler: Any, W: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The head for features that are not standardised: `(W / s) x + (b - W m / s)`."""
+    W = W / np.asarray(scaler.scale_)
+    return W, b - W @ scaler.mean_

@@ -12,7 +12,7 @@ import attrs
 
 from ....engine.errors import UsageError
 from ....engine.foundation.options import shortened
-from .._files import cells, json_lines, kind_of, parquet, readable
+from .._files import cells, excel, json_lines, kind_of, parquet, readable
 from .._frames import text_of
 
 Row = dict[str, str]
@@ -51,7 +51,7 @@ class Rows:
 
 
 def read_file(path: str) -> Rows:
-    """A CSV, TSV, Parquet or JSON lines file, gzipped unless Parquet; in CSV and TSV everything is text ("NA" and "007")."""
+    """A CSV, TSV, Excel, Parquet or JSON lines file; in CSV and TSV everything is text ("NA" and "007")."""
     with readable(path):
         match kind_of(path, "file"):
             case "jsonl":
@@ -60,6 +60,8 @@ def read_file(path: str) -> Rows:
                 return Rows(where=path, columns={n: [record.get(n) for record in records] for n in names})
             case "parquet":
                 return Rows(where=path, columns=_columns(parquet(path)))
+            case "excel":
+                return Rows(where=path, columns=_columns(excel(path)))
             case _:
                 return Rows(where=path, columns=_columns(cells(path, dtype=str, na_filter=False)))
 

@@ -1,0 +1,1 @@
+"""Parts of the `table` task: columns, their encoding, and targets."""

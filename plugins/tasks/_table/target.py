@@ -1,0 +1,82 @@
+"""The target of a table: classes, or values of a regression."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from ....engine.contracts import Values
+from ....engine.errors import UsageError
+from .._frames import texts
+
+Target = Literal["auto", "classes", "values"]
+MOST_CLASSES = 1000
+MANY_NUMBERS = 30
+"""Different whole numbers from which a label is taken for a value."""
+SOME_NUMBERS = 10
+"""The same for labels that are not all whole."""
+
+
+def is_value(column: Any) -> bool:
+    """Whether a label column looks continuous: numbers, of which many differ."""
+    known = set(texts(column.dropna()))
+    numbers = [_number(text) for text in known]
+    if not numbers or any(number is None for number in numbers):
+        return False
+    whole = all(number is not None and float(number).is_integer() for number in numbers)
+    return len(known) > (MANY_NUMBERS if whole else SOME_NUMBERS)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+@attrs.frozen(kw_only=True)
+class ClassTarget:
+    """Names of the classes, sorted."""
+
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, column: str, tables: dict[str, Any]) -> ClassTarget:
+        """The values of a label column in tables by their paths. Raises `UsageError` for a single class, or too many."""
+        found = sorted({text for rows in tables.values() for text in texts(rows[column])})
+        path = next(iter(tables))
+        if len(found) < 2:
+            raise UsageError(
+                f'{path}: column "{column}" needs at least 2 different values to tell apart, and has {len(found)}'
+            )
+        if len(found) > MOST_CLASSES:
+            raise UsageError(
+                f'{path}: column "{column}" has {len(found)} different values; it is not a class label'
+            )
+        return cls(classes=tuple(found))
+
+    def codes(self, column: Any) -> NDArray[np.int64]:
+        """Class numbers `(n,)`."""
+        position = {name: i for i, name in enumerate(self.classes)}
+        return np.array([position[value] for value in texts(column)], dtype=np.int64)
+
+
+def values_of(path: str, column: Any) -> NDArray[np.float64]:
+    """The targets of a regression `(n,)`. Raises `UsageError` for one that is no finite number, naming the line."""
+    found = [_number(text) for text in texts(column)]
+    for line, (number, text) in enumerate(zip(found, texts(column), strict=True), 2):
+        if number is None or not np.isfinite(number):
+            raise UsageError(
+                f'{path}: column "{column.name}" is "{text[:40]}" in line {line}, no finite number'
+            )
+    return np.array(found, dtype=np.float64)
+
+
+def standardised(values: NDArray[np.float64], fitted: NDArray[np.float64]) -> Values:
+    """Values by mean and standard deviation of the `fitted` ones; a standard deviation of 0 counts as 1."""
+    mean, std = float(fitted.mean()), float(fitted.std())
+    std = std if std > 0 else 1.0
+    return Values(standardised=(values - mean) / std, mean=mean, std=std)
