@@ -83,8 +83,8 @@ def choosy(request, tmp_path_factory):
 def test_round_adapts_the_site_of_the_largest_dense_gradient(choosy):
     experiment, runner = opened(choosy)
     selection = runner.select(1)
-    (chosen,) = runner.frames(1, selection)
     plan = runner.plan(1)
+    (chosen,) = runner.frames(plan, selection)
     oracle = oracle_of(experiment, plan, selection, runner.history[-1], no_report)
     frames, cores = frames_of(experiment, plan, oracle), parametrise(experiment, plan)
     total, sizes = sum(len(b) for b in oracle.batches), dict[str, float]()
