@@ -75,7 +75,7 @@ class RoundRunner:
         clock = Clock()
         with clock("evaluate"):
             outcomes = self.experiment.evaluate_all()
-        draft = RecordDraft(round=0, failures=int(np.sum(~outcomes["train"].correct)))
+        draft = RecordDraft.of(0, failures=int(np.sum(~outcomes["train"].correct)))
         record = self._record(draft, "base", outcomes, clock)
         return RoundResult(record=record, plan=None, outcomes=outcomes, training=None)
 
@@ -91,8 +91,8 @@ class RoundRunner:
     def run_round(self, plan: RoundPlan, selection: Selection, previous: RoundRecord) -> RoundResult:
         """Run a planned round on a selection. At NaN or Inf the model is restored and the record says what was not finite."""
         clock, batches = Clock(), self.batches(plan, selection)
-        draft = RecordDraft(
-            round=plan.number,
+        draft = RecordDraft.of(
+            plan.number,
             failures=int(np.sum(~self.history[-1].correct)),
             selected=len(selection),
             overlap=previous.overlap,
@@ -112,7 +112,7 @@ class RoundRunner:
                 found = self._merged(plan, training, choice, clock, draft)
             return attrs.evolve(found, rollouts=self._kept(batches))
         except NothingToRefitError as error:
-            draft.refit, draft.stored = True, 0
+            draft.add(refit=True, stored=0)
             record = self._record(draft, "refused", self.outcomes, clock, reason=str(error))
             return RoundResult(record=record, plan=plan, outcomes=self.outcomes, training=None)
         except NonFiniteError as error:
@@ -165,10 +165,12 @@ class RoundRunner:
             request = self.request(plan, batches, self.frames(plan, selection))
         with clock("train"), blame("backend", self.experiment.name_of("backend")):
             training = self.experiment.model.train(request)
-        draft.refit = True if plan.refit else None
         adapted = len(request.frames)
-        draft.adapted = adapted if 0 < adapted < len(self.experiment.sites) else None
-        draft.stored = stored_parameters(plan, training.updates, training.parameters)
+        draft.add(
+            refit=True if plan.refit else None,
+            adapted=adapted if 0 < adapted < len(self.experiment.sites) else None,
+            stored=stored_parameters(plan, training.updates, training.parameters),
+        )
         return training
 
     def frames(self, plan: RoundPlan, selection: Selection | None = None) -> dict[str, Frame]:
@@ -202,8 +204,8 @@ class RoundRunner:
             outcomes = self.experiment.evaluate_all()
         with clock("measure"):
             if not plan.refit:  # a refit uses earlier directions again by design
-                draft.overlap = overlap_of(training.updates, self.ensemble, draft.overlap)
-            draft.scale = scale
+                draft.add(overlap=overlap_of(training.updates, self.ensemble, draft.known["overlap"]))
+            draft.add(scale=scale)
             draft.add_outcomes(self.outcomes["train"], outcomes["train"])
             ensemble = [*self.ensemble, (training.updates, scale)]
             record = self._record(draft, "merged", outcomes, clock, ensemble=ensemble)
