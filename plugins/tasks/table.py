@@ -15,9 +15,7 @@ from ...engine.foundation.options import REQUIRED, FilePath, option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import judge_labels
 from ...engine.sdk.splits import stratified
-from ._frames import by_id, check_finite, equal_rows, is_numeric, plain, read, row_ids, texts
-
-MOST_CLASSES = 1000
+from ._frames import by_id, check_finite, classes_of, equal_rows, is_numeric, plain, read, row_ids, texts
 
 
 @attrs.frozen(kw_only=True)
@@ -120,15 +118,7 @@ class Table:
                     f'{path}: column "{self.label}" is empty in line {row}; every row needs a label'
                 )
         found = set(texts(column)) | (set() if source is None else set(texts(source[self.label])))
-        if len(found) < 2:
-            raise UsageError(
-                f'{self.path}: column "{self.label}" needs at least 2 different values to tell apart, and has {len(found)}'
-            )
-        if len(found) > MOST_CLASSES:
-            raise UsageError(
-                f'{self.path}: column "{self.label}" has {len(found)} different values; it is not a class label'
-            )
-        return tuple(sorted(found))
+        return classes_of(found, self.path, self.label)
 
     def _at_random(
         self, features: Any, ids: NDArray[np.int64], labels: NDArray[np.int64], rng: np.random.Generator
