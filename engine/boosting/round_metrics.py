@@ -8,7 +8,9 @@ directions, 1 for a direction used twice. See `sdk.rank`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -21,6 +23,22 @@ from ..sdk.judge import metrics_of
 from ..sdk.rank import RankReport, overlap, rank_of
 from .rollouts import Rollout
 from .tokens import SPLITS
+
+
+class Clock:
+    """Seconds spent in each phase of a round."""
+
+    def __init__(self) -> None:
+        self.seconds = dict[str, float]()
+
+    @contextmanager
+    def __call__(self, phase: str) -> Generator[None]:
+        """Add the time spent inside to a phase. A phase may be entered several times."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
 
 
 @attrs.define(eq=False)

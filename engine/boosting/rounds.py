@@ -25,13 +25,11 @@ from ..contracts.records import RoundRecord, Status
 from ..errors import NonFiniteError, blame
 from ..foundation.run_context import Report
 from .checks import check_batches, check_choice, check_selection
-from .clock import Clock
 from .experiment import Experiment
 from .rollouts import Rollout, rollout_of
-from .round_metrics import RecordDraft, overlap_of, ranks_of, refuse_without_signal
+from .round_metrics import Clock, RecordDraft, overlap_of, ranks_of, refuse_without_signal
 from .round_plan import RoundPlan, plan_round
 from .round_setup import Merged, NothingToRefitError, frames_for, request_for, stored_parameters
-from .subsample import subsampled
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 
@@ -224,3 +222,13 @@ class RoundRunner:
     ) -> RoundRecord:
         ranks = ranks_of(self.ensemble if ensemble is None else ensemble, self.experiment.sites)
         return draft.finish(status, outcomes, ranks, clock.seconds, reason)
+
+
+def subsampled(experiment: Experiment, number: int, selection: Selection) -> Selection:
+    """A share `boosting.subsample` of the selection, at least one example, drawn without replacement (Friedman, 2002). Order and weights stay."""
+    share, count = experiment.spec.boosting.subsample, len(selection)
+    if share == 1.0 or count == 0:
+        return selection
+    rng = experiment.streams("subsample", number)
+    kept = np.sort(rng.permutation(count)[: max(1, round(share * count))])
+    return Selection(indices=selection.indices[kept], weights=selection.weights[kept])

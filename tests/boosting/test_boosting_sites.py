@@ -7,8 +7,8 @@ import pytest
 from boostlora.engine.boosting.calibration import oracle_of
 from boostlora.engine.boosting.frames import frames_of, parametrise
 from boostlora.engine.boosting.round_plan import SITE_EXAMPLES, calibration_at
-from boostlora.engine.boosting.subsample import subsampled
-from boostlora.engine.boosting.top_sites import core_gradient, largest_gradient_sites
+from boostlora.engine.boosting.round_setup import core_gradient, largest_gradient_sites
+from boostlora.engine.boosting.rounds import subsampled
 from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
 from boostlora.engine.export.boost_writer import pack
 from boostlora.engine.foundation.run_context import no_report

@@ -11,7 +11,7 @@ import numpy as np
 from ...contracts import CalibrationExamples, CalibrationSpec, Frame, GradientOracle, SiteView
 from ...errors import ExhaustedError, RunError
 from ...foundation.options import option
-from ..rank_allocation import Exhausted
+from ..site_basis import Exhausted
 from .complement import OrthogonalComplement
 from .pairs import SingularPairs
 from .site_complements import SiteComplements
