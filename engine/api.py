@@ -113,8 +113,7 @@ def export(
         UsageError: before any work, if the format cannot hold it or the folder exists.
         MismatchError: if the logits of the export differ from those of the model.
     """
-    choice = rounds if isinstance(rounds, Choice) else ensemble.choose(rounds)
-    return write_export(ensemble, to, Path(place), choice, options)
+    return write_export(ensemble, to, Path(place), ensemble.choose(rounds), options)
 
 
 def _run(spec: Spec, path: Path, registry: Registry, context: RunContext, *, progress: bool) -> None:

@@ -38,6 +38,7 @@ def attention_backward(
         q, k, v, g = (_grouped(X[begin:end], K.shape[1]) for X in (Q, K, V, G))
         P = _probabilities(q, k, causal=causal, scale=scale)
         dP = g @ np.swapaxes(v, 2, 3)
+        # The factor of `S = scale Q K^T` is part of dS, so it is not repeated for Q and K.
         dS = P * (dP - np.sum(P * dP, axis=3, keepdims=True)) * scale
         dQ[begin:end] = _flat(dS @ k)
         dK[begin:end] = _flat(np.sum(np.swapaxes(dS, 2, 3) @ q, axis=1, keepdims=True))

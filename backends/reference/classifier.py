@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import attrs
+import numpy as np
 
 from ...engine.contracts import Tokens
-from .arrays import Matrix
+from .arrays import Index, Matrix
 from .decoder import Decoder
 from .deltas import Delta
 from .encoder_bert import Bert
 from .encoder_esm import Esm
 from .layers import Linears
-from .pooled import POOLINGS, pool, pool_backward
 from .settings import unsupported
 from .stack import Backbone, ForwardPass, linear_weights, lowest_block, stack_backward, stack_forward
+
+POOLINGS = ("mean", "cls", "last", "max")
 
 
 @attrs.frozen(eq=False)
@@ -87,3 +90,32 @@ class Classifier:
         dX = self._backbone.final_norm_backward(weights, stack.output, dH)
         stack_backward(self._backbone, linears, stack, dX)
         return linears.pairs
+
+
+def pool(H: Matrix, offsets: Index, how: str) -> Matrix:
+    """`(n, d)` from `H (tokens, d)`: the mean or the maximum over a sequence, or its first (`cls`) or last token."""
+    found = np.empty((len(offsets) - 1, H.shape[1]), dtype=H.dtype)
+    for i, (begin, end) in enumerate(pairwise(offsets.tolist())):
+        rows = H[begin:end]
+        match how:
+            case "mean":
+                found[i] = rows.mean(axis=0)
+            case "max":
+                found[i] = rows.max(axis=0)
+            case _:
+                found[i] = rows[0 if how == "cls" else -1]
+    return found
+
+
+def pool_backward(H: Matrix, offsets: Index, how: str, G: Matrix) -> Matrix:
+    """`dL/dH (tokens, d)`: `mean` spreads `G (n, d)` evenly, the others pass it to the selected token (the first, on a tie)."""
+    dH = np.zeros_like(H)
+    for i, (begin, end) in enumerate(pairwise(offsets.tolist())):
+        match how:
+            case "mean":
+                dH[begin:end] = G[i] / (end - begin)
+            case "max":
+                dH[begin + np.argmax(H[begin:end], axis=0), np.arange(H.shape[1])] = G[i]
+            case _:
+                dH[begin if how == "cls" else end - 1] = G[i]
+    return dH

@@ -127,6 +127,7 @@ class Decoder:
         path, w = self.block_path(layer), linears.weights
         active = self._f(cache.gate)
         dD = linears.backward(f"{path}.{FEED_FORWARD[2]}", active * cache.up, G)
+        # `d(f(gate) up) = f(gate) d up + up f'(gate) d gate`.
         dM = linears.backward(f"{path}.{FEED_FORWARD[1]}", cache.M, dD * active)
         dM = dM + linears.backward(
             f"{path}.{FEED_FORWARD[0]}", cache.M, dD * cache.up * self._slope(cache.gate)

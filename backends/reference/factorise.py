@@ -62,6 +62,7 @@ def _partial(W: Matrix, count: int) -> tuple[Matrix, Matrix, Matrix]:
         V, S, U = _partial(W.T, count)
         return U, S, V
     n = W.shape[1]
+    # `eigh` gives ascending eigenvalues; the SVD of T puts the triplets in descending order.
     _, X = scipy.linalg.eigh(W.T @ W, subset_by_index=(n - count, n - 1), driver="evr")
     Q, T = np.linalg.qr(W @ X)
     A, S, Ct = np.linalg.svd(T)

@@ -71,10 +71,12 @@ def surrogate_loss(
     )
     log_p = log_softmax(logits / logits.dtype.type(rollouts.temperature))
     chosen = log_p[rows, targets]
+    # On policy `rho = 1`, but `d rho / dl = rho` all the same.
     old = chosen if rollouts.old is None else rollouts.old.astype(logits.dtype)
     low, high = rollouts.clip
     ratio = np.exp(chosen - old)
     plain, clipped = ratio * A, np.clip(ratio, 1.0 - low, 1.0 + high) * A
+    # Within the clip range both terms are equal: `<=` keeps the gradient there.
     loss, slope = -np.minimum(plain, clipped), -np.where(plain <= clipped, ratio * A, 0.0)
     if rollouts.beta and rollouts.start is not None:
         u = rollouts.start.astype(logits.dtype) - chosen

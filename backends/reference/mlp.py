@@ -86,5 +86,6 @@ class Mlp:
             G_in = G @ weights[name]
             if name in deltas:
                 G_in = G_in + deltas[name].backward(G)
+            # X is `H_{l-1}`, and the derivative is a function of the output.
             G = G_in * derivative(X)
         return pairs

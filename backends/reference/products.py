@@ -86,6 +86,7 @@ class ActivationGram:
         """Accumulate the input, and return 0."""
         self.total += self.total.dtype.type(self.share) * (X.T @ (X @ self.right))
         self.weight += self.share * len(X)
+        # One column, which broadcasts over the layer's outputs.
         return np.zeros((len(X), 1), dtype=X.dtype)
 
     def backward(self, G: Matrix) -> Matrix:

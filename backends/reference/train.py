@@ -56,6 +56,7 @@ def _run_steps(state: RoundState, request: TrainingRequest, policy: ReferencePol
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for step, (batch, rate) in enumerate(steps, start=1):
             loss, gradients = 0.0, {name: np.zeros_like(value) for name, value in values.items()}
+            # A step without examples changes neither moments nor Adam's step count.
             if len(batch):
                 trained += 1
                 loss, gradients = state.compute(values, batch)

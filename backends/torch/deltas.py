@@ -109,6 +109,7 @@ class CoreLinear(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])
         h = F.linear(rows, right)
         y = F.linear(rows, weight, bias)
+        # `y += (h R^T) L^T` in place, without a second matrix `(n, d_out)`.
         y.addmm_(h @ core.to(h.dtype).T, left)
         ctx.save_for_backward(weight, left, core, right, h)
         return shaped_like(x, y)

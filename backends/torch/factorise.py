@@ -66,6 +66,7 @@ def _gram(W: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     if W.shape[0] < W.shape[1]:
         V, S, U = _gram(W.mT, count)
         return U, S, V
+    # In any order: the SVD of T sorts the triplets.
     X = _top_eigenvectors(W.mT @ W, count)
     Q, T = torch.linalg.qr(W @ X)
     A, S, Ch = torch.linalg.svd(T)

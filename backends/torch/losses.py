@@ -62,6 +62,7 @@ class NegativeLogLikelihood(torch.autograd.Function):
         z = z if temperature == 1.0 else z / temperature
         top = z.amax(dim=1, keepdim=True)
         shifted = z - top
+        # Before `exp_` overwrites `shifted`.
         own = shifted.gather(1, labels[:, None])
         total = shifted.exp_().sum(dim=1, keepdim=True)
         ctx.save_for_backward(logits, labels, top, total)
@@ -107,7 +108,9 @@ def surrogate(log_p: Tensor, advantages: NDArray[np.float64], rollouts: Rollouts
 
     A = tensor(np.repeat(advantages, rollouts.tokens.targets))
     low, high = rollouts.clip
+    # On policy `rho = 1`, but its gradient is that of `log p`.
     ratio = (log_p - (log_p.detach() if rollouts.old is None else tensor(rollouts.old))).exp()
+    # On a tie `minimum` gives each term half of the gradient; within the clip range `clamp` passes its half on.
     loss = -torch.minimum(ratio * A, ratio.clamp(1.0 - low, 1.0 + high) * A)
     if rollouts.beta and rollouts.start is not None:
         log_q = tensor(rollouts.start) - log_p

@@ -78,6 +78,7 @@ class PaddedTokens:
         columns = np.arange(longest)
         shift = (longest - lengths)[:, None] if left else np.zeros((len(lengths), 1), dtype=np.int64)
         mask = (columns >= shift) & (columns < shift + lengths[:, None])
+        # Column c of row i is token `c - shift_i` of its sequence.
         source = np.where(mask, tokens.offsets[:-1, None] + columns - shift, 0)
 
         def padded(values: NDArray[np.int32]) -> Tensor:

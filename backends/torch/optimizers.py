@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 RULES: Mapping[str, Callable[[Sequence[Tensor], Any], torch.optim.Optimizer]] = {
+    # AdamW's decay is decoupled, as in the plugin's equation: `x (1 - rate decay) - rate m^ / (sqrt v^ + eps)`.
     "adam": lambda values, o: torch.optim.AdamW(
         values, lr=1.0, betas=(o.beta1, o.beta2), eps=o.eps, weight_decay=o.weight_decay
     ),

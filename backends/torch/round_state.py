@@ -61,8 +61,10 @@ class RoundState:
             with adapted(self.layers, self.trainables.adapters(leaves)):
                 loss = loss_of(self.net, batch.take(part), examples, self.place, whole=whole)
                 if loss.requires_grad:
+                    # The scale keeps float16 gradients from underflowing; the leaves are divided by it below.
                     (scale * loss).backward()
             total += float(loss.detach())
+        # `dL/dv = sum_s (dR_s/dv)' dL/dR_s`: one backward pass from the cores to `v`.
         reached = [site for site in cores if leaves[site].grad is not None]
         if reached:
             torch.autograd.backward([cores[s] for s in reached], [leaves[s].grad for s in reached])

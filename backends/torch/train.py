@@ -72,6 +72,7 @@ def _run_steps(state: RoundState, request: TrainingRequest, policy: TorchPolicy)
         losses[number - 1] = loss
         _require_finite(loss, leaves, number)
         gradients = trainables.gradients() if request.trace else {}
+        # A step without examples changes neither the moments nor Adam's step count.
         if len(batch):
             clip(leaves, rules.clip)
             set_learning_rate(optimizer, rate)

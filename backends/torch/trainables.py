@@ -76,6 +76,7 @@ class Cores:
         """`R (r, r)` of every site, differentiable in `v`."""
         found = dict[str, Tensor]()
         for sites, index, P in self._bundles:
+            # Tied sites have equal rows of `index`, so their gradients add up in `v`.
             v, r = self.v[index], self.specs[sites[0]].rank
             R = v.view(len(sites), r, r) if P is None else torch.einsum("su,suij->sij", v, P)
             found |= dict(zip(sites, R.unbind(), strict=True))

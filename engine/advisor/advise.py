@@ -8,11 +8,11 @@ import attrs
 import numpy as np
 
 from ..boosting.experiment import Experiment
+from ..boosting.round_plan import RoundPlan, plan_round
 from ..contracts import Frame, Outcome, Site
 from ..errors import BoostLoraError, NonFiniteError, RunError, UsageError
 from ..foundation.run_context import RunContext
 from ..registry import Registry
-from ..spec import Spec
 from .candidate_frames import FrameBuilder, FrameSet, candidates, reason_of
 from .energy_shares import EnergyShares
 from .findings import BasisFinding, Findings, SiteFinding, UsedFinding
@@ -57,8 +57,9 @@ def advise(
     Raises `UsageError` if the rank exceeds a site's width, `RunError` for a gradient that is zero or not finite.
     """
     experiment, spec = moment.experiment, moment.experiment.spec
-    rank = _rank(experiment, rank, moment.number)
-    sample = sample_gradient(experiment, moment.number, list(moment.history), examples, context.report)
+    plan = plan_round(spec, moment.number)
+    rank = _rank(experiment, rank, plan)
+    sample = sample_gradient(experiment, plan, list(moment.history), examples, context.report)
     found, notes = candidates(registry, spec)
     builder = FrameBuilder(sample, rank, context, moment.used)
     frame_sets = list[FrameSet]()
@@ -81,14 +82,14 @@ def advise(
         )
     comparer = EnergyShares(experiment, builder, measurements)
     bases = [comparer.basis(c) for c in dict.fromkeys(frame_set.candidate for frame_set in frame_sets)]
-    notes = [*sample.notes, *_ranks_note(spec, moment.number, rank), *([] if only_own else notes)]
+    notes = [*sample.notes, *_ranks_note(plan, rank), *([] if only_own else notes)]
     return _findings(moment, sample, builder, measurements=measurements, bases=bases, notes=notes)
 
 
-def _rank(experiment: Experiment, given: int | None, number: int) -> int:
-    """The measured rank: `given`, or that of round `number`, or a default if the adapter has none."""
+def _rank(experiment: Experiment, given: int | None, plan: RoundPlan) -> int:
+    """The measured rank: `given`, or the round's, or a default if the adapter has none."""
     narrow = min(experiment.sites, key=lambda site: site.width)
-    rank: int = given or experiment.spec.rank_of(number) or min(RANK, narrow.width)
+    rank: int = given or plan.rank or min(RANK, narrow.width)
     if rank > narrow.width:
         raise UsageError(
             f"{narrow.name} {narrow.shape[0]} x {narrow.shape[1]} has fewer than {rank} directions; use --rank {narrow.width} "
@@ -97,9 +98,10 @@ def _rank(experiment: Experiment, given: int | None, number: int) -> int:
     return rank
 
 
-def _ranks_note(spec: Spec, number: int, rank: int) -> list[str]:
+def _ranks_note(plan: RoundPlan, rank: int) -> list[str]:
     """A note that a schedule of ranks is measured with one rank."""
-    to_come = spec.ranks.first(spec.boosting.fresh_in(spec.rounds))[spec.boosting.fresh_before(number) :]
+    spec = plan.spec
+    to_come = spec.ranks.first(spec.boosting.fresh_in(spec.rounds))[plan.fresh :]
     if not spec.boosting.ranks or set(to_come) <= {rank}:
         return []
     return [f"boosting.ranks: all remaining rounds are measured with r = {rank}"]

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ..boosting.capacity import SitePlan
 from ..boosting.checks import check_frame
 from ..boosting.experiment import views_of
-from ..boosting.round_plan import plan_round
 from ..boosting.views import View
 from ..contracts import Frame, Site
 from ..errors import BoostLoraError, UsageError, blame
@@ -102,7 +101,7 @@ class FrameBuilder:
     @property
     def earlier(self) -> tuple[int, ...]:
         """Ranks of the rounds so far."""
-        return plan_round(self.spec, self.sample.number).earlier
+        return self.sample.plan.earlier
 
     @property
     def following(self) -> Ranks:

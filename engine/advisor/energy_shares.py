@@ -35,8 +35,7 @@ class EnergyShares:
     @property
     def framed(self) -> bool:
         """Whether the spec's adapter has cores of the rank that is looked at."""
-        spec = self.experiment.spec
-        return bool(spec.adapter.framed) and spec.rank_of(self.builder.sample.number) == self.builder.rank
+        return self.experiment.spec.adapter.framed and self.builder.sample.plan.rank == self.builder.rank
 
     def basis(self, candidate: Candidate) -> BasisFinding:
         """Everything about one basis."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..boosting.calibration import RoundOracle, oracle_for
 from ..boosting.checks import check_selection
 from ..boosting.experiment import Experiment
+from ..boosting.round_plan import RoundPlan
 from ..contracts import (
     Batch,
     CalibrationExamples,
@@ -39,10 +40,10 @@ GROUPS = 4
 
 @attrs.define(eq=False)
 class GradientSample:
-    """The calibration sample of round `number`; one oracle per source of examples."""
+    """The calibration sample of a round; one oracle per source of examples."""
 
     experiment: Experiment
-    number: int
+    plan: RoundPlan
     outcome: Outcome
     """Outcome of the current model on the training split."""
     selection: Selection
@@ -53,6 +54,11 @@ class GradientSample:
     _sketches: dict[tuple[Part, CalibrationExamples], dict[str, Sketch]] = attrs.field(factory=dict)
     _sketched: dict[tuple[Part, CalibrationExamples], SketchedOracle] = attrs.field(factory=dict)
     _drawn: dict[CalibrationExamples, RoundOracle] = attrs.field(factory=dict)
+
+    @property
+    def number(self) -> int:
+        """The round's number."""
+        return self.plan.number
 
     @property
     def rewarded(self) -> bool:
@@ -135,16 +141,18 @@ class GradientSample:
 
 
 def sample_gradient(
-    experiment: Experiment, number: int, history: list[Outcome], examples: int | None, report: Report
+    experiment: Experiment, plan: RoundPlan, history: list[Outcome], examples: int | None, report: Report
 ) -> GradientSample:
-    """Select examples for round `number` with the sampler; `history` are the model's outcomes so far, the current one last.
+    """Select examples for a round with the sampler; `history` are the model's outcomes so far, the current one last.
 
     If it selects none, all examples are used, with a note. Raises `UsageError` for fewer than two examples.
     """
     spec, outcome = experiment.spec, history[-1]
     name = experiment.name_of("sampler")
     with blame("sampler", name):
-        chosen: object = spec.sampler.select(outcome, history[:-1], experiment.streams("sampler", number))
+        chosen: object = spec.sampler.select(
+            outcome, history[:-1], experiment.streams("sampler", plan.number)
+        )
     selection, notes = check_selection(chosen, len(outcome), name), list[str]()
     if len(selection) == 0:
         selection = Selection.equal(np.arange(len(outcome), dtype=np.int64))
@@ -159,7 +167,7 @@ def sample_gradient(
     wanted = examples or _default(experiment)
     return GradientSample(
         experiment=experiment,
-        number=number,
+        plan=plan,
         outcome=outcome,
         selection=selection,
         examples=min(wanted, len(selection)),

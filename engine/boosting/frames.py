@@ -61,6 +61,7 @@ def frames_of(
         )
 
     def rng(site: str) -> np.random.Generator:
+        # A stream per round and site: a site's directions do not depend on which other sites are adapted.
         return experiment.streams("basis", plan.number, site)
 
     with blame("basis", name):

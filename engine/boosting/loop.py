@@ -107,23 +107,23 @@ def _run_rounds(
         record = _commit(runner, directory, round_result)
         events.emit("round_finished", run=run, record=record)
     while True:
-        end = reason_to_stop(directory.records, run.spec, run.plan)
+        plan = runner.plan(len(directory.records))
+        end = reason_to_stop(directory.records, run.plan, plan)
         if end is not None:
             return end
-        number = len(directory.records)
-        selection = runner.select(number)
+        selection = runner.select(plan.number)
         if len(selection) == 0:
             return "converged", "nothing left to learn: the sampler selected no example"
         try:
-            round_result = runner.run_round(number, selection, directory.records[-1])
+            round_result = runner.run_round(plan, selection, directory.records[-1])
         except (
             ExhaustedError
         ):  # an old run with [start], whose capacity was planned without the inherited ranks
             if run.spec.basis.exhausted != "stop":
                 raise
-            return exhausted_after(run.spec.boosting.fresh_before(number))
+            return exhausted_after(plan.fresh)
         if round_result.record.status == "nonfinite" and run.spec.stop.on_nonfinite == "stop":
-            return "failed", f"round {number} was refused: {round_result.record.reason}"
+            return "failed", f"round {plan.number} was refused: {round_result.record.reason}"
         record = _commit(runner, directory, round_result)
         events.emit("round_finished", run=run, record=record)
 
@@ -156,7 +156,7 @@ def _restore(runner: RoundRunner, directory: RunDirectory) -> int:
         runner.history.append(outcomes["train"])
         runner.outcomes = outcomes
         if record.scale != 0.0:
-            runner.remember(record.round, directory.updates(record.round), record.scale)
+            runner.remember(runner.plan(record.round), directory.updates(record.round), record.scale)
     runner.experiment.model.assemble(runner.ensemble)
     return max(0, len(directory.records) - 1)
 

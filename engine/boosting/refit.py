@@ -69,6 +69,7 @@ def _block(past: Past, site: str) -> tuple[Frame, LinearCore] | None:
     update, core = past.updates.get(site), past.parametrisations.get(site)
     if not isinstance(update, FactoredUpdate) or not isinstance(core, LinearCore):
         return None
+    # A stacked core has one pair of exponents, so only rounds that agree in it can be stacked.
     matches = update.frame.rank == core.rank and update.exponents == core.exponents
     return (update.frame, core) if matches else None
 
@@ -80,6 +81,7 @@ def _block_diagonal(cores: Sequence[LinearCore], group: str) -> LinearCore:
     row, corner = 0, 0
     for core, rank, size in zip(cores, ranks, sizes, strict=True):
         block = _unit_matrices(rank) if core.projections is None else core.projections
+        # P_ti stands in the diagonal block of round t, so no direction of one round is paired with another round's.
         projections[row : row + size, corner : corner + rank, corner : corner + rank] = block
         row, corner = row + size, corner + rank
     return LinearCore(

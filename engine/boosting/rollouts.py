@@ -27,6 +27,7 @@ from ..foundation.run_context import Report
 from .checks import check_prompts, check_rollouts
 from .experiment import Experiment
 from .generation import decoding_of, repeated, request_for, texts_of
+from .round_plan import RoundPlan
 
 Index = NDArray[np.int64]
 
@@ -156,13 +157,12 @@ class Rollout:
         )
 
 
-def rollout_of(
-    experiment: Experiment, number: int, selection: Selection, report: Report, *, steps: int, batch_size: int
-) -> Rollout:
-    """The rollouts that round `number` trains on. Each batch of answers serves `iterations` of the `steps`."""
+def rollout_of(experiment: Experiment, plan: RoundPlan, selection: Selection, report: Report) -> Rollout:
+    """The rollouts that a round trains on. Each batch of answers serves `iterations` of its steps."""
+    number, steps = plan.number, plan.steps
     count = -(-steps // experiment.spec.policy_objective.iterations)
     rng = experiment.streams("batches", number)
-    prompts = _prompts(experiment, selection, count, batch_size, rng)
+    prompts = _prompts(experiment, selection, count, plan.batch_size, rng)
     return Rollout(experiment=experiment, number=number, prompts=prompts, steps=steps, report=report)
 
 

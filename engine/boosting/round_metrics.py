@@ -8,13 +8,16 @@ directions, 1 for a direction used twice. See `sdk.rank`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import attrs
 import numpy as np
 
 from ..contracts import Batch, Outcome, Refusal, Site, Training, Update
-from ..contracts.records import RolloutMetrics, RoundRecord, Status
+from ..contracts.records import RoundRecord, Status
 from ..runs.provenance import memory_bytes
 from ..sdk.judge import metrics_of
 from ..sdk.rank import RankReport, overlap, rank_of
@@ -22,43 +25,58 @@ from .rollouts import Rollout
 from .tokens import SPLITS
 
 
-@attrs.define(kw_only=True, eq=False)
-class RecordDraft:
-    """The fields of a `RoundRecord` that are known so far, under the same names."""
+class Clock:
+    """Seconds spent in each phase of a round."""
 
-    round: int
-    failures: int
-    selected: int = 0
-    trained_on: int = 0
-    scale: float = 0.0
-    lost: int = 0
-    gained: int = 0
-    parameters: int = 0
-    loss_first: float | None = None
-    loss_last: float | None = None
-    rollouts: RolloutMetrics | None = None
-    refit: bool | None = None
-    adapted: int | None = None
-    stored: int | None = None
-    overlap: float | None = None
+    def __init__(self) -> None:
+        self.seconds = dict[str, float]()
+
+    @contextmanager
+    def __call__(self, phase: str) -> Generator[None]:
+        """Add the time spent inside to a phase. A phase may be entered several times."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+@attrs.define(eq=False)
+class RecordDraft:
+    """The fields of a `RoundRecord` that are known so far, by name; the others keep their defaults."""
+
+    known: dict[str, Any]
+
+    @classmethod
+    def of(cls, number: int, **known: Any) -> RecordDraft:
+        """A draft of round `number`."""
+        return cls({"round": number, **known})
+
+    def add(self, **known: Any) -> None:
+        """Set fields of the record."""
+        self.known |= known
 
     def add_batches(self, batches: Sequence[Batch] | Rollout) -> None:
         """Number of distinct examples in the batches, and reward statistics of rollouts."""
         drawn = batches.batches if isinstance(batches, Rollout) else batches
         indices = [batch.indices for batch in drawn if len(batch)]
-        self.trained_on = len(np.unique(np.concatenate(indices))) if indices else 0
-        self.rollouts = batches.metrics if isinstance(batches, Rollout) else None
+        self.add(
+            trained_on=len(np.unique(np.concatenate(indices))) if indices else 0,
+            rollouts=batches.metrics if isinstance(batches, Rollout) else None,
+        )
 
     def add_training(self, training: Training) -> None:
         """Number of trained parameters, and the loss of the first and the last batch."""
-        self.parameters = training.parameters
+        self.add(parameters=training.parameters)
         if len(training.losses):
-            self.loss_first, self.loss_last = float(training.losses[0]), float(training.losses[-1])
+            self.add(loss_first=float(training.losses[0]), loss_last=float(training.losses[-1]))
 
     def add_outcomes(self, before: Outcome, after: Outcome) -> None:
         """Training examples that changed from right to wrong (lost), and from wrong to right (gained)."""
-        self.lost = int(np.sum(before.correct & ~after.correct))
-        self.gained = int(np.sum(~before.correct & after.correct))
+        self.add(
+            lost=int(np.sum(before.correct & ~after.correct)),
+            gained=int(np.sum(~before.correct & after.correct)),
+        )
 
     def finish(
         self,
@@ -77,7 +95,7 @@ class RecordDraft:
             effective_rank={site: report.effective for site, report in ranks.items()},
             seconds=dict(seconds),
             memory_bytes=memory_bytes(),
-            **{field.name: getattr(self, field.name) for field in attrs.fields(type(self))},
+            **self.known,
         )
 
 

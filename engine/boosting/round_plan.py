@@ -38,6 +38,15 @@ class RoundPlan:
     """Number of sites that it adapts; 0: all."""
 
     @property
+    def fresh(self) -> int:
+        """Number of earlier rounds with new directions."""
+        return len(self.earlier)
+
+    def exceeds(self, capacity: int | None) -> bool:
+        """Whether it needs new directions where earlier rounds have used up those of `capacity` rounds; None: unlimited."""
+        return capacity is not None and not self.refit and self.fresh >= capacity
+
+    @property
     def optimizer(self) -> Optimizer:
         """The spec's optimiser; in a refit, with `refit_steps` and `refit_lr`."""
         return _optimizer(self.spec, refit=self.refit)
@@ -60,16 +69,17 @@ class RoundPlan:
 
 def plan_round(spec: Spec, number: int) -> RoundPlan:
     """The plan of round `number` (from 1)."""
-    refit, rank = spec.boosting.is_refit(number), spec.rank_of(number)
+    refit, fresh = spec.boosting.is_refit(number), spec.boosting.fresh_before(number)
+    rank = spec.ranks[fresh]
     return RoundPlan(
         spec=spec,
         number=number,
         refit=refit,
         rank=rank,
-        earlier=spec.ranks.first(spec.boosting.fresh_before(number)),
+        earlier=spec.ranks.first(fresh),
         adapter=with_rank(spec.adapter, rank),
         calibration=None if refit else calibration_at(spec, rank),
-        data_driven=is_data_driven(spec),
+        data_driven=spec.adapter.framed and spec.basis.calibration(spec.adapter.rank) is not None,
         top_sites=spec.boosting.top_sites,
     )
 
@@ -87,11 +97,6 @@ def _optimizer(spec: Spec, *, refit: bool) -> Any:
     changes = {"steps": spec.boosting.refit_steps, "lr": spec.boosting.refit_lr}
     optimizer: Any = spec.optimizer
     return attrs.evolve(optimizer, **{name: value for name, value in changes.items() if value})
-
-
-def is_data_driven(spec: Spec) -> bool:
-    """Whether frames depend on data, and not on the weights alone."""
-    return spec.adapter.framed and spec.basis.calibration(spec.adapter.rank) is not None
 
 
 def calibration_at(spec: Spec, rank: int) -> CalibrationSpec | None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from ..contracts import (
     Batches,
     FactoredUpdate,
     Frame,
+    GradientOracle,
+    LinearCore,
     Outcome,
     Parametrisation,
     Selection,
@@ -23,7 +27,6 @@ from .experiment import Experiment
 from .frames import frames_of, parametrise
 from .refit import Past, Refit, refit_of
 from .round_plan import RoundPlan
-from .top_sites import largest_gradient_sites
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -65,6 +68,37 @@ def frames_for(
         return frames
     chosen = largest_gradient_sites(frames, parametrise(experiment, plan), oracle, plan.top_sites)
     return {site: frames[site] for site in chosen}
+
+
+def largest_gradient_sites(
+    frames: Mapping[str, Frame],
+    parametrisations: Mapping[str, Parametrisation],
+    oracle: GradientOracle,
+    count: int,
+) -> list[str]:
+    """The `count` sites with the largest `||dL/dv||_2` at the current model, in the order of sites. Ties go to the earlier site.
+
+    To first order, a step of length h along the gradient at one site lowers the loss by `h ||dL/dv||`.
+    By the chain rule `dL/dv_i = <P_i, dL/dR>`, with `dL/dR = diag(S^a) U' G V diag(S^b) (r, r)`. One pass gives all products
+    `G' U diag(S^a) (d_in, r)`.
+    """
+    cores = {site: p for site, p in parametrisations.items() if isinstance(p, LinearCore)}
+    left = {site: frames[site].U * frames[site].S ** p.exponents[0] for site, p in cores.items()}
+    products = oracle.gradient_products(left=left)
+    norms = list[float]()
+    for site, p in cores.items():
+        product = products[site].left
+        if product is None:
+            raise TypeError(f"{site}: gradient_products() returned no left product")
+        right = frames[site].V * frames[site].S ** p.exponents[1]
+        norms.append(float(np.linalg.norm(core_gradient(p, product.T @ right))))
+    chosen = set(np.argsort(-np.array(norms), kind="stable")[:count].tolist())
+    return [site for index, site in enumerate(cores) if index in chosen]
+
+
+def core_gradient(core: LinearCore, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`dL/dv (u,)` from `gradient = dL/dR (r, r)`: entry i is `<P_i, dL/dR>`."""
+    return gradient.ravel() if core.projections is None else np.tensordot(core.projections, gradient, 2)
 
 
 def refit_for(experiment: Experiment, past: Sequence[Merged]) -> Refit:

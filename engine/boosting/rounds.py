@@ -25,13 +25,11 @@ from ..contracts.records import RoundRecord, Status
 from ..errors import NonFiniteError, blame
 from ..foundation.run_context import Report
 from .checks import check_batches, check_choice, check_selection
-from .clock import Clock
 from .experiment import Experiment
 from .rollouts import Rollout, rollout_of
-from .round_metrics import RecordDraft, overlap_of, ranks_of, refuse_without_signal
+from .round_metrics import Clock, RecordDraft, overlap_of, ranks_of, refuse_without_signal
 from .round_plan import RoundPlan, plan_round
 from .round_setup import Merged, NothingToRefitError, frames_for, request_for, stored_parameters
-from .subsample import subsampled
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 
@@ -41,6 +39,8 @@ class RoundResult:
     """A finished round, ready to be committed to disk."""
 
     record: RoundRecord
+    plan: RoundPlan | None
+    """None for the base model."""
     outcomes: Mapping[str, Outcome]
     training: Training | None
     rollouts: Sequence[Batch] | None = None
@@ -73,10 +73,9 @@ class RoundRunner:
         clock = Clock()
         with clock("evaluate"):
             outcomes = self.experiment.evaluate_all()
-        draft = RecordDraft(round=0, failures=int(np.sum(~outcomes["train"].correct)))
-        return RoundResult(
-            record=self._record(draft, "base", outcomes, clock), outcomes=outcomes, training=None
-        )
+        draft = RecordDraft.of(0, failures=int(np.sum(~outcomes["train"].correct)))
+        record = self._record(draft, "base", outcomes, clock)
+        return RoundResult(record=record, plan=None, outcomes=outcomes, training=None)
 
     def select(self, number: int) -> Selection:
         """The sampler's checked selection for round `number` (from 1), subsampled by `boosting.subsample`."""
@@ -87,12 +86,11 @@ class RoundRunner:
         chosen = check_selection(selection, len(self.history[-1]), name)
         return subsampled(self.experiment, number, chosen)
 
-    def run_round(self, number: int, selection: Selection, previous: RoundRecord) -> RoundResult:
-        """Run round `number` on a selection. At NaN or Inf the model is restored and the record says what was not finite."""
-        clock, plan = Clock(), self.plan(number)
-        batches = self.batches(number, selection)
-        draft = RecordDraft(
-            round=number,
+    def run_round(self, plan: RoundPlan, selection: Selection, previous: RoundRecord) -> RoundResult:
+        """Run a planned round on a selection. At NaN or Inf the model is restored and the record says what was not finite."""
+        clock, batches = Clock(), self.batches(plan, selection)
+        draft = RecordDraft.of(
+            plan.number,
             failures=int(np.sum(~self.history[-1].correct)),
             selected=len(selection),
             overlap=previous.overlap,
@@ -107,46 +105,44 @@ class RoundRunner:
             draft.add_training(training)
             if isinstance(choice, Refusal):
                 record = self._record(draft, "refused", self.outcomes, clock, reason=choice.reason)
-                found = RoundResult(record=record, outcomes=self.outcomes, training=training)
+                found = RoundResult(record=record, plan=plan, outcomes=self.outcomes, training=training)
             else:
                 found = self._merged(plan, training, choice, clock, draft)
             return attrs.evolve(found, rollouts=self._kept(batches))
         except NothingToRefitError as error:
-            draft.refit, draft.stored = True, 0
+            draft.add(refit=True, stored=0)
             record = self._record(draft, "refused", self.outcomes, clock, reason=str(error))
-            return RoundResult(record=record, outcomes=self.outcomes, training=None)
+            return RoundResult(record=record, plan=plan, outcomes=self.outcomes, training=None)
         except NonFiniteError as error:
             self.experiment.model.assemble(self.ensemble)
             record = self._record(draft, "nonfinite", self.outcomes, clock, reason=str(error))
-            return RoundResult(record=record, outcomes=self.outcomes, training=None)
+            return RoundResult(record=record, plan=plan, outcomes=self.outcomes, training=None)
 
     def accept(self, result: RoundResult) -> None:
         """Add a round that is on disk to the run's state."""
-        if result.record.scale != 0.0 and result.training is not None:
-            self.remember(result.record.round, result.training.updates, result.record.scale)
+        if result.plan is not None and result.training is not None and result.record.scale != 0.0:
+            self.remember(result.plan, result.training.updates, result.record.scale)
         self.outcomes = result.outcomes
         self.history.append(result.outcomes["train"])
 
-    def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
+    def remember(self, plan: RoundPlan, updates: Mapping[str, Update], scale: float) -> None:
         """Add a merged round to the ensemble, and its frames to the used ones of its sites. A refit has no new frames."""
-        merged = Merged(plan=self.plan(number), updates=updates, scale=scale)
-        self.rounds.append(merged)
-        if merged.plan.refit:
+        self.rounds.append(Merged(plan=plan, updates=updates, scale=scale))
+        if plan.refit:
             return
         for site, update in updates.items():
             if isinstance(update, FactoredUpdate) and update.orthonormal:
                 self.experiment.views[site].remember(update.frame)
 
-    def batches(self, number: int, selection: Selection) -> Sequence[Batch] | Rollout:
-        """The objective's checked batches for round `number`, or the rollouts of a policy objective."""
-        plan, rng = self.plan(number), self.experiment.streams("batches", number)
+    def batches(self, plan: RoundPlan, selection: Selection) -> Sequence[Batch] | Rollout:
+        """The objective's checked batches for a round, or the rollouts of a policy objective."""
         objective, name = self.experiment.spec.objective, self.experiment.name_of("objective")
-        steps, size = plan.steps, plan.batch_size
         if isinstance(objective, PolicyObjective):
-            return rollout_of(self.experiment, number, selection, self.report, steps=steps, batch_size=size)
+            return rollout_of(self.experiment, plan, selection, self.report)
+        rng = self.experiment.streams("batches", plan.number)
         with blame("objective", name):
-            batches = objective.batches(selection, steps, size, rng)
-        return check_batches(batches, steps, name)
+            batches = objective.batches(selection, plan.steps, plan.batch_size, rng)
+        return check_batches(batches, plan.steps, name)
 
     def _kept(self, batches: Sequence[Batch] | Rollout) -> Sequence[Batch] | None:
         objective = self.experiment.spec.objective
@@ -154,33 +150,34 @@ class RoundRunner:
         return batches.batches if isinstance(batches, Rollout) and keeps else None
 
     def request(
-        self, number: int, batches: Batches, frames: Mapping[str, Frame] | None = None
+        self, plan: RoundPlan, batches: Batches, frames: Mapping[str, Frame] | None = None
     ) -> TrainingRequest:
-        """The training request of round `number`; without `frames`, in those of the run's basis."""
-        frames = self.frames(number) if frames is None else frames
-        plan = self.plan(number)
+        """The training request of a round; without `frames`, in those of the run's basis."""
+        frames = self.frames(plan) if frames is None else frames
         return request_for(self.experiment, plan, self.rounds, frames, batches=batches, report=self.report)
 
     def _train(
         self, plan: RoundPlan, selection: Selection, batches: Batches, clock: Clock, draft: RecordDraft
     ) -> Training:
         with clock("factorise"):
-            request = self.request(plan.number, batches, self.frames(plan.number, selection))
+            request = self.request(plan, batches, self.frames(plan, selection))
         with clock("train"), blame("backend", self.experiment.name_of("backend")):
             training = self.experiment.model.train(request)
-        draft.refit = True if plan.refit else None
         adapted = len(request.frames)
-        draft.adapted = adapted if 0 < adapted < len(self.experiment.sites) else None
-        draft.stored = stored_parameters(plan, training.updates, training.parameters)
+        draft.add(
+            refit=True if plan.refit else None,
+            adapted=adapted if 0 < adapted < len(self.experiment.sites) else None,
+            stored=stored_parameters(plan, training.updates, training.parameters),
+        )
         return training
 
-    def frames(self, number: int, selection: Selection | None = None) -> dict[str, Frame]:
-        """Round `number`'s frame at every site that it adapts; empty for an adapter without frames.
+    def frames(self, plan: RoundPlan, selection: Selection | None = None) -> dict[str, Frame]:
+        """The round's frame at every site that it adapts; empty for an adapter without frames.
 
         `selection` may be left out only where frames depend on the weights alone.
         """
         data = None if selection is None else (selection, self.history[-1])
-        return frames_for(self.experiment, self.plan(number), self.rounds, data, self.report)
+        return frames_for(self.experiment, plan, self.rounds, data, self.report)
 
     def choose(self, training: Training) -> float | Refusal:
         """The merge policy's checked scale for the trained update, or its refusal. Each scale is evaluated once."""
@@ -205,13 +202,13 @@ class RoundRunner:
             outcomes = self.experiment.evaluate_all()
         with clock("measure"):
             if not plan.refit:  # a refit uses earlier directions again by design
-                draft.overlap = overlap_of(training.updates, self.ensemble, draft.overlap)
-            draft.scale = scale
+                draft.add(overlap=overlap_of(training.updates, self.ensemble, draft.known["overlap"]))
+            draft.add(scale=scale)
             draft.add_outcomes(self.outcomes["train"], outcomes["train"])
             ensemble = [*self.ensemble, (training.updates, scale)]
             record = self._record(draft, "merged", outcomes, clock, ensemble=ensemble)
         record = attrs.evolve(record, seconds=dict(clock.seconds))
-        return RoundResult(record=record, outcomes=outcomes, training=training)
+        return RoundResult(record=record, plan=plan, outcomes=outcomes, training=training)
 
     def _record(
         self,
@@ -225,3 +222,13 @@ class RoundRunner:
     ) -> RoundRecord:
         ranks = ranks_of(self.ensemble if ensemble is None else ensemble, self.experiment.sites)
         return draft.finish(status, outcomes, ranks, clock.seconds, reason)
+
+
+def subsampled(experiment: Experiment, number: int, selection: Selection) -> Selection:
+    """A share `boosting.subsample` of the selection, at least one example, drawn without replacement (Friedman, 2002). Order and weights stay."""
+    share, count = experiment.spec.boosting.subsample, len(selection)
+    if share == 1.0 or count == 0:
+        return selection
+    rng = experiment.streams("subsample", number)
+    kept = np.sort(rng.permutation(count)[: max(1, round(share * count))])
+    return Selection(indices=selection.indices[kept], weights=selection.weights[kept])

@@ -10,6 +10,7 @@ from ..records.run_result import best_of
 from ..sdk.metrics import default_metric
 from ..spec import Spec
 from .plan import Plan
+from .round_plan import RoundPlan
 
 
 def best_round(records: Sequence[RoundRecord], spec: Spec) -> int:
@@ -22,14 +23,12 @@ def exhausted_after(rounds: int) -> tuple[End, str]:
     return "exhausted", f"unused directions ran out after {rounds} rounds"
 
 
-def reason_to_stop(records: Sequence[RoundRecord], spec: Spec, plan: Plan) -> tuple[End, str] | None:
-    """End status and reason if no further round is run, else None. A function of the records alone, so a resumed run stops at the same round."""
-    done = len(records) - 1
-    if done >= spec.rounds:
+def reason_to_stop(records: Sequence[RoundRecord], plan: Plan, upcoming: RoundPlan) -> tuple[End, str] | None:
+    """End status and reason if the `upcoming` round is not run, else None. A function of the records, so a resumed run stops at the same round."""
+    spec, done = upcoming.spec, len(records) - 1
+    if upcoming.number > spec.rounds:
         return "completed", f"all {spec.rounds} rounds done"
-    boosting = spec.boosting
-    fresh = boosting.fresh_before(done + 1)
-    if plan.capacity is not None and fresh >= plan.capacity and not boosting.is_refit(done + 1):
+    if plan.capacity is not None and upcoming.exceeds(plan.capacity):
         return exhausted_after(plan.capacity)
     if spec.stop.patience:
         best = best_round(records, spec)

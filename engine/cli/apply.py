@@ -10,7 +10,7 @@ import attrs
 import click
 
 from .common import json_option, plugin_option, quiet_option
-from .ensembles import choice_of, choice_options, progress
+from .ensembles import choice_of, choice_options, format_option, progress
 from .terminal import echo
 from .units import size_text
 
@@ -22,13 +22,7 @@ from .units import size_text
     "--out", type=click.Path(path_type=Path), help="Output folder; must not exist. Default: NAME-merged."
 )
 @choice_options
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set an option of the output format, such as dtype=float32.",
-)
+@format_option
 @click.option("--backend", metavar="NAME", help="Compute with this backend, not the run's.")
 @click.option(
     "--tolerance",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..boosting.capacity import SitePlan
     from ..boosting.plan import Plan
+    from ..registry import Registry
     from ..runs.directory import RunDirectory
     from ..spec import Spec
     from ..study.cost import Cost
@@ -57,36 +59,49 @@ def command(
 
     For a study: its arms and cells, which of them are in RUNS already, and the cost of the rest.
     """
+    from ..spec.document import find_spec, load
+
+    registry = load_registry(plugin_files)
+    if "ablate" in load(find_spec(spec), settings).tree:
+        checked = _checked_study(spec, registry, runs_folder, settings, gpu=gpu, show_cells=show_cells)
+    else:
+        checked = _checked_run(spec, registry, runs_folder, settings, gpu=gpu)
+    if resolved:
+        echo(checked.toml, nl=False)
+    elif as_json:
+        echo(json.dumps(checked.content, indent=2))
+    elif not quiet:
+        checked.show()
+
+
+@attrs.frozen(kw_only=True)
+class Checked:
+    """A valid spec or study."""
+
+    toml: str
+    """Resolved, with all defaults."""
+    content: Mapping[str, Any]
+    """The plan as JSON types."""
+    show: Callable[[], None]
+    """Prints the plan."""
+
+
+def _checked_run(
+    spec: str, registry: Registry, runs: Path, settings: tuple[str, ...], *, gpu: str
+) -> Checked:
+    """Validate a spec, and the run that it continues."""
     from ..boosting.experiment import prepare
     from ..boosting.inherited_rounds import check_start
-    from ..spec.document import find_spec, load
     from ..spec.resolve import load_spec
 
-    if "ablate" in load(find_spec(spec), settings).tree:
-        _check_study(
-            spec,
-            settings,
-            plugin_files,
-            runs_folder,
-            as_json=as_json,
-            quiet=quiet,
-            gpu=gpu,
-            show_cells=show_cells,
-            resolved=resolved,
-        )
-        return
-    loaded = load_spec(spec, load_registry(plugin_files), settings)
+    loaded = load_spec(spec, registry, settings)
     prepared = prepare(loaded)
-    check_start(prepared, _begun(runs_folder / loaded.head.name / loaded.short_hash))
-    if resolved:
-        echo(loaded.dump(), nl=False)
-    elif as_json:
-        content = {"name": loaded.head.name, "spec_sha256": loaded.sha256, "plan": prepared.plan.as_json()}
-        if prepared.plan.workload is not None:
-            content["seconds"] = seconds_by_class(prepared.plan.workload)
-        echo(json.dumps(content, indent=2))
-    elif not quiet:
-        _print_plan(loaded, prepared.plan, gpu)
+    check_start(prepared, _begun(runs / loaded.head.name / loaded.short_hash))
+    plan = prepared.plan
+    content = {"name": loaded.head.name, "spec_sha256": loaded.sha256, "plan": plan.as_json()}
+    if plan.workload is not None:
+        content["seconds"] = seconds_by_class(plan.workload)
+    return Checked(toml=loaded.dump(), content=content, show=partial(_print_plan, loaded, plan, gpu))
 
 
 def _print_plan(spec: Spec, plan: Plan, gpu: str) -> None:
@@ -168,46 +183,31 @@ def _start_line(spec: Spec) -> str:
     return f"continues from {start}, which gives it rounds 0 to {start.round}; rounds left to run: {left}"
 
 
-def _check_study(
-    spec: str,
-    settings: tuple[str, ...],
-    plugin_files: tuple[Path, ...],
-    runs: Path,
-    *,
-    as_json: bool,
-    quiet: bool,
-    gpu: str,
-    show_cells: bool,
-    resolved: bool,
-) -> None:
-    """Validate a study, and print its plan or its resolved spec."""
+def _checked_study(
+    spec: str, registry: Registry, runs: Path, settings: tuple[str, ...], *, gpu: str, show_cells: bool
+) -> Checked:
+    """Validate a study, and find its finished cells."""
     from ..study.cost import cost_of
     from ..study.scheduler import partition_cells, plans_of
     from ..study.store import known_record, with_exclusions
     from ..study.study_loader import load_study
 
-    study = load_study(spec, load_registry(plugin_files), runs, settings)
+    study = load_study(spec, registry, runs, settings)
     study = with_exclusions(study, known_record(runs, study.record.name), (), ())
-    plans = plans_of(study, set(study.distinct))
-    if resolved:
-        echo(study.toml, nl=False)
-        return
-    todo = partition_cells(study, runs)
+    plans, todo = plans_of(study, set(study.distinct)), partition_cells(study, runs)
     cost = cost_of(study, plans, {state.cell.key for state in todo.open}, runs)
-    if as_json:
-        arms = [_arm_json(study, place, plan) for place, plan in plans.items()]
-        cells = [attrs.asdict(cell) for cell in study.record.cells]
-        head = {"name": study.record.name, "study_sha256": study.record.sha256}
-        content = {
-            **head,
-            "arms": arms,
-            "cells": cells,
-            "finished": len(todo.finished),
-            "cost": attrs.asdict(cost),
-        }
-        echo(json.dumps({**content, "notes": study.record.notes}, indent=2))
-    elif not quiet:
-        _print_study(study, plans, cost, finished=len(todo.finished), show_cells=show_cells, gpu=gpu)
+    finished, record = len(todo.finished), study.record
+    content = {
+        "name": record.name,
+        "study_sha256": record.sha256,
+        "arms": [_arm_json(study, place, plan) for place, plan in plans.items()],
+        "cells": [attrs.asdict(cell) for cell in record.cells],
+        "finished": finished,
+        "cost": attrs.asdict(cost),
+        "notes": record.notes,
+    }
+    show = partial(_print_study, study, plans, cost, finished=finished, show_cells=show_cells, gpu=gpu)
+    return Checked(toml=study.toml, content=content, show=show)
 
 
 def _arm_json(study: Study, place: tuple[str, str], plan: Plan) -> dict[str, Any]:

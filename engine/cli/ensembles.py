@@ -41,6 +41,15 @@ def choice_options(function: F) -> F:
     return function
 
 
+format_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set an option of the output format, such as dtype=float32.",
+)
+
+
 def choice_of(ensemble: Ensemble, rounds: str, drop: tuple[str, ...], weights: tuple[str, ...]) -> Choice:
     """The rounds that the options select. Raises `UsageError` for malformed options."""
     left_out = [_whole(part, "--drop") for text in drop for part in text.split(",")]

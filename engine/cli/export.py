@@ -11,7 +11,7 @@ import click
 
 from ..errors import UsageError
 from .common import json_option, plugin_option, quiet_option, runs_option
-from .ensembles import choice_of, choice_options, open_ensemble, progress
+from .ensembles import choice_of, choice_options, format_option, open_ensemble, progress
 from .terminal import echo
 from .units import size_text
 
@@ -34,13 +34,7 @@ BOOST = "boost"
     "--out", type=click.Path(path_type=Path), help="Output path; must not exist. Default: NAME-FORMAT."
 )
 @choice_options
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set an option of the format, such as dtype=float32.",
-)
+@format_option
 @click.option(
     "--with-factors",
     is_flag=True,

@@ -42,6 +42,20 @@ class Selection:
         """Every example of `indices` with the same weight."""
         return cls(indices=np.asarray(indices, dtype=np.int64), weights=np.ones(len(indices)))
 
+    @classmethod
+    def with_replay(cls, chosen: NDArray[np.int64], others: NDArray[np.int64], replay: float) -> Selection:
+        """Each of m `chosen` examples with weight `(1 - replay) / m`, and each of n `others` with weight `replay / n`.
+
+        Only the chosen ones, equally weighted, where there are no others or `replay` is 0.
+        """
+        if replay == 0.0 or len(others) == 0:
+            return cls.equal(chosen)
+        weights = [
+            np.full(len(chosen), (1 - replay) / len(chosen)),
+            np.full(len(others), replay / len(others)),
+        ]
+        return cls(indices=np.concatenate([chosen, others]), weights=np.concatenate(weights))
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Rollouts:

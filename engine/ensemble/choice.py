@@ -42,17 +42,19 @@ class Choice:
 
 
 def choose(
-    rounds: Rounds,
+    rounds: Rounds | Choice,
     last: int,
     *,
     best: int | None = None,
     drop: Sequence[int] = (),
     weights: Mapping[int, float] | None = None,
 ) -> Choice:
-    """Select rounds from 1 to `last`; then `drop` removes rounds, and `weights` sets factors.
+    """Select rounds from 1 to `last`, or those of another choice; then `drop` removes rounds, and `weights` sets factors.
 
     Raises `UsageError` for a missing round or an invalid expression.
     """
+    if isinstance(rounds, Choice):
+        rounds = rounds.weights
     if isinstance(rounds, Mapping):
         found = {_check_round(n, last): _as_weight(w) for n, w in rounds.items()}
     else:

@@ -100,9 +100,13 @@ class Ensemble:
         return self._origin.classes
 
     def choose(
-        self, rounds: Rounds = None, *, drop: Sequence[int] = (), weights: Mapping[int, float] | None = None
+        self,
+        rounds: Rounds | Choice = None,
+        *,
+        drop: Sequence[int] = (),
+        weights: Mapping[int, float] | None = None,
     ) -> Choice:
-        """Select rounds. Raises `UsageError` for missing rounds."""
+        """Select rounds; another choice is taken as it is. Raises `UsageError` for missing rounds."""
         return choose(rounds, len(self), best=self.best, drop=drop, weights=weights)
 
     # -- Predictions
@@ -149,7 +153,7 @@ class Ensemble:
         It has the device and dtype of the run's backend, or is on the CPU in float32 if that backend has no modules. Raises
         `UsageError` without torch.
         """
-        choice = self._choice(rounds)
+        choice = self.choose(rounds)
         if isinstance(self._model, ModularModel):
             self._at(choice)
             return self._model.module()
@@ -165,7 +169,7 @@ class Ensemble:
         self, split: str = "test", rounds: Rounds | Choice = None, *, recompute: bool = False
     ) -> Outcome:
         """Per-example outcomes on one of the run's splits: from disk for the run's own models, else computed."""
-        choice = self._choice(rounds)
+        choice = self.choose(rounds)
         _check_split(split)
         if choice.prefix is not None and not recompute and isinstance(self._origin, RunSource):
             return self._origin.directory.outcomes(self._recorded(choice.prefix))[split]
@@ -186,7 +190,7 @@ class Ensemble:
 
     def exportable(self, rounds: Rounds | Choice = None) -> Exportable:
         """The input of exporters."""
-        choice, origin = self._choice(rounds), self._origin
+        choice, origin = self.choose(rounds), self._origin
         kept = [r for n, r in origin.merged.items() if n in choice.weights]
         return Exportable(
             name=self.spec.head.name,
@@ -199,9 +203,6 @@ class Ensemble:
         )
 
     # -- Internals
-
-    def _choice(self, rounds: Rounds | Choice) -> Choice:
-        return rounds if isinstance(rounds, Choice) else self.choose(rounds)
 
     def _recorded(self, prefix: int) -> int:
         if not self.records:
@@ -216,7 +217,7 @@ class Ensemble:
 
     def _at(self, rounds: Rounds | Choice) -> BoostedModel:
         """The model with these rounds assembled."""
-        choice, model = self._choice(rounds), self._model
+        choice, model = self.choose(rounds), self._model
         if choice != self._assembled:
             with blame("backend", self.spec.slots["backend"].use):
                 model.assemble(self._chosen(choice))

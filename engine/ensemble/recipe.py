@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..boosting.capacity import plan_site
 from ..boosting.experiment import views_of
 from ..boosting.frames import frames_of, parametrise
-from ..boosting.round_plan import plan_round
+from ..boosting.round_plan import RoundPlan, plan_round
 from ..boosting.views import View
 from ..contracts import (
     Blueprint,
@@ -97,22 +97,22 @@ class Recipe:
     def rebuild(self, stored: Sequence[StoredRound]) -> Iterator[MergedRound]:
         """Rebuild rounds in order, since a basis may depend on earlier rounds."""
         for round_ in stored:
-            found = self.rebuild_round(round_) if round_.updates is None else from_stored(round_)
-            self.remember(found)
+            plan = plan_round(self.spec, round_.number)
+            found = self.rebuild_round(plan, round_) if round_.updates is None else from_stored(round_)
+            self.remember(plan, found)
             yield found
 
-    def remember(self, merged: MergedRound) -> None:
+    def remember(self, plan: RoundPlan, merged: MergedRound) -> None:
         """Add a round to the model, and mark its frames as used."""
         self.weights.rounds.append(merged)
-        if plan_round(self.spec, merged.number).refit:
+        if plan.refit:
             return  # it used no new directions
         for site, update in merged.updates.items():
             if isinstance(update, FactoredUpdate) and update.orthonormal:
                 self.views[site].remember(update.frame)
 
-    def rebuild_round(self, stored: StoredRound) -> MergedRound:
+    def rebuild_round(self, plan: RoundPlan, stored: StoredRound) -> MergedRound:
         """Rebuild a round from its trained values, after all earlier ones. Raises `RunError` for values that do not fit the round."""
-        plan = plan_round(self.spec, stored.number)
         if plan.refit:
             raise RunError("it is a refit of earlier cores, in their frames")
         frames, parametrisations = frames_of(self, plan), parametrise(self, plan)

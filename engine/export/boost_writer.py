@@ -12,6 +12,7 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
+from ..boosting.round_plan import plan_round
 from ..contracts import DenseUpdate, Exportable, FactoredUpdate, MergedRound, ModelSource, Update
 from ..contracts.records import RoundRecord
 from ..ensemble.choice import Choice, Rounds
@@ -51,8 +52,7 @@ def save(
     ensemble: Ensemble, file: str | Path, rounds: Rounds | Choice = None, *, with_factors: bool = False
 ) -> Path:
     """Write a boost file of a selection of rounds; see `pack`."""
-    choice = rounds if isinstance(rounds, Choice) else ensemble.choose(rounds)
-    return pack(ensemble, Path(file), choice, with_factors=with_factors).path
+    return pack(ensemble, Path(file), ensemble.choose(rounds), with_factors=with_factors).path
 
 
 def pack(ensemble: Ensemble, path: Path, choice: Choice, *, with_factors: bool = False) -> WrittenBoostFile:
@@ -133,9 +133,10 @@ def _not_reproducible(ensemble: Ensemble, merged: list[MergedRound]) -> dict[int
         return {r.number: f"its directions cannot be recomputed: {error}" for r in merged}
     for done, recorded in enumerate(merged):
         origin.context.report("rebuilding", done, len(merged))
+        plan = plan_round(origin.spec, recorded.number)
         kept = StoredRound(number=recorded.number, scale=recorded.scale, values=_trained(recorded))
         try:
-            found = recipe.rebuild_round(kept)
+            found = recipe.rebuild_round(plan, kept)
             like = found.updates.keys() == recorded.updates.keys() and all(
                 same_update(found.updates[site], update) for site, update in recorded.updates.items()
             )
@@ -143,7 +144,7 @@ def _not_reproducible(ensemble: Ensemble, merged: list[MergedRound]) -> dict[int
                 reasons[recorded.number] = "its trained values do not reproduce its update bit by bit"
         except (BoostLoraError, KeyError, ValueError) as error:
             reasons[recorded.number] = f"it cannot be rebuilt from its trained values: {error}"
-        recipe.remember(recorded)
+        recipe.remember(plan, recorded)
     return reasons
 
 

@@ -36,6 +36,7 @@ def singular_values(updates: Sequence[tuple[Update, float]]) -> Matrix:
         return np.zeros(0)
     left = np.hstack([scale * L for scale, L, _ in pairs])
     right = np.hstack([M for _, _, M in pairs])
+    # R is `(min(d, k), k)`: for k > d the core is no larger than the weight itself.
     _, R_left = np.linalg.qr(left)
     _, R_right = np.linalg.qr(right)
     return np.linalg.svd(R_left @ R_right.T, compute_uv=False).astype(np.float64)
@@ -70,6 +71,7 @@ def overlap(new: Update, earlier: Sequence[Update]) -> float | None:
         for other in others
         for mine, theirs in zip(bases, other, strict=True)
     ]
+    # Rounding may put the cosine of equal directions above 1.
     return min(1.0, max(cosines)) if cosines else None
 
 

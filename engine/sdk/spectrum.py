@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
+
+from ..foundation.options import option
 
 Spectrum = Literal["paper", "balanced", "flat"]
 
@@ -14,3 +16,8 @@ EXPONENTS: Mapping[Spectrum, tuple[float, float]] = {
 }
 """`(a, b)` of `U diag(S^a) R diag(S^b) V^T`. `paper`: `U S R V^T` (TinyLoRA, arXiv 2602.04118); `balanced`: the square
 root on both sides, as PEFT does; `flat`: no singular values, since small ones scale down the updates, and the gradients, of later rounds."""
+
+
+def spectrum_option() -> Any:
+    """The option `spectrum` of adapters with linear cores."""
+    return option("flat", "scaling by singular values: U S R V', sqrt(S) on both sides, or none")

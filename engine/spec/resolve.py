@@ -15,10 +15,10 @@ from ..sdk.sites import SiteChoice
 from .boosting_table import Boosting
 from .document import Document, find_spec, load
 from .faults import Fault, SpecError, did_you_mean, listed
-from .inherited_ranks import inherited_ranks
+from .ranks import Ranks
 from .slots import as_table, plugin_of, trackers_of
 from .spec import Head, Spec, StopRules
-from .start import Start, resolve_start
+from .start import SPEC, Start, resolve_start
 from .structure import structure_table
 
 TABLES = {"sites": SiteChoice, "boosting": Boosting, "stop": StopRules, "start": Start}
@@ -68,6 +68,26 @@ def resolve(document: Document, registry: Registry, default_name: str = "run") -
     if faults:
         raise SpecError(faults)
     return Spec(head=head, slots=slots, trackers=trackers, **tables)  # type: ignore[arg-type] - None only where there are faults
+
+
+def inherited_ranks(folder: Path, number: int, registry: Registry) -> tuple[int, ...]:
+    """The rank of each round up to `number`, refits excluded; 0 for adapters without a frame.
+
+    Raises `SpecError` for a spec that cannot be read.
+    """
+    document, faults = load(folder / SPEC), list[Fault]()
+    slot = plugin_of(KINDS["adapter"], document, registry, faults)
+    boosting: Boosting = _table(Boosting, "boosting", document, faults) or Boosting()
+    start: Start = _table(Start, "start", document, faults) or Start()
+    rounds = boosting.fresh_in(number)
+    if slot is None:  # the plugin is not installed: use its table
+        usual = document.tree.get("adapter", {}).get("rank", 0)
+        framed = bool(usual)
+    else:
+        usual, framed = slot.plugin.rank, slot.plugin.framed
+    if not framed:
+        return (*start.ranks[:rounds], *(0,) * (rounds - len(start.ranks)))
+    return Ranks(usual=usual, listed=boosting.ranks, inherited=start.ranks).first(rounds)
 
 
 def _table(cls: type[Any], name: str, document: Document, faults: list[Fault]) -> Any:

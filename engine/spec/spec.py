@@ -163,10 +163,6 @@ class Spec:
         """The ranks of all rounds that take new directions."""
         return Ranks(usual=self.adapter.rank, listed=self.boosting.ranks, inherited=self.start.ranks)
 
-    def rank_of(self, number: int) -> int:
-        """The rank of round `number` (from 1); for a refit, that of the next round that takes new directions."""
-        return self.ranks[self.boosting.fresh_before(number)]
-
     def as_tree(self) -> dict[str, Any]:
         """The spec as a TOML tree: all options of all plugins, defaults included, in a fixed order."""
         tree: dict[str, Any] = attrs.asdict(self.head)

@@ -68,6 +68,7 @@ def bca_many(
     if table.ndim != 2 or table.shape[1] < 2:
         return [None] * len(table)
     low, high = table.min(axis=1), table.max(axis=1)
+    # The acceleration divides by the jackknife's spread, and a constant column has none.
     with np.errstate(invalid="ignore"):
         varied = high - low > CONSTANT * np.maximum(np.abs(low), np.abs(high))
     finite: NDArray[np.bool_] = np.all(np.isfinite(table), axis=1)

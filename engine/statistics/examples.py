@@ -91,6 +91,7 @@ def flip_sums(sums: NDArray[np.int64]) -> float:
         part = np.zeros(size * count + 1)  # the sum rises in steps of 2 v, the grid in steps of 2
         part[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
         pmf = _convolved(pmf, part)
+    # The grid of sums runs from `-sum |d_i|` to `sum |d_i|` in steps of 2; ties with the observed sum count.
     values = 2 * np.arange(len(pmf)) - (len(pmf) - 1)
     p = float(pmf[np.abs(values) >= abs(int(sums.sum()))].sum())
     return min(1.0, max(0.0, p))

@@ -24,6 +24,7 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     if not np.all((values >= 0.0) & (values <= 1.0)):
         raise ValueError(f"p-values must lie in [0, 1]: {list(ps)}")
     order = np.argsort(values, kind="stable")
+    # `(m - j + 1) p_(j)`; the running maximum below keeps the order of the p-values.
     steps = np.arange(len(values), 0, -1) * values[order]
     adjusted: list[float | None] = [None] * len(ps)
     for place, p in zip(order.tolist(), np.minimum(1.0, np.maximum.accumulate(steps)).tolist(), strict=True):

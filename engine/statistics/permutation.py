@@ -49,6 +49,7 @@ def sign_flip(
     largest = float(np.abs(values).max())
     if largest == 0.0:
         return SignFlip(p=1.0, exact=True)
+    # p does not depend on the differences' scale; sums of values within [-1, 1] cannot overflow.
     values = values / largest
     observed = abs(float(values.sum())) - TIE * float(np.abs(values).sum())
     if 2 ** len(values) <= resamples:

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..boosting.round_plan import plan_round
+from ..boosting.round_plan import RoundPlan
 from ..boosting.round_setup import frames_for
 from ..contracts import (
     Batch,
@@ -30,7 +30,6 @@ from ..contracts import (
     TrainingRequest,
     Update,
 )
-from ..spec import Spec
 from .findings import Finding, distance, magnitude, worst
 from .session import Session, at
 from .step_replay import DRAWS, ROUNDINGS
@@ -121,29 +120,21 @@ class CalibratedFrames:
         )
 
 
-def uses_calibration(spec: Spec, number: int) -> bool:
-    """Whether round `number` computes calibration products before training."""
-    return plan_round(spec, number).calibration is not None
-
-
-def calibrate_frames(session: Session, number: int, selection: Selection) -> CalibratedFrames:
+def calibrate_frames(session: Session, plan: RoundPlan, selection: Selection) -> CalibratedFrames:
     """Compute the round's frames with the truth, repeat its queries on the other models, and compare the products."""
-    truth = session.runners.truth
+    truth, number = session.runners.truth, plan.number
     recorder: Any = RecordingModel(truth.experiment.model)
     experiment = attrs.evolve(truth.experiment, model=recorder)
     calibration_data = (selection, truth.history[-1])
     with session.blamed(number, GRADIENTS, "every site", "truth"):
-        frames = frames_for(
-            experiment, plan_round(experiment.spec, number), truth.rounds, calibration_data, session.report
-        )
+        frames = frames_for(experiment, plan, truth.rounds, calibration_data, session.report)
     for place, query in enumerate(recorder.queries, start=1):
         session.report("repeating queries", place, len(recorder.queries))
         _compare(session, number, query, place)
-    count = experiment.spec.boosting.top_sites
     return CalibratedFrames(
         frames=frames,
         queries=recorder.queries,
-        selects_sites=0 < count < len(experiment.sites),
+        selects_sites=0 < plan.top_sites < len(experiment.sites),
         probes=len(recorder.probes),
     )
 

@@ -9,6 +9,7 @@ import attrs
 
 from ..boosting.experiment import Experiment, Prepared, prepare, source_of
 from ..boosting.plan import make_plan
+from ..boosting.round_plan import RoundPlan
 from ..boosting.rounds import RoundRunner
 from ..boosting.views import View
 from ..contracts import Frame, ModelSource, Update
@@ -35,10 +36,10 @@ class RoundRunners:
     spectra: Mapping[str, Frame | None]
     """The truth's leading directions by site, one more than the basis uses; None if it uses none."""
 
-    def remember(self, number: int, updates: Mapping[str, Update], scale: float) -> None:
+    def remember(self, plan: RoundPlan, updates: Mapping[str, Update], scale: float) -> None:
         """Add a merged round to every model's ensemble."""
         for runner in (self.truth, self.candidate, *([self.yardstick] if self.yardstick else [])):
-            runner.remember(number, updates, scale)
+            runner.remember(plan, updates, scale)
 
 
 def open_models(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from ..boosting.experiment import data_sha256
-from ..boosting.round_plan import is_data_driven
+from ..boosting.round_plan import RoundPlan
 from ..boosting.tokens import SPLITS
 from ..contracts import Frame, PolicyObjective, Selection, Update
 from ..errors import UsageError
@@ -15,7 +15,7 @@ from ..runs.directory import RunDirectory
 from .criterion import Criterion
 from .evaluation import compare_answers, compare_chosen, compare_recorded, read_answers
 from .findings import NOT_STORED, UNFINISHED, Finding, Notes
-from .gradient_products import calibrate_frames, uses_calibration
+from .gradient_products import calibrate_frames
 from .recorded import RecordedRound, Recording, read_round
 from .round_end import RoundTraining, compare_merged, compare_training, scale_of
 from .round_start import compare_directions, frames_of_weights, match_frames
@@ -33,9 +33,10 @@ def replay(session: Session, numbers: range, recording: Recording, notes: Notes)
         _add_recorded(session, read_round(directory, number))
     for number in numbers:
         before, now = read_round(directory, number - 1), read_round(directory, number)
+        plan = runners.truth.plan(number)
         try:
             own = number > numbers.start or not runners.truth.experiment.spec.start.given
-            note = _replay_round(session, number, before if own else None, now, (recording.criterion, notes))
+            note = _replay_round(session, plan, before if own else None, now, (recording.criterion, notes))
             notes.add(number, note)
         except StoppedError:
             notes.add(number, UNFINISHED)
@@ -53,13 +54,14 @@ def replay(session: Session, numbers: range, recording: Recording, notes: Notes)
 def _add_recorded(session: Session, now: RecordedRound) -> None:
     """Add a recorded round to the ensemble and to the sampler's history."""
     if now.updates is not None and now.record.scale != 0.0:
-        session.runners.remember(now.record.round, now.updates, now.record.scale)
+        plan = session.runners.truth.plan(now.record.round)
+        session.runners.remember(plan, now.updates, now.record.scale)
     session.runners.truth.history.append(now.outcomes["train"])
 
 
 def _replay_round(
     session: Session,
-    number: int,
+    plan: RoundPlan,
     before: RecordedRound | None,
     now: RecordedRound,
     by: tuple[Criterion, Notes],
@@ -68,10 +70,10 @@ def _replay_round(
 
     `before` is None if the previous round belongs to another run, which may have another precision.
     """
-    criterion = by[0]
+    criterion, number = by[0], plan.number
     session.synchronise(number)
     compare_directions(session, number)
-    right = frames_of_weights(session, number)
+    right = frames_of_weights(session, plan)
     answers, theirs = compare_answers(session, number)
     if before is not None:
         session.add(compare_recorded(number - 1, answers, before.outcomes, criterion))
@@ -81,8 +83,8 @@ def _replay_round(
     if isinstance(session.runners.truth.experiment.spec.objective, PolicyObjective) and now.rollouts is None:
         return "its rollouts were not stored (objective.keeps), so its training cannot be replayed"
     frames = (now.frames or {}) if session.runners.truth.experiment.spec.adapter.framed else {}
-    _compare_recorded_frames(session, number, selection, (right, frames), by)
-    training = compare_training(session, number, selection, frames, now)
+    _compare_recorded_frames(session, plan, selection, (right, frames), by)
+    training = compare_training(session, plan, selection, frames, now)
     session.add(_recorded_updates(session, number, training, now.updates, criterion))
     scale = scale_of(session, training, now.record.scale)
     if scale is None:
@@ -93,23 +95,23 @@ def _replay_round(
 
 def _compare_recorded_frames(
     session: Session,
-    number: int,
+    plan: RoundPlan,
     selection: Selection,
     frames: tuple[Mapping[str, Frame], Mapping[str, Frame]],
     by: tuple[Criterion, Notes],
 ) -> None:
     """Compare stored frames with the truth's; data-driven frames only by their properties."""
-    (right, recorded), (criterion, notes), spec = frames, by, session.runners.truth.experiment.spec
+    (right, recorded), (criterion, notes), number = frames, by, plan.number
     if not recorded:
         return
-    calibrated = calibrate_frames(session, number, selection) if uses_calibration(spec, number) else None
+    calibrated = None if plan.calibration is None else calibrate_frames(session, plan, selection)
     if calibrated is not None:
         notes.add(number, calibrated.note)
         notes.add(number, other_sites(calibrated, recorded))
-    if calibrated is None or not is_data_driven(spec):
+    if calibrated is None or not plan.data_driven:
         ours = {site: frame for site, frame in right.items() if calibrated is None or site in recorded}
         session.add(match_frames(session, number, "recorded frames", ours, recorded, criterion=criterion))
-    elif isinstance(spec.objective, PolicyObjective):
+    elif isinstance(plan.spec.objective, PolicyObjective):
         notes.add(number, NOT_STORED)
     else:
         session.add(compare_stored_frames(session, number, calibrated, recorded, criterion))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..boosting.rollouts import Rollout
+from ..boosting.round_plan import RoundPlan
 from ..contracts import Frame, Refusal, Selection, TrainingRequest, Update
 from ..errors import RunError
 from .evaluation import compare_answers
@@ -42,19 +43,18 @@ class RoundTraining:
 
 def compare_training(
     session: Session,
-    number: int,
+    plan: RoundPlan,
     selection: Selection,
     frames: Mapping[str, Frame],
     run: RecordedRound | None = None,
 ) -> RoundTraining:
     """Train every model on the same request, and compare; for a recorded `run`, on its rollouts and from its starting point."""
     runner, recorded = session.runners.truth, None if run is None else run.rollouts
-    drawn = runner.batches(number, selection)
-    request = runner.request(number, drawn, frames)
-    request = session.limits.cut_request(request)
+    number, drawn = plan.number, runner.batches(plan, selection)
+    request = session.limits.cut_request(runner.request(plan, drawn, frames))
     traced = dict[str, TracedTraining]()
     if isinstance(drawn, Rollout) and recorded is None:
-        own = session.runners.candidate.batches(number, selection)
+        own = session.runners.candidate.batches(plan, selection)
         if not isinstance(own, Rollout):
             raise RunError("an objective that gives rollouts to one model and none to another")
         rollouts = train_on_own_rollouts(session, number, request, own)

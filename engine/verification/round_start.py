@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from itertools import accumulate, takewhile
 
-from ..boosting.round_plan import is_data_driven
+from ..boosting.round_plan import RoundPlan
 from ..boosting.round_setup import NothingToRefitError
 from ..boosting.rounds import RoundRunner
 from ..contracts import Frame
@@ -44,26 +44,25 @@ def _ends(ranks: Ranks, depth: int) -> list[int]:
     return sorted({*ends, depth} - {0})
 
 
-def frames_of_weights(session: Session, number: int) -> dict[str, Frame]:
+def frames_of_weights(session: Session, plan: RoundPlan) -> dict[str, Frame]:
     """Compare frames that the spec's basis computes from each model's own directions. Returns the truth's.
 
     Empty for data-driven bases. A fully corrective round has the truth's frames of earlier rounds, or none if no round was
     merged.
     """
-    truth, candidate = session.runners.truth, session.runners.candidate
-    spec = truth.experiment.spec
-    if is_data_driven(spec) and not spec.boosting.is_refit(number):
+    truth, candidate, number = session.runners.truth, session.runners.candidate, plan.number
+    if plan.data_driven and not plan.refit:
         return {}
     for runner in (truth, candidate):
         for view in _views(runner).values():
             view.reset()
-    if spec.boosting.is_refit(number):
+    if plan.refit:
         with suppress(NothingToRefitError):
-            return truth.frames(number)
+            return truth.frames(plan)
         return {}
-    right = truth.frames(number)
+    right = truth.frames(plan)
     with session.blamed(number, "frames", "every site"):
-        found = candidate.frames(number)
+        found = candidate.frames(plan)
     session.add(match_frames(session, number, "frames", right, found, criterion=session.criterion))
     return right
 

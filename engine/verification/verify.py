@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..boosting.round_plan import RoundPlan
 from ..errors import UsageError
 from ..foundation.run_context import RunContext
 from ..registry import Registry
@@ -9,7 +10,7 @@ from ..spec import Spec
 from .criterion import Criterion, dtype_of
 from .evaluation import compare_answers, compare_chosen
 from .findings import CONVERGED, NOTHING_TO_REFIT, UNFINISHED, Notes, Verification
-from .gradient_products import calibrate_frames, uses_calibration
+from .gradient_products import calibrate_frames
 from .limits import Limits
 from .models import open_models
 from .recorded import Recording
@@ -81,15 +82,14 @@ def _inherited_note(spec: Spec) -> tuple[str, ...]:
 
 def _verify_rounds(session: Session, last: int, notes: Notes) -> int:
     """Verify the spec's rounds, each from the truth's ensemble. Returns their number."""
-    capacity = session.runners.truth.experiment.plan.capacity
+    truth = session.runners.truth
     for number in range(1, last + 1):
-        boosting = session.runners.truth.experiment.spec.boosting
-        fresh = boosting.fresh_before(number)
-        if capacity is not None and fresh >= capacity and not boosting.is_refit(number):
+        plan = truth.plan(number)
+        if plan.exceeds(truth.experiment.plan.capacity):
             notes.add(number - 1, "unused directions ran out after it")
             return number - 1
         try:
-            note = _round(session, number, notes)
+            note = _round(session, plan, notes)
         except StoppedError:
             notes.add(number, UNFINISHED)
             return number
@@ -99,27 +99,27 @@ def _verify_rounds(session: Session, last: int, notes: Notes) -> int:
     return last
 
 
-def _round(session: Session, number: int, notes: Notes) -> str:
+def _round(session: Session, plan: RoundPlan, notes: Notes) -> str:
     """Verify one round of a spec; returns a note on it."""
-    truth = session.runners.truth
+    truth, number = session.runners.truth, plan.number
     session.synchronise(number)
     compare_directions(session, number)
-    frames = frames_of_weights(session, number)
+    frames = frames_of_weights(session, plan)
     answers, theirs = compare_answers(session, number)
     truth.history.append(answers["train"].outcome)
     selection = compare_chosen(session, number, answers["train"], theirs["train"])
     if len(selection) == 0:
         return CONVERGED
-    if truth.experiment.spec.boosting.is_refit(number) and not frames:
+    if plan.refit and not frames:
         return NOTHING_TO_REFIT
-    if uses_calibration(truth.experiment.spec, number):
-        calibrated = calibrate_frames(session, number, selection)
+    if plan.calibration is not None:
+        calibrated = calibrate_frames(session, plan, selection)
         notes.add(number, calibrated.note)
         frames = calibrated.frames
-    training = compare_training(session, number, selection, frames)
+    training = compare_training(session, plan, selection, frames)
     scale = scale_of(session, training, None)
     if scale is None:
         return "the merge policy refused the update"
     compare_merged(session, number, training, scale)
-    session.runners.remember(number, training.traced["truth"].training.updates, scale)
+    session.runners.remember(plan, training.traced["truth"].training.updates, scale)
     return training.note

@@ -11,7 +11,7 @@ import numpy as np
 from ...engine.contracts import LinearCore, Site
 from ...engine.foundation.options import option, whole
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.spectrum import EXPONENTS, Spectrum
+from ...engine.sdk.spectrum import EXPONENTS, Spectrum, spectrum_option
 from ...engine.sdk.tied_vectors import Tying, group_of, tie_option
 
 
@@ -24,9 +24,7 @@ class TinyLora:
 
     rank: int = option(4, "rank r: directions per site and round", whole)
     u: int = option(8, "trained parameters per round and site (or group of tied sites)", whole, max=65536)
-    spectrum: Spectrum = option(
-        "flat", "scaling by singular values: U S R V', sqrt(S) on both sides, or none"
-    )
+    spectrum: Spectrum = spectrum_option()
     tie: Tying | int = tie_option()
 
     @property

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import GradientOracle, SiteView
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.directions import (
     DataDrivenBasis,
+    PairsRequest,
     SingularPairs,
     SiteComplements,
     leading_singular_pairs,
@@ -40,21 +40,11 @@ class Activation(DataDrivenBasis):
         """The option `sweeps`."""
         return self.sweeps
 
-    def pairs(
-        self,
-        sites: Sequence[SiteView],
-        complements: Mapping[str, SiteComplements],
-        earlier: Sequence[int],
-        rank: int,
-        oracle: GradientOracle,
-    ) -> Mapping[str, SingularPairs]:
+    def pairs(self, request: PairsRequest) -> Mapping[str, SingularPairs]:
         """Right directions of all sites in the same passes, then each weight's left ones."""
-        del sites, earlier
-        found = principal_directions(oracle, list(complements.values()), rank, self.oversample, self.sweeps)
-        return {
-            name: _image_pairs(oracle.weight(name), found[name], complement)
-            for name, complement in complements.items()
-        }
+        oracle, complements = request.oracle, list(request.complements.values())
+        found = principal_directions(oracle, complements, request.rank, self.oversample, self.sweeps)
+        return {c.name: _image_pairs(oracle.weight(c.name), found[c.name], c) for c in complements}
 
 
 def _image_pairs(

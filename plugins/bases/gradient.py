@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
-from ...engine.contracts import GradientOracle, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.directions import DataDrivenBasis, SingularPairs, SiteComplements, gradient_singular_pairs
+from ...engine.sdk.directions import DataDrivenBasis, PairsRequest, SingularPairs, gradient_singular_pairs
 
 
 @attrs.frozen(kw_only=True)
@@ -22,17 +21,10 @@ class Gradient(DataDrivenBasis):
     Two passes over the calibration examples; no dense gradient is formed.
     """
 
-    def pairs(
-        self,
-        sites: Sequence[SiteView],
-        complements: Mapping[str, SiteComplements],
-        earlier: Sequence[int],
-        rank: int,
-        oracle: GradientOracle,
-    ) -> Mapping[str, SingularPairs]:
+    def pairs(self, request: PairsRequest) -> Mapping[str, SingularPairs]:
         """By the randomised range finder, all sites in the same two passes."""
-        del sites, earlier
-        return gradient_singular_pairs(oracle, list(complements.values()), rank, self.oversample)
+        complements = list(request.complements.values())
+        return gradient_singular_pairs(request.oracle, complements, request.rank, self.oversample)
 
 
 @hookimpl

@@ -8,12 +8,13 @@ from typing import Any
 import attrs
 import numpy as np
 
-from ...engine.contracts import CalibrationSpec, GradientOracle, SiteView
+from ...engine.contracts import CalibrationSpec, SiteView
 from ...engine.foundation.options import option
 from ...engine.foundation.options import share as part
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.directions import (
     DataDrivenBasis,
+    PairsRequest,
     SingularPairs,
     SiteComplements,
     gradient_singular_pairs,
@@ -46,21 +47,16 @@ class Mixed(DataDrivenBasis):
         calibration = super().calibration(own)
         return calibration if own else attrs.evolve(calibration, passes=0, columns=0)
 
-    def pairs(
-        self,
-        sites: Sequence[SiteView],
-        complements: Mapping[str, SiteComplements],
-        earlier: Sequence[int],
-        rank: int,
-        oracle: GradientOracle,
-    ) -> Mapping[str, SingularPairs]:
+    def pairs(self, request: PairsRequest) -> Mapping[str, SingularPairs]:
         """The weight's block is computed first, since it does not depend on data; in the frame, the gradient's directions come first."""
-        own = self.of_gradient(rank)
-        blocks = {site.name: self._block(site, complements[site.name], (*earlier, rank)) for site in sites}
+        own, complements = self.of_gradient(request.rank), request.complements
+        ranks = (*request.earlier, request.rank)
+        blocks = {site.name: self._block(site, complements[site.name], ranks) for site in request.sites}
         if own == 0:
             return blocks
+        # Free of the block too, so that the frame's columns are orthonormal.
         free = [complements[name].without(block.U, block.V) for name, block in blocks.items()]
-        found = gradient_singular_pairs(oracle, free, own, self.oversample)
+        found = gradient_singular_pairs(request.oracle, free, own, self.oversample)
         return {name: found[name].concatenate(block) for name, block in blocks.items()}
 
     def _kept(self, ranks: Sequence[int], width: int) -> Iterator[tuple[int, int]]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
-from ...engine.contracts import GradientOracle, SiteView
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.directions import (
     DataDrivenBasis,
+    PairsRequest,
     SingularPairs,
-    SiteComplements,
     leading_singular_pairs,
     require_finite,
 )
@@ -34,21 +33,13 @@ class Probe(DataDrivenBasis):
         """`ceil(steps / batches)`: a step uses one of the `batches`, so the last pass may be partial."""
         return -(-self.steps // self.batches)
 
-    def pairs(
-        self,
-        sites: Sequence[SiteView],
-        complements: Mapping[str, SiteComplements],
-        earlier: Sequence[int],
-        rank: int,
-        oracle: GradientOracle,
-    ) -> Mapping[str, SingularPairs]:
+    def pairs(self, request: PairsRequest) -> Mapping[str, SingularPairs]:
         """Train the probe once for all sites, then take the SVD of `B A` through its small core."""
-        del sites, earlier
-        trained = oracle.probe(rank + self.oversample, self.steps, self.lr)
+        trained = request.oracle.probe(request.rank + self.oversample, self.steps, self.lr)
         found = dict[str, SingularPairs]()
-        for name, complement in complements.items():
+        for name, complement in request.complements.items():
             B, At = (require_finite(factor, name, "probe's factors") for factor in trained[name])
-            found[name] = leading_singular_pairs(B, At, complement, rank)
+            found[name] = leading_singular_pairs(B, At, complement, request.rank)
         return found
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import UnboundedBasis
+from ...engine.sdk.site_basis import UnboundedBasis
 
 
 @attrs.frozen(kw_only=True)

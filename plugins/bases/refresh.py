@@ -10,7 +10,7 @@ import numpy as np
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import UnboundedBasis
+from ...engine.sdk.site_basis import UnboundedBasis
 
 
 @attrs.frozen(kw_only=True)

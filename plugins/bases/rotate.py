@@ -10,7 +10,7 @@ import numpy as np
 
 from ...engine.contracts import Frame, SiteView
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.rank_allocation import BlockBasis
+from ...engine.sdk.site_basis import BlockBasis
 
 
 @attrs.frozen(kw_only=True)

@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import attrs
@@ -20,6 +19,7 @@ from ...engine.errors import UsageError
 from ...engine.foundation.hardware import VISIBLE, pinned
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.libraries import require_libraries
 
 POLL = 0.2
 """Seconds between yields to the caller."""
@@ -50,8 +50,7 @@ class Ray:
 
     def check(self) -> None:
         """Raise `UsageError` if Ray is missing, or a given cluster does not respond."""
-        if find_spec("ray") is None:
-            raise UsageError("executor ray: Ray is not installed; pip install 'boostlora[ray]'")
+        require_libraries("executor ray", "ray", "ray")
         address = self.address or os.environ.get("RAY_ADDRESS", "")
         if address not in {"", "auto", "local"}:
             _check_reachable(address)

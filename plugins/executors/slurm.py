@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +17,7 @@ from ...engine.errors import RunError, UsageError
 from ...engine.foundation.hardware import pinned
 from ...engine.foundation.options import Limit, option, whole
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.libraries import require_libraries
 from . import _local_queue
 from ._queued import FOLDER, Cell, lost_result, read_result, write_result
 
@@ -69,8 +69,7 @@ class Slurm:
 
     def check(self) -> None:
         """Raise `UsageError` if submitit or Slurm's commands are missing."""
-        if find_spec("submitit") is None:
-            raise UsageError("executor slurm: submitit is not installed; pip install 'boostlora[slurm]'")
+        require_libraries("executor slurm", "slurm", "submitit")
         missing = [command for command in COMMANDS if shutil.which(command) is None]
         if self.cluster == "slurm" and missing:
             raise UsageError(

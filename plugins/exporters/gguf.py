@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Callable
 from contextlib import redirect_stderr
@@ -15,6 +14,7 @@ from ...engine.contracts import Blueprint, Exportable, ModelSource
 from ...engine.errors import UsageError
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.libraries import require_libraries
 from ..models._hf.model import HfModel
 
 if TYPE_CHECKING:
@@ -53,11 +53,7 @@ class Gguf:
                 f"exporter {self.NAME} exports causal language models, and this one has the architecture {family}; "
                 "--to safetensors exports any"
             )
-        missing = [n for n in ("torch", "transformers", "gguf") if importlib.util.find_spec(n) is None]
-        if missing:
-            raise UsageError(
-                f"exporter {self.NAME} needs pip install 'boostlora[gguf]' ({', '.join(missing)} is missing)"
-            )
+        require_libraries(f"exporter {self.NAME}", "gguf", "torch", "transformers", "gguf")
         self._contents(ensemble)
 
     def precision(self, ensemble: Exportable) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from ...engine.contracts import Blueprint, Exportable, ModelSource
-from ...engine.errors import UsageError
 from ...engine.foundation.atomic import write_text
 from ...engine.foundation.hashes import files_sha256
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.libraries import require_libraries
 from ._weights import sentence_transformers
 from ._weights.companions import encoder_files, has_own_files, hf_model, is_classifier, write_companions
 from ._weights.dtype_loss import precision_of, warn_of_precision_loss
@@ -47,11 +46,7 @@ class Hf:
     def check(self, ensemble: Exportable) -> None:
         """Raise `UsageError` if transformers is missing or cannot load such a model."""
         hf_model(ensemble, "hf")
-        missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
-        if missing:
-            raise UsageError(
-                f"exporter hf needs pip install 'boostlora[hf]' ({', '.join(missing)} is missing)"
-            )
+        require_libraries("exporter hf", "hf", "torch", "transformers")
         size_of(self.max_shard_size)
 
     def precision(self, ensemble: Exportable) -> str:

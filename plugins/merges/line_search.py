@@ -28,6 +28,7 @@ class LineSearch:
     def choose(self, trial: Trial) -> float | Refusal:
         """Evaluate every scale, and scale 0."""
         without = cost(trial(0.0), self.metric)
+        # Pairs compare by cost, then by scale: on a tie the smallest scale wins.
         best, scale = min((cost(trial(s), self.metric), s) for s in sorted(self.scales))
         if best < without:
             return scale

@@ -100,6 +100,7 @@ class Grpo:
                 spread = np.full_like(centred, rewards.std(ddof=1))
             case "group":
                 spread = np.broadcast_to(rewards.std(axis=1, ddof=1, keepdims=True), centred.shape)
+        # 0 / 0 for equal rewards with `eps = 0`.
         return np.divide(centred, spread + self.eps, out=np.zeros_like(centred), where=centred != 0.0)
 
     def shares(self, tokens: Tokens, longest: int) -> NDArray[np.float64]:
@@ -128,6 +129,7 @@ def joined(batch: Batch) -> Batch:
         owner.append(first.setdefault(key, i))
     if len(first) == len(batch):
         return batch
+    # The shares of sequence i are `shares[ends[i] - targets[i] : ends[i]]`.
     ends = np.cumsum(tokens.targets)
     shares = rollouts.shares.copy()
     for i, kept in enumerate(owner):

@@ -30,15 +30,7 @@ class Failures:
         wrong = outcome.shuffled(np.flatnonzero(~outcome.correct), rng)
         right = outcome.shuffled(np.flatnonzero(outcome.correct), rng)
         wrong = wrong[: self.cap] if self.cap else wrong
-        if len(wrong) == 0:
-            return Selection.empty()
-        if self.replay == 0.0 or len(right) == 0:
-            return Selection.equal(wrong)
-        weights = [
-            np.full(len(wrong), (1 - self.replay) / len(wrong)),
-            np.full(len(right), self.replay / len(right)),
-        ]
-        return Selection(indices=np.concatenate([wrong, right]), weights=np.concatenate(weights))
+        return Selection.with_replay(wrong, right, self.replay) if len(wrong) else Selection.empty()
 
 
 @hookimpl

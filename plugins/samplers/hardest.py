@@ -30,14 +30,7 @@ class Hardest:
         drawn = outcome.shuffled(np.arange(len(outcome)), rng)
         order = drawn[np.argsort(-outcome.loss[drawn], kind="stable")]
         count = min(len(order), max(1, round(self.share * len(order))))
-        hard, others = order[:count], order[count:]
-        if self.replay == 0.0 or len(others) == 0:
-            return Selection.equal(hard)
-        weights = [
-            np.full(len(hard), (1 - self.replay) / len(hard)),
-            np.full(len(others), self.replay / len(others)),
-        ]
-        return Selection(indices=np.concatenate([hard, others]), weights=np.concatenate(weights))
+        return Selection.with_replay(order[:count], order[count:], self.replay)
 
 
 @hookimpl

@@ -14,6 +14,7 @@ from ._dialect import Dialect, has_decimal_commas
 from ._files import PLAIN, cells, excel, json_lines, kind_of, parquet, readable
 
 WHOLE = re.compile(r"^(-?\d+)\.0+$")
+MOST_CLASSES = 1000
 
 
 def read(path: str, words: Collection[str] = (), dialect: Dialect = PLAIN) -> Any:
@@ -148,3 +149,16 @@ def check_finite(path: str, features: Any) -> None:
         infinite = np.isinf(column.to_numpy(np.float64, na_value=np.nan)) if is_numeric(column) else [False]
         if any(infinite):
             raise UsageError(f'{path}: column "{name}" is infinite in line {np.flatnonzero(infinite)[0] + 2}')
+
+
+def classes_of(labels: Collection[str], where: object, column: str) -> tuple[str, ...]:
+    """The distinct labels of a column, sorted. Raises `UsageError` for fewer than 2 classes, or too many to be a class label."""
+    if len(labels) < 2:
+        raise UsageError(
+            f'{where}: column "{column}" needs at least 2 different values to tell apart, and has {len(labels)}'
+        )
+    if len(labels) > MOST_CLASSES:
+        raise UsageError(
+            f'{where}: column "{column}" has {len(labels)} different values; it is not a class label'
+        )
+    return tuple(sorted(labels))

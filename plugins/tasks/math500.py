@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from ...engine.errors import UsageError
 from ...engine.foundation.options import Limit, option, positive, whole
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import Judgement
+from ...engine.sdk.libraries import require_libraries
 from ._math.pool import Verdict, verdicts
 from ._text.data import TextData
 from ._text.generative_task import GenerativeTask, texts_of
@@ -88,8 +88,7 @@ class Math500(TextData, GenerativeTask):
 
     def load(self, rng: np.random.Generator) -> Splits:
         """Read and split. Raises `UsageError` naming file, column and row at fault, or if math-verify is missing."""
-        if importlib.util.find_spec("math_verify") is None:
-            raise UsageError("task math500 needs pip install 'boostlora[math]' (math-verify is missing)")
+        require_libraries("task math500", "math", "math_verify")
         found, parts = self.split_rows(
             self.read_rows({**COLUMNS, **EXTRA}, self._check),
             lambda row: row["subject"],

@@ -15,9 +15,8 @@ from ...engine.foundation.options import Limit, option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import judge_labels
 from ...engine.sdk.metrics import class_measures, log_odds, ranking_measures
-from ._protein.complexes import BREAK, Complex, averaged, named, pkd, side
+from ._protein.complexes import BREAK, Complex, averaged, named, pkd, side, windows
 from ._protein.groups import connected, group_split
-from ._protein.windows import windows
 from ._text.data import PARTS, TextData, stratified_sample
 from ._text.rows import Row, Rows
 

@@ -14,12 +14,10 @@ from ...engine.errors import UsageError
 from ...engine.foundation.options import FilePath, option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import judge_labels
-from ._frames import WHOLE
+from ._frames import WHOLE, classes_of
 from ._text.data import AssignedRows, TextData, ids_of
 from ._text.rows import Row, Rows, read_file
 from ._text.templates import Template, readable
-
-MOST_CLASSES = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -111,16 +109,7 @@ class TextClassification(TextData):
         return attrs.evolve(found, rows=rows), source
 
     def _classes(self, rows: Sequence[Row], source: Sequence[Row]) -> tuple[str, ...]:
-        found = {row[self.label] for row in (*rows, *source)}
-        if len(found) < 2:
-            raise UsageError(
-                f'{self.where}: column "{self.label}" needs at least 2 different values to tell apart, and has {len(found)}'
-            )
-        if len(found) > MOST_CLASSES:
-            raise UsageError(
-                f'{self.where}: column "{self.label}" has {len(found)} different values; it is not a class label'
-            )
-        return tuple(sorted(found))
+        return classes_of({row[self.label] for row in (*rows, *source)}, self.where, self.label)
 
     def _examples(self, rows: Sequence[Row], ids: NDArray[np.int64], classes: tuple[str, ...]) -> Examples:
         position = {name: i for i, name in enumerate(classes)}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ...engine.contracts.run_info import RunInfo, RunResult
 from ...engine.errors import UsageError
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.libraries import require_libraries
 from ._metrics import flat, metrics_of, provenance_of
 
 STORE = "mlruns"
@@ -53,11 +54,10 @@ class Mlflow:
 
     def check(self) -> None:
         """Raise `UsageError` if MLflow, or a package that the store needs, is missing."""
-        if find_spec("mlflow") is None:
-            raise UsageError("tracker mlflow: MLflow is not installed; pip install 'boostlora[mlflow]'")
+        require_libraries("tracker mlflow", "mlflow", "mlflow")
         if (
             self.uri.startswith(("sqlite:", "postgresql", "mysql", "mssql"))
-            and find_spec("sqlalchemy") is None
+            and importlib.util.find_spec("sqlalchemy") is None
         ):
             raise UsageError(
                 f'tracker mlflow: uri = "{self.uri}" needs the full MLflow, and only mlflow-skinny is installed; '

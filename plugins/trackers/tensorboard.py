@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import attrs
 
 from ...engine.contracts.records import RoundRecord
 from ...engine.contracts.run_info import RunInfo, RunResult
-from ...engine.errors import UsageError
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
+from ...engine.sdk.libraries import require_libraries
 from ._metrics import flat, metrics_of, provenance_of
 
 FOLDER = "tensorboard"
@@ -39,10 +38,7 @@ class Tensorboard:
 
     def check(self) -> None:
         """Raise `UsageError` if tensorboardX is missing."""
-        if find_spec("tensorboardX") is None:
-            raise UsageError(
-                "tracker tensorboard: tensorboardX is not installed; pip install 'boostlora[tensorboard]'"
-            )
+        require_libraries("tracker tensorboard", "tensorboard", "tensorboardX")
 
     def follow(self, run: RunInfo) -> TensorboardRun:
         """Start the run's event file."""

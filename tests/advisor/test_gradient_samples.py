@@ -9,6 +9,7 @@ from boostlora.engine.advisor.gradient_sample import sample_gradient
 from boostlora.engine.advisor.source import open_run, open_spec, read_spec
 from boostlora.engine.boosting.experiment import open_experiment, prepare
 from boostlora.engine.boosting.loop import boost
+from boostlora.engine.boosting.round_plan import plan_round
 from boostlora.engine.errors import UsageError
 from boostlora.engine.foundation.run_context import RunContext, no_report
 from boostlora.engine.registry import Registry
@@ -31,9 +32,13 @@ def moment(registry):
     return open_spec(load_spec("paper/digits", registry, SMALL), RunContext())
 
 
+def plan_of(moment):
+    return plan_round(moment.experiment.spec, moment.number)
+
+
 def dense(moment, part="all"):
     """Every site's gradient of what was heard, by the backend's own dense route."""
-    look = sample_gradient(moment.experiment, moment.number, list(moment.history), None, no_report)
+    look = sample_gradient(moment.experiment, plan_of(moment), list(moment.history), None, no_report)
     batches = look.oracle(part).batches
     sizes = [len(batch) for batch in batches]
     examples = moment.experiment.encoded.train
@@ -52,7 +57,7 @@ def test_look_captures_what_dense_gradients_say(moment, registry):
     G = dense(moment)
     total = sum(np.sum(g**2) for g in G.values())
     assert_close(found.energy, total, atol=EXACT, what="energy")
-    look = sample_gradient(moment.experiment, 1, list(moment.history), None, no_report)
+    look = sample_gradient(moment.experiment, plan_of(moment), list(moment.history), None, no_report)
     for candidate in candidates(registry, moment.experiment.spec)[0]:
         framing = FrameBuilder(look, 2, RunContext()).frame_sets(candidate)[0]
         held = {name: (frame := framing.first(name)).U.T @ g @ frame.V for name, g in G.items()}
@@ -75,7 +80,7 @@ def test_gradient_frames_hold_what_the_best_could_and_less_of_what_they_have_not
 
 
 def test_halves_share_no_example_and_make_the_whole(moment):
-    look = sample_gradient(moment.experiment, 1, list(moment.history), 50, no_report)
+    look = sample_gradient(moment.experiment, plan_of(moment), list(moment.history), 50, no_report)
     heard = {
         part: {int(i) for batch in look.oracle(part).batches for i in batch.indices}
         for part in ("all", "one", "other")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from boostlora.backends.reference.activations import ACTIVATIONS
 from boostlora.backends.reference.attention import attention, attention_backward
+from boostlora.backends.reference.classifier import POOLINGS, pool, pool_backward
 from boostlora.backends.reference.deltas import FactorDelta
 from boostlora.backends.reference.evaluation import Targets
 from boostlora.backends.reference.layers import (
@@ -21,7 +22,6 @@ from boostlora.backends.reference.layers import (
     rms_norm_backward,
 )
 from boostlora.backends.reference.losses import weighted_loss
-from boostlora.backends.reference.pooled import POOLINGS, pool, pool_backward
 from boostlora.backends.reference.rotary import angles, frequencies, rotate, rotate_backward
 from boostlora.engine.errors import UsageError
 from boostlora.engine.testing import assert_close

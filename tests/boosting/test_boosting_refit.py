@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.boosting.refit import Past, refit_of
-from boostlora.engine.boosting.top_sites import core_gradient
+from boostlora.engine.boosting.round_setup import core_gradient
 from boostlora.engine.contracts import DenseDelta, DenseUpdate, FactoredUpdate, Frame, FreeFactors, LinearCore
 from boostlora.engine.testing import assert_close
 

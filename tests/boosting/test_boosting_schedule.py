@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boostlora.engine.boosting import rounds as round_runner
 from boostlora.engine.boosting.experiment import prepare
+from boostlora.engine.boosting.round_plan import plan_round
 from boostlora.engine.errors import ExhaustedError
 from boostlora.engine.spec.boosting_table import Boosting
 from boostlora.engine.study.budget_quantities import measure
@@ -89,3 +91,16 @@ def test_budget_counts_a_refits_own_steps_and_no_number_twice(wide):
     assert measure(made.spec, "parameters") == 2 * 3
     assert measure(made.spec, "total_parameters") == 4 * 2 * 3
     assert measure(retold(wide, "rounds=6").spec, "total_parameters") == 6 * 2 * 3
+
+
+def test_every_round_of_a_run_is_planned_once(tmp_path, monkeypatch):
+    planned = list[int]()
+
+    def listened(spec, number):
+        planned.append(number)
+        return plan_round(spec, number)
+
+    monkeypatch.setattr(round_runner, "plan_round", listened)
+    made = toy(tmp_path, "rounds=4", "boosting.refit_every=1", "basis.use=gradient")
+    assert made.go("run").rounds == 4
+    assert planned == [1, 2, 3, 4, 5], "the last is planned too, and is beyond the spec's rounds"

@@ -7,8 +7,8 @@ import pytest
 from boostlora.engine.boosting.calibration import oracle_of
 from boostlora.engine.boosting.frames import frames_of, parametrise
 from boostlora.engine.boosting.round_plan import SITE_EXAMPLES, calibration_at
-from boostlora.engine.boosting.subsample import subsampled
-from boostlora.engine.boosting.top_sites import core_gradient, largest_gradient_sites
+from boostlora.engine.boosting.round_setup import core_gradient, largest_gradient_sites
+from boostlora.engine.boosting.rounds import subsampled
 from boostlora.engine.contracts import Frame, LinearCore, Products, Selection
 from boostlora.engine.export.boost_writer import pack
 from boostlora.engine.foundation.run_context import no_report
@@ -83,8 +83,8 @@ def choosy(request, tmp_path_factory):
 def test_round_adapts_the_site_of_the_largest_dense_gradient(choosy):
     experiment, runner = opened(choosy)
     selection = runner.select(1)
-    (chosen,) = runner.frames(1, selection)
     plan = runner.plan(1)
+    (chosen,) = runner.frames(plan, selection)
     oracle = oracle_of(experiment, plan, selection, runner.history[-1], no_report)
     frames, cores = frames_of(experiment, plan, oracle), parametrise(experiment, plan)
     total, sizes = sum(len(b) for b in oracle.batches), dict[str, float]()

@@ -131,9 +131,9 @@ def test_evidence_of_other_rounds_is_drawn_anew_and_of_the_same_the_same(ready):
 def test_evidence_draws_nothing_of_what_training_draws(ready):
     _, runner = ready
     selection = runner.select(1)
-    before = runner.batches(1, selection)
+    before = runner.batches(runner.plan(1), selection)
     asked(ready, selection, examples=12)
-    for one, other in zip(before, runner.batches(1, selection), strict=True):
+    for one, other in zip(before, runner.batches(runner.plan(1), selection), strict=True):
         np.testing.assert_array_equal(one.indices, other.indices)
 
 
@@ -152,8 +152,8 @@ def test_batches_of_a_run_are_those_of_any_other_basis(tmp_path):
     for basis in ("rotate", "gradient"):
         experiment, runner = opened(toy(tmp_path / basis, f"basis.use={basis}"))
         selection = runner.select(1)
-        runner.frames(1, selection)
-        trained.append([b.indices.tolist() for b in runner.batches(1, selection)])
+        runner.frames(runner.plan(1), selection)
+        trained.append([b.indices.tolist() for b in runner.batches(runner.plan(1), selection)])
         assert experiment.name_of("basis") == basis
     assert trained[0] == trained[1]
 

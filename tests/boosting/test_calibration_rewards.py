@@ -147,8 +147,9 @@ def test_answers_of_evidence_are_drawn_from_another_stream_than_those_that_are_t
 
     monkeypatch.setattr(Rollout, "sample", listened)
     asked(runner, examples=4, batches=1)
-    rollout = runner.batches(1, runner.select(1))
-    runner.experiment.model.train(runner.request(1, rollout))
+    plan = runner.plan(1)
+    rollout = runner.batches(plan, runner.select(1))
+    runner.experiment.model.train(runner.request(plan, rollout))
     assert drawn[0].shape == drawn[1].shape == (16, 6)
     assert not (drawn[0] == drawn[1]).any()
 

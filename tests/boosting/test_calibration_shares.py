@@ -56,7 +56,7 @@ def slopes(experiment, shares, h=1e-5):
 def test_gradient_frame_is_that_of_the_loss_in_the_samplers_shares(opened_with):
     experiment, runner = opened_with("gradient")
     G = slopes(experiment, shares_of(runner))
-    frame = runner.frames(1, runner.select(1))[SITE]
+    frame = runner.frames(runner.plan(1), runner.select(1))[SITE]
     U, s, Vt = np.linalg.svd(G)
     assert s[1] - s[2] > 1e-3, "no gap; the directions are not defined"
     # Central differences are right to 1e-9, divided by the gap.
@@ -67,7 +67,7 @@ def test_gradient_frame_is_that_of_the_loss_in_the_samplers_shares(opened_with):
 def test_activation_frame_is_that_of_the_inputs_in_the_samplers_shares(opened_with):
     experiment, runner = opened_with("activation")
     X, shares = experiment.encoded.train.inputs, shares_of(runner)
-    frame = runner.frames(1, runner.select(1))[SITE]
+    frame = runner.frames(runner.plan(1), runner.select(1))[SITE]
     values, vectors = np.linalg.eigh(X.T @ (shares[:, None] * X))
     assert values[-2] - values[-3] > 1e-3 * values[-1], "no gap; the directions are not defined"
     assert_same_subspace(frame.V, vectors[:, -2:], atol=1e-10, what="V")
@@ -79,7 +79,7 @@ def test_activation_frame_is_that_of_the_inputs_in_the_samplers_shares(opened_wi
 
 def test_frames_have_the_root_mean_square_of_the_weights_singular_values(opened_with):
     experiment, runner = opened_with("gradient")
-    for site, frame in runner.frames(1, runner.select(1)).items():
+    for site, frame in runner.frames(runner.plan(1), runner.select(1)).items():
         sigma = np.linalg.svd(experiment.model.weight(site), compute_uv=False)
         expected = np.full(2, np.sqrt(np.mean(sigma**2)))
         assert_close(frame.S, expected, atol=1e-12, what=site)

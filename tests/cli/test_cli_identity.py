@@ -54,7 +54,7 @@ def test_spec_hash_is_of_the_data_not_of_its_folder(boostlora, tmp_path):
 
 BASIS = """
 import attrs
-from boostlora.engine.sdk.rank_allocation import UnboundedBasis
+from boostlora.engine.sdk.site_basis import UnboundedBasis
 from boostlora.engine.hookspecs import hookimpl
 
 @attrs.frozen(kw_only=True)

@@ -130,7 +130,8 @@ def test_rollouts_asked_again_are_the_same_and_start_anew(folder):
     experiment = opened(folder)
     rollout, first = trained(experiment)
     tokens = [a.tokens.ids.tolist() for a in rollout.answers]
-    again = experiment.model.train(RoundRunner(experiment, no_report).request(1, rollout))
+    runner = RoundRunner(experiment, no_report)
+    again = experiment.model.train(runner.request(runner.plan(1), rollout))
     assert [a.tokens.ids.tolist() for a in rollout.answers] == tokens
     np.testing.assert_array_equal(again.losses, first.losses)
     other, _ = trained(experiment, number=2)

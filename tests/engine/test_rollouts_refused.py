@@ -6,6 +6,7 @@ import pytest
 
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.rollouts import rollout_of
+from boostlora.engine.boosting.round_plan import plan_round
 from boostlora.engine.contracts import Selection
 from boostlora.engine.errors import PluginError, UsageError
 from boostlora.engine.foundation.run_context import no_report
@@ -88,8 +89,9 @@ def test_prompts_that_are_too_few_are_the_objectives_fault(folder):
 
     experiment = opened(folder)
     broken = with_plugin(experiment, "objective", Lazy())
+    plan = plan_round(broken.spec, 1)
     with pytest.raises(PluginError, match="returned 4 batches of prompts, expected 5"):
-        rollout_of(broken, 1, Selection.equal(np.arange(4)), no_report, steps=5, batch_size=4)
+        rollout_of(broken, plan, Selection.equal(np.arange(4)), no_report)
 
 
 @pytest.mark.parametrize(

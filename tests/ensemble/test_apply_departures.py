@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from boostlora.backends.torch.store import TorchStore
 from boostlora.engine.api import save
+from boostlora.engine.boosting.round_plan import RoundPlan
 from boostlora.engine.contracts import Frame, MergedRound
 from boostlora.engine.ensemble.recipe import Recipe, StoredRound
 
@@ -134,8 +135,9 @@ def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
     assert whole.returncode == 0, whole.stderr
     made = Recipe.rebuild_round
 
-    def other(self: Recipe, kept: StoredRound) -> MergedRound:
-        return attrs.evolve(made(self, kept), updates={} if kept.number == 1 else made(self, kept).updates)
+    def other(self: Recipe, plan: RoundPlan, kept: StoredRound) -> MergedRound:
+        found = made(self, plan, kept)
+        return attrs.evolve(found, updates={} if kept.number == 1 else found.updates)
 
     monkeypatch.setattr(Recipe, "rebuild_round", other)
     assert (

@@ -281,3 +281,11 @@ def test_choice_options_of_endless_numbers_are_refused_briefly(text: str) -> Non
     with pytest.raises(UsageError) as caught:
         choice_of(nine, "all", () if "=" in text else (text,), (text,) if "=" in text else ())
     assert len(str(caught.value)) < 300
+
+
+def test_choice_is_chosen_as_it_is_and_can_be_changed() -> None:
+    choice = choose({2: 0.5, 5: 1.0}, LAST)
+    assert choose(choice, LAST) == choice
+    assert dict(choose(choice, LAST, drop=[5], weights={2: 2.0}).weights) == {2: 2.0}
+    with pytest.raises(UsageError, match="5"):
+        choose(choice, 4)

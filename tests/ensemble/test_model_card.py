@@ -10,7 +10,7 @@ import pytest
 from boostlora.engine.api import export, load, save
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.export.card import base as card_base
-from boostlora.engine.export.card import card as card_front
+from boostlora.engine.export.card import front_matter as card_front
 from boostlora.engine.foundation.options import DatasetPath, ModelPath
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.testing import assert_close

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boostlora.engine.export.card.base import Licence, licence_of
-from boostlora.engine.export.card.card import yaml_scalar
+from boostlora.engine.export.card.front_matter import as_yaml
 from boostlora.engine.export.card.redaction import PathRedactor
 from boostlora.engine.foundation.markup import code, fenced, printable
 
@@ -151,16 +151,52 @@ def test_card_states_the_licence_of_the_base(shared_cache: Path, tmp_path: Path)
 
 
 @given(st.text(max_size=40))
-def test_yaml_scalar_read_back_is_the_printable_text(text: str) -> None:
-    assert yaml.safe_load(f"key: {yaml_scalar(text)}") == {"key": printable(text)}
-    assert yaml.safe_load(f"- {yaml_scalar(text)}") == [printable(text)]
+def test_front_matter_read_back_is_the_printable_text(text: str) -> None:
+    shown = as_yaml({"tags": [text], "model-index": [{"name": text, "results": []}]})
+    assert "\n---" not in shown
+    assert yaml.safe_load(shown) == {
+        "tags": [printable(text)],
+        "model-index": [{"name": printable(text), "results": []}],
+    }
 
 
 @pytest.mark.parametrize(
     "word", ["yes", "No", "null", "true", "off", "y", "~", "1e3", "0x1", "- a", "", "a: b", "#"]
 )
-def test_yaml_scalar_of_a_word_with_a_meaning_stays_a_text(word: str) -> None:
-    assert yaml.safe_load(f"key: {yaml_scalar(word)}") == {"key": word}
+def test_front_matter_of_a_word_with_a_meaning_keeps_it_a_text(word: str) -> None:
+    assert yaml.safe_load(as_yaml({"tags": [word]})) == {"tags": [word]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "it's",
+        'a "quoted" one',
+        "a: b",
+        "two\nlines",
+        "x\n---\nlicense: mit",
+        "- a",
+        "&a *b !c",
+        "{a: [b",
+        "# no",
+    ],
+)
+def test_front_matter_of_a_hostile_name_is_what_the_hubs_library_writes(name: str) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    result = {
+        "task": {"type": "text-generation"},
+        "dataset": {"type": name, "name": name, "split": "test"},
+        "metrics": [{"type": "accuracy", "value": 0.5}],
+    }
+    shown = as_yaml({"tags": [name], "model-index": [{"name": name, "results": [result]}]})
+    assert yaml.safe_load(shown)["model-index"][0]["name"] == printable(name)
+    data = hub.ModelCard(f"---\n{shown}---\n").data
+    assert yaml.safe_load(data.to_yaml()) == yaml.safe_load(shown)
+
+
+def test_front_matter_hides_homes_before_it_is_written() -> None:
+    """A home folder becomes `~`, which alone is null in YAML."""
+    assert yaml.safe_load(as_yaml({"tags": ["/home/jane"]})) == {"tags": ["~"]}
 
 
 @given(st.text(alphabet="`|<&\\ a\n", max_size=12))

@@ -106,7 +106,7 @@ def test_ray_with_an_address_in_the_environment_where_nobody_is_is_refused(monke
 
 
 def test_ray_without_the_library_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("boostlora.plugins.executors.ray.find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'boostlora\[ray\]'"):
         Ray().check()
 

@@ -161,7 +161,7 @@ def test_slurm_without_its_commands_is_refused_with_a_way_to_try_it(monkeypatch,
 
 
 def test_slurm_without_the_library_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("boostlora.plugins.executors.slurm.find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'boostlora\[slurm\]'"):
         Slurm(cluster="local").check()
 

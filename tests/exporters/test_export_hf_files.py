@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -209,11 +210,9 @@ def test_a_perceptron_is_sent_to_the_other_exporter(mlp_case: ExportCase) -> Non
 
 
 def test_a_missing_library_is_named(causal_case: ExportCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    from boostlora.plugins.exporters import hf as module
-
-    real = module.importlib.util.find_spec
+    real = importlib.util.find_spec
     monkeypatch.setattr(
-        module.importlib.util, "find_spec", lambda name: None if name == "transformers" else real(name)
+        importlib.util, "find_spec", lambda name: None if name == "transformers" else real(name)
     )
     with pytest.raises(UsageError, match=r"pip install 'boostlora\[hf\]'"):
         Hf().check(causal_case.ensemble)

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boostlora.engine.boosting.round_plan import plan_round
 from boostlora.engine.boosting.stop_rules import reason_to_stop
 from boostlora.engine.contracts import Metrics
 from boostlora.engine.contracts.records import RoundRecord
 from boostlora.engine.errors import RunError
 from boostlora.engine.records.run_result import best_of, check_ending
-from boostlora.engine.spec.boosting_table import Boosting
+from boostlora.engine.registry import Registry
+from boostlora.engine.spec.resolve import load_spec
 
 NOTHING = Metrics(accuracy=0.0, loss=9.0, count=10)
 
@@ -52,10 +54,13 @@ def test_best_round_gains_more_than_the_margin_over_the_best_before():
     assert best_of(records, "accuracy", 0.5) == 0
 
 
-def told(patience=0, rounds=9, capacity=None, refit_every=0):
-    stop = SimpleNamespace(patience=patience, metric="accuracy", min_delta=0.0)
-    spec = SimpleNamespace(rounds=rounds, stop=stop, boosting=Boosting(refit_every=refit_every))
-    return spec, SimpleNamespace(capacity=capacity)
+def end_of(records, patience=0, rounds=9, capacity=None, refit_every=0):
+    spec = load_spec(
+        "quickstart",
+        Registry.load(),
+        [f"stop.patience={patience}", f"rounds={rounds}", f"boosting.refit_every={refit_every}"],
+    )
+    return reason_to_stop(records, SimpleNamespace(capacity=capacity), plan_round(spec, len(records)))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def told(patience=0, rounds=9, capacity=None, refit_every=0):
     ],
 )
 def test_patience_ends_after_as_many_rounds_that_are_no_better(accuracies, patience, stops):
-    end = reason_to_stop(records_of(accuracies), *told(patience))
+    end = end_of(records_of(accuracies), patience)
     assert (end is not None) == stops
     if end:
         best = int(np.argmax(accuracies))
@@ -79,11 +84,11 @@ def test_patience_ends_after_as_many_rounds_that_are_no_better(accuracies, patie
 
 def test_rounds_and_directions_end_a_run_before_patience_does():
     flat = records_of([0.5, 0.5, 0.5])
-    assert reason_to_stop(flat, *told(1, rounds=2)) == ("completed", "all 2 rounds done")
-    status, reason = reason_to_stop(flat, *told(1, capacity=2))
+    assert end_of(flat, 1, rounds=2) == ("completed", "all 2 rounds done")
+    status, reason = end_of(flat, 1, capacity=2)
     assert (status, reason) == ("exhausted", "unused directions ran out after 2 rounds")
-    assert reason_to_stop(flat, *told(capacity=3)) is None
-    assert reason_to_stop(flat, *told(capacity=2, refit_every=2)) is None, "a refit takes no directions"
+    assert end_of(flat, capacity=3) is None
+    assert end_of(flat, capacity=2, refit_every=2) is None, "a refit takes no directions"
 
 
 STOP = {"metric": "accuracy", "min_delta": 0.0}

@@ -113,8 +113,9 @@ def opened(folder, *settings):
 def trained(experiment, number=1):
     """Rollouts of a round on all examples, and what came of training on them."""
     runner = RoundRunner(experiment, no_report)
-    rollout = runner.batches(number, Selection.equal(np.arange(len(experiment.splits.train))))
-    return rollout, experiment.model.train(runner.request(number, rollout))
+    plan = runner.plan(number)
+    rollout = runner.batches(plan, Selection.equal(np.arange(len(experiment.splits.train))))
+    return rollout, experiment.model.train(runner.request(plan, rollout))
 
 
 def with_plugin(experiment, slot, plugin):

@@ -133,7 +133,7 @@ def write_model(kind: str, folder: Path, cache: Path) -> Path:
 
 def _write_tokenizer(kind: str, folder: Path) -> None:
     """A byte a token and a chat template; of proteins, ESM-2's own alphabet."""
-    from boostlora.plugins.models._scratch.tokenizers import causal_tokenizer, esm_tokenizer
+    from boostlora.plugins.models._scratch.skeletons import causal_tokenizer, esm_tokenizer
 
     if kind == "esm":
         esm_tokenizer(folder, ESM["max_position_embeddings"] - 2).save_pretrained(folder)

@@ -10,7 +10,7 @@ import numpy as np
 
 from boostlora.engine.contracts import Frame, SiteView
 from boostlora.engine.hookspecs import hookimpl
-from boostlora.engine.sdk.rank_allocation import UnboundedBasis
+from boostlora.engine.sdk.site_basis import UnboundedBasis
 
 OWN = np.random.default_rng()
 

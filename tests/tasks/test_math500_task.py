@@ -134,7 +134,7 @@ def test_math500_without_math_verify_is_refused(path: str, monkeypatch: pytest.M
         importlib.util, "find_spec", lambda name: None if name == "math_verify" else find(name)
     )
     assert message(lambda: Math500(path=path)) == (
-        "task math500 needs pip install 'boostlora[math]' (math-verify is missing)"
+        "task math500 needs pip install 'boostlora[math]' (math_verify is missing)"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from boostlora.engine.contracts import Examples, Predictions, Texts
 from boostlora.engine.testing import TaskContract, assert_close
-from boostlora.plugins.tasks._protein.windows import windows
+from boostlora.plugins.tasks._protein.complexes import windows
 from boostlora.plugins.tasks.protein_binding import ProteinBinding
 
 from .protein_cases import complexes

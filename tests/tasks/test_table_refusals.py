@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from boostlora.engine.errors import UsageError
-from boostlora.plugins.tasks._table.target import MOST_CLASSES
+from boostlora.plugins.tasks._frames import MOST_CLASSES
 from boostlora.plugins.tasks.table import Table
 
 Write = Callable[..., str]

@@ -151,14 +151,14 @@ def test_mlflow_store_that_breaks_midway_is_an_error(tmp_path):
 
 
 def test_mlflow_without_the_library_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("boostlora.plugins.trackers.mlflow.find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'boostlora\[mlflow\]'"):
         Mlflow().check()
 
 
 def test_mlflow_with_a_database_that_its_small_package_lacks_says_so(monkeypatch):
     present = {"mlflow": object(), "sqlalchemy": None}
-    monkeypatch.setattr("boostlora.plugins.trackers.mlflow.find_spec", present.get)
+    monkeypatch.setattr("importlib.util.find_spec", present.get)
     with pytest.raises(UsageError, match=r"sqlite:///x.db.*pip install mlflow"):
         Mlflow(uri="sqlite:///x.db").check()
 

@@ -117,6 +117,6 @@ def test_tensorboard_says_nothing_and_needs_no_torch(tmp_path):
 
 
 def test_tensorboard_without_the_library_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("boostlora.plugins.trackers.tensorboard.find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'boostlora\[tensorboard\]'"):
         Tensorboard().check()

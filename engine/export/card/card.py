@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import tomli_w
 
-from ...contracts import Metrics
 from ...ensemble.choice import Choice
 from ...errors import RunError
 from ...foundation.atomic import write_text
 from ...foundation.markup import code, escaped, fenced, printable
-from ...foundation.options import DatasetPath
 from ...foundation.redaction import publishable
 from ...statistics.bootstrap import MIN_VALUES
-from .base import Base, base_of
+from .base import base_of
 from .facts import (
-    Tree,
     added_rounds,
     options_text,
     parts_table,
@@ -33,8 +27,9 @@ from .facts import (
     selection_text,
     stopping_text,
 )
-from .redaction import PathRedactor, path_options
-from .results import SplitResult, difference_of, differences_table, figures_table, results_of, verdict
+from .front_matter import front_matter, is_adapter
+from .redaction import PathRedactor
+from .results import difference_of, differences_table, figures_table, results_of, verdict
 
 if TYPE_CHECKING:
     from ...ensemble.ensemble import Ensemble
@@ -113,7 +108,7 @@ def _render(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"yaml": yaml_scalar, "md": escaped, "code": code, "table": _table}
+    environment.filters |= {"md": escaped, "code": code, "table": _table}
     return environment.get_template("card.md").render(content)
 
 
@@ -132,7 +127,7 @@ def _content(ensemble: Ensemble, choice: Choice, inputs: CardInputs) -> dict[str
     return {
         "name": ensemble.spec.head.name,
         "description": printable(redactor.text(ensemble.spec.head.description)),
-        "front": front_matter_of(ensemble, base, inputs.folder, spec, results),
+        "front": front_matter(ensemble, base, inputs.folder, spec, results),
         "form": inputs,
         "adapters": is_adapter(inputs.folder),
         "base": base,
@@ -186,89 +181,3 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _numeric(cell: str) -> bool:
     return cell in {"", "-", "…"} or cell.lstrip("+-<> ")[:1].isdigit()
-
-
-PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
-"""Texts that need no quotes in YAML, except `WORDS`."""
-WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
-
-
-def yaml_scalar(value: str | float) -> str:
-    """A text or number as a YAML scalar. JSON strings are valid YAML if every character is printable."""
-    if not isinstance(value, str):
-        return repr(value)
-    text = printable(value)
-    if PLAIN.fullmatch(text) and text.lower() not in WORDS:
-        return text
-    return json.dumps(text, ensure_ascii=False)
-
-
-TASKS = {"causal-lm": "text-generation", "classifier": "text-classification"}
-"""The hub's task by architecture."""
-
-
-def front_matter_of(
-    ensemble: Ensemble,
-    base: Base,
-    folder: Path,
-    spec: Tree,
-    results: Sequence[SplitResult],
-) -> dict[str, Any]:
-    """Front matter for the hub, by the template's names; empty values are unknown."""
-    family = base.architecture.partition("/")[0]
-    pipeline = _pipeline(folder, family)
-    datasets = [
-        value
-        for slot, kind, value in path_options(ensemble)
-        if slot == "task" and kind is DatasetPath and not Path(value).is_absolute()
-    ]
-    data = [Path(value).name for slot, _, value in path_options(ensemble) if slot == "task"]
-    task = str(spec.get("task", {}).get("use", "task"))
-    tested = next((r.now for r in results if r.split == "test"), None)
-    return {
-        "licence": base.licence,
-        "base_model": base.hub,
-        "library": _library(folder),
-        "pipeline": pipeline,
-        "datasets": datasets,
-        "task_type": pipeline or TASKS.get(family, "tabular-classification"),
-        "dataset_name": (datasets or data or [task])[0],
-        "dataset_type": (datasets or [task])[0],
-        "metrics": _metrics(tested),
-    }
-
-
-def _metrics(tested: Metrics | None) -> dict[str, float]:
-    """Finite metrics of the test split."""
-    if tested is None:
-        return {}
-    found = {"accuracy": tested.accuracy, "loss": tested.loss, **tested.measures}
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
-
-
-def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds adapters for the base."""
-    return any(folder.rglob("adapter_config.json"))
-
-
-def _library(folder: Path) -> str:
-    """The target library of a folder's files; empty if unclear."""
-    if is_adapter(folder):
-        return "peft"
-    if (folder / "modules.json").is_file():
-        return "sentence-transformers"
-    if any(folder.glob("*.gguf")):
-        return "gguf"
-    return "transformers" if (folder / "config.json").is_file() else ""
-
-
-def _pipeline(folder: Path, family: str) -> str:
-    """The hub's task, if a pipeline can load the files; not for a classifier with a separate head."""
-    if family == "causal-lm":
-        return TASKS[family]
-    try:
-        config: Any = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        names = [str(name) for name in config.get("architectures") or ()]
-    except (OSError, ValueError, AttributeError, TypeError):
-        return ""
-    return TASKS[family] if any(n.endswith("ForSequenceClassification") for n in names) else ""

@@ -1,7 +1,7 @@
 """Linear algebra of data-driven bases: leading directions of gradients and activations, outside the span of earlier rounds."""
 
 from .complement import OrthogonalComplement
-from .data_driven import DataDrivenBasis, ProjectedSides
+from .data_driven import DataDrivenBasis, PairsRequest, ProjectedSides
 from .finite import require_finite
 from .pairs import SingularPairs, leading_singular_pairs
 from .principal import principal_directions
@@ -11,6 +11,7 @@ from .site_complements import SiteComplements
 __all__ = [
     "DataDrivenBasis",
     "OrthogonalComplement",
+    "PairsRequest",
     "ProjectedSides",
     "SingularPairs",
     "SiteComplements",

@@ -32,6 +32,7 @@ class OrthogonalComplement:
         Singular values at most `eps max(d, m) s_1` count as zero.
         """
         M = np.hstack([np.zeros((d, 0)), *columns])
+        # Rounds that are orthogonal to all earlier ones have orthonormal columns together: no SVD is needed.
         if M.shape[1] == 0 or np.linalg.norm(M.T @ M - np.eye(M.shape[1])) <= ORTHONORMALITY_TOLERANCE:
             return cls(M)
         U, s, _ = np.linalg.svd(M, full_matrices=False)

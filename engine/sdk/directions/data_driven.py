@@ -11,13 +11,27 @@ import numpy as np
 from ...contracts import CalibrationExamples, CalibrationSpec, Frame, GradientOracle, SiteView
 from ...errors import ExhaustedError, RunError
 from ...foundation.options import option
-from ..rank_allocation import Exhausted
+from ..site_basis import Exhausted
 from .complement import OrthogonalComplement
 from .pairs import SingularPairs
 from .site_complements import SiteComplements
 
 ProjectedSides = Literal["both", "left", "right", "none"]
 """Sides on which a round's directions are orthogonal to those of all earlier rounds."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class PairsRequest:
+    """What a round's singular pairs are computed from."""
+
+    sites: Sequence[SiteView]
+    complements: Mapping[str, SiteComplements]
+    """The unused directions of every site, by name."""
+    earlier: Sequence[int]
+    """Ranks of all earlier rounds with new directions, oldest first."""
+    rank: int
+    oracle: GradientOracle
+    """Gradients on the calibration examples."""
 
 
 @attrs.frozen(kw_only=True)
@@ -86,17 +100,13 @@ class DataDrivenBasis:
         if oracle is None:
             raise RunError("a data-driven basis needs a gradient oracle")
         complements = {site.name: self.complements_of(site, rank, rng(site.name)) for site in sites}
-        pairs = self.pairs(sites, complements, earlier, rank, oracle)
+        request = PairsRequest(
+            sites=sites, complements=complements, earlier=earlier, rank=rank, oracle=oracle
+        )
+        pairs = self.pairs(request)
         return {site.name: pairs[site.name].frame(site.rms_singular_value()) for site in sites}
 
-    def pairs(
-        self,
-        sites: Sequence[SiteView],
-        complements: Mapping[str, SiteComplements],
-        earlier: Sequence[int],
-        rank: int,
-        oracle: GradientOracle,
-    ) -> Mapping[str, SingularPairs]:
+    def pairs(self, request: PairsRequest) -> Mapping[str, SingularPairs]:
         """By site, `rank` pairs of directions in the complements."""
         raise NotImplementedError
 

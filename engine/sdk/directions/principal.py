@@ -52,4 +52,5 @@ def _ritz_vectors(Q: Matrix, CQ: Matrix, count: int) -> Matrix:
     # Q' C Q is symmetric only up to rounding.
     T = Q.T @ CQ
     _, vectors = np.linalg.eigh((T + T.T) / 2)
+    # `eigh` sorts eigenvalues in ascending order; the leading ones come last.
     return Q @ vectors[:, ::-1][:, :count]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from ....engine.contracts import DenseUpdate, Exportable
 from ....engine.errors import UsageError
+from ....engine.sdk.libraries import require_libraries
 from .targets import HEAD, Target, is_classifier, targets_of
 
 
@@ -18,11 +17,7 @@ def check(exporter: str, ensemble: Exportable) -> tuple[Target, ...]:
             f"exporter {exporter}: PEFT adapts Hugging Face models, and this one has the architecture {family}; "
             "--to safetensors exports any"
         )
-    missing = [name for name in ("torch", "transformers", "peft") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"exporter {exporter} needs pip install 'boostlora[peft]' ({', '.join(missing)} is missing)"
-        )
+    require_libraries(f"exporter {exporter}", "peft", "torch", "transformers", "peft")
     if not ensemble.rounds:
         raise UsageError(f"exporter {exporter}: no round was merged, so there is no adapter")
     targets = targets_of(ensemble)

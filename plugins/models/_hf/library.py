@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,13 +11,12 @@ from typing import Any
 
 from ....engine.errors import UsageError
 from ....engine.foundation.options import shortened
+from ....engine.sdk.libraries import require_libraries
 
 
 def require(model: str) -> None:
     """Raise `UsageError` if a library is missing, saying what to install."""
-    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"model {model} needs pip install 'boostlora[hf]' ({', '.join(missing)} is missing)")
+    require_libraries(f"model {model}", "hf", "torch", "transformers")
     # Its threads do not survive later forks, which causes warnings.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

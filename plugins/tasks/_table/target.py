@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from ....engine.contracts import Values
 from ....engine.errors import UsageError
-from .._frames import texts
+from .._frames import classes_of, texts
 
 Target = Literal["auto", "classes", "values"]
-MOST_CLASSES = 1000
 MANY_NUMBERS = 30
 """Different whole numbers from which a label is taken for a value."""
 SOME_NUMBERS = 10
@@ -46,17 +45,8 @@ class ClassTarget:
     @classmethod
     def of(cls, column: str, tables: dict[str, Any]) -> ClassTarget:
         """The values of a label column in tables by their paths. Raises `UsageError` for a single class, or too many."""
-        found = sorted({text for rows in tables.values() for text in texts(rows[column])})
-        path = next(iter(tables))
-        if len(found) < 2:
-            raise UsageError(
-                f'{path}: column "{column}" needs at least 2 different values to tell apart, and has {len(found)}'
-            )
-        if len(found) > MOST_CLASSES:
-            raise UsageError(
-                f'{path}: column "{column}" has {len(found)} different values; it is not a class label'
-            )
-        return cls(classes=tuple(found))
+        found = {text for rows in tables.values() for text in texts(rows[column])}
+        return cls(classes=classes_of(found, next(iter(tables)), column))
 
     def codes(self, column: Any) -> NDArray[np.int64]:
         """Class numbers `(n,)`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import attrs
 
 from ....engine.errors import UsageError
 from ....engine.foundation.options import shortened
+from ....engine.sdk.libraries import require_libraries
 from .._files import cells, excel, json_lines, kind_of, parquet, readable
 from .._frames import text_of
 
@@ -71,8 +71,7 @@ def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str,
 
     Class labels are returned as names. Raises `UsageError` for a missing data set or split.
     """
-    if importlib.util.find_spec("datasets") is None:
-        raise UsageError("task.dataset needs pip install 'boostlora[hf]' (datasets is missing)")
+    require_libraries("task.dataset", "hf", "datasets")
     import datasets  # noqa: PLC0415 - seconds to import
 
     with _quiet(f'task.dataset: "{path}" is not a readable data set, locally or on the Hugging Face Hub'):
