@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -13,6 +14,9 @@ import click
 from ..errors import UsageError
 from .common import json_option, plugin_option
 from .terminal import echo
+
+if TYPE_CHECKING:
+    from ..registry import Registry
 
 TITLES = {"exporter": "boostlora export --to", "executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
 """Titles of kinds whose table in a spec has another name."""
@@ -31,7 +35,7 @@ def command(name: str | None, plugin_files: tuple[Path, ...], as_json: bool) -> 
     if name is not None:
         entries = [e for e in entries if name in {e.kind.slot, e.kind.plural, e.name}]
         if not entries:
-            raise UsageError(f'no plugin and no kind "{name}"; kinds: {", ".join((*KINDS, *SERVICES))}')
+            raise UsageError(_unknown(name, (*KINDS, *SERVICES), registry))
     if as_json:
         broken = [attrs.asdict(b) for b in registry.broken]
         echo(json.dumps({"plugins": [_entry(e) for e in entries], "broken": broken}, indent=2))
@@ -45,6 +49,15 @@ def command(name: str | None, plugin_files: tuple[Path, ...], as_json: bool) -> 
         _print_entry(entry)
     for broken in registry.broken:
         echo(f"\nbroken: {broken.origin}: {broken.reason}", fg="red")
+
+
+def _unknown(name: str, kinds: Sequence[str], registry: Registry) -> str:
+    """The message for a name of neither a kind nor a plugin."""
+    from ..spec.faults import did_you_mean
+
+    plugins = dict.fromkeys(name for kind in kinds for name in registry.entries(kind))
+    hint = did_you_mean(name, [*kinds, *plugins])
+    return f'no plugin and no kind "{name}"; {f"{hint} Kinds" if hint else "kinds"}: {", ".join(kinds)}'
 
 
 def _help(cls: type[Any]) -> str:

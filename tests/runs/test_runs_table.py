@@ -90,6 +90,10 @@ def test_table_of_names(names, found, runs):
 def test_table_of_no_name_or_folder_is_refused(runs, tmp_path, boostlora):
     with pytest.raises(UsageError, match=r'no run "third"; in .*runs there are: first, second'):
         runs_table(runs, "third")
+    with pytest.raises(
+        UsageError, match=r'no run "frist"; did you mean "first"\? In .*runs there are: first, second'
+    ):
+        runs_table(runs, "frist")
     with pytest.raises(UsageError, match="no such folder of runs"):
         runs_table(tmp_path / "none")
     answer = boostlora("runs", "--runs", "none")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from boostlora.engine.spec import Spec, SpecError
+from boostlora.engine.spec.faults import MOST_NAMES, unknown_name
 
 Read = Callable[[str], Spec]
 Faults = Callable[[str], list[str]]
@@ -141,3 +142,15 @@ SYNTAX = {
 @pytest.mark.parametrize(("text", "message"), SYNTAX.values(), ids=SYNTAX)
 def test_spec_no_toml_is_one_fault_where_it_breaks(faults: Faults, text: str, message: str) -> None:
     assert faults(text) == [message]
+
+
+def test_unknown_name_lists_the_closest_then_some_names_then_the_command_for_all() -> None:
+    few, many = ["first", "second"], [f"run-{number}" for number in range(MOST_NAMES + 3)]
+    assert unknown_name("run", "third", few) == 'no run "third"; there are: first, second'
+    assert unknown_name("run", "frist", few, place="runs") == (
+        'no run "frist"; did you mean "first"? In runs there are: first, second'
+    )
+    assert unknown_name("run", "x", many, place="runs", command="boostlora runs") == (
+        f'no run "x"; in runs there are: {", ".join(many[:MOST_NAMES])}, and 3 more; list them with: boostlora runs'
+    )
+    assert unknown_name("run", "x", []) == 'no run "x"; there are: none yet'
