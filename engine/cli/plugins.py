@@ -13,11 +13,13 @@ import click
 
 from ..errors import UsageError
 from .common import json_option, plugin_option
+from .layout import paragraph
 from .terminal import echo
 
 if TYPE_CHECKING:
     from ..registry import Registry
 
+Style = dict[str, Any]
 TITLES = {"exporter": "boostlora export --to", "executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
 """Titles of kinds whose table in a spec has another name."""
 
@@ -94,8 +96,7 @@ def _print_entry(entry: Any) -> None:
         if entry.origin.startswith(("boostlora.plugins.", "boostlora.backends."))
         else f"  from {entry.origin}"
     )
-    echo(f"  {entry.name}", fg="cyan", nl=False)
-    echo(f"  {_help(entry.cls)}{outside}")
+    _print_wrapped(f"  {entry.name}", f"  {_help(entry.cls)}{outside}", "    ", head={"fg": "cyan"})
     for option in _options(entry.cls):
         default = option["default"]
         value = (
@@ -103,5 +104,16 @@ def _print_entry(entry: Any) -> None:
             if option["required"]
             else show(list(default) if isinstance(default, tuple) else default)
         )
-        echo(f"      {option['name']} = {value}  ", nl=False)
-        echo(f"{option['help']} ({option['type']})" if option["help"] else f"({option['type']})", dim=True)
+        text = f"{option['help']} ({option['type']})" if option["help"] else f"({option['type']})"
+        _print_wrapped(f"      {option['name']} = {value}", f"  {text}", " " * 10, tail={"dim": True})
+
+
+def _print_wrapped(
+    start: str, text: str, after: str, *, head: Style | None = None, tail: Style | None = None
+) -> None:
+    """Print the start of a line and a text behind it, in their styles; further lines are indented by `after`."""
+    first, *more = paragraph(f"{start}{text}", after)
+    if not first.startswith(start):  # the start itself is wrapped
+        first, more = start, paragraph(f"{after}{text.strip()}", after)
+    echo(start, nl=False, **(head or {}))
+    echo("\n".join([first.removeprefix(start), *more]), **(tail or {}))

@@ -115,8 +115,8 @@ def test_run_is_looked_at_after_any_of_its_rounds(boostlora):
     boostlora("run", "paper/digits", *TINY, "--quiet")
     done = boostlora("advise", "--run", "paper-digits@2", "--json")
     content = json.loads(done.stdout)
-    assert (content["number"], content["looked"]) == (3, 1)
-    assert content["moment"] == "paper-digits after round 2"
+    assert (content["number"], content["rounds_ahead"]) == (3, 1)
+    assert content["model"] == "paper-digits after round 2"
     assert 0.0 < content["used"]["captured"] < 1.0
     base = json.loads(boostlora("advise", "--run", "paper-digits@0", "--json").stdout)
     spec = json.loads(boostlora("advise", "paper/digits", *TINY, "--json").stdout)

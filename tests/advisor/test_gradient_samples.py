@@ -145,7 +145,7 @@ def test_directions_of_earlier_rounds_hold_what_dense_gradients_say(run, registr
     base = open_run(run, 0, registry, RunContext()).experiment.model
     moment = open_run(run, 3, registry, RunContext())
     found = advise(moment, registry, RunContext())
-    assert (found.finished_rounds, found.left, found.fresh, found.looked) == (3, 3, 4, 2)
+    assert (found.finished_rounds, found.left, found.fresh, found.rounds_ahead) == (3, 3, 4, 2)
     bases = {site.name: np.linalg.svd(base.weight(site.name)) for site in moment.experiment.sites}
 
     def projections(part):

@@ -24,7 +24,7 @@ def test_finished_run_again_does_nothing(verb, desk, toy):
     answer = getattr(desk, verb)()
     assert (answer.returncode, answer.stderr) == (0, "")
     rounds = f"{ROUNDS} of {ROUNDS} rounds cached"
-    assert answer.stdout.startswith(f"{desk.path}: already completed ({rounds}); nothing to do.")
+    assert answer.stdout.startswith(f"{desk.path}: already completed ({rounds}); nothing to do\n")
     assert files(desk.path) == before
 
 
