@@ -62,7 +62,7 @@ def test_check_where_probes_get_through_refuses_and_names_them(
 
     monkeypatch.setattr(sandbox, "judge", open_door)
     with pytest.raises(
-        UsageError, match="the confinement does not hold here: got through: write_file"
+        UsageError, match="the confinement is not effective here: got through: write_file"
     ) as told:
         Sandbox().check()
     message = str(told.value)
@@ -118,14 +118,12 @@ except UsageError as error:
 """
     )
     told = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True).stdout
-    assert told.startswith(
-        "sandbox: Landlock: Function not implemented; programs that a model writes are not run here"
-    )
+    assert told.startswith("sandbox: Landlock: Function not implemented; generated programs are not run here")
 
 
 def test_override_needs_both_the_option_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(OVERRIDE, raising=False)
-    with pytest.raises(UsageError, match=f"set {OVERRIDE}=1 in the environment too"):
+    with pytest.raises(UsageError, match=f"also set {OVERRIDE}=1 in the environment"):
         Sandbox(unconfined=True).judge(PROGRAM)
     monkeypatch.setenv(OVERRIDE, "1")
     assert Sandbox(unconfined=True).judge(PROGRAM).passed
@@ -142,7 +140,7 @@ def test_environment_alone_does_not_open_the_sandbox(monkeypatch: pytest.MonkeyP
 
 def test_other_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(UsageError, match="run on Linux only, not on darwin"):
+    with pytest.raises(UsageError, match="run only on Linux, not on darwin"):
         Sandbox().check()
 
 

@@ -26,9 +26,9 @@ def verdict_of(source: str, tests: str = TESTS, setup: str = "", limits: Limits 
         ("def f(x):\n    print('a' * 10**6)\n    return x + 1", "passed", ""),
         ("def f(x): return 2", "failed", "assert f(2) == 3"),
         ("def f(x): return None", "failed", "assert f(1) == 2"),
-        ("def f(x): return f", "unsupported", "class f does not travel"),
+        ("def f(x): return f", "unsupported", "class f cannot be sent"),
         ("def f(x): return 'a' * 10**5", "unsupported", "more than 10000 bytes"),
-        ("def f(x): return object()", "unsupported", "class object does not travel"),
+        ("def f(x): return object()", "unsupported", "class object cannot be sent"),
         ("def f(x): 1 / 0", "error", "ZeroDivisionError: division by zero"),
         ("def f(x): assert False, 'mine'", "error", "AssertionError: mine"),
         ("def f(x): raise SystemExit(0)", "error", "SystemExit: 0"),
@@ -41,7 +41,7 @@ def verdict_of(source: str, tests: str = TESTS, setup: str = "", limits: Limits 
         ("import os\ndef f(x): os.abort()", "killed", "ended its process (SIGABRT)"),
         ("def f(x): return bytearray(10**10)", "killed", "out of memory"),
         ("def f(x):\n    while True: pass", "timed-out", "the program ran for more than 0.5 s"),
-        ("import time\ndef f(x): time.sleep(60)", "timed-out", "no verdict after 3 s by the clock"),
+        ("import time\ndef f(x): time.sleep(60)", "timed-out", "no verdict after 3 s of wall-clock time"),
     ],
 )
 def test_verdict_tells_what_happened(source: str, status: str, message: str) -> None:
@@ -198,5 +198,5 @@ def f(x):
     verdict = verdict_of(source)
     assert (verdict.status, verdict.message) == (
         "error",
-        "the program disturbed the pipe: a reply to nothing that was asked",
+        "the program corrupted the pipe: a reply without a request",
     )
