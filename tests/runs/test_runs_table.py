@@ -44,7 +44,7 @@ def run_of(runs, name):
     return next((runs / name).iterdir())
 
 
-def test_table_has_what_the_records_say(runs, toy):
+def test_table_matches_the_records(runs, toy):
     rows = runs_table(runs)
     assert [list(row) for row in rows] == [list(module.COLUMNS)] * 2
     for row, name, status in zip(rows, ("first", "second"), ("completed", "unfinished"), strict=True):
@@ -66,7 +66,7 @@ def test_table_has_what_the_records_say(runs, toy):
     assert rows[0]["best_round"] == RunDirectory.open(run_of(runs, "first")).result()["best_round"]
 
 
-def test_table_is_fit_for_pandas_and_does_not_import_it(runs):
+def test_table_can_be_a_pandas_frame_without_importing_pandas(runs):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(runs_table(runs))
     assert list(frame["rounds"]) == [4, 2]
@@ -116,7 +116,7 @@ def test_table_does_not_list_runs_that_were_set_aside(runs, toy):
     assert len(runs_table(runs)) == 2
 
 
-def test_table_leaves_out_what_it_cannot_read_and_says_so_in_one_line(runs, toy, boostlora):
+def test_table_omits_unreadable_runs_with_one_warning(runs, toy, boostlora):
     whole = run_of(runs, "first")
     altered, other, earlier, foreign = (
         clone(whole, runs / name / toy.spec.short_hash) for name in ("altered", "other", "earlier", "foreign")
@@ -150,7 +150,7 @@ def test_table_with_a_damaged_study_lists_its_runs(runs, boostlora):
     assert answer.stderr.startswith("warning: left out 1: 1 damaged study (")
 
 
-def test_csv_has_no_formulas_and_every_number_in_full(runs, boostlora):
+def test_csv_has_no_formulas_and_exact_numbers(runs, boostlora):
     run = run_of(runs, "first")
     run.parent.rename(runs / "=cmd()")
     rows = {
@@ -163,7 +163,7 @@ def test_csv_has_no_formulas_and_every_number_in_full(runs, boostlora):
     assert (row["study"], row["cell"]) == ("", "")
 
 
-def test_json_has_null_for_what_is_not_finite():
+def test_json_has_null_for_nonfinite_numbers():
     assert command._finite({"a": float("nan"), "b": float("inf"), "c": 1.5}) == {
         "a": None,
         "b": None,
@@ -191,7 +191,7 @@ def test_table_fits_the_terminal(width, runs, monkeypatch, capsys):
     assert ("omitted, for a wider terminal or --csv: valid loss" in printed) == (width < 200)
 
 
-def test_table_knows_the_cells_of_studies(tmp_path, boostlora):
+def test_table_shows_the_studies_of_runs(tmp_path, boostlora):
     write(tmp_path)
     assert boostlora("ablate", "tiny.toml", "--exclude", "seed=1", "--set", "rounds=1", "-q").returncode == 0
     rows = json.loads(boostlora("runs", "--json").stdout)
