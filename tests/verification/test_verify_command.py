@@ -42,7 +42,7 @@ def run(boostlora, small):
     return boostlora("run", "paper/digits", *small, "--quiet").stdout.strip()
 
 
-def test_verify_of_a_right_backend_passes_with_a_row_a_quantity(boostlora, small):
+def test_verify_of_a_correct_backend_passes_with_a_row_per_quantity(boostlora, small):
     done = boostlora(
         "verify", "paper/digits", *small, *REFERENCE, "--set", "backend.dtype=float32", "--rounds", "1"
     )
@@ -56,7 +56,7 @@ def test_verify_of_a_right_backend_passes_with_a_row_a_quantity(boostlora, small
     assert lines[-1] == "passed: no deviation in 1 round"
 
 
-def test_verify_of_a_faulty_backend_exits_with_4_and_names_the_first_departure(boostlora, small, faulty):
+def test_verify_of_a_faulty_backend_exits_with_4_and_names_the_first_deviation(boostlora, small, faulty):
     done = boostlora("verify", "paper/digits", *small, *faulty)
     assert done.returncode == 4
     assert done.stderr == ""
@@ -66,7 +66,7 @@ def test_verify_of_a_faulty_backend_exits_with_4_and_names_the_first_departure(b
     assert "deviates in 2 of 2 rounds" in done.stdout
 
 
-def test_verify_quietly_says_only_what_departs(boostlora, small, faulty):
+def test_verify_quiet_prints_only_the_deviation(boostlora, small, faulty):
     passed = boostlora("verify", "paper/digits", *small, *REFERENCE, "--quiet")
     assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")
     departed = boostlora("verify", "paper/digits", *small, *faulty, "--quiet")
@@ -120,7 +120,7 @@ def test_verify_of_a_run_whose_file_was_altered_is_refused(boostlora, run, tmp_p
     assert "updates/0001.safetensors" in done.stderr
 
 
-def test_verify_of_neither_spec_nor_run_says_what_there_is(boostlora):
+def test_verify_of_neither_spec_nor_run_is_refused(boostlora):
     done = boostlora("verify", "quikstart")
     assert done.returncode == 2
     assert 'no spec "quikstart"' in done.stderr
