@@ -44,7 +44,7 @@ class ModelState:
 
 
 def advise(
-    moment: ModelState,
+    state: ModelState,
     registry: Registry,
     context: RunContext,
     *,
@@ -56,12 +56,12 @@ def advise(
 
     Raises `UsageError` if the rank exceeds a site's width, `RunError` for a gradient that is zero or not finite.
     """
-    experiment, spec = moment.experiment, moment.experiment.spec
-    plan = plan_round(spec, moment.number)
+    experiment, spec = state.experiment, state.experiment.spec
+    plan = plan_round(spec, state.number)
     rank = _rank(experiment, rank, plan)
-    sample = sample_gradient(experiment, plan, list(moment.history), examples, context.report)
+    sample = sample_gradient(experiment, plan, list(state.history), examples, context.report)
     found, notes = candidates(registry, spec)
-    builder = FrameBuilder(sample, rank, context, moment.used)
+    builder = FrameBuilder(sample, rank, context, state.used)
     frame_sets = list[FrameSet]()
     for candidate in found[:1] if only_own else found:
         try:
@@ -83,7 +83,7 @@ def advise(
     comparer = EnergyShares(experiment, builder, measurements)
     bases = [comparer.basis(c) for c in dict.fromkeys(frame_set.candidate for frame_set in frame_sets)]
     notes = [*sample.notes, *_ranks_note(plan, rank), *([] if only_own else notes)]
-    return _findings(moment, sample, builder, measurements=measurements, bases=bases, notes=notes)
+    return _findings(state, sample, builder, measurements=measurements, bases=bases, notes=notes)
 
 
 def _rank(experiment: Experiment, given: int | None, plan: RoundPlan) -> int:
@@ -108,7 +108,7 @@ def _ranks_note(plan: RoundPlan, rank: int) -> list[str]:
 
 
 def _findings(
-    moment: ModelState,
+    state: ModelState,
     sample: GradientSample,
     builder: FrameBuilder,
     *,
@@ -120,12 +120,12 @@ def _findings(
     return Findings(
         name=spec.head.name,
         spec_sha256=spec.sha256,
-        moment=moment.words,
+        model=state.words,
         number=sample.number,
         rank=builder.rank,
         rounds=spec.rounds,
         fresh=spec.boosting.fresh_in(spec.rounds),
-        looked=builder.rounds,
+        rounds_ahead=builder.rounds,
         adapter=spec.slots["adapter"].use,
         framed=any("adapter" in basis.first for basis in bases),
         objective=spec.slots["objective"].use,
@@ -150,7 +150,7 @@ def _findings(
         / whole.total,
         sites=_sites(experiment.sites, whole),
         bases=tuple(sorted(bases, key=lambda basis: -basis.first["square"].held_out)),
-        used=_used(sample, moment.used, measurements) if any(moment.used) else None,
+        used=_used(sample, state.used, measurements) if any(state.used) else None,
         notes=tuple(notes),
     )
 

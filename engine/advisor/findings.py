@@ -82,7 +82,7 @@ class Findings:
 
     name: str
     spec_sha256: str
-    moment: str
+    model: str
     """The measured model: `the base model`, or `NAME after round N`."""
     number: int
     """The next round."""
@@ -91,7 +91,7 @@ class Findings:
     """Rounds of the spec."""
     fresh: int
     """Rounds of the spec with new directions."""
-    looked: int
+    rounds_ahead: int
     """Measured rounds ahead, all with new directions."""
     adapter: str
     framed: bool

@@ -23,7 +23,7 @@ def rounds_advice(findings: Findings, chosen: BasisFinding, limits: Thresholds) 
         )
     together, equal = chosen.together["square"].held_out, chosen.equal.held_out
     reason = (
-        f"of the current gradient, {findings.looked} {plural('round', findings.looked)} of r = {findings.rank} capture "
+        f"of the current gradient, {findings.rounds_ahead} {plural('round', findings.rounds_ahead)} of r = {findings.rank} capture "
         f"{percent(together)}, a single core of rank {chosen.equal_rank} with as many parameters {percent(equal)}"
     )
     if findings.rewarded:

@@ -12,12 +12,11 @@ import attrs
 
 from ..contracts.records import RoundRecord
 from ..errors import BoostLoraError, UsageError
-from ..foundation.options import shortened
 from ..foundation.run_context import Report, no_report
 from ..records.prefix import EarlierFormatError
 from ..records.run_result import best_of
 from ..runs.directory import HASH, SPEC, RunDirectory
-from ..runs.lookup import SET_ASIDE
+from ..runs.lookup import SET_ASIDE, unknown_run
 from ..study.record import FOLDER, RECORD, StudyRecord
 from .quantities import parameters, seconds, stored
 
@@ -79,8 +78,7 @@ def read_runs(runs: Path, names: Sequence[str] = (), report: Report = no_report)
     found = list(_run_folders(runs, left_out))
     chosen = [folder for folder in found if _matches(folder.parent.name, names)]
     if found and names and not chosen:
-        known = ", ".join(sorted({folder.parent.name for folder in found}))
-        raise UsageError(f'no run "{shortened(" ".join(names))}"; in {runs} there are: {known}')
+        raise UsageError(unknown_run(" ".join(names), sorted({folder.parent.name for folder in found}), runs))
     cells, rows = _cells_by_folder(runs, left_out), list[Row]()
     for done, folder in enumerate(chosen):
         report("reading runs", done, len(chosen))

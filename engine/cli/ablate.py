@@ -30,7 +30,9 @@ from .terminal import echo
 @track_option
 @runs_option
 @click.option("--executor", metavar="NAME", help="Where cells run: local, ray, slurm, or your plugin.")
-@click.option("--workers", type=click.IntRange(min=1), help="Parallel cells, for executors with workers.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Parallel cells, for executors with workers."
+)
 @click.option("--retry", is_flag=True, help="Retry failed cells.")
 @click.option(
     "--exclude",

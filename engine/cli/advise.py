@@ -81,8 +81,8 @@ def command(
     registry, shown = load_registry(plugin_files), not (as_json or quiet)
     with plain_warnings(), progress(shown=shown) as report:
         context = RunContext(report=report)
-        moment, then = _moment(spec, run, settings, plugin_files, runs_folder, registry, context)
-        found = _findings(moment, then, registry, context, rank=rank, examples=examples)
+        state, then = _state(spec, run, settings, plugin_files, runs_folder, registry, context)
+        found = _findings(state, then, registry, context, rank=rank, examples=examples)
     if as_json:
         echo(json.dumps(_json(found), indent=2, allow_nan=False))
     elif shown:
@@ -96,7 +96,7 @@ def _check_request(spec: str | None, run: str | None, settings: Sequence[str]) -
         raise UsageError("--set: a run is analysed with its own spec; leave --set out")
 
 
-def _moment(
+def _state(
     spec: str | None,
     run: str | None,
     settings: Sequence[str],
@@ -116,19 +116,19 @@ def _moment(
         files += ["--runs", str(runs_folder)]
     if run is not None:
         path, number = run_and_round(run, runs_folder)
-        moment = open_run(path, number, registry, context)
-        start = ["--from", f"{path}@{moment.number - 1}"]
-        return moment, Next(command=("boostlora", "run", str(path / SPEC), *start, *files))
+        state = open_run(path, number, registry, context)
+        start = ["--from", f"{path}@{state.number - 1}"]
+        return state, Next(command=("boostlora", "run", str(path / SPEC), *start, *files))
     loaded, solved = read_spec(str(spec), registry, settings)
-    moment = open_spec(loaded, context)
+    state = open_spec(loaded, context)
     verb = "run" if solved is None else "ablate"
-    return moment, Next(
+    return state, Next(
         command=("boostlora", verb, str(spec), *files), settings=tuple(settings), solved=solved
     )
 
 
 def _findings(
-    moment: ModelState,
+    state: ModelState,
     then: Next,
     registry: Registry,
     context: RunContext,
@@ -138,7 +138,7 @@ def _findings(
 ) -> Findings:
     from ..advisor.advise import advise
 
-    found = advise(moment, registry, context, rank=rank, examples=examples)
+    found = advise(state, registry, context, rank=rank, examples=examples)
     if then.solved is None:
         return found
     note = f"{found.name} is a study: this analyses the spec that its arms share, without their changes"
@@ -197,19 +197,19 @@ def head(found: Findings) -> list[str]:
         "the gradients of its two halves"
     )
     first = (
-        f"{found.name} · {found.moment} · {found.failures:,} of {found.train:,} training examples are wrong"
+        f"{found.name} · {found.model} · {found.failures:,} of {found.train:,} training examples are wrong"
     )
     return [first, *wrapped(text)]
 
 
 def bases(found: Findings) -> list[str]:
     """A table of the energy that each basis captures."""
-    many = found.looked > 1
+    many = found.rounds_ahead > 1
     own = found.framed and found.adapter not in {"lora-xs", "diagonal"}
     titles = ["basis", "r x r", "held out", "diagonal", *([found.adapter] if own else [])]
-    titles += [f"{found.looked} rounds"] if many else []
+    titles += [f"{found.rounds_ahead} rounds"] if many else []
     equal = found.bases[0].equal_rank if found.bases else 0
-    titles += [f"one, r = {equal}", f"one, r = {found.rank * found.looked}"] if many else []
+    titles += [f"one, r = {equal}", f"one, r = {found.rank * found.rounds_ahead}"] if many else []
     rows: list[Row] = [tuple(titles)]
     rows += [tuple(_cells(basis, many=many, own=own)) for basis in found.bases]
     rows.append(("upper bound", share(_best(found)), *[""] * (len(titles) - 2)))
@@ -218,7 +218,7 @@ def bases(found: Findings) -> list[str]:
         rows.append(("rounds so far", *used, *[""] * (len(titles) - 3)))
     rounds = "the next round" + (", and by more rounds" if many else "")
     title = f"% of the gradient's energy captured by r = {found.rank} directions a site, in {rounds}:"
-    return [title, *aligned(rows), *_legend(found, many=many)]
+    return [*wrapped(title), *aligned(rows), *_legend(found, many=many)]
 
 
 def _best(found: Findings) -> float:
@@ -236,7 +236,7 @@ def _legend(found: Findings, *, many: bool) -> list[str]:
     ]
     if many:
         parts += [
-            f"{found.looked} rounds: one core each, for an unchanged gradient",
+            f"{found.rounds_ahead} rounds: one core each, for an unchanged gradient",
             f"one, r = {found.bases[0].equal_rank}: a single core with as many parameters",
         ]
     if found.used is not None:
@@ -285,7 +285,8 @@ def sites(found: Findings) -> list[str]:
     chosen = choose_basis(found, DEFAULT)
     top = [basis for basis in (chosen, found.own, *found.bases) if basis and basis.name not in YARDSTICKS]
     top = [basis for number, basis in enumerate(top) if basis not in top[:number]][:3]
-    rows: list[Row] = [("site", "shape", "% of energy", *(f"{basis.name} captures %" for basis in top))]
+    title = "% of the energy by site, and % of a site's energy that a basis captures:"
+    rows: list[Row] = [("site", "shape", "energy", *(basis.name for basis in top))]
     for site in shown:
         captured = (share(basis.sites[site.name]) for basis in top)
         rows.append((site.name, f"{site.shape[0]} x {site.shape[1]}", share(site.share), *captured))
@@ -293,7 +294,7 @@ def sites(found: Findings) -> list[str]:
     if rest:
         left = sum(site.share for site in found.sites[MOST_SITES:])
         rows.append((f"{rest} more", "", share(left), *[""] * len(top)))
-    return aligned(rows)
+    return [*wrapped(title), *aligned(rows)]
 
 
 def advised(advice: Sequence[Advice]) -> list[str]:

@@ -27,9 +27,10 @@ from .units import size_text
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
+    metavar="SHARE",
     default=1e-3,
     show_default=True,
-    help="Allowed deviation of rebuilt updates from the run's, relative to their norm.",
+    help="Allowed deviation of rebuilt updates from the run's, as a share of their norm.",
 )
 @click.option(
     "--examples",

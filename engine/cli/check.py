@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,12 @@ import attrs
 import click
 
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
+from .layout import aligned, paragraph
 from .terminal import echo
 from .units import duration, size_text
 from .workloads import LEAST_SECONDS, gpu_option, seconds_by_class, time_line, workload_lines
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ..boosting.capacity import SitePlan
     from ..boosting.plan import Plan
     from ..registry import Registry
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from ..spec import Spec
     from ..study.cost import Cost
     from ..study.study_loader import Study
+    from .console import Console
 
-WIDE = 120
 MOST_SITES = 20
 """With more sites, equal layers share a row."""
 MOST_CELLS = 24
@@ -105,26 +104,16 @@ def _checked_run(
 
 
 def _print_plan(spec: Spec, plan: Plan, gpu: str) -> None:
-    from rich.table import Table
-
     from .console import Console
     from .display import describe
 
-    console = Console(highlight=False)
-    console.width = max(console.width, WIDE)  # a wrapped line is better than a broken name
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{spec.head.name}[/bold] · spec {spec.short_hash}: valid")
     for line in describe(spec, plan):
-        console.print(line, soft_wrap=True)
+        _print_text(console, line)
     if spec.start.given:
-        console.print(_start_line(spec), markup=False, soft_wrap=True)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("site", "shape", "directions", "needed", "max rounds"):
-        table.add_column(title, justify="left" if title == "site" else "right", overflow="fold")
-    for name, site in _rows(plan.sites):
-        capacity = "any" if site.capacity is None else str(site.capacity)
-        shape = f"{site.site.shape[0]} x {site.site.shape[1]}"
-        table.add_row(name, shape, str(site.site.width), str(site.depth), capacity)
-    console.print(table)
+        _print_text(console, _start_line(spec))
+    _print_table(console, _site_rows(plan), left=(0,))
     fresh = spec.boosting.fresh_in(spec.rounds)
     refits = spec.rounds - fresh
     again = f", trained again in {refits} refit{'s' * (refits > 1)}" if refits else ""
@@ -132,15 +121,35 @@ def _print_plan(spec: Spec, plan: Plan, gpu: str) -> None:
     parameters = f"{most}{plan.parameters} a round, {plan.total_parameters} in {fresh} rounds{again}"
     console.print(f"trained parameters: {parameters}")
     for line in calibration_lines(spec, plan):
-        console.print(line, soft_wrap=True)
+        _print_text(console, line)
     console.print(
         f"memory: weights {size_text(plan.weight_bytes)}, boosting adds {size_text(plan.extra_bytes)} (without activations)"
     )
     for line in workload_lines(plan.workload, plan.weight_bytes + plan.extra_bytes, gpu):
-        console.print(line, soft_wrap=True)
+        _print_text(console, line)
     console.print(f"on disk: about {size_text(plan.update_bytes)} of updates a round")
     for note in plan.notes:
-        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+        _print_text(console, f"note: {note}", style="yellow")
+
+
+def _print_text(console: Console, text: str, style: str | None = None) -> None:
+    for line in paragraph(text, "  "):
+        console.print(line, style=style, markup=False)
+
+
+def _print_table(console: Console, rows: Sequence[Sequence[str]], left: Collection[int]) -> None:
+    for number, line in enumerate(aligned(rows, left, gap=2)):
+        console.print(line, style=None if number else "bold", markup=False)
+
+
+def _site_rows(plan: Plan) -> list[Sequence[str]]:
+    """A title line and a row for each site: its shape, its directions, and the rounds that they suffice for."""
+    rows: list[Sequence[str]] = [("site", "shape", "directions", "needed", "max rounds")]
+    for name, site in _rows(plan.sites):
+        capacity = "any" if site.capacity is None else str(site.capacity)
+        shape = f"{site.site.shape[0]} x {site.site.shape[1]}"
+        rows.append((name, shape, str(site.site.width), str(site.depth), capacity))
+    return rows
 
 
 def calibration_lines(spec: Spec, plan: Plan) -> list[str]:
@@ -229,10 +238,9 @@ def _print_study(
 
     record = study.record
     console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, WIDE)  # a wrapped line is better than a broken name
     console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}: valid")
     if record.description:
-        console.print(record.description, markup=False)
+        _print_text(console, record.description)
     excluded = f" ({len(record.excluded)} excluded)" if record.excluded else ""
     count = {"arms": len(record.arms), "blocks": len(record.blocks), "seeds": len(record.seeds)}
     counts = " · ".join(
@@ -241,23 +249,24 @@ def _print_study(
     console.print(f"{counts} · {len(study.distinct)} cells{excluded} · executor {record.executor}")
     against = f"against {record.baseline}, " if record.baseline else ""
     model = {"last": "after the last round", "best": "at the best round on validation"}[record.at]
-    console.print(
-        f"compares {record.split} {record.metric} {model}, {against}{record.confidence:.0%} intervals",
-        markup=False,
+    _print_text(
+        console,
+        f"compares {record.split} {record.metric} {model}, {against}{100 * record.confidence:g} % intervals",
     )
     for line in _start_lines(study):
-        console.print(line, markup=False)
+        _print_text(console, line)
     console.print()
-    console.print(_arms(study, plans))
+    blocks = any(block for block, _ in plans)
+    _print_table(console, _arm_rows(study, plans, blocks=blocks), left=(0, 1) if blocks else (0,))
     if show_cells or len(study.distinct) <= MOST_CELLS:
         console.print()
         for key, cell in study.distinct.items():
             console.print(f"{key}  {cell.record.label}", markup=False)
     console.print()
     for line in (*cost_lines(study, cost, finished), *_gpu_line(cost, gpu)):
-        console.print(line, markup=False)
+        _print_text(console, line)
     for note in (*record.notes, *dict.fromkeys(n for plan in plans.values() for n in plan.notes)):
-        console.print(f"note: {note}", style="yellow", markup=False)
+        _print_text(console, f"note: {note}", style="yellow")
 
 
 def _start_lines(study: Study) -> list[str]:
@@ -265,23 +274,10 @@ def _start_lines(study: Study) -> list[str]:
     return list(dict.fromkeys(_start_line(c.spec) for c in study.distinct.values() if c.spec.start.given))
 
 
-def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    blocks = any(block for block, _ in plans)
-    titles = (
-        *(["block"] if blocks else []),
-        "arm",
-        "rounds",
-        "steps a round",
-        "parameters a round",
-        "in total",
-        "cells",
-    )
-    for title in titles:
-        table.add_column(title, justify="left" if title in {"block", "arm"} else "right")
+def _arm_rows(study: Study, plans: Mapping[tuple[str, str], Plan], *, blocks: bool) -> list[Sequence[str]]:
+    """A title line and a row for each arm."""
+    titles = ("arm", "rounds", "steps a round", "parameters a round", "in total", "cells")
+    rows: list[Sequence[str]] = [(*(["block"] if blocks else []), *titles)]
     for (block, arm), plan in plans.items():
         included = set(study.distinct)
         cells = [
@@ -293,15 +289,17 @@ def _arms(study: Study, plans: Mapping[tuple[str, str], Plan]) -> Table:
         most = "up to " * (len(plan.ranks) > 1)
         parameters = (f"{most}{plan.parameters}", str(plan.total_parameters)) if rounds else ("-", "-")
         name = f"{arm} (baseline)" if arm == study.record.baseline else arm
-        table.add_row(
-            *([escape(block)] if blocks else []),
-            escape(name),
-            str(rounds),
-            str(steps),
-            *parameters,
-            str(len(cells)),
+        rows.append(
+            (
+                *([block] if blocks else []),
+                name,
+                str(rounds),
+                str(steps),
+                *parameters,
+                str(len(cells)),
+            )
         )
-    return table
+    return rows
 
 
 def cost_lines(study: Study, cost: Cost, finished: int) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from ..contracts.records import RoundRecord
+from .layout import paragraph
 
 DISPENSABLE = ("eff. rank", "seconds", "gained", "trained on", "overlap", "zero variance")
 """Columns that a narrow terminal omits, in this order."""
@@ -68,9 +69,7 @@ COLUMNS: tuple[Column, ...] = (
         "entropy effective rank, mean over sites",
         lambda r: _mean(list(r.effective_rank.values())),
     ),
-    Column(
-        "overlap", "overlap", "largest cosine between two rounds' directions", lambda r: _overlap(r.overlap)
-    ),
+    Column("overlap", "cos", "largest cosine between two rounds' directions", lambda r: _overlap(r.overlap)),
     Column("seconds", "sec", "time of the round", lambda r: f"{sum(r.seconds.values()):.2f}"),
 )
 
@@ -98,22 +97,31 @@ def header(width: int, *, rewards: bool = False) -> str:
 
 
 def row(record: RoundRecord, width: int, *, rewards: bool = False) -> str:
-    """A round's line, with notes on refits, omitted sites and refused updates at the end."""
+    """A round's line, with remarks and a refused update's reason at the end."""
     cells = " ".join(column.cell(record).rjust(size) for column, _, size in _fitting(width, rewards))
+    reason = "" if record.status in {"base", "merged"} else f"{record.status}: {record.reason}"
+    found = remarks(record)
+    return f"{cells}{found}{', ' if found and reason else '  ' if reason else ''}{reason}"
+
+
+def remarks(record: RoundRecord) -> str:
+    """Remarks on a refit and on omitted sites, after two spaces; empty if there are none."""
     notes = ["refit"] if record.refit else []
     notes += [f"{record.adapted} of {len(record.rank)} sites"] if record.adapted is not None else []
-    notes += [] if record.status in {"base", "merged"} else [f"{record.status}: {record.reason}"]
-    return f"{cells}  {', '.join(notes)}" if notes else cells
+    return f"  {', '.join(notes)}" if notes else ""
 
 
 def legend() -> list[str]:
-    """The columns with their meanings."""
-    refit = (
-        "refit",
-        "after a line: the round trained all earlier cores again, in no new directions",
-    )
-    lines = [*((column.long, column.meaning) for column in (*COLUMNS, *REWARDS)), refit]
-    return [f"{name:>10}  {meaning}" for name, meaning in lines]
+    """The columns with their titles on wide and on narrow terminals, and their meanings."""
+    rows = [(c.long, c.short if c.short != c.long else "", c.meaning) for c in (*COLUMNS, *REWARDS)]
+    rows.append(("refit", "", "after a line: the round trained all earlier cores again, jointly"))
+    widths = [max(len(row[place]) for row in rows) for place in range(2)]
+    starts = [f"{long:>{widths[0]}}  {short:<{widths[1]}}  " for long, short, _ in rows]
+    return [
+        line
+        for start, (_, _, meaning) in zip(starts, rows, strict=True)
+        for line in paragraph(f"{start}{meaning}", " " * len(start))
+    ]
 
 
 def _fitting(width: int, rewards: bool) -> list[tuple[Column, str, int]]:

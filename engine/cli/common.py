@@ -47,8 +47,7 @@ runs_option = click.option(
     "runs_folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=lambda: Path(os.environ.get("BOOSTLORA_RUNS", "runs")),
-    show_default="$BOOSTLORA_RUNS, else runs",
-    help="Folder of all runs.",
+    help="Folder of all runs. [default: $BOOSTLORA_RUNS, else runs]",
 )
 
 

@@ -14,13 +14,14 @@ from ..analysis.formats import number_text, unit_of
 from ..foundation.options import shortened
 from ..runs.lookup import one_run
 from .common import json_option, load_registry, plugin_option, runs_option
-from .layout import aligned
+from .layout import aligned, paragraph
 from .terminal import echo
 
 if TYPE_CHECKING:
     from ..analysis.comparison.compare import Comparison
     from ..analysis.comparison.examples import Answer, ComparedExample
     from ..contracts import Outcome
+    from .console import Console
 
 PROMPT, ANSWER = 150, 60
 """Characters shown of a prompt and of an answer."""
@@ -122,13 +123,13 @@ def print_comparison(found: Comparison) -> None:
     for line in head(found):
         console.print(line, markup=False)
     for warning in found.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+        _print_text(console, f"warning: {warning}", "yellow")
     console.print()
     for block in (figures(found), table(found), differences(found), changes(found)):
         for line in block:
             console.print(line, markup=False)
         console.print()
-    console.print(f"verdict: {verdict(found)}", style="bold", markup=False)
+    _print_text(console, f"verdict: {verdict(found)}", "bold")
     for line in caveat(found):
         console.print(line, markup=False)
     for name, ids, shown in (
@@ -138,7 +139,13 @@ def print_comparison(found: Comparison) -> None:
         for line in examples(name, len(ids), shown):
             console.print(line, markup=False)
     for note in found.notes:
-        console.print(f"\nnote: {note}", style="yellow", markup=False)
+        console.print()
+        _print_text(console, f"note: {note}", "yellow")
+
+
+def _print_text(console: Console, text: str, style: str) -> None:
+    for line in paragraph(text, "  "):
+        console.print(line, style=style, markup=False)
 
 
 def head(found: Comparison) -> list[str]:
@@ -164,7 +171,7 @@ def _spec_lines(found: Comparison) -> list[str]:
     shown = list(found.specs.items())[:MOST_KEYS]
     parts = [f"{key} ({_value(one)}, {_value(two)})" for key, (one, two) in shown]
     more = len(found.specs) - len(shown)
-    return [f"they differ in {', '.join(parts)}" + (f", and {more} more" if more else "")]
+    return paragraph(f"they differ in {', '.join(parts)}" + (f", and {more} more" if more else ""), "  ")
 
 
 def _value(value: Any) -> str:
@@ -221,8 +228,9 @@ def differences(found: Comparison) -> list[str]:
 
     share = f"{100 * found.confidence:g} % interval"
     loss = loss_sentence(found)
-    lines = [f"accuracy, A - B   {accuracy_sentence(found)} (exact McNemar test; {share})"]
-    return [*lines, f"loss, A - B       {loss}"] if loss else lines
+    after = " " * len("accuracy, A - B   ")
+    lines = paragraph(f"accuracy, A - B   {accuracy_sentence(found)} (exact McNemar test; {share})", after)
+    return [*lines, *paragraph(f"loss, A - B       {loss}", after)] if loss else lines
 
 
 def changes(found: Comparison) -> list[str]:

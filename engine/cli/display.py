@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from ..hookspecs import hookimpl
 from ..spec import Spec
 from .columns import header, percent, row, span
 from .console import Console
-from .layout import aligned
+from .layout import UNLIMITED, aligned, paragraph
 from .terminal import echo
 
 MEASURED = ("validation", "test")
@@ -66,11 +66,12 @@ class RunDisplay:
         self._task = self._progress.add_task("starting", total=None)
         self._round: int | None = None
         self._rewards = False
+        self._remarks = 0
 
     @property
     def width(self) -> int:
-        """Characters of a line; unlimited in a log."""
-        return self.console.width if self.console.is_terminal else 1000
+        """Characters of a round's line without remarks; unlimited in a log."""
+        return (self.console.width if self.console.is_terminal else UNLIMITED) - self._remarks
 
     @contextmanager
     def showing(self) -> Generator[Report]:
@@ -87,12 +88,12 @@ class RunDisplay:
     def run_started(self, run: StartedRun) -> None:
         """Print the header and the column titles."""
         self.console.print(f"[bold]{run.spec.head.name}[/bold] · {run.path}")
-        for line in (*describe(run.spec, run.plan), *(f"note: {note}" for note in run.plan.notes)):
-            self.console.print(line, markup=False)
+        self._print((*describe(run.spec, run.plan), *(f"note: {note}" for note in run.plan.notes)))
         if run.resumed_from:
             self.console.print(f"resuming after round {run.resumed_from}")
         self.console.print()
         self._rewards = isinstance(run.spec.objective, PolicyObjective)
+        self._remarks = _remarks_width(run.spec, len(run.plan.sites))
         self.console.print(header(self.width, rewards=self._rewards), style="bold")
 
     @hookimpl
@@ -112,8 +113,19 @@ class RunDisplay:
 
     def conclude(self, records: list[RoundRecord], result: dict[str, Any]) -> None:
         """Print the summary."""
-        for line in conclusion(records, result):
-            self.console.print(line, markup=False)
+        self._print(conclusion(records, result))
+
+    def _print(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            for line in paragraph(text, "  "):
+                self.console.print(line, markup=False)
+
+
+def _remarks_width(spec: Spec, sites: int) -> int:
+    """Characters of the longest remark that a round of the spec may have."""
+    top = spec.boosting.top_sites
+    remarks = (["refit"] if spec.boosting.refit_every else []) + ([f"{top} of {sites} sites"] if top else [])
+    return len("  " + ", ".join(remarks)) if remarks else 0
 
 
 def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..sdk.metrics import lower_is_better
 from .common import json_option, plugin_option, runs_option
 from .ensembles import choice_of, choice_options, open_ensemble, progress
-from .layout import aligned
+from .layout import aligned, paragraph
 from .terminal import echo
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ PLAIN = ("accuracy", "loss")
 )
 @click.option(
     "--metric",
+    metavar="NAME",
     default="accuracy",
     show_default=True,
     help="Metric of --staged and --leave-one-out: accuracy, loss, or a measure of the task.",
@@ -163,11 +164,11 @@ def evaluation_lines(found: Evaluation, rounds: int) -> list[str]:
                 [split if name == "base" else "", name, *(_value(by_split[split], m) for m in metrics)]
             )
     source = "read from the run" if found.recorded else "computed now"
-    lines = [f"rounds {found.rounds}: {source}", "", *aligned(table, left=2, gap=2), ""]
+    lines = [f"rounds {found.rounds}: {source}", "", *aligned(table, left=(0, 1), gap=2), ""]
     split = "test" if "test" in found.metrics else next(iter(found.metrics))
-    lines.append(f"{split}: {_difference(found.against_base[split], 'the base')}")
+    lines += paragraph(f"{split}: {_difference(found.against_base[split], 'the base')}", "  ")
     if len(models) > 2:
-        lines.append(f"{split}: {_difference(found.against_all[split], 'all rounds')}")
+        lines += paragraph(f"{split}: {_difference(found.against_all[split], 'all rounds')}", "  ")
     return lines
 
 
@@ -191,12 +192,16 @@ def _difference(pair: PairedExamples | None, other: str) -> str:
 def stage_lines(found: Sequence[Stage], best: Stage, metric: str) -> list[str]:
     """A line for each stage, with the best on validation marked."""
     metrics = list(dict.fromkeys([*PLAIN, metric]))
-    title = ["round", *(f"{s} {m} {unit_of(m)}".strip() for s in ("validation", "test") for m in metrics), ""]
+    title = ["round", *(f"{s} {m} {unit_of(m)}".strip() for s in ("valid", "test") for m in metrics), ""]
     table = [title]
     for stage in found:
         cells = [_value(getattr(stage, split), m) for split in ("validation", "test") for m in metrics]
-        table.append([str(stage.round), *cells, "* best on validation" if stage is best else ""])
-    return [*aligned(table, left=0, gap=2), "", f"by {metric} on validation: --rounds {best.round}"]
+        table.append([str(stage.round), *cells, "*" if stage is best else ""])
+    return [
+        *aligned(table, left=(), gap=2),
+        "",
+        f"* best {metric} on validation; to use it: --rounds {best.round}",
+    ]
 
 
 def one_out_lines(whole: Stage, found: Sequence[Stage], metric: str, rounds: str) -> list[str]:
@@ -223,7 +228,7 @@ def one_out_lines(whole: Stage, found: Sequence[Stage], metric: str, rounds: str
     return [
         f"rounds {rounds}: validation {_value(whole.validation, metric)}, test {_value(whole.test, metric)} ({metric}, {better} is better)",
         "",
-        *aligned(table, left=0, gap=2),
+        *aligned(table, left=(), gap=2),
         "",
         f"gain: improvement of the model by the round{f', in {unit}' if unit else ''}",
     ]

@@ -24,6 +24,7 @@ from ..spec import Spec
 from .common import is_finished
 from .display import JsonLines, RunDisplay, conclusion
 from .interrupts import interruptible
+from .layout import paragraph
 from .terminal import echo
 from .torchrun import follow
 
@@ -110,9 +111,10 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
     else:
         rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
         anew = command_line("boostlora", "run", "--fresh", directory.path / SPEC)
-        echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do. Start over: {anew}")
-        for line in conclusion(directory.records, result):
-            echo(line)
+        echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do")
+        for text in conclusion(directory.records, result):
+            echo("\n".join(paragraph(text, "  ")))
+        echo(f"start over: {anew}")
 
 
 @contextmanager

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
 from ..errors import UsageError
 from .common import json_option, plugin_option
+from .layout import paragraph
 from .terminal import echo
 
+if TYPE_CHECKING:
+    from ..registry import Registry
+
+Style = dict[str, Any]
 TITLES = {"exporter": "boostlora export --to", "executor": "[ablate.executor]", "tracker": "[trackers.NAME]"}
 """Titles of kinds whose table in a spec has another name."""
 
@@ -31,7 +37,7 @@ def command(name: str | None, plugin_files: tuple[Path, ...], as_json: bool) -> 
     if name is not None:
         entries = [e for e in entries if name in {e.kind.slot, e.kind.plural, e.name}]
         if not entries:
-            raise UsageError(f'no plugin and no kind "{name}"; kinds: {", ".join((*KINDS, *SERVICES))}')
+            raise UsageError(_unknown(name, (*KINDS, *SERVICES), registry))
     if as_json:
         broken = [attrs.asdict(b) for b in registry.broken]
         echo(json.dumps({"plugins": [_entry(e) for e in entries], "broken": broken}, indent=2))
@@ -45,6 +51,15 @@ def command(name: str | None, plugin_files: tuple[Path, ...], as_json: bool) -> 
         _print_entry(entry)
     for broken in registry.broken:
         echo(f"\nbroken: {broken.origin}: {broken.reason}", fg="red")
+
+
+def _unknown(name: str, kinds: Sequence[str], registry: Registry) -> str:
+    """The message for a name of neither a kind nor a plugin."""
+    from ..spec.faults import did_you_mean
+
+    plugins = dict.fromkeys(name for kind in kinds for name in registry.entries(kind))
+    hint = did_you_mean(name, [*kinds, *plugins])
+    return f'no plugin and no kind "{name}"; {f"{hint} Kinds" if hint else "kinds"}: {", ".join(kinds)}'
 
 
 def _help(cls: type[Any]) -> str:
@@ -81,8 +96,7 @@ def _print_entry(entry: Any) -> None:
         if entry.origin.startswith(("boostlora.plugins.", "boostlora.backends."))
         else f"  from {entry.origin}"
     )
-    echo(f"  {entry.name}", fg="cyan", nl=False)
-    echo(f"  {_help(entry.cls)}{outside}")
+    _print_wrapped(f"  {entry.name}", f"  {_help(entry.cls)}{outside}", "    ", head={"fg": "cyan"})
     for option in _options(entry.cls):
         default = option["default"]
         value = (
@@ -90,5 +104,16 @@ def _print_entry(entry: Any) -> None:
             if option["required"]
             else show(list(default) if isinstance(default, tuple) else default)
         )
-        echo(f"      {option['name']} = {value}  ", nl=False)
-        echo(f"{option['help']} ({option['type']})" if option["help"] else f"({option['type']})", dim=True)
+        text = f"{option['help']} ({option['type']})" if option["help"] else f"({option['type']})"
+        _print_wrapped(f"      {option['name']} = {value}", f"  {text}", " " * 10, tail={"dim": True})
+
+
+def _print_wrapped(
+    start: str, text: str, after: str, *, head: Style | None = None, tail: Style | None = None
+) -> None:
+    """Print the start of a line and a text behind it, in their styles; further lines are indented by `after`."""
+    first, *more = paragraph(f"{start}{text}", after)
+    if not first.startswith(start):  # the start itself is wrapped
+        first, more = start, paragraph(f"{after}{text.strip()}", after)
+    echo(start, nl=False, **(head or {}))
+    echo("\n".join([first.removeprefix(start), *more]), **(tail or {}))

@@ -22,8 +22,9 @@ DEFAULT = ("html", "md", "csv")
     "--format",
     "formats",
     multiple=True,
+    metavar="FORMAT",
     type=click.Choice([*FORMATS, "all"]),
-    help=f"Format to write; repeatable. Default: {', '.join(DEFAULT)}.",
+    help=f"Format to write: {', '.join(FORMATS)}, or all; repeatable. Default: {', '.join(DEFAULT)}.",
 )
 @click.option(
     "--out",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..foundation.shell import command_line
 from ..study.record import StudyRecord
+from .layout import paragraph
 from .study_progress import print_event
 from .terminal import echo
 
@@ -44,4 +45,5 @@ def print_table(analysis: Analysis) -> None:
     for line in ["", *costs] if costs else []:
         console.print(line, markup=False)
     for note in analysis.notes:
-        console.print(f"note: {note}", style="yellow", markup=False)
+        for line in paragraph(f"note: {note}", "  "):
+            console.print(line, style="yellow", markup=False)

@@ -17,6 +17,7 @@ import click
 
 from ..errors import UsageError
 from .common import json_option, runs_option
+from .layout import aligned, paragraph, without_dispensable
 from .terminal import echo
 
 if TYPE_CHECKING:
@@ -115,7 +116,6 @@ def _start_bar(what: str, stack: ExitStack) -> Callable[[int, int], None]:
 class _Column:
     title: str
     cell: Callable[[Row], str]
-    right: bool = True
 
 
 def _columns() -> tuple[_Column, ...]:
@@ -131,8 +131,8 @@ def _columns() -> tuple[_Column, ...]:
         return lambda row: f"{row[name]:,}"
 
     return (
-        _Column("run", lambda row: f"{row['name']}/{row['hash']}", right=False),
-        _Column("status", plain("status"), right=False),
+        _Column("run", lambda row: f"{row['name']}/{row['hash']}"),
+        _Column("status", plain("status")),
         _Column("rounds", lambda row: f"{plain('rounds')(row)}/{row['planned_rounds']}"),
         _Column("best", plain("best_round")),
         _Column("valid %", metric("validation_accuracy")),
@@ -144,12 +144,14 @@ def _columns() -> tuple[_Column, ...]:
         _Column("rank", plain("rank")),
         _Column("seconds", lambda row: f"{row['seconds']:.1f}"),
         _Column("seed", plain("seed")),
-        _Column("date (UTC)", lambda row: str(row["created"])[:16].replace("T", " "), right=False),
-        _Column("study", plain("study"), right=False),
-        _Column("arm", plain("arm"), right=False),
+        _Column("date (UTC)", lambda row: str(row["created"])[:16].replace("T", " ")),
+        _Column("study", plain("study")),
+        _Column("arm", plain("arm")),
     )
 
 
+LEFT = frozenset({"run", "status", "date (UTC)", "study", "arm"})
+"""Left-aligned columns."""
 DISPENSABLE = (
     *("valid loss", "stored", "seconds", "test loss", "arm", "study", "seed"),
     *("trained", "rank", "best", "date (UTC)"),
@@ -161,23 +163,15 @@ def _print(rows: Sequence[Row]) -> None:
     from .console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    width = console.width if console.is_terminal else 1000
     columns = {
         column.title: [column.title, *map(column.cell, rows)]
         for column in _columns()
         if column.title not in {"study", "arm"} or any(row["study"] for row in rows)
     }
-    right = {column.title for column in _columns() if column.right}
-    sizes = {title: max(map(len, cells)) for title, cells in columns.items()}
-    dropped = list[str]()
-    for title in DISPENSABLE:
-        if sum(sizes.values()) + 2 * (len(sizes) - 1) > width and sizes.pop(title, None):
-            dropped.append(title)
-    for number in range(len(rows) + 1):
-        cells = [
-            columns[t][number].rjust(size) if t in right else columns[t][number].ljust(size)
-            for t, size in sizes.items()
-        ]
-        console.print("  ".join(cells).rstrip(), style=None if number else "bold", markup=False)
+    kept, dropped = without_dispensable(columns, DISPENSABLE)
+    left = [place for place, title in enumerate(kept) if title in LEFT]
+    for number, line in enumerate(aligned(list(zip(*kept.values(), strict=True)), left, gap=2)):
+        console.print(line, style=None if number else "bold", markup=False)
     if dropped:
-        console.print(f"without {', '.join(dropped)}: they need a wider terminal, or --csv", style="dim")
+        for line in paragraph(f"omitted, for a wider terminal or --csv: {', '.join(dropped)}", "  "):
+            console.print(line, style="dim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from ..runs.lookup import find_runs
 from .common import is_finished, json_option, resume_command, runs_option
+from .layout import aligned, paragraph, without_dispensable
 from .terminal import echo
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ MOST_KEYS = 6
 """Differing keys in the table of several runs."""
 MOST_MEASURES = 3
 """Task measures in the table of several runs; `--json` has all."""
-WIDE = 160
+DISPENSABLE = ("trained", "rank", "valid %", "rounds")
+"""Results that a narrow terminal omits in the table of several runs, in this order, before differing keys."""
 
 
 @click.command("show")
@@ -67,7 +70,7 @@ def _status(directory: RunDirectory) -> str:
 
 
 def _show_one(directory: RunDirectory) -> None:
-    from .columns import header, row
+    from .columns import header, remarks, row
     from .console import Console
     from .display import conclusion
 
@@ -76,6 +79,7 @@ def _show_one(directory: RunDirectory) -> None:
     console.print(f"{directory.path} · {_status(directory)}", markup=False)
     console.print()
     rewards = any(record.rollouts is not None for record in directory.records)
+    width -= max((len(remarks(record)) for record in directory.records), default=0)
     console.print(header(width, rewards=rewards), style="bold")
     for record in directory.records:
         console.print(row(record, width, rewards=rewards), markup=False)
@@ -85,8 +89,9 @@ def _show_one(directory: RunDirectory) -> None:
             console.print(f"{name:>10} {_spark(values)} {values[0]:.3g} -> {values[-1]:.3g}", markup=False)
         console.print()
     result = directory.result()
-    for line in conclusion(directory.records, result) if result else []:
-        console.print(line, markup=False)
+    for text in conclusion(directory.records, result) if result else []:
+        for line in paragraph(text, "  "):
+            console.print(line, markup=False)
     if not is_finished(directory):
         console.print(f"resume with: {resume_command(directory)}", markup=False)
 
@@ -110,44 +115,54 @@ def _spark(values: list[float]) -> str:
 
 def _show_many(directories: list[RunDirectory]) -> None:
     """One line a run: differing keys of the specs, and results."""
-    from rich.table import Table
-
     from ..analysis.comparison.compare import flat
-    from ..analysis.formats import number_text
-    from .columns import percent, span
     from .console import Console
 
     trees = [flat(directory.spec_tree()) for directory in directories]
     differing = _differing(trees)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("run")
-    for title in differing[:MOST_KEYS]:
-        table.add_column(title)
-    measures = _test_measures(directories)
-    for title in ("rounds", "valid %", "test %", *measures, "rank", "trained", "status"):
-        table.add_column(title, justify="left" if title == "status" else "right")
-    for directory, tree in zip(directories, trees, strict=True):
-        records = directory.records
-        last = records[-1] if records else None
-        table.add_row(
-            f"{directory.path.parent.name}/{directory.path.name}",
-            *(_cell(tree.get(key, "-")) for key in differing[:MOST_KEYS]),
-            str(len(records) - 1) if last else "-",
-            percent(last.validation.accuracy) if last else "-",
-            percent(last.test.accuracy) if last else "-",
-            *(
-                number_text(last.test.measures.get(name) if last else None, name)
-                for name in measures.values()
-            ),
-            span(list(last.rank.values())) if last else "-",
-            str(sum(record.new_parameters for record in records)),
-            (directory.result() or {"status": "unfinished"})["status"],
-        )
-    console = Console(highlight=False)
-    console.width = max(console.width, WIDE)  # a wrapped line is better than a cut one
-    console.print(table)
-    if len(differing) > MOST_KEYS:
-        console.print(f"also differing: {', '.join(differing[MOST_KEYS:])}", soft_wrap=True)
+    keys = {key: [key, *(_cell(tree.get(key, "-")) for tree in trees)] for key in differing[:MOST_KEYS]}
+    columns = {
+        "run": ["run", *(f"{d.path.parent.name}/{d.path.name}" for d in directories)],
+        **keys,
+        "status": ["status", *((d.result() or {"status": "unfinished"})["status"] for d in directories)],
+        **_results(directories),
+    }
+    kept, dropped = without_dispensable(columns, (*DISPENSABLE, *reversed(keys)))
+    left = [place for place, title in enumerate(kept) if title in {"run", "status", *keys}]
+    console = Console(highlight=False, soft_wrap=True)
+    for number, line in enumerate(aligned(list(zip(*kept.values(), strict=True)), left, gap=2)):
+        console.print(line, style=None if number else "bold", markup=False)
+    also = [key for key in differing if key not in kept]
+    for text in (
+        *([f"also differing: {', '.join(also)}"] if also else []),
+        *(
+            [f"omitted, for a wider terminal: {', '.join(t for t in dropped if t not in also)}"]
+            if set(dropped) - set(also)
+            else []
+        ),
+    ):
+        for line in paragraph(text, "  "):
+            console.print(line, style="dim", markup=False)
+
+
+def _results(directories: list[RunDirectory]) -> dict[str, list[str]]:
+    """Columns of results after the last round of each run, by title."""
+    from ..analysis.formats import number_text
+    from .columns import percent, span
+
+    cells: dict[str, Callable[[Sequence[RoundRecord]], str]] = {
+        "rounds": lambda records: str(len(records) - 1),
+        "valid %": lambda records: percent(records[-1].validation.accuracy),
+        "test %": lambda records: percent(records[-1].test.accuracy),
+    }
+    for title, name in _test_measures(directories).items():
+        cells[title] = lambda records, name=name: number_text(records[-1].test.measures.get(name), name)
+    cells["rank"] = lambda records: span(list(records[-1].rank.values()))
+    cells["trained"] = lambda records: str(sum(record.new_parameters for record in records))
+    return {
+        title: [title, *(cell(d.records) if d.records else "-" for d in directories)]
+        for title, cell in cells.items()
+    }
 
 
 def _test_measures(directories: list[RunDirectory]) -> dict[str, str]:

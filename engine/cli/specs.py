@@ -7,6 +7,7 @@ import json
 import click
 
 from .common import json_option
+from .layout import paragraph
 from .terminal import echo
 
 
@@ -31,5 +32,7 @@ def command(name: str | None, as_json: bool) -> None:
         return
     width = max(map(len, found), default=0)
     for key, text in found.items():
-        echo(f"{key:{width}}  ", fg="cyan", nl=False)
-        echo(text)
+        name = f"{key:{width}}  "
+        first, *more = paragraph(f"{name}{text}", " " * len(name))
+        echo(name, fg="cyan", nl=False)
+        echo("\n".join([first[len(name) :], *more]))

@@ -71,11 +71,8 @@ def _as_json(record: StudyRecord, states: Sequence[CellState]) -> dict[str, Any]
 
 
 def _print(folder: Path, record: StudyRecord, states: Sequence[CellState], *, show_cells: bool) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from .console import Console
-    from .study_progress import COLOURS, bar, counts_text
+    from .study_progress import COLOURS, arms_table
 
     console = Console(highlight=False)
     console.print(f"[bold]{record.name}[/bold] · study {record.sha256[:12]}", markup=True)
@@ -83,22 +80,7 @@ def _print(folder: Path, record: StudyRecord, states: Sequence[CellState], *, sh
     for state in states:
         if state.status != "excluded":
             rows.setdefault((state.cell.block, state.cell.arm), {})[state.cell.key] = state
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("block" if any(b for b, _ in rows) else "", "arm", "", "cells", "rounds", ""):
-        table.add_column(title, justify="right" if title in {"cells", "rounds"} else "left")
-    for (block, arm), by_key in rows.items():
-        group = list(by_key.values())
-        done = sum(s.status == "finished" for s in group)
-        done_rounds, most = sum(s.rounds for s in group), sum(s.cell.rounds for s in group)
-        table.add_row(
-            escape(block),
-            escape(arm),
-            bar(done / len(group)),
-            f"{done}/{len(group)}",
-            f"{done_rounds}/{most}",
-            counts_text(group),
-        )
-    console.print(table)
+    console.print(arms_table([(block, arm, list(states.values())) for (block, arm), states in rows.items()]))
     if excluded := sum(s.status == "excluded" for s in states):
         console.print(f"{excluded} cells are excluded; include them with: boostlora ablate SPEC --include …")
     if show_cells:

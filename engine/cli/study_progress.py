@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..contracts import JobResult
 from ..study.states import CellState, state_of
 from ..study.study_loader import Study
 from .console import Console
+from .layout import LEAST, cut, line_width
 from .terminal import echo
 from .units import duration
 
@@ -152,24 +153,9 @@ class StudyProgress:
         self.console.print(f"{state.cell.label}: {words}: {ended.cause}", style=style, markup=False)
 
     def _table(self) -> Group:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for title in ("block", "arm", "", "cells", "rounds", ""):
-            table.add_column(title, justify="right" if title in {"cells", "rounds"} else "left")
         rows = self.progress.rows()
-        table.columns[0].header = "block" if any(block for block, _, _ in rows) else ""
         shown = fitting(rows, self.console.height - ROWS_AROUND)
-        for block, arm, states in shown:
-            done = sum(s.status == "finished" for s in states)
-            done_rounds, all_rounds = sum(s.rounds for s in states), sum(s.cell.rounds for s in states)
-            share = sum(rounds_done(s) for s in states) / max(1, sum(1 + s.cell.rounds for s in states))
-            table.add_row(
-                escape(block),
-                escape(arm),
-                bar(share),
-                f"{done}/{len(states)}",
-                f"{done_rounds}/{all_rounds}",
-                counts_text(states),
-            )
+        table = arms_table(shown)
         more = [Text(f"  … and {len(rows) - len(shown)} more", style="dim")] if shown != rows else []
         return Group(table, *more, Text(self._foot(), style="bold"))
 
@@ -185,6 +171,30 @@ class StudyProgress:
         if progress.left:
             parts.append(f"about {duration(max(1.0, progress.left))} left")
         return " · ".join(parts)
+
+
+def arms_table(rows: Sequence[Arms]) -> Table:
+    """A row for each arm: a bar, and counts of cells and rounds. Where it is wider than the terminal, names of arms are cut."""
+    blocks = any(block for block, _, _ in rows)
+    cells = [_arm_cells(states) for _, _, states in rows]
+    titles = [*(["block"] if blocks else []), "arm", "", "cells", "rounds", ""]
+    others = [max(map(len, column)) for column in zip(("cells", "rounds", ""), *cells, strict=True)]
+    if blocks:
+        others.append(max(len("block"), *(len(block) for block, _, _ in rows)))
+    most = max(LEAST, line_width() - sum(others) - BAR - 2 * (len(titles) - 1))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in titles:
+        table.add_column(title, justify="right" if title in {"cells", "rounds"} else "left", no_wrap=True)
+    for (block, arm, states), counts in zip(rows, cells, strict=True):
+        share = sum(rounds_done(s) for s in states) / max(1, sum(1 + s.cell.rounds for s in states))
+        table.add_row(*([escape(block)] if blocks else []), escape(cut(arm, most)), bar(share), *counts)
+    return table
+
+
+def _arm_cells(states: Sequence[CellState]) -> tuple[str, str, str]:
+    done = sum(s.status == "finished" for s in states)
+    rounds, all_rounds = sum(s.rounds for s in states), sum(s.cell.rounds for s in states)
+    return f"{done}/{len(states)}", f"{rounds}/{all_rounds}", counts_text(states)
 
 
 class NullDisplay:

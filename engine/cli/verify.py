@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..spec import Spec
     from ..verification.findings import Finding, Row, Verification
 
-WIDE = 150
 at_least_one = click.IntRange(min=1)
 
 
@@ -37,7 +36,7 @@ at_least_one = click.IntRange(min=1)
     "--examples",
     type=at_least_one,
     metavar="N",
-    help="Only the first N examples of each split, by id.",
+    help="Only N examples of each split, spread evenly by id.",
 )
 @click.option(
     "--layers", type=at_least_one, metavar="N", help="Only the model's first N layers (Hugging Face models)."
@@ -170,31 +169,30 @@ def _load(name: str, registry: Registry, settings: tuple[str, ...], backend: str
 
 
 def _print(result: Verification) -> None:
-    from rich.table import Table
-
     from .console import Console
+    from .layout import aligned, paragraph
 
     console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, WIDE)  # a wrapped line is better than a cut one
     console.print(f"{result.subject} · {result.candidate} against the reference in float64", markup=False)
-    for line in (*result.criteria, *(f"only {limit}" for limit in result.limits)):
-        console.print(line, style="dim", markup=False)
+    for text in (*result.criteria, *(f"limit: {limit}" for limit in result.limits)):
+        for line in paragraph(text, "  "):
+            console.print(line, style="dim", markup=False)
     console.print()
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("quantity", "ratio", "error", "allowed", "worst at", "verdict"):
-        table.add_column(title, justify="right" if title in {"ratio", "error", "allowed"} else "left")
-    for row in result.rows():
-        table.add_row(*_cells(row, result.rounds), style="red" if row.departed else None)
-    console.print(table)
+    rows = list(result.rows())
+    cells = [("quantity", "ratio", "error", "allowed", "worst at", "verdict")]
+    lines = aligned([*cells, *(_cells(row, result.rounds) for row in rows)], left=(0, 4, 5), gap=2)
+    for line, style in zip(lines, ["bold", *("red" if row.departed else None for row in rows)], strict=True):
+        console.print(line, style=style, markup=False)
     console.print()
     for note in result.notes:
-        console.print(f"note: {note}", style="yellow", markup=False)
+        for line in paragraph(f"note: {note}", "  "):
+            console.print(line, style="yellow", markup=False)
     console.print(_verdict(result), style="green" if result.passed else "red", markup=False)
 
 
 def _cells(row: Row, rounds: int) -> list[str]:
     worst = row.worst
-    verdict = f"departed in {len(row.rounds)} of {rounds} rounds" if row.departed else "passed"
+    verdict = f"deviates in {len(row.rounds)} of {rounds} rounds" if row.departed else "passed"
     asides = [
         f"{count} {word}" for count, word in ((row.excused, "excused"), (row.undefined, "undefined")) if count
     ]
@@ -215,12 +213,12 @@ def _verdict(result: Verification) -> str:
     first = result.first
     if first is None:
         return (
-            f"passed: nothing departs in {result.rounds} rounds"
+            f"passed: no deviation in {result.rounds} round{'s' * (result.rounds != 1)}"
             if result.findings
             else "nothing was compared"
         )
     note = f" ({first.note})" if first.note else ""
     size = f"off by {first.error:.3g}, allowed {first.allowed:.3g}"
     if first.quantity in {"predictions", "predictions after", "chosen examples", "recorded predictions"}:
-        size = f"{first.error:g} differ that the truth is sure of"
-    return f"departs first in {first.place}: {first.quantity}: {size}{note}"
+        size = f"{first.error:g} differ where the reference is certain"
+    return f"first deviation in {first.place}: {first.quantity}: {size}{note}"

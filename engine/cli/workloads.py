@@ -17,9 +17,10 @@ LEAST_SECONDS = 60
 gpu_option = click.option(
     "--gpu",
     type=click.Choice(CLASSES),
+    metavar="CLASS",
     default="h100",
     show_default=True,
-    help="Accelerator for which a language model's time is estimated.",
+    help=f"Accelerator for which a language model's time is estimated: {', '.join(CLASSES)}.",
 )
 
 

@@ -20,7 +20,7 @@ from ..foundation.hashes import folder_files
 from ..foundation.leftovers import making
 from ..registry import SERVICES, Registry
 from ..spec.document import Document, from_settings
-from ..spec.faults import Fault, SpecError, did_you_mean, listed
+from ..spec.faults import Fault, SpecError, unknown_name
 from ..spec.slots import service
 from .export_check import ExportCheck
 
@@ -139,8 +139,7 @@ def make_exporter(to: str, options: Mapping[str, Any] | Document, registry: Regi
     """The exporter with a name, and strictly parsed options. Raises `UsageError` or `SpecError`."""
     entries = registry.entries("exporter")
     if to not in entries:
-        hint = did_you_mean(to, list(entries))
-        raise UsageError(f'no exporter "{to}"; there are: {listed(entries)}' + (f"; {hint}" if hint else ""))
+        raise UsageError(unknown_name("exporter", to, list(entries), command="boostlora plugins exporter"))
     document = (
         options if isinstance(options, Document) else attrs.evolve(from_settings(()), tree=dict(options))
     )

@@ -1,8 +1,8 @@
-"""Unfinished files and folders under names of their own, and what becomes of those whose maker has died.
+"""Temporary names for unfinished files and folders, and the removal of those left by dead processes.
 
-A maker holds the lock of what it makes (`flock`); the system frees it when the process ends, however it ends. What nobody holds is
-a leftover, and the next writer in the folder removes it. Where the file system has no locks nothing is removed, and what
-another machine made, whose locks may not be seen here, only after a day.
+A process locks what it writes (`flock`), and the system releases the lock when the process ends, even if it is killed. Unlocked
+temporary files are leftovers, which the next writer in the folder removes. Without file locks nothing is removed. Leftovers of
+another machine, whose locks may be invisible here, are removed after a day.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .durable import make_folder
 
 try:
     import fcntl
-except ImportError:  # not POSIX: no locks, and so nothing is removed
+except ImportError:  # not POSIX: without locks, nothing is removed
     fcntl = None
 
 HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
@@ -31,17 +31,17 @@ UNFINISHED = re.compile(
 )
 DAY = 86400.0
 MOST = 150
-"""Bytes of a name that are kept in the name of what is unfinished: a file's name has at most 255."""
+"""Bytes of the final name kept in the temporary one; a file name has at most 255."""
 
 
 def unfinished(path: Path, what: str = "writing", suffix: str = "") -> Path:
-    """A name beside a path that nobody else has: `.NAME.making-HOST-PID-RANDOM`."""
+    """A unique temporary name beside a path: `.NAME.making-HOST-PID-RANDOM`."""
     name = os.fsencode(path.name)[:MOST].decode(errors="ignore")
     return path.with_name(f".{name}.{what}-{HOST}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
 
 
 def hold(descriptor: int, path: Path) -> bool:
-    """Lock what was just made; False where somebody took it for a leftover before it was locked."""
+    """Lock a new file or folder; False if another process removed it as a leftover before it was locked."""
     if fcntl is None:
         return True
     with suppress(OSError):  # a file system without locks
@@ -54,9 +54,9 @@ def hold(descriptor: int, path: Path) -> bool:
 
 @contextmanager
 def making(place: Path) -> Generator[Path]:
-    """A new folder beside a place, for `settle` to give that name; what has not got it is removed.
+    """A temporary folder beside `place`, which `settle` renames to `place`; without that, it is removed at the end.
 
-    Leftovers in the same folder are removed first. Raises `OSError` where no folder can be made.
+    Leftovers in the same folder are removed first. Raises `OSError` if the folder cannot be created.
     """
     make_folder(place.parent)
     sweep_dead(place.parent)
@@ -72,7 +72,7 @@ def _held_folder(place: Path) -> tuple[Path, int]:
     while True:
         folder = unfinished(place, "making")
         folder.mkdir()
-        with suppress(FileNotFoundError):  # it was removed meanwhile
+        with suppress(FileNotFoundError):  # removed by another process
             descriptor = os.open(folder, os.O_RDONLY)
             if hold(descriptor, folder):
                 return folder, descriptor
@@ -80,7 +80,7 @@ def _held_folder(place: Path) -> tuple[Path, int]:
 
 
 def sweep_dead(folder: Path) -> None:
-    """Remove unfinished files and folders in a folder whose makers have died."""
+    """Remove a folder's unfinished files and folders whose processes have ended."""
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             if found := UNFINISHED.fullmatch(entry.name):
@@ -89,7 +89,7 @@ def sweep_dead(folder: Path) -> None:
 
 
 def _remove_dead(path: Path, *, own: bool) -> None:
-    """Remove it while its lock is held, unless somebody holds it. Raises `OSError` where that cannot be told."""
+    """Remove a leftover while holding its lock. Raises `OSError` if another process holds it, or it cannot be locked."""
     if fcntl is None or not (own or time.time() - _newest(path) > DAY):
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -104,5 +104,5 @@ def _remove_dead(path: Path, *, own: bool) -> None:
 
 
 def _newest(path: Path) -> float:
-    """When anything in it was last changed."""
+    """Time of the last change of a file, or of anything in a folder."""
     return max(p.lstat().st_mtime for p in (path, *path.rglob("*")))

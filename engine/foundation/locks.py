@@ -1,4 +1,4 @@
-"""One process at a time works on a run directory."""
+"""The lock that gives one process at a time access to a run directory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LOCK, HOLDER = "run.lock", "holder.json"
 
 
 class InUseError(RunError):
-    """Another process is at work in the folder."""
+    """Another process uses the folder."""
 
 
 @contextmanager
 def locked(folder: Path) -> Generator[None]:
-    """Hold the folder's lock; the operating system frees it when the process ends, however it ends.
+    """Hold the folder's lock; the operating system releases it when the process ends, even if it is killed.
 
-    Raises `InUseError` naming the holder when another process has it.
+    Raises `InUseError`, naming the process, if another one holds the lock, and `RunError` if the folder cannot be locked.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed for --help
 
@@ -45,7 +45,7 @@ def locked(folder: Path) -> Generator[None]:
         write_text(folder / HOLDER, json.dumps(holder) + "\n")
         yield
     finally:
-        with suppress(OSError):  # it only informs; the lock is what counts
+        with suppress(OSError):  # the file is only for messages
             (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
 

@@ -1,4 +1,4 @@
-"""Credentials and home folders: recognised in texts, and cut out of what is kept, printed or published."""
+"""Redaction of credentials and home folders in stored, printed and published texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 CUT = "REDACTED"
-"""What stands where something was cut out; no format gives it a meaning."""
+"""Replaces what is redacted."""
 
 _KEY_BLOCK = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|\Z)",
@@ -36,7 +36,7 @@ _USER = re.compile(r"\b([A-Za-z][\w+.-]{0,30}://)([^\s/?#\"'<>`]{0,512})@")
 _ODD_USER = re.compile(
     r"\b([A-Za-z][\w+.-]{0,30}://)([^\s/?#@:\"'<>`]{0,200}:(?!\d+(?:[/?#]|$))[^\s\"'<>`]{0,512})@(?=[^\s\"'<>`])"
 )
-"""A password with characters that an address may not have unless they are escaped."""
+"""A user and password with characters that should be escaped in an address."""
 _ASSIGNED = re.compile(r"(?<![\w.-])([\w.-]+)\\{0,7}[\"']?\]?[ \t]*([=:])[ \t]*")
 _QUOTED = re.compile(r"""(\\{0,7}["'])((?:(?!\1)(?:\\.|[^\\\n]))*)(?=\1)""")
 _BARE = re.compile(r"""()([^\s"'<>&;,`|)\]}]+)""")
@@ -92,16 +92,16 @@ _OF_TEXTS = frozenset(
         "decoder",
     ]
 )
-"""Words before `token` that make it one of a tokenizer."""
+"""Words before `token` in names of a tokenizer's tokens and counts, such as `eos_token`."""
 _IN_ADDRESSES = frozenset({"key", "sig", "auth", "code", "pass"})
-"""Parameters of addresses that are credentials, and elsewhere are not."""
+"""Names that are credentials only as parameters of an address."""
 _PLAIN = frozenset({"true", "false", "none", "null", CUT.lower()})
 SHORTEST = 3
-"""Characters of a value from which it can be a credential; behind a colon, as in prose, twice as many."""
+"""Minimum characters of a credential; after a colon, as in prose, twice as many."""
 
 
 def names_credential(name: str) -> bool:
-    """Whether what is called so is a credential: `password`, `MLFLOW_TRACKING_TOKEN`, `trackers.mine.apiKey`; not `eos_token`."""
+    """Whether a name is that of a credential: `password`, `MLFLOW_TRACKING_TOKEN`, `trackers.mine.apiKey`; not `eos_token`."""
     words = [word.lower() for word in _WORDS.findall(name.rpartition(".")[2])]
     if not words:
         return False
@@ -111,7 +111,7 @@ def names_credential(name: str) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """The text without what looks like a credential: in addresses, behind its name, or by its own form."""
+    """The text with credentials redacted: those in addresses, after a credential's name, or of a known form."""
     if "PRIVATE KEY" in text:
         text = _KEY_BLOCK.sub(CUT, text)
     if "://" in text:
@@ -121,7 +121,7 @@ def without_credentials(text: str) -> str:
 
 
 def _unassigned(text: str) -> str:
-    """Values behind the names of credentials cut out. A value may be an assignment itself: an address with parameters."""
+    """Redact values assigned to names of credentials. A value may contain assignments: an address with parameters."""
     parts, done, at = list[str](), 0, 0
     while (found := _ASSIGNED.search(text, at)) is not None:
         at = found.end()
@@ -142,7 +142,7 @@ def _is_value(value: str, *, colon: bool) -> bool:
 
 
 def credential_in(text: str) -> str:
-    """What kind of credential a value holds, in words; empty for none. A user's name alone is one only on the web."""
+    """The kind of credential in a value, in words; empty for none. A user name without password counts only in HTTP addresses."""
     for found in (*_ODD_USER.finditer(text), *_USER.finditer(text)):
         if ":" in found[2].rstrip(":") or (found[1].lower().startswith("http") and found[2]):
             return "an address with a user's name or password"
@@ -154,7 +154,7 @@ def credential_in(text: str) -> str:
 def credentials_in(
     value: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Where a tree of TOML holds credentials, and of what kind."""
+    """Paths and kinds of the credentials in a TOML tree."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from credentials_in(inner, (*path, str(key)))
@@ -171,7 +171,7 @@ def credentials_in(
 
 
 def command_without_credentials(words: Iterable[str]) -> list[str]:
-    """The words of a command: a word is one value, whatever it contains, and may follow the option that names it."""
+    """A command's words with credentials redacted: an option's value may be part of its word or the next word."""
     cleaned, after = list[str](), False
     for word in words:
         name, equals, _ = word.partition("=")
@@ -187,7 +187,7 @@ _HOMES = re.compile(
 
 
 def without_homes(text: str) -> str:
-    """The text with every home folder as `~`, and the author's name in other paths as `user`."""
+    """The text with home folders as `~`, and the user's name in other paths as `user`."""
     home, name = _me()
     if home:
         text = re.sub(rf"(?<![\w/]){re.escape(home)}(?![\w-])", "~", text)
@@ -197,7 +197,7 @@ def without_homes(text: str) -> str:
 
 @cache
 def _me() -> tuple[str, str]:
-    """Home folder and name of whoever runs this; empty where they say nothing."""
+    """Home folder and name of the user; empty if they identify nobody, such as `root`."""
     try:
         home, name = str(Path.home()), getpass.getuser()
     except (RuntimeError, KeyError, OSError):
@@ -206,12 +206,12 @@ def _me() -> tuple[str, str]:
 
 
 def publishable(text: str) -> str:
-    """The text without credentials and home folders."""
+    """The text with credentials and home folders redacted."""
     return without_homes(without_credentials(text))
 
 
 def cleaned(value: Any, clean: Callable[[str], str] = without_credentials) -> Any:
-    """A tree of tables, lists and attrs objects with every text, and text behind a credential's name, cleaned."""
+    """A tree of tables, lists and attrs objects with all texts cleaned, and values of credentials' names redacted."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
@@ -223,7 +223,7 @@ def cleaned(value: Any, clean: Callable[[str], str] = without_credentials) -> An
         }
     if isinstance(value, list | tuple):
         return type(value)(cleaned(inner, clean) for inner in value)
-    import attrs  # noqa: PLC0415 - help, which prints through here, is instant
+    import attrs  # noqa: PLC0415 - not needed for --help
 
     if attrs.has(type(value)):
         fields = [field.name for field in attrs.fields(type(value)) if field.init]

@@ -1,4 +1,4 @@
-"""The code behind a plugin: what its file says, and what the files say that it imports."""
+"""Hash of a plugin's code: its file and the files that it imports."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ OURS = "boostlora"
 
 
 def code_sha256(file: Path, package: str = "") -> str:
-    """Hash of a plugin's file and of all modules that it imports, directly or not, from beside it or from loose folders.
+    """Hash of a plugin's file and of all modules that it imports, directly or indirectly, from its folder or other non-installed code.
 
-    Imports are read, not run, so that one inside a function counts too. The standard library and what is installed do not count, for
-    they have versions of their own; but of an installed plugin its own `package` does. A file without imports of that kind has the
-    hash of its bytes. What a module imports by a name that is made while it runs is not seen.
+    Import statements are parsed, not executed, so those inside functions count too; dynamic imports are not found. The standard
+    library and installed packages are excluded, since they have versions, except for an installed plugin's own `package`. A file
+    without such imports has the hash of its bytes.
     """
     found = _closure(file.resolve(), package)
     if len(found) == 1:
@@ -32,12 +32,12 @@ def code_sha256(file: Path, package: str = "") -> str:
 
 
 def _shown(path: Path, file: Path) -> str:
-    """A path without the part that depends on where things lie."""
+    """A path relative to the plugin's folder; elsewhere, the file name."""
     return path.relative_to(file.parent).as_posix() if path.is_relative_to(file.parent) else path.name
 
 
 def _closure(file: Path, package: str) -> list[Path]:
-    """The file, and then the others in a fixed order."""
+    """The file, then all imported files in a fixed order."""
     seen, waiting = {file}, [file]
     while waiting:
         path = waiting.pop()
@@ -49,7 +49,7 @@ def _closure(file: Path, package: str) -> list[Path]:
 
 
 def _imported(path: Path, folder: Path, package: str) -> Iterator[Path]:
-    """Files of the modules that a file imports and that count."""
+    """Files of the hashed modules that a file imports."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
@@ -69,7 +69,7 @@ def _imported(path: Path, folder: Path, package: str) -> Iterator[Path]:
 
 
 def _files(module: str, folder: Path, package: str) -> Iterator[Path]:
-    """Files of an absolute import: each package on the way, and the module itself where it is one."""
+    """Files of an absolute import: each parent package, and the module itself, if it is one."""
     top, *rest = module.split(".")
     place = _place(top, folder, package)
     if place is None:
@@ -87,7 +87,7 @@ def _at(place: Path) -> Iterator[Path]:
 
 
 def _place(top: str, folder: Path, package: str) -> Path | None:
-    """Where a top-level module lies, without its ending; None for one that does not count."""
+    """Path of a top-level module without its suffix; None for one that is not hashed."""
     if top == OURS or top in sys.stdlib_module_names:
         return None
     beside = folder / top

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import tomli_w
 
 from ..errors import UsageError
 from ..foundation.shell import command_line
+from ..spec.faults import unknown_name
 from .directory import SPEC
 
 AT_ROUND = re.compile(r"(?P<run>.+)@(?P<round>-?\d{1,9})")
@@ -38,7 +40,13 @@ def find_runs(name: str, runs_folder: Path) -> list[Path]:
     if by_hash:
         return by_hash
     known = sorted({p.parent.parent.name for p in runs_folder.glob(f"*/*/{SPEC}")})
-    raise UsageError(f'no run "{name}"; in {runs_folder} there are: {", ".join(known) or "none yet"}')
+    raise UsageError(unknown_run(name, known, runs_folder))
+
+
+def unknown_run(name: str, known: Sequence[str], runs_folder: Path) -> str:
+    """The message for the name of no run in a folder of runs."""
+    command = command_line("boostlora", "runs", "--runs", runs_folder)
+    return unknown_name("run", name, known, place=str(runs_folder), command=command)
 
 
 def one_run(name: str, runs_folder: Path) -> Path:

@@ -13,7 +13,7 @@ import tomli
 from ..errors import UsageError
 from ..foundation.options import shortened
 from ..foundation.redaction import credentials_in
-from .faults import Fault, Source, Span, SpecError, did_you_mean, listed
+from .faults import Fault, Source, Span, SpecError, did_you_mean
 from .spans import Location, locate
 from .spans import Path as KeyPath
 
@@ -79,7 +79,7 @@ def shipped_specs() -> dict[str, Path]:
 
 
 def find_spec(name: str, folder: Path | None = None) -> Path:
-    """The file of a spec, by path or shipped name. Raises `UsageError` listing the shipped specs."""
+    """The file of a spec, by path or shipped name. Raises `UsageError` with the closest shipped specs."""
     path = (folder or Path()) / name
     if _is(path.is_file):
         return path
@@ -88,11 +88,19 @@ def find_spec(name: str, folder: Path | None = None) -> Path:
         return shipped[name.removesuffix(SUFFIX)]
     if _is(path.is_dir):
         raise UsageError(f"{name}: is a folder, not a spec file")
-    hint = did_you_mean(name, list(shipped))
+    hint = _shipped_hint(name.removesuffix(SUFFIX), list(shipped))
     raise UsageError(
-        f'no spec "{shortened(name, 200)}": neither a file nor one of {listed(shipped)}'
-        + (f"; {hint}" if hint else "")
+        f'no spec "{shortened(name, 200)}": neither a file nor a shipped spec; '
+        + (f"{hint} List" if hint else "list")
+        + " the shipped ones with: boostlora specs"
     )
+
+
+def _shipped_hint(name: str, shipped: Sequence[str]) -> str:
+    """A hint at the shipped specs whose name ends like the given one, else at the closest; an empty string for none."""
+    last = name.rpartition("/")[2]
+    same = [f'"{spec}"' for spec in shipped if spec.rpartition("/")[2] == last]
+    return f"did you mean {' or '.join(same)}?" if same else did_you_mean(name, shipped)
 
 
 def _is(predicate: Callable[[], bool]) -> bool:

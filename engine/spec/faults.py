@@ -9,10 +9,13 @@ from pathlib import Path
 import attrs
 
 from ..errors import BoostLoraError
+from ..foundation.options import shortened
 from ..foundation.redaction import without_credentials
 
 SHOWN = 50
 """Maximum number of faults shown; a hostile file may have a hundred thousand."""
+MOST_NAMES = 10
+"""Maximum number of known names listed after an unknown one."""
 WINDOW = 96
 """Maximum characters of a source line shown around a fault."""
 
@@ -116,6 +119,16 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """`did you mean "x"?` for the closest known word, or an empty string."""
     close = get_close_matches(word[:64], known, n=1, cutoff=0.6)
     return f'did you mean "{close[0]}"?' if close else ""
+
+
+def unknown_name(what: str, name: str, known: Sequence[str], *, place: str = "", command: str = "") -> str:
+    """The message for a name that does not exist: the closest known name, then some of those in `place`, then the command that lists all."""
+    there = f"in {place} there are" if place else "there are"
+    if hint := did_you_mean(name, known):
+        there = f"{hint} {there[0].upper()}{there[1:]}"
+    rest = len(known) - MOST_NAMES
+    more = f", and {rest} more; list them with: {command}" if rest > 0 else ""
+    return f'no {what} "{shortened(name, 200)}"; {there}: {listed(known[:MOST_NAMES]) or "none yet"}{more}'
 
 
 def listed(words: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from cattrs import AttributeValidationNote, IterableValidationNote
 from ..foundation.options import HUB_ID, SHOWN, DatasetPath, FilePath, ModelPath, shortened
 from .document import Document
 from .faults import Fault, Span, did_you_mean, listed
+from .key_hints import key_hint
 from .spans import Path as KeyPath
 
 T = TypeVar("T")
@@ -171,7 +172,7 @@ class _TableReader:
             message=f'unknown key "{shortened(key)}"',
             span=self.document.location((*self.path, key)).key,
             allowed=listed(known) or "no key but use",
-            hint=did_you_mean(key, known),
+            hint=key_hint(key, known),
         )
 
     def _missing(self, field: attrs.Attribute[Any]) -> None:

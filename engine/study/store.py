@@ -11,11 +11,11 @@ import attrs
 
 from ..errors import BoostLoraError, UsageError
 from ..foundation.atomic import write_text
-from ..foundation.options import shortened
 from ..foundation.redaction import command_without_credentials
+from ..foundation.shell import command_line
 from ..runs.provenance import provenance
 from ..spec.document import find_spec, load
-from ..spec.faults import did_you_mean, listed
+from ..spec.faults import did_you_mean, listed, unknown_name
 from ..spec.resolve import legal_name
 from ..spec.spec import NAME
 from .record import FOLDER, RECORD, SPEC, CellRecord, StudyRecord, setting_text
@@ -65,8 +65,8 @@ def select_cells(cells: Iterable[CellRecord], words: Sequence[str]) -> set[str]:
             arms = list(dict.fromkeys(cell.arm for cell in cells))
             hint, quoted = did_you_mean(word, arms), listed(f'"{arm}"' for arm in arms)
             raise UsageError(
-                f'"{word}" selects no cell; give an arm ({quoted}), a block, seed=N, a tuned value such as lr=0.1, or the first characters of a hash'
-                + (f"; {hint}" if hint else "")
+                f'"{word}" selects no cell; {f"{hint} Give" if hint else "give"} an arm ({quoted}), a block, seed=N, a tuned value '
+                "such as lr=0.1, or the first characters of a hash"
             )
         found |= keys
     return found
@@ -122,12 +122,9 @@ def find_study(name: str, runs: Path) -> tuple[Path, StudyRecord]:
         if _has_record(study_folder(runs, word)):
             return runs, StudyRecord.read(study_folder(runs, word))
     known = study_names(runs)
-    hint = did_you_mean(name, known)
-    raise UsageError(
-        f'no study "{shortened(name)}"; in {runs} there are: {listed(known) or "none yet"}'
-        + (f"; {hint}" if hint else "")
-        + "; run one with: boostlora ablate SPEC"
-    )
+    status = command_line("boostlora", "status", "--runs", runs)
+    text = unknown_name("study", name, known, place=str(runs), command=status)
+    raise UsageError(f"{text}; run one with: boostlora ablate SPEC")
 
 
 def _has_record(folder: Path) -> bool:

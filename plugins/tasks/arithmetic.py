@@ -25,7 +25,7 @@ INTEGER = re.compile(r"[-\u2212]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)")
 """An integer, optionally with thousands separators; also with a typographic minus."""
 MOST = 1_000_000
 
-filled = Limit("texts that are not empty", bool)
+filled = Limit("non-empty strings", bool)
 
 
 @attrs.frozen(kw_only=True)

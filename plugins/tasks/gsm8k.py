@@ -27,7 +27,7 @@ STRICT = re.compile(r"#### (\-?[0-9\.\,]+)")
 FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 IGNORED = tuple(re.compile(pattern) for pattern in (",", r"\$", r"(?s).*#### ", r"\.$"))
 """Patterns deleted from answers before the comparison, in this order."""
-filled = Limit("texts that are not empty", bool)
+filled = Limit("non-empty strings", bool)
 
 
 @attrs.frozen(kw_only=True)

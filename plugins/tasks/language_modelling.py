@@ -20,7 +20,7 @@ from ._text.rows import Row, Rows
 from ._text.templates import Template, readable, template_or_column
 
 Match = Literal["exact", "last-line", "last-number"]
-filled = Limit("texts that are not empty", bool)
+filled = Limit("non-empty strings", bool)
 
 
 def regular(instance: object, attribute: attrs.Attribute[Any], value: str) -> None:

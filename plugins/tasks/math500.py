@@ -28,7 +28,7 @@ COLUMNS = {"problem": "problem", "answer": "answer"}
 EXTRA = {"solution": "worked solution", "subject": "subject", "level": "level"}
 """Optional columns."""
 LIBRARIES = ("math-verify", "latex2sympy2_extended", "sympy", "antlr4-python3-runtime")
-filled = Limit("texts that are not empty", bool)
+filled = Limit("non-empty strings", bool)
 
 
 @attrs.frozen(eq=False)

@@ -68,18 +68,18 @@ def arm(name, first, metric, together=None):
     )
 
 
-def test_pick_that_is_the_best_is_a_hit_with_its_rank_correlation():
+def test_best_pick_is_a_hit_with_its_rank_correlation():
     found = judge([arm("a", 0.1, 0.5), arm("b", 0.9, 0.8), arm("c", 0.5, 0.6)], "first", lower=False)
     assert (found.picked, found.best, found.hit, found.lost) == ("b", "b", True, 0.0)
     assert found.spearman == pytest.approx(1.0)
 
 
-def test_pick_that_is_worse_is_a_miss_that_says_by_how_much():
+def test_worse_pick_is_a_miss_with_its_difference():
     found = judge([arm("a", 0.1, 0.75), arm("b", 0.9, 0.5)], "together", lower=False)
     assert (found.picked, found.best, found.hit, found.lost, found.spearman) == ("b", "a", False, 0.25, None)
 
 
-def test_metric_that_is_to_be_small_turns_the_order():
+def test_lower_is_better_metric_reverses_the_order():
     arms = [arm("a", 0.1, 2.0), arm("b", 0.9, 1.0), arm("c", 0.5, 1.5)]
     found = judge(arms, "first", lower=True)
     assert (found.hit, found.spearman) == (True, pytest.approx(1.0))

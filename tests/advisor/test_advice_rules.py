@@ -61,19 +61,19 @@ def test_same_directions_in_every_round_are_never_advised(bases, rewarded):
     assert recommend(found)[0].topic == "basis"
 
 
-def test_spec_that_uses_a_yardstick_is_told_why_not():
+def test_reference_basis_in_a_spec_is_advised_against():
     line = advice(findings(basis("fixed", 0.9, own=True), basis("rotate", 0.02)), "basis")
     assert line.settings == {"basis.use": "rotate"}
     assert "the same first directions in every round" in line.reason
 
 
-def test_basis_that_is_used_up_is_not_replaced():
+def test_exhausted_basis_is_not_replaced():
     found = findings(FIXED, basis("random", 0.001), own_basis="rotate", number=17, used=used(0.05))
     assert advice(found, "basis").choice == "rotate has no further directions"
     assert settings(found) == {"boosting.refit_every": 16, "rounds": 17}
 
 
-def test_basis_beside_rewards_follows_the_gradient_where_that_carries_over():
+def test_basis_with_rewards_is_gradient_if_its_energy_generalises():
     found = findings(ROTATE, gradient(0.8, itself=0.9), rewarded=True)
     line = advice(found, "basis")
     assert line.choice == "gradient"
@@ -84,7 +84,7 @@ def test_basis_beside_rewards_follows_the_gradient_where_that_carries_over():
     )
 
 
-def test_basis_beside_rewards_that_tell_of_noise_alone_hears_no_data_and_says_why():
+def test_basis_with_noisy_rewards_uses_no_data_and_gives_the_reason():
     found = findings(ROTATE, gradient(0.08, itself=0.9), rewarded=True)
     line = advice(found, "basis")
     assert line.choice == "rotate"
@@ -94,13 +94,13 @@ def test_basis_beside_rewards_that_tell_of_noise_alone_hears_no_data_and_says_wh
 
 
 @pytest.mark.parametrize("own", ["rotate", "gradient"])
-def test_basis_of_a_run_by_rewards_that_has_begun_stays(own):
+def test_basis_of_a_started_reward_run_is_kept(own):
     bases = [basis("rotate", 0.02, own=own == "rotate"), gradient(0.8, own=own == "gradient")]
     found = findings(*bases, rewarded=True, number=3, used=used(0.1), own_basis=own)
     assert advice(found, "basis").choice == own
 
 
-def test_rounds_beside_rewards_are_few_with_the_numbers_and_steps_of_all():
+def test_few_rounds_with_equal_parameters_are_advised_for_rewards():
     line = advice(findings(ROTATE, rewarded=True, rounds=9, shares=(1.0,)), "rounds")
     assert line.settings == {"rounds": 4, "adapter.rank": 6, "optimizer.steps": 90}
     assert advice(findings(ROTATE, rewarded=True, rounds=4), "rounds").settings == {}
@@ -120,7 +120,7 @@ def test_rounds_beside_rewards_are_few_with_the_numbers_and_steps_of_all():
         ("tinylora", {"adapter": 0.3, "diagonal": 0.5}, "lora-xs"),
     ],
 )
-def test_core_is_whole_unless_the_spec_s_own_holds_nearly_as_much(adapter, held, wanted):
+def test_core_is_full_unless_the_specs_core_captures_nearly_as_much(adapter, held, wanted):
     line = advice(findings(gradient(0.5, own=True, **held), adapter=adapter), "core")
     assert line.settings == ({} if wanted is None else {"adapter.use": wanted})
 
@@ -131,14 +131,14 @@ def test_core_of_an_adapter_without_frames_comes_with_a_rank():
     assert advice(found, "refits").settings == {}
 
 
-def test_rank_is_raised_where_the_spec_s_holds_too_little():
+def test_rank_is_raised_if_the_specs_captures_too_little():
     leading = {1: 0.05, 4: 0.2, 8: 0.5, 16: 0.8}
     data_driven = gradient(0.5, own=True)
     assert advice(findings(data_driven, leading=leading), "rank").settings == {"adapter.rank": 8}
     assert advice(findings(data_driven), "rank").settings == {}
 
 
-def test_cores_that_are_to_be_trained_again_stay_as_they_are():
+def test_cores_of_future_refits_are_not_changed():
     leading = {1: 0.05, 4: 0.2, 8: 0.5, 16: 0.8}
     data_driven = gradient(0.01, own=True, adapter=0.001, diagonal=0.001)
     late = {"adapter": "tinylora", "leading": leading, "number": 6}
@@ -148,13 +148,13 @@ def test_cores_that_are_to_be_trained_again_stay_as_they_are():
     assert settings(found) == {"adapter.use": "lora-xs", "adapter.rank": 8}
 
 
-def test_sites_are_chosen_where_few_have_the_energy():
+def test_top_sites_are_advised_if_few_sites_have_the_energy():
     few = findings(ROTATE, shares=(0.7, 0.25, 0.03, 0.02))
     assert advice(few, "sites").settings == {"boosting.top_sites": 2}
     assert advice(findings(ROTATE, shares=(0.3, 0.3, 0.2, 0.2)), "sites").settings == {}
 
 
-def test_rounds_are_one_with_all_numbers_and_steps_where_a_single_core_holds_more():
+def test_one_shot_with_equal_parameters_is_advised_if_a_single_core_captures_more():
     one = findings(basis("rotate", 0.1, together=0.2, equal=0.4, own=True), wide=64)
     assert advice(one, "rounds").settings == {"rounds": 1, "adapter.rank": 16, "optimizer.steps": 640}
     assert advice(one, "rank").choice == "r = 16"
@@ -164,7 +164,7 @@ def test_rounds_are_one_with_all_numbers_and_steps_where_a_single_core_holds_mor
     assert advice(many, "rounds").choice == "boosting, 16 rounds, as it is"
 
 
-def test_run_that_has_begun_goes_on():
+def test_started_run_is_advised_to_continue():
     found = findings(basis("rotate", 0.1, together=0.2, equal=0.4, own=True), number=6, used=used(0.01))
     assert advice(found, "rounds").choice == "continue, 11 rounds left"
     assert advice(found, "rounds").settings == {}
@@ -181,7 +181,7 @@ def test_run_that_has_begun_goes_on():
         ({"rewarded": True, "rounds": 4}, {}),
     ],
 )
-def test_refits_before_the_first_round_are_as_often_as_they_were_tried(changes, expected):
+def test_refits_before_the_first_round_use_studied_frequencies(changes, expected):
     assert advice(findings(gradient(0.5, own=True), ROTATE, **changes), "refits").settings == expected
 
 
@@ -202,12 +202,12 @@ def test_refits_before_the_first_round_are_as_often_as_they_were_tried(changes, 
         (used(0.2), {"number": 17, "refit_every": 15}, {}),  # the last round was one
     ],
 )
-def test_refit_is_advised_where_used_directions_hold_more_than_the_next(held, changes, expected):
+def test_refit_is_advised_if_used_directions_capture_more_than_the_next(held, changes, expected):
     found = findings(ROTATE, gradient(0.5), **({"number": 6, "used": held} | changes))
     assert advice(found, "refits").settings == expected
 
 
-def test_refit_that_the_spec_has_is_named():
+def test_next_refit_of_the_spec_is_named():
     found = findings(ROTATE, used=used(0.2), refit_every=4, number=6)
     assert advice(found, "refits").choice == "round 10 is the next, as it is"
     assert advice(attrs.evolve(found, number=10), "refits").choice == "the next round is one"
@@ -224,27 +224,27 @@ def test_refit_that_the_spec_has_is_named():
         ({"sampler": "weighted", "failures": 0}, "weighted"),
     ],
 )
-def test_sampler_goes_on_where_failures_are_soon_used_up(changes, choice):
+def test_sampler_is_one_that_continues_if_failures_run_out(changes, choice):
     line = advice(findings(ROTATE, **{"sampler": "failures"} | changes), "sampler")
     assert line.choice == choice
 
 
-def test_sampler_beside_gradient_frames_goes_on():
+def test_sampler_all_is_advised_with_gradient_frames():
     data_driven = gradient(0.5, own=True)
     assert advice(findings(data_driven, sampler="failures"), "sampler").settings == {"sampler.use": "all"}
 
 
-def test_halves_that_disagree_are_a_caution():
+def test_disagreeing_halves_give_a_caution():
     assert cautions(findings(ROTATE)) == ()
     assert "--examples" in cautions(findings(ROTATE, agreement=0.1))[0]
     assert "12.0 %" in cautions(findings(ROTATE, error=0.24))[0]
 
 
-def test_nothing_wrong_any_more_is_a_caution():
+def test_no_wrong_examples_give_a_caution():
     assert "validation" in cautions(findings(ROTATE, failures=0))[0]
 
 
-def test_energy_across_used_and_free_directions_is_a_caution():
+def test_energy_between_used_and_free_directions_gives_a_caution():
     own = gradient(0.01, own=True, project="both")
     assert "basis.project" in cautions(findings(own, used=used(0.1)))[0]
     assert cautions(findings(own, used=used(0.3))) == ()

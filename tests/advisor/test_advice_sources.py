@@ -32,11 +32,11 @@ def tabled():
 
 
 @pytest.mark.parametrize("name", told())
-def test_decimals_of_a_sentence_are_figures_of_a_table(name, tabled):
+def test_decimals_in_advice_are_in_a_documented_table(name, tabled):
     for number in DECIMAL.findall(told()[name]):
         digits = len(number.partition(".")[2])
         assert any(f"{figure:.{digits}f}" == number for figure in tabled), f"{number} is in no table"
 
 
-def test_sentences_with_decimals_are_found():
+def test_advice_has_sentences_with_decimals():
     assert len([name for name, sentence in told().items() if DECIMAL.search(sentence)]) >= 2

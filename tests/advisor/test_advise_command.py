@@ -65,7 +65,7 @@ def typed(text):
     return shlex.split("\n".join(indented(text, "or:")).replace("\\\n", ""))
 
 
-def test_study_is_advised_an_arm_that_it_can_take(boostlora, tmp_path):
+def test_study_is_advised_a_valid_arm(boostlora, tmp_path):
     (tmp_path / "mine.toml").write_text(
         'extends = "paper/digits"\nname = "mine"\n[ablate]\nbaseline = "plain"\nseeds = 1\n'
         '[[ablate.budget]]\nhold = "steps"\nby = "optimizer.steps"\nat = 120\ntolerance = 0.2\n'
@@ -111,12 +111,12 @@ def test_wrong_spec_and_wrong_requests_exit_with_2(boostlora):
     assert "--rank 16 or less" in done.stderr
 
 
-def test_run_is_looked_at_after_any_of_its_rounds(boostlora):
+def test_run_is_analysed_after_any_round(boostlora):
     boostlora("run", "paper/digits", *TINY, "--quiet")
     done = boostlora("advise", "--run", "paper-digits@2", "--json")
     content = json.loads(done.stdout)
-    assert (content["number"], content["looked"]) == (3, 1)
-    assert content["moment"] == "paper-digits after round 2"
+    assert (content["number"], content["rounds_ahead"]) == (3, 1)
+    assert content["model"] == "paper-digits after round 2"
     assert 0.0 < content["used"]["captured"] < 1.0
     base = json.loads(boostlora("advise", "--run", "paper-digits@0", "--json").stdout)
     spec = json.loads(boostlora("advise", "paper/digits", *TINY, "--json").stdout)
@@ -124,7 +124,7 @@ def test_run_is_looked_at_after_any_of_its_rounds(boostlora):
     assert boostlora("advise", "--run", "paper-digits@9").returncode == 2
 
 
-def test_run_that_wants_a_refit_is_told_how_to_go_on(boostlora):
+def test_run_that_needs_a_refit_gets_the_command_to_continue(boostlora):
     settings = (*TINY, "--set", "rounds=6", "--set", "optimizer.steps=5")
     boostlora("run", "paper/digits", *settings, "--quiet")
     done = boostlora("advise", "--run", "paper-digits@4")

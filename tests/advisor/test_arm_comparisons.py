@@ -22,7 +22,7 @@ def judged(topic, *arms, advised=ADVISED):
 @pytest.mark.parametrize(
     ("other", "outcome"), [((0.7, 0.6), "hit"), ((0.9, 0.95), "miss"), ((0.7, 0.95), "open")]
 )
-def test_pair_is_decided_where_all_its_seeds_agree(other, outcome):
+def test_pair_is_decided_if_all_seeds_agree(other, outcome):
     found = judged("basis", ended("a", 0.8, 0.9), ended("b", *other, basis="rotate"))
     assert found.outcome == outcome
     (pair,) = found.pairs
@@ -30,12 +30,12 @@ def test_pair_is_decided_where_all_its_seeds_agree(other, outcome):
     assert pair.mean == pytest.approx((0.8 - other[0] + 0.9 - other[1]) / 2)
 
 
-def test_arms_that_differ_in_more_than_the_topic_are_no_pair():
+def test_arms_that_differ_in_other_topics_are_not_paired():
     arms = [ended("a", 0.8), ended("b", 0.5, basis="rotate", core="diagonal")]
     assert all(one.pairs == () for one in judge_advice("", ADVISED, arms))
 
 
-def test_pairs_need_not_be_as_advised_in_all_else():
+def test_pairs_may_differ_from_the_advice_in_other_topics():
     arms = [ended("a", 0.8, core="diagonal"), ended("b", 0.5, core="diagonal", basis="rotate")]
     assert judged("basis", *arms).outcome == "hit"
 
@@ -53,7 +53,7 @@ def test_topic_is_decided_by_most_pairs():
     assert judged("basis", ended("a", 0.8), worse[0], better).outcome == "open"
 
 
-def test_reference_bases_count_for_bases_alone():
+def test_reference_bases_count_only_for_the_basis_topic():
     arms = [ended("with", 0.5, basis="fixed"), ended("without", 0.6, basis="fixed", refits="without")]
     assert judged("refits", *arms).pairs == ()
     assert len(judged("basis", ended("a", 0.8), *arms).pairs) == 1
@@ -68,7 +68,7 @@ def test_rounds_are_compared_with_one_shot_by_the_arms_closest_to_the_advice():
     assert [pair.arm for pair in judged("rounds", plain, shot).pairs] == ["plain"]
 
 
-def test_kind_is_that_of_the_spec_under_what_is_advised():
+def test_advised_kind_is_the_specs_with_the_advice_applied():
     found = findings(
         basis("rotate", 0.02, own=True),
         basis("gradient", 0.5, data_driven=True, adapter=0.1),

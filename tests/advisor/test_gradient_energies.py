@@ -136,7 +136,7 @@ def test_sketch_of_a_wide_site_is_within_its_own_standard_errors(rng, decay):
     assert 0.0 < found.error < 0.05 * np.sum(G**2)
 
 
-def test_sketch_errors_are_as_large_as_they_say(rng):
+def test_sketch_errors_match_their_standard_errors(rng):
     G = rng.standard_normal((200, 180))
     found = [sketch(G, seed) for seed in range(40)]
     z = np.array([(one.energy - np.sum(G**2)) / one.error for one in found])
@@ -154,7 +154,7 @@ def test_inner_product_of_two_wide_sketches_is_that_of_the_gradients(rng):
     assert inner(sketch(G), sketch(G)) == sketch(G).energy
 
 
-def test_sketch_of_few_directions_answers_products_as_the_gradient_does(rng):
+def test_sketched_products_match_those_of_the_gradient(rng):
     G = rng.standard_normal((200, 5)) @ rng.standard_normal((5, 180))
     found, X, Y = sketch(G), rng.standard_normal((180, 3)), rng.standard_normal((200, 3))
     assert_close(found.times(X), G @ X, atol=0.0, rtol=1e-10, what="G O")

@@ -52,7 +52,7 @@ def dense(moment, part="all"):
     }
 
 
-def test_look_captures_what_dense_gradients_say(moment, registry):
+def test_captured_energy_matches_dense_gradients(moment, registry):
     found = advise(moment, registry, RunContext())
     G = dense(moment)
     total = sum(np.sum(g**2) for g in G.values())
@@ -68,7 +68,7 @@ def test_look_captures_what_dense_gradients_say(moment, registry):
         assert_close(share["diagonal"].captured, expected, atol=EXACT, what=f"{candidate.name}, diagonal")
 
 
-def test_gradient_frames_hold_what_the_best_could_and_less_of_what_they_have_not_heard(moment, registry):
+def test_gradient_frames_capture_the_optimum_and_less_on_held_out_examples(moment, registry):
     found = advise(moment, registry, RunContext(), examples=40)
     share = found.basis("gradient").first["square"]
     assert_close(
@@ -79,7 +79,7 @@ def test_gradient_frames_hold_what_the_best_could_and_less_of_what_they_have_not
     assert_close(rotate.itself, rotate.held_out, atol=EXACT, what="a basis that hears nothing")
 
 
-def test_halves_share_no_example_and_make_the_whole(moment):
+def test_halves_are_disjoint_and_complete(moment):
     look = sample_gradient(moment.experiment, plan_of(moment), list(moment.history), 50, no_report)
     heard = {
         part: {int(i) for batch in look.oracle(part).batches for i in batch.indices}
@@ -90,30 +90,30 @@ def test_halves_share_no_example_and_make_the_whole(moment):
     assert abs(len(heard["one"]) - len(heard["other"])) <= 1
 
 
-def test_rounds_together_hold_no_less_than_the_next_and_no_more_than_one_shot(moment, registry):
+def test_rounds_capture_between_the_next_round_and_one_shot(moment, registry):
     for found in advise(moment, registry, RunContext()).bases:
         assert found.first["square"].captured <= found.together["square"].captured + EXACT
         assert found.together["square"].captured <= found.one_shot.captured + EXACT
         assert found.together["adapter"].captured <= found.together["square"].captured + EXACT
 
 
-def test_look_again_says_the_same(moment, registry):
+def test_advice_is_reproducible(moment, registry):
     assert advise(moment, registry, RunContext()) == advise(moment, registry, RunContext())
 
 
-def test_adapter_without_frames_is_looked_at_with_a_rank_of_its_own(registry):
+def test_advise_uses_a_default_rank_for_adapters_without_frames(registry):
     moment = open_spec(load_spec("paper/digits", registry, (*SMALL, "adapter.use=full")), RunContext())
     found = advise(moment, registry, RunContext(), rank=3)
     assert (found.rank, found.framed) == (3, False)
     assert set(found.bases[0].first) == {"square", "diagonal"}
 
 
-def test_rank_that_sites_do_not_have_is_refused(moment, registry):
+def test_rank_above_the_sites_dimensions_is_refused(moment, registry):
     with pytest.raises(UsageError, match="--rank 16 or less"):
         advise(moment, registry, RunContext(), rank=17)
 
 
-def test_model_that_is_wrong_nowhere_is_looked_at_through_all_examples(moment, registry):
+def test_advise_uses_all_examples_if_none_is_wrong(moment, registry):
     outcome = moment.history[0]
     right = type(outcome)(
         ids=outcome.ids,
@@ -127,7 +127,7 @@ def test_model_that_is_wrong_nowhere_is_looked_at_through_all_examples(moment, r
     assert "chose no example" in found.notes[0]
 
 
-def test_look_leaves_the_model_as_it_is(moment, registry):
+def test_advise_does_not_change_the_model(moment, registry):
     before = {site.name: moment.experiment.model.weight(site.name) for site in moment.experiment.sites}
     advise(moment, registry, RunContext())
     fresh = open_experiment(prepare(moment.experiment.spec), RunContext(), factorise=False)
@@ -146,11 +146,11 @@ def run(registry, tmp_path_factory):
     return path
 
 
-def test_directions_of_earlier_rounds_hold_what_dense_gradients_say(run, registry):
+def test_energy_in_used_directions_matches_dense_gradients(run, registry):
     base = open_run(run, 0, registry, RunContext()).experiment.model
     moment = open_run(run, 3, registry, RunContext())
     found = advise(moment, registry, RunContext())
-    assert (found.finished_rounds, found.left, found.fresh, found.looked) == (3, 3, 4, 2)
+    assert (found.finished_rounds, found.left, found.fresh, found.rounds_ahead) == (3, 3, 4, 2)
     bases = {site.name: np.linalg.svd(base.weight(site.name)) for site in moment.experiment.sites}
 
     def projections(part):
@@ -171,14 +171,14 @@ def test_directions_of_earlier_rounds_hold_what_dense_gradients_say(run, registr
     assert_close(found.used.agreement, cosine, atol=EXACT, what="agreement of the halves")
 
 
-def test_study_is_looked_at_through_what_its_arms_start_from(registry):
+def test_study_is_analysed_by_the_spec_its_arms_share(registry):
     spec, solved = read_spec("boosting/digits-60", registry, SMALL)
     assert (spec.head.name, spec.rounds) == ("boosting-digits-60", 3)
     assert solved == {"optimizer.steps", "adapter.rank"}
     assert read_spec("quickstart", registry, ())[1] is None
 
 
-def test_look_at_rounds_of_other_ranks_is_at_that_of_the_next(registry):
+def test_advise_uses_the_rank_of_the_next_round(registry):
     settings = (*SMALL, "adapter.use=lora-xs")
     plain = open_spec(load_spec("paper/digits", registry, (*settings, "adapter.rank=4")), RunContext())
     listed = open_spec(

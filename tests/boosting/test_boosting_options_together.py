@@ -21,7 +21,7 @@ MORE = pytest.mark.slow(reason="two processes more")
     "settings",
     [pytest.param(case, id=name, marks=() if name == "on-rewards" else MORE) for name, case in CASES.items()],
 )
-def test_options_in_two_processes_give_the_single_processs_run(settings, tmp_path):
+def test_boosting_options_in_two_processes_equal_the_single_process_run(settings, tmp_path):
     alone = parallel.run_alone(tmp_path, *settings)
     code, _, err = parallel.run_forked(tmp_path, *settings)
     assert code == 0, err

@@ -43,12 +43,12 @@ NOTED = {
 
 
 @pytest.mark.parametrize(("good", "odd", "note"), NOTED.values(), ids=NOTED.keys())
-def test_options_that_were_hardly_meant_are_noted(good, odd, note, registry):
+def test_options_without_effect_are_noted(good, odd, note, registry):
     assert notes(registry, *good) == []
     assert notes(registry, *odd) == [note]
 
 
-def test_note_of_large_refits_comes_at_the_size_that_is_said(registry):
+def test_note_on_large_refits_appears_above_the_threshold(registry):
     """Eight bytes of `t u (t r)^2` numbers a site, of those rounds that the last refit trains again."""
     for rounds in (40, 58, 59, 60, 80, 100):
         fresh = 3 * (rounds // 4)
@@ -59,7 +59,7 @@ def test_note_of_large_refits_comes_at_the_size_that_is_said(registry):
         assert bool(found) == (size > LARGE)
 
 
-def test_hash_of_a_spec_without_options_is_the_one_it_had(registry):
+def test_neutral_boosting_options_do_not_change_the_hash(registry):
     def short(*settings):
         return load_spec("paper/digits", registry, settings).short_hash
 
@@ -83,7 +83,7 @@ def test_hash_of_a_spec_without_options_is_the_one_it_had(registry):
     assert len(found | {QUICKSTART}) == len(others) + 1
 
 
-def test_check_names_the_question_and_the_refits(boostlora):
+def test_check_prints_calibration_and_refits(boostlora):
     settings = settings_of(["basis.use=gradient", "boosting.refit_every=3"])
     answer = boostlora("check", "paper/digits", *settings)
     assert answer.returncode == 0, answer.stderr
@@ -107,7 +107,7 @@ def test_check_names_the_question_and_the_refits(boostlora):
     ("steps", "batches", "told"),
     [(8, 8, "1 pass"), (9, 8, "2 passes"), (8, 1, "8 passes"), (3, 8, "1 pass")],
 )
-def test_check_of_a_probe_counts_its_steps_as_parts_of_passes(boostlora, steps, batches, told):
+def test_check_counts_probe_steps_as_fractions_of_passes(boostlora, steps, batches, told):
     settings = settings_of(["basis.use=probe", f"basis.steps={steps}", f"basis.batches={batches}"])
     answer = boostlora("check", "paper/digits", *settings)
     assert f"calibrates on 256 chosen examples before every round, in {told}; " in answer.stdout, (
@@ -115,7 +115,7 @@ def test_check_of_a_probe_counts_its_steps_as_parts_of_passes(boostlora, steps, 
     )
 
 
-def test_check_of_a_spec_without_options_says_nothing_of_them(boostlora):
+def test_check_without_boosting_options_does_not_mention_them(boostlora):
     text = boostlora("check", "paper/digits").stdout
     assert "calibrates" not in text
     assert "refit" not in text
@@ -123,14 +123,14 @@ def test_check_of_a_spec_without_options_says_nothing_of_them(boostlora):
     assert "calibration" not in plan
 
 
-def test_choice_of_sites_costs_a_pass_more_and_is_named(boostlora):
+def test_top_sites_costs_one_more_pass_and_is_printed(boostlora):
     settings = settings_of(["basis.use=gradient", "boosting.top_sites=1"])
     assert ", in 3 passes" in boostlora("check", "paper/digits", *settings).stdout
     alone = boostlora("check", "paper/digits", "--set", "boosting.top_sites=1").stdout
     assert "256 chosen examples before every round, in 1 pass" in alone
 
 
-def test_quickstart_with_refits_is_run_shown_and_gone_over(boostlora):
+def test_spec_with_refits_runs_shows_and_resumes(boostlora):
     words = settings_of(
         ["boosting.refit_every=3", "rounds=4", "optimizer.steps=5", "model.epochs=3", "backend.threads=1"]
     )

@@ -44,9 +44,7 @@ few = st.lists(st.integers(0, 9), max_size=6)
 
 
 @given(few, few, st.integers(1, 9), st.integers(0, 20))
-def test_ranks_of_rounds_are_those_inherited_then_those_listed_then_the_usual(
-    inherited, listed, usual, rounds
-):
+def test_ranks_are_inherited_then_listed_then_the_adapters(inherited, listed, usual, rounds):
     ranks = Ranks(usual=usual, listed=listed, inherited=inherited)
     wanted = [*inherited, *listed[len(inherited) :]]
     wanted += [usual] * (rounds - len(wanted))
@@ -58,9 +56,7 @@ def test_ranks_of_rounds_are_those_inherited_then_those_listed_then_the_usual(
 
 
 @given(few, few, st.integers(1, 9), st.integers(1, 12), st.one_of(st.none(), st.integers(0, 40)))
-def test_rounds_that_a_site_can_serve_are_those_that_fit_one_after_the_other(
-    inherited, listed, usual, width, directions
-):
+def test_served_rounds_are_those_whose_ranks_fit_in_order(inherited, listed, usual, width, directions):
     ranks, taken, most = Ranks(usual=usual, listed=listed, inherited=inherited), 0, None
     for number in range(80):
         taken += ranks[number]
@@ -77,7 +73,7 @@ def falling(request, tmp_path_factory):
     return made
 
 
-def test_rounds_of_falling_ranks_train_and_take_what_is_listed(falling):
+def test_rounds_of_falling_ranks_use_the_listed_ranks(falling):
     rounds = records(falling, "whole")[1:]
     assert [set(r.rank.values()) for r in rounds] == [{5}, {8}, {10}, {12}]
     assert [r.parameters for r in rounds] == [2 * n**2 for n in (5, 3, 2, 2)]
@@ -92,14 +88,14 @@ def test_rounds_of_falling_ranks_train_and_take_what_is_listed(falling):
 
 
 @pytest.mark.parametrize("basis", ["gradient", "mixed", "tail"])
-def test_rounds_of_any_basis_stay_apart_whatever_their_ranks(basis, tmp_path):
+def test_rounds_of_different_ranks_are_orthogonal_for_any_basis(basis, tmp_path):
     made = toy(tmp_path, *FALLING, f"basis.use={basis}")
     made.go("run")
     assert [set(r.rank.values()) for r in records(made, "run")[1:]] == [{5}, {8}, {10}, {12}]
     assert max(r.overlap or 0.0 for r in records(made, "run")[1:]) < ROUNDING
 
 
-def test_plan_counts_every_round_at_its_own_rank(falling):
+def test_plan_counts_parameters_by_the_rank_of_each_round(falling):
     plan = prepare(falling.spec).plan
     assert (plan.parameters, plan.total_parameters) == (2 * 25, 2 * (25 + 9 + 4 + 4))
     assert plan.ranks == (2, 3, 5)
@@ -108,19 +104,19 @@ def test_plan_counts_every_round_at_its_own_rank(falling):
     assert measure(falling.spec, "total_parameters") == plan.total_parameters
 
 
-def test_interrupted_run_of_falling_ranks_goes_on_to_the_same_end(falling):
+def test_interrupted_run_of_falling_ranks_resumes_to_the_same_digest(falling):
     whole = RunDirectory.open(falling.path("whole")).digest
     assert {went_on(falling, f"broken-{n}", n) for n in (1, 2)} == {whole}
 
 
-def test_verification_of_falling_ranks_finds_nothing(tmp_path):
+def test_verification_of_falling_ranks_passes(tmp_path):
     for basis in ("rotate", "gradient"):
         made = toy(tmp_path / basis, *BACKENDS["torch"], *FALLING, f"basis.use={basis}")
         found = verify(made.spec, made.registry, RunContext(cache=tmp_path / "cache"))
         assert (found.rounds, found.first, found.passed) == (4, None, True)
 
 
-def test_verification_compares_the_directions_of_every_block_by_itself():
+def test_verification_splits_directions_into_rounds():
     assert _ends(Ranks(usual=2, listed=[5, 3]), 12) == [5, 8, 10, 12]
     assert _ends(Ranks(usual=4, inherited=[0, 0]), 10) == [4, 8, 10]
     assert _ends(Ranks(usual=4), 0) == []
@@ -135,7 +131,7 @@ def test_boost_file_of_falling_ranks_needs_no_factors(falling, tmp_path):
         assert weights_sha256(found, rounds) == weights_sha256(own, rounds)
 
 
-def test_boost_file_of_a_run_that_went_on_at_another_rank_needs_no_factors(tmp_path):
+def test_boost_file_of_a_run_continued_at_another_rank_needs_no_factors(tmp_path):
     settings = ("adapter.use=lora-xs", "sampler.use=all")
     made = toy(tmp_path, *settings)
     retold(made, *settings, "rounds=2", "adapter.rank=3").go("parent")
@@ -150,7 +146,7 @@ def test_boost_file_of_a_run_that_went_on_at_another_rank_needs_no_factors(tmp_p
     assert weights_sha256(run.load(place, tmp_path / "cache")) == weights_sha256(own)
 
 
-def test_refit_trains_rounds_of_all_ranks_again(tmp_path):
+def test_refit_retrains_rounds_of_all_ranks(tmp_path):
     made = toy(tmp_path, *FALLING, "boosting.refit_every=3")
     made.go("run")
     rounds = records(made, "run")[1:]
@@ -166,7 +162,7 @@ def test_refit_trains_rounds_of_all_ranks_again(tmp_path):
     assert experiment.plan.extra_bytes == held
 
 
-def test_directions_that_run_out_are_told_with_the_ranks_that_want_them(tmp_path):
+def test_exhausted_directions_error_names_the_ranks(tmp_path):
     made = toy(tmp_path, "adapter.use=lora-xs")
 
     def planned(*settings):
@@ -192,7 +188,7 @@ def test_directions_that_run_out_are_told_with_the_ranks_that_want_them(tmp_path
     assert (result.status, result.rounds) == ("exhausted", 3)
 
 
-def test_wrapping_begins_anew_where_a_round_does_not_fit(tmp_path):
+def test_wrap_restarts_at_a_round_that_does_not_fit(tmp_path):
     made = toy(
         tmp_path, "adapter.use=lora-xs", "boosting.ranks=[5, 5, 4]", "rounds=4", "basis.exhausted=wrap"
     )
@@ -200,7 +196,7 @@ def test_wrapping_begins_anew_where_a_round_does_not_fit(tmp_path):
     assert [set(r.rank.values()) for r in records(made, "run")[1:]] == [{5}, {10}, {10}, {10}]
 
 
-def test_ranks_longer_than_the_run_are_noted_and_those_of_no_rank_refused(tmp_path):
+def test_unused_ranks_are_noted_and_adapters_without_rank_refused(tmp_path):
     made = toy(tmp_path, *FALLING)
     noted = prepare(retold(made, *FALLING, "rounds=1").spec).plan.notes
     assert (
@@ -216,13 +212,13 @@ def test_ranks_longer_than_the_run_are_noted_and_those_of_no_rank_refused(tmp_pa
     prepare(retold(made, "boosting.ranks=[]", "adapter.use=full").spec)
 
 
-def test_factors_of_their_own_directions_have_ranks_too(tmp_path):
+def test_lora_rounds_use_the_listed_ranks(tmp_path):
     made = toy(tmp_path, "boosting.ranks=[5, 3]", "adapter.use=lora", "rounds=3", "sampler.use=all")
     made.go("run")
     assert [r.parameters for r in records(made, "run")[1:]] == [n * (13 + 14 + 12 + 13) for n in (5, 3, 2)]
 
 
-def test_empty_list_is_no_other_experiment(tmp_path):
+def test_empty_ranks_do_not_change_the_hash(tmp_path):
     made = toy(tmp_path)
     for settings in ((), ("boosting.refit_every=3",)):
         assert retold(made, *settings, "boosting.ranks=[]").spec.sha256 == retold(made, *settings).spec.sha256
@@ -230,7 +226,7 @@ def test_empty_list_is_no_other_experiment(tmp_path):
     assert len(others) == 4
 
 
-def test_check_and_run_say_how_many_numbers_rounds_train(boostlora, tmp_path):
+def test_check_and_run_print_the_parameters_of_rounds(boostlora, tmp_path):
     made = toy(tmp_path, *FALLING)
     settings = [word for s in (*WIDE, *FALLING) for word in ("--set", s)]
     answer = boostlora("check", made.folder / "toy.toml", *PLUG, *settings)

@@ -68,9 +68,7 @@ def past(number, rng, cores, **frames):
     numbers=st.sampled_from([None, 1, 3]),
     exponents=st.sampled_from([(0.0, 0.0), (1.0, 0.0), (0.5, 0.5)]),
 )
-def test_stacked_core_adds_what_its_blocks_add_and_has_their_gradients(
-    seed, rank, rounds, numbers, exponents
-):
+def test_stacked_core_has_the_updates_and_gradients_of_its_blocks(seed, rank, rounds, numbers, exponents):
     rng = np.random.default_rng(seed)
     rounds_ = [past(n + 1, rng, {"s": core(rng, rank, numbers, exponents)}) for n in range(rounds)]
     found = refit_of(rounds_)
@@ -88,7 +86,7 @@ def test_stacked_core_adds_what_its_blocks_add_and_has_their_gradients(
     assert_close(together, apart, atol=ROUNDING, what="gradient")
 
 
-def test_tied_sites_stay_tied_where_they_have_the_same_rounds():
+def test_tied_sites_stay_tied_in_refits_of_the_same_rounds():
     rng = np.random.default_rng(0)
     tied = {site: core(rng, 2, 3, (0.0, 0.0), "all") for site in "abc"}
     rounds = [past(1, rng, tied), past(2, rng, {site: tied[site] for site in "ab"})]
@@ -122,7 +120,7 @@ def _other_adapter(_):
 
 
 @pytest.mark.parametrize("other", [_dense, _free, _other_rank, _other_spectrum, _other_adapter])
-def test_rounds_of_another_kind_stay_as_they_are(other):
+def test_refit_ignores_rounds_of_other_parametrisations(other):
     rng = np.random.default_rng(0)
     update, p = other(rng)
     good = past(2, rng, {"s": core(rng, 2, 3, (0.0, 0.0))})
@@ -133,7 +131,7 @@ def test_rounds_of_another_kind_stay_as_they_are(other):
     assert with_it.parametrisations["s"].group == without.parametrisations["s"].group
 
 
-def test_site_that_its_adapter_trains_no_more_is_left_out():
+def test_refit_omits_sites_without_parametrisation():
     rng = np.random.default_rng(0)
     round_ = past(1, rng, {"s": core(rng, 2, 3, (0.0, 0.0))})
     assert refit_of([attrs.evolve(round_, parametrisations={})]).frames == {}

@@ -34,7 +34,7 @@ PLUG = ("--plugin", PLUGIN)
 REASON = "it cannot be rebuilt from its trained values: it is a refit of earlier cores, in their frames"
 
 
-def test_refits_are_recorded_with_what_they_train_and_keep(refitted):
+def test_refits_are_recorded_with_trained_and_stored_parameters(refitted):
     base, *rounds = records(refitted, "whole")
     assert (base.refit, base.stored) == (None, None)
     assert [r.round for r in rounds if r.refit] == list(REFITS)
@@ -44,7 +44,7 @@ def test_refits_are_recorded_with_what_they_train_and_keep(refitted):
     assert all(r.status == "merged" for r in rounds)
 
 
-def test_refits_add_no_direction_and_use_none_up(refitted):
+def test_refits_use_no_new_directions(refitted):
     ranks = [r.rank for r in records(refitted, "whole")]
     assert [set(rank.values()) for rank in ranks[1:]] == [{2}, {4}, {4}, {6}, {8}, {8}]
     experiment, runner = opened(refitted)
@@ -59,7 +59,7 @@ def test_refits_add_no_direction_and_use_none_up(refitted):
     assert records(refitted, "whole")[-1].overlap < 1e-13
 
 
-def test_refit_moves_earlier_cores_alone(refitted):
+def test_refit_changes_only_earlier_cores(refitted):
     directory = RunDirectory.open(refitted.path("whole"))
     for site in SITES:
         whole = directory.updates(6)[site]
@@ -76,7 +76,7 @@ def test_refit_moves_earlier_cores_alone(refitted):
 
 @pytest.mark.parametrize(("rounds", "last"), [(6, 6), (5, 3)])
 @pytest.mark.parametrize("tie", ["none", "all"])
-def test_memory_that_is_planned_is_that_of_the_last_refit(tie, rounds, last, tmp_path):
+def test_planned_memory_is_that_of_the_last_refit(tie, rounds, last, tmp_path):
     made = toy(
         tmp_path, "boosting.refit_every=2", "sampler.use=all", f"adapter.tie={tie}", f"rounds={rounds}"
     )
@@ -92,7 +92,7 @@ def test_memory_that_is_planned_is_that_of_the_last_refit(tie, rounds, last, tmp
     assert experiment.plan.extra_bytes == held
 
 
-def test_memory_that_is_planned_without_refits_is_that_of_any_round(tmp_path):
+def test_planned_memory_without_refits_is_that_of_a_round(tmp_path):
     plans = [
         prepare(toy(tmp_path / str(n), "rounds=2", f"boosting.refit_every={n}").spec).plan for n in (0, 2)
     ]
@@ -101,7 +101,7 @@ def test_memory_that_is_planned_without_refits_is_that_of_any_round(tmp_path):
     assert plans[0].extra_bytes == 8 * (4 * values + frames)
 
 
-def test_memory_of_a_run_whose_directions_run_out_is_that_of_the_rounds_it_can_play(tmp_path):
+def test_planned_memory_counts_only_rounds_with_directions(tmp_path):
     settings = ("boosting.refit_every=2", "basis.exhausted=stop")
     plans = [prepare(toy(tmp_path / str(n), *settings, f"rounds={n}").spec).plan for n in (9, 900)]
     assert plans[0].extra_bytes == plans[1].extra_bytes
@@ -120,12 +120,12 @@ def test_refit_of_enough_steps_lowers_the_training_loss(adapter, tmp_path):
 
 
 @pytest.mark.parametrize("number", [2, 3, 5])
-def test_run_with_refits_that_was_interrupted_ends_with_the_same_digest(refitted, number):
+def test_interrupted_run_with_refits_has_the_same_digest(refitted, number):
     assert went_on(refitted, f"stopped-{number}", number) == records(refitted, "whole")[-1].digest
     assert sealed(refitted.path(f"stopped-{number}")) == sealed(refitted.path("whole"))
 
 
-def test_backends_refit_alike(tmp_path):
+def test_backends_agree_on_refits(tmp_path):
     pytest.importorskip("torch", reason="the torch backend needs PyTorch")
     losses = dict[str, list[float]]()
     for name, settings in BACKENDS.items():
@@ -148,7 +148,7 @@ def test_refit_takes_its_own_steps_and_rate(refitted):
     assert 1e-4 < largest < 8e-4
 
 
-def test_refit_with_nothing_to_train_again_is_refused_and_the_run_goes_on(tmp_path):
+def test_refit_without_merged_rounds_is_refused_and_the_run_continues(tmp_path):
     made = toy(tmp_path, "boosting.refit_every=1", "merge.use=gate", "merge.margin=100.0", "rounds=4")
     result = made.go("run")
     assert result.status == "completed", result.reason
@@ -159,7 +159,7 @@ def test_refit_with_nothing_to_train_again_is_refused_and_the_run_goes_on(tmp_pa
     assert made.go("run").digest == result.digest
 
 
-def test_evaluate_of_prefixes_with_refits_is_what_the_run_recorded(refitted, boostlora):
+def test_evaluate_of_prefixes_with_refits_matches_the_record(refitted, boostlora):
     answer = boostlora("evaluate", refitted.path("whole"), "--staged", *PLUG)
     assert answer.returncode == 0, answer.stderr
     for number, record in enumerate(records(refitted, "whole")[1:], start=1):
@@ -170,7 +170,7 @@ def test_evaluate_of_prefixes_with_refits_is_what_the_run_recorded(refitted, boo
         assert f'"loss": {record.test.loss}' in json.dumps(json.loads(answer.stdout))
 
 
-def test_evaluate_without_a_round_leaves_its_refit_alone(refitted):
+def test_evaluate_without_a_round_keeps_its_refit(refitted):
     """A refit is an update like any other: rounds can be left out one by one."""
     own = refitted_ensemble(refitted)
     base, site = own.exportable(0).merged(SITES[0]), SITES[0]
@@ -189,7 +189,7 @@ def refitted_ensemble(refitted):
     return as_run(refitted, "whole").ensemble()
 
 
-def test_boost_file_keeps_the_factors_of_refits_alone_and_says_so(refitted, tmp_path):
+def test_boost_file_stores_only_the_factors_of_refits(refitted, tmp_path):
     run = as_run(refitted, "whole")
     own, place = run.ensemble(), tmp_path / "x.boost.safetensors"
     packed = pack(own, place, own.choose())
@@ -200,7 +200,7 @@ def test_boost_file_keeps_the_factors_of_refits_alone_and_says_so(refitted, tmp_
     assert [r.digest for r in found.records] == [r.digest for r in own.records]
 
 
-def test_boost_file_of_a_basis_that_looks_back_sees_no_refit(tmp_path):
+def test_boost_file_of_a_history_dependent_basis_stores_only_factors_of_refits(tmp_path):
     wandering = SUPPORT / "wandering_basis.py"
     options = ("basis.use=following", "boosting.refit_every=2", "sampler.use=all")
     run = toy_run(tmp_path / "toy", *WIDE, *options, plugins=(PLUGIN, wandering))
@@ -209,7 +209,7 @@ def test_boost_file_of_a_basis_that_looks_back_sees_no_refit(tmp_path):
     assert weights_sha256(run.load(place, tmp_path / "cache")) == weights_sha256(own)
 
 
-def test_refit_is_no_round_of_the_adapters_own_kind(refitted):
+def test_refit_has_no_parametrisation_of_the_adapter(refitted):
     """An export that rebuilds rounds from the adapter's projections must not take it for one."""
     merged = refitted_ensemble(refitted).origin.merged
     assert {n: sorted(r.parametrisations) for n, r in merged.items()} == {
@@ -241,13 +241,13 @@ def test_exports_of_a_run_with_refits_are_its_merged_weights(refitted, boostlora
         np.testing.assert_array_equal(two[site], merged)
 
 
-def test_compare_pairs_a_refit_with_the_round_before(refitted, boostlora):
+def test_compare_pairs_a_refit_with_the_previous_round(refitted, boostlora):
     run = refitted.path("whole")
     answer = boostlora("compare", f"{run}@2", f"{run}@3", *PLUG)
     assert answer.returncode == 0, answer.stderr
 
 
-def test_show_of_a_run_with_refits_has_a_line_for_each(refitted, boostlora):
+def test_show_has_a_line_per_refit(refitted, boostlora):
     answer = boostlora("show", refitted.path("whole"))
     assert answer.returncode == 0, answer.stderr
     rows = [

@@ -29,7 +29,7 @@ def played(every, rounds):
 
 
 @given(every=st.integers(0, 7), rounds=st.integers(0, 60))
-def test_schedule_of_any_length_counts_what_is_played(every, rounds):
+def test_refit_schedule_counts_match_a_simulated_schedule(every, rounds):
     boosting, refits = Boosting(refit_every=every), played(every, rounds)
     assert [boosting.is_refit(n) for n in range(1, rounds + 1)] == refits
     before = [refits[: n - 1].count(False) for n in range(1, rounds + 1)]
@@ -39,7 +39,7 @@ def test_schedule_of_any_length_counts_what_is_played(every, rounds):
     assert boosting.refitted_in(rounds) == refits[:last].count(False)
 
 
-def test_options_left_alone_are_not_given():
+def test_default_options_are_not_given():
     assert not Boosting().given
     assert Boosting(subsample=0.5).given
     assert not Boosting(subsample=1.0).given
@@ -51,7 +51,7 @@ def wide(tmp_path_factory):
 
 
 @pytest.mark.parametrize("every", range(9))
-def test_largest_legal_rounds_with_refits_is_right_to_the_round(wide, every):
+def test_maximum_rounds_with_refits_is_exact(wide, every):
     def planned(rounds):
         return prepare(retold(wide, f"boosting.refit_every={every}", f"rounds={rounds}").spec)
 
@@ -69,7 +69,7 @@ def prepare_depths(made):
     return {site.depth for site in prepare(made.spec).plan.sites}
 
 
-def test_directions_of_refits_are_not_computed(wide):
+def test_refits_compute_no_directions(wide):
     assert prepare_depths(retold(wide, "rounds=6")) == {12}
     assert prepare_depths(retold(wide, "rounds=6", "boosting.refit_every=2")) == {8}
 
@@ -84,7 +84,7 @@ def test_run_out_of_directions_stops_after_the_last_refit(wide, every, rounds, t
     assert [bool(r.refit) for r in records(made, "run")[1:]] == played(every, rounds)
 
 
-def test_budget_counts_a_refits_own_steps_and_no_number_twice(wide):
+def test_budget_counts_refit_steps_and_each_parameter_once(wide):
     made = retold(wide, "rounds=6", "boosting.refit_every=2", "boosting.refit_steps=5")
     assert measure(made.spec, "steps") == 4 * 3 + 2 * 5
     assert measure(made.spec, "examples") == 16 * (4 * 3 + 2 * 5)

@@ -51,7 +51,7 @@ def size_of(frame, core, G):
 
 @pytest.mark.parametrize("numbers", [None, 1, 3])
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_steepest_sites_are_those_of_the_largest_projected_gradient(numbers, count):
+def test_top_sites_have_the_largest_projected_gradients(numbers, count):
     for seed in range(20):
         rng = np.random.default_rng(seed)
         frames, cores, gradients = scene(rng, "abcdef", numbers=numbers)
@@ -63,7 +63,7 @@ def test_steepest_sites_are_those_of_the_largest_projected_gradient(numbers, cou
         assert oracle.passes == 1
 
 
-def test_steepest_of_equal_sites_are_the_first():
+def test_top_sites_prefers_the_first_of_equal_gradients():
     frames, cores, gradients = scene(np.random.default_rng(0), "abc")
     silence = {site: np.zeros_like(G) for site, G in gradients.items()}
     assert largest_gradient_sites(frames, cores, Known(silence), 2) == ["a", "b"]
@@ -94,7 +94,7 @@ def test_round_adapts_the_site_of_the_largest_dense_gradient(choosy):
     assert chosen == max(sizes, key=sizes.__getitem__)
 
 
-def test_run_records_and_keeps_the_adapted_sites_alone(choosy):
+def test_run_records_and_stores_only_adapted_sites(choosy):
     directory, ranks = RunDirectory.open(choosy.path("whole")), {f"layers.{i}.weight": 0 for i in range(3)}
     assert directory.records[0].adapted is None
     for record in directory.records[1:]:
@@ -109,11 +109,11 @@ def test_run_records_and_keeps_the_adapted_sites_alone(choosy):
     assert len([rank for rank in ranks.values() if rank]) > 1, "one site alone; the test shows little"
 
 
-def test_run_of_chosen_sites_that_was_interrupted_ends_with_the_same_digest(choosy):
+def test_interrupted_run_with_top_sites_has_the_same_digest(choosy):
     assert went_on(choosy, "stopped", 2) == records(choosy, "whole")[-1].digest
 
 
-def test_boost_file_of_chosen_sites_keeps_factors_and_gives_the_weights_back(choosy, tmp_path):
+def test_boost_file_of_top_sites_stores_factors_and_restores_the_weights(choosy, tmp_path):
     run = as_run(choosy, "whole")
     own, place = run.ensemble(), tmp_path / "x.boost.safetensors"
     packed = pack(own, place, own.choose())
@@ -124,7 +124,7 @@ def test_boost_file_of_chosen_sites_keeps_factors_and_gives_the_weights_back(cho
 
 
 @pytest.mark.parametrize("settings", [("adapter.tie=all",), ("boosting.refit_every=2",)])
-def test_choice_of_sites_goes_with_tied_and_with_refitted_cores(settings, tmp_path):
+def test_top_sites_works_with_tied_cores_and_refits(settings, tmp_path):
     made = toy(tmp_path, *CHOOSING, *settings)
     made.go("run")
     directory = RunDirectory.open(made.path("run"))
@@ -135,7 +135,7 @@ def test_choice_of_sites_goes_with_tied_and_with_refitted_cores(settings, tmp_pa
         assert record.adapted == (len(found) if len(found) < 3 else None)
 
 
-def test_sites_are_chosen_by_as_many_examples_as_are_said_where_the_basis_hears_none(choosy):
+def test_top_sites_uses_its_default_examples_without_a_data_driven_basis(choosy):
     calibration = calibration_at(choosy.spec, 2)
     if choosy.spec.slots["basis"].use == "rotate":
         assert (calibration.source, calibration.examples, calibration.passes) == ("chosen", SITE_EXAMPLES, 1)
@@ -148,7 +148,7 @@ def parted(tmp_path, share, *more):
 
 
 @pytest.mark.parametrize(("share", "size"), [(0.001, 1), (0.3, 12), (0.5, 20), (0.99, 40), (1.0, 40)])
-def test_subsample_is_a_share_with_the_weights_it_had(share, size, tmp_path):
+def test_subsample_keeps_the_examples_weights(share, size, tmp_path):
     experiment, rng = parted(tmp_path, share), np.random.default_rng(0)
     given = Selection(indices=rng.permutation(60)[:40], weights=rng.uniform(0.1, 2.0, 40))
     found = subsampled(experiment, 1, given)
@@ -158,7 +158,7 @@ def test_subsample_is_a_share_with_the_weights_it_had(share, size, tmp_path):
     np.testing.assert_array_equal(found.weights, given.weights[places])
 
 
-def test_subsample_of_other_rounds_and_seeds_is_another_and_of_the_same_the_same(tmp_path):
+def test_subsample_depends_on_round_and_seed_only(tmp_path):
     everything = Selection.equal(np.arange(60))
 
     def drawn(number, *more):
@@ -168,11 +168,11 @@ def test_subsample_of_other_rounds_and_seeds_is_another_and_of_the_same_the_same
     assert len({tuple(x) for x in (drawn(1), drawn(2), drawn(1, "seed=1"), drawn(2, "seed=1"))}) == 4
 
 
-def test_subsample_of_nothing_is_nothing(tmp_path):
+def test_subsample_of_an_empty_selection_is_empty(tmp_path):
     assert len(subsampled(parted(tmp_path, 0.5), 1, Selection.empty())) == 0
 
 
-def test_run_of_subsamples_trains_on_them_alone_and_resumes_alike(tmp_path):
+def test_run_with_subsample_trains_only_on_it_and_resumes_identically(tmp_path):
     made = toy(tmp_path, "boosting.subsample=0.25", "sampler.use=all", "optimizer.steps=30", "rounds=3")
     made.go("whole")
     for record in records(made, "whole")[1:]:

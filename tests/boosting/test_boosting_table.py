@@ -41,7 +41,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
-def test_table_takes_the_one_and_refuses_the_other_with_what_is_allowed(pair, boostlora, tmp_path):
+def test_boosting_table_accepts_valid_and_refuses_invalid_options(pair, boostlora, tmp_path):
     good, bad, told = pair
     taken = boostlora("check", "paper/digits", "--set", good)
     assert taken.returncode == 0, taken.stderr
@@ -76,7 +76,9 @@ FIT = {
 
 
 @pytest.mark.parametrize(("options", "adapter", "message"), FIT.values(), ids=FIT.keys())
-def test_options_about_frames_are_refused_where_there_is_none(options, adapter, message, boostlora, tmp_path):
+def test_frame_options_are_refused_for_adapters_without_frames(
+    options, adapter, message, boostlora, tmp_path
+):
     assert boostlora("check", "paper/digits", *settings_of(options)).returncode == 0
     for verb in ("check", "run"):
         refused = boostlora(verb, "paper/digits", *settings_of([*options, f"adapter.use={adapter}"]))
@@ -84,7 +86,7 @@ def test_options_about_frames_are_refused_where_there_is_none(options, adapter, 
     assert not list(tmp_path.iterdir()), "something was done"
 
 
-def test_quickstart_with_another_adapter_says_what_to_set_and_that_works(boostlora):
+def test_quickstart_with_an_incompatible_adapter_names_settings_that_work(boostlora):
     words = ["check", "quickstart", "--set", "adapter.use=lora"]
     refused = boostlora(*words)
     assert refused.returncode == 2
@@ -98,7 +100,7 @@ def test_quickstart_with_another_adapter_says_what_to_set_and_that_works(boostlo
     assert taken.returncode == 0, taken.stderr
 
 
-def test_subsample_goes_with_any_adapter(boostlora):
+def test_subsample_works_with_any_adapter(boostlora):
     for adapter in ("lora", "full"):
         answer = boostlora(
             "check", "paper/digits", *settings_of(["boosting.subsample=0.5", f"adapter.use={adapter}"])
@@ -143,7 +145,7 @@ def register_optimizers(register):
 """
 
 
-def test_rate_of_refits_is_refused_for_an_optimizer_without_one(boostlora, tmp_path):
+def test_refit_lr_is_refused_for_an_optimizer_without_lr(boostlora, tmp_path):
     (tmp_path / "steady.py").write_text(RATELESS)
     (tmp_path / "s.toml").write_text(
         'name = "s"\nrounds = 4\ntask.use = "digits"\nmodel.use = "mlp"\noptimizer.use = "steady"\n'

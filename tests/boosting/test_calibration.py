@@ -40,7 +40,7 @@ def together(oracle):
 
 @pytest.mark.parametrize("examples", [0, 25, 26, 1000])
 @pytest.mark.parametrize("batches", [1, 4, 25, 99])
-def test_evidence_of_all_chosen_hears_each_once_in_its_share(ready, examples, batches):
+def test_calibration_on_all_chosen_uses_each_once_with_its_weight(ready, examples, batches):
     selection = chosen_of()
     oracle = asked(ready, selection, examples=examples, batches=batches)
     indices, weights = together(oracle)
@@ -54,7 +54,7 @@ def test_evidence_of_all_chosen_hears_each_once_in_its_share(ready, examples, ba
 
 
 @pytest.mark.parametrize("examples", [0, 12])
-def test_activations_are_those_of_the_chosen_in_their_shares(ready, examples):
+def test_activation_moments_weight_the_chosen_examples(ready, examples):
     """Of all chosen by their weights, which this is the formula of; of some, because they are drawn so."""
     experiment, _ = ready
     oracle = asked(ready, chosen_of(), examples=examples)
@@ -67,7 +67,7 @@ def test_activations_are_those_of_the_chosen_in_their_shares(ready, examples):
 
 
 @pytest.mark.parametrize("batches", [1, 3, 8])
-def test_evidence_of_all_does_not_depend_on_its_parts(ready, batches):
+def test_calibration_on_all_does_not_depend_on_the_number_of_batches(ready, batches):
     factors = {site: np.eye(n)[:, :3] for site, n in zip(SITES, (14, 13), strict=True)}
     one, parts = (asked(ready, chosen_of(), batches=n) for n in (1, batches))
     whole, found = (e.gradient_products(right=factors) for e in (one, parts))
@@ -76,7 +76,7 @@ def test_evidence_of_all_does_not_depend_on_its_parts(ready, batches):
     assert (one.passes, parts.passes) == (1, 1)
 
 
-def test_evidence_of_failures_hears_the_wrong_ones_in_equal_shares(ready):
+def test_calibration_on_failures_weights_wrong_examples_equally(ready):
     _, runner = ready
     wrong = np.flatnonzero(~runner.history[-1].correct)
     assert 0 < len(wrong) < 60
@@ -85,7 +85,7 @@ def test_evidence_of_failures_hears_the_wrong_ones_in_equal_shares(ready):
     np.testing.assert_array_equal(weights, np.ones(len(wrong)))
 
 
-def test_evidence_of_failures_where_nothing_is_wrong_hears_the_chosen(ready):
+def test_calibration_on_failures_without_failures_uses_the_chosen(ready):
     _, runner = ready
     right = attrs.evolve(runner.history[-1], correct=np.ones(60, dtype=np.bool_))
     selection = chosen_of()
@@ -93,14 +93,14 @@ def test_evidence_of_failures_where_nothing_is_wrong_hears_the_chosen(ready):
     np.testing.assert_array_equal(np.sort(indices), np.sort(selection.indices))
 
 
-def test_evidence_of_the_whole_split_hears_everybody(ready):
+def test_calibration_on_the_whole_split_uses_every_example(ready):
     indices, weights = together(asked(ready, chosen_of(), source="all"))
     np.testing.assert_array_equal(np.sort(indices), np.arange(60))
     np.testing.assert_array_equal(weights, np.ones(60))
 
 
 @pytest.mark.parametrize(("examples", "batches"), [(24, 4), (10, 4), (1, 1), (24, 1)])
-def test_evidence_of_some_is_drawn_as_the_objective_draws(ready, examples, batches):
+def test_calibration_examples_are_drawn_as_the_objective_draws(ready, examples, batches):
     experiment, _ = ready
     selection, size = chosen_of(), -(-examples // batches)
     found = asked(ready, selection, number=3, examples=examples, batches=batches).batches
@@ -113,14 +113,14 @@ def test_evidence_of_some_is_drawn_as_the_objective_draws(ready, examples, batch
 
 
 @pytest.mark.parametrize(("examples", "batches"), [(3, 8), (1, 8), (8, 8), (9, 8), (20, 8)])
-def test_evidence_of_some_hears_as_many_as_are_wanted_or_the_next_multiple(ready, examples, batches):
+def test_calibration_size_is_the_requested_one_or_the_next_multiple_of_batches(ready, examples, batches):
     found = asked(ready, chosen_of(), examples=examples, batches=batches).batches
     count = sum(len(b) for b in found)
     assert examples <= count < examples + len(found)
     assert len(found) <= examples
 
 
-def test_evidence_of_other_rounds_is_drawn_anew_and_of_the_same_the_same(ready):
+def test_calibration_is_redrawn_every_round_and_reproducible(ready):
     def drawn(number):
         return together(asked(ready, chosen_of(), number=number, examples=12))[0].tolist()
 
@@ -128,7 +128,7 @@ def test_evidence_of_other_rounds_is_drawn_anew_and_of_the_same_the_same(ready):
     assert drawn(1) != drawn(2)
 
 
-def test_evidence_draws_nothing_of_what_training_draws(ready):
+def test_calibration_does_not_change_the_draws_of_training(ready):
     _, runner = ready
     selection = runner.select(1)
     before = runner.batches(runner.plan(1), selection)
@@ -137,7 +137,7 @@ def test_evidence_draws_nothing_of_what_training_draws(ready):
         np.testing.assert_array_equal(one.indices, other.indices)
 
 
-def test_run_that_heard_evidence_and_used_none_of_it_is_the_run_without(tmp_path):
+def test_calibration_without_effect_does_not_change_the_run(tmp_path):
     """Nine of two sites are all of them, so that evidence is drawn and nothing depends on it."""
     plain, heard = (
         toy(tmp_path / name, *more) for name, more in (("a", ()), ("b", ("boosting.top_sites=9",)))
@@ -147,7 +147,7 @@ def test_run_that_heard_evidence_and_used_none_of_it_is_the_run_without(tmp_path
     assert sealed(plain.path("run")) == sealed(heard.path("run"))
 
 
-def test_batches_of_a_run_are_those_of_any_other_basis(tmp_path):
+def test_batches_do_not_depend_on_the_basis(tmp_path):
     trained = list[list[list[int]]]()
     for basis in ("rotate", "gradient"):
         experiment, runner = opened(toy(tmp_path / basis, f"basis.use={basis}"))
@@ -158,7 +158,7 @@ def test_batches_of_a_run_are_those_of_any_other_basis(tmp_path):
     assert trained[0] == trained[1]
 
 
-def test_passes_are_counted_and_held_to_what_was_declared(ready):
+def test_more_passes_than_declared_are_refused(ready):
     oracle = asked(ready, chosen_of())
     factors = {SITES[0]: np.ones((14, 1))}
     oracle.gradient_products(right=factors)
@@ -172,7 +172,7 @@ def test_passes_are_counted_and_held_to_what_was_declared(ready):
         require_passes(oracle, CALIBRATION, "mine")
 
 
-def test_probe_counts_its_steps_and_leaves_the_model(ready):
+def test_probe_counts_its_steps_and_does_not_change_the_model(ready):
     experiment, _ = ready
     before = {site: experiment.model.weight(site) for site in SITES}
     oracle = asked(ready, chosen_of())
@@ -185,7 +185,7 @@ def test_probe_counts_its_steps_and_leaves_the_model(ready):
         np.testing.assert_array_equal(experiment.model.weight(site), before[site])
 
 
-def test_probe_on_fewer_examples_than_parts_keeps_to_its_question(ready):
+def test_probe_with_fewer_examples_than_batches_makes_the_declared_passes(ready):
     basis = Probe()
     oracle = asked(ready, chosen_of(size=3), batches=basis.batches)
     assert len(oracle.batches) == 3
@@ -193,14 +193,14 @@ def test_probe_on_fewer_examples_than_parts_keeps_to_its_question(ready):
     require_passes(oracle, basis.calibration(2), "probe")
 
 
-def test_probe_that_makes_more_steps_than_it_declared_is_refused(ready):
+def test_probe_with_more_steps_than_declared_is_refused(ready):
     oracle, declared = asked(ready, chosen_of(), batches=8), Probe(steps=8).calibration(2)
     oracle.probe(2, 9, 0.01)
     with pytest.raises(PluginError, match=r"made 2 passes over its examples, but calibration\(\) declared 1"):
         require_passes(oracle, declared, "probe")
 
 
-def test_probe_begins_elsewhere_in_every_round_and_at_every_site(ready):
+def test_probe_starts_differ_between_rounds_and_sites(ready):
     starts = [asked(ready, chosen_of(), number=n).probe(2, 1, 1e-9)[SITES[0]][1] for n in (1, 1, 2)]
     assert_close(starts[0], starts[1], atol=0.0, what="the same round")
     assert np.abs(starts[0] - starts[2]).max() > 0.01
@@ -221,7 +221,7 @@ def informed(request, tmp_path_factory):
     return made
 
 
-def test_run_in_gradient_directions_grows_in_rank_and_counts_what_it_keeps(informed):
+def test_gradient_basis_run_grows_in_rank_and_counts_stored_parameters(informed):
     base, *rounds = records(informed, "whole")
     assert base.stored is None
     for record in rounds:
@@ -235,11 +235,11 @@ def test_run_in_gradient_directions_grows_in_rank_and_counts_what_it_keeps(infor
 
 
 @pytest.mark.parametrize("number", [1, 4])
-def test_run_in_gradient_directions_that_was_interrupted_ends_with_the_same_digest(informed, number):
+def test_interrupted_run_with_gradient_basis_has_the_same_digest(informed, number):
     assert went_on(informed, f"stopped-{number}", number) == records(informed, "whole")[-1].digest
 
 
-def test_backends_find_the_same_gradient_directions(tmp_path):
+def test_backends_compute_the_same_gradient_directions(tmp_path):
     pytest.importorskip("torch", reason="the torch backend needs PyTorch")
     found = dict[str, list[float]]()
     for name, settings in BACKENDS.items():
@@ -249,7 +249,7 @@ def test_backends_find_the_same_gradient_directions(tmp_path):
     assert_close(np.array(found["torch"]), np.array(found["reference"]), atol=1e-9, what="losses, float64")
 
 
-def test_refits_and_gradient_directions_go_together(tmp_path):
+def test_refits_work_with_gradient_directions(tmp_path):
     made = toy(tmp_path, "basis.use=gradient", "boosting.refit_every=2", "sampler.use=all")
     made.go("whole")
     rounds = records(made, "whole")[1:]

@@ -37,7 +37,7 @@ def asked(runner, number=1, **changes):
     return oracle_for(runner.experiment, number, *source, calibration=calibration, report=no_report)
 
 
-def test_evidence_of_a_policy_is_its_own_answers_at_the_start_of_the_round(runner):
+def test_policy_calibration_samples_answers_at_the_start_of_the_round(runner):
     oracle = asked(runner)
     assert len(oracle.batches) == 2
     assert any(len(batch) for batch in oracle.batches), "every group was silent; the test shows nothing"
@@ -50,7 +50,7 @@ def test_evidence_of_a_policy_is_its_own_answers_at_the_start_of_the_round(runne
             assert batch.weights.min() < 0 < batch.weights.max(), "advantages"
 
 
-def test_evidence_of_a_policy_is_the_same_again_and_other_in_another_round(runner):
+def test_policy_calibration_is_reproducible_and_differs_between_rounds(runner):
     one, again, other = asked(runner), asked(runner), asked(runner, number=2)
     for a, b in zip(one.batches, again.batches, strict=True):
         np.testing.assert_array_equal(a.indices, b.indices)
@@ -60,7 +60,7 @@ def test_evidence_of_a_policy_is_the_same_again_and_other_in_another_round(runne
     assert written[0] != written[1]
 
 
-def test_evidence_of_a_policy_leaves_the_model_as_it_was(runner):
+def test_policy_calibration_does_not_change_the_model(runner):
     experiment = runner.experiment
     sites = [site.name for site in experiment.sites]
     before, losses = {s: experiment.model.weight(s) for s in sites}, experiment.evaluate("validation").loss
@@ -70,7 +70,7 @@ def test_evidence_of_a_policy_leaves_the_model_as_it_was(runner):
     np.testing.assert_array_equal(experiment.evaluate("validation").loss, losses)
 
 
-def test_products_of_a_policys_answers_are_those_of_their_dense_gradient(runner):
+def test_policy_gradient_products_match_the_dense_gradient(runner):
     oracle, model = asked(runner), runner.experiment.model
     site = runner.experiment.sites[0]
     heard = [b for b in oracle.batches if len(b)]
@@ -83,7 +83,7 @@ def test_products_of_a_policys_answers_are_those_of_their_dense_gradient(runner)
 
 
 @pytest.mark.parametrize(("examples", "batches", "asks"), [(0, 2, 14), (0, 99, 14), (5, 8, 5), (10, 4, 12)])
-def test_evidence_of_a_policy_asks_as_many_prompts_as_are_wanted(
+def test_policy_calibration_uses_the_requested_number_of_prompts(
     runner, monkeypatch, examples, batches, asks
 ):
     assert len(runner.experiment.splits.train) == 14
@@ -108,7 +108,7 @@ def runs(folder):
     }
 
 
-def test_run_on_rewards_in_gradient_directions_is_alike_on_both_backends(runs):
+def test_reward_run_with_gradient_basis_agrees_on_both_backends(runs):
     one, two = runs["reference"], runs["torch"]
     assert len(one.records) == len(two.records) == 3
     for a, b in zip(one.records, two.records, strict=True):
@@ -127,16 +127,14 @@ def test_run_on_rewards_in_gradient_directions_is_alike_on_both_backends(runs):
     assert all(r.stored > r.parameters for r in merged)
 
 
-def test_answers_that_are_trained_on_are_those_of_any_other_basis(folder, runs):
+def test_training_answers_do_not_depend_on_the_basis(folder, runs):
     plain = RolloutToy.make(folder, *BACKENDS["reference"]).go("plain")
     mine, theirs = runs["reference"].rollouts(1)[0], plain.rollouts(1)[0]
     np.testing.assert_array_equal(mine.indices, theirs.indices)
     np.testing.assert_array_equal(mine.rollouts.tokens.ids, theirs.rollouts.tokens.ids)
 
 
-def test_answers_of_evidence_are_drawn_from_another_stream_than_those_that_are_trained_on(
-    runner, monkeypatch
-):
+def test_calibration_answers_use_their_own_random_stream(runner, monkeypatch):
     """Prompts answered by the same model: if the draws were the same too, so were the answers."""
     drawn, ask = list[np.ndarray](), Rollout.sample
 
@@ -154,7 +152,7 @@ def test_answers_of_evidence_are_drawn_from_another_stream_than_those_that_are_t
     assert not (drawn[0] == drawn[1]).any()
 
 
-def test_run_on_rewards_where_every_group_is_silent_is_refused_round_by_round(folder):
+def test_reward_rounds_with_only_zero_variance_groups_are_refused(folder):
     settings = (
         *BACKENDS["torch"],
         *INFORMED,
@@ -165,7 +163,7 @@ def test_run_on_rewards_where_every_group_is_silent_is_refused_round_by_round(fo
     assert "rewarded alike" in directory.records[1].reason
 
 
-def test_choice_of_sites_on_rewards_needs_no_informed_basis(folder):
+def test_top_sites_with_rewards_needs_no_data_driven_basis(folder):
     directory = RolloutToy.make(folder, *BACKENDS["torch"], "boosting.top_sites=1", "rounds=1").go("choosing")
     assert directory.records[1].adapted == 1
     if directory.records[1].scale:

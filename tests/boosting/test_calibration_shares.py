@@ -53,7 +53,7 @@ def slopes(experiment, shares, h=1e-5):
     return found
 
 
-def test_gradient_frame_is_that_of_the_loss_in_the_samplers_shares(opened_with):
+def test_gradient_frame_weights_losses_by_the_samplers_weights(opened_with):
     experiment, runner = opened_with("gradient")
     G = slopes(experiment, shares_of(runner))
     frame = runner.frames(runner.plan(1), runner.select(1))[SITE]
@@ -64,7 +64,7 @@ def test_gradient_frame_is_that_of_the_loss_in_the_samplers_shares(opened_with):
     assert_same_subspace(frame.V, Vt[:2].T, atol=1e-5, what="V")
 
 
-def test_activation_frame_is_that_of_the_inputs_in_the_samplers_shares(opened_with):
+def test_activation_frame_weights_inputs_by_the_samplers_weights(opened_with):
     experiment, runner = opened_with("activation")
     X, shares = experiment.encoded.train.inputs, shares_of(runner)
     frame = runner.frames(runner.plan(1), runner.select(1))[SITE]
@@ -77,7 +77,7 @@ def test_activation_frame_is_that_of_the_inputs_in_the_samplers_shares(opened_wi
     assert np.linalg.norm(plain - frame.V @ (frame.V.T @ plain)) > 1e-3, "shares change nothing here"
 
 
-def test_frames_have_the_root_mean_square_of_the_weights_singular_values(opened_with):
+def test_frames_use_the_root_mean_square_singular_value(opened_with):
     experiment, runner = opened_with("gradient")
     for site, frame in runner.frames(runner.plan(1), runner.select(1)).items():
         sigma = np.linalg.svd(experiment.model.weight(site), compute_uv=False)

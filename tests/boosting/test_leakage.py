@@ -30,7 +30,7 @@ KINDS: dict[str, Callable[[str], object]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("part", ["train", "source"])
-def test_tested_inputs_that_are_trained_on_are_counted(kind: str, part: str) -> None:
+def test_test_inputs_in_the_training_split_are_counted(kind: str, part: str) -> None:
     make = KINDS[kind]
     seen, other = examples(make("ab"), 2), examples(make("b"), 1)
     found = (
@@ -45,13 +45,13 @@ def test_tested_inputs_that_are_trained_on_are_counted(kind: str, part: str) -> 
         warn_of_leakage(found, "mine")
 
 
-def test_zero_of_either_sign_is_one_input() -> None:
+def test_negative_zero_equals_zero_as_an_input() -> None:
     with pytest.warns(RuntimeWarning, match="1 of 1 test"):
         warn_of_leakage(splits(examples(np.array([[0.0]]), 1), examples(np.array([[-0.0]]), 1)), "mine")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_splits_without_common_inputs_are_silent(kind: str) -> None:
+def test_splits_without_common_inputs_give_no_warning(kind: str) -> None:
     make = KINDS[kind]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

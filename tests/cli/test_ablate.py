@@ -87,7 +87,7 @@ def test_ablate_uses_cells_of_other_studies_and_of_plain_runs(study, boostlora):
     assert not list((study / "runs/other").glob("*/rounds.jsonl"))
 
 
-def test_ablate_json_tells_cells_and_the_comparison(tmp_path, boostlora):
+def test_ablate_json_prints_cells_and_the_comparison(tmp_path, boostlora):
     write(tmp_path)
     done = boostlora("ablate", "tiny.toml", "--set", "ablate.seeds=1", "--json")
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -101,7 +101,7 @@ def test_ablate_quiet_prints_only_the_folder(study, boostlora):
     assert boostlora("ablate", "tiny.toml", "--quiet").stdout == "runs/tiny/study\n"
 
 
-def test_check_tells_arms_cells_and_cost(study, boostlora):
+def test_check_of_a_study_prints_arms_cells_and_cost(study, boostlora):
     done = boostlora("check", "tiny.toml", "--set", "ablate.seeds=4")
     assert done.returncode == 0
     assert "3 arms · 4 seeds · 12 cells · executor local" in done.stdout
@@ -111,13 +111,13 @@ def test_check_tells_arms_cells_and_cost(study, boostlora):
     assert len(re.findall(r"^[0-9a-f]{12}  .* seed \d$", done.stdout, re.MULTILINE)) == 12
 
 
-def test_check_of_a_study_in_json_has_the_same(study, boostlora):
+def test_check_of_a_study_prints_the_plan_as_json(study, boostlora):
     content = json.loads(boostlora("check", "tiny.toml", "--json").stdout)
     assert (content["finished"], content["cost"]["cells"], len(content["cells"])) == (6, 0, 6)
     assert [arm["parameters"] for arm in content["arms"]] == [16, 16, 16]
 
 
-def test_study_that_cannot_run_is_refused_before_anything_is_written(tmp_path, boostlora):
+def test_invalid_study_is_refused_before_anything_is_written(tmp_path, boostlora):
     write(tmp_path)
     done = boostlora("ablate", "tiny.toml", "--set", "rounds=9")
     assert done.returncode == 2
@@ -125,7 +125,7 @@ def test_study_that_cannot_run_is_refused_before_anything_is_written(tmp_path, b
     assert not (tmp_path / "runs").exists()
 
 
-def test_tuned_value_that_cannot_run_is_refused_before_anything_is_written(tmp_path, boostlora):
+def test_invalid_tuned_value_is_refused_before_anything_is_written(tmp_path, boostlora):
     write(tmp_path, TINY + "tune.rounds = [2, 9]\n")
     done = boostlora("ablate", "tiny.toml")
     assert (done.returncode, 'arm "rotate" cannot be run' in done.stderr) == (2, True)
@@ -168,21 +168,21 @@ def dying(tmp_path):
 
 
 @pytest.mark.slow(reason="three workers that die; a lost cell is in tests/executors")
-def test_cell_whose_worker_keeps_dying_is_given_up(dying, boostlora):
+def test_cell_fails_after_its_worker_died_repeatedly(dying, boostlora):
     done = boostlora("ablate", "tiny.toml", *dying, workers=True)
     assert "its worker ended with exit code 1 (3 times)" in done.stdout
     assert done.returncode == 3
 
 
 @pytest.mark.slow(reason="six workers that die")
-def test_failed_cell_is_retried_when_asked_and_goes_on(dying, boostlora):
+def test_retry_resumes_failed_cells(dying, boostlora):
     assert boostlora("ablate", "tiny.toml", *dying, workers=True).returncode == 3
     done = boostlora("ablate", "tiny.toml", *dying, "--retry", workers=True)
     assert "1 to run" in done.stdout
     assert done.returncode == 3
 
 
-def test_excluded_cells_stay_out_until_they_are_taken_back(study, boostlora):
+def test_excluded_cells_do_not_run_until_they_are_included(study, boostlora):
     done = boostlora("ablate", "tiny.toml", "--exclude", "random", "--exclude", "seed=1")
     assert "2 of 2 cells cached · 4 excluded" in done.stdout
     assert "4 excluded" in boostlora("ablate", "tiny.toml").stdout
@@ -205,12 +205,12 @@ def test_status_lists_studies_and_cells(study, boostlora):
     assert (wrong.returncode, 'did you mean "tiny"?' in wrong.stderr) == (2, True)
 
 
-def test_collect_prints_the_comparison_of_what_is_there(study, boostlora):
+def test_collect_compares_the_finished_cells(study, boostlora):
     done = boostlora("collect", "tiny")
     assert done.returncode == 0
     assert re.search(r"^rotate .* too few seeds$", done.stdout, re.MULTILINE)
 
 
-def test_studys_own_spec_runs_the_same_cells(study, boostlora):
+def test_recorded_study_spec_runs_the_same_cells(study, boostlora):
     done = boostlora("ablate", "runs/tiny/study/study.toml")
     assert "6 of 6 cells cached" in done.stdout

@@ -42,7 +42,7 @@ def _holder(runs, timeout=PATIENCE):
 
 
 @pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
-def test_study_through_ray_with_a_killed_worker_gives_the_identicaltable_of(tmp_path, local):
+def test_ray_study_with_a_killed_worker_gives_the_identical_table(tmp_path, local):
     pytest.importorskip("ray", reason="ray is not installed")
     write(tmp_path, WHOLE)
     process = start("ablate", "tiny.toml", "--executor", "ray", cwd=tmp_path)
@@ -55,7 +55,7 @@ def test_study_through_ray_with_a_killed_worker_gives_the_identicaltable_of(tmp_
 
 
 @pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
-def test_study_through_ray_stopped_leaves_nothing_and_goes_on(tmp_path, local):
+def test_interrupted_ray_study_leaves_no_process_and_resumes(tmp_path, local):
     pytest.importorskip("ray", reason="ray is not installed")
     write(tmp_path, WHOLE)
     process = start("ablate", "tiny.toml", "--executor", "ray", cwd=tmp_path)
@@ -69,7 +69,7 @@ def test_study_through_ray_stopped_leaves_nothing_and_goes_on(tmp_path, local):
 
 
 @pytest.mark.slow(reason="three jobs of submitit's own; a queue of stand-ins is in tests/executors")
-def test_study_through_a_queue_is_submitted_watched_and_collected(tmp_path, boostlora, local):
+def test_queued_study_is_submitted_monitored_and_collected(tmp_path, boostlora, local):
     pytest.importorskip("submitit", reason="submitit is not installed")
     write(tmp_path, WHOLE + '\n[ablate.executor]\nuse = "slurm"\ncluster = "local"\n')
     done = boostlora("ablate", "tiny.toml")

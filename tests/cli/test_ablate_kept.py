@@ -36,7 +36,7 @@ def small(tmp_path, boostlora):
     return tmp_path
 
 
-def test_fresh_run_that_is_refused_costs_nothing_that_is_there(small, boostlora):
+def test_refused_fresh_run_keeps_the_earlier_run(small, boostlora):
     (small / "plain.toml").write_text((small / "tiny.toml").read_text().partition("[ablate]")[0])
     (small / "absent.py").write_text(ABSENT)
     options = ("--plugin", "absent.py", "--set", "sampler.use=all")
@@ -47,19 +47,19 @@ def test_fresh_run_that_is_refused_costs_nothing_that_is_there(small, boostlora)
     assert sorted(path.name for path in (small / "runs/tiny").iterdir()) == before
 
 
-def test_exclusions_are_told_by_check_and_status(small, boostlora):
+def test_check_and_status_show_excluded_cells(small, boostlora):
     assert boostlora("ablate", "tiny.toml", "--exclude", "random", "--quiet").returncode == 0
     assert "3 arms · 1 seed · 2 cells (1 excluded)" in boostlora("check", "tiny.toml").stdout
     assert "1 cells are excluded" in boostlora("status", "tiny").stdout
 
 
-def test_resolved_study_is_one_text_that_gives_the_same_cells(small, boostlora):
+def test_resolved_study_has_the_same_cells(small, boostlora):
     (small / "whole.toml").write_text(boostlora("check", "tiny.toml", "--resolved").stdout)
     assert "extends" not in (small / "whole.toml").read_text()
     assert "3 of 3 cells cached" in boostlora("ablate", "whole.toml").stdout
 
 
-def test_other_study_of_the_same_name_is_warned_of(small, boostlora):
+def test_another_study_of_the_same_name_gives_a_warning(small, boostlora):
     text = (small / "tiny.toml").read_text().replace("steps = 5", "steps = 6")
     done = boostlora("ablate", write(small, text, "other.toml"))
     assert 'warning: another study has the name "tiny"' in done.stderr
@@ -68,27 +68,27 @@ def test_other_study_of_the_same_name_is_warned_of(small, boostlora):
     assert "warning" not in more.stderr
 
 
-def test_executor_of_cells_that_are_all_there_stays_recorded(small, boostlora):
+def test_recorded_executor_is_kept_if_no_cell_runs(small, boostlora):
     done = boostlora("ablate", "tiny.toml", "--executor", "slurm")
     assert re.search(r"^rotate ", done.stdout, re.MULTILINE)
     assert json.loads((small / "runs/tiny/study/study.json").read_text())["executor"] == "local"
 
 
-def test_report_says_the_command_without_what_was_excluded_once(small, boostlora):
+def test_report_shows_the_command_without_past_exclusions(small, boostlora):
     boostlora("ablate", "tiny.toml", "--set", "ablate.seeds=2", "--exclude", "random")
     assert boostlora("report", "tiny", "--format", "md").returncode == 0
     told = (small / "runs/tiny/report/report.md").read_text()
     assert "boostlora ablate tiny.toml --set ablate.seeds=2\n" in told
 
 
-def test_description_is_of_the_study_itself(small, boostlora):
+def test_study_description_is_its_own_not_that_of_the_extended_spec(small, boostlora):
     assert "boosted in gradient directions" not in boostlora("check", "tiny.toml").stdout
     own = TINY.replace("rounds = 3", 'rounds = 3\ndescription = "my question"')
     write(small, own, "own.toml")
     assert "my question" in boostlora("check", "own.toml", "--set", "ablate.seeds=1").stdout
 
 
-def test_failures_are_told_once_for_each_cause(small, boostlora):
+def test_failures_are_printed_once_per_cause(small, boostlora):
     text = (small / "tiny.toml").read_text().replace("steps = 5", "steps = 5\nlr = 1e300")
     write(small, text, "hot.toml")
     done = boostlora("ablate", "hot.toml", "--set", "name=hot")

@@ -24,7 +24,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow(reason="twelve processes")
-def test_study_killed_again_and_again_ends_with_the_identicaltable_of(tmp_path, undisturbed):
+def test_repeatedly_killed_study_gives_the_identical_table(tmp_path, undisturbed):
     write(tmp_path, WHOLE)
     runs = tmp_path / "runs"
     for count in (1, 12, 30):
@@ -49,7 +49,9 @@ def test_study_killed_again_and_again_ends_with_the_identicaltable_of(tmp_path, 
         pytest.param(signal.SIGTERM, marks=pytest.mark.slow(reason="the same by another signal")),
     ],
 )
-def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number, undisturbed, boostlora):
+def test_interrupted_study_prints_how_to_resume_and_leaves_no_process(
+    tmp_path, number, undisturbed, boostlora
+):
     write(tmp_path, WHOLE)
     process = start("ablate", "tiny.toml", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 5, process)
@@ -61,7 +63,7 @@ def test_study_stopped_says_how_to_go_on_and_leaves_no_process(tmp_path, number,
     assert table_of(boostlora("ablate", "tiny.toml").stdout) == undisturbed[1]
 
 
-def test_workers_end_when_their_master_is_killed(tmp_path):
+def test_workers_end_when_the_parent_process_is_killed(tmp_path):
     write(tmp_path, SLOW)
     process = start("ablate", "tiny.toml", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 1, process)
@@ -74,7 +76,7 @@ def test_workers_end_when_their_master_is_killed(tmp_path):
 
 
 @pytest.mark.slow(reason="a study with its workers, one of which is started again")
-def test_killed_worker_loses_its_round_and_nothing_else(tmp_path, undisturbed):
+def test_killed_worker_loses_only_the_current_round(tmp_path, undisturbed):
     write(tmp_path, WHOLE)
     process = start("ablate", "tiny.toml", cwd=tmp_path)
     wait_for_rounds(tmp_path / "runs", 4, process)
@@ -86,7 +88,7 @@ def test_killed_worker_loses_its_round_and_nothing_else(tmp_path, undisturbed):
     assert table_of(printed) == undisturbed[1]
 
 
-def test_second_process_on_the_study_is_told_who_has_it(tmp_path, boostlora):
+def test_second_process_on_a_study_is_refused_and_names_the_first(tmp_path, boostlora):
     write(tmp_path, SLOW)
     process = start("ablate", "tiny.toml", cwd=tmp_path)
     try:
@@ -101,7 +103,7 @@ def test_second_process_on_the_study_is_told_who_has_it(tmp_path, boostlora):
 
 
 @pytest.mark.slow(reason="two studies, each with its workers")
-def test_two_studies_that_share_cells_run_each_once(tmp_path):
+def test_cells_shared_by_two_studies_run_once(tmp_path):
     write(tmp_path, WHOLE)
     write(tmp_path, WHOLE.replace('name = "tiny"', 'name = "twin"'), "twin.toml")
     first = start("ablate", "tiny.toml", cwd=tmp_path)

@@ -46,7 +46,7 @@ module.main()
         ("partial_svd", "full / partial"),
     ],
 )
-def test_benchmark_runs_to_its_table(script, columns, tmp_path):
+def test_benchmark_prints_its_table(script, columns, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", CALL, str(BENCHMARKS), script, SMALL[script]],
         cwd=tmp_path,

@@ -41,7 +41,7 @@ def test_run_again_on_changed_data_is_another_run(boostlora, tmp_path):
     assert other.stdout != first.stdout
 
 
-def test_spec_hash_is_of_the_data_not_of_its_folder(boostlora, tmp_path):
+def test_spec_hash_depends_on_the_data_not_on_its_folder(boostlora, tmp_path):
     hashes = set()
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -82,7 +82,7 @@ def test_run_again_with_a_changed_plugin_file_is_another_run(boostlora, tmp_path
 @pytest.mark.parametrize(
     ("body", "said"), [("1 / 0", "ZeroDivisionError"), ("raise SystemExit(0)", "SystemExit: 0")]
 )
-def test_run_whose_plugin_raises_has_failed_by_its_name_and_can_be_resumed(boostlora, tmp_path, body, said):
+def test_run_with_a_raising_plugin_names_it_and_can_be_resumed(boostlora, tmp_path, body, said):
     (tmp_path / "mine.py").write_text(BASIS.replace("BODY", f"if len(earlier) == 1: {body}"))
     done = boostlora("run", "paper/digits", *TINY, *MINE)
     assert done.returncode == 3

@@ -47,7 +47,7 @@ def edit(folder, **changes):
     )  # a seal is no signature: whoever writes a record can seal it
 
 
-def test_collect_without_the_plugin_runs_nothing_and_names_it(study, boostlora):
+def test_collect_without_plugin_option_is_refused_and_names_the_file(study, boostlora):
     answer = boostlora("collect", "tiny", "-q")
     assert answer.returncode == 2
     assert (
@@ -58,12 +58,12 @@ def test_collect_without_the_plugin_runs_nothing_and_names_it(study, boostlora):
     assert not (study / "ran").exists()
 
 
-def test_collect_with_the_plugin_named_goes_on(study, boostlora):
+def test_collect_with_plugin_option_runs(study, boostlora):
     assert boostlora("collect", "tiny", "-q", "--plugin", "mine.py").returncode == 0
     assert (study / "ran").exists()
 
 
-def test_collect_with_a_plugin_that_has_changed_is_refused_before_it_is_run(study, boostlora):
+def test_collect_refuses_a_changed_plugin_file_before_running_it(study, boostlora):
     (study / "mine.py").write_text(EXECUTOR + "\n")
     answer = boostlora("collect", "tiny", "-q", "--plugin", "mine.py")
     assert answer.returncode == 2
@@ -74,7 +74,7 @@ def test_collect_with_a_plugin_that_has_changed_is_refused_before_it_is_run(stud
 @pytest.mark.parametrize(
     "words", [("collect", "tiny"), ("status", "tiny"), ("report", "tiny", "--format", "md")]
 )
-def test_file_that_a_record_names_is_not_run(words, study, boostlora):
+def test_plugin_file_in_a_record_is_not_run(words, study, boostlora):
     (study / "evil.py").write_text("from pathlib import Path\nPath('ran').write_text('')\n")
     edit(study, plugin_files=[str(study / "evil.py")], executor="local", executor_options={})
     assert boostlora(*words).returncode == 0
@@ -86,7 +86,7 @@ def test_study_records_the_hashes_of_its_plugin_files(study):
     assert [len(sha256) for sha256 in record.plugin_hashes] == [64] * len(record.plugin_files) == [64]
 
 
-def test_job_of_a_queue_whose_cell_is_a_path_is_refused(study, boostlora):
+def test_queue_record_with_a_path_as_cell_is_refused(study, boostlora):
     from boostlora.engine.errors import RunError
     from boostlora.engine.study.queue import submitted_ids
 

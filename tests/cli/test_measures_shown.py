@@ -73,14 +73,14 @@ def test_show_of_a_run_ends_with_its_measures(played: tuple[Path, str]) -> None:
         )
 
 
-def test_show_of_several_runs_has_a_column_a_measure(played: tuple[Path, str]) -> None:
+def test_show_of_several_runs_has_a_column_per_measure(played: tuple[Path, str]) -> None:
     folder, _ = played
     lines = boostlora("show", cwd=folder).stdout.splitlines()
     assert "test mcc  test macro_f1" in lines[0]
     assert len(lines) == 7
 
 
-def test_show_as_json_has_them_of_every_split_and_round(played: tuple[Path, str]) -> None:
+def test_show_json_has_measures_of_every_split_and_round(played: tuple[Path, str]) -> None:
     folder, _ = played
     content = json.loads(boostlora("show", "--json", one_run(folder), cwd=folder).stdout)
     for record in content["rounds"]:
@@ -88,7 +88,7 @@ def test_show_as_json_has_them_of_every_split_and_round(played: tuple[Path, str]
             assert list(record[split]["measures"]) == ["mcc", "macro_f1"]
 
 
-def test_report_is_about_the_measure(played: tuple[Path, str]) -> None:
+def test_report_uses_the_studys_measure(played: tuple[Path, str]) -> None:
     folder, _ = played
     done = boostlora("report", "tiny", cwd=folder)
     assert done.returncode == 0, done.stderr

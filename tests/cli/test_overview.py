@@ -44,7 +44,7 @@ def _play(progress: Progress, index: int, rounds: int, *, finished: bool = False
     return key
 
 
-def test_time_left_is_told_at_the_pace_so_far_once_it_is_known(progress, monkeypatch):
+def test_time_left_is_estimated_from_the_rounds_so_far(progress, monkeypatch):
     monkeypatch.setattr(study_progress.time, "monotonic", lambda: progress.began + 10.0)
     assert progress.left is None
     _play(progress, 0, 3)
@@ -56,7 +56,7 @@ def test_time_left_is_told_at_the_pace_so_far_once_it_is_known(progress, monkeyp
     assert progress.left == pytest.approx(rest * 10.0 / done)
 
 
-def test_cells_are_counted_by_what_their_files_say(progress):
+def test_cells_are_counted_by_the_status_in_their_files(progress):
     _play(progress, 0, 9, finished=True)
     _play(progress, 1, 2)
     progress.refresh()
@@ -66,7 +66,7 @@ def test_cells_are_counted_by_what_their_files_say(progress):
     assert (other, [s.status for s in others]) == ("fixed", ["pending", "pending"])
 
 
-def test_log_has_a_line_for_every_cell_that_ended(progress, capsys):
+def test_log_has_a_line_per_ended_cell(progress, capsys):
     shown = StudyProgress(progress)
     with shown.showing():
         shown.tick(None)
@@ -84,7 +84,7 @@ def test_log_has_a_line_for_every_cell_that_ended(progress, capsys):
     ("seconds", "text"),
     [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")],
 )
-def test_durations_are_told_in_words(seconds, text):
+def test_durations_are_formatted_in_words(seconds, text):
     assert duration(seconds) == text
 
 
@@ -96,7 +96,7 @@ def _row(arm, status):
     return "", arm, [CellState(cell=cell, status=status)]
 
 
-def test_rows_that_matter_stay_where_there_is_too_little_room():
+def test_small_terminal_shows_running_and_failed_arms_first():
     statuses = ("finished", "pending", "finished", "running", "pending", "failed", "finished")
     rows = [_row(f"arm {n}", status) for n, status in enumerate(statuses)]
     assert study_progress.fitting(rows, 7) == rows

@@ -101,7 +101,7 @@ def test_every_spec_of_the_paper_passes_check_with_the_real_data(
     assert (code, err) == (0, "")
 
 
-def test_gsm8k_of_the_paper_trains_twelve_numbers_a_round_at_all_252_matrices(
+def test_paper_gsm8k_trains_twelve_parameters_a_round_at_all_252_matrices(
     boostlora: Command, tiny: Path, hollow: Hollow, tmp_path: Path
 ) -> None:
     given = settings("paper/gsm8k", tiny, hollow["qwen"])
@@ -125,7 +125,7 @@ def test_gsm8k_of_the_paper_trains_twelve_numbers_a_round_at_all_252_matrices(
     assert min(seconds.values()) == seconds["h100"] > plan.workload.seconds_of("h100") > 0.0
 
 
-def test_protein_binding_of_the_paper_adapts_every_matrix_of_the_encoder(
+def test_paper_protein_binding_adapts_every_matrix_of_the_encoder(
     tiny: Path, hollow: Hollow, tmp_path: Path
 ) -> None:
     given = settings("paper/protein-binding", tiny, hollow["esm"])
@@ -137,7 +137,7 @@ def test_protein_binding_of_the_paper_adapts_every_matrix_of_the_encoder(
     assert plan.workload.generated == 0
 
 
-def test_seconds_in_json_are_by_the_class_of_accelerator() -> None:
+def test_check_json_estimates_seconds_by_accelerator_class() -> None:
     work = Workload(
         read=1, generated=1, trained=1, calibrated=1, operations=1e15, moved_bytes=1e12, activation_bytes=1
     )
@@ -145,7 +145,7 @@ def test_seconds_in_json_are_by_the_class_of_accelerator() -> None:
     assert seconds_by_class(work) == {gpu: work.seconds_of(gpu) for gpu in ACCELERATORS}
 
 
-def test_shipped_specs_that_name_a_hub_are_all_known_to_these_tests() -> None:
+def test_every_shipped_spec_with_a_hub_id_is_tested() -> None:
     """A spec that names an `owner/name` needs settings here, else no test can check it without a network."""
     hub = re.compile(r'^(path|dataset) = "[\w.-]+/[\w.-]+"', re.MULTILINE)
     named = {spec for spec in SHIPPED if hub.search((SPECS / f"{spec}.toml").read_text())}
@@ -153,11 +153,11 @@ def test_shipped_specs_that_name_a_hub_are_all_known_to_these_tests() -> None:
     assert named <= set(HUB) <= set(SHIPPED)
 
 
-def test_specs_in_json_are_all_that_are_shipped(boostlora: Command) -> None:
+def test_specs_json_lists_all_shipped_specs(boostlora: Command) -> None:
     assert [spec["name"] for spec in json.loads(boostlora("specs", "--json").stdout)] == SHIPPED
 
 
-def test_specs_lists_and_prints_what_is_shipped(boostlora: Command) -> None:
+def test_specs_lists_and_prints_shipped_specs(boostlora: Command) -> None:
     lines = boostlora("specs").stdout.splitlines()
     assert [line.split()[0] for line in lines] == SHIPPED
     assert all(len(line.split()) > 1 for line in lines)  # each says what it is

@@ -42,13 +42,13 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
         (MemoryError("x"), "error: out of memory: x", 3),
     ],
 )
-def test_error_of_the_system_is_told_in_a_sentence(error, message, code):
+def test_system_errors_are_one_sentence(error, message, code):
     told = user_error(error)
     assert told is not None
     assert (told.message, told.code) == (message, code)
 
 
-def test_text_that_is_no_unicode_is_told_with_what_is_near_it():
+def test_undecodable_text_is_an_error_with_its_context():
     with pytest.raises(UnicodeEncodeError) as caught:
         ("x" * 100 + "\udcff").encode()
     told = user_error(caught.value)
@@ -57,13 +57,13 @@ def test_text_that_is_no_unicode_is_told_with_what_is_near_it():
 
 
 @pytest.mark.parametrize("error", [ValueError("other"), KeyError("x"), OSError("no number")])
-def test_fault_of_the_program_is_none_of_the_system(error):
+def test_unexpected_errors_are_not_reported_as_system_errors(error):
     assert user_error(error) is None
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="Linux has a device that is always full")
 @pytest.mark.parametrize("command", ["specs", "specs quickstart", "--help"])
-def test_full_standard_output_is_named(command, tmp_path):
+def test_full_disk_on_standard_output_is_an_error(command, tmp_path):
     done = shell(f"boostlora {command} > /dev/full", tmp_path)
     assert (done.returncode, done.stderr) == (3, "error: standard output: No space left on device\n")
 
@@ -71,24 +71,24 @@ def test_full_standard_output_is_named(command, tmp_path):
 @pytest.mark.slow(reason="processes that load every plugin")
 @pytest.mark.parametrize("command", ["specs", "specs quickstart", "plugins", "plugins --json"])
 @pytest.mark.parametrize("reader", ["true", "head -1"])
-def test_reader_that_leaves_is_no_failure(command, reader, tmp_path):
+def test_broken_pipe_is_no_failure(command, reader, tmp_path):
     done = shell(f"boostlora {command} | {reader}", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_no_failure_and_no_file_takes_their_place(closed, tmp_path):
+def test_closed_standard_streams_do_not_fail_a_command(closed, tmp_path):
     done = shell(f"boostlora specs {closed}", tmp_path)
     assert done.returncode == 0
     assert done.stderr == ""
 
 
-def test_errors_that_nobody_can_be_told_keep_their_exit_code(tmp_path):
+def test_exit_code_is_kept_if_standard_error_is_closed(tmp_path):
     assert shell("boostlora show nosuch 2> /dev/full", tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize("command", ["specs", "specs paper/digits"])
-def test_locale_that_knows_no_umlauts_is_no_failure(command, tmp_path):
+def test_ascii_locale_does_not_fail(command, tmp_path):
     narrow = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     assert shell(f"boostlora {command}", tmp_path, **narrow).returncode == 0
 
@@ -126,7 +126,7 @@ def test_plugin_that_exits_is_named(text, said, tmp_path, monkeypatch, boostlora
     assert answer.stderr.startswith(f"error: --plugin p.py: {said}")
 
 
-def test_plugin_that_exits_as_it_registers_is_named(tmp_path, monkeypatch, boostlora):
+def test_plugin_that_exits_while_registering_is_named(tmp_path, monkeypatch, boostlora):
     monkeypatch.chdir(tmp_path)
     hook = "from boostlora.engine.hookspecs import hookimpl\n@hookimpl\ndef register_samplers(register):\n    raise SystemExit(0)\n"
     (tmp_path / "p.py").write_text(hook)
@@ -151,7 +151,7 @@ def test_cache_that_cannot_be_written_names_its_variable(tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     "words", ["show shut", "show --runs shut/runs", "compare shut shut", "run quickstart --runs shut/runs"]
 )
-def test_folder_of_another_user_is_refused_by_name(words, tmp_path):
+def test_unwritable_folder_is_refused_by_name(words, tmp_path):
     (tmp_path / "shut" / "runs").mkdir(parents=True)
     (tmp_path / "shut").chmod(0)
     as_anybody = f"setpriv --bounding-set={WITHOUT} --inh-caps={WITHOUT} " if os.geteuid() == 0 else ""

@@ -29,7 +29,7 @@ def test_echo_escapes_what_it_prints_on_either_stream(capsys):
     assert (captured.out, captured.err) == (SHOWN, SHOWN + "\n")
 
 
-def test_echo_styles_what_it_has_escaped(monkeypatch):
+def test_echo_escapes_before_it_styles(monkeypatch):
     said = list[str]()
     monkeypatch.setattr(click, "echo", lambda text, **_: said.append(text))
     echo(ESCAPES, fg="red", bold=True)
@@ -98,7 +98,7 @@ def test_message_of_a_broken_plugin_file_is_escaped(boostlora, tmp_path):
     assert r"\x1b[31mred" in answer.stdout + answer.stderr
 
 
-def test_commands_print_through_one_place_only():
+def test_commands_print_only_through_terminal_and_console():
     folder = Path(cli.__file__).parent
     direct = re.compile(
         r"click\.s?echo\(|\bprint\((?<!\.print\()|rich\.console import [^\n]*\bConsole\b(?!O)"

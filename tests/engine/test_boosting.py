@@ -20,7 +20,7 @@ def test_run_with_rotate_grows_the_rank_by_r_every_round(run_cell):
     assert directory.records[-1].train.accuracy > directory.records[0].train.accuracy
 
 
-def test_round_of_an_adapter_without_frames_says_of_no_site_that_it_was_chosen(run_cell):
+def test_round_without_frames_records_no_adapted_sites(run_cell):
     _, directory = run_cell("adapter.use=full", "optimizer.lr=0.001", "rounds=1")
     assert [record.adapted for record in directory.records] == [None, None]
 
@@ -79,12 +79,12 @@ def test_run_without_failures_converges(run_cell):
     assert result.rounds < 12
 
 
-def test_run_out_of_patience_stops_and_names_the_best_round(run_cell):
+def test_patience_ends_the_run_and_names_the_best_round(run_cell):
     result, _ = run_cell("merge.use=shrinkage", "merge.rate=0.0", "stop.patience=2")
     assert (result.status, result.rounds, result.best_round) == ("patience", 2, 0)
 
 
-def test_run_out_of_directions_is_refused_before_it_starts(small, registry):
+def test_exhausted_directions_are_refused_before_the_run(small, registry):
     spec = load_spec("paper/digits", registry, (*small, "rounds=9"))
     with pytest.raises(ExhaustedError) as caught:
         prepare(spec)
@@ -94,12 +94,12 @@ def test_run_out_of_directions_is_refused_before_it_starts(small, registry):
     )
 
 
-def test_run_out_of_directions_stops_where_the_basis_says_so(run_cell):
+def test_exhausted_directions_end_the_run_with_stop(run_cell):
     result, _ = run_cell("rounds=9", "basis.exhausted=stop", "sampler.use=all")
     assert (result.status, result.rounds) == ("exhausted", 8)
 
 
-def test_run_out_of_directions_goes_on_where_the_basis_wraps(run_cell):
+def test_exhausted_directions_restart_with_wrap(run_cell):
     result, directory = run_cell("rounds=9", "basis.exhausted=wrap", "sampler.use=all")
     assert (result.status, result.rounds) == ("completed", 9)
     assert directory.records[9].rank == {"layers.0.weight": 18, "layers.1.weight": 16}
@@ -112,14 +112,14 @@ def test_rank_larger_than_a_site_is_refused_with_the_largest_legal_one(small, re
         prepare(spec)
 
 
-def test_round_that_is_not_finite_is_refused_and_the_run_stops(run_cell):
+def test_nonfinite_round_is_refused_and_the_run_stops(run_cell):
     result, directory = run_cell("adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200")
     assert result.status == "failed"
     assert result.reason.startswith("round 1 was refused: ")
     assert [r.status for r in directory.records] == ["base"]
 
 
-def test_round_that_is_not_finite_is_skipped_where_the_spec_says_so(run_cell):
+def test_nonfinite_round_is_skipped_with_on_nonfinite_skip(run_cell):
     result, directory = run_cell(
         "adapter.use=full", "optimizer.use=sgd", "optimizer.lr=1e200", "stop.on_nonfinite=skip"
     )
@@ -151,13 +151,13 @@ def test_runs_of_the_same_spec_have_the_same_digest_and_of_another_seed_not(run_
         (('sites.exclude=["layers.*"]',), "sites: nothing is left to adapt"),
     ],
 )
-def test_sites_that_match_nothing_are_refused_with_what_there_is(small, registry, settings, message):
+def test_site_pattern_without_a_match_is_refused_and_lists_the_weights(small, registry, settings, message):
     with pytest.raises(UsageError) as caught:
         prepare(load_spec("paper/digits", registry, (*small, *settings)))
     assert message in str(caught.value)
 
 
-def test_sites_can_include_the_head_and_leave_layers_out(small, registry):
+def test_sites_can_include_the_head_and_exclude_layers(small, registry):
     def chosen(*settings):
         return [
             s.site.name for s in prepare(load_spec("paper/digits", registry, (*small, *settings))).plan.sites
@@ -184,7 +184,7 @@ def test_directions_are_computed_once_and_cached_for_later_runs(run_cell, monkey
     assert len(calls) == first
 
 
-def test_bases_of_a_resumed_run_know_the_frames_that_were_used(run_cell, registry):
+def test_basis_of_a_resumed_run_receives_the_used_frames(run_cell, registry):
     _, directory = run_cell()
     spec = load_spec(directory.path / "spec.toml", registry)
     experiment = open_experiment(prepare(spec), RunContext())

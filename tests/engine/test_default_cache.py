@@ -24,7 +24,7 @@ def no_home(*_: object, **__: object) -> Path:
 
 
 @pytest.mark.parametrize("found", [no_home, lambda *_, **__: Path("~/.cache/boostlora")])
-def test_default_cache_of_a_user_without_a_home_says_what_to_set(
+def test_default_cache_without_a_home_folder_names_the_variable_to_set(
     monkeypatch: pytest.MonkeyPatch, found: object
 ) -> None:
     monkeypatch.setattr(platformdirs, "user_cache_path", found)
@@ -36,12 +36,12 @@ def test_default_cache_of_a_user_without_a_home_says_what_to_set(
     assert default_cache() == Path("/some/where")
 
 
-def test_default_cache_lies_in_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_cache_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, **_: tmp_path / name)
     assert default_cache() == tmp_path / "boostlora"
 
 
-def test_command_of_a_user_without_a_home_ends_in_one_line(boostlora, monkeypatch) -> None:
+def test_command_without_a_home_folder_is_a_one_line_error(boostlora, monkeypatch) -> None:
     monkeypatch.setattr(platformdirs, "user_cache_path", no_home)
     answer = boostlora("run", "quickstart")
     assert (answer.returncode, answer.stderr) == (2, f"error: {HOMELESS}\n")

@@ -14,7 +14,7 @@ def examples(n):
     return Examples(ids=np.arange(n) + 5, inputs=np.zeros((n, 1)), labels=np.zeros(n, dtype=np.int64))
 
 
-def test_tokens_are_right_where_all_are_and_rewarded_by_their_share():
+def test_token_criterion_requires_all_tokens_and_rewards_their_share():
     said = Predictions(
         output=np.array([3, 2, 0, 1]), loss=np.array([0.1, 0.2, 3.0, 0.5]), targets=np.array([3, 5, 4, 1])
     )
@@ -24,7 +24,7 @@ def test_tokens_are_right_where_all_are_and_rewarded_by_their_share():
     assert (found.prediction.tolist(), found.ids.tolist()) == ([3, 2, 0, 1], [5, 6, 7, 8])
 
 
-def test_loss_is_right_below_the_threshold_and_rewarded_by_the_mean_probability():
+def test_loss_criterion_uses_a_threshold_and_rewards_the_mean_probability():
     """Of tokens with probabilities 1/2 and 1/8 the geometric mean is 1/4."""
     loss = np.array([-np.log([0.5, 0.125]).mean(), 0.5, np.nextafter(0.5, 0.0)])
     found = judge_loss(examples(3), Predictions(output=np.zeros(3, dtype=np.int64), loss=loss), 0.5)
@@ -33,7 +33,7 @@ def test_loss_is_right_below_the_threshold_and_rewarded_by_the_mean_probability(
 
 
 @pytest.mark.parametrize("required", [1, 2, 3, 9])
-def test_written_is_right_with_as_many_right_texts_as_are_required(required):
+def test_written_criterion_needs_the_required_correct_samples(required):
     verdicts = [[True, False, False], [False, False, False], [True, True, True], [False, True, True]]
     judged = [Judgement(right) for row in verdicts for right in row]
     said = Predictions(output=np.zeros(4, dtype=np.int64), loss=np.zeros(4), texts=("x",) * 12)
@@ -43,7 +43,7 @@ def test_written_is_right_with_as_many_right_texts_as_are_required(required):
 
 
 @pytest.mark.parametrize("samples", [1, 2, 5])
-def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_sample(samples):
+def test_pass_at_k_is_the_share_of_draws_with_a_correct_sample(samples):
     """All ways to draw k of the n samples, one by one."""
     right = np.arange(samples + 1)
     for k in range(1, samples + 1):
@@ -52,6 +52,6 @@ def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_sample(samples):
 
 
 @pytest.mark.parametrize("k", [0, 4])
-def test_pass_at_k_that_the_samples_do_not_tell_is_refused(k):
+def test_pass_at_k_above_the_number_of_samples_is_refused(k):
     with pytest.raises(ValueError, match=f"pass@{k} needs at least"):
         pass_at_k(np.array([1]), 3, k)

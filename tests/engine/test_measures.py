@@ -59,17 +59,17 @@ def test_log_odds_of_certainties_are_finite_and_symmetric(loss: float) -> None:
     assert found[0] == -found[1]
 
 
-def test_ranking_sees_no_order_among_certainties() -> None:
+def test_auroc_treats_saturated_scores_as_ties() -> None:
     labels, loss = np.array([1, 0]), np.array([0.0, 40.0])  # both are surely called class 1
     assert ranking_measures(labels, log_odds(labels, loss))["auroc"] == 0.5
 
 
-def test_binary_measures_of_numbers_that_are_none_are_absent() -> None:
+def test_binary_measures_of_nan_are_absent() -> None:
     assert binary_measures(np.array([0, 1]), np.array([np.nan, 1.0])) == {}
     assert ranking_measures(np.array([0, 1]), log_odds(np.array([0, 1]), np.array([np.nan, 1.0]))) == {}
 
 
-def test_binary_measures_of_a_perfect_and_a_blind_model() -> None:
+def test_binary_measures_of_a_perfect_and_a_constant_model() -> None:
     labels = np.array([0, 0, 0, 1])
     perfect = binary_measures(labels, np.array([-3.0, -2.0, -1.0, 1.0]))
     assert perfect == {"auroc": 1.0, "auprc": 1.0, "mcc": 1.0, "balanced_accuracy": 1.0, "f1": 1.0}
@@ -94,12 +94,12 @@ def test_class_measures_of_a_class_without_examples_are_absent() -> None:
     assert class_measures(np.array([1, 1]), np.array([0, 1])) == {}
 
 
-def test_class_measures_of_a_predicted_class_that_is_no_label_are_defined() -> None:
+def test_class_measures_are_defined_for_a_predicted_class_without_labels() -> None:
     found = class_measures(np.array([0, 1, 1]), np.array([0, 1, 1]))
     assert found["mcc"] == 1.0
 
 
-def test_values_and_their_direction() -> None:
+def test_metric_values_and_directions() -> None:
     metrics = Metrics(accuracy=0.75, loss=0.5, count=4, measures={"auroc": 0.9, "timed_out": 0.25})
     assert [value_of(metrics, name) for name in ("accuracy", "loss", "auroc")] == [0.75, 0.5, 0.9]
     assert np.isnan(value_of(metrics, "mcc"))

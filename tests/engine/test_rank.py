@@ -62,7 +62,7 @@ def _core(rng, rank):
     return Q * rng.uniform(0.5, 2.0, rank)
 
 
-def test_effective_rank_of_equal_directions_is_their_number_and_of_one_is_one():
+def test_effective_rank_of_equal_singular_values_is_their_number():
     frame = Frame(U=np.eye(6)[:, :3], S=np.ones(3), V=np.eye(5)[:, :3])
     equal = rank_of([(FactoredUpdate(frame=frame, core=np.eye(3)), 1.0)], (6, 5))
     assert (equal.rank, equal.effective) == (3, pytest.approx(3.0))
@@ -72,7 +72,7 @@ def test_effective_rank_of_equal_directions_is_their_number_and_of_one_is_one():
 
 
 @pytest.mark.parametrize("orthonormal", [True, False])
-def test_effective_rank_is_the_exponential_of_scipys_entropy_of_the_dense_sums_spectrum(orthonormal):
+def test_effective_rank_matches_scipys_entropy(orthonormal):
     rng = np.random.default_rng(4)
     rounds = [(_update(rng, (11, 8), 2, orthonormal=orthonormal), scale) for scale in (1.0, 0.3, -0.7)]
     dense = sum(scale * L @ M.T for scale, (L, M) in ((s, u.factors()) for u, s in rounds))
@@ -80,7 +80,7 @@ def test_effective_rank_is_the_exponential_of_scipys_entropy_of_the_dense_sums_s
     assert rank_of(rounds, (11, 8)).effective == pytest.approx(expected, rel=1e-12)
 
 
-def test_overlap_is_the_cosine_of_scipys_smallest_principal_angle():
+def test_overlap_matches_scipys_smallest_principal_angle():
     rng = np.random.default_rng(5)
     new, *earlier = (_update(rng, (11, 8), 2) for _ in range(4))
     cosines = [
@@ -91,7 +91,7 @@ def test_overlap_is_the_cosine_of_scipys_smallest_principal_angle():
     assert overlap(new, earlier) == pytest.approx(max(cosines), rel=1e-12)
 
 
-def test_rank_of_nothing_and_of_zero_updates_is_zero():
+def test_rank_without_updates_and_of_zero_updates_is_zero():
     zero = FactoredUpdate(
         frame=Frame(U=np.eye(4)[:, :2], S=np.ones(2), V=np.eye(4)[:, :2]), core=np.zeros((2, 2))
     )
@@ -152,7 +152,7 @@ def test_overlap_of_free_factors_is_that_of_what_they_multiply_to():
     assert overlap(doubled, [single]) == pytest.approx(1.0)
 
 
-def test_overlap_of_an_update_that_is_zero_says_nothing():
+def test_overlap_of_a_zero_update_is_none():
     frame = Frame(U=np.eye(8)[:, :2], S=np.ones(2), V=np.eye(8)[:, :2])
     still, moved = (FactoredUpdate(frame=frame, core=core) for core in (np.zeros((2, 2)), np.eye(2)))
     assert overlap(still, [moved]) is None

@@ -84,7 +84,7 @@ PLAIN = [
 
 
 @pytest.mark.parametrize("text", FORMS)
-def test_credential_in_any_form_is_found_and_cut_out(text):
+def test_credentials_of_every_form_are_redacted(text):
     assert credential_in(text)
     for whole in (text, f"before {text}\nafter", f"uri = {text}"):
         clean = without_credentials(whole)
@@ -98,7 +98,7 @@ def test_credential_in_any_form_is_found_and_cut_out(text):
     ("before", "after", "shortest"),
     [("password=", "", 3), ("password = ", "", 3), ("password: ", "", 6), ('"password": "', '"', 3), ("password='", "'", 3)],
 )  # fmt: skip
-def test_shorter_values_are_no_credentials_and_in_prose_shorter_ones_still(before, after, shortest):
+def test_short_values_are_no_credentials(before, after, shortest):
     """A word behind a colon may be prose; behind an equals sign, or in quotes, it is a value."""
     secret = "x7q2w9"[:shortest]
     assert without_credentials(f"{before}{secret}{after}") == f"{before}{CUT}{after}"
@@ -107,12 +107,12 @@ def test_shorter_values_are_no_credentials_and_in_prose_shorter_ones_still(befor
 
 
 @pytest.mark.parametrize("text", PLAIN)
-def test_text_without_a_credential_stays(text):
+def test_text_without_a_credential_is_unchanged(text):
     assert without_credentials(text) == text
     assert credential_in(text) == ""
 
 
-def test_name_of_a_user_alone_is_cut_out_but_refused_on_the_web_only():
+def test_user_name_in_an_address_is_redacted_but_refused_only_for_http():
     assert without_credentials("ssh://git@github.com/a") == f"ssh://{CUT}@github.com/a"
     assert credential_in("ssh://git@github.com/a") == ""
     assert credential_in("https://git@github.com/a")
@@ -128,11 +128,11 @@ def test_names_of_credentials(name):
 @pytest.mark.parametrize(
     "name", ["eos_token", "tokens", "key", "compass", "x.max_new_tokens", "token_file", ""]
 )
-def test_names_of_other_things(name):
+def test_names_that_are_no_credentials(name):
     assert not names_credential(name)
 
 
-def test_command_loses_values_behind_names_and_options():
+def test_credentials_in_command_lines_are_redacted():
     words = [
         "run",
         "--api-key",
@@ -163,7 +163,7 @@ def test_tree_is_cleaned_through_tables_lists_and_objects():
     assert clean == {"password": CUT, "list": [CUT, 2], "note": Note(f"token={CUT}"), "pair": (None,)}
 
 
-def test_hostile_text_is_cleaned_in_time_linear_in_its_length():
+def test_redaction_of_hostile_text_takes_linear_time():
     for part in ("a=", "a.", "-a", "://", "a:b@", "sk-", '"', "token=", "x ", "Bearer ", "eyJ."):
         began = time.process_time()
         without_credentials(part * (100_000 // len(part)))
@@ -184,7 +184,7 @@ def test_hostile_text_is_cleaned_in_time_linear_in_its_length():
         ("https://example.org/home/x", "https://example.org/home/x"),
     ],
 )
-def test_homes_and_the_authors_name_are_left_out(monkeypatch, text, expected):
+def test_home_folders_and_user_names_are_redacted(monkeypatch, text, expected):
     monkeypatch.setattr(redaction, "_me", lambda: ("/mine", "me"))
     assert without_homes(text) == expected
     assert publishable(f"{text} password={SECRET}") == f"{expected} password={CUT}"
@@ -194,7 +194,7 @@ def test_homes_and_the_authors_name_are_left_out(monkeypatch, text, expected):
 
 
 @pytest.mark.parametrize("text", [form for form in FORMS if form != KEY])
-def test_spec_and_setting_with_a_credential_are_refused_and_not_repeated(tmp_path, text):
+def test_spec_and_setting_with_a_credential_are_refused_without_showing_it(tmp_path, text):
     import tomli_w
 
     spec = tmp_path / "spec.toml"
@@ -210,7 +210,7 @@ def test_spec_and_setting_with_a_credential_are_refused_and_not_repeated(tmp_pat
         assert "MLFLOW_TRACKING_PASSWORD" in message
 
 
-def test_every_credential_of_a_spec_is_named_with_its_place(tmp_path):
+def test_every_credential_of_a_spec_is_reported_with_its_position(tmp_path):
     spec = tmp_path / "spec.toml"
     spec.write_text(f'name = "a"\n[trackers.x]\npassword = ["{SECRET}"]\nuri = "http://a:{SECRET}@h"\n')
     with pytest.raises(SpecError) as caught:
@@ -222,7 +222,7 @@ def test_every_credential_of_a_spec_is_named_with_its_place(tmp_path):
     assert SECRET not in str(caught.value)
 
 
-def test_line_shown_of_a_broken_spec_has_no_credential(tmp_path):
+def test_quoted_line_of_a_fault_has_no_credential(tmp_path):
     spec = tmp_path / "spec.toml"
     spec.write_text(f'uri = "http://a:{SECRET}@h" oops\n')
     with pytest.raises(SpecError, match="not valid TOML") as caught:
@@ -231,7 +231,7 @@ def test_line_shown_of_a_broken_spec_has_no_credential(tmp_path):
     assert CUT in str(caught.value)
 
 
-def test_spec_made_otherwise_is_not_kept_with_a_credential(tmp_path):
+def test_spec_built_in_python_with_a_credential_is_not_stored(tmp_path):
     from boostlora.plugins.trackers.mlflow import Mlflow
 
     spec = load_spec("quickstart", Registry.load())
@@ -251,7 +251,7 @@ def test_provenance_and_failures_are_written_without_credentials(tmp_path, monke
     assert written.count(CUT) == 2
 
 
-def test_run_records_its_reason_and_what_its_task_tells_without_credentials(run_cell, monkeypatch):
+def test_run_record_has_no_credentials_of_reason_and_task(run_cell, monkeypatch):
     from boostlora.engine.boosting import loop
     from boostlora.plugins.tasks.digits import Digits
 

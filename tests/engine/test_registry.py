@@ -54,7 +54,7 @@ def test_every_default_of_a_slot_is_registered():
         assert kind.default is None or kind.default in registry.entries(kind.slot)
 
 
-def test_every_option_of_every_built_in_plugin_has_help_and_every_plugin_a_sentence():
+def test_every_built_in_plugin_and_option_has_help():
     registry = Registry.load()
     for slot in KINDS:
         for entry in registry.entries(slot).values():
@@ -124,7 +124,7 @@ class _Point:
         self.module, self.dist = "package", None
 
 
-def test_installed_plugin_that_is_broken_is_named_and_the_others_go_on(tmp_path, monkeypatch):
+def test_broken_installed_plugin_is_named_and_others_are_loaded(tmp_path, monkeypatch):
     good, clash = _file(tmp_path), _file(tmp_path, stem="other")
 
     def explode():
@@ -151,7 +151,7 @@ def test_plugin_that_offers_one_name_twice_is_refused(tmp_path):
         Registry.load((path,))
 
 
-def test_plugin_that_is_refused_leaves_nothing_behind(tmp_path):
+def test_refused_plugin_registers_nothing(tmp_path):
     path = _file(tmp_path)
     path.write_text(path.read_text() + '    register("failures", Mine)\n')
     registry = Registry.load()
@@ -163,7 +163,7 @@ def test_plugin_that_is_refused_leaves_nothing_behind(tmp_path):
     assert not registry.manager.is_registered(module)
 
 
-def test_registries_share_what_is_built_in_and_nothing_else(tmp_path, monkeypatch):
+def test_registries_share_only_built_in_plugins(tmp_path, monkeypatch):
     heard = """
 @hookimpl
 def round_finished(record):

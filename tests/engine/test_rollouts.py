@@ -30,7 +30,7 @@ def runs(folder):
     return {name: RolloutToy.make(folder, *settings).go(name) for name, settings in BACKENDS.items()}
 
 
-def test_backends_write_the_same_rollouts_and_learn_the_same(runs):
+def test_backends_agree_on_rollouts_and_updates(runs):
     one, two = runs["reference"], runs["torch"]
     assert len(one.records) == 3
     for a, b in zip(one.records, two.records, strict=True):
@@ -54,7 +54,7 @@ def test_backends_write_the_same_rollouts_and_learn_the_same(runs):
     assert any(len(batch) for batch in one.rollouts(1)), "every group was silent; the test shows nothing"
 
 
-def test_record_of_a_round_holds_what_was_answered(runs):
+def test_round_record_has_the_rollout_statistics(runs):
     directory = runs["torch"]
     base, *rounds = directory.records
     assert base.rollouts is None
@@ -74,7 +74,7 @@ def test_record_of_a_round_holds_what_was_answered(runs):
         assert len(batches) == 5
 
 
-def test_steps_on_the_same_answers_share_a_batch_and_old_numbers_are_the_policys_own(runs):
+def test_steps_on_the_same_answers_share_a_batch_and_its_old_log_probabilities(runs):
     batches = runs["torch"].rollouts(1)
     assert [a is b for a, b in pairwise(batches)] == [True, False, True, False]
     first = next(b for b in batches if b.rollouts is not None)
@@ -86,7 +86,7 @@ def test_steps_on_the_same_answers_share_a_batch_and_old_numbers_are_the_policys
     assert (r.temperature, r.clip, r.beta) == (1.2, (0.2, 0.2), 0.05)
 
 
-def test_rewards_are_the_tasks_own_verdicts_on_the_answers(folder):
+def test_rewards_are_the_tasks_judgements_of_the_answers(folder):
     experiment = opened(folder)
     rollout, _ = trained(experiment)
     task, model = experiment.spec.task, experiment.spec.model
@@ -103,7 +103,7 @@ def test_rewards_are_the_tasks_own_verdicts_on_the_answers(folder):
     assert sum(a.rewards.sum() for a in rollout.answers) > 0
 
 
-def test_answers_follow_their_prompts_and_end_where_they_may(folder):
+def test_answers_follow_their_prompts_and_end_at_stop_tokens(folder):
     rollout, _ = trained(opened(folder))
     train = rollout.experiment.encoded.train.inputs
     ends = rollout.experiment.spec.model.end_tokens
@@ -118,7 +118,7 @@ def test_answers_follow_their_prompts_and_end_where_they_may(folder):
             assert answers.ended.ravel()[row] == (last in ends)
 
 
-def test_answers_of_a_later_step_come_from_the_policy_as_it_is_then(folder):
+def test_answers_of_a_later_step_are_sampled_from_the_current_policy(folder):
     """At rate 0 the policy stays, and the same draws give other answers than where it moved."""
     moved, _ = trained(opened(folder, "optimizer.lr=2.0"))
     stayed, _ = trained(opened(folder, "optimizer.lr=1e-9"))
@@ -126,7 +126,7 @@ def test_answers_of_a_later_step_come_from_the_policy_as_it_is_then(folder):
     assert moved.answers[2].tokens.ids.tolist() != stayed.answers[2].tokens.ids.tolist()
 
 
-def test_rollouts_asked_again_are_the_same_and_start_anew(folder):
+def test_rollouts_are_reproducible(folder):
     experiment = opened(folder)
     rollout, first = trained(experiment)
     tokens = [a.tokens.ids.tolist() for a in rollout.answers]
@@ -157,7 +157,7 @@ def test_options_of_the_objective_reach_the_request(folder):
 
 
 @pytest.mark.parametrize("settings", [(), ("backend.checkpointing=true",), ("backend.micro_batch=3",)])
-def test_ways_of_computing_change_nothing_of_the_answers(folder, settings):
+def test_backend_options_do_not_change_the_answers(folder, settings):
     plain, one = trained(opened(folder))
     other, two = trained(opened(folder, *settings))
     for a, b in zip(plain.answers, other.answers, strict=True):
@@ -168,7 +168,7 @@ def test_ways_of_computing_change_nothing_of_the_answers(folder, settings):
 # -- Pieces
 
 
-def test_continued_prompts_hold_the_tokens_and_the_end_alone():
+def test_continued_prompts_contain_only_tokens_and_end():
     prompts = Tokens.join([[4, 5, 6, 9, 9], [7, 9]], [3, 1])
     written = [Completion(np.array([1, 2], dtype=np.int32), 0), Completion(np.array([3], dtype=np.int32))]
     found = continued(prompts, written)
@@ -191,7 +191,7 @@ def test_request_draws_from_its_own_stream_and_the_limit_is_the_objectives(folde
     assert (greedy.draws, greedy.sampling) == (None, None)
 
 
-def test_texts_are_cut_at_the_stop_and_an_answer_that_stops_has_ended(folder):
+def test_texts_are_cut_at_stop_strings_which_end_the_answer(folder):
     experiment = opened(folder, "task.stop=['s']", "task.max_new_tokens=6")
     rollout, _ = trained(experiment)
     model = experiment.spec.model
@@ -211,7 +211,7 @@ def test_texts_are_cut_at_the_stop_and_an_answer_that_stops_has_ended(folder):
     assert found == model.decode(tokens).partition("s")[0]
 
 
-def test_hashes_of_a_run_cover_the_tokens_that_its_texts_become(folder, monkeypatch):
+def test_hashes_of_a_run_cover_its_tokenised_texts(folder, monkeypatch):
     """A template or a tokenizer may say something else tomorrow, and a run must not go on with that."""
     from boostlora.plugins.models._hf.reader import Reader
 

@@ -36,7 +36,7 @@ class Unsure:
         return attrs.evolve(outcome, reward=np.where(np.arange(len(outcome)) == 1, np.nan, outcome.reward))
 
 
-def test_reward_that_is_not_a_number_is_the_tasks_fault(folder):
+def test_nan_reward_is_an_error_of_the_task(folder):
     experiment = opened(folder)
     broken = with_plugin(experiment, "task", Unsure(experiment.spec.task))
     with pytest.raises(PluginError, match=r'task plugin "language-modelling": .*reward that is NaN'):
@@ -67,7 +67,7 @@ def test_reward_that_is_not_a_number_is_the_tasks_fault(folder):
         (lambda o: "no batch", "returned str, not Batch"),
     ],
 )
-def test_batch_that_breaks_the_contract_is_the_objectives_fault(folder, change, problem):
+def test_invalid_policy_batch_is_an_error_of_the_objective(folder, change, problem):
     @attrs.frozen(kw_only=True)
     class Broken(Grpo):
         def batch(self, answers):
@@ -81,7 +81,7 @@ def test_batch_that_breaks_the_contract_is_the_objectives_fault(folder, change, 
         trained(broken)
 
 
-def test_prompts_that_are_too_few_are_the_objectives_fault(folder):
+def test_too_few_prompts_are_an_error_of_the_objective(folder):
     @attrs.frozen(kw_only=True)
     class Lazy(Grpo):
         def prompts(self, selection, count, batch_size, rng):
@@ -97,7 +97,7 @@ def test_prompts_that_are_too_few_are_the_objectives_fault(folder):
 @pytest.mark.parametrize(
     "settings", [("task.correct=forced", "task.extract="), ("task.correct=loss", "task.extract=")]
 )
-def test_task_that_writes_nothing_is_refused_before_any_work(folder, settings):
+def test_task_without_generated_answers_is_refused_before_any_work(folder, settings):
     with pytest.raises(UsageError) as caught:
         prepare(RolloutToy.make(folder, *settings).spec)
     assert str(caught.value) == (
@@ -106,7 +106,7 @@ def test_task_that_writes_nothing_is_refused_before_any_work(folder, settings):
     )
 
 
-def test_command_runs_it_and_refuses_what_cannot_be_learnt_from(boostlora, tmp_path):
+def test_command_runs_grpo_and_refuses_tasks_without_answers(boostlora, tmp_path):
     write_folder(tmp_path)
     done = boostlora("run", "rollouts.toml", "--set", "rounds=1")
     assert done.returncode == 0, done.stderr

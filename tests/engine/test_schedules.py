@@ -22,7 +22,7 @@ def rates_of(make, steps=STEPS):
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.25])
-def test_cosine_is_torchs_annealing_to_the_floor(floor):
+def test_cosine_schedule_matches_torch(floor):
     expected = rates_of(
         lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=STEPS, eta_min=floor * LR)
     )
@@ -31,7 +31,7 @@ def test_cosine_is_torchs_annealing_to_the_floor(floor):
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.25])
-def test_linear_is_torchs_fall_to_the_floor(floor):
+def test_linear_schedule_matches_torch(floor):
     expected = rates_of(
         lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=1.0, end_factor=floor, total_iters=STEPS)
     )
@@ -39,7 +39,7 @@ def test_linear_is_torchs_fall_to_the_floor(floor):
     assert_close(found, expected, atol=1e-15, what="linear")
 
 
-def test_warmup_multiplies_what_falls_over_steps_and_rounds():
+def test_warmup_multiplies_the_decayed_rates():
     """Round 2 of 5 by a cosine, step k of 12 by a line, and the k-th of five steps of warm-up."""
     found = Sgd(lr=LR, steps=STEPS, over_steps="linear", over_rounds="cosine", floor=0.1, warmup=5).rates(
         2, 5

@@ -87,7 +87,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("at", LEFT)
-def test_tracker_that_does_not_answer_is_left_and_what_it_missed_is_told(run, monkeypatch, at):
+def test_unresponsive_tracker_is_abandoned_and_lost_entries_are_reported(run, monkeypatch, at):
     monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.3)
     result, told = run(f"trackers.stuck.at={at}")
     assert (result.status, result.rounds) == ("completed", ROUND)
@@ -100,7 +100,7 @@ def test_tracker_that_does_not_answer_is_left_and_what_it_missed_is_told(run, mo
     assert later[-1][0] == "close"
 
 
-def test_tracker_that_is_not_closed_in_time_is_told(run, monkeypatch):
+def test_tracker_not_closed_in_time_gives_a_warning(run, monkeypatch):
     monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.3)
     _, told = run("trackers.stuck.at=close")
     assert told == [
@@ -108,7 +108,7 @@ def test_tracker_that_is_not_closed_in_time_is_told(run, monkeypatch):
     ]
 
 
-def test_tracker_that_is_slow_in_the_rounds_is_named_once_and_hears_the_rest(run, monkeypatch):
+def test_slow_tracker_is_named_once_and_receives_the_rest(run, monkeypatch):
     monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.0)
     patience = iter([0.0])
 
@@ -128,7 +128,7 @@ def test_tracker_that_is_slow_in_the_rounds_is_named_once_and_hears_the_rest(run
     assert not any(heard[-1] for heard in HEARD), "never in the thread of the run"
 
 
-def test_end_is_bounded_in_all_even_where_a_tracker_answers(monkeypatch):
+def test_total_wait_for_trackers_at_the_end_is_bounded(monkeypatch):
     monkeypatch.setattr(tracker_threads, "MAX_WAIT", 0.5)
 
     class Slow:
@@ -151,7 +151,7 @@ def test_end_is_bounded_in_all_even_where_a_tracker_answers(monkeypatch):
     RELEASE.set()
 
 
-def test_several_trackers_that_do_not_answer_share_the_wait(monkeypatch):
+def test_unresponsive_trackers_share_one_wait(monkeypatch):
     monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.3)
     RELEASE.clear()
     listeners = [tracker_threads.TrackerThread(f"tracker {i}", Stuck()) for i in range(20)]
@@ -178,7 +178,7 @@ def silent_server():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_mlflow_server_that_never_replies_does_not_hold_a_run(run, monkeypatch, silent_server):
+def test_unresponsive_mlflow_server_does_not_block_a_run(run, monkeypatch, silent_server):
     pytest.importorskip("mlflow")
     monkeypatch.setattr(tracker_threads, "TIMEOUT", 0.3)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")

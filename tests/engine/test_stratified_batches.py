@@ -23,7 +23,7 @@ class Grid:
 
 @pytest.mark.parametrize("size", [1, 3, 16])
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (5.0, 0.1, 2.3, 0.7), (1e-3, 2e-3, 4.0)])
-def test_chance_of_an_example_is_its_share_of_the_weights(weights, size):
+def test_stratified_draws_follow_the_weights(weights, size):
     """The integral over the uniform numbers, by the midpoints of a grid; each end of an example's stretch is off by half a cell."""
     indices, w = np.array([7, 2, 9, 4])[: len(weights)], np.array(weights)
     draws = stratified_draws(Selection(indices=indices, weights=w), GRID, size, Grid())
@@ -34,7 +34,7 @@ def test_chance_of_an_example_is_its_share_of_the_weights(weights, size):
     assert np.abs(share - w / w.sum()).max() < 2 / size, "the shares hold in every draw"
 
 
-def test_draw_of_as_many_as_there_are_equal_examples_has_each_once():
+def test_stratified_draw_of_all_equal_examples_has_each_once():
     indices = np.random.default_rng(0).permutation(50)[:13]
     for draw in stratified_draws(Selection.equal(indices), 5, 13, np.random.default_rng(1)):
         np.testing.assert_array_equal(draw, indices)

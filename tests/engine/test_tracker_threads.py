@@ -71,7 +71,7 @@ def run(tmp_path, small):
     return run_cell
 
 
-def test_tracker_hears_every_round_once_and_is_closed_last(run):
+def test_tracker_receives_every_round_once_and_is_closed_last(run):
     run("trackers.diary={}")
     rounds = [("round_finished", number) for number in range(3)]
     told = [("follow", "paper-digits"), *rounds, ("run_finished", "completed"), ("close",)]
@@ -79,7 +79,7 @@ def test_tracker_hears_every_round_once_and_is_closed_last(run):
 
 
 @pytest.mark.parametrize("moment", ["follow", "round_finished", "run_finished", "close"])
-def test_tracker_that_breaks_is_named_and_never_fails_the_run(run, moment):
+def test_failing_tracker_thread_is_named_and_never_fails_the_run(run, moment):
     _, whole = run()
     with pytest.warns(RuntimeWarning, match="tracker diary raised OSError .*disk on fire"):
         _, result = run(f"trackers.diary.breaks={moment}", "stop.min_delta=0.0")
@@ -87,7 +87,7 @@ def test_tracker_that_breaks_is_named_and_never_fails_the_run(run, moment):
     assert [heard[0] for heard in HEARD].count(moment) == 1, "it is told nothing more"
 
 
-def test_tracker_hears_one_run_and_no_other_and_holds_no_process(run):
+def test_tracker_receives_only_its_run_and_does_not_block_the_exit(run):
     """A thread that is a daemon ends with the process, whatever its tracker waits for."""
     threads = list[threading.Thread]()
 
@@ -108,13 +108,13 @@ def test_tracker_hears_one_run_and_no_other_and_holds_no_process(run):
     assert len(threads) == 2
 
 
-def test_tracker_that_lacks_its_library_is_refused_before_the_run(run):
+def test_tracker_without_its_library_is_refused_before_the_run(run):
     with pytest.raises(UsageError, match="no library"):
         run("trackers.diary.breaks=check")
     assert HEARD == [("check",)]
 
 
-def test_trackers_change_no_hash_but_are_kept_in_the_spec(run):
+def test_trackers_do_not_change_the_hash_but_are_in_the_spec(run):
     plain, _ = run()
     tracked, _ = run("trackers.diary.label=mine")
     assert plain.sha256 == tracked.sha256

@@ -132,9 +132,12 @@ def test_evaluate_staged_has_a_line_for_every_round_and_marks_the_best(toy: ToyR
         found += [f"{100 * record.test.accuracy:.1f}", f"{record.test.loss:.3f}"]
         assert _cells(line)[:5] == [str(record.round), *found]
     best = max(records, key=lambda r: (r.validation.accuracy, -r.round)).round
-    assert [i for i, line in enumerate(lines[1:6]) if "* best on validation" in line] == [best]
-    assert lines[-1] == f"by accuracy on validation: --rounds {best}"
-    assert ask("--staged", "--metric", "loss").stdout.splitlines()[-1] == "by loss on validation: --rounds 4"
+    assert [i for i, line in enumerate(lines[1:6]) if line.endswith("*")] == [best]
+    assert lines[-1] == f"* best accuracy on validation; to use it: --rounds {best}"
+    assert (
+        ask("--staged", "--metric", "loss").stdout.splitlines()[-1]
+        == "* best loss on validation; to use it: --rounds 4"
+    )
 
 
 def test_evaluate_staged_tells_scripts_every_stage(toy: ToyRun, ask: Command) -> None:
@@ -208,7 +211,7 @@ def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Comman
     assert (found["metric"], found["best_on_validation"]) == (metric, best)
     assert [s["validation"]["measures"][metric] for s in found["stages"]] == values
     lines = boostlora("evaluate", run.path, "--staged", "--metric", metric, *more).stdout.splitlines()
-    assert lines[-1] == f"by {metric} on validation: --rounds {best}"
+    assert lines[-1] == f"* best {metric} on validation; to use it: --rounds {best}"
     lines = boostlora("evaluate", run.path, "--leave-one-out", "--metric", metric, *more).stdout.splitlines()
     better = "lower" if metric == "timed_out" else "higher"
     assert f"({metric}, {better} is better)" in lines[0]

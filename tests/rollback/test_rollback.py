@@ -47,7 +47,7 @@ def test_rollback_reports_every_step_once_and_in_order(run):
     assert {total for _, total in last} == {len(last)}
 
 
-def test_rollback_then_resume_plays_the_same_rounds(run, family):
+def test_resume_after_rollback_trains_the_same_rounds(run, family):
     roll_back(run, 3)
     family.toy.go(run.name)
     assert sealed(run) == sealed(family.parent)
@@ -102,7 +102,7 @@ def _with_another_result(run):
 @pytest.mark.parametrize(
     "damage", [_without_file, _with_other_bytes, _with_another_line, _with_another_result]
 )
-def test_rollback_of_a_run_damaged_later_saves_what_is_whole(run, family, damage):
+def test_rollback_to_before_the_damage_keeps_intact_rounds(run, family, damage):
     damage(run)
     roll_back(run, 3)
     assert check_valid(run, sealed(family.parent)) == 4
@@ -146,18 +146,18 @@ def test_rollback_to_the_last_round_changes_nothing(run):
 
 
 @pytest.mark.parametrize("number", [-1, ROUNDS + 1])
-def test_rollback_to_no_round_says_what_there_is(run, number):
+def test_rollback_to_an_unknown_round_lists_the_rounds(run, number):
     with pytest.raises(UsageError, match=f"no round {number} to go back to; it has rounds 0 to {ROUNDS}"):
         roll_back(run, number)
 
 
-def test_rollback_of_no_run_is_refused_and_leaves_no_folder(tmp_path):
+def test_rollback_of_an_unknown_run_is_refused_and_creates_no_folder(tmp_path):
     with pytest.raises(UsageError, match="not a run"):
         roll_back(tmp_path / "none", 0)
     assert not (tmp_path / "none").exists()
 
 
-def test_rollback_command_says_what_it_did_and_what_next(run, family, boostlora, monkeypatch):
+def test_rollback_command_prints_its_result_and_the_next_command(run, family, boostlora, monkeypatch):
     monkeypatch.setenv("BOOSTLORA_CACHE", str(family.toy.cache))
     code, out, err = boostlora("rollback", run, "--to", 3)
     assert (code, err) == (0, "")

@@ -46,7 +46,7 @@ def test_run_from_a_round_of_a_run(desk, family, tmp_path):
         shutil.rmtree(tmp_path / path)
 
 
-def test_run_from_a_run_goes_on_after_its_last_round(desk, tmp_path):
+def test_run_from_a_run_continues_after_its_last_round(desk, tmp_path):
     full = ("--set", "rounds=7", "--set", "adapter.rank=1")
     refused = desk("run", "--from", "toy", *full)
     assert refused[0] == 2
@@ -63,7 +63,7 @@ def test_run_from_a_run_goes_on_after_its_last_round(desk, tmp_path):
     assert '"toy" is 2 runs; name one of them: ' in out[2]
 
 
-def test_name_of_many_runs_is_refused_with_the_latest_and_where_all_are(desk, boostlora, tmp_path):
+def test_name_of_many_runs_is_refused_and_lists_the_latest(desk, boostlora, tmp_path):
     many = tmp_path / "runs" / "many runs"
     for number in range(13):
         spec = write_spec(many / f"{number:02}").rename(many / f"{number:02}" / "spec.toml")
@@ -98,21 +98,21 @@ def test_run_from_replaces_the_start_of_the_spec(desk, family, tmp_path):
         ("toy@-3", '"round" must be at least -1'),
     ],
 )
-def test_run_from_what_is_not_there_is_refused(desk, word, problem, tmp_path):
+def test_run_from_an_unknown_run_is_refused(desk, word, problem, tmp_path):
     code, out, err = desk("run", "--from", word)
     assert (code, out) == (2, "")
     assert problem in err
     assert sorted(p.name for p in (tmp_path / "runs" / "toy").iterdir()) == ["parent"]
 
 
-def test_run_from_a_run_on_other_data_leaves_nothing_behind(desk, tmp_path):
+def test_run_from_a_run_on_other_data_leaves_nothing(desk, tmp_path):
     code, _, err = desk("run", "--from", "toy@3", "--set", "seed=1")
     assert code == 2
     assert "which has other data (" in err
     assert sorted(p.name for p in (tmp_path / "runs" / "toy").iterdir()) == ["parent"]
 
 
-def test_run_fresh_without_its_parent_sets_nothing_aside(desk, boostlora, tmp_path):
+def test_fresh_run_without_its_parent_is_refused_and_sets_nothing_aside(desk, boostlora, tmp_path):
     path = tmp_path / quiet(desk("run", "--from", "toy@3", "-q"))
     shutil.rmtree(tmp_path / "runs" / "toy" / "parent")
     code, _, err = desk("run", "--fresh", spec=path / "spec.toml", settings=())
@@ -125,7 +125,7 @@ def test_run_fresh_without_its_parent_sets_nothing_aside(desk, boostlora, tmp_pa
     assert "already completed" in desk("resume", spec=path, settings=())[1]
 
 
-def test_check_says_where_a_run_starts(desk, tmp_path):
+def test_check_prints_the_start_of_a_run(desk, tmp_path):
     start = ("--set", "start.run=runs/toy/parent", "--set", "start.round=2")
     code, out, _ = desk("check", *start)
     line = f"continues from round 2 of {tmp_path}/runs/toy/parent, which gives it rounds 0 to 2; rounds left to run: 3 to 6"
@@ -137,7 +137,7 @@ def test_check_says_where_a_run_starts(desk, tmp_path):
     assert "cannot continue from round 2" in err
 
 
-def test_verify_replays_what_is_the_runs_own(desk, tmp_path):
+def test_verify_replays_only_the_runs_own_rounds(desk, tmp_path):
     run = quiet(desk("run", "--from", "toy@3", "--set", "optimizer.lr=0.2", "-q"))
     shutil.rmtree(tmp_path / "runs" / "toy" / "parent")
     code, out, err = desk("verify", "--backend", "reference", "--json", spec=run, settings=())
@@ -152,7 +152,7 @@ def test_verify_replays_what_is_the_runs_own(desk, tmp_path):
     assert f"its rounds up to 3 are those of {parent}" in err
 
 
-def test_verify_of_a_run_altered_after_its_start_departs(desk, tmp_path):
+def test_verify_of_a_run_altered_after_its_start_deviates(desk, tmp_path):
     """The replay can go red: rounds of one rate under the spec of another."""
     run = tmp_path / quiet(desk("run", "--from", "toy@3", "--set", "optimizer.lr=0.2", "-q"))
     for name in ("spec.toml", ".spec.lock.toml"):
@@ -189,7 +189,7 @@ executor.workers = 1
 """
 
 
-def test_ablate_goes_on_from_one_round_in_every_arm(desk, family, tmp_path):
+def test_ablate_continues_from_one_round_in_every_arm(desk, family, tmp_path):
     (tmp_path / "forks.toml").write_text(STUDY)
     code, out, _ = desk("check", spec="forks.toml", settings=())
     assert code == 0

@@ -46,7 +46,7 @@ def ranks_of(path):
 
 
 @pytest.mark.parametrize("exhausted", ["error", "stop", "wrap"])
-def test_start_at_another_rank_takes_directions_of_the_gradient_that_are_left(tmp_path, exhausted):
+def test_start_at_another_rank_uses_the_remaining_gradient_directions(tmp_path, exhausted):
     child = starting_of(tmp_path, "gradient", 4).child(
         2, "adapter.rank=2", "rounds=4", f"basis.exhausted={exhausted}"
     )
@@ -56,7 +56,7 @@ def test_start_at_another_rank_takes_directions_of_the_gradient_that_are_left(tm
     assert max(shared(path).values()) < ROUNDING
 
 
-def test_start_at_another_rank_stops_where_directions_of_the_gradient_run_out(tmp_path):
+def test_start_at_another_rank_stops_when_gradient_directions_run_out(tmp_path):
     """Of 12 directions 8 were used: two rounds of 2 are left, where four whole blocks of 2 would be counted."""
     family = starting_of(tmp_path, "gradient", 4)
     child = family.child(2, "adapter.rank=2", "rounds=9", "basis.exhausted=stop")
@@ -101,7 +101,7 @@ def test_start_counts_directions_of_rounds_that_were_not_merged(tmp_path):
 
 
 @pytest.mark.parametrize("basis", ["rotate", "tail", "mixed"])
-def test_start_at_a_smaller_rank_goes_on_where_the_inherited_rounds_ended(tmp_path, basis):
+def test_start_at_a_smaller_rank_continues_after_the_inherited_directions(tmp_path, basis):
     """After `[0, 8)` rounds 3 and 4 take `[8, 10)` and `[10, 12)`, and then there is nothing left."""
     child = starting_of(tmp_path, basis, 4).child(2, "adapter.rank=2", "rounds=9", "basis.exhausted=stop")
     result = child.go("smaller")
@@ -112,7 +112,7 @@ def test_start_at_a_smaller_rank_goes_on_where_the_inherited_rounds_ended(tmp_pa
 
 
 @pytest.mark.parametrize("basis", ["rotate", "tail", "mixed"])
-def test_start_at_a_larger_rank_goes_on_where_the_inherited_rounds_ended(tmp_path, basis):
+def test_start_at_a_larger_rank_continues_after_the_inherited_directions(tmp_path, basis):
     """After `[0, 4)` rounds 3 and 4 take `[4, 8)` and `[8, 12)`."""
     child = starting_of(tmp_path, basis, 2).child(2, "adapter.rank=4", "rounds=4")
     child.go("larger")
@@ -133,7 +133,7 @@ def test_start_at_another_rank_of_a_run_that_did_the_same_counts_them_all(tmp_pa
     assert max(shared(path).values()) < ROUNDING
 
 
-def test_start_after_a_refit_counts_only_what_took_directions(tmp_path):
+def test_start_after_a_refit_counts_only_rounds_with_directions(tmp_path):
     family = starting_of(tmp_path, "rotate", 2, "boosting.refit_every=2", "rounds=4")
     child = family.child(4, "adapter.rank=3", "rounds=5")
     assert child.spec.start.ranks == (2, 2, 2), "round 3 is a refit"
@@ -158,7 +158,7 @@ def _base_of(child):
     return open_experiment(prepare(child.spec), RunContext()).model.weight("layers.0.weight")
 
 
-def test_start_with_its_ranks_goes_on_alike_when_its_parent_is_gone(tmp_path):
+def test_start_with_ranks_continues_identically_without_its_parent(tmp_path):
     family = starting_of(tmp_path, "rotate", 4)
     child = family.child(2, "adapter.rank=2", "rounds=4")
     child.go("whole")

@@ -14,7 +14,7 @@ from ..support.rollout_toys import RolloutToy, write_folder
 from .rollback_toys import contents, digests
 
 
-def test_start_inherits_rollouts_and_goes_on_to_the_same_end(tmp_path, boostlora):
+def test_start_inherits_rollouts_and_ends_with_the_same_digest(tmp_path, boostlora):
     path = write_folder(tmp_path)
     writer = RolloutToy.make(tmp_path)
     parent = writer.go("parent").path

@@ -59,14 +59,14 @@ def test_start_with_another_rate_shares_the_rounds_before_and_none_after(kin):
     assert len(mine) == ROUNDS + 1
 
 
-def test_start_goes_on_in_directions_that_the_inherited_rounds_left(family):
+def test_start_continues_in_directions_not_used_by_inherited_rounds(family):
     family.child(3, "optimizer.lr=0.2").go("rotated")
     assert overlap_of(family.toy.path("rotated")) < 1e-12  # orthogonal to the last bits of float64
     family.child(3, "basis.use=fixed").go("fixed")
     assert overlap_of(family.toy.path("fixed")) == pytest.approx(1.0), "it takes the parent's first block"
 
 
-def test_start_records_where_it_comes_from(family):
+def test_start_records_its_parent(family):
     child = family.child(2)
     child.go("origin")
     spec = family.toy.spec.sha256
@@ -83,7 +83,7 @@ def test_start_may_be_of_a_run_that_has_one_itself(family):
     assert sealed(family.toy.path("third")) == sealed(family.parent)
 
 
-def test_start_killed_at_any_step_goes_on_to_the_same_end(family):
+def test_start_killed_at_any_step_resumes_to_the_same_digest(family):
     child, counter = family.child(3, "rounds=4"), Interrupter()
     child.go("uninterrupted", counter)
     whole = sealed(child.path("uninterrupted"))
@@ -101,7 +101,7 @@ def test_start_killed_at_any_step_goes_on_to_the_same_end(family):
         assert "start" in RunDirectory.open(path).provenance()
 
 
-def test_start_once_inherited_outlives_its_parent(family):
+def test_start_does_not_need_its_parent_after_inheriting(family):
     parent = clone(family.parent, family.toy.path("mortal"))
     child = family.child(3, "rounds=5", parent=parent)
     with pytest.raises(KeyboardInterrupt):
@@ -126,7 +126,7 @@ def test_start_without_its_parent_before_anything_is_inherited_is_refused(family
     assert not (child.path("childless") / "rounds.jsonl").exists()
 
 
-def test_start_whose_parent_was_rolled_back_behind_it_is_refused(family):
+def test_start_after_a_round_that_its_parent_rolled_back_is_refused(family):
     parent = clone(family.parent, family.toy.path("shorter"))
     child = family.child(3, parent=parent)
     roll_back(parent, 2)
@@ -168,7 +168,7 @@ def test_start_on_other_weights_is_refused(family, monkeypatch):
     assert not (family.toy.path("heavier") / "rounds.jsonl").exists()
 
 
-def test_start_whose_inherited_rounds_are_not_those_any_more_is_refused(family):
+def test_start_with_changed_inherited_rounds_is_refused(family):
     child = family.child(3)
     child.go("altered")
     path = child.path("altered")

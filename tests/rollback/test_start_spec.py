@@ -47,7 +47,7 @@ def test_start_absent_or_empty_changes_no_hash_and_no_dump(read):
         assert (read(table).dump(), read(table).sha256) == (plain.dump(), plain.sha256)
 
 
-def test_start_absent_leaves_a_spec_its_hash():
+def test_spec_without_start_keeps_its_hash():
     assert load_spec("paper/digits", Registry.load()).short_hash == "d8f9de75ebbd"
 
 
@@ -63,7 +63,7 @@ def test_start_is_made_absolute_and_explicit(read, family, tmp_path, table, numb
     assert (again.dump(), again.sha256) == (spec.dump(), spec.sha256)
 
 
-def test_start_counts_by_its_digest_and_not_by_its_path(read, tmp_path):
+def test_start_is_hashed_by_its_digest_not_its_path(read, tmp_path):
     clone(tmp_path / "parent", tmp_path / "copy")
     of = {
         (name, number): read(f'[start]\nrun = "{name}"\nround = {number}').sha256
@@ -75,7 +75,7 @@ def test_start_counts_by_its_digest_and_not_by_its_path(read, tmp_path):
     assert len({*of.values(), read("").sha256}) == 3
 
 
-def test_start_with_a_digest_needs_its_run_no_more(read, tmp_path):
+def test_start_with_a_digest_does_not_need_its_parent(read, tmp_path):
     spec = read('[start]\nrun = "parent"\nround = 2')
     shutil.rmtree(tmp_path / "parent")
     assert read(spec.dump(), "") == spec
@@ -83,7 +83,7 @@ def test_start_with_a_digest_needs_its_run_no_more(read, tmp_path):
     assert nameless.sha256 == spec.sha256, "the digest decides the ranks"
 
 
-def test_start_vouched_for_by_rounds_beside_the_spec_needs_its_run_no_more(read, family, tmp_path):
+def test_start_with_inherited_rounds_beside_the_spec_does_not_need_its_parent(read, family, tmp_path):
     spec = read('[start]\nrun = "parent"\nround = 2')
     child = clone(family.parent, tmp_path / "child")
     (tmp_path / "parent" / "rounds.jsonl").write_text("")
@@ -120,7 +120,7 @@ OTHER = "0" * 64
         ('start = "parent"', "s.toml:4:9: start must be a table, got \"parent\""),
     ],
 )  # fmt: skip
-def test_start_that_is_wrong_is_refused_where_it_is(faults, table, expected):
+def test_invalid_start_is_a_fault_at_its_position(faults, table, expected):
     (found,) = faults(table)
     assert found.startswith(expected)
 

@@ -14,7 +14,7 @@ from ..support.torchrun_runs import only_run, run_alone, run_forked
 from .rollback_toys import digests
 
 
-def test_two_processes_go_on_from_a_round_that_the_leader_copies(tmp_path):
+def test_two_processes_continue_from_a_round_that_process_0_copies(tmp_path):
     parent = run_alone(tmp_path)
     digest = parent.records[1].digest
     gone = tmp_path / "alone-elsewhere"

@@ -38,28 +38,28 @@ def earlier(desk, toy, request):
 
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
-def test_earlier_run_is_refused_in_one_line(words, earlier):
+def test_run_in_an_earlier_format_is_refused_in_one_line(words, earlier):
     answer = ask(earlier, words)
     assert answer.returncode == 3
     assert answer.stderr.splitlines() == [f"error: {answer.stderr[7:].partition(': ')[0]}: {REFUSED}"]
     assert str(earlier.path.name) in answer.stderr
 
 
-def test_earlier_run_is_no_start(earlier):
+def test_run_in_an_earlier_format_cannot_be_continued(earlier):
     answer = earlier.run("--from", f"{earlier.path}@1", "--set", "rounds=6")
     assert answer.returncode in {2, 3}
     assert REFUSED in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
-def test_earlier_run_that_was_interrupted_is_refused_too(desk, toy):
+def test_interrupted_run_in_an_earlier_format_is_refused(desk, toy):
     desk.place(toy.path("half"))
     make_earlier(desk.path)
     answer = desk.resume()
     assert (answer.returncode, REFUSED in answer.stderr) == (3, True)
 
 
-def test_earlier_run_that_had_not_begun_is_refused_by_its_spec(desk, toy):
+def test_earlier_format_without_rounds_is_refused_by_its_spec(desk, toy):
     desk.place(toy.path("half"))
     make_earlier(desk.path)
     (desk.path / "rounds.jsonl").unlink()
@@ -67,7 +67,7 @@ def test_earlier_run_that_had_not_begun_is_refused_by_its_spec(desk, toy):
     assert (answer.returncode, REFUSED in answer.stderr) == (3, True)
 
 
-def test_earlier_run_is_run_again_with_fresh(desk, toy):
+def test_run_in_an_earlier_format_is_replaced_with_fresh(desk, toy):
     desk.place(toy.path("whole"))
     make_earlier(desk.path)
     assert desk.run("--fresh", "--set", "rounds=4").returncode == 0
@@ -75,7 +75,7 @@ def test_earlier_run_is_run_again_with_fresh(desk, toy):
     RunDirectory.open(desk.path).check_files()
 
 
-def test_earlier_run_is_told_from_a_damaged_one(desk, toy):
+def test_earlier_format_differs_from_a_damaged_run(desk, toy):
     desk.place(toy.path("whole"))
     make_earlier_lines(desk.path)
     with pytest.raises(EarlierFormatError):
@@ -85,7 +85,7 @@ def test_earlier_run_is_told_from_a_damaged_one(desk, toy):
         RunDirectory.open(desk.path)
 
 
-def test_earlier_key_of_the_adapter_is_an_unknown_one(desk):
+def test_retired_adapter_key_is_unknown(desk):
     answer = desk.run("--set", "adapter.directions=3")
     assert answer.returncode == 2
     assert 'unknown key "directions"' in answer.stderr

@@ -81,7 +81,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("verb", ["resume", "run"])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_unfinished_run_altered_is_refused_by_name(damage, verb, desk, toy):
+def test_altered_unfinished_run_is_refused_and_named(damage, verb, desk, toy):
     desk.place(toy.path("half"))
     change, message = DAMAGE[damage]
     change(desk.path)
@@ -106,7 +106,7 @@ OF_FINISHED = {
 
 @pytest.mark.parametrize("verb", ["resume", "run"])
 @pytest.mark.parametrize("damage", OF_FINISHED)
-def test_finished_run_altered_is_not_called_cached(damage, verb, desk, toy):
+def test_altered_finished_run_is_not_cached(damage, verb, desk, toy):
     desk.place(toy.path("whole"))
     change, message = OF_FINISHED[damage]
     change(desk.path)
@@ -116,7 +116,7 @@ def test_finished_run_altered_is_not_called_cached(damage, verb, desk, toy):
     assert answer.stderr.startswith(f"error: {desk.path}/{message}")
 
 
-def test_refused_update_altered_is_refused_by_name(desk):
+def test_altered_refused_update_is_named(desk):
     settings = ("--set", "merge.use=gate", "--set", "merge.margin=1e9")
     assert desk.run("--quiet", *settings).returncode == 0
     (path,) = (desk.folder / "runs" / "toy").iterdir()

@@ -37,14 +37,14 @@ def records_of(accuracies, losses=None):
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12))
-def test_best_round_is_the_earliest_of_those_with_the_best_validation(rows):
+def test_best_round_is_the_earliest_with_the_best_validation(rows):
     accuracies, losses = (np.array(column) / 8 for column in zip(*rows, strict=True))
     records = records_of(accuracies.tolist(), losses.tolist())
     assert best_of(records, "accuracy", 0.0) == int(np.argmax(accuracies))
     assert best_of(records, "loss", 0.0) == int(np.argmin(losses))
 
 
-def test_best_round_gains_more_than_the_margin_over_the_best_before():
+def test_best_round_improves_by_more_than_the_margin():
     """Each of five rounds gains an eighth: with a margin of an eighth it takes two, and then the next but one is another."""
     records = records_of([0.0, 0.125, 0.25, 0.375, 0.5, 0.0])
     assert best_of(records, "accuracy", 0.0) == 4
@@ -74,7 +74,7 @@ def end_of(records, patience=0, rounds=9, capacity=None, refit_every=0):
         ([0.5, 0.4, 0.4, 0.4], 0, False),
     ],
 )
-def test_patience_ends_after_as_many_rounds_that_are_no_better(accuracies, patience, stops):
+def test_patience_ends_after_that_many_rounds_without_improvement(accuracies, patience, stops):
     end = end_of(records_of(accuracies), patience)
     assert (end is not None) == stops
     if end:
@@ -82,7 +82,7 @@ def test_patience_ends_after_as_many_rounds_that_are_no_better(accuracies, patie
         assert end == ("patience", f"no improvement in validation accuracy since round {best}")
 
 
-def test_rounds_and_directions_end_a_run_before_patience_does():
+def test_last_round_and_exhausted_directions_precede_patience():
     flat = records_of([0.5, 0.5, 0.5])
     assert end_of(flat, 1, rounds=2) == ("completed", "all 2 rounds done")
     status, reason = end_of(flat, 1, capacity=2)
@@ -103,7 +103,7 @@ def run(tmp_path):
     return tmp_path, result, records
 
 
-def test_result_that_belongs_to_its_rounds_is_accepted(run):
+def test_result_of_its_rounds_is_accepted(run):
     check_ending(*run, STOP)
     check_ending(*run, {})
     folder, result, records = run
@@ -121,13 +121,13 @@ def test_result_that_belongs_to_its_rounds_is_accepted(run):
         ({"best_round": 2}, r"result\.json: damaged: best_round is 2, but 1 according to the rounds"),
     ],
 )
-def test_result_of_other_rounds_is_refused_by_what_differs(change, message, run):
+def test_result_of_other_rounds_is_refused_with_the_difference(change, message, run):
     folder, result, records = run
     with pytest.raises(RunError, match=message):
         check_ending(folder, {**result, **change}, records, STOP)
 
 
-def test_result_whose_rounds_are_missing_says_so(run):
+def test_result_without_its_rounds_is_refused(run):
     folder, result, _ = run
     (folder / "rounds.jsonl").unlink()
     with pytest.raises(RunError, match=r"it is missing, but result\.json has 2 rounds"):

@@ -24,18 +24,18 @@ def test_finished_run_again_does_nothing(verb, desk, toy):
     answer = getattr(desk, verb)()
     assert (answer.returncode, answer.stderr) == (0, "")
     rounds = f"{ROUNDS} of {ROUNDS} rounds cached"
-    assert answer.stdout.startswith(f"{desk.path}: already completed ({rounds}); nothing to do.")
+    assert answer.stdout.startswith(f"{desk.path}: already completed ({rounds}); nothing to do\n")
     assert files(desk.path) == before
 
 
-def test_finished_run_again_tells_scripts_that_it_is_cached(desk, toy):
+def test_finished_run_again_is_cached_in_json(desk, toy):
     desk.place(toy.path("whole"))
     event = json.loads(desk.run("--json").stdout)
     assert (event["event"], event["cached"]) == ("run_finished", True)
     assert event["digest"] == sealed(desk.path)[-1]["digest"]
 
 
-def test_run_without_result_plays_no_round_again(desk, toy):
+def test_run_without_result_repeats_no_round(desk, toy):
     desk.place(toy.path("whole"))
     (desk.path / "result.json").unlink()
     before = (desk.path / "rounds.jsonl").stat().st_mtime_ns
@@ -63,7 +63,7 @@ def test_fresh_run_of_nothing_just_runs(desk, toy):
     assert sealed(desk.path) == sealed(toy.path("whole"))
 
 
-def test_run_that_meets_nan_fails_with_a_valid_record(desk):
+def test_run_with_nan_fails_with_a_valid_record(desk):
     answer = desk.run("--quiet", *HUGE)
     assert answer.returncode == 3
     assert "error: round 1 was refused: " in answer.stderr
@@ -78,7 +78,7 @@ def test_run_that_meets_nan_fails_with_a_valid_record(desk):
     assert RunDirectory.open(path).digest == directory.digest
 
 
-def test_run_that_skips_nan_goes_on_to_its_last_round(desk):
+def test_run_that_skips_nan_completes(desk):
     answer = desk.run("--quiet", *HUGE, "--set", "stop.on_nonfinite=skip")
     assert answer.returncode == 0
     (path,) = desk.path.parent.iterdir()

@@ -21,7 +21,7 @@ def asked(monkeypatch):
     return asked_of_the_system(monkeypatch)
 
 
-def test_settle_forces_files_and_folders_out_before_the_name_and_the_parent_after(asked, tmp_path):
+def test_settle_syncs_files_before_the_rename_and_the_parent_after(asked, tmp_path):
     (tmp_path / "made" / "sub").mkdir(parents=True)
     (tmp_path / "made" / "sub" / "deep").write_bytes(b"1")
     (tmp_path / "made" / "top").write_bytes(b"2")
@@ -33,14 +33,14 @@ def test_settle_forces_files_and_folders_out_before_the_name_and_the_parent_afte
     assert after == [f"fsync {tmp_path.name}"]
 
 
-def test_settle_of_a_file_forces_it_out_first(asked, tmp_path):
+def test_settle_of_a_file_syncs_it_first(asked, tmp_path):
     (tmp_path / "one").write_bytes(b"1")
     asked.clear()
     settle(tmp_path / "one", tmp_path / "two")
     assert asked == ["fsync one", "rename two", f"fsync {tmp_path.name}"]
 
 
-def test_new_folders_have_their_entries_forced_out(asked, tmp_path):
+def test_new_folders_are_synced(asked, tmp_path):
     make_folder(tmp_path / "a" / "b")
     assert [word for word in asked if word.startswith("fsync")] == [f"fsync {tmp_path.name}", "fsync a"]
     asked.clear()
@@ -48,7 +48,7 @@ def test_new_folders_have_their_entries_forced_out(asked, tmp_path):
     assert "fsync a" not in asked
 
 
-def test_removed_file_is_forced_out_and_an_absent_one_is_fine(asked, tmp_path):
+def test_removal_is_synced_and_ignores_absent_files(asked, tmp_path):
     (tmp_path / "f").touch()
     asked.clear()
     remove(tmp_path / "f")
@@ -56,7 +56,7 @@ def test_removed_file_is_forced_out_and_an_absent_one_is_fine(asked, tmp_path):
     remove(tmp_path / "f")
 
 
-def test_run_and_rollback_force_out_what_they_name(asked, desk, toy):
+def test_run_and_rollback_sync_what_they_rename(asked, desk, toy):
     assert desk.run("--quiet").returncode == 0
     assert asked.index(f"mkdir {desk.path.name}") < asked.index(f"fsync {desk.path.parent.name}")
     asked.clear()
@@ -67,7 +67,7 @@ def test_run_and_rollback_force_out_what_they_name(asked, desk, toy):
     assert "fsync rolled-back" in asked[named:]
 
 
-def test_fresh_run_forces_out_what_it_sets_aside(asked, desk, toy):
+def test_fresh_run_syncs_what_it_sets_aside(asked, desk, toy):
     desk.place(toy.path("whole"))
     assert desk.run("--quiet", "--fresh").returncode == 0
     named = next(n for n, word in enumerate(asked) if ".old-" in word and word.startswith("rename"))
@@ -78,7 +78,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_leftovers_of_the_dead_go_with_the_next_write(tmp_path):
+def test_next_write_removes_leftovers_of_dead_processes(tmp_path):
     dead(tmp_path / "ex")
     write_bytes(tmp_path / "other", b"1")
     assert names(tmp_path) == ["other"]
@@ -88,13 +88,13 @@ def test_leftovers_of_the_dead_go_with_the_next_write(tmp_path):
     assert names(tmp_path) == ["other"]
 
 
-def test_leftovers_in_a_cache_go_when_another_result_is_kept(tmp_path):
+def test_next_cached_result_removes_leftovers(tmp_path):
     dead(tmp_path / "one")
     cached(tmp_path, "two", dict)
     assert [name for name in names(tmp_path) if name.startswith(".")] == []
 
 
-def test_what_the_living_make_stays(tmp_path):
+def test_files_of_running_processes_are_not_removed(tmp_path):
     with making(tmp_path / "ex") as folder:
         (folder / "model").write_bytes(b"1")
         sweep_dead(tmp_path)
@@ -105,14 +105,14 @@ def test_what_the_living_make_stays(tmp_path):
     assert (tmp_path / "ex" / "model").read_bytes() == b"1"
 
 
-def test_file_that_is_being_written_stays(tmp_path, monkeypatch):
+def test_file_being_written_is_not_removed(tmp_path, monkeypatch):
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (sweep_dead(tmp_path), real(fd)))
     write_bytes(tmp_path / "f", b"whole")
     assert (tmp_path / "f").read_bytes() == b"whole"
 
 
-def test_file_that_is_taken_before_it_is_locked_is_begun_again(tmp_path, monkeypatch):
+def test_file_removed_before_its_lock_is_created_again(tmp_path, monkeypatch):
     fcntl, taken = leftovers.fcntl, list[Path]()
     real = fcntl.flock
 
@@ -130,9 +130,7 @@ def test_file_that_is_taken_before_it_is_locked_is_begun_again(tmp_path, monkeyp
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
-def test_folder_that_is_taken_before_it_is_locked_is_begun_again_and_nothing_stays_open(
-    tmp_path, monkeypatch
-):
+def test_folder_removed_before_its_lock_is_created_again(tmp_path, monkeypatch):
     real, taken = leftovers.fcntl.flock, list[Path]()
 
     def late(descriptor: int, how: int) -> None:
@@ -152,7 +150,7 @@ def test_folder_that_is_taken_before_it_is_locked_is_begun_again_and_nothing_sta
     assert names(tmp_path) == []
 
 
-def test_what_another_machine_left_goes_after_a_day(tmp_path):
+def test_leftovers_of_another_machine_are_removed_after_a_day(tmp_path):
     dead(tmp_path / "ex", host="0" * 8)
     sweep_dead(tmp_path)
     assert len(names(tmp_path)) == 2
@@ -163,7 +161,7 @@ def test_what_another_machine_left_goes_after_a_day(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_where_there_are_no_locks_nothing_goes(tmp_path, monkeypatch):
+def test_without_file_locks_nothing_is_removed(tmp_path, monkeypatch):
     def refuse(descriptor: int, how: int) -> None:
         raise OSError
 
@@ -173,19 +171,19 @@ def test_where_there_are_no_locks_nothing_goes(tmp_path, monkeypatch):
     assert len(names(tmp_path)) == 3
 
 
-def test_names_that_only_look_alike_stay(tmp_path):
+def test_similar_names_are_not_removed(tmp_path):
     for name in (".ex.making-abc", ".f.4242.tmp", "ex.making-00000000-1-00000000"):
         (tmp_path / name).touch()
     sweep_dead(tmp_path)
     assert len(names(tmp_path)) == 3
 
 
-def test_longest_name_there_is_can_be_written(tmp_path):
+def test_longest_file_name_can_be_written(tmp_path):
     write_bytes(tmp_path / ("ä" * 127), b"1")
     assert (tmp_path / ("ä" * 127)).read_bytes() == b"1"
 
 
-def test_rollback_that_was_killed_leaves_nothing_once_the_run_goes_on(desk, toy):
+def test_killed_rollback_leaves_nothing_after_resume(desk, toy):
     clone(toy.path("half"), desk.path)
     (desk.path / "rolled-back" / ".20260101T000000000000").mkdir(parents=True)
     assert desk.resume("--quiet").returncode == 0

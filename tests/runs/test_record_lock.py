@@ -22,7 +22,7 @@ def holder(tmp_path):
     process.communicate()
 
 
-def test_lock_of_a_living_process_keeps_others_out(holder, toy, tmp_path):
+def test_lock_of_a_running_process_excludes_others(holder, toy, tmp_path):
     path = only_run(tmp_path)
     before = sorted(path.rglob("*"))
     resume = ["boostlora", "resume", str(path), "--plugin", str(PLUGIN)]
@@ -39,7 +39,7 @@ def test_lock_of_a_living_process_keeps_others_out(holder, toy, tmp_path):
     assert sealed(path) == sealed(toy.path("whole"))
 
 
-def test_lock_of_a_killed_process_is_free(holder, tmp_path):
+def test_lock_of_a_killed_process_is_released(holder, tmp_path):
     path = only_run(tmp_path)
     with pytest.raises(RunError, match="in use by"), locked(path):
         pass
@@ -51,7 +51,7 @@ def test_lock_of_a_killed_process_is_free(holder, tmp_path):
     assert not (path / "holder.json").exists()
 
 
-def test_lock_after_an_error_is_free(tmp_path):
+def test_lock_is_released_after_an_error(tmp_path):
     with pytest.raises(KeyboardInterrupt), locked(tmp_path):
         raise KeyboardInterrupt
     with locked(tmp_path):
@@ -68,7 +68,7 @@ def test_lock_held_by_an_unknown_process_is_still_respected(holder_file, tmp_pat
             pass
 
 
-def test_lock_where_no_folder_can_be_names_the_place(tmp_path):
+def test_lock_without_a_creatable_folder_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file/run: cannot be locked"), locked(tmp_path / "file" / "run"):
         pass

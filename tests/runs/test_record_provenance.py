@@ -26,7 +26,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_commit_of_a_clean_repository_is_named(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_of_a_clean_repository_is_recorded(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True, check=True
     )
@@ -35,7 +35,7 @@ def test_commit_of_a_clean_repository_is_named(repository: Path, monkeypatch: py
     assert provenance({}, seed=0)["git"] == head.stdout.strip()
 
 
-def test_commit_with_changes_that_are_not_committed_is_marked(repository: Path) -> None:
+def test_commit_with_uncommitted_changes_is_marked(repository: Path) -> None:
     (repository / "data.csv").write_text("2\n")
     found = git_commit(repository)
     assert found is not None

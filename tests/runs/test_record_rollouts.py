@@ -76,7 +76,7 @@ def content(batch):
 
 
 @given(written=batches())
-def test_rollouts_written_and_read_are_the_same_bits(tmp_path_factory, written):
+def test_rollouts_round_trip_bit_identically(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("rollouts") / "0001.safetensors"
     found = read_rollouts(path, write_rollouts(path, written))
     assert [content(b) for b in found] == [content(b) for b in written]
@@ -114,7 +114,7 @@ def whole(folder):
     return RolloutToy.make(folder, *BACKENDS["torch"]).go("whole")
 
 
-def test_rounds_files_hold_their_rollouts_and_vouch_for_them(whole):
+def test_round_files_contain_and_hash_their_rollouts(whole):
     for record in whole.records[1:]:
         name = f"rollouts/{record.round:04d}.safetensors"
         assert name in record.files
@@ -124,7 +124,7 @@ def test_rounds_files_hold_their_rollouts_and_vouch_for_them(whole):
     whole.check_files()
 
 
-def test_rollouts_that_were_altered_are_found(whole, tmp_path):
+def test_altered_rollouts_are_detected(whole, tmp_path):
     copy = shutil.copytree(whole.path, tmp_path / "copy")
     file = copy / "rollouts/0001.safetensors"
     data = bytearray(file.read_bytes())
@@ -142,7 +142,7 @@ def test_same_seed_gives_the_same_digest_and_another_seed_another(whole, folder)
     assert other.digest != whole.digest
 
 
-def test_rollouts_that_are_not_kept_leave_no_file_and_the_same_numbers(whole, folder):
+def test_rollouts_that_are_not_stored_do_not_change_the_run(whole, folder):
     bare = RolloutToy.make(folder, *BACKENDS["torch"], "objective.keeps=false").go("bare")
     assert not (bare.path / "rollouts").exists()
     for a, b in zip(bare.records, whole.records, strict=True):
@@ -204,7 +204,7 @@ def test_record_without_rollouts_keeps_its_digest():
     assert record.sealed("before").digest == BEFORE["digest"]
 
 
-def test_record_with_rollouts_comes_back_and_its_digest_covers_them():
+def test_record_with_rollouts_round_trips_and_its_digest_covers_them():
     fields = {name: BEFORE[name] for name in ("round", "status", "failures")}
     metrics = dict.fromkeys(("train", "validation", "test"), METRICS)
     record = RoundRecord(**fields, **metrics, rollouts=FACTS).sealed("")

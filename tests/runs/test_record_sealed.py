@@ -30,7 +30,7 @@ def change(path, key, value):
 
 
 @pytest.mark.parametrize("key", OTHER)
-def test_result_with_any_value_changed_is_refused(key, toy, tmp_path):
+def test_changed_result_is_refused(key, toy, tmp_path):
     path = clone(toy.path("whole"), tmp_path / "run")
     change(path / "result.json", key, OTHER[key])
     with pytest.raises(RunError, match=r"result\.json: damaged or altered: its seal does not match"):
@@ -38,7 +38,7 @@ def test_result_with_any_value_changed_is_refused(key, toy, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["rounds", "best_round"])
-def test_result_sealed_anew_is_held_to_the_rounds(key, toy, tmp_path):
+def test_resealed_result_must_match_the_rounds(key, toy, tmp_path):
     path = clone(toy.path("whole"), tmp_path / "run")
     honest = RunDirectory.open(path).result()
     assert (honest["rounds"], honest["best_round"]) == (ROUNDS, honest["best_round"])
@@ -59,7 +59,7 @@ def test_file_without_its_seal_is_refused(name, toy, tmp_path):
         directory.result() if name == "result.json" else directory.provenance()
 
 
-def test_any_value_of_the_provenance_changed_is_refused(toy, tmp_path):
+def test_changed_provenance_is_refused(toy, tmp_path):
     path = clone(toy.path("whole"), tmp_path / "run")
     whole = read_sealed(path / "provenance.json", ())
     for key in whole:
@@ -78,7 +78,7 @@ def test_provenance_of_another_run_is_refused(desk, toy):
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_every_reader_refuses_a_best_round_that_was_moved(reader, desk, toy):
+def test_every_reader_refuses_an_altered_best_round(reader, desk, toy):
     desk.place(toy.path("whole"))
     change(desk.path / "result.json", "best_round", 99)
     answer = desk.command(*(word.replace("RUN", str(desk.path)) for word in READERS[reader]))
@@ -86,7 +86,7 @@ def test_every_reader_refuses_a_best_round_that_was_moved(reader, desk, toy):
     assert answer.stderr.startswith(f"error: {desk.path}/result.json: damaged or altered")
 
 
-def test_round_finished_since_the_records_were_read_is_read_now(toy, tmp_path):
+def test_rounds_finished_after_opening_are_read(toy, tmp_path):
     path = clone(toy.path("half"), tmp_path / "run")
     directory = RunDirectory.open(path)
     shutil.copytree(toy.path("whole"), path, dirs_exist_ok=True)
@@ -94,7 +94,7 @@ def test_round_finished_since_the_records_were_read_is_read_now(toy, tmp_path):
     assert (result["rounds"], len(directory.records)) == (ROUNDS, ROUNDS + 1)
 
 
-def test_seal_is_of_what_is_read_back(tmp_path):
+def test_seal_covers_the_parsed_content(tmp_path):
     content = {"b": (1, 2.5), "a": {"ü": None, "x": [True]}}
     write_sealed(tmp_path / "f.json", content)
     assert read_sealed(tmp_path / "f.json", ("a",)) == {"b": [1, 2.5], "a": {"ü": None, "x": [True]}}

@@ -25,7 +25,7 @@ def test_streams_of_different_seeds_give_different_draws(seeds, name):
 
 
 @given(data=st.data(), seed=SEEDS, names=st.lists(NAMES, min_size=1, max_size=10, unique=True))
-def test_streams_asked_in_another_order_give_the_same_draws(data, seed, names):
+def test_streams_do_not_depend_on_the_order_of_requests(data, seed, names):
     streams = Streams(seed)
     first = {name: draws(streams, name) for name in names}
     others = data.draw(st.permutations(names))
@@ -36,7 +36,7 @@ def test_streams_asked_in_another_order_give_the_same_draws(data, seed, names):
     assert {name: draws(again, name) for name in others} == first
 
 
-def test_streams_of_names_that_read_alike_differ():
+def test_streams_of_similar_names_differ():
     streams = Streams(1)
     names = [("a", 1, None), ("a", None, "1"), ("a1", None, None), ("a", 1, "None"), ("a, 1", None, None)]
     assert len({draws(streams, name) for name in names}) == len(names)

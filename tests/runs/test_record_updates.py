@@ -56,7 +56,7 @@ def parts(update):
 
 
 @given(updates=st.dictionaries(SITES, ANY, max_size=4))
-def test_updates_written_and_read_are_the_same_bits(updates, tmp_path_factory):
+def test_updates_round_trip_bit_identically(updates, tmp_path_factory):
     path = tmp_path_factory.mktemp("updates") / "0001.safetensors"
     found = read_updates(path, write_training(path, trained(updates)))
     assert {site: parts(u) for site, u in found.items()} == {site: parts(u) for site, u in updates.items()}
@@ -89,7 +89,7 @@ def test_updates_of_another_hash_are_refused(tmp_path):
 
 
 @given(data=st.data(), count=st.integers(0, 6))
-def test_outcomes_written_and_read_are_the_same_bits(data, count, tmp_path_factory):
+def test_outcomes_round_trip_bit_identically(data, count, tmp_path_factory):
     def column(dtype, elements=None):
         return data.draw(hnp.arrays(dtype, count, elements=elements))
 

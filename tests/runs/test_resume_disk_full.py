@@ -76,9 +76,7 @@ class HalfWriter:
     ("rounds", "stride"),
     [(1, 3), pytest.param(3, 1, marks=pytest.mark.slow(reason="fails at each of some hundred writes"))],
 )
-def test_write_failing_anywhere_leaves_a_valid_run_that_goes_on(
-    failure, rounds, stride, tmp_path, monkeypatch
-):
+def test_failed_write_anywhere_leaves_a_resumable_run(failure, rounds, stride, tmp_path, monkeypatch):
     toy = Toy.make(tmp_path, f"rounds={rounds}")
     toy.go("whole")
     whole = sealed(toy.path("whole"))
@@ -107,7 +105,7 @@ def test_write_failing_anywhere_leaves_a_valid_run_that_goes_on(
     assert sealed(cold.path("run")) == whole
 
 
-def test_write_failing_says_what_to_do_next(desk, monkeypatch):
+def test_failed_write_names_the_next_command(desk, monkeypatch):
     assert desk.run("--quiet").returncode == 0
     (desk.path / "result.json").unlink()
     original = os.replace

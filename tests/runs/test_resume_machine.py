@@ -113,10 +113,10 @@ def check(toy: Toy, examples: int) -> None:
     run_state_machine_as_test(machine, settings=profile)
 
 
-def test_run_treated_badly_ends_as_the_uninterrupted_one(toy):
+def test_disturbed_run_resumes_to_the_same_result(toy):
     check(toy, 20)
 
 
 @pytest.mark.slow(reason="many sequences of interruptions")
-def test_run_treated_badly_many_times_ends_as_the_uninterrupted_one(toy):
+def test_often_disturbed_run_resumes_to_the_same_result(toy):
     check(toy, 100)

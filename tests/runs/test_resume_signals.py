@@ -97,7 +97,7 @@ def check_kills(folder: Path, kills: int) -> None:
     assert most > 1  # some kill hit a run that had rounds
 
 
-def test_run_killed_in_its_rounds_ends_as_the_uninterrupted_one(tmp_path):
+def test_run_killed_in_a_round_resumes_to_the_same_result(tmp_path):
     whole = Toy.make(tmp_path / "whole", "rounds=40", "basis.exhausted=wrap")
     whole.go("run")
     expected = sealed(whole.path("run"))
@@ -109,7 +109,7 @@ def test_run_killed_in_its_rounds_ends_as_the_uninterrupted_one(tmp_path):
 
 
 @pytest.mark.slow(reason="some twenty processes")
-def test_run_killed_ten_times_ends_as_the_uninterrupted_one(tmp_path):
+def test_run_killed_ten_times_resumes_to_the_same_result(tmp_path):
     check_kills(tmp_path, 10)
 
 
@@ -123,7 +123,7 @@ SIGNALS = [
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
+def test_interrupted_run_prints_the_resume_command(number, toy, tmp_path):
     write_spec(tmp_path)
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "round 2")
     process.send_signal(number)
@@ -141,7 +141,7 @@ def test_run_interrupted_by_a_signal_says_how_to_go_on(number, toy, tmp_path):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_run_interrupted_before_it_began_leaves_nothing(number, tmp_path):
+def test_run_interrupted_before_its_start_leaves_nothing(number, tmp_path):
     write_spec(tmp_path)
     process = start(run_arguments(tmp_path, "--quiet"), tmp_path, "load")
     process.send_signal(number)
@@ -150,7 +150,7 @@ def test_run_interrupted_before_it_began_leaves_nothing(number, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_resume_in_a_folder_whose_name_needs_quoting_works_as_told(toy, tmp_path):
+def test_printed_resume_command_quotes_folder_names(toy, tmp_path):
     folder = tmp_path / "it's here; $HOME"
     write_spec(folder)
     process = start(run_arguments(folder, "--quiet"), folder, "round 0")
@@ -160,7 +160,7 @@ def test_resume_in_a_folder_whose_name_needs_quoting_works_as_told(toy, tmp_path
     assert sealed(only_run(folder)) == sealed(toy.path("whole"))
 
 
-def test_hangup_that_was_ignored_before_stays_ignored_as_under_nohup():
+def test_ignored_hangup_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with interruptible(lambda: "never"):
@@ -170,7 +170,7 @@ def test_hangup_that_was_ignored_before_stays_ignored_as_under_nohup():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_second_hangup_does_not_disturb_the_end():
+def test_second_hangup_does_not_interrupt_the_shutdown():
     ended = list[bool]()
 
     @interruptible(lambda: "nothing was started")
@@ -186,7 +186,7 @@ def test_second_hangup_does_not_disturb_the_end():
     assert ended
 
 
-def test_handlers_are_put_back_after_a_command():
+def test_signal_handlers_are_restored_after_a_command():
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     with interruptible(lambda: "never"):
         assert signal.getsignal(signal.SIGHUP) != before[1]

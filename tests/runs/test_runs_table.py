@@ -15,6 +15,7 @@ import pytest
 from boostlora.engine import runs_table
 from boostlora.engine.analysis import runs_table as module
 from boostlora.engine.analysis.quantities import parameters, stored
+from boostlora.engine.cli import layout
 from boostlora.engine.cli import runs as command
 from boostlora.engine.errors import UsageError
 from boostlora.engine.foundation.sealed import read_sealed, write_sealed
@@ -43,7 +44,7 @@ def run_of(runs, name):
     return next((runs / name).iterdir())
 
 
-def test_table_has_what_the_records_say(runs, toy):
+def test_table_matches_the_records(runs, toy):
     rows = runs_table(runs)
     assert [list(row) for row in rows] == [list(module.COLUMNS)] * 2
     for row, name, status in zip(rows, ("first", "second"), ("completed", "unfinished"), strict=True):
@@ -65,7 +66,7 @@ def test_table_has_what_the_records_say(runs, toy):
     assert rows[0]["best_round"] == RunDirectory.open(run_of(runs, "first")).result()["best_round"]
 
 
-def test_table_is_fit_for_pandas_and_does_not_import_it(runs):
+def test_table_can_be_a_pandas_frame_without_importing_pandas(runs):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(runs_table(runs))
     assert list(frame["rounds"]) == [4, 2]
@@ -90,6 +91,10 @@ def test_table_of_names(names, found, runs):
 def test_table_of_no_name_or_folder_is_refused(runs, tmp_path, boostlora):
     with pytest.raises(UsageError, match=r'no run "third"; in .*runs there are: first, second'):
         runs_table(runs, "third")
+    with pytest.raises(
+        UsageError, match=r'no run "frist"; did you mean "first"\? In .*runs there are: first, second'
+    ):
+        runs_table(runs, "frist")
     with pytest.raises(UsageError, match="no such folder of runs"):
         runs_table(tmp_path / "none")
     answer = boostlora("runs", "--runs", "none")
@@ -111,7 +116,7 @@ def test_table_does_not_list_runs_that_were_set_aside(runs, toy):
     assert len(runs_table(runs)) == 2
 
 
-def test_table_leaves_out_what_it_cannot_read_and_says_so_in_one_line(runs, toy, boostlora):
+def test_table_omits_unreadable_runs_with_one_warning(runs, toy, boostlora):
     whole = run_of(runs, "first")
     altered, other, earlier, foreign = (
         clone(whole, runs / name / toy.spec.short_hash) for name in ("altered", "other", "earlier", "foreign")
@@ -145,7 +150,7 @@ def test_table_with_a_damaged_study_lists_its_runs(runs, boostlora):
     assert answer.stderr.startswith("warning: left out 1: 1 damaged study (")
 
 
-def test_csv_has_no_formulas_and_every_number_in_full(runs, boostlora):
+def test_csv_has_no_formulas_and_exact_numbers(runs, boostlora):
     run = run_of(runs, "first")
     run.parent.rename(runs / "=cmd()")
     rows = {
@@ -158,7 +163,7 @@ def test_csv_has_no_formulas_and_every_number_in_full(runs, boostlora):
     assert (row["study"], row["cell"]) == ("", "")
 
 
-def test_json_has_null_for_what_is_not_finite():
+def test_json_has_null_for_nonfinite_numbers():
     assert command._finite({"a": float("nan"), "b": float("inf"), "c": 1.5}) == {
         "a": None,
         "b": None,
@@ -179,17 +184,14 @@ def test_table_on_the_terminal_has_one_line_a_run(runs, boostlora):
 
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_table_fits_the_terminal(width, runs, monkeypatch, capsys):
-    from rich.console import Console
-
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setattr(layout, "line_width", lambda: width)
     command._print(runs_table(runs))
-    *lines, last = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
-    assert max(map(len, lines)) <= width
-    assert ("they need a wider terminal, or --csv" in last) == (width < 200)
+    printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert max(map(len, printed.splitlines())) <= width
+    assert ("omitted, for a wider terminal or --csv: valid loss" in printed) == (width < 200)
 
 
-def test_table_knows_the_cells_of_studies(tmp_path, boostlora):
+def test_table_shows_the_studies_of_runs(tmp_path, boostlora):
     write(tmp_path)
     assert boostlora("ablate", "tiny.toml", "--exclude", "seed=1", "--set", "rounds=1", "-q").returncode == 0
     rows = json.loads(boostlora("runs", "--json").stdout)

@@ -55,7 +55,7 @@ OTHERS = pytest.mark.slow(reason="a process each; by default every third attack 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=OTHERS if i % 3 else ()) for i, name in enumerate(ATTACKS)]
 )
-def test_attack_inside_the_sandbox_gets_nowhere(name: str, around: Surroundings) -> None:
+def test_attack_inside_the_sandbox_fails(name: str, around: Surroundings) -> None:
     verdict = Sandbox(limits=Limits(seconds=3.0)).judge(around.program(ATTACKS[name], name))
     assert around.oracle(verdict) == []
     assert "SyntaxError" not in verdict.message
@@ -64,7 +64,7 @@ def test_attack_inside_the_sandbox_gets_nowhere(name: str, around: Surroundings)
 
 @pytest.mark.slow(reason="starts every attack without a sandbox, to show that it is one")
 @pytest.mark.parametrize("name", sorted(set(ATTACKS) - NOT_UNCONFINED))
-def test_attack_with_nothing_to_confine_it_is_noticed(
+def test_attack_without_confinement_is_detected(
     name: str, around: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(OVERRIDE, "1")
@@ -73,7 +73,7 @@ def test_attack_with_nothing_to_confine_it_is_noticed(
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_forgery_is_not_believed(name: str) -> None:
+def test_forged_verdict_is_not_accepted(name: str) -> None:
     verdict = Sandbox(limits=TIGHT).judge(forgery(name, FORGERIES[name]))
     assert not verdict.passed
     assert "NameError" not in verdict.message
@@ -88,7 +88,7 @@ def test_forgery_within_the_process_of_the_tests_succeeds(name: str) -> None:
 
 @pytest.mark.slow(reason="most wait for the clock")
 @pytest.mark.parametrize("name", EXHAUSTIONS)
-def test_exhaustion_ends_by_the_clock_and_leaves_nothing(name: str) -> None:
+def test_resource_exhaustion_is_ended_by_limits(name: str) -> None:
     started = time.monotonic()
     verdict = Sandbox(limits=TIGHT).judge(forgery(name, EXHAUSTIONS[name]))
     assert not verdict.passed
@@ -99,7 +99,7 @@ def test_exhaustion_ends_by_the_clock_and_leaves_nothing(name: str) -> None:
     assert verdict.message.isprintable()
 
 
-def test_corpus_has_no_name_twice_and_at_least_sixty_attacks() -> None:
+def test_corpus_has_at_least_sixty_attacks_with_unique_names() -> None:
     names = [name for corpus in CORPORA for name in sources(corpus.SOURCE)] + [*FORGERIES, *EXHAUSTIONS]
     assert len(names) >= 60
     assert len(set(names)) == len(names)

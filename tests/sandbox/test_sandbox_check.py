@@ -31,7 +31,7 @@ def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @linux
-def test_description_says_what_is_in_force_in_jsons_types() -> None:
+def test_description_has_the_confinement_in_json_types() -> None:
     described = Sandbox().describe()
     assert json.loads(json.dumps(described)) == described
     assert described["confined"] is described["seccomp"] is True
@@ -51,9 +51,7 @@ def test_check_is_made_once_a_process(unproven: None, monkeypatch: pytest.Monkey
 
 
 @linux
-def test_check_where_probes_get_through_refuses_and_names_them(
-    unproven: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_refuses_and_names_probes_that_succeed(unproven: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the confinement off behind its back: the probes themselves must notice."""
     real = processes.judge
 
@@ -62,7 +60,7 @@ def test_check_where_probes_get_through_refuses_and_names_them(
 
     monkeypatch.setattr(sandbox, "judge", open_door)
     with pytest.raises(
-        UsageError, match="the confinement does not hold here: got through: write_file"
+        UsageError, match="the confinement is not effective here: got through: write_file"
     ) as told:
         Sandbox().check()
     message = str(told.value)
@@ -84,7 +82,7 @@ def test_check_where_probes_get_through_refuses_and_names_them(
 
 
 @linux
-def test_check_without_landlock_refuses_and_says_what_to_do(
+def test_check_without_landlock_refuses_and_names_the_remedy(
     unproven: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*_: object) -> object:
@@ -96,7 +94,7 @@ def test_check_without_landlock_refuses_and_says_what_to_do(
 
 
 @linux
-def test_program_is_not_run_where_its_process_could_not_be_confined(tmp_path: Path) -> None:
+def test_program_is_not_run_without_confinement(tmp_path: Path) -> None:
     """Inside a filter that forbids Landlock's system calls, as a container's may."""
     script = tmp_path / "inside_a_filter.py"
     script.write_text(
@@ -118,14 +116,12 @@ except UsageError as error:
 """
     )
     told = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True).stdout
-    assert told.startswith(
-        "sandbox: Landlock: Function not implemented; programs that a model writes are not run here"
-    )
+    assert told.startswith("sandbox: Landlock: Function not implemented; generated programs are not run here")
 
 
 def test_override_needs_both_the_option_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(OVERRIDE, raising=False)
-    with pytest.raises(UsageError, match=f"set {OVERRIDE}=1 in the environment too"):
+    with pytest.raises(UsageError, match=f"also set {OVERRIDE}=1 in the environment"):
         Sandbox(unconfined=True).judge(PROGRAM)
     monkeypatch.setenv(OVERRIDE, "1")
     assert Sandbox(unconfined=True).judge(PROGRAM).passed
@@ -133,20 +129,20 @@ def test_override_needs_both_the_option_and_the_environment(monkeypatch: pytest.
 
 
 @linux
-def test_environment_alone_does_not_open_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variable_alone_does_not_disable_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OVERRIDE, "1")
     reads = Program(source="def f(): return open('/etc/passwd').read()", tests="f()", entry_point="f")
     assert Sandbox().judge(reads).message.startswith("PermissionError")
     assert Sandbox(unconfined=True).judge(reads).passed
 
 
-def test_other_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_operating_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(UsageError, match="run on Linux only, not on darwin"):
+    with pytest.raises(UsageError, match="run only on Linux, not on darwin"):
         Sandbox().check()
 
 
-def test_limits_never_rise_above_those_in_force() -> None:
+def test_limits_are_never_raised() -> None:
     import resource
 
     code = (
@@ -160,7 +156,7 @@ def test_limits_never_rise_above_those_in_force() -> None:
 
 @linux
 @pytest.mark.skipif(os.geteuid() != 0 or not os.access("/usr", os.R_OK), reason="only root can become nobody")
-def test_sandbox_of_nobody_holds_too(tmp_path: Path) -> None:
+def test_sandbox_is_effective_for_the_user_nobody(tmp_path: Path) -> None:
     """The whole check, and a program, in a process that gave up root first."""
     code = (
         "import os; from boostlora.plugins.tasks._code.sandbox import *; from boostlora.engine.errors import UsageError\n"

@@ -52,7 +52,7 @@ def test_interruption_ends_every_process() -> None:
     assert left_over() == []
 
 
-def test_descriptors_and_threads_are_given_back() -> None:
+def test_descriptors_and_threads_are_released() -> None:
     Sandbox().judge_all(programs(2))
     before = len(list(DESCRIPTORS.iterdir())), threading.active_count()
     Sandbox().judge_all(programs(6), 2)

@@ -56,7 +56,7 @@ def runs(process: int) -> bool:
 
 @pytest.mark.parametrize("confined", ["confined", "unconfined"])
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_both_processes_end_with_a_parent_that_is_killed(
+def test_both_processes_end_when_the_parent_is_killed(
     situation: str, confined: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOOSTLORA_ALLOW_UNCONFINED", "1")

@@ -47,7 +47,7 @@ def round_trip(value: Any) -> Any:
 
 
 @given(VALUES)
-def test_value_comes_back_equal_and_of_the_same_class(value: Any) -> None:
+def test_value_round_trips_with_its_class(value: Any) -> None:
     back = round_trip(value)
     assert back == value
     assert (
@@ -67,13 +67,13 @@ def test_value_comes_back_equal_and_of_the_same_class(value: Any) -> None:
         dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 1, 2, 3, 4), dt.time(1, 2), dt.timedelta(days=-1),
     ],
 )  # fmt: skip
-def test_odd_value_comes_back(value: Any) -> None:
+def test_odd_value_round_trips(value: Any) -> None:
     back = round_trip(value)
     assert back == value
     assert repr(back) == repr(value)
 
 
-def test_nan_and_views_come_back() -> None:
+def test_nan_and_views_round_trip() -> None:
     assert math.isnan(round_trip([math.nan])[0])
     table = {1: "a", 2: "b"}
     assert round_trip(table.keys()) == table.keys()
@@ -81,7 +81,7 @@ def test_nan_and_views_come_back() -> None:
     assert list(round_trip(table.values())) == ["a", "b"]
 
 
-def test_subclasses_come_back_as_what_they_extend() -> None:
+def test_subclasses_round_trip_as_their_base_class() -> None:
     class Liar(int):
         def __eq__(self, other: object) -> bool:
             return True
@@ -94,7 +94,7 @@ def test_subclasses_come_back_as_what_they_extend() -> None:
     assert round_trip(collections.namedtuple("Pair", "a b")(1, 2)) == (1, 2)  # noqa: PYI024 - a plain one
 
 
-def test_too_much_and_too_deep_are_unsupported() -> None:
+def test_too_large_and_too_deep_values_are_unsupported() -> None:
     with pytest.raises(Unsupported, match="more than 100 bytes"):
         encode("a" * 200, foreign, 100)
     with pytest.raises(Unsupported, match="more than 100 bytes"):
@@ -127,6 +127,6 @@ def test_damaged_value_is_malformed_or_another_value(value: Any, data: st.DataOb
         b"d\0\0\0\1N\0\0\0\0", b"s\0\0\0\1l\0\0\0\0", b"m\0\0\0\2S\0\0\0\2osS\0\0\0\6system", b"l\0\0\0\1" * 500,
     ],
 )  # fmt: skip
-def test_bytes_that_are_no_value_are_malformed(data: bytes) -> None:
+def test_invalid_bytes_are_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
         decode(data, native)

@@ -44,14 +44,14 @@ class TestFilter:
     def test_foreign_architecture_is_killed(self, architecture: str) -> None:
         assert decided(architecture, NUMBERS[architecture]["read"], arch=0x40000003) == KILL
 
-    def test_other_interfaces_numbers_are_denied(self, architecture: str) -> None:
+    def test_x32_system_calls_are_denied(self, architecture: str) -> None:
         assert decided(architecture, NUMBERS[architecture]["read"] | 0x40000000) == DENY
 
     @pytest.mark.parametrize("name", ["socket", "clone", "execve", "ptrace", "clone3", "io_uring", "prctl"])
     def test_dangerous_call_is_denied(self, architecture: str, name: str) -> None:
         assert self.call(architecture, name) == DENY
 
-    def test_reading_is_allowed_and_writing_is_not(self, architecture: str) -> None:
+    def test_open_allows_reading_but_not_writing(self, architecture: str) -> None:
         assert self.call(architecture, "read", 3) == ALLOW
         assert self.call(architecture, "openat", 0, 0, 0o2000000) == ALLOW  # O_CLOEXEC
         for flags in (0o1, 0o2, 0o100, 0o1000, 0o2000, 0o20000000):
@@ -66,13 +66,13 @@ class TestFilter:
         assert self.call(architecture, "mprotect", 0, 0, 1) == ALLOW
         assert self.call(architecture, "mprotect", 0, 0, 5) == DENY
 
-    def test_signals_reach_the_process_alone(self, architecture: str) -> None:
+    def test_process_can_signal_only_itself(self, architecture: str) -> None:
         for name in ("kill", "tgkill"):
             assert self.call(architecture, name, PID, 6) == ALLOW
             for other in (PID + 1, 1, 0, 2**32 - 1, 2**64 - 1, 2**32 - PID):
                 assert self.call(architecture, name, other, 6) == DENY
 
-    def test_limits_are_read_and_not_set(self, architecture: str) -> None:
+    def test_limits_can_be_read_but_not_set(self, architecture: str) -> None:
         assert self.call(architecture, "prlimit", 0, 7, 0, 1) == ALLOW
         assert self.call(architecture, "prlimit", 0, 7, 1, 0) == DENY
         assert self.call(architecture, "prlimit", 0, 7, 1 << 32, 0) == DENY

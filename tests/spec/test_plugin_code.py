@@ -48,7 +48,7 @@ HELPERS = {
 
 
 @pytest.mark.parametrize("case", HELPERS)
-def test_hash_of_a_plugin_covers_what_it_imports_from_beside_it(tmp_path, case):
+def test_plugin_hash_covers_modules_in_its_folder(tmp_path, case):
     imports, late, changed = HELPERS[case]
     plugin = write(tmp_path, imports, late)
     (tmp_path / "first.py").write_text("import second\n")
@@ -66,7 +66,7 @@ def test_hash_of_a_plugin_covers_what_it_imports_from_beside_it(tmp_path, case):
     assert code_sha256(plugin) == before
 
 
-def test_hash_of_a_plugin_covers_loose_modules_on_the_path_and_not_what_is_installed(tmp_path, monkeypatch):
+def test_plugin_hash_covers_modules_on_the_path_but_not_installed_ones(tmp_path, monkeypatch):
     loose = tmp_path / "loose"
     loose.mkdir()
     (loose / "elsewhere.py").write_text("SHARE = 0.1\n")
@@ -77,7 +77,7 @@ def test_hash_of_a_plugin_covers_loose_modules_on_the_path_and_not_what_is_insta
     assert code_sha256(plugin) != before
 
 
-def test_hash_of_a_plugin_does_not_depend_on_where_it_lies(tmp_path):
+def test_plugin_hash_does_not_depend_on_its_folder(tmp_path):
     hashes = set()
     for place in ("here", "some/where/else"):
         plugin = write(tmp_path / place, "import helper")
@@ -86,7 +86,7 @@ def test_hash_of_a_plugin_does_not_depend_on_where_it_lies(tmp_path):
     assert len(hashes) == 1
 
 
-def test_files_that_cannot_be_parsed_count_by_their_bytes(tmp_path):
+def test_unparsable_plugin_file_is_hashed_by_its_bytes(tmp_path):
     plugin = write(tmp_path, "import helper")
     (tmp_path / "helper.py").write_text("not python at all (\n")
     before = code_sha256(plugin)

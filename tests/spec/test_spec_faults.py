@@ -190,6 +190,6 @@ def test_spec_right_value_is_accepted(faults: Faults, accepted: str) -> None:
 
 
 @pytest.mark.parametrize("situation", PAIRS)
-def test_spec_wrong_value_is_one_fault_in_its_place(faults: Faults, situation: str) -> None:
+def test_spec_wrong_value_is_one_fault_at_its_position(faults: Faults, situation: str) -> None:
     _, refused, message = PAIRS[situation]
     assert faults(refused + NEEDED) == [message]

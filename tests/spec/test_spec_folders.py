@@ -47,7 +47,7 @@ def test_model_that_is_neither_folder_nor_id_is_a_fault_at_its_place(faults: Fau
     assert fault.startswith('4:8: no folder "')
 
 
-def test_data_set_that_is_neither_folder_nor_id_is_a_fault(faults: Faults) -> None:
+def test_dataset_that_is_neither_folder_nor_id_is_a_fault(faults: Faults) -> None:
     (fault,) = faults('model.use = "mlp"\n[task]\nuse = "text-classification"\ndataset = "./none"\n')
     assert fault.startswith('4:11: no folder "')
 
@@ -114,7 +114,7 @@ def test_hash_of_a_big_file_is_computed_once(tmp_path: Path, big: Path, hashed: 
     assert len(hashed) == 1
 
 
-def test_hash_of_a_file_replaced_under_its_old_date_is_computed_anew(
+def test_file_replaced_with_the_same_mtime_is_hashed_again(
     tmp_path: Path, big: Path, hashed: list[Path]
 ) -> None:
     before = file_sha256_cached(big, tmp_path / "cache")
@@ -125,7 +125,7 @@ def test_hash_of_a_file_replaced_under_its_old_date_is_computed_anew(
 
 
 @pytest.mark.usefixtures("hashed")
-def test_hash_note_that_is_damaged_is_not_believed(tmp_path: Path, big: Path) -> None:
+def test_damaged_hash_cache_is_ignored(tmp_path: Path, big: Path) -> None:
     expected = file_sha256_cached(big, tmp_path / "cache")
     (note,) = (tmp_path / "cache" / "hashes").iterdir()
     for damage in ("", "{", "[]", note.read_text().replace(expected, expected[:10])):
@@ -133,16 +133,14 @@ def test_hash_note_that_is_damaged_is_not_believed(tmp_path: Path, big: Path) ->
         assert file_sha256_cached(big, tmp_path / "cache") == expected
 
 
-def test_hash_of_a_file_that_just_changed_is_not_remembered(tmp_path: Path) -> None:
+def test_hash_of_a_recently_changed_file_is_not_cached(tmp_path: Path) -> None:
     file = tmp_path / "fresh.bin"
     file.write_bytes(b"a" * SMALL)
     file_sha256_cached(file, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
-def test_hash_without_a_writable_cache_is_computed_all_the_same(
-    tmp_path: Path, big: Path, hashed: list[Path]
-) -> None:
+def test_hash_is_computed_without_a_writable_cache(tmp_path: Path, big: Path, hashed: list[Path]) -> None:
     (tmp_path / "cache").write_text("in the way")
     assert file_sha256_cached(big, tmp_path / "cache") == file_sha256(big)
     assert len(hashed) == 1
@@ -156,7 +154,7 @@ def test_hash_of_several_files_depends_on_their_order(tmp_path: Path) -> None:
     assert files_sha256(files, tmp_path) != files_sha256(files[::-1], tmp_path)
 
 
-def test_files_of_a_folder_are_those_that_count(model: Path) -> None:
+def test_folder_hash_covers_files_of_the_given_suffixes(model: Path) -> None:
     (model / "sub").mkdir(exist_ok=True)
     (model / "sub" / "deep.json").write_text("{}")
     assert list(folder_files(model, MODEL_SUFFIXES)) >= ["config.json", "model.safetensors"]

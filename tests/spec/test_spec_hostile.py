@@ -111,7 +111,7 @@ def test_load_hostile_file_is_a_short_spec_error(
     assert all(line.isprintable() for line in str(caught.value).split("\n"))
 
 
-def test_load_hostile_layers_are_joined_in_time(registry: Registry, tmp_path: Path) -> None:
+def test_load_joins_hostile_layers_in_bounded_time(registry: Registry, tmp_path: Path) -> None:
     keys = "".join(f"k{i:04} = {i}\n" for i in range(9_000))
     (tmp_path / "base.toml").write_text(keys)
     (tmp_path / "s.toml").write_text('extends = "base.toml"\n' + keys)
@@ -238,7 +238,7 @@ def load_bytes(registry: Registry, folder: Path) -> Callable[[bytes], Spec]:
     return load
 
 
-def test_load_valid_spec_of_the_fuzz_is_valid(load_bytes: Callable[[bytes], Spec], folder: Path) -> None:
+def test_fuzzing_template_is_a_valid_spec(load_bytes: Callable[[bytes], Spec], folder: Path) -> None:
     (folder / "a.csv").write_text("x,y\n")
     assert load_bytes(VALID).head.seed == 1
 
@@ -269,7 +269,7 @@ def test_load_any_setting_gives_a_spec_or_a_spec_error(registry: Registry, setti
 
 
 @pytest.mark.parametrize("name", ["passwd", "id_rsa", "spec.toml.bak", "link.toml"])
-def test_extends_names_specs_only_and_tells_nothing_of_other_files(tmp_path, name):
+def test_extends_of_another_file_type_does_not_show_its_content(tmp_path, name):
     (tmp_path / "passwd").write_text("somebody:x:0:0:private\nkey_of_mine = 1\n")
     for other in ("id_rsa", "spec.toml.bak"):
         (tmp_path / other).write_text("somebody:x:0:0:private\nkey_of_mine = 1\n")
@@ -282,7 +282,7 @@ def test_extends_names_specs_only_and_tells_nothing_of_other_files(tmp_path, nam
 
 
 @pytest.mark.parametrize(("name", "told"), [("spec.toml", True), ("passwd", False), ("link.toml", False)])
-def test_lines_are_shown_of_files_that_are_specs_by_their_name(tmp_path, name, told):
+def test_messages_quote_lines_of_toml_files_only(tmp_path, name, told):
     (tmp_path / "passwd").write_text("somebody:x:0:0:private\n")
     (tmp_path / "spec.toml").write_text("somebody:x:0:0:private\n")
     (tmp_path / "link.toml").symlink_to(tmp_path / "passwd")

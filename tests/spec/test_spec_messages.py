@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from boostlora.engine.spec import Spec, SpecError
+from boostlora.engine.spec.faults import MOST_NAMES, unknown_name
 
 Read = Callable[[str], Spec]
 Faults = Callable[[str], list[str]]
@@ -13,7 +14,7 @@ Faults = Callable[[str], list[str]]
 NEEDED = '[task]\nuse = "digits"\n[model]\nuse = "mlp"\n'
 
 
-def test_spec_many_faults_are_all_told_in_file_order(faults: Faults) -> None:
+def test_spec_reports_all_faults_in_file_order(faults: Faults) -> None:
     text = """\
 sed = 1
 rounds = "3"
@@ -74,7 +75,7 @@ def test_spec_task_without_use_lacks_the_key_at_its_table(faults: Faults) -> Non
     assert faults('[model]\nuse = "mlp"\n\n[task]\nangle = 3\n') == ['4:1: missing key "use"']
 
 
-def test_spec_missing_options_are_told_with_their_type_and_help(read: Read) -> None:
+def test_spec_missing_options_show_type_and_help(read: Read) -> None:
     with pytest.raises(SpecError) as caught:
         read('[model]\nuse = "mlp"\n[task]\nuse = "table"\n')
     assert [(f.position(), f.message, f.allowed.split("  # ")[0]) for f in caught.value.faults] == [
@@ -95,7 +96,7 @@ def test_spec_fault_whole_text_shows_line_caret_allowed_and_hint(read: Read) -> 
     )
 
 
-def test_spec_unknown_plugin_names_the_near_one(read: Read) -> None:
+def test_spec_unknown_plugin_has_a_suggestion(read: Read) -> None:
     with pytest.raises(SpecError) as caught:
         read(NEEDED + '[basis]\nuse = "rotat"\n')
     (fault,) = caught.value.faults
@@ -139,5 +140,17 @@ SYNTAX = {
 
 
 @pytest.mark.parametrize(("text", "message"), SYNTAX.values(), ids=SYNTAX)
-def test_spec_no_toml_is_one_fault_where_it_breaks(faults: Faults, text: str, message: str) -> None:
+def test_spec_invalid_toml_is_one_fault_at_its_position(faults: Faults, text: str, message: str) -> None:
     assert faults(text) == [message]
+
+
+def test_unknown_name_lists_the_closest_then_some_names_then_the_command_for_all() -> None:
+    few, many = ["first", "second"], [f"run-{number}" for number in range(MOST_NAMES + 3)]
+    assert unknown_name("run", "third", few) == 'no run "third"; there are: first, second'
+    assert unknown_name("run", "frist", few, place="runs") == (
+        'no run "frist"; did you mean "first"? In runs there are: first, second'
+    )
+    assert unknown_name("run", "x", many, place="runs", command="boostlora runs") == (
+        f'no run "x"; in runs there are: {", ".join(many[:MOST_NAMES])}, and 3 more; list them with: boostlora runs'
+    )
+    assert unknown_name("run", "x", []) == 'no run "x"; there are: none yet'

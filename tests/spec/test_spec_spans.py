@@ -113,7 +113,7 @@ w = [[1], [2]]
 '''.replace("@", "'''")
 
 
-def test_locate_everything_toml_has_finds_every_path() -> None:
+def test_locate_finds_every_path_of_all_toml_syntax() -> None:
     check(EVERYTHING)
     check(EVERYTHING.replace("\n", "\n\n\t "))
 
@@ -142,11 +142,11 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=str)
-def test_locate_path_gives_its_very_characters(path: Path_) -> None:
+def test_locate_gives_the_exact_characters_of_a_path(path: Path_) -> None:
     assert slices(EVERYTHING, path) == EXAMPLES[path]
 
 
-def test_locate_repeated_words_are_told_apart() -> None:
+def test_locate_distinguishes_repeated_words() -> None:
     text = "a = 1\n[b]\na = 1\n[c]\na = 1\n"
     marks = locations_of(text)
     assert [marks[path].key.start for path in (("a",), ("b", "a"), ("c", "a"))] == [0, 10, 20]
@@ -180,7 +180,7 @@ TOKENS = st.sampled_from([*"ab.,=[]{}\"'#\\ \n1-", '"""', "'''", "[[", "=1\n", "
 
 
 @given(text=st.lists(TOKENS, max_size=40).map("".join))
-def test_locate_any_text_that_parses_is_followed_to_its_end(text: str) -> None:
+def test_locate_scans_any_valid_text_to_its_end(text: str) -> None:
     try:
         tree = tomli.loads(text)
     except ValueError:
@@ -235,7 +235,7 @@ LIMITS = {
 
 
 @pytest.mark.parametrize(("make", "most", "message"), LIMITS.values(), ids=LIMITS)
-def test_locate_size_is_refused_just_beyond_its_limit(make: Any, most: int, message: str) -> None:
+def test_locate_refuses_sizes_above_the_limit(make: Any, most: int, message: str) -> None:
     check(make(most))
     with pytest.raises(SpecError) as caught:
         locations_of(make(most + 1))

@@ -47,7 +47,7 @@ def test_nearest_of_a_proportional_quantity_rounds_to_it(each: int, target: int)
     assert abs(found[1] - target) <= max(each / 2, each - target)
 
 
-def test_nearest_of_a_quantity_that_cannot_be_told_is_none() -> None:
+def test_nearest_of_an_undefined_quantity_is_none() -> None:
     assert nearest(lambda _: None, 5) is None
     assert nearest(lambda value: value if value < 4 else None, 5) is None
 
@@ -104,13 +104,13 @@ def test_budget_key_is_solved_for_and_noted(read_study: Read, situation: str) ->
     )
 
 
-def test_budget_leaves_what_the_baseline_sets(read_study: Read) -> None:
+def test_budget_does_not_change_keys_that_the_baseline_sets(read_study: Read) -> None:
     study = read_study(TWO.format(a="set.rounds = 4\n", b="") + BUDGET.format(hold="steps", by="rounds"))
     assert [arm.solved for arm in study.record.arms] == [{"rounds": 4}, {"rounds": 4}]
     assert [cell.spec.rounds for cell in study.cells] == [4, 4]
 
 
-def test_budget_that_is_met_already_changes_nothing(read_study: Read) -> None:
+def test_budget_that_is_already_met_changes_nothing(read_study: Read) -> None:
     text = 'seeds = 1\nbaseline = "rotate"\ngrid."basis.use" = ["rotate", "fixed"]\n'
     study = read_study(text + BUDGET.format(hold="parameters", by="adapter.rank"))
     assert [cell.spec.adapter.rank for cell in study.cells] == [4, 4]
@@ -151,7 +151,7 @@ def test_budget_that_tuning_does_not_touch_is_noted_once(read_study: Read) -> No
     )
 
 
-def test_budgets_are_solved_one_after_another(read_study: Read) -> None:
+def test_budgets_are_solved_in_order(read_study: Read) -> None:
     text = "seeds = 1\n" + BUDGET.format(hold="steps", by="rounds") + "at = 80\n"
     text += BUDGET.format(hold="examples", by="optimizer.batch_size") + "at = 800\n"
     (cell,) = read_study(text).cells

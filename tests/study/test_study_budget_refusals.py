@@ -104,7 +104,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("situation", REFUSED)
-def test_budget_that_cannot_be_held_is_told(study_faults: Faults, situation: str) -> None:
+def test_budget_that_cannot_be_held_is_a_fault(study_faults: Faults, situation: str) -> None:
     text, messages = REFUSED[situation]
     assert study_faults("seeds = 1\n" + text) == [_one_lower(message) for message in messages]
 
@@ -114,7 +114,7 @@ def _one_lower(message: str) -> str:
     return f"{int(line) + 1}:{rest}"
 
 
-def test_budget_in_arms_that_match_leaves_the_others(read_study: Read) -> None:
+def test_budget_applies_only_to_matching_arms(read_study: Read) -> None:
     text = "seeds = 1\n" + UNEVEN + STEPS + 'at = 70\nmatch."optimizer.steps" = 7\n'
     study = read_study(text)
     assert [cell.spec.rounds for cell in study.cells] == [2, 10]
@@ -140,7 +140,7 @@ grid.adapter = [
 """
 
 
-def test_measure_is_what_runs_do(tmp_path: Path) -> None:
+def test_budget_quantities_match_runs(tmp_path: Path) -> None:
     """Numbers a round, and steps, against the record of every round of real runs."""
     registry = Registry.load((PLUGIN,))
     (tmp_path / "s.toml").write_text(CELLS)

@@ -53,7 +53,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def test_cached_result_that_four_processes_want_at_once_is_computed_once(callers: Callers) -> None:
+def test_result_requested_by_four_processes_is_computed_once(callers: Callers) -> None:
     processes = [callers.start() for _ in range(4)]
     for process in processes:
         go(process)
@@ -61,7 +61,7 @@ def test_cached_result_that_four_processes_want_at_once_is_computed_once(callers
     assert callers.computed == 1
 
 
-def test_cached_result_whose_process_is_killed_is_computed_by_the_next(callers: Callers) -> None:
+def test_cached_result_of_a_killed_process_is_computed_by_the_next(callers: Callers) -> None:
     first, second = callers.start("hang"), callers.start()
     go(first)
     end = time.monotonic() + PATIENCE
@@ -76,7 +76,7 @@ def test_cached_result_whose_process_is_killed_is_computed_by_the_next(callers: 
     assert callers.computed == 2
 
 
-def test_cached_computation_that_raises_frees_its_turn(tmp_path: Path) -> None:
+def test_failed_cached_computation_releases_its_lock(tmp_path: Path) -> None:
     def fail() -> dict[str, np.ndarray]:
         raise ValueError("no result")
 
@@ -85,7 +85,7 @@ def test_cached_computation_that_raises_frees_its_turn(tmp_path: Path) -> None:
     assert cached(tmp_path, "key", lambda: {"x": np.ones(2)}).arrays()["x"].tolist() == [1, 1]
 
 
-def test_cached_result_that_is_damaged_is_computed_again(tmp_path: Path) -> None:
+def test_damaged_cached_result_is_computed_again(tmp_path: Path) -> None:
     first = cached(tmp_path, "key", lambda: {"x": np.ones(2)})
     first.path.write_bytes(first.path.read_bytes()[:-1])
     again = cached(tmp_path, "key", lambda: {"x": np.zeros(2)})

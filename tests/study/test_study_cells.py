@@ -25,14 +25,14 @@ def keys(study: Study) -> list[str]:
     "head",
     ['name = "other"\n', 'description = "words"\n', 'trackers.tensorboard.folder = "x"\n', "seed = 0\n"],
 )
-def test_cells_do_not_depend_on_what_changes_no_result(read_study: Read, head: str) -> None:
+def test_cells_do_not_depend_on_unhashed_keys(read_study: Read, head: str) -> None:
     plain = read_study("[ablate]\n" + BASES, base=BASE)
     other = read_study("[ablate]\n" + BASES + "executor.workers = 3\n", base=head + BASE)
     assert keys(other) == keys(plain)
     assert other.record.sha256 == plain.record.sha256
 
 
-def test_cells_are_the_runs_of_the_plain_spec(read_study: Read) -> None:
+def test_cells_equal_runs_of_the_plain_spec(read_study: Read) -> None:
     study = read_study("[ablate]\nseeds = [4]\n", base=BASE)
     other = read_study("[ablate]\nseeds = 1\n", base="seed = 4\n" + BASE, name="other.toml")
     assert keys(study) == keys(other) == [study.cells[0].spec.short_hash]
@@ -63,12 +63,12 @@ def test_study_hash_of_the_same_comparison_is_the_same(read_study: Read, text: s
     assert read_study(text).record.sha256 == read_study(BASES).record.sha256
 
 
-def test_study_hash_of_another_comparison_is_another(read_study: Read) -> None:
+def test_study_hash_depends_on_the_comparison(read_study: Read) -> None:
     found = [read_study(text).record.sha256 for text in (BASES, *OTHER.values())]
     assert len(set(found)) == len(found)
 
 
-def test_arms_that_are_one_experiment_share_cells_and_are_noted(read_study: Read) -> None:
+def test_arms_with_equal_specs_share_cells_and_are_noted(read_study: Read) -> None:
     study = read_study("seeds = 2\ncase = [{name = 'a'}, {name = 'b', set = {rounds = 2}}]\n")
     assert len(study.cells) == 4
     assert len(study.distinct) == 2

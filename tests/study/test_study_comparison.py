@@ -103,13 +103,13 @@ PAIRS: dict[str, tuple[str, str, object, str, str]] = {
 
 
 @pytest.mark.parametrize("situation", PAIRS)
-def test_ablate_right_comparison_is_recorded(read_study: Read, situation: str) -> None:
+def test_ablate_valid_comparison_is_recorded(read_study: Read, situation: str) -> None:
     accepted, field, value, _, _ = PAIRS[situation]
     assert getattr(read_study("seeds = 1\n" + BASES + accepted).record, field) == value
 
 
 @pytest.mark.parametrize("situation", PAIRS)
-def test_ablate_wrong_comparison_is_one_fault_in_its_place(study_faults: Faults, situation: str) -> None:
+def test_ablate_invalid_comparison_is_one_fault_at_its_position(study_faults: Faults, situation: str) -> None:
     _, _, _, refused, message = PAIRS[situation]
     assert study_faults(BASES + refused) == [message]
 
@@ -119,7 +119,7 @@ def test_ablate_that_is_no_table_is_one_fault(read_study: Read) -> None:
         read_study("", base='ablate = 3\ntask.use = "digits"\nmodel.use = "mlp"\n')
 
 
-def test_ablate_faults_of_every_part_are_told_at_once(study_faults: Faults) -> None:
+def test_ablate_reports_faults_of_all_parts_at_once(study_faults: Faults) -> None:
     text = """\
 foo = 1
 metric = "los"
@@ -155,6 +155,6 @@ patiens = 1
     ]
 
 
-def test_ablate_fault_of_many_cells_is_told_once(study_faults: Faults) -> None:
+def test_ablate_fault_of_many_cells_is_reported_once(study_faults: Faults) -> None:
     text = 'seeds = 9\ngrid.rounds = [1, 2, 3]\ngrid."basis.use" = ["rotate", "fixd"]\ntune."optimizer.lr" = [1, 2]\n'
     assert study_faults(text) == ['3:31: unknown basis plugin "fixd"']

@@ -117,26 +117,26 @@ def test_case_that_sets_a_tuned_key_is_not_tuned(read_study: Read) -> None:
     assert rates(study, "y") == [(0.1, 0.1), (0.3, 0.3)]
 
 
-def test_case_that_tunes_has_its_own_candidates_alone(read_study: Read) -> None:
+def test_case_with_tune_has_only_its_own_candidates(read_study: Read) -> None:
     study = read_study("seeds = 1\n" + LR + CASE + 'tune."optimizer.lr" = [2]\n')
     assert rates(study, "x") == [(2.0, 2)]
 
 
-def test_condition_that_sets_a_tuned_key_ends_its_tuning(read_study: Read) -> None:
+def test_condition_that_sets_a_tuned_key_disables_its_tuning(read_study: Read) -> None:
     grid = 'grid."basis.use" = ["rotate", "fixed"]\n'
     study = read_study("seeds = 1\n" + LR + grid + WHEN + 'set."optimizer.lr" = 0.7\n')
     assert rates(study, "rotate") == [(0.7, None)]
     assert rates(study, "fixed") == [(0.1, 0.1), (0.3, 0.3)]
 
 
-def test_conditions_that_set_the_same_key_apply_in_their_order(read_study: Read) -> None:
+def test_conditions_on_the_same_key_apply_in_order(read_study: Read) -> None:
     study = read_study(
         "seeds = 1\n" + WHEN + 'set."optimizer.lr" = 0.7\n' + WHEN + 'set."optimizer.lr" = 0.8\n'
     )
     assert rates(study, "s") == [(0.8, None)]
 
 
-def test_arm_that_changes_the_plugin_leaves_its_old_options_behind(read_study: Read) -> None:
+def test_arm_with_another_plugin_drops_options_of_the_old_one(read_study: Read) -> None:
     base = 'task.use = "digits"\nmodel.use = "mlp"\nadapter = {use = "tinylora", rank = 2, u = 3}\n[ablate]\n'
     study = read_study('seeds = 1\ngrid."adapter.use" = ["tinylora", "lora"]\n', base=base)
     assert [cell.spec.as_tree()["adapter"].get("u") for cell in study.cells] == [3, None]

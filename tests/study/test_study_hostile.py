@@ -115,7 +115,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("situation", STRANGE)
-def test_ablate_strange_table_is_told_in_its_place(study_faults: Faults, situation: str) -> None:
+def test_ablate_odd_table_is_a_fault_at_its_position(study_faults: Faults, situation: str) -> None:
     written, messages = STRANGE[situation]
     assert study_faults(written) == messages
 
@@ -131,7 +131,7 @@ NAMES = {"empty": "", "blank": " ", "a line break": "a\\nb", "colour": "a\\u001b
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_case_name_that_spoils_a_table_is_refused(study_faults: Faults, name: str) -> None:
+def test_long_or_unprintable_case_name_is_refused(study_faults: Faults, name: str) -> None:
     (fault,) = study_faults(f'[[ablate.case]]\nname = "{name}"\n')
     assert fault.startswith('2:8: "name" must be 1 to 100 printable characters, not ')
     assert len(fault) < 150
@@ -155,7 +155,7 @@ def test_grid_numbers_that_differ_have_labels_that_differ(read_study: Read) -> N
     assert labels == ["lr=0.1", "lr=0.1234567", "lr=0.12345678", "lr=1e-07", "lr=1e+08"]
 
 
-def test_label_tells_keys_of_one_name_apart() -> None:
+def test_labels_distinguish_keys_of_the_same_name() -> None:
     both = Assignment({"task.path": "a.csv", "model.path": "b", "merge.use": "gate"})
     assert both.label() == "task.path=a.csv, model.path=b, gate"
     assert Assignment({"task.path": "a.csv"}).label() == "path=a.csv"
@@ -170,5 +170,5 @@ def test_label_tells_keys_of_one_name_apart() -> None:
         (0.30000000000000004, repr(0.1 + 0.2)),
     ],
 )
-def test_label_of_a_value_is_as_toml_writes_it(value: object, words: str) -> None:
+def test_label_of_a_value_is_toml(value: object, words: str) -> None:
     assert setting_text(value) == words

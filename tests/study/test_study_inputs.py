@@ -93,7 +93,7 @@ def test_stage_again_copies_nothing_and_leaves_nothing(job: Job, sender: Path) -
     assert len([path for path in before if path.is_file()]) == 2
 
 
-def test_cell_elsewhere_reads_the_store_and_ends_in_the_same_digest(
+def test_cell_on_another_machine_reads_the_store_and_has_the_same_digest(
     job: Job, sender: Path, tmp_path: Path
 ) -> None:
     assert run_cell(job).status == "finished"
@@ -106,11 +106,11 @@ def test_cell_elsewhere_reads_the_store_and_ends_in_the_same_digest(
     assert [file.parent.parent for file in files] == [Path(job.store)]
 
 
-def test_cell_whose_paths_are_there_reads_them(job: Job) -> None:
+def test_cell_reads_existing_paths(job: Job) -> None:
     assert resolve_inputs(job) == (job.spec, tuple(Path(file) for file in job.plugin_files))
 
 
-def test_file_of_other_contents_at_the_path_is_not_taken_for_it(job: Job, sender: Path) -> None:
+def test_file_with_other_contents_at_the_path_is_not_used(job: Job, sender: Path) -> None:
     (sender / "rows.csv").write_text(ROWS + "1,1,1\n")
     text, _ = resolve_inputs(job)
     assert job.store in text
@@ -129,7 +129,7 @@ def test_changed_contents_without_a_store_are_refused(job: Job, sender: Path, na
     )
 
 
-def test_store_that_lacks_or_spoils_an_input_is_refused(job: Job, sender: Path, tmp_path: Path) -> None:
+def test_store_with_a_missing_or_damaged_input_is_refused(job: Job, sender: Path, tmp_path: Path) -> None:
     sha256 = job.inputs[str(sender / "rows.csv")]
     sender.rename(tmp_path / "gone")
     stored = Path(job.store) / sha256 / "rows.csv"
@@ -148,7 +148,7 @@ def test_stage_of_a_file_that_has_changed_since_is_refused(job: Job, sender: Pat
     assert [path.name for path in (tmp_path / "new").rglob("*") if path.is_file()] in ([], ["plugin.py"])
 
 
-def test_stage_of_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_stage_of_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"nowhere\.csv: cannot be copied to .*No such file"):
         stage({str(tmp_path / "nowhere.csv"): "ab" * 32}, tmp_path / "store")
 
@@ -181,13 +181,13 @@ def test_folder_is_found_in_the_store(folder: tuple[Path, str], tmp_path: Path) 
     assert (stored / "train" / "a.bin").read_bytes() == b"a" * 10
 
 
-def test_folder_of_other_contents_is_not_taken_for_it(folder: tuple[Path, str], tmp_path: Path) -> None:
+def test_folder_with_other_contents_is_not_used(folder: tuple[Path, str], tmp_path: Path) -> None:
     (folder[0] / "b.json").write_text("[]")
     with pytest.raises(RunError, match=r"data .*: missing, or changed"):
         resolve_inputs(folder_job(folder, tmp_path, store=""))
 
 
-def test_stage_of_a_folder_by_many_at_once_is_whole(folder: tuple[Path, str], tmp_path: Path) -> None:
+def test_concurrent_staging_of_a_folder_is_complete(folder: tuple[Path, str], tmp_path: Path) -> None:
     raised = list[BaseException]()
     gate = threading.Barrier(8)
 

@@ -29,12 +29,12 @@ def test_set_of_seeds_replaces_them(read_study: Read) -> None:
     assert read_study(BASES, "ablate.seeds=3").record.seeds == (0, 1, 2)
 
 
-def test_set_of_the_seed_moves_where_seeds_begin(read_study: Read) -> None:
+def test_set_of_the_seed_changes_the_first_seed(read_study: Read) -> None:
     assert read_study("seeds = 2\n", "seed=7").record.seeds == (7, 8)
 
 
 @pytest.mark.parametrize("key", ['ablate.grid."basis.use"', "ablate.grid.basis.use"])
-def test_set_of_a_grid_replaces_it_however_it_is_spelt(read_study: Read, key: str) -> None:
+def test_set_of_a_grid_replaces_it_in_any_notation(read_study: Read, key: str) -> None:
     assert arms(read_study(BASES, f'{key}=["fixed", "random"]')) == ["fixed", "random"]
 
 
@@ -50,7 +50,7 @@ def test_set_of_a_key_that_varies_is_overridden_by_the_grid(read_study: Read) ->
     assert [c.spec.slots["basis"].use for c in read_study(BASES, "basis.use=fixed").cells] == ["rotate"]
 
 
-def test_set_of_the_executor_leaves_options_of_the_old_one_behind(read_study: Read) -> None:
+def test_set_of_the_executor_drops_options_of_the_old_one(read_study: Read) -> None:
     text = BASES + 'executor.use = "local"\nexecutor.threads = 2\n'
     record = read_study(text, "ablate.executor.use=slurm").record
     assert record.executor == "slurm"
@@ -62,7 +62,7 @@ def test_set_of_the_executor_keeps_options_that_it_has_too(read_study: Read) -> 
     assert record.executor_options["workers"] == 2
 
 
-def test_option_that_the_set_executor_has_not_is_a_fault(read_study: Read) -> None:
+def test_option_of_another_executor_is_a_fault(read_study: Read) -> None:
     with pytest.raises(SpecError, match='unknown key "threads"'):
         read_study(BASES, "ablate.executor.use=slurm", "ablate.executor.threads=2")
 

@@ -193,12 +193,12 @@ PAIRS: dict[str, tuple[str, list[str], str, str]] = {
 
 
 @pytest.mark.parametrize("situation", PAIRS)
-def test_ablate_right_table_makes_these_cells(read_study: Read, situation: str) -> None:
+def test_ablate_valid_table_gives_the_expected_cells(read_study: Read, situation: str) -> None:
     accepted, cells, _, _ = PAIRS[situation]
     assert [cell.label for cell in read_study(accepted).record.cells] == cells
 
 
 @pytest.mark.parametrize("situation", PAIRS)
-def test_ablate_wrong_table_is_one_fault_in_its_place(study_faults: Faults, situation: str) -> None:
+def test_ablate_invalid_table_is_one_fault_at_its_position(study_faults: Faults, situation: str) -> None:
     _, _, refused, message = PAIRS[situation]
     assert study_faults(refused) == [message]

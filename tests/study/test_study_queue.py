@@ -76,7 +76,7 @@ def test_submit_queues_each_cell_once_while_it_waits(study: Path) -> None:
 
 
 @pytest.mark.parametrize("status", ["lost", "failed", "finished", "busy"])
-def test_submit_queues_again_what_the_queue_has_no_more(study: Path, status: str) -> None:
+def test_submit_queues_lost_cells_again(study: Path, status: str) -> None:
     queue = Queue()
     submit(queue, study, jobs("a", "b"))
     queue.ended["0"] = status
@@ -84,20 +84,20 @@ def test_submit_queues_again_what_the_queue_has_no_more(study: Path, status: str
     assert submitted_ids(study) == {"a": "2", "b": "1"}
 
 
-def test_submit_asks_for_the_cells_in_question_alone(study: Path) -> None:
+def test_submit_queries_only_its_cells(study: Path) -> None:
     queue = Queue()
     submit(queue, study, jobs("a", "b"))
     submit(queue, study, jobs("b"))
     assert queue.asked == [{"b": "1"}]
 
 
-def test_submit_of_nothing_leaves_the_queue_alone(study: Path) -> None:
+def test_submit_of_no_cells_does_not_call_the_queue(study: Path) -> None:
     queue = Queue()
     assert submit(queue, study, []) == (0, 0)
     assert (queue.taken, queue.asked, submitted_ids(study)) == ([], [], {})
 
 
-def test_gather_maps_what_became_of_every_cell(study: Path) -> None:
+def test_collect_returns_the_result_of_every_cell(study: Path) -> None:
     queue = Queue(ended={"0": "finished", "1": "failed"})
     submit(queue, study, jobs("a", "b", "c"))
     found = collect_results(queue, study)
@@ -108,7 +108,7 @@ def test_gather_maps_what_became_of_every_cell(study: Path) -> None:
     }
 
 
-def test_gather_of_a_lost_cell_writes_its_failure_once(study: Path) -> None:
+def test_collect_of_a_lost_cell_writes_its_failure_once(study: Path) -> None:
     queue = Queue(ended={"0": "lost"})
     submit(queue, study, jobs("a", "b"))
     collect_results(queue, study)
@@ -120,7 +120,7 @@ def test_gather_of_a_lost_cell_writes_its_failure_once(study: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_gather_of_a_lost_cell_keeps_the_cause_that_the_cell_gave(study: Path) -> None:
+def test_collect_of_a_lost_cell_keeps_its_own_cause(study: Path) -> None:
     queue = Queue(ended={"0": "lost"})
     submit(queue, study, jobs("a"))
     failure_path(study, "a").parent.mkdir(parents=True)
@@ -129,12 +129,12 @@ def test_gather_of_a_lost_cell_keeps_the_cause_that_the_cell_gave(study: Path) -
     assert json.loads(failure_path(study, "a").read_text()) == {"cause": "its own"}
 
 
-def test_gather_before_anything_was_submitted_asks_nothing(study: Path) -> None:
+def test_collect_before_any_submission_does_not_query_the_queue(study: Path) -> None:
     queue = Queue(broken=True)
     assert collect_results(queue, study) == {}
 
 
-def test_queue_that_is_down_is_blamed_and_nothing_is_noted(study: Path) -> None:
+def test_unreachable_queue_is_named_and_nothing_is_recorded(study: Path) -> None:
     queue = Queue(broken=True)
     with pytest.raises(PluginError, match='executor plugin "Queue": raised OSError: the queue is down'):
         submit(queue, study, jobs("a"))
@@ -147,7 +147,7 @@ def test_queue_that_is_down_is_blamed_and_nothing_is_noted(study: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '"a"'])
-def test_submitted_that_is_damaged_says_what_to_do(study: Path, content: str) -> None:
+def test_damaged_submission_record_names_the_next_step(study: Path, content: str) -> None:
     study.mkdir(parents=True)
     (study / "submitted.json").write_text(content)
     with pytest.raises(
@@ -176,7 +176,7 @@ def test_executor_of_a_record_is_the_one_it_was_run_with(registry: Registry, tmp
     assert executor_of(StudyRecord.read(tmp_path), registry) == made
 
 
-def test_executor_of_a_record_from_elsewhere_is_told(registry: Registry) -> None:
+def test_unknown_or_invalid_recorded_executor_is_an_error(registry: Registry) -> None:
     with pytest.raises(UsageError, match='run with executor "mine", which is not installed here'):
         executor_of(record("mine"), registry)
     with pytest.raises(RunError, match="options of executor local in its record are not legal here"):

@@ -72,5 +72,5 @@ def test_code_task_without_leave_to_run_unconfined_is_refused_before_any_work(
     (tmp_path / "code.toml").write_text(SPEC.format(task=TASKS["humaneval"] + "\nunconfined = true"))
     done = boostlora("run", str(tmp_path / "code.toml"))
     assert done.returncode == 2
-    assert "set BOOSTLORA_ALLOW_UNCONFINED=1 in the environment too" in done.stderr
+    assert "also set BOOSTLORA_ALLOW_UNCONFINED=1 in the environment" in done.stderr
     assert not (tmp_path / "runs").exists()

@@ -163,7 +163,7 @@ def test_gsm8k_texts_that_do_not_fit_the_examples_are_the_backends_fault() -> No
         ({"path": "a", "samples": 2}, '"samples" = 2 answers would all be the same; set a "temperature"'),
         ({"path": "a", "required": 2}, '"required" = 2 of "samples" = 1 answers'),
         ({"path": "a", "shots": 9}, '"shots" must be at most 8, not 9'),
-        ({"path": "a", "stop": ("",)}, "\"stop\" must be texts that are not empty, not ['']"),
+        ({"path": "a", "stop": ("",)}, "\"stop\" must be non-empty strings, not ['']"),
         (
             {"path": "a", "prompt": "What?"},
             '"prompt" must hold {question}, and no other field; write {{ for a brace',

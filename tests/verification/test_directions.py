@@ -75,7 +75,7 @@ def test_pair_without_a_gap_is_undefined_inside_and_defined_as_a_whole():
     assert (columns.compared, columns.undefined) == (1, 2)
 
 
-def test_pair_with_a_gap_that_is_turned_departs():
+def test_rotated_pair_with_a_gap_deviates():
     rng = np.random.default_rng(0)
     truth = triplets(with_spectrum(np.array([5.0, 3.0, 2.0, 1.0]), 9, 6, rng))
     other = turned(truth, 1, 2, 1e-6)
@@ -92,7 +92,7 @@ def test_sine_of_a_small_angle_is_exact():
     assert sine(X, Y) == pytest.approx(1e-9, rel=1e-6)
 
 
-def test_sign_is_compared_where_one_entry_decides_it_and_not_where_two_compete():
+def test_sign_is_compared_unless_two_entries_compete():
     def frame(u):
         u = np.array(u)[:, None] / np.linalg.norm(u)
         return Frame(U=u, S=np.ones(1), V=np.array([[1.0], [0.0]]))
@@ -105,7 +105,7 @@ def test_sign_is_compared_where_one_entry_decides_it_and_not_where_two_compete()
     assert compare_frames(tied, one_side, [(1.0, 1.0)], WHERE, DOUBLE).departed
 
 
-def test_gap_behind_the_last_direction_is_the_null_space_on_the_longer_side_only():
+def test_gap_after_the_last_direction_is_the_null_space_on_the_longer_side_only():
     values = np.array([4.0, 2.0, 0.5])
     tall = Spectrum(values=values, shape=(5, 3))
     assert tall.behind(3, longer=True) == 0.5
@@ -116,7 +116,7 @@ def test_gap_behind_the_last_direction_is_the_null_space_on_the_longer_side_only
 
 
 @pytest.mark.parametrize("wrong", ["missing", "nan"])
-def test_frame_that_is_misshapen_or_not_a_number_departs(wrong):
+def test_frame_with_wrong_shape_or_nan_deviates(wrong):
     truth = triplets(np.random.default_rng(1).standard_normal((6, 5)))
     other = (
         truth.take(range(4)) if wrong == "missing" else attrs.evolve(truth, U=np.full_like(truth.U, np.nan))
@@ -136,7 +136,7 @@ class Matrix:
         return triplets(self.W).take(range(count))
 
 
-def test_gaps_of_a_frame_are_those_of_the_directions_that_the_basis_asked_for():
+def test_gaps_of_a_frame_are_those_of_the_requested_directions():
     S = np.array([8.0, 7.0, 4.0, 1.0])
     W = with_spectrum(S, 9, 6, np.random.default_rng(0))
     view = RecordingView(Matrix(W), Site(name="W", shape=(9, 6)), triplets(W).take(range(3)))

@@ -88,7 +88,7 @@ def compare(right, candidate, yardstick, dtype):
 
 @pytest.mark.parametrize("honest", [reference, pytorch])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_honest_loss_near_zero_passes_though_the_yardstick_happens_to_be_exact(honest, dtype):
+def test_correct_loss_near_zero_passes_even_if_the_float32_reference_is_exact(honest, dtype):
     # From losses that are large against a rounding to those that are lost in it.
     leads = (*SURE, 30.0, -np.log(UNITS[dtype]), -np.log(UNITS[dtype]) + 2.0)
     for lead in leads:
@@ -121,7 +121,7 @@ def test_largest_logit_that_is_added_before_the_difference_is_taken_is_caught(dt
 @pytest.mark.parametrize("lead", SURE[:2])
 @pytest.mark.parametrize("factor", [1.01, 0.99, 2.0])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_loss_near_zero_that_is_relatively_wrong_by_little_is_caught(dtype, factor, lead):
+def test_small_relative_error_of_a_loss_near_zero_is_detected(dtype, factor, lead):
     z = logits_of(lead, 60.0, dtype)
     right = exact(z)
     finding = compare(right, factor * reference(z), reference(z), dtype)

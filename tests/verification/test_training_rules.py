@@ -38,7 +38,7 @@ def played(optimizer, gradients):
     st.floats(1e-9, 10.0),
     st.integers(1, 30),
 )
-def test_difference_of_numbers_is_explained_by_the_errors_of_their_gradients(seed, optimizer, size, steps):
+def test_parameter_difference_is_explained_by_gradient_errors(seed, optimizer, size, steps):
     rng = np.random.default_rng(seed)
     gradients = rng.standard_normal((steps, 6)) * 10.0 ** rng.uniform(-8, 0, 6)
     # Errors from far below to far above the gradients themselves, of any sign.
@@ -51,14 +51,14 @@ def test_difference_of_numbers_is_explained_by_the_errors_of_their_gradients(see
         assert (np.abs(truth[step - 1] - other[step - 1]) <= transfer.total + 1e-12).all()
 
 
-def test_wrong_rate_is_not_explained_by_errors_of_gradients():
+def test_wrong_learning_rate_is_not_explained_by_gradient_errors():
     gradients = np.ones((1, 3))
     transfer = error_bound_of(OPTIMIZERS[0])
     transfer.add(1, 0.1, gradients[0], np.full(3, 1e-12))
     assert np.max(transfer.total) < 1e-3 * 0.1 * 0.01
 
 
-def test_rule_that_is_not_known_explains_nothing():
+def test_unknown_update_rule_explains_no_difference():
     @attrs.frozen
     class Lion:
         rule: str = "lion"
@@ -129,7 +129,7 @@ def test_spread_has_the_rounding_of_a_direction_in_which_the_data_cancel(model, 
     assert unit * size < spread < 30 * unit * size
 
 
-def test_criterion_of_float32_is_the_yardsticks_error_times_the_multiple_and_the_floor():
+def test_float32_criterion_is_a_multiple_of_the_references_error_plus_a_floor():
     single = Criterion(dtype="float32")
     assert single.allowed("logits", 1e-6, 2.0) == MULTIPLE * 1e-6 + FLOOR * 2.0**-24 * 2.0
     half, brain = Criterion(dtype="float16"), Criterion(dtype="bfloat16")
@@ -138,7 +138,7 @@ def test_criterion_of_float32_is_the_yardsticks_error_times_the_multiple_and_the
     assert Criterion(dtype="float64").allowed("logits", 1e-6, 2.0) == QUANTITIES["logits"].tight * 2.0
 
 
-def test_every_quantity_that_float64_bounds_says_why():
+def test_every_float64_bound_has_a_reason():
     for quantity in QUANTITIES.values():
         assert bool(quantity.tight) == bool(quantity.reason), quantity.name
         assert quantity.what
@@ -150,7 +150,7 @@ def test_order_of_comparisons_is_that_of_the_computation():
     assert order("core", 40) < order("update", None) < order("merged weight", None)
 
 
-def test_dtype_that_is_not_known_is_refused():
+def test_unknown_dtype_is_refused():
     @attrs.frozen
     class Odd:
         dtype: str = "float8"

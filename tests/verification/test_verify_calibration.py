@@ -108,7 +108,7 @@ class Raising(Proxy):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_right_backend_passes_and_the_products_are_compared(check, right, kind):
+def test_correct_backend_passes_with_products_compared(check, right, kind):
     settings, quantity = KINDS[kind]
     result = check(right, *settings)
     assert result.passed, result.first
@@ -133,7 +133,7 @@ def test_right_backend_passes_and_the_products_are_compared(check, right, kind):
         (SumOfRows, "activation", "activation products"),
     ],
 )
-def test_broken_products_are_caught_in_the_first_round_by_their_quantity(
+def test_faulty_products_are_detected_in_the_first_round_by_their_quantity(
     check, broken, fault, kind, quantity
 ):
     result = check(broken(fault), *KINDS[kind][0])
@@ -142,7 +142,7 @@ def test_broken_products_are_caught_in_the_first_round_by_their_quantity(
 
 
 @few
-def test_batches_that_count_alike_are_caught_where_their_sizes_differ(check, broken):
+def test_equal_weights_of_unequal_batches_are_detected(check, broken):
     """Drawn batches are of one size; with every example once they are not, in 7 parts."""
     settings = (*GRADIENT, "basis.examples=0", "basis.batches=7", "basis.data=all")
     assert check(broken(), *settings).passed
@@ -150,7 +150,7 @@ def test_batches_that_count_alike_are_caught_where_their_sizes_differ(check, bro
     assert (result.first.round, result.first.quantity) == (1, "gradient products")
 
 
-def test_probe_is_said_not_to_be_compared(check, registry):
+def test_probe_basis_is_reported_as_not_compared(check, registry):
     result = check(registry.entries("backend")["reference"].cls(), *GRADIENT, "basis.use=probe")
     assert result.passed
     assert result.notes == (
@@ -195,7 +195,7 @@ def replayed(registry, directory, spec, backend):
 
 @few
 @pytest.mark.parametrize("kind", KINDS)
-def test_run_in_frames_that_hang_on_data_is_replayed_in_them(registry, played, right, kind):
+def test_run_with_a_data_driven_basis_is_replayed_in_its_frames(registry, played, right, kind):
     directory, spec = played(right, *KINDS[kind][0], "rounds=3")
     assert len(directory.records) == 4
     result = replayed(registry, directory, spec, registry.entries("backend")["reference"].cls())
@@ -208,7 +208,7 @@ def test_run_in_frames_that_hang_on_data_is_replayed_in_them(registry, played, r
 
 @few
 @pytest.mark.parametrize(("fault", "kind"), [(HalfOfLeft, "gradient"), (SumOfRows, "activation")])
-def test_run_whose_frames_a_harmless_scale_made_passes(registry, played, right, fault, kind):
+def test_run_with_harmlessly_scaled_frames_passes(registry, played, right, fault, kind):
     """Half a gradient has the same directions: frames on disk are held to what they are, not to how they were found."""
     directory, spec = played(right, *KINDS[kind][0], fault=fault)
     result = replayed(registry, directory, spec, registry.entries("backend")["reference"].cls())
@@ -227,7 +227,7 @@ class Noise(Changed):
 
 
 @few
-def test_run_whose_frames_miss_the_gradient_is_caught_by_the_recorded_frames(registry, played, right):
+def test_run_whose_frames_miss_the_gradient_is_detected(registry, played, right):
     directory, spec = played(right, *GRADIENT, fault=Noise)
     result = replayed(registry, directory, spec, registry.entries("backend")["reference"].cls())
     assert (result.first.round, result.first.quantity) == (1, "recorded frames")
@@ -263,7 +263,7 @@ def test_recorded_frame_is_orthonormal_scaled_as_the_truths_and_keeps_clear_of_e
 
 
 @pytest.mark.parametrize("kind", [GRADIENTS, ACTIVATIONS])
-def test_lack_is_of_frames_that_capture_less_and_not_of_those_that_are_turned(kind):
+def test_lack_is_positive_for_frames_that_capture_less_but_not_for_rotated_ones(kind):
     rng = np.random.default_rng(1)
     U, V = orthonormal(rng, 9, 6), orthonormal(rng, 9, 6)
     strengths = np.array([5.0, 5.0, 3.0, 1.0, 0.5, 0.1])  # two that are alike

@@ -49,13 +49,13 @@ def test_products_of_rewarded_answers_are_compared_at_every_site(folder, dtype):
     assert len({f.where for f in found}) > 6
 
 
-def test_gradient_of_something_else_than_the_answers_is_caught(folder):
+def test_gradient_of_other_tokens_than_the_answers_is_detected(folder):
     writer = RolloutToy.make(folder, *BACKENDS["torch"], *INFORMED)
     result = verified(writer, folder, RolloutsForgotten)
     assert (result.first.round, result.first.quantity) == (1, "gradient products")
 
 
-def test_run_is_replayed_in_its_frames_and_it_is_said_that_they_were_taken(folder):
+def test_run_is_replayed_in_its_frames_with_a_note(folder):
     writer = RolloutToy.make(folder, *BACKENDS["torch"], *INFORMED, "objective.keeps=true")
     recording = Recording(directory=writer.go("informed"), criterion=Criterion(dtype="float64"))
     result = verified(writer, folder, recording=recording)

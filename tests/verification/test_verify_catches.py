@@ -30,7 +30,7 @@ SHRUNK = ("merge.use=shrinkage", "merge.rate=0.5")
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_fault_of_a_backend_is_caught_in_the_first_round_by_its_quantity(
+def test_fault_of_a_backend_is_detected_in_the_first_round_by_its_quantity(
     check, broken, fault, quantity, settings
 ):
     result = check(broken(fault), *settings)
@@ -40,7 +40,7 @@ def test_fault_of_a_backend_is_caught_in_the_first_round_by_its_quantity(
     assert result.first.ratio > 10.0
 
 
-def test_basis_that_is_stale_is_caught_after_the_first_merge(check, broken):
+def test_stale_basis_is_detected_after_the_first_merge(check, broken):
     result = check(broken(faults.StaleBasis))
     assert (result.first.round, result.first.quantity) == (2, "singular values")
 
@@ -51,13 +51,13 @@ def test_fault_at_one_step_is_named_with_its_step(check, broken):
     assert result.first.place == "round 1, layers.0.weight, step 1"
 
 
-def test_fault_that_raises_is_a_departure_with_its_message(check, broken):
+def test_exception_of_a_backend_is_a_deviation_with_its_message(check, broken):
     result = check(broken(faults.Raises))
     assert "CUDA error: device-side assert triggered" in result.first.note
     assert result.notes == ("round 1: the candidate could not finish it; no further round was compared",)
 
 
-def test_backend_that_is_right_passes_through_the_same_wrapper(check, broken):
+def test_correct_backend_passes_in_the_same_wrapper(check, broken):
     result = check(broken())
     assert result.passed, result.first
     assert result.rounds == 2

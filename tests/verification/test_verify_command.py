@@ -42,7 +42,7 @@ def run(boostlora, small):
     return boostlora("run", "paper/digits", *small, "--quiet").stdout.strip()
 
 
-def test_verify_of_a_right_backend_passes_with_a_row_a_quantity(boostlora, small):
+def test_verify_of_a_correct_backend_passes_with_a_row_per_quantity(boostlora, small):
     done = boostlora(
         "verify", "paper/digits", *small, *REFERENCE, "--set", "backend.dtype=float32", "--rounds", "1"
     )
@@ -50,28 +50,28 @@ def test_verify_of_a_right_backend_passes_with_a_row_a_quantity(boostlora, small
     lines = done.stdout.splitlines()
     assert lines[0] == "paper-digits · reference (float32) against the reference in float64"
     assert lines[1].startswith("float32: |c - t| <= 10 |y - t| + 16 u max|t|")
-    assert lines[2] == "only at most 1 rounds"
+    assert lines[2] == "limit: at most 1 rounds"
     assert lines[4].split() == ["quantity", "ratio", "error", "allowed", "worst", "at", "verdict"]
     assert sum(" passed" in line for line in lines) == 15
-    assert lines[-1] == "passed: nothing departs in 1 rounds"
+    assert lines[-1] == "passed: no deviation in 1 round"
 
 
-def test_verify_of_a_faulty_backend_exits_with_4_and_names_the_first_departure(boostlora, small, faulty):
+def test_verify_of_a_faulty_backend_exits_with_4_and_names_the_first_deviation(boostlora, small, faulty):
     done = boostlora("verify", "paper/digits", *small, *faulty)
     assert done.returncode == 4
     assert done.stderr == ""
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("departs first in round 1, layers.0.weight: merged weight: off by ")
+    assert last.startswith("first deviation in round 1, layers.0.weight: merged weight: off by ")
     assert ", allowed " in last
-    assert "departed in 2 of 2 rounds" in done.stdout
+    assert "deviates in 2 of 2 rounds" in done.stdout
 
 
-def test_verify_quietly_says_only_what_departs(boostlora, small, faulty):
+def test_verify_quiet_prints_only_the_deviation(boostlora, small, faulty):
     passed = boostlora("verify", "paper/digits", *small, *REFERENCE, "--quiet")
     assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")
     departed = boostlora("verify", "paper/digits", *small, *faulty, "--quiet")
     assert (departed.returncode, departed.stdout) == (4, "")
-    assert departed.stderr.startswith("error: departs first in round 1, layers.0.weight: merged weight")
+    assert departed.stderr.startswith("error: first deviation in round 1, layers.0.weight: merged weight")
 
 
 def test_verify_as_json_has_everything(boostlora, small, faulty):
@@ -94,7 +94,7 @@ def test_verify_of_a_run_compares_what_was_recorded(boostlora, run):
         assert (done.returncode, done.stderr) == (0, "")
         for quantity in ("recorded frames", "recorded update", "recorded loss", "recorded predictions"):
             assert f"\n{quantity} " in done.stdout
-        assert done.stdout.splitlines()[-1] == "passed: nothing departs in 2 rounds"
+        assert done.stdout.splitlines()[-1] == "passed: no deviation in 2 rounds"
 
 
 def test_verify_of_a_run_by_a_faulty_backend_finds_the_fault_in_the_record(boostlora, small, faulty):
@@ -120,7 +120,7 @@ def test_verify_of_a_run_whose_file_was_altered_is_refused(boostlora, run, tmp_p
     assert "updates/0001.safetensors" in done.stderr
 
 
-def test_verify_of_neither_spec_nor_run_says_what_there_is(boostlora):
+def test_verify_of_neither_spec_nor_run_is_refused(boostlora):
     done = boostlora("verify", "quikstart")
     assert done.returncode == 2
     assert 'no spec "quikstart"' in done.stderr

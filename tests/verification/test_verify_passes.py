@@ -40,7 +40,7 @@ EVERY = (
     ],
     ids=lambda settings: settings[0] if settings else "as shipped",
 )
-def test_right_backend_passes_with_every_quantity_compared(check, right, settings):
+def test_correct_backend_passes_with_every_quantity_compared(check, right, settings):
     result = check(right, *settings)
     assert result.passed, result.first
     assert tuple(row.quantity for row in result.rows()) == EVERY
@@ -54,7 +54,7 @@ def test_adapter_without_frames_passes_without_directions(check, right, adapter)
 
 
 @pytest.mark.parametrize("basis", ["refresh", "random"])
-def test_basis_that_asks_for_no_base_directions_passes_by_its_frames(check, right, basis):
+def test_basis_without_base_directions_passes_by_its_frames(check, right, basis):
     result = check(right, f"basis.use={basis}")
     assert result.passed, result.first
     assert tuple(row.quantity for row in result.rows()) == EVERY[2:]
@@ -68,7 +68,7 @@ def test_reference_against_itself_is_exact(check, registry):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_low_precision_passes_and_says_what_was_left_undefined(check, registry, dtype):
+def test_low_precision_passes_and_reports_undefined_quantities(check, registry, dtype):
     pytest.importorskip("torch", reason="only torch computes in low precision")
     backend = registry.entries("backend")["torch"].cls(dtype=dtype, device="cpu")
     result = check(backend, limits=Limits(rounds=1))
@@ -76,14 +76,14 @@ def test_low_precision_passes_and_says_what_was_left_undefined(check, registry, 
     assert next(row for row in result.rows() if row.quantity == "frames").undefined > 0
 
 
-def test_float32_that_claims_to_be_float64_departs(check, registry):
+def test_float32_declared_as_float64_deviates(check, registry):
     single = registry.entries("backend")["reference"].cls(dtype="float32")
     result = check(Candidate(right=single, fault=Proxy, dtype="float64"))
     assert result.first.quantity == "logits"
     assert result.first.ratio > 1e3  # 2^-24 against 3e-14
 
 
-def test_limits_are_kept_and_said(check, right):
+def test_limits_are_applied_and_reported(check, right):
     result = check(right, limits=Limits(rounds=1, examples=30, steps=2))
     assert result.passed
     assert result.rounds == 1
@@ -103,7 +103,7 @@ def test_run_out_of_directions_or_failures_ends_early_with_a_note(check, registr
     assert out.notes == ("round 2: unused directions ran out after it",)
 
 
-def test_policy_that_refuses_leaves_the_merge_out(check, registry):
+def test_refused_update_omits_the_merge(check, registry):
     reference = registry.entries("backend")["reference"].cls()
     result = check(reference, "merge.use=line-search", "optimizer.lr=50.0")
     assert result.passed
@@ -111,7 +111,7 @@ def test_policy_that_refuses_leaves_the_merge_out(check, registry):
     assert "merged weight" not in {row.quantity for row in result.rows()}
 
 
-def test_first_departure_follows_the_computation_not_the_order_of_findings():
+def test_first_deviation_is_the_first_of_the_computation():
     good = Finding(round=1, quantity="logits", where="train", error=1.0, allowed=2.0)
     late = attrs.evolve(good, quantity="gradient", step=2, error=3.0)
     early = attrs.evolve(good, quantity="core", step=1, error=3.0)
@@ -123,7 +123,7 @@ def test_first_departure_follows_the_computation_not_the_order_of_findings():
     assert [row.quantity for row in result.rows()] == ["logits", "gradient", "core"]
 
 
-def test_nothing_compared_is_no_pass():
+def test_verification_without_comparisons_does_not_pass():
     nothing = Verification(
         subject="x", candidate="y", criteria=(), rounds=0, limits=(), notes=(), findings=()
     )

@@ -55,7 +55,7 @@ MORE = pytest.mark.slow(reason="another precision or kind of spec, two rounds on
 
 
 @pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=MORE), "bfloat16"])
-def test_backend_that_is_right_passes_and_every_step_is_compared(check, dtype):
+def test_correct_backend_passes_with_every_step_compared(check, dtype):
     result = check(broken_backends.Proxy, dtype)
     assert result.passed, result.first
     assert result.rounds == 2
@@ -131,7 +131,7 @@ SLOW = pytest.mark.slow(reason="a run for every fault, each of which the other p
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_fault_in_learning_from_rewards_is_caught_in_the_first_round_by_its_quantity(
+def test_fault_of_policy_training_is_detected_in_the_first_round_by_its_quantity(
     check, fault, quantity, dtype
 ):
     result = check(fault, dtype, limits=Limits(rounds=1))
@@ -174,7 +174,7 @@ def test_recorded_run_passes_on_every_backend(folder, name):
         *(pytest.param(f, marks=MORE) for f in (faults.ClipIgnored, faults.DivergenceDropped)),
     ],
 )
-def test_run_of_a_broken_backend_is_caught_by_what_it_recorded(folder, fault, monkeypatch):
+def test_run_of_a_faulty_backend_is_detected_by_its_record(folder, fault, monkeypatch):
     """The candidate of the replay is right; what the run's own backend made is not."""
     writer = RolloutToy.make(
         folder, *BACKENDS["torch"], "objective.clip_low=0.002", "objective.clip_high=0.003"
@@ -190,7 +190,7 @@ def test_run_of_a_broken_backend_is_caught_by_what_it_recorded(folder, fault, mo
     assert result.first.ratio > 10.0
 
 
-def test_run_that_kept_no_answers_says_that_they_cannot_be_replayed(folder):
+def test_run_without_stored_answers_cannot_replay_them(folder):
     writer = RolloutToy.make(folder, *BACKENDS["torch"], "objective.keeps=false")
     directory = writer.go("bare")
     recording = Recording(directory=directory, criterion=Criterion(dtype="float64"))
@@ -241,7 +241,7 @@ def held(token, draw, *, top_p=1.0, slack=1e-9):
         (3, 0.9, 0.7, (0, 1)),  # the nucleus has its border where rounding decides
     ],
 )
-def test_token_is_held_to_the_draw_that_it_was_drawn_by(token, draw, top_p, expected):
+def test_token_must_match_its_draw(token, draw, top_p, expected):
     assert held(token, draw, top_p=top_p) == expected
 
 
@@ -258,7 +258,7 @@ def test_token_is_held_to_the_draw_that_it_was_drawn_by(token, draw, top_p, expe
         ([1, 1, 1, 1], 1),
     ],
 )
-def test_answer_ends_where_it_may(answer, wrong):
+def test_answer_ends_at_its_end_token(answer, wrong):
     """End token 0; three tokens at most; a token 2 finishes."""
     request = GenerationRequest(max_new_tokens=3, end_tokens=(0,), finished=lambda tokens: tokens[-1] == 2)
     z = np.zeros((len(answer), 4))

@@ -44,7 +44,7 @@ def test_reference_passes_on_a_token_model(verify_tokens, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_padding_that_is_attended_to_is_caught_by_the_logits(verify_tokens, dtype):
+def test_attention_to_padding_is_detected_by_the_logits(verify_tokens, dtype):
     candidate = faults.Candidate(right=Reference(dtype=dtype), fault=faults.PaddingAttended, dtype=dtype)
     result = verify_tokens(candidate)
     assert (result.first.round, result.first.quantity) == (1, "logits")

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from .sandbox import Program, Sandbox
 
 Style = Literal["completion", "chat"]
-filled = Limit("texts that are not empty", bool)
+filled = Limit("non-empty strings", bool)
 
 MEASURED = {"timed-out": "timed_out", "killed": "crashed", "error": "errors", "unsupported": "unsupported"}
 """Verdicts besides passed and failed, and the measure for their share of all texts."""
 
 
-@attrs.frozen(kw_only=True, slots=False)  # beside another base with slots of its own
+@attrs.frozen(kw_only=True, slots=False)  # another base class has slots of its own
 class ProgramTask(GenerativeTask):
     """Answers are programs, correct if the tests pass; they run only in the sandbox."""
 

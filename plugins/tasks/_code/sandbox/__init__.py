@@ -1,4 +1,4 @@
-"""Run programs that a model wrote: confined, on a clock, judged from outside."""
+"""A sandbox for generated programs: confined, with time limits, judged by a separate process."""
 
 from .programs import Limits, Program, Status, Verdict
 from .sandbox import OVERRIDE, Sandbox

@@ -1,4 +1,4 @@
-"""What a process does to itself before it runs a program that nobody trusts; none of it can be undone."""
+"""Irreversible restrictions that a process applies to itself before it runs an untrusted program."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 class ConfinementError(Exception):
-    """The confinement cannot be had here."""
+    """The confinement is not available here."""
 
 
 def confine(plan: dict[str, Any]) -> dict[str, Any]:
-    """Limits; then, unless `plan["unconfined"]`, namespaces where allowed, Landlock, no capabilities, seccomp.
+    """Apply resource limits; then, unless `plan["unconfined"]`, namespaces if allowed, Landlock, no capabilities, seccomp.
 
-    Returns what is in force, as plain data. Raises `ConfinementError` where Landlock or seccomp cannot be had.
+    Returns the mechanisms in force, as plain data. Raises `ConfinementError` if Landlock or seccomp is not available.
     """
     limit(plan["seconds"], plan["memory_mb"])
     limit_all(NOTHING)
     if plan["unconfined"]:
         return {"confined": False}
-    from . import kernel, landlock, seccomp  # noqa: PLC0415 - milliseconds that are not needed before
+    from . import kernel, landlock, seccomp  # noqa: PLC0415 - slow to import, and not needed when unconfined
 
     if kernel.machine() not in seccomp.ARCHITECTURES:
         raise ConfinementError(
-            f"no filter of system calls for {kernel.machine()}; there is one for {', '.join(seccomp.ARCHITECTURES)}"
+            f"no system call filter for {kernel.machine()}, only for {', '.join(seccomp.ARCHITECTURES)}"
         )
     step = "no_new_privs"
     try:
@@ -50,17 +50,17 @@ def confine(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 NOTHING = dict.fromkeys(("CORE", "FSIZE", "NPROC", "MEMLOCK", "MSGQUEUE"), (0, 0)) | {"NOFILE": (32, 32)}
-"""Soft and hard limits on what a computation does not need."""
+"""Soft and hard limits on resources that a computation does not need."""
 
 
 def limit(seconds: float, memory_mb: int) -> None:
-    """CPU time, with a margin (who started this process looks more closely), and address space."""
+    """Limit CPU time, with a margin (the parent process enforces the exact limit), and address space."""
     cpu = int(seconds) + 2
     limit_all({"CPU": (cpu, cpu + 1), "AS": (memory_mb << 20, memory_mb << 20)})
 
 
 def limit_all(bounds: dict[str, tuple[int, int]]) -> None:
-    """Set soft and hard limits by name, never above what this process has already."""
+    """Set soft and hard limits by name, never above the current hard limits."""
     for name, (soft, hard) in bounds.items():
         which = getattr(resource, f"RLIMIT_{name}", None)
         if which is None:
@@ -71,7 +71,7 @@ def limit_all(bounds: dict[str, tuple[int, int]]) -> None:
 
 
 def leave_namespaces() -> list[str]:
-    """A network, host name and message queues of its own, where that is allowed: the filter denies them anyway."""
+    """Enter new network, UTS and IPC namespaces if allowed; returns their names. The system call filter denies their use anyway."""
     from . import kernel  # noqa: PLC0415 - Linux only
 
     spaces = {"ipc": kernel.CLONE_NEWIPC, "net": kernel.CLONE_NEWNET, "uts": kernel.CLONE_NEWUTS}

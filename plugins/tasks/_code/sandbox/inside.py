@@ -1,4 +1,4 @@
-"""The process in which a program runs: confined first, then told the program, then asked for its functions' answers."""
+"""The confined process: it confines itself, receives the program, and serves calls of its functions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MESSAGE = 300
 
 
 def main() -> None:
-    """Called with two descriptors, where requests come from and where replies go, and the parent's id."""
+    """Entry point; arguments: the descriptors of requests and of replies, and the parent's process id."""
     requests, replies, parent = map(int, sys.argv[1:4])
     end_with(parent)
     for fd in range(3, 64):
@@ -40,12 +40,12 @@ def main() -> None:
         except ClosedError:
             pass
         finally:
-            # The interpreter's own end would run what the program left to be run.
+            # A normal exit would run the program's exit handlers.
             os._exit(0)
 
 
 class Server:
-    """Answers requests `(nonce, verb, …)`, one at a time, until the pipe is closed."""
+    """Serves requests `(nonce, verb, …)`, one at a time, until the pipe is closed."""
 
     def __init__(self, requests: int, replies: int, most: int) -> None:
         self.requests, self.replies, self.most = requests, replies, most
@@ -63,7 +63,7 @@ class Server:
         }
 
     def serve(self) -> Any:
-        """Until `returned` or `threw` comes, which end the call-back that is waited for."""
+        """Serve requests until `returned` or `threw`, the result of the pending callback."""
         while True:
             nonce, verb, *arguments = decode(receive(self.requests, 1 << 28), self.native)
             if verb == "returned":
@@ -87,32 +87,32 @@ class Server:
             raise
         except Unsupported as error:
             return "unsupported", str(error)[:MESSAGE]
-        except BaseException as error:  # SystemExit and KeyboardInterrupt are replies like others
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too
             return "raised", *_described(error)
 
     def send(self, reply: tuple[Any, ...]) -> None:
-        """One reply."""
+        """Send one reply."""
         send(self.replies, self.encoded(reply))
 
     def encoded(self, value: Any) -> bytes:
-        """A value as bytes, the program's own objects by number. Raises `Unsupported`."""
+        """A value as bytes, with the program's own objects as numbers. Raises `Unsupported`."""
         return encode(value, self.foreign, self.most)
 
     def load(self, source: str) -> None:
-        """Compile and run the program as a module of its own, which is not `__main__`."""
+        """Compile and run the program as the module `program`, not as `__main__`."""
         sys.modules["program"] = self.program
         if "random" in source:
             import random  # noqa: PLC0415 - rarely needed
 
             random.seed(0)
-        exec(compile(source, "<program>", "exec", dont_inherit=True), self.program.__dict__)  # noqa: S102 - in here only
+        exec(compile(source, "<program>", "exec", dont_inherit=True), self.program.__dict__)  # noqa: S102 - confined
 
     def call(self, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Call a function of the program."""
         return function(*arguments, **named)
 
     def foreign(self, value: Any) -> tuple[str, int, str]:
-        """What stays here is named by a number, and is kept alive so that the number stays its own."""
+        """Kind, number and class name of an object that stays in this process; it is kept alive, so its number stays unique."""
         for number, callback in self.callbacks.items():
             if callback is value:
                 return "callback", number, ""
@@ -128,7 +128,7 @@ class Server:
         return kind, number, str(name)[:MESSAGE]
 
     def native(self, kind: str, number: int, name: str) -> Any:
-        """The object of a number, or a function that calls back."""
+        """The object with a number, or a function that calls back."""
         if kind != "callback":
             return self.objects[number]
         if number not in self.callbacks:
@@ -149,7 +149,7 @@ def _described(error: BaseException) -> tuple[list[str], str]:
     names = [cls.__name__ for cls in type(error).__mro__]
     try:
         return names, str(error)[:MESSAGE]
-    except BaseException:  # its own __str__ raised
+    except BaseException:  # __str__ raised
         return names, ""
 
 

@@ -1,4 +1,4 @@
-"""System calls that Python has no function for, by their numbers."""
+"""System calls without a Python function, by number."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ CAPSET = {"x86_64": 126, "aarch64": 91}
 
 
 def machine() -> str:
-    """The architecture as `uname` has it."""
+    """The architecture, as `uname` reports it."""
     return os.uname().machine
 
 
 def syscall(number: int, *arguments: Any) -> int:
-    """Raises `OSError`. Integers are passed as 64 bits: ctypes would cut them to 32."""
+    """Make a system call. Integers are passed as 64 bits, since ctypes would truncate them to 32. Raises `OSError`."""
     wide = [ctypes.c_long(x) if isinstance(x, int) else x for x in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *wide), f"system call {number}")
 
 
 def prctl(option: int, *arguments: Any) -> None:
-    """Raises `OSError`."""
+    """Call `prctl`. Raises `OSError`."""
     wide = [ctypes.c_ulong(x) if isinstance(x, int) else x for x in (*arguments, 0, 0, 0, 0)[:4]]
     _checked(_libc.prctl(option, *wide), f"prctl {option}")
 
 
 def end_with(parent: int) -> None:
-    """Be killed when the process `parent`, which started this one, ends, whatever this one does then. Raises `OSError`."""
+    """Have this process killed when its parent, the process `parent`, ends. Raises `OSError`."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it has ended already
+    if os.getppid() != parent:  # the parent has ended already
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces. Raises `OSError`."""
+    """Enter new namespaces. Raises `OSError`."""
     _checked(_libc.unshare(flags), "unshare")
 
 
 def drop_capabilities() -> None:
-    """Have none, and none that could be had again. Raises `OSError`."""
+    """Drop all capabilities for good. Raises `OSError`."""
 
     class Header(ctypes.Structure):
         _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
-    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: twice 32 bits each
     syscall(CAPSET[machine()], ctypes.byref(Header(0x20080522, 0)), ctypes.byref(sets))
 
 

@@ -1,4 +1,4 @@
-"""Landlock: from here on this process reads the files it is told, and writes none (Linux 5.13 and later)."""
+"""Landlock (Linux 5.13 and later): restricts a process to reading listed files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
 _FILES = ((1, 13), (2, 14), (3, 15), (5, 16))
-"""From which version of the interface on, how many kinds of access to files it knows."""
+"""ABI version, and the number of file access rights that it introduced up to then."""
 _NET_BIND, _NET_CONNECT = 1, 2
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
 
 
 def version() -> int:
-    """The interface's version. Raises `OSError` where the kernel has none."""
+    """The ABI version. Raises `OSError` if the kernel has no Landlock."""
     return syscall(CREATE_RULESET, None, 0, 1)
 
 
 def restrict(files: Iterable[str], folders: Iterable[str]) -> int:
-    """Deny every access that Landlock knows, but reading `files` (those inside a folder too) and listing `folders`.
+    """Deny every access that Landlock controls, except reading `files` (and files in folders among them) and listing `folders`.
 
-    What is not there is passed over. Needs `no_new_privs`. Returns the interface's version; raises `OSError`.
+    Missing paths are skipped. Needs `no_new_privs`. Returns the ABI version. Raises `OSError`.
     """
     abi = version()
     access = max((1 << bits) - 1 for since, bits in _FILES if abi >= since)

@@ -1,4 +1,4 @@
-"""The process in which the tests run: trusted, but on the same clock. It alone knows what is expected, and says the verdict."""
+"""The trusted process that runs the tests, with the same time limit. Only it knows the expected values and decides the verdict."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MESSAGE = 400
 
 
 def main() -> None:
-    """Called with three descriptors (the program's replies, requests to it, where the verdict goes) and the parent's id. The job is on 0.
+    """Entry point; arguments: the descriptors of replies, requests and verdict, and the parent's process id. The job is read from stdin.
 
-    The verdict is `(status, message, what is in force inside)`; beside the known statuses there are `ended` (the program's process
-    is gone), `refused` (it could not be confined) and `broken` (the tests do not compile).
+    The verdict is `(status, message, confinement in force)`. Additional statuses: `ended` (the program's process has ended), `refused`
+    (it could not be confined) and `broken` (the tests do not compile).
     """
     replies, requests, verdicts, parent = map(int, sys.argv[1:5])
     end_with(parent)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def judge(job: dict[str, Any], program: Conversation) -> tuple[str, str]:
-    """Load the program, bind its names, run setup and tests. Raises `ClosedError` where its process ended."""
+    """Load the program, bind its names, run setup and tests. Raises `ClosedError` if its process has ended."""
     lines: list[str] = job["tests"].splitlines()
     try:
         setup, tests = (compile(job[part], f"<{part}>", "exec") for part in ("setup", "tests"))
@@ -76,14 +76,14 @@ def judge(job: dict[str, Any], program: Conversation) -> tuple[str, str]:
     except Unsupported as error:
         return "unsupported", str(error)
     except Disturbed as error:
-        return "error", f"the program disturbed the pipe: {error}"
-    except BaseException as error:  # whatever the tests or the program raise decides
+        return "error", f"the program corrupted the pipe: {error}"
+    except BaseException as error:  # any exception of the tests or of the program decides
         return decided(error, program, lines)
     return "passed", ""
 
 
 def decided(error: BaseException, program: Conversation, lines: list[str]) -> tuple[str, str]:
-    """`error` where it came from the program, else `failed`, with the line of the tests."""
+    """Status and message of an exception: `error` if the program raised it, else `failed` with the line of the tests."""
     if id(error) in program.raised:
         said = program.raised[id(error)][1]
         return ("killed", "out of memory") if said.startswith("MemoryError") else ("error", said)
@@ -94,16 +94,16 @@ def decided(error: BaseException, program: Conversation, lines: list[str]) -> tu
         trace = trace.tb_next
     try:
         said = str(error)[:MESSAGE]
-    except BaseException:  # a message too odd to be told
+    except BaseException:  # __str__ raised
         said = ""
     kind = "" if isinstance(error, AssertionError) else type(error).__name__
     return "failed", ": ".join(part for part in (line[:MESSAGE], kind, said) if part)
 
 
 def bound(job: dict[str, Any], program: Conversation) -> dict[str, Any]:
-    """The names of setup and tests that are the program's, and standard modules that they use without importing them.
+    """Names used by setup and tests that the program defines, and standard modules used without an import.
 
-    The entry point is always the program's; otherwise Python's own names and its modules win over what a program calls so.
+    The entry point is always the program's; for all other names, builtins and standard modules take precedence over the program's.
     """
     entry: str = job["entry_point"]
     defined, used = set[str](), set[str]()

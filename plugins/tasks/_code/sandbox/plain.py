@@ -1,6 +1,6 @@
-"""Values as bytes: plain data only, decoded without running anything the other side chose.
+"""Serialisation of plain data; decoding runs no code that the other process chose.
 
-Both sides of the pipe use this module, one of them inside the confinement, before which little may be imported: builtins only.
+Both sides of the pipe use this module. The confined side can import little, so it needs only builtins and `struct`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEEPEST = 100
-"""Containers within containers that may travel."""
+"""Maximum nesting depth of containers."""
 
 _BUILTINS = """
     int float str bytes bytearray bool list tuple dict set frozenset complex range slice object type abs all any ascii bin chr divmod
     enumerate filter hash hex len map max min oct ord pow repr reversed round sorted sum zip
 """
 NAMED = {name: getattr(builtins, name) for name in _BUILTINS.split()}
-"""Builtins that travel by name."""
+"""Builtins that are sent by name."""
 
 _NAMES = {id(value): name for name, value in NAMED.items()}
 
-# Classes that travel as the arguments that make them again.
+# Classes that are sent as constructor arguments.
 _MADE: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {
     ("collections", "deque"): lambda x: (list(x), x.maxlen),
     ("decimal", "Decimal"): lambda x: (str(x),),
@@ -39,23 +39,23 @@ _MADE: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {
 
 
 class Unsupported(BaseException):
-    """A value cannot travel. No `Exception`, so that a test which expects one does not take it for an answer."""
+    """A value cannot be serialised. Not an `Exception`, so that a test that expects one does not catch it."""
 
 
 class MalformedError(Exception):
-    """Bytes that are no encoded value."""
+    """Bytes that do not encode a value."""
 
 
 def encode(value: Any, foreign: Callable[[Any], tuple[str, int, str]], most: int) -> bytes:
-    """A value as at most `most` bytes; `foreign(object)` names what is no plain data as `(kind, number, class)`.
+    """A value as at most `most` bytes; `foreign(object)` gives `(kind, number, class)` for an object that is not plain data.
 
-    Subclasses travel as the builtin class they extend. Raises `Unsupported`.
+    Instances of subclasses are sent as the builtin class that they extend. Raises `Unsupported`.
     """
     return _Writer(foreign, most).bytes_of(value)
 
 
 def decode(data: bytes, native: Callable[[str, int, str], Any]) -> Any:
-    """The value; `native(kind, number, class)` gives what was no plain data. Raises `MalformedError`."""
+    """The value; `native(kind, number, class)` gives the object for what is not plain data. Raises `MalformedError`."""
     reader = _Reader(data, native)
     try:
         value = reader.value(0)
@@ -70,7 +70,7 @@ def decode(data: bytes, native: Callable[[str, int, str], Any]) -> Any:
     ) as error:
         raise MalformedError(f"{type(error).__name__}: {error}"[:200]) from None
     if reader.at != len(data):
-        raise MalformedError("bytes are left over")
+        raise MalformedError("trailing bytes")
     return value
 
 
@@ -179,7 +179,7 @@ class _Reader:
 
     def take(self, size: int) -> bytes:
         if size > len(self.data) - self.at:
-            raise MalformedError("cut short")
+            raise MalformedError("truncated")
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -217,5 +217,5 @@ _BUILT: dict[bytes, Callable[[list[Any]], Any]] = {
 
 def _make(module: str, name: str, *arguments: Any) -> Any:
     if (module, name) not in _MADE:
-        raise MalformedError("a class that does not travel")
+        raise MalformedError("a class that cannot be sent")
     return getattr(__import__(module), name)(*arguments)

@@ -1,6 +1,6 @@
-"""Small attacks that are run inside before anything else: where one gets through, nothing else is run.
+"""Probes that try to break the confinement before any program is run; if one succeeds, no program is run.
 
-They must do no harm where they succeed: a machine whose confinement is not effective is the one that they succeed on.
+A probe that succeeds must do no harm, since it succeeds only on a machine without an effective confinement.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run_program():
 def replace_process():
     try:
         os.execv("/nowhere", ["nowhere"])
-    except FileNotFoundError:  # it was looked for: the call itself is not denied
+    except FileNotFoundError:  # the path was looked up, so the call itself is allowed
         return True
 def start_thread():
     threading.Thread(target=int).start(); return True
@@ -56,9 +56,9 @@ def signal_others():
 def make_memory_file():
     return libc.memfd_create(b"probe", 0) >= 0
 def trace_parent():
-    return libc.ptrace(0x4206, os.getppid(), 0, 0) == 0  # PTRACE_SEIZE: a parent that it succeeds on is not stopped
+    return libc.ptrace(0x4206, os.getppid(), 0, 0) == 0  # PTRACE_SEIZE does not stop the parent
 def mount_files():
-    # A place that is not there is looked for first, so another error than "denied" says that the call itself is open.
+    # The missing path is looked up first: any error but EPERM and ENOSYS means that the call itself is allowed.
     return libc.mount(b"none", b"/nowhere/at/all", b"tmpfs", 0, None) == 0 or ctypes.get_errno() not in (1, 38)
 def set_limits():
     import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 1)); return True
@@ -83,7 +83,7 @@ def got_through():
 
 
 def attempt(judge: Callable[[Program], tuple[Verdict, Any]]) -> tuple[str, Any]:
-    """Run the probes: what got through, as text for people ("": nothing), and what was in force."""
+    """Run the probes. Returns a description of those that succeeded (empty: none), and the confinement in force."""
     with (
         tempfile.TemporaryDirectory(prefix="boostlora-") as folder,
         closing(socket.create_server(("127.0.0.1", 0))) as listener,

@@ -1,4 +1,4 @@
-"""Two processes for every program, one that is confined and one that judges, and a clock that ends both."""
+"""Two processes per program, one confined and one that runs the tests, and the time limits of both."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from .survey import ENVIRONMENT, command
 from .wire import ClosedError, FloodedError, receive
 
 _LOOK = 0.02
-"""Seconds between two looks at the clocks."""
+"""Seconds between two checks of the time limits."""
 
 State = Mapping[str, Any]
 
 MESSAGE = 400
-"""Characters of a verdict's message."""
+"""Maximum characters of a verdict's message."""
 
 
 class CancelledError(Exception):
-    """Whoever asked wants no verdict any more."""
+    """The verdict is no longer needed."""
 
 
 @attrs.define
 class Child:
-    """A process in a session of its own."""
+    """A child process in its own session."""
 
     process: subprocess.Popen[bytes]
     seconds: float = 0.0
-    """CPU time, as last seen."""
+    """CPU time at the last check."""
 
     @classmethod
     def start(cls, arguments: list[str], fds: tuple[int, ...], stdin: int) -> Child:
-        """With no environment and no descriptors but these; what it prints is thrown away."""
+        """Start a process with the fixed environment and only these descriptors; its output is discarded."""
         return cls(
             subprocess.Popen(  # noqa: S603 - this interpreter
                 arguments,
@@ -59,18 +59,18 @@ class Child:
 
     def look(self) -> float:
         """CPU seconds so far."""
-        # clock_getcpuclockid(3): the clock of another process
+        # clock_getcpuclockid(3): the CPU clock of another process
         with suppress(OSError):
             self.seconds = time.clock_gettime((~self.process.pid << 3) | 2)
         return self.seconds
 
     def end(self, patience: float = 0.0) -> int:
-        """Kill it with all its group, unless it ends by itself in time; how it ended, as `subprocess` has it."""
+        """Wait `patience` seconds for it to end, then kill its process group. Returns the exit code, as in `subprocess`."""
         if self.process.returncode is None:
             until = time.monotonic() + patience
             while time.monotonic() < until and not self._ended():
                 time.sleep(0.001)
-            # Before it is reaped: its number, which names the group too, is then nobody else's.
+            # Killed before it is reaped: until then, no other process can have its id.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
@@ -83,7 +83,7 @@ class Child:
 def judge(
     program: Program, limits: Limits, plan: Mapping[str, Any], cancelled: Callable[[], bool] = lambda: False
 ) -> tuple[Verdict, State]:
-    """The verdict, and what confined the program. Raises `RunError` where it could not be confined, or the tests are broken."""
+    """The verdict, and the confinement in force. Raises `RunError` if the program cannot be confined or the tests do not compile."""
     started = time.monotonic()
     with ExitStack() as stack:
         (to_program, ask), (answers, from_program), (verdicts, say) = ends = [os.pipe() for _ in range(3)]
@@ -109,7 +109,7 @@ def judge(
         status, message, state = _read(verdicts, inside, outside, limits)
     if status in {"refused", "broken"}:
         raise RunError(f"sandbox: {message or 'the confined process ended before it was confined'}")
-    # What a program says of itself is shown to people: no control characters.
+    # The message may come from the program, so control characters are escaped.
     verdict = Verdict(status=status, message=shortened(message, MESSAGE), seconds=time.monotonic() - started)
     return verdict, state or {}
 
@@ -119,7 +119,7 @@ def _hand_over(outside: Child, program: Program, plan: Mapping[str, Any]) -> Non
     data = encode(job, _nothing, 1 << 28)
     pipe = outside.process.stdin
     assert pipe is not None
-    # Where it has died already, its missing verdict says so.
+    # If the process has died already, its verdict is missing.
     with suppress(BrokenPipeError):
         pipe.write(len(data).to_bytes(4, "big") + data)
         pipe.flush()
@@ -136,7 +136,7 @@ def _wait(
     started: float,
     cancelled: Callable[[], bool],
 ) -> str:
-    """Until there is a verdict ("", or nobody is left to say one) or a clock has run out (which)."""
+    """Wait for the verdict or the end of its process (""), or for a time limit (its message)."""
     while not select.select([verdicts], [], [], _LOOK)[0]:
         if cancelled():
             raise CancelledError
@@ -145,7 +145,7 @@ def _wait(
         if outside.look() > limits.seconds:
             return f"the tests ran for more than {limits.seconds:g} s on its answers"
         if time.monotonic() - started > limits.wall_seconds:
-            return f"no verdict after {limits.wall_seconds:g} s by the clock"
+            return f"no verdict after {limits.wall_seconds:g} s of wall-clock time"
     return ""
 
 
@@ -156,7 +156,7 @@ def _read(verdicts: int, inside: Child, outside: Child, limits: Limits) -> tuple
         code = outside.end(patience=1.0)
         if code == -signal.SIGXCPU:
             return "timed-out", f"the tests ran for more than {limits.seconds:g} s on its answers", {}
-        return "killed", f"the tests did not survive its answers ({_how(code)})", {}
+        return "killed", f"the test process ended on its answers ({_how(code)})", {}
     if status != "ended":
         return status, message, state
     code = inside.end(patience=1.0)

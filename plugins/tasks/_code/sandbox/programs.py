@@ -1,4 +1,4 @@
-"""What is judged, within which bounds, and what came of it."""
+"""Programs with their tests, limits, and verdicts."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ import attrs
 from .....engine.foundation.options import positive, whole
 
 Status = Literal["passed", "failed", "error", "timed-out", "unsupported", "killed"]
-"""`failed`: a wrong answer; `error`: the program does not compile, raises, or lacks its entry point; `timed-out`: its clock ran out;
-`unsupported`: an answer that cannot travel as plain data; `killed`: out of memory, or crashed."""
+"""`failed`: a wrong answer; `error`: the program does not compile, raises, or lacks its entry point; `timed-out`: it exceeded a time
+limit; `unsupported`: an answer that is not plain data; `killed`: out of memory, or crashed."""
 
 
 @attrs.frozen(kw_only=True)
 class Program:
-    """A program that nobody trusts, and the tests that somebody does."""
+    """An untrusted program and its trusted tests."""
 
     source: str
-    """Python; it is compiled and run inside the confinement only."""
+    """Python code, compiled and run only inside the confinement."""
     tests: str
-    """Trusted Python, run outside: asserts, or a function `check(candidate)` that has some. Names that neither it, `setup`, Python nor
-    the standard library defines are the program's."""
+    """Trusted Python code, run outside: asserts, or a function `check(candidate)` with asserts. Names that neither it, `setup`, Python
+    nor the standard library define are the program's."""
     entry_point: str
-    """The function that the program must define; in the tests this name calls it."""
+    """The function that the program must define and the tests call."""
     setup: str = ""
     """Trusted definitions that the tests use, run before them; it may call the program too."""
 
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """What became of one program."""
+    """The result of one program."""
 
     status: Status
     message: str = ""
-    """One line for people."""
+    """One line of explanation."""
     seconds: float = 0.0
-    """Wall-clock time, start of both processes included."""
+    """Wall-clock time, including the start of both processes."""
 
     @property
     def passed(self) -> bool:
-        """Whether every test held."""
+        """Whether all tests passed."""
         return self.status == "passed"
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Bounds on one program and, separately, on the tests that call it."""
+    """Limits of a program and, separately, of its tests."""
 
     seconds: float = attrs.field(default=3.0, validator=positive)
-    """CPU time, which does not depend on how busy the machine is."""
+    """CPU time, which does not depend on the load of the machine."""
     wall_seconds: float = attrs.field(
         default=attrs.Factory(lambda self: 5 * self.seconds + 5, takes_self=True), validator=positive
     )
-    """Time by the clock, for programs that wait; generous, for busy machines: five times `seconds`, and five more."""
+    """Wall-clock time, for programs that wait; by default `5 * seconds + 5`, so that a busy machine does not matter."""
     memory_mb: int = attrs.field(default=512, validator=whole)
-    """Address space in MiB; the tests may use four times as much."""
+    """Address space in MiB; the tests have four times as much."""
     answer_bytes: int = attrs.field(default=4 << 20, validator=whole)
-    """Size of one answer, encoded. (What a program prints is thrown away.)"""
+    """Maximum bytes of one serialised answer. (Printed output is discarded.)"""

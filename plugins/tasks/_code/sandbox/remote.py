@@ -1,4 +1,4 @@
-"""The program as its tests see it: functions that ask the other process, and objects that stay there."""
+"""Proxies through which the tests call a program's functions and use its objects in the other process."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class ProgramError(Exception):
 
 
 class ProgramStopped(BaseException):
-    """The program raised what is no `Exception`: `SystemExit`, say."""
+    """The program raised a `BaseException` that is no `Exception`, such as `SystemExit`."""
 
 
 class Disturbed(BaseException):
-    """The program wrote into the pipe itself."""
+    """The program wrote to the pipe itself."""
 
 
 class Conversation:
-    """Requests to the program's process, each under a nonce that its reply must repeat."""
+    """Requests to the program's process, each with a nonce that its reply must repeat."""
 
     def __init__(self, replies: int, requests: int, most: int) -> None:
         self.replies, self.requests, self.most = replies, requests, most
         self.functions: list[Callable[..., Any]] = []
         self.raised: dict[int, tuple[BaseException, str]] = {}
-        """What the program raised, by identity, and how it said it."""
+        """Exceptions of the program by `id`, with their messages."""
         self.last = ""
 
     def ask(self, verb: str, *arguments: Any) -> Any:
-        """The program's answer; what it raises is raised, as the builtin exception of that name where there is one.
+        """The program's answer. Its exceptions are raised as the builtin of that name, if there is one.
 
-        Raises `Unsupported` for an answer that cannot travel, `Disturbed` for a reply to nothing that was asked, `ClosedError` where
+        Raises `Unsupported` for an answer that cannot be serialised, `Disturbed` for a reply without a request, `ClosedError` if
         the process has ended.
         """
         nonce = os.urandom(16)
@@ -65,7 +65,7 @@ class Conversation:
         send(self.requests, encode((nonce, verb, *arguments), self.foreign, MOST_REQUEST))
 
     def reply(self, nonce: bytes) -> tuple[str, list[Any]]:
-        """Kind and content of the reply that is due."""
+        """Kind and content of the next reply."""
         lengths = {"callback": 3, "answer": 2, "unsupported": 1, "raised": 3}
         try:
             found = decode(receive(self.replies, self.most + 4096), self.native)
@@ -79,11 +79,11 @@ class Conversation:
             or found[0] != nonce
             or lengths.get(found[1]) != len(found) - 2
         ):
-            raise Disturbed("a reply to nothing that was asked")
+            raise Disturbed("a reply without a request")
         return found[1], list(found[2:])
 
     def call_back(self, nonce: bytes, number: int, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Call a function that was passed as an argument, and say what it returned or raised."""
+        """Call a function that was passed as an argument, and send its result or exception."""
         try:
             value = self.functions[number](*arguments, **named)
         except Exception as error:
@@ -92,7 +92,7 @@ class Conversation:
             self.tell(nonce, "returned", value)
 
     def error(self, names: list[str], message: str) -> BaseException:
-        """What stands here for an exception there, kept so that it can be told from one that the tests raise."""
+        """The local exception for one of the program, recorded to tell it from exceptions of the tests."""
         name, message = str(names[0])[:60] if names else "Exception", str(message)[:300]
         error: BaseException
         if "Exception" not in names:
@@ -105,32 +105,32 @@ class Conversation:
             else:
                 try:
                     error = cls(message)
-                except TypeError:  # UnicodeDecodeError, ExceptionGroup: they want more than a message
+                except TypeError:  # UnicodeDecodeError, ExceptionGroup: they need more than a message
                     error = ProgramError(f"{name}: {message}")
         self.raised[id(error)] = error, f"{name}: {message}" if message else name
         return error
 
     def foreign(self, value: Any) -> tuple[str, int, str]:
-        """How an argument that is no plain data travels: the program's own objects go back, functions call back."""
+        """Kind, number and name of an argument that is not plain data: an object of the program, or a function to call back."""
         if isinstance(value, Remote):
             return "object", Remote.number_of(value), ""
         if type(value).__name__ not in {"function", "method", "builtin_function_or_method", "partial"}:
-            raise Unsupported(f"an argument is of class {type(value).__name__}, which does not travel")
+            raise Unsupported(f"an argument is of class {type(value).__name__}, which cannot be sent")
         if value not in self.functions:
             self.functions.append(value)
         return "callback", self.functions.index(value), getattr(value, "__name__", "callback")
 
     def native(self, kind: str, number: int, name: str) -> Any:
-        """What stands here for an object that stays there."""
+        """The proxy for an object of the program."""
         if kind == "callback":
             return self.functions[number]
         return (RemoteIterator if kind == "iterator" else Remote)(self, number, kind, name[:60])
 
 
 class Remote:
-    """An object of the program: it can be called, its attributes be read and set, and it can be passed back.
+    """A proxy for an object of the program: it can be called, its attributes can be read and set, and it can be an argument.
 
-    Whatever else would decide a test, such as comparing it, raises `Unsupported`: the program must not be asked whether it is right.
+    Everything else that could decide a test, such as a comparison, raises `Unsupported`, since the program must not judge itself.
     """
 
     __slots__ = ("__name__", "_ask", "_kind", "_number")
@@ -146,11 +146,11 @@ class Remote:
 
     @staticmethod
     def number_of(remote: Remote) -> int:
-        """Its number in the other process."""
+        """The object's number in the other process."""
         return object.__getattribute__(remote, "_number")
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Call it there."""
+        """Call the object in the other process."""
         return self._ask("call", self, arguments, named)
 
     def __getattr__(self, name: str) -> Any:
@@ -166,7 +166,7 @@ class Remote:
 
 
 class RemoteIterator(Remote):
-    """An iterator of the program, item by item."""
+    """A proxy for an iterator of the program; items are sent one by one."""
 
     __slots__ = ()
 
@@ -174,7 +174,7 @@ class RemoteIterator(Remote):
         return self
 
     def __len__(self) -> int:
-        # `list` requires_fields for a length first, and takes this for none.
+        # `list` asks for a length first, and treats this as none.
         raise TypeError("an iterator has no length")
 
     def __next__(self) -> Any:
@@ -183,7 +183,7 @@ class RemoteIterator(Remote):
 
 def _undecided(name: str) -> Callable[..., NoReturn]:
     def method(self: Remote, *_: Any) -> NoReturn:
-        raise Unsupported(f"an object of the program's class {self.__name__} does not travel ({name})")
+        raise Unsupported(f"an object of the program's class {self.__name__} cannot be sent ({name})")
 
     return method
 
@@ -198,7 +198,7 @@ for _name in _UNDECIDED.split():
 
 
 def _give_back(old: Any, new: Any) -> None:
-    """Make the arguments what the program made of them, in place where they can be changed."""
+    """Update mutable arguments in place with the changes that the program made."""
     if type(old) is not type(new):
         return
     if isinstance(old, list | tuple):
@@ -217,7 +217,7 @@ def _give_back(old: Any, new: Any) -> None:
 
 
 def _merged(old: Any, new: Any) -> Any:
-    """The old object, changed, where it can be; else the new one."""
+    """The old object, updated in place if it is mutable; else the new one."""
     if type(old) is not type(new) or not isinstance(old, list | tuple | dict | set | bytearray):
         return new
     _give_back(old, new)

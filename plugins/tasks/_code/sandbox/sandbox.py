@@ -1,4 +1,4 @@
-"""The sandbox: how generated programs are judged, and proof that it holds."""
+"""The sandbox for generated programs, and the check of its confinement."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from .programs import Limits, Program, Verdict
 from .survey import readable
 
 OVERRIDE = "BOOSTLORA_ALLOW_UNCONFINED"
-"""The environment variable that must be 1 before programs run unconfined; asking for it in a spec is not enough."""
+"""The environment variable that must be 1 for unconfined programs, in addition to the spec's option."""
 
 _PROVEN: dict[str, Any] = {}
-"""What the check found in force in this process; empty before it."""
+"""The confinement in force, as checked once per process; empty before the check."""
 _PROVING = threading.Lock()
 
 
 @attrs.frozen(kw_only=True)
 class Sandbox:
-    """Judges programs that nobody trusts (Linux).
+    """Judges untrusted programs (Linux).
 
-    Every program gets a fresh interpreter that, before it sees the program, gives up for good: writing files, reading any but its
-    own library's, sockets, processes and threads, signals to others, and whatever else is no computation (Landlock, seccomp,
-    resource limits, no capabilities; namespaces where allowed). The tests run in a second, trusted process and call the program's
-    functions through a pipe that carries plain data only: what they expect never enters the program, and the verdict never leaves
-    its judge. Both processes are on a clock.
+    Every program runs in a fresh interpreter. Before it receives the program, it irrevocably loses the right to write files, to read
+    files other than its own library, to open sockets, to start processes and threads, to signal other processes, and to make
+    any other system call that a computation does not need (Landlock, seccomp, resource limits, no capabilities; namespaces if
+    allowed). The tests run in a second, trusted process and call the program's functions through a pipe that carries only plain
+    data, so the program sees neither the expected values nor the verdict. Both processes have time limits.
 
-    `unconfined` leaves a fresh process, resource limits and the clock, nothing else; it needs `BOOSTLORA_ALLOW_UNCONFINED=1` too.
+    With `unconfined`, only the fresh process and its resource and time limits remain; it also needs `BOOSTLORA_ALLOW_UNCONFINED=1`.
     """
 
     limits: Limits = attrs.field(factory=Limits)
     unconfined: bool = False
 
     def check(self) -> None:
-        """Attack it from inside, once a process. Raises `UsageError` where it cannot be had, or something gets through."""
+        """Probe the confinement, once per process. Raises `UsageError` if it is not available or a probe succeeds."""
         self._state()
 
     def describe(self) -> dict[str, Any]:
-        """What confines programs here, for the record of a run; JSON's types. Checks first."""
+        """The confinement in force, as JSON types, for a run's provenance. Calls `check` first."""
         limits = attrs.asdict(self.limits)
         return {
             **self._state(),
@@ -58,14 +58,14 @@ class Sandbox:
         }
 
     def judge(self, program: Program) -> Verdict:
-        """Judge one program. Raises `RunError` where its tests do not compile."""
+        """Judge one program. Raises `RunError` if its tests do not compile."""
         self.check()
         return judge(program, self.limits, self._plan())[0]
 
     def judge_all(
         self, programs: Sequence[Program], workers: int = 0, report: Report = no_report
     ) -> list[Verdict]:
-        """Judge several at a time (`workers`; 0: one for every core), in their order; `report` is told how many are done."""
+        """Verdicts of several programs, in their order, with `workers` in parallel (0: one per core); `report` receives the progress."""
         self.check()
         stop = threading.Event()
         with ThreadPoolExecutor(workers or cores(), thread_name_prefix="sandbox") as pool:
@@ -100,14 +100,12 @@ class Sandbox:
 
     def _state(self) -> Mapping[str, Any]:
         if sys.platform != "linux":
-            raise UsageError(
-                f"sandbox: programs that a model writes are run on Linux only, not on {sys.platform}"
-            )
+            raise UsageError(f"sandbox: generated programs are run only on Linux, not on {sys.platform}")
         if self.unconfined:
             if os.environ.get(OVERRIDE) != "1":
                 raise UsageError(
-                    "sandbox: programs that a model writes would run unconfined, with your rights; if that is meant, and the machine is "
-                    f"one that can be lost, set {OVERRIDE}=1 in the environment too"
+                    "sandbox: unconfined = true runs generated programs with your rights; if you mean that, and the machine is "
+                    f"disposable, also set {OVERRIDE}=1 in the environment"
                 )
             return {"confined": False}
         with _PROVING:
@@ -116,15 +114,15 @@ class Sandbox:
             return _PROVEN
 
     def _prove(self) -> Mapping[str, Any]:
-        # Limits of its own: those of a task may be too tight for probes, and say nothing about the confinement.
+        # A task's limits may be too tight for the probes, and do not matter for the confinement.
         limits = Limits(seconds=10.0, wall_seconds=60.0)
-        plan = attrs.evolve(self, limits=limits)._plan()  # noqa: SLF001 - its own
+        plan = attrs.evolve(self, limits=limits)._plan()  # noqa: SLF001 - same class
         try:
             found, state = probes.attempt(lambda program: judge(program, limits, plan))
         except RunError as error:
-            raise UsageError(f"{error}; programs that a model writes are not run here. {_NEXT}") from error
+            raise UsageError(f"{error}; generated programs are not run here. {_NEXT}") from error
         if found:
-            raise UsageError(f"sandbox: the confinement does not hold here: {found}. {_NEXT}")
+            raise UsageError(f"sandbox: the confinement is not effective here: {found}. {_NEXT}")
         return state
 
 
@@ -135,5 +133,5 @@ _NEXT = (
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""A seccomp filter that allows what a computation needs, and answers EPERM to every other system call."""
+"""A seccomp filter that allows the system calls a computation needs, and fails all others with EPERM."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-"""Numbers on x86-64 and aarch64. No call here makes a process, a thread, a socket or a file, or reaches another process."""
+"""Numbers on x86-64 and aarch64. None of these creates a process, a thread, a socket or a file, or affects another process."""
 
 OPEN, OPENAT, MMAP, MPROTECT, FCNTL, IOCTL, PRLIMIT = (
     (2, None),
@@ -101,7 +101,7 @@ Instruction = tuple[int, int, int, int]
 
 
 def install() -> None:
-    """From here on, and irrevocably, this process makes no call but the allowed. Needs `no_new_privs`. Raises `OSError`."""
+    """Irrevocably restrict this process to the allowed calls. Needs `no_new_privs`. Raises `OSError`."""
     code = assemble(machine(), os.getpid())
     data = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
 
@@ -112,9 +112,9 @@ def install() -> None:
 
 
 def assemble(architecture: str, pid: int) -> list[Instruction]:
-    """The filter as BPF. Another architecture's calls (32-bit ones through `int 0x80`) kill the process.
+    """The filter as BPF. Calls of another architecture (32-bit ones by `int 0x80`) kill the process.
 
-    Calls of the x32 interface have a bit in their number that no allowed one has. `pid` may signal itself.
+    Calls of the x32 ABI are denied, since their numbers have a bit that no allowed number has. `pid` may signal itself.
     """
     column = list(ARCHITECTURES).index(architecture)
     code = [
@@ -133,11 +133,11 @@ def assemble(architecture: str, pid: int) -> list[Instruction]:
         OPENAT: _without(2, writing),
         MMAP: _mapping(),
         MPROTECT: _without(2, 4),
-        # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC: the others lock, signal and seal.
+        # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC; others lock, signal or seal.
         FCNTL: _one_of(1, (0, 1, 2, 3, 1030)),
-        # TCGETS (is it a terminal?), FIOCLEX, FIONCLEX
+        # TCGETS (used by isatty), and the close-on-exec flags FIOCLEX and FIONCLEX
         IOCTL: _one_of(1, (0x5401, 0x5451, 0x5450)),
-        # Read limits, set none: the pointer to new ones is null.
+        # Limits can be read, not set: the pointer to new limits must be null.
         PRLIMIT: [
             _load(_argument(2)),
             (_JUMP_EQUAL, 1, 0, 0),
@@ -162,7 +162,7 @@ def _load(offset: int) -> Instruction:
 
 
 def _block(number: int | None, lines: list[Instruction]) -> list[Instruction]:
-    """`lines`, which always return, for one system call."""
+    """Apply `lines`, which always return, to one system call."""
     return [] if number is None else [(_JUMP_EQUAL, 0, len(lines), number), *lines]
 
 
@@ -185,7 +185,7 @@ def _without(argument: int, bits: int) -> list[Instruction]:
 
 
 def _mapping() -> list[Instruction]:
-    """Memory that is executable comes from a file, is private, and cannot be written: no code that was not on disk."""
+    """Executable memory must be a private, read-only mapping of a file, so that no new code can be created."""
     executable, write, shared_or_anonymous = 4, 2, 0x01 | 0x20
     return [
         _load(_argument(2)),

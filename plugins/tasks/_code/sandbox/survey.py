@@ -1,4 +1,4 @@
-"""What a confined interpreter must be able to read: its own library, and the shared objects that this library needs."""
+"""Files that a confined interpreter must be able to read: its standard library and the shared objects it needs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from .....engine.errors import UsageError
 
 FLAGS = ("-S", "-s", "-P", "-X", "utf8")
-"""No site-packages, nothing from the folder a program starts in."""
+"""No site-packages, and no modules from the working directory."""
 
 ENVIRONMENT: Mapping[str, str] = {"PYTHONHASHSEED": "0"}
-"""All there is of it. Sets are in the same order every time: a program that depends on that gets the same verdict again."""
+"""The whole environment. A fixed hash seed makes the order of sets, and so a verdict that depends on it, reproducible."""
 
 _NOT_NEEDED = {
     "site-packages",
@@ -28,7 +28,7 @@ _NOT_NEEDED = {
     "lib2to3",
 }
 
-# Prints the search path, then the shared objects in memory once every extension module of the library is loaded.
+# Prints the search path, then the shared objects in memory after every extension module of the library is loaded.
 _SURVEY = """
 import ctypes, os, sys
 for folder in sys.path:
@@ -48,7 +48,7 @@ for line in open("/proc/self/maps"):
 
 
 def command(module: str, *arguments: object) -> list[str]:
-    """How a fresh interpreter runs `main` of a module of this package, without importing the rest of the distribution."""
+    """The command that runs `main` of a module of this package in a fresh interpreter, without the rest of the distribution."""
     start = (
         "import sys, types; package = types.ModuleType('sandboxed'); package.__path__ = [sys.argv.pop(1)]; "
         f"sys.modules['sandboxed'] = package; from sandboxed.{module} import main; main()"
@@ -58,7 +58,7 @@ def command(module: str, *arguments: object) -> list[str]:
 
 @cache
 def readable() -> tuple[Sequence[str], Sequence[str]]:
-    """Files and folders whose content may be read, and folders that may be listed. Raises `UsageError`."""
+    """Files and folders that may be read, and folders that may be listed. Raises `UsageError`."""
     found = subprocess.run(  # noqa: S603 - this interpreter
         [sys.executable, *FLAGS, "-c", _SURVEY],
         env=dict(ENVIRONMENT),
@@ -68,7 +68,7 @@ def readable() -> tuple[Sequence[str], Sequence[str]]:
     )
     if found.returncode != 0:
         cause = (found.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UsageError(f"sandbox: {sys.executable} does not start with an empty environment: {cause}")
+        raise UsageError(f"sandbox: {sys.executable} does not start in an empty environment: {cause}")
     path, _, libraries = found.stdout.partition("\n\n")
     files, folders = list[str](), list[str]()
     for place in filter(None, path.splitlines()):

@@ -1,4 +1,4 @@
-"""Frames on a pipe: four bytes of length, then that many bytes."""
+"""Frames on a pipe: a length in four bytes, then the content."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 
 
 class ClosedError(Exception):
-    """The other side is gone."""
+    """The other process has closed the pipe."""
 
 
 class FloodedError(Exception):
-    """The other side announced more than may be sent."""
+    """The other process announced a frame above the limit."""
 
 
 def send(fd: int, data: bytes) -> None:
@@ -24,7 +24,7 @@ def send(fd: int, data: bytes) -> None:
 
 
 def receive(fd: int, most: int) -> bytes:
-    """Read one frame of at most `most` bytes. Raises `ClosedError`, or `FloodedError` without reading what is too much."""
+    """Read one frame of at most `most` bytes. Raises `ClosedError`; for a longer frame, `FloodedError` before its content is read."""
     size = int.from_bytes(_exactly(fd, 4), "big")
     if size > most:
         raise FloodedError
