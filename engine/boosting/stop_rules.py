@@ -29,7 +29,7 @@ def reason_to_stop(records: Sequence[RoundRecord], spec: Spec, plan: Plan) -> tu
     boosting = spec.boosting
     fresh = boosting.fresh_before(done + 1)
     if plan.capacity is not None and fresh >= plan.capacity and not boosting.is_refit(done + 1):
-        return exhausted_after(plan.capacity)
+        return exhausted_after(fresh)
     if spec.stop.patience:
         best = best_round(records, spec)
         if done - best >= spec.stop.patience:
