@@ -182,7 +182,7 @@ def _check_study(
 ) -> None:
     """Validate a study, and print its plan or its resolved spec."""
     from ..study.cost import cost_of
-    from ..study.scheduler import partition_cells, plans_of
+    from ..study.scheduler import partition_cells, plans_of, refuse_earlier_cells
     from ..study.store import known_record, with_exclusions
     from ..study.study_loader import load_study
 
@@ -192,6 +192,7 @@ def _check_study(
     if resolved:
         echo(study.toml, nl=False)
         return
+    refuse_earlier_cells(study, runs)
     todo = partition_cells(study, runs)
     cost = cost_of(study, plans, {state.cell.key for state in todo.open}, runs)
     if as_json:
