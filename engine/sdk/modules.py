@@ -12,7 +12,7 @@ import numpy as np
 from ..contracts import WeightInfo
 from ..contracts.sites import Role
 
-FUSED = ("TransformerEncoderLayer", "MultiheadAttention")
+_FUSED = ("TransformerEncoderLayer", "MultiheadAttention")
 """torch layers whose fast path reads the weights of their submodules without calling them when gradients are off."""
 
 
@@ -39,7 +39,7 @@ def weights_of(
 
         def is_ordinary(layer: Any) -> bool:
             known = type(layer).forward in forwards and "forward" not in vars(layer)
-            return id(layer) not in fused and (known or computes_product(layer, transposed=turned))
+            return id(layer) not in fused and (known or _computes_product(layer, transposed=turned))
 
         return WeightInfo(
             name=name,
@@ -61,13 +61,21 @@ def fused_parts(module: Any) -> set[int]:
 
     def is_fused(part: Any) -> bool:
         return any(
-            cls.__name__ in FUSED and cls.__module__.startswith("torch.nn.") for cls in type(part).__mro__
+            cls.__name__ in _FUSED and cls.__module__.startswith("torch.nn.") for cls in type(part).__mro__
         )
 
     return {id(inner) for part in module.modules() if is_fused(part) for inner in part.modules()}
 
 
-def computes_product(layer: Any, *, transposed: bool) -> bool:
+def names_of(module: Any) -> Mapping[int, list[str]]:
+    """All names of each parameter, in order, by its `id`."""
+    found = dict[int, list[str]]()
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        found.setdefault(id(parameter), []).append(name)
+    return found
+
+
+def _computes_product(layer: Any, *, transposed: bool) -> bool:
     """Whether a copy of the layer with a small weight and bias maps `x (4, 2)` to `x W^T + b (4, 3)`."""
     # Small integers are exact in every dtype.
     x, W, b = np.arange(-4, 4).reshape(4, 2), np.array([[1, 2], [-3, 1], [2, -1]]), np.array([1, -2, 3])
@@ -81,14 +89,6 @@ def computes_product(layer: Any, *, transposed: bool) -> bool:
         return np.array_equal(small(of(x, device="cpu")).tolist(), x @ W.T + biased * b)
     except Exception:  # a layer with other inputs, outputs or sizes raises what it likes
         return False
-
-
-def names_of(module: Any) -> Mapping[int, list[str]]:
-    """All names of each parameter, in order, by its `id`."""
-    found = dict[int, list[str]]()
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        found.setdefault(id(parameter), []).append(name)
-    return found
 
 
 def _owners(module: Any) -> Mapping[int, list[tuple[Any, str]]]:
