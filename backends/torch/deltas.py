@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
+from ...engine.sdk.modules import fused_parts
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Layer:
@@ -57,7 +59,7 @@ def layers_of(module: nn.Module, transposed: Mapping[str, bool]) -> dict[str, La
     for part in module.modules():
         for _, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
             users.setdefault(id(parameter), []).append(part)
-    fused = {id(part) for owner in module.modules() if isinstance(owner, FUSED) for part in owner.modules()}
+    fused = fused_parts(module)
     found = dict[str, Layer]()
     for name, is_transposed in transposed.items():
         # PEFT wraps layers, so that the weight has another path; such a module is only used for inference.
@@ -70,10 +72,6 @@ def layers_of(module: nn.Module, transposed: Mapping[str, bool]) -> dict[str, La
             name=name, modules=modules, transposed=is_transposed, low_rank=plain, fused=inside
         )
     return found
-
-
-FUSED = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
-"""torch layers whose fast path reads the weights of their submodules without calling them when gradients are off."""
 
 
 def is_plain(module: nn.Module) -> bool:

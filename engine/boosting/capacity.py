@@ -46,22 +46,45 @@ def plan_site(spec: Spec, site: Site) -> SitePlan:
 
 
 def check_capacity(spec: Spec, sites: Sequence[SitePlan]) -> None:
-    """Raises `ExhaustedError` where the sites have too few directions, unless the basis stops or wraps by itself."""
+    """Raises `ExhaustedError` where the sites have too few directions for all rounds, unless the basis stops or wraps by itself.
+
+    A rank above the narrowest site's width is an error in any case: stopping or wrapping cannot give a site more directions.
+    """
+    _require_width(spec, sites)
     fresh, most = spec.boosting.fresh_in(spec.rounds), min_capacity(sites)
-    if most is None or fresh <= most:
+    if most is None or fresh <= most or spec.basis.exhausted != "error":
         return
     scarcest = min((s for s in sites if s.capacity is not None), key=lambda s: s.capacity or 0)
-    site, rank = scarcest.site, spec.ranks[most]
-    what = f"{site.name} {site.shape[0]}x{site.shape[1]} has {site.width} singular directions"
-    where = "adapter.rank" if most >= len(spec.boosting.ranks) else f"boosting.ranks[{most}]"
-    if rank > site.width:
-        raise ExhaustedError(f"{what}, fewer than {where} = {rank}; the largest allowed rank is {site.width}")
-    if spec.basis.exhausted == "error":
+    allowed = spec.boosting.rounds_of(most)
+    if allowed < spec.start.round:
+        advice = f'Set basis.exhausted = "wrap"; or set start.round to at most {allowed}'
+    else:
         leave = "" if spec.start.given else ", or leave the site out (sites.exclude)"
-        raise ExhaustedError(
-            f"{what}; rounds = {spec.rounds} at {_ranks_text(spec)} need {sum(spec.ranks.first(fresh))}. Set rounds to at most "
-            f'{spec.boosting.rounds_of(most)}; or set basis.exhausted = "stop" or "wrap"{leave}'
-        )
+        advice = f'Set rounds to at most {allowed}; or set basis.exhausted = "stop" or "wrap"{leave}'
+    raise ExhaustedError(
+        f"{_site_text(scarcest.site)}; rounds = {spec.rounds} at {_ranks_text(spec)} need {sum(spec.ranks.first(fresh))}. {advice}"
+    )
+
+
+def _require_width(spec: Spec, sites: Sequence[SitePlan]) -> None:
+    """Raises `ExhaustedError` for the first round whose rank exceeds the narrowest site's number of singular directions."""
+    if not spec.adapter.framed:
+        return
+    narrowest = min((plan.site for plan in sites), key=lambda site: site.width)
+    inherited, listed = len(spec.start.ranks), len(spec.boosting.ranks)
+    # All rounds after the listed ones have the same rank: one of them stands for all.
+    known = min(spec.boosting.fresh_in(spec.rounds), max(inherited, listed) + 1)
+    for index, rank in enumerate(spec.ranks.first(known)):
+        if rank > narrowest.width:
+            table = "start" if index < inherited else "boosting" if index < listed else ""
+            where = f"{table}.ranks[{index}]" if table else "adapter.rank"
+            raise ExhaustedError(
+                f"{_site_text(narrowest)}, fewer than {where} = {rank}; the largest allowed rank is {narrowest.width}"
+            )
+
+
+def _site_text(site: Site) -> str:
+    return f"{site.name} {site.shape[0]}x{site.shape[1]} has {site.width} singular directions"
 
 
 def _ranks_text(spec: Spec) -> str:

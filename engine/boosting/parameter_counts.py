@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..contracts import CalibrationSpec, FreeFactors, LinearCore, Parametrisation, Site
+from ..contracts import Blueprint, CalibrationSpec, FreeFactors, LinearCore, Parametrisation, Site
 from ..spec import Spec
 
 ITEM = 8
@@ -73,6 +73,15 @@ def projection_bytes(by_rank: ByRank, stacked: Mapping[int, int]) -> int:
         cores = [(n, p) for rank, n in stacked.items() if isinstance(p := by_rank[rank][index], LinearCore)]
         size += sum(n * p.init.size for n, p in cores) * sum(n * p.rank for n, p in cores) ** 2
     return ITEM * size
+
+
+def summed_bytes(blueprint: Blueprint, sites: Sequence[Site], itemsize: int) -> int:
+    """Bytes of the dense sums `W + dW` that a training step holds, and of their gradients, at the sites that need them.
+
+    The forward pass takes all sums at once; the backward pass frees a gradient `(d_out, d_in)` only after that of the last layer.
+    """
+    chosen = {site.name for site in sites}
+    return 2 * itemsize * sum(w.size for w in blueprint.weights if w.summed and w.name in chosen)
 
 
 def update_bytes(sites: Sequence[Site], by_rank: ByRank) -> int:

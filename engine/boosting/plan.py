@@ -24,7 +24,14 @@ from ..spec import Spec
 from .capacity import SitePlan, check_capacity, min_capacity, plan_site
 from .generation import decoding_of
 from .options import boosting_notes, check_boosting
-from .parameter_counts import calibration_bytes, extra_bytes, parameters_in, stacked_rounds, update_bytes
+from .parameter_counts import (
+    calibration_bytes,
+    extra_bytes,
+    parameters_in,
+    stacked_rounds,
+    summed_bytes,
+    update_bytes,
+)
 from .round_plan import calibration_at, with_rank
 from .target_check import check_targets
 from .tokens import SPLITS
@@ -47,7 +54,7 @@ class Plan:
     classes: int
     weight_bytes: int
     extra_bytes: int
-    """Peak memory of frames, trained parameters, gradients and optimiser state: what boosting adds to the model."""
+    """Peak memory of frames, trained parameters, gradients, optimiser state and sums `W + dW`: what boosting adds to the model."""
     update_bytes: int
     """Size on disk of the largest round's updates."""
     calibration: CalibrationSpec | None = None
@@ -105,7 +112,8 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
         examples={name: len(getattr(splits, name)) for name in SPLITS},
         classes=len(splits.classes),
         weight_bytes=spec.backend.itemsize * sum(w.size for w in blueprint.weights),
-        extra_bytes=extra_bytes(sites, [s.depth for s in site_plans], by_rank, stacked),
+        extra_bytes=extra_bytes(sites, [s.depth for s in site_plans], by_rank, stacked)
+        + summed_bytes(blueprint, sites, spec.backend.itemsize),
         update_bytes=update_bytes(sites, by_rank),
         calibration=calibration,
         calibration_bytes=calibration_bytes(calibration, sites),

@@ -29,7 +29,7 @@ def reason_to_stop(records: Sequence[RoundRecord], plan: Plan, upcoming: RoundPl
     if upcoming.number > spec.rounds:
         return "completed", f"all {spec.rounds} rounds done"
     if plan.capacity is not None and upcoming.exceeds(plan.capacity):
-        return exhausted_after(plan.capacity)
+        return exhausted_after(upcoming.fresh)
     if spec.stop.patience:
         best = best_round(records, spec)
         if done - best >= spec.stop.patience:

@@ -197,12 +197,13 @@ def _checked_study(
 ) -> Checked:
     """Validate a study, and find its finished cells."""
     from ..study.cost import cost_of
-    from ..study.scheduler import partition_cells, plans_of
+    from ..study.scheduler import partition_cells, plans_of, refuse_earlier_cells
     from ..study.store import known_record, with_exclusions
     from ..study.study_loader import load_study
 
     study = load_study(spec, registry, runs, settings)
     study = with_exclusions(study, known_record(runs, study.record.name), (), ())
+    refuse_earlier_cells(study, runs)
     plans, todo = plans_of(study, set(study.distinct)), partition_cells(study, runs)
     cost = cost_of(study, plans, {state.cell.key for state in todo.open}, runs)
     finished, record = len(todo.finished), study.record

@@ -15,7 +15,14 @@ from ..foundation.locks import locked
 from ..foundation.shell import command_line
 from ..study.queue import submit
 from ..study.record import StudyRecord
-from ..study.scheduler import CellPartition, jobs_of, partition_cells, plans_of, run_jobs
+from ..study.scheduler import (
+    CellPartition,
+    jobs_of,
+    partition_cells,
+    plans_of,
+    refuse_earlier_cells,
+    run_jobs,
+)
 from ..study.states import states_of, study_folder
 from ..study.study_loader import Study
 from .execution import plain_warnings
@@ -45,6 +52,7 @@ class StudyRun:
     def run(self, *, retry: bool, keep: Callable[..., StudyRecord]) -> None:
         """Run the missing cells and print the results; exit with 3 if cells failed."""
         with interruptible(self._how_to_resume):
+            refuse_earlier_cells(self.study, self.runs)
             todo = partition_cells(self.study, self.runs, retry=retry)
             keys = {state.cell.key for state in todo.open}
             if keys:  # a study that cannot run writes nothing

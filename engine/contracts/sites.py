@@ -30,6 +30,8 @@ class WeightInfo:
     """Its other names in the files, where they hold copies; a merge updates all of them."""
     transposed: bool = False
     """Whether `shape` and file are `(d_in, d_out)`, as in Hugging Face's `Conv1D`."""
+    summed: bool = False
+    """Whether a layer does more with it than `x W^T + b`, so that training takes the dense sum `W + dW`. Only the memory forecast reads it."""
 
     @property
     def matrix(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import cattrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Blueprint
+from ..contracts import Blueprint, WeightInfo
 from ..errors import UsageError
 from ..foundation.atomic import write_arrays
 from ..foundation.cache import arrays_sha256
@@ -29,6 +29,13 @@ MAX_CONTENT = 1 << 27
 """Maximum bytes of uncompressed content. A round of 252 sites takes about 28 kB, so this is over four thousand rounds."""
 SUFFIX = ".boost.safetensors"
 Arrays = dict[str, NDArray[Any]]
+
+_converter = cattrs.Converter()
+# `summed` only serves the memory forecast of a run.
+_converter.register_unstructure_hook(
+    WeightInfo,
+    cattrs.gen.make_dict_unstructure_fn(WeightInfo, _converter, summed=cattrs.gen.override(omit=True)),
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -110,7 +117,7 @@ class BoostFile:
     def content(self) -> dict[str, Any]:
         """All fields but the arrays, as JSON types."""
         content = {f.name: getattr(self, f.name) for f in attrs.fields(type(self)) if f.name != "arrays"}
-        return cattrs.unstructure(content)
+        return _converter.unstructure(content)
 
     def header(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
         """The metadata of the safetensors header."""

@@ -18,7 +18,7 @@ from ..errors import RunError, UsageError
 from ..foundation.atomic import check_file, sweep, write_text
 from ..foundation.redaction import credentials_in
 from ..foundation.sealed import read_sealed, write_sealed
-from ..records.prefix import read_lines, records_of, refuse_earlier_spec
+from ..records.prefix import EarlierFormatError, read_lines, records_of, refuse_earlier_spec
 from ..records.run_result import ROUNDS, check_ending, read_ending
 from ..records.updates import (
     read_outcomes,
@@ -191,6 +191,18 @@ def read_tree(path: Path) -> dict[str, Any]:
         return tomli.loads(_text(path))
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: damaged: {error}") from error
+
+
+def is_earlier(path: Path) -> bool:
+    """Whether an earlier format's spec or first line is in a run's folder; damage is left to whoever reads the run."""
+    try:
+        refuse_earlier_spec(path, _text(path / SPEC))
+        records_of(path, read_lines(path)[:1])
+    except EarlierFormatError:
+        return True
+    except RunError:
+        return False
+    return False
 
 
 def _text(path: Path) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..contracts import WeightInfo
 from ..contracts.sites import Role
+
+_FUSED = ("TransformerEncoderLayer", "MultiheadAttention")
+"""torch layers whose fast path reads the weights of their submodules without calling them when gradients are off."""
 
 
 def weights_of(
@@ -17,9 +23,11 @@ def weights_of(
 
     `linear` are the classes whose `weight` is a matrix `(d_out, d_in)`, `transposed` those that store it as `(d_in, d_out)`;
     `head` is the full name of the output layer's weight. A parameter counts as linear only if no other kind of module uses it:
-    a matrix shared with an embedding is `other`.
+    a matrix shared with an embedding is `other`. Whether a weight is `summed` is told by its layers alone: a weight that the model reads
+    without calling its layer is only found by running the model.
     """
-    owners, names = _owners(module), names_of(module)
+    owners, names, fused = _owners(module), names_of(module), fused_parts(module)
+    forwards = {cls.forward for cls in (*linear, *transposed)}
 
     def weight(name: str, parameter: Any) -> WeightInfo:
         users, also = owners[id(parameter)], tuple(n for n in names[id(parameter)] if n != name)
@@ -27,6 +35,12 @@ def weights_of(
             own == "weight" and isinstance(owner, (*linear, *transposed)) for owner, own in users
         )
         role: Role = "other" if not fits else "head" if name == head else "linear"
+        turned = fits and isinstance(users[0][0], transposed)
+
+        def is_ordinary(layer: Any) -> bool:
+            known = type(layer).forward in forwards and "forward" not in vars(layer)
+            return id(layer) not in fused and (known or _computes_product(layer, transposed=turned))
+
         return WeightInfo(
             name=name,
             shape=tuple(parameter.shape),
@@ -35,10 +49,22 @@ def weights_of(
             layer=layer_of(name),
             also=also,
             also_stored=also,
-            transposed=fits and isinstance(users[0][0], transposed),
+            transposed=turned,
+            summed=fits and not all(is_ordinary(layer) for layer, _ in users),
         )
 
     return tuple(weight(name, parameter) for name, parameter in module.named_parameters())
+
+
+def fused_parts(module: Any) -> set[int]:
+    """The `id` of every module inside a fused torch layer, that layer included."""
+
+    def is_fused(part: Any) -> bool:
+        return any(
+            cls.__name__ in _FUSED and cls.__module__.startswith("torch.nn.") for cls in type(part).__mro__
+        )
+
+    return {id(inner) for part in module.modules() if is_fused(part) for inner in part.modules()}
 
 
 def names_of(module: Any) -> Mapping[int, list[str]]:
@@ -47,6 +73,22 @@ def names_of(module: Any) -> Mapping[int, list[str]]:
     for name, parameter in module.named_parameters(remove_duplicate=False):
         found.setdefault(id(parameter), []).append(name)
     return found
+
+
+def _computes_product(layer: Any, *, transposed: bool) -> bool:
+    """Whether a copy of the layer with a small weight and bias maps `x (4, 2)` to `x W^T + b (4, 3)`."""
+    # Small integers are exact in every dtype.
+    x, W, b = np.arange(-4, 4).reshape(4, 2), np.array([[1, 2], [-3, 1], [2, -1]]), np.array([1, -2, 3])
+    small, of, biased = copy.copy(layer), layer.weight.new_tensor, layer.bias is not None
+    vars(small)["_parameters"] = {
+        "weight": of(W.T if transposed else W, device="cpu"),
+        "bias": of(b, device="cpu") if biased else None,
+    }
+    vars(small).update(in_features=2, out_features=3, nf=3)
+    try:
+        return np.array_equal(small(of(x, device="cpu")).tolist(), x @ W.T + biased * b)
+    except Exception:  # a layer with other inputs, outputs or sizes raises what it likes
+        return False
 
 
 def _owners(module: Any) -> Mapping[int, list[tuple[Any, str]]]:

@@ -13,9 +13,10 @@ import attrs
 from ..boosting.experiment import SplitCache, prepare
 from ..boosting.plan import Plan
 from ..contracts import Executor, Job, JobResult
-from ..errors import BoostLoraError, UsageError
+from ..errors import BoostLoraError, RunError, UsageError
 from ..foundation.locks import HOLDER
 from ..foundation.run_context import default_cache
+from ..runs.directory import SPEC, is_earlier
 from .cell_runner import record_failure
 from .inputs import STORE, inputs_of, stage
 from .states import CellState, state_of, study_folder
@@ -23,6 +24,8 @@ from .study_loader import Cell, Study
 
 ATTEMPTS = 3
 """Attempts per cell with dying workers before it counts as failed; each resumes after the last finished round."""
+NAMED = 3
+"""Maximum number of cells named in a message."""
 PAUSE = 2.0
 """Seconds before cells that another process is running are retried."""
 
@@ -45,6 +48,19 @@ def partition_cells(study: Study, runs: Path, *, retry: bool = False) -> CellPar
         finished=tuple(s for s in states if s.status == "finished"),
         failed=tuple(s for s in states if s.status == "failed" and not retry),
         open=tuple(s for s in states if s.status != "finished" and (retry or s.status != "failed")),
+    )
+
+
+def refuse_earlier_cells(study: Study, runs: Path) -> None:
+    """Raise `RunError` where cells were run by a version whose files this one does not read; they count neither as finished nor as open."""
+    folders = [runs / cell.record.folder for cell in study.distinct.values()]
+    earlier = [folder for folder in folders if (folder / SPEC).is_file() and is_earlier(folder)]
+    if not earlier:
+        return
+    more = f" and {len(earlier) - NAMED} more" if len(earlier) > NAMED else ""
+    raise RunError(
+        f"{', '.join(map(str, earlier[:NAMED]))}{more}: written by an earlier format, which this version does not read; remove "
+        f"the folder{'s' * (len(earlier) > 1)}, and run the study again"
     )
 
 

@@ -12,6 +12,7 @@ from boostlora.backends.torch import deltas as torch_deltas
 from boostlora.backends.torch import model as torch_model
 from boostlora.backends.torch.devices import Placement
 from boostlora.backends.torch.train import checkpointed
+from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.contracts import (
     Batch,
     DenseDelta,
@@ -21,11 +22,25 @@ from boostlora.engine.contracts import (
     TrainingRequest,
 )
 from boostlora.engine.errors import UsageError
+from boostlora.engine.registry import Registry
+from boostlora.engine.spec import Slot
+from boostlora.engine.spec.resolve import load_spec
 from boostlora.engine.testing import assert_close
 from boostlora.plugins.optimizers.sgd import Sgd
-from tests.support.odd_modules import ODD, Base, Hidden, StopGradient, Unused, opened, rows
+from tests.support.odd_modules import (
+    ODD,
+    Base,
+    Hidden,
+    OddModule,
+    StopGradient,
+    Unused,
+    opened,
+    rows,
+    splits,
+)
 
 BATCH = Batch(indices=np.array([0, 3, 5, 8, 9, 11]), weights=np.array([1.0, 0.5, 2.0, 1.0, 0.7, 1.3]))
+ON_TORCH = ("backend.use=torch", "backend.device=cpu", "rounds=2", "adapter.rank=2")
 EXACT = 1e-12
 """A few layers in float64, gradients of order one."""
 
@@ -154,6 +169,33 @@ def test_ordinary_layers_and_those_that_do_the_same_take_the_low_rank_path(tmp_p
         "in place",
         "by keyword",
     }
+
+
+READ_WITHOUT_THEIR_LAYER = {"F.linear", "addmm", "called, and its transpose", "passed over without gradients"}
+"""Seen only when the model runs, so that a plan takes them for ordinary layers."""
+
+
+@pytest.mark.parametrize("name", sorted({"plain", *ODD} - READ_WITHOUT_THEIR_LAYER))
+def test_plan_foresees_which_weights_train_on_a_dense_sum(name, tmp_path):
+    model, _ = opened({"plain": Base, **ODD}[name], tmp_path)
+    model.unreached_sites(rows())
+    summed = {site for site, layer in model._layers.items() if not layer.low_rank}
+    planned = OddModule(make={"plain": Base, **ODD}[name]).blueprint(splits()).weights
+    assert {w.name for w in planned if w.summed} == summed
+
+
+@pytest.mark.parametrize(("dtype", "itemsize"), [("float32", 4), ("bfloat16", 2)])
+def test_plan_counts_dense_sums_and_their_gradients(dtype, itemsize):
+    """One `16 x 16` weight of two is summed; without it as a site nothing is."""
+
+    def added(make, *settings):
+        spec = load_spec("paper/digits", Registry.load(), (*ON_TORCH, f"backend.dtype={dtype}", *settings))
+        slots = {**spec.slots, "model": Slot(use="odd", plugin=OddModule(make=make))}
+        return prepare(attrs.evolve(spec, slots=slots)).plan.extra_bytes
+
+    assert added(ODD["a subclass that scales"]) - added(Base) == 2 * itemsize * 16 * 16
+    alone = 'sites.targets="first"'
+    assert added(ODD["a subclass that scales"], alone) == added(Base, alone)
 
 
 def test_round_leaves_the_modules_as_they_were(odd):

@@ -188,6 +188,59 @@ def test_exhausted_directions_error_names_the_ranks(tmp_path):
     assert (result.status, result.rounds) == ("exhausted", 3)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("exhausted", ["error", "stop", "wrap"])
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        (["boosting.ranks=[6,6,3,13]"], "boosting.ranks[3] = 13"),
+        (["boosting.ranks=[6,6,3,100000]"], "boosting.ranks[3] = 100000"),
+        (["boosting.ranks=[6,5]", "adapter.rank=100000"], "adapter.rank = 100000"),
+    ],
+)
+def test_rank_that_no_site_can_have_is_refused_in_any_round(tmp_path, backend, exhausted, settings, where):
+    """Also behind the round at which the run would stop, and before arrays of that size are made."""
+    made = toy(
+        tmp_path,
+        *BACKENDS[backend],
+        "rounds=4",
+        *settings,
+        f"basis.exhausted={exhausted}",
+        "adapter.use=lora-xs",
+    )
+    with pytest.raises(ExhaustedError) as caught:
+        prepare(made.spec)
+    assert str(caught.value) == (
+        f"layers.1.weight 12x13 has 12 singular directions, fewer than {where}; the largest allowed rank is 12"
+    )
+
+
+def test_rank_that_no_round_uses_is_allowed(tmp_path):
+    made = toy(tmp_path, "adapter.use=lora-xs", "boosting.ranks=[6,5]", "adapter.rank=100000", "rounds=2")
+    assert prepare(made.spec).plan.ranks == (5, 6)
+
+
+def test_inherited_ranks_that_use_up_all_directions_are_refused_or_end_the_run(tmp_path):
+    """The parent wrapped: its three rounds took 6 + 6 + 12 directions of 12."""
+    wide = ("adapter.use=lora-xs", "basis.exhausted=wrap", "boosting.ranks=[6,6,12]")
+    made = toy(tmp_path, *wide, "rounds=3")
+    made.go("parent")
+
+    def child(exhausted):
+        start = f'start.run="{made.path("parent")}"'
+        return retold(made, "adapter.use=lora-xs", f"basis.exhausted={exhausted}", "rounds=5", start)
+
+    with pytest.raises(ExhaustedError) as caught:
+        prepare(child("error").spec)
+    assert str(caught.value) == (
+        "layers.0.weight 13x14 has 13 singular directions; rounds = 5 at adapter.rank = 2 and [6, 6, 12] inherited need 28. "
+        'Set basis.exhausted = "wrap"; or set start.round to at most 2'
+    )
+    stopped = child("stop").go("stopped")
+    assert (stopped.status, stopped.reason) == ("exhausted", "unused directions ran out after 3 rounds")
+    assert child("wrap").go("wrapped").status == "completed"
+
+
 def test_wrap_restarts_at_a_round_that_does_not_fit(tmp_path):
     made = toy(
         tmp_path, "adapter.use=lora-xs", "boosting.ranks=[5, 5, 4]", "rounds=4", "basis.exhausted=wrap"

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
+from ..support.earlier_run import make_earlier, make_earlier_lines
 from .tiny_study import TINY, write
 
 ABSENT = """
@@ -45,6 +47,48 @@ def test_refused_fresh_run_keeps_the_earlier_run(small, boostlora):
     done = boostlora("run", "plain.toml", *options, "--fresh", "--track", "absent")
     assert (done.returncode, done.stderr) == (2, "error: its library is missing\n")
     assert sorted(path.name for path in (small / "runs/tiny").iterdir()) == before
+
+
+@pytest.mark.parametrize("rewrite", [make_earlier, make_earlier_lines])
+@pytest.mark.parametrize("command", ["ablate", "check"])
+def test_cells_of_an_earlier_format_are_refused_in_one_line(small, boostlora, command, rewrite):
+    cells = sorted(path.parent for path in small.glob("runs/tiny/*/rounds.jsonl"))
+    rewrite(cells[1])
+    (cells[1] / "result.json").unlink()  # nor does an interrupted one go on
+    told = "written by an earlier format, which this version does not read; remove the folder"
+    study = (small / "runs/tiny/study/study.json").read_bytes()
+
+    def answer():
+        done = boostlora(command, "tiny.toml")
+        return done.returncode, done.stderr, done.stdout
+
+    assert answer() == (3, f"error: runs/tiny/{cells[1].name}: {told}, and run the study again\n", "")
+    for cell in (cells[0], cells[2]):
+        rewrite(cell)
+    code, said, printed = answer()
+    named, _, rest = said.removeprefix("error: ").partition(": ")
+    assert (code, rest, printed) == (3, f"{told}s, and run the study again\n", "")
+    assert set(named.split(", ")) == {f"runs/tiny/{cell.name}" for cell in cells}
+    assert (small / "runs/tiny/study/study.json").read_bytes() == study
+
+
+def test_cell_of_an_earlier_format_that_is_excluded_or_removed_is_no_obstacle(small, boostlora):
+    for path in small.glob("runs/tiny/*/spec.toml"):
+        if 'use = "random"' in path.read_text().partition("[basis]")[2].partition("\n[")[0]:
+            make_earlier_lines(path.parent)
+            earlier = path.parent
+    assert boostlora("ablate", "tiny.toml", "--exclude", "random").returncode == 0
+    assert boostlora("ablate", "tiny.toml", "--include", "random").returncode == 3
+    shutil.rmtree(earlier)
+    done = boostlora("ablate", "tiny.toml", "--include", "random")
+    assert (done.returncode, "2 of 3 cells cached" in done.stdout) == (0, True)
+
+
+def test_damaged_cell_is_not_taken_for_one_of_an_earlier_format(small, boostlora):
+    first = next(small.glob("runs/tiny/*/rounds.jsonl"))
+    first.write_bytes(b"[]\n")
+    done = boostlora("ablate", "tiny.toml")
+    assert "earlier format" not in done.stdout + done.stderr
 
 
 def test_check_and_status_show_excluded_cells(small, boostlora):

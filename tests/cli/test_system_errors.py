@@ -1,14 +1,16 @@
 """What the system refuses is one sentence and one exit code, whatever was asked of it."""
 
 import errno
+import io
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from boostlora.engine.cli.streams import user_error
+from boostlora.engine.cli.streams import _named, prepare, user_error
 
 from ..support.commands import PATIENCE, SCRIPT
 
@@ -48,12 +50,15 @@ def test_system_errors_are_one_sentence(error, message, code):
     assert (told.message, told.code) == (message, code)
 
 
-def test_undecodable_text_is_an_error_with_its_context():
+@pytest.mark.parametrize("around", [0, 1, 20, 100])
+def test_undecodable_text_is_an_error_with_its_context(around):
     with pytest.raises(UnicodeEncodeError) as caught:
-        ("x" * 100 + "\udcff").encode()
+        ("x" * around + "\udcff" + "y" * around).encode()
     told = user_error(caught.value)
+    shown = min(around, 20)
+    near = "x" * shown + r"\udcff" + "y" * shown
     assert told is not None
-    assert (told.code, len(told.message) < 120, "\\udcff" in told.message) == (2, True, True)
+    assert (told.message, told.code) == (f"error: '{near}': not valid Unicode, cannot be written as UTF-8", 2)
 
 
 @pytest.mark.parametrize("error", [ValueError("other"), KeyError("x"), OSError("no number")])
@@ -91,6 +96,29 @@ def test_exit_code_is_kept_if_standard_error_is_closed(tmp_path):
 def test_ascii_locale_does_not_fail(command, tmp_path):
     narrow = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     assert shell(f"boostlora {command}", tmp_path, **narrow).returncode == 0
+
+
+def test_streams_without_a_file_are_left_and_narrow_ones_print_question_marks(monkeypatch):
+    bare, narrow = io.StringIO(), io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", bare)
+    monkeypatch.setattr(sys, "stderr", narrow)
+    prepare()
+    assert sys.stdout is bare
+    narrow.write("mün")
+    narrow.flush()
+    assert narrow.buffer.getvalue() == b"m?n"
+
+
+@pytest.mark.parametrize("buffering", [1, -1])
+def test_stream_that_is_named_stays_open_and_as_it_was_buffered(buffering, tmp_path):
+    with (tmp_path / "x").open("w", buffering=buffering) as file:
+        named = _named(file)
+        assert named.line_buffering == file.line_buffering
+        named.write("a")
+        named.flush()
+        del named  # with its file
+        file.write("b")
+    assert (tmp_path / "x").read_text() == "ab"
 
 
 @pytest.mark.parametrize(

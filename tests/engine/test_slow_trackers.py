@@ -3,7 +3,9 @@
 import socket
 import sys
 import threading
+import time
 import warnings
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -126,6 +128,45 @@ def test_slow_tracker_is_named_once_and_receives_the_rest(run, monkeypatch):
         ("follow",), ("round_finished", 0), ("round_finished", 1), ("round_finished", 2), ("run_finished",), ("close",),
     ]  # fmt: skip
     assert not any(heard[-1] for heard in HEARD), "never in the thread of the run"
+
+
+def test_timeout_counts_from_the_event_that_waits_and_not_while_idle(monkeypatch):
+    now, blocked = [0.0], threading.Event()
+    monkeypatch.setattr(tracker_threads, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Blocking:
+        def follow(self, run):
+            return self
+
+        def round_finished(self, record):
+            if record.round == 1:
+                blocked.set()
+                RELEASE.wait(60)
+
+        def close(self):
+            pass
+
+    def round_at(number, second):
+        now[0] = second
+        listener.round_finished(SimpleNamespace(round=number))
+
+    def wait_until_idle():
+        while listener._pending:
+            time.sleep(0.001)
+
+    RELEASE.clear()
+    listener = tracker_threads.TrackerThread("tracker blocking", Blocking())
+    listener.run_started(None)
+    wait_until_idle()
+    round_at(0, 100.0)  # after a long pause without events
+    wait_until_idle()
+    round_at(1, 200.0)
+    assert blocked.wait(60)
+    round_at(2, 206.0)
+    with pytest.warns(RuntimeWarning, match="tracker blocking has not responded for 10 s"):
+        round_at(3, 211.0)
+    RELEASE.set()
+    listener.finish(now[0])
 
 
 def test_total_wait_for_trackers_at_the_end_is_bounded(monkeypatch):

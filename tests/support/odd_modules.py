@@ -215,10 +215,14 @@ def rows() -> Examples:
     )
 
 
+def splits() -> Splits:
+    """The same rows in every split."""
+    examples = rows()
+    return Splits(train=examples, validation=examples, test=examples, classes=("a", "b", "c"))
+
+
 def opened(make: Callable[[], nn.Module], cache: Path, **options: Any) -> tuple[Any, tuple[Site, ...]]:
     """The model on the torch backend, in float64 unless told otherwise, with every layer a site but the head."""
-    examples = rows()
-    splits = Splits(train=examples, validation=examples, test=examples, classes=("a", "b", "c"))
-    source = OddModule(make=make).source(splits, RunContext(cache=cache), np.random.default_rng(0))
+    source = OddModule(make=make).source(splits(), RunContext(cache=cache), np.random.default_rng(0))
     sites = tuple(Site(name=w.name, shape=w.matrix) for w in source.blueprint.weights if w.role == "linear")
     return Torch(**{"device": "cpu", "dtype": "float64", **options}).open(source, sites), sites
