@@ -36,7 +36,7 @@ FLOORS = {
     "api": "specs, runs and exports from Python",
     "cli": "the command line, one file a command",
     "testing": "suites that plugin authors inherit",
-    "advisor | verification | report | export": "what to try, is it right, tables, files",
+    "advisor | verification | report | export | scaffold": "what to try, is it right, tables, files, first specs",
     "analysis": "arms and runs compared",
     "study | ensemble": "cells of a study; selections of rounds",
     "boosting": "plan, loop, calibration, merging",

@@ -15,6 +15,7 @@ import click
 from .terminal import echo
 
 COMMANDS: Mapping[str, str] = {
+    "init": "Write a first spec for a data file, or a study of a spec.",
     "run": "Run a spec: boost a model round by round.",
     "resume": "Resume an interrupted run.",
     "check": "Validate a spec and print its plan, without running it.",

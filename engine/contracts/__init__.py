@@ -19,7 +19,7 @@ from .objectives import Objective, PolicyObjective, RegressionObjective
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
 from .stores import ModularModel, SiteUpdates, StoringBackend, WeightStore
-from .tasks import GeneratingTask, MeasuringTask, ProvenanceTask, Task
+from .tasks import DraftableTask, GeneratingTask, MeasuringTask, ProvenanceTask, Task, TaskDraft
 from .training import (
     Answers,
     Batch,
@@ -49,6 +49,7 @@ __all__ = [
     "DenseDelta",
     "DenseUpdate",
     "DetachedExecutor",
+    "DraftableTask",
     "Examples",
     "Executor",
     "Exportable",
@@ -99,6 +100,7 @@ __all__ = [
     "Step",
     "StoringBackend",
     "Task",
+    "TaskDraft",
     "TextModel",
     "Texts",
     "Tokens",

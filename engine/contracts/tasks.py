@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import attrs
 import numpy as np
 
 from .examples import Examples, Outcome, Predictions, Splits
@@ -50,4 +51,29 @@ class ProvenanceTask(Task, Protocol):
 
     def origin(self) -> Mapping[str, Any]:
         """What the judgement depends on, as JSON types; recorded with versions and hashes. Called when a run starts."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class TaskDraft:
+    """A `[task]` table that suits a data file, as a start for a user's own."""
+
+    about: str
+    """One line on the file: rows, what is predicted, from what."""
+    options: Mapping[str, Any]
+    target: Literal["classes", "values"]
+    inputs: Literal["numbers", "texts"]
+    width: int | None = None
+    """About how many inputs its columns become; None for texts."""
+    notes: tuple[str, ...] = ()
+    """Remarks on columns."""
+
+
+@runtime_checkable
+class DraftableTask(Protocol):
+    """A task that can look at a file and draft its options."""
+
+    @classmethod
+    def draft(cls, path: str, label: str) -> TaskDraft:
+        """Options for a file; `label` names the column to predict, or is empty. Raises `UsageError`."""
         ...

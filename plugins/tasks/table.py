@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import Examples, Outcome, Predictions, Splits, Values
+from ...engine.contracts import Examples, Outcome, Predictions, Splits, TaskDraft, Values
 from ...engine.errors import UsageError
 from ...engine.foundation.options import REQUIRED, FilePath, option
 from ...engine.hookspecs import hookimpl
@@ -18,6 +18,7 @@ from ...engine.sdk.splits import stratified
 from ._dialect import Dialect
 from ._frames import by_id, equal_rows, is_numeric, plain, read, row_ids
 from ._table.columns import KINDS, column_uses
+from ._table.draft import draft_of
 from ._table.encoder import TableEncoder, check_numbers
 from ._table.target import ClassTarget, Target, is_value, standardised, values_of
 
@@ -74,6 +75,11 @@ class Table:
             "dates": self.dates,
             "texts": self.texts,
         }
+
+    @classmethod
+    def draft(cls, path: str, label: str) -> TaskDraft:
+        """Options for a file, with the label and kinds of columns that its content suggests."""
+        return draft_of(path, label)
 
     def load(self, rng: np.random.Generator) -> Splits:
         """Read, split, encode. Raises `UsageError` naming the column or the rows at fault."""

@@ -9,12 +9,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import Examples, Outcome, Predictions, Splits, Texts
+from ...engine.contracts import Examples, Outcome, Predictions, Splits, TaskDraft, Texts
 from ...engine.errors import UsageError
 from ...engine.foundation.options import FilePath, option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import judge_labels
 from ._frames import WHOLE, classes_of
+from ._table.draft import likely_label
 from ._text.data import AssignedRows, TextData, ids_of
 from ._text.rows import Row, Rows, read_file
 from ._text.templates import Template, readable
@@ -44,6 +45,31 @@ class TextClassification(TextData):
             raise ValueError('"template" names no column; write it as {column}, or use "text"')
         if not isinstance(self.text, str) and not 1 <= len(self.text) <= 2:
             raise ValueError(f'"text" names one column, or two for pairs, not {len(self.text)}')
+
+    @classmethod
+    def draft(cls, path: str, label: str) -> TaskDraft:
+        """Options for a file: the text is the column with the longest cells, the label one with few different values."""
+        rows = read_file(path)
+        sizes = {
+            name: sum(len(str(v)) for v in values) / max(1, len(values))
+            for name, values in rows.columns.items()
+        }
+        if len(sizes) < 2:
+            raise UsageError(
+                f"{path}: needs a column of texts and one of labels; there are: {', '.join(sizes)}"
+            )
+        if label and label not in sizes:
+            raise UsageError(f'{path}: no column "{label}" (label); there are: {", ".join(sizes)}')
+        text = max((name for name in sizes if name != label), key=lambda name: sizes[name])
+        label, why = (label, "") if label else likely_label([name for name in sizes if name != text])
+        values = rows.columns[label]
+        return TaskDraft(
+            about=f'{len(values):,} texts in "{text}": predict "{label}", {len(set(map(str, values)))} classes',
+            options={"path": path, "text": text, "label": label},
+            target="classes",
+            inputs="texts",
+            notes=(why,) if why else (),
+        )
 
     def load(self, rng: np.random.Generator) -> Splits:
         """Read and split. Raises `UsageError` naming file, column and row at fault."""

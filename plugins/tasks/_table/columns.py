@@ -26,7 +26,9 @@ FEW_ROWS = 20
 WORDS = 3.0
 """Mean number of words from which a column is free text."""
 TRUTHS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
-IDENTIFIER = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|index|row)$)|^Unnamed: \d+$|[a-z]Id$|[a-z]ID$")
+IDENTIFIER = re.compile(
+    r"(?i:(^|[_\W])(id|uuid|guid|key|index|row|rownames|row_names)$)|^Unnamed: \d+$|[a-z]Id$|[a-z]ID$"
+)
 """Names of columns that number rows, such as `id`, `customer_id`, `customerId`, and that of an index without a name."""
 
 

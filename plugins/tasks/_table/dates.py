@@ -45,6 +45,12 @@ def date_numbers(column: Any, form: str) -> dict[str, Any]:
     import pandas as pd  # noqa: PLC0415
 
     read = pd.to_datetime(column.where(column != "", None), format=form, errors="coerce", utc=True)
-    parts = {name: getattr(read.dt, name) for name in PARTS if name != "days"}
-    days = (read - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    return {name: values.astype("float64") for name, values in (*parts.items(), ("days", days))}
+    found = {
+        "year": read.dt.year,
+        "month": read.dt.month,
+        "day": read.dt.day,
+        "weekday": read.dt.day_of_week,
+        "hour": read.dt.hour,
+        "days": (read - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1),
+    }
+    return {name: found[name].astype("float64") for name in PARTS}
