@@ -18,11 +18,15 @@ def lengths_of(examples: Examples) -> Index:
     return inputs.lengths if isinstance(inputs, Tokens) else np.ones(len(examples), dtype=np.int64)
 
 
-def by_budget(lengths: Index, budget: int) -> Iterator[Index]:
-    """Groups of indices, shortest first, each of at most `budget` tokens including padding (or of one example)."""
+def by_budget(lengths: Index, budget: int, count: int = 0) -> Iterator[Index]:
+    """Groups of indices, shortest first, each of at most `budget` tokens including padding (or of one example), and of at most `count`.
+
+    With `count` 0, only the budget limits a group.
+    """
     order, start = np.argsort(lengths, kind="stable"), 0
     for end in range(1, len(order) + 1):
-        if end == len(order) or int(lengths[order[end]]) * (end + 1 - start) > budget:
+        full = end == len(order) or end - start == count
+        if full or int(lengths[order[end]]) * (end + 1 - start) > budget:
             yield order[start:end]
             start = end
 

@@ -28,7 +28,7 @@ class ComputeOptions:
         0, "examples per forward pass in training, with gradient accumulation; 0: the whole batch", min=0
     )
     eval_tokens: int = option(
-        2048, "tokens (or rows) per forward pass in evaluation, including padding", min=1
+        2048, "tokens (or rows) per pass in evaluation and calibration, including padding", min=1
     )
     checkpointing: bool = option(
         False, "gradient checkpointing: store only layer inputs and recompute the rest (Hugging Face models)"

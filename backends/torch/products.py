@@ -25,7 +25,7 @@ from ...engine.foundation.run_context import Report
 from .deltas import Layer, replaced_forwards, shaped_like, single_input
 from .devices import Placement
 from .distributed import TorchProcessGroup
-from .length_groups import Index, by_count, lengths_of
+from .length_groups import Index, by_budget, lengths_of
 from .nets import Net
 from .round_state import loss_of
 from .train import checkpointed
@@ -174,10 +174,12 @@ class ProductPass:
                 done += size
 
     def _backward(self, batch: Batch, examples: Examples) -> None:
+        """Backward passes over groups of similar length: the batch's loss is the sum of theirs."""
         mine = batch.take(self.processes.shard_rows(lengths_of(batch.rows(examples))))
         if not len(mine):
             return
-        for part in by_count(lengths_of(mine.rows(examples)), self.options.micro_batch):
+        options, lengths = self.options, lengths_of(mine.rows(examples))
+        for part in by_budget(lengths, options.eval_tokens, options.micro_batch):
             loss = loss_of(self.net, mine.take(part), examples, self.place, whole=len(batch))
             if not bool(torch.isfinite(loss)):
                 raise NonFiniteError(f"gradient products: the loss of a batch is {float(loss.detach())}")

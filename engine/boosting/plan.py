@@ -70,6 +70,12 @@ class Plan:
         """Rounds that every site can serve; None: unlimited."""
         return min_capacity(self.sites)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Peak memory of a run without the libraries: weights, what boosting adds, calibration products and activations."""
+        activations = 0 if self.workload is None else self.workload.activation_bytes
+        return self.weight_bytes + self.extra_bytes + self.calibration_bytes + activations
+
     def as_json(self) -> dict[str, Any]:
         """The plan as JSON types, for `boostlora check --json`."""
         sites = [

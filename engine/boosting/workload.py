@@ -10,18 +10,20 @@ al., 2020, section 2.1). Generation is bound by memory: every decoding step of a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
-from ..contracts import Blueprint, Parametrisation, PolicyObjective, Splits, Tokens
+from ..contracts import Blueprint, FreeFactors, Parametrisation, PolicyObjective, Splits, Tokens
 from ..contracts.cores import DenseDelta
 from ..spec import Spec
+from .activation_memory import Dimensions, Group, KeptInputs
 from .generation import decoding_of
 from .round_plan import calibration_at, plan_round
 from .tokens import SPLITS
 
+Index = NDArray[np.int64]
 PEAK_SHARE = 0.35
 """Share of peak operations that training reaches (model FLOPs utilisation)."""
 BANDWIDTH_SHARE = 0.6
@@ -64,7 +66,7 @@ class Workload:
     moved_bytes: float
     """Bytes of weights and KV cache that decoding reads."""
     activation_bytes: int
-    """Peak memory of activations or KV cache, over training steps and evaluations."""
+    """Peak memory of activations or KV cache, padding included, over training steps, calibration passes, evaluations and generation."""
 
     def seconds_of(self, gpu: str) -> float:
         """Estimated seconds on one accelerator of `ACCELERATORS`, by the module's equation."""
@@ -73,62 +75,17 @@ class Workload:
         return compute + self.moved_bytes / (BANDWIDTH_SHARE * accelerator.bandwidth)
 
 
-@attrs.frozen(kw_only=True)
-class _Sizes:
-    """Dimensions of a transformer, from its Hugging Face configuration."""
-
-    weights: int
-    layers: int
-    hidden: int
-    inner: int
-    kv: int
-    vocabulary: int
-    itemsize: int
-
-    @classmethod
-    def of(cls, blueprint: Blueprint, itemsize: int) -> _Sizes:
-        config: Mapping[str, Any] = blueprint.config["hf"]
-        hidden = int(config.get("hidden_size") or 0)
-        heads = int(config.get("num_attention_heads") or 1)
-        head = int(config.get("head_dim") or hidden // heads)
-        return cls(
-            weights=sum(w.size for w in blueprint.weights),
-            layers=int(config.get("num_hidden_layers") or 0),
-            hidden=hidden,
-            inner=int(config.get("intermediate_size") or 4 * hidden),
-            kv=head * int(config.get("num_key_value_heads") or heads),
-            vocabulary=int(config.get("vocab_size") or 0) if "causal" in blueprint.architecture else 0,
-            itemsize=itemsize,
-        )
-
-    def kv_cache(self, tokens: float) -> float:
-        """Bytes of the KV cache: keys and values of every layer."""
-        return 2.0 * self.layers * self.kv * self.itemsize * tokens
-
-    def activations(self, tokens: int, targets: int, *, checkpointing: bool) -> int:
-        """Bytes of activations that a backward pass keeps: norms, queries, keys, values and gates of every block, and the logits.
-
-        With checkpointing, the input of every block and all activations of one block.
-        """
-        block = (6 * self.hidden + 2 * self.kv + 3 * self.inner) * self.itemsize
-        layers = self.layers * self.hidden * self.itemsize + block if checkpointing else self.layers * block
-        return tokens * layers + self.logits(targets)
-
-    def logits(self, targets: int) -> int:
-        """Bytes of logits `(targets, vocabulary)`: once in the model's precision, and twice in float32 (log-softmax and its gradient)."""
-        return targets * self.vocabulary * (self.itemsize + 8)
-
-
 def workload_of(
     spec: Spec, blueprint: Blueprint, encoded: Splits, parametrisations: list[Parametrisation], rounds: int
 ) -> Workload | None:
     """The workload of a run; None for a model without tokens."""
     if not isinstance(encoded.train.inputs, Tokens) or "hf" not in blueprint.config:
         return None
-    sizes = _Sizes.of(blueprint, spec.backend.itemsize)
+    sizes = Dimensions.of(blueprint, spec.backend.itemsize)
     tally = _Tally(spec=spec, sizes=sizes)
     tally.evaluate(encoded, rounds + 1)
-    tally.train(encoded.train.inputs, rounds)
+    whole = any(isinstance(p, DenseDelta | FreeFactors) for p in parametrisations)
+    tally.train(encoded.train.inputs, rounds, "shared" if whole else "none")
     calibrated = tally.calibrate(encoded.train.inputs, spec.boosting.fresh_in(rounds))
     dense = any(isinstance(p, DenseDelta) for p in parametrisations)
     # A calibration pass has no dense weight gradient: 2 N forward, 2 N backward, 2 N for recomputed activations.
@@ -150,7 +107,7 @@ class _Tally:
     """Running totals of a `Workload`."""
 
     spec: Spec
-    sizes: _Sizes
+    sizes: Dimensions
     read: int = 0
     generated: int = 0
     trained: int = 0
@@ -173,14 +130,19 @@ class _Tally:
             tokens: Tokens = getattr(encoded, split).inputs
             self.read += times * int(tokens.lengths.sum())
             share = float(tokens.targets.sum()) / max(1, int(tokens.lengths.sum()))
-            longest = max(self.budget, int(tokens.lengths.max(initial=0)))
-            self.most = max(self.most, self.sizes.logits(int(longest * share)))
+            group = self.group(len(tokens), tokens.lengths, int(self.budget * share), self.budget)
+            self.hold(self.sizes.forward(group))
             if decoding is not None:
-                prompt = float(np.mean(tokens.starts))
-                self.generate(times * len(tokens) * decoding.samples, prompt, decoding.max_new_tokens)
+                count = times * len(tokens) * decoding.samples
+                self.generate(count, tokens, decoding.max_new_tokens, len(tokens) * decoding.samples)
 
-    def generate(self, sequences: int, prompt: float, length: int) -> None:
-        """Generation of full-length sequences, in batches as large as the token budget allows."""
+    def hold(self, size: int) -> None:
+        """Note bytes that a pass takes."""
+        self.most = max(self.most, size)
+
+    def generate(self, sequences: int, prompts: Tokens, length: int, at_once: int) -> None:
+        """Generation of full-length sequences, in batches as large as the token budget allows, of at most `at_once` each."""
+        prompt, longest = float(np.mean(prompts.starts)), int(prompts.starts.max(initial=0)) + length
         native = self.spec.slots["generator"].use == "native"
         batch = max(1, int(self.budget // (prompt + length))) if native else SERVED_BATCH
         passes = -(-sequences // batch) * length
@@ -190,7 +152,13 @@ class _Tally:
         # The cache grows from `prompt` to `prompt + length` tokens: half of `length` on average.
         cache = self.sizes.kv_cache(min(batch, sequences) * (prompt + length / 2))
         self.moved += passes * (weights + cache)
-        self.most = max(self.most, int(self.sizes.kv_cache(min(batch, sequences) * (prompt + length))))
+        if native:
+            rows = min(max(1, self.budget // longest), at_once)
+            self.hold(
+                self.sizes.generation(
+                    Group(tokens=rows * longest, longest=longest, targets=rows, uneven=True)
+                )
+            )
 
     def calibrate(self, tokens: Tokens, rounds: int) -> int:
         """Tokens of calibration passes, over reference answers or sampled ones."""
@@ -201,40 +169,51 @@ class _Tally:
         if calibration is None:
             return 0
         rows = min(calibration.examples or len(tokens), len(tokens))
-        length, targets = float(np.mean(tokens.lengths)), float(np.mean(tokens.targets))
-        decoding = decoding_of(self.spec)
+        lengths, targets, decoding = tokens.lengths, tokens.targets, decoding_of(self.spec)
         if isinstance(objective, PolicyObjective) and decoding is not None:
             rows = (calibration.examples or len(tokens)) * objective.group_size
-            targets = objective.max_new_tokens or decoding.max_new_tokens
-            prompt = float(np.mean(tokens.starts))
-            length = prompt + targets
-            self.generate(rounds * rows, prompt, int(targets))
-        micro_batch = min(
-            getattr(self.spec.backend, "micro_batch", 0) or rows, -(-rows // calibration.batches)
-        )
-        activations = self.sizes.activations(
-            int(micro_batch * length), int(micro_batch * targets), checkpointing=self.checkpointing
-        )
-        self.most = max(self.most, activations)
-        return int(rounds * calibration.passes * rows * length)
+            most = objective.max_new_tokens or decoding.max_new_tokens
+            lengths, targets = tokens.starts + most, np.full(rows, most)
+            self.generate(rounds * rows, tokens, most, -(-rows // calibration.batches))
+        together = self.micro_batch(-(-rows // calibration.batches))
+        group = self.group(together, lengths, _most(targets, together), self.budget)
+        self.hold(self.sizes.backward(group, "each", checkpointing=self.checkpointing))
+        return int(rounds * calibration.passes * rows * float(np.mean(lengths)))
 
-    def train(self, tokens: Tokens, rounds: int) -> None:
+    def micro_batch(self, rows: int) -> int:
+        """Examples per forward and backward pass, of a batch of `rows`."""
+        return min(getattr(self.spec.backend, "micro_batch", 0) or rows, rows)
+
+    def train(self, tokens: Tokens, rounds: int, inputs: KeptInputs) -> None:
         """Training steps on reference answers or sampled ones."""
         optimizer, objective = self.spec.optimizer, self.spec.objective
         steps = [plan_round(self.spec, number).steps for number in range(1, rounds + 1)]
-        rows, length = optimizer.batch_size, float(np.mean(tokens.lengths))
-        targets = float(np.mean(tokens.targets))
+        rows, lengths, targets = optimizer.batch_size, tokens.lengths, tokens.targets
         decoding = decoding_of(self.spec)
         if isinstance(objective, PolicyObjective) and decoding is not None:
-            targets = objective.max_new_tokens or decoding.max_new_tokens
-            prompt, rows = float(np.mean(tokens.starts)), rows * objective.group_size
-            length = prompt + targets
+            most = objective.max_new_tokens or decoding.max_new_tokens
+            rows = rows * objective.group_size
+            lengths, targets = tokens.starts + most, np.full(rows, most)
             answers = sum(-(-n // objective.iterations) for n in steps) * rows
-            self.generate(answers, prompt, int(targets))
-            self.read += int(sum(objective.remembers) * answers * length)
-        self.trained += int(sum(steps) * rows * length)
-        micro_batch = min(getattr(self.spec.backend, "micro_batch", 0) or rows, rows)
-        activations = self.sizes.activations(
-            int(micro_batch * length), int(micro_batch * targets), checkpointing=self.checkpointing
+            self.generate(answers, tokens, most, rows)
+            self.read += int(sum(objective.remembers) * answers * float(np.mean(lengths)))
+        self.trained += int(sum(steps) * rows * float(np.mean(lengths)))
+        together = self.micro_batch(rows)
+        group = self.group(together, lengths, _most(targets, together))
+        self.hold(self.sizes.backward(group, inputs, checkpointing=self.checkpointing))
+
+    def group(self, rows: int, lengths: Index, targets: int, budget: int | None = None) -> Group:
+        """The largest pass over `rows` texts, padded to the longest of all; of at most `budget` tokens, or of one text."""
+        longest = int(lengths.max(initial=1))
+        tokens = rows * longest if budget is None else min(rows * longest, max(budget, longest))
+        return Group(
+            tokens=tokens,
+            longest=longest,
+            targets=min(targets, tokens),
+            uneven=longest > lengths.min(initial=longest),
         )
-        self.most = max(self.most, activations)
+
+
+def _most(targets: Index, rows: int) -> int:
+    """Targets of the `rows` examples that have most."""
+    return int(np.sort(targets)[-rows:].sum())

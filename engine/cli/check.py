@@ -125,7 +125,7 @@ def _print_plan(spec: Spec, plan: Plan, gpu: str) -> None:
     console.print(
         f"memory: weights {size_text(plan.weight_bytes)}, boosting adds {size_text(plan.extra_bytes)} (without activations)"
     )
-    for line in workload_lines(plan.workload, plan.weight_bytes + plan.extra_bytes, gpu):
+    for line in workload_lines(plan.workload, plan.memory_bytes, gpu):
         _print_text(console, line)
     console.print(f"on disk: about {size_text(plan.update_bytes)} of updates a round")
     for note in plan.notes:

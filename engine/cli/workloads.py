@@ -24,20 +24,19 @@ gpu_option = click.option(
 )
 
 
-def workload_lines(workload: Workload | None, held_bytes: int, gpu: str) -> list[str]:
+def workload_lines(workload: Workload | None, memory_bytes: int, gpu: str) -> list[str]:
     """Tokens, memory and time; nothing for models without tokens."""
     if workload is None:
         return []
     from .units import magnitude_text, size_text
 
-    held = held_bytes + workload.activation_bytes
-    activations, total = size_text(workload.activation_bytes), size_text(held)
+    activations, total = size_text(workload.activation_bytes), size_text(memory_bytes)
     read, written, trained = (
         magnitude_text(n) for n in (workload.read, workload.generated, workload.trained)
     )
     calibration = f", {magnitude_text(workload.calibrated)} for calibration" if workload.calibrated else ""
     lines = [
-        f"activations: at most about {activations} more; {total} in total",
+        f"activations: at most about {activations} more; {total} in total, without libraries",
         f"tokens: {read} read, at most {written} generated, {trained} trained on{calibration}",
     ]
     seconds = workload.seconds_of(gpu)

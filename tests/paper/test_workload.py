@@ -199,16 +199,77 @@ def test_workload_with_checkpointing_takes_two_operations_more_and_less_memory(f
     assert saving.activation_bytes < plain.activation_bytes
 
 
+def backward_bytes(rows: int, longest: int, targets: int, *, mask: bool = False) -> int:
+    """By hand: norms, queries to values and attention's output, gated feed-forward; two blocks beside the kept ones; 10 % more."""
+    block = (2 * HIDDEN + 4 * HIDDEN + 3 * INNER + mask * longest) * ITEM
+    return int(1.1 * rows * longest * (LAYERS + 2) * block) + targets * VOCABULARY * (ITEM + 8)
+
+
 def test_workload_activations_grow_with_the_micro_batch(folder: Path) -> None:
     held = [
         estimate(folder, "backend.eval_tokens=1", f"backend.micro_batch={n}").activation_bytes
         for n in (1, 2, 3)
     ]
-    block = (6 * HIDDEN + 2 * KV + 3 * INNER) * ITEM
-    of_one = LENGTH * LAYERS * block + TARGETS * VOCABULARY * (ITEM + 8)
-    assert held == [of_one, 2 * of_one, 3 * of_one]
+    assert held == [backward_bytes(n, LENGTH, n * TARGETS) for n in (1, 2, 3)]
     whole_batch = estimate(folder, "backend.eval_tokens=1", "backend.micro_batch=0")
-    assert whole_batch.activation_bytes == BATCH * of_one
+    assert whole_batch.activation_bytes == backward_bytes(BATCH, LENGTH, BATCH * TARGETS)
+
+
+def test_workload_activations_count_the_padding_to_the_longest_text(folder: Path) -> None:
+    names, held = ["train"] * 10 + ["validation"] * 5 + ["test"] * 5, list[int]()
+    rows = [{"prompt": f"{i:02d}", "completion": str(i % 10), "split": name} for i, name in enumerate(names)]
+    for extra in (1, 4, 16):
+        rows[0]["prompt"] = "x" * (2 + extra)
+        (folder / "uneven.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        texts = (f"task.path={folder / 'uneven.jsonl'}", "task.split=split")
+        held.append(estimate(folder, "backend.eval_tokens=1", *texts).activation_bytes)
+        assert held[-1] == backward_bytes(BATCH, LENGTH + extra, BATCH * TARGETS, mask=True)
+    assert held == sorted(set(held))
+
+
+def test_workload_activations_of_calibration_are_bounded_by_the_token_budget(folder: Path) -> None:
+    def held(budget: int) -> int:
+        settings = (
+            "basis.use=gradient",
+            "basis.batches=1",
+            "backend.micro_batch=0",
+            "optimizer.batch_size=1",
+        )
+        return estimate(folder, *settings, f"backend.eval_tokens={budget}").activation_bytes
+
+    assert held(1) == held(LENGTH) < held(2 * LENGTH) < held(4 * LENGTH)
+    rows_of_training = 10
+    assert held(rows_of_training * LENGTH) == held(10**6)
+
+
+def test_workload_of_adapters_that_keep_inputs_takes_more_memory(folder: Path) -> None:
+    cores, factors = (
+        estimate(folder, "backend.eval_tokens=1", f"adapter.use={use}", "adapter.rank=1")
+        for use in ("lora-xs", "lora")
+    )
+    inputs = (2 * HIDDEN + INNER) * ITEM
+    more = factors.activation_bytes - cores.activation_bytes
+    assert abs(more - 1.1 * BATCH * LENGTH * (LAYERS + 2) * inputs) <= 1  # rounded down twice
+
+
+def test_workload_of_generation_counts_the_cache_of_the_longest_prompts(folder: Path) -> None:
+    alone = ("backend.micro_batch=1", "backend.eval_tokens=900")
+    held = [
+        estimate(folder, *GREEDY, *alone, f"task.max_new_tokens={n}").activation_bytes for n in (8, 16, 24)
+    ]
+    # The training split of 10 prompts is one batch.
+    rows, width = 10, 2 * LAYERS * KV + 2 * (KV + HIDDEN)
+    expected = [
+        int(1.1 * ITEM * width * rows * (PROMPT + n)) + rows * VOCABULARY * (ITEM + 8) for n in (8, 16, 24)
+    ]
+    assert held == [max(e, evaluation_bytes(rows)) for e in expected]
+
+
+def evaluation_bytes(rows: int) -> int:
+    """By hand: one block and the logits of a forward pass over all rows."""
+    block = (6 * HIDDEN + 3 * INNER) * ITEM
+    targets = min(int(900 * TARGETS / LENGTH), rows * LENGTH)
+    return int(1.1 * rows * LENGTH * block) + targets * VOCABULARY * (ITEM + 8)
 
 
 def test_workload_seconds_are_operations_by_peak_and_bytes_by_bandwidth() -> None:
