@@ -103,7 +103,7 @@ class HfClassifier(HfModel):
     ) -> ModelSource:
         """The model's weights from another folder or the Hub, with a fitted head if it has one."""
         if blueprint.architecture.startswith(OWN):
-            new = _names(fitted) if fitted else ()
+            new = _fitted_names(blueprint, fitted) if fitted else ()
             files, build = self.moved(place)._own_files(blueprint, new, context)  # noqa: SLF001 - another of the same class
             return _with_own_head(blueprint, files, build, fitted, context)
         if fitted is None:
@@ -203,11 +203,13 @@ def _with_own_head(
     )
 
 
-def _names(file: Path) -> tuple[str, ...]:
+def _fitted_names(blueprint: Blueprint, file: Path) -> tuple[str, ...]:
+    """The parameters in a file of fitted ones, in the module's order."""
     from safetensors import safe_open  # noqa: PLC0415
 
     with safe_open(file, framework="np") as tensors:
-        return tuple(tensors.keys())
+        held = set(tensors.keys())
+    return tuple(weight.name for weight in blueprint.weights if weight.name in held)
 
 
 def _in_units(examples: Examples, blueprint: Blueprint) -> Examples:
