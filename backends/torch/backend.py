@@ -22,7 +22,7 @@ class Torch(ComputeOptions):
     @property
     def architectures(self) -> frozenset[str]:
         """The architectures it supports."""
-        return frozenset({"mlp", "causal-lm/*", "classifier/*", "torch-module"})
+        return frozenset({"mlp", "causal-lm/*", "classifier/*", "sequence-classifier/*", "torch-module"})
 
     @property
     def rules(self) -> frozenset[str]:

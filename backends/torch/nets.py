@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any, ClassVar, Protocol
@@ -72,8 +72,10 @@ class PaddedTokens:
     types: Tensor | None
 
     @classmethod
-    def of(cls, tokens: Tokens, lengths: Index, device: torch.device, *, left: bool = False) -> PaddedTokens:
-        """The first `lengths[i]` tokens of every sequence, padded (token 0, masked out) on the right or on the left."""
+    def of(
+        cls, tokens: Tokens, lengths: Index, device: torch.device, *, left: bool = False, padding: int = 0
+    ) -> PaddedTokens:
+        """The first `lengths[i]` tokens of every sequence, padded (token `padding`, masked out) on the right or on the left."""
         longest = int(lengths.max(initial=1))
         columns = np.arange(longest)
         shift = (longest - lengths)[:, None] if left else np.zeros((len(lengths), 1), dtype=np.int64)
@@ -81,14 +83,14 @@ class PaddedTokens:
         # Column c of row i is token `c - shift_i` of its sequence.
         source = np.where(mask, tokens.offsets[:-1, None] + columns - shift, 0)
 
-        def padded(values: NDArray[np.int32]) -> Tensor:
-            found = np.where(mask, values[source], 0) if values.size else np.zeros(mask.shape)
+        def padded(values: NDArray[np.int32], rest: int) -> Tensor:
+            found = np.where(mask, values[source], rest) if values.size else np.full(mask.shape, rest)
             return torch.from_numpy(found.astype(np.int64)).to(device)
 
         return cls(
-            ids=padded(tokens.ids),
+            ids=padded(tokens.ids, padding),
             mask=torch.from_numpy(mask.astype(np.int64)).to(device),
-            types=None if tokens.types is None else padded(tokens.types),
+            types=None if tokens.types is None else padded(tokens.types, 0),
         )
 
     @property
@@ -110,6 +112,24 @@ class ClassifierNet:
         """One row per example."""
         tokens: Tokens = examples.inputs
         return self.module(**PaddedTokens.of(tokens, tokens.lengths, self.place.device).keywords)
+
+
+@attrs.frozen(eq=False)
+class SequenceClassifierNet:
+    """Texts to class logits or standardised values, by a Hugging Face classifier of sequences with its own head."""
+
+    predicts_tokens: ClassVar[bool] = False
+    module: nn.Module
+    place: Placement
+    config: Mapping[str, Any]
+    """The blueprint's: `order`, `mean`, `std` and `padding`."""
+
+    def logits(self, examples: Examples) -> Tensor:
+        """One row per example: `(z[order] - mean) / std`. Padding is the model's own, by which its head finds the last token."""
+        tokens: Tokens = examples.inputs
+        padded = PaddedTokens.of(tokens, tokens.lengths, self.place.device, padding=self.config["padding"])
+        found = self.module(**padded.keywords).logits[:, self.config["order"]]
+        return (found - self.config["mean"]) / self.config["std"]
 
 
 @attrs.define(eq=False)
@@ -176,5 +196,7 @@ def open_net(source: ModelSource, base: BaseWeights, place: Placement) -> Net:
         for name, parameter in module.named_parameters():
             parameter.data.copy_(base.stored(name))
     module = module.to(place.device).eval().requires_grad_(requires_grad=False)
+    if architecture.startswith("sequence-classifier/"):
+        return SequenceClassifierNet(module, place, source.blueprint.config)
     kind = {"causal-lm": CausalNet, "classifier": ClassifierNet}.get(architecture.partition("/")[0], ArrayNet)
     return kind(module, place)

@@ -73,7 +73,8 @@ class ModelSource:
     """`build(blueprint, dtype)` returns the torch module with loaded weights, for architectures that a backend does not
     implement. Its parameters have the blueprint's names, and its configuration is the blueprint's, which may have fewer
     layers than the files. A `classifier/…` is called with `input_ids`, `attention_mask` and, for pairs, `token_type_ids`, and
-    returns logits `(n, classes)`; a `causal-lm/…` is a Hugging Face causal language model; a `torch-module` is called with
+    returns logits `(n, classes)`; a `causal-lm/…` is a Hugging Face causal language model, a `sequence-classifier/…` a Hugging Face model for
+    sequence classification whose output `order[k]` in the blueprint's `config` belongs to class k; a `torch-module` is called with
     the numeric inputs `(n, d)`."""
 
 

@@ -31,7 +31,7 @@ def _examples(inputs: RawInputs, architecture: str) -> Examples:
     family = architecture.partition("/")[0]
     if family == "causal-lm":
         return _numbered(_prompts(inputs))
-    if family == "classifier":
+    if family in {"classifier", "sequence-classifier"}:
         return _numbered(_texts(inputs))
     rows = np.asarray(inputs, dtype=np.float64)
     if rows.ndim != 2:

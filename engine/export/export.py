@@ -232,7 +232,7 @@ def random_inputs(blueprint: Blueprint, count: int) -> Examples:
     """
     rng, family = Streams(0)("probes"), blueprint.architecture.partition("/")[0]
     numbers = np.arange(count, dtype=np.int64)
-    if family in {"causal-lm", "classifier"}:
+    if family in {"causal-lm", "classifier", "sequence-classifier"}:
         vocabulary = int(blueprint.config["hf"]["vocab_size"])
         drawn = rng.integers(0, vocabulary, (count, LENGTH)).tolist()
         starts = [LENGTH // 2] * count if family == "causal-lm" else None

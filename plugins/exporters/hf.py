@@ -17,9 +17,25 @@ from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.libraries import require_libraries
 from ._weights import sentence_transformers
-from ._weights.companions import encoder_files, has_own_files, hf_model, is_classifier, write_companions
+from ._weights.companions import (
+    encoder_files,
+    has_own_files,
+    has_own_head,
+    hf_model,
+    is_classifier,
+    write_companions,
+)
 from ._weights.dtype_loss import precision_of, warn_of_precision_loss
-from ._weights.layout import INDEX, PlannedFile, in_base_layout, index_of, planned_files, sharded, size_of
+from ._weights.layout import (
+    INDEX,
+    PlannedFile,
+    in_base_layout,
+    index_of,
+    planned_files,
+    sharded,
+    size_of,
+    under_parameter_names,
+)
 from ._weights.tensor_writer import compare_files, write_files
 from ._weights.usage import folder_code
 
@@ -31,11 +47,12 @@ HEAD = "head.safetensors"
 
 @attrs.frozen(kw_only=True)
 class Hf:
-    """A folder for `from_pretrained`: weights, configuration and tokenizer; a classifier also has its head.
+    """A folder for `from_pretrained`: weights, configuration and tokenizer; a classifier with a pooled head also has that.
 
-    Weights have the base's layout: the same files, names, order and dtypes, unless the base was converted (GGUF, .bin). A
-    classifier is an encoder for `AutoModel` with `head.safetensors`; if sentence-transformers supports its pooling, that library
-    loads it too, and its embeddings are the logits. Every tensor is read back and compared.
+    Weights have the base's layout: the same files, names, order and dtypes, unless the base was converted (GGUF, .bin) or got a new
+    head of its architecture. A classifier with its own head is a folder for `pipeline("text-classification")`, with the class names. One
+    with a pooled head is an encoder for `AutoModel` with `head.safetensors`; if sentence-transformers supports its pooling, that
+    library loads it too, and its embeddings are the logits. Every tensor is read back and compared.
     """
 
     dtype: Literal["stored", "float32", "bfloat16", "float16"] = option(
@@ -72,23 +89,31 @@ class Hf:
         compare_files(ensemble, folder, files)
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
-        """The model that `from_pretrained` loads from the folder; a classifier's head comes from `head.safetensors`."""
+        """The model that `from_pretrained` loads from the folder; a pooled head comes from `head.safetensors`."""
         from ..models._hf.folder import Folder  # noqa: PLC0415 - seconds of imports
 
         shards = Folder(path=folder, gguf="").shards()
         files = (*shards, folder / HEAD) if is_classifier(ensemble) else shards
         sha256 = files_sha256(files, ensemble.context.cache)
-        return attrs.evolve(ensemble.source, files=files, sha256=sha256, build=ModuleBuilder(folder=folder))
+        source = attrs.evolve(ensemble.source, files=files, sha256=sha256, build=ModuleBuilder(folder=folder))
+        if has_own_head(ensemble) and not has_own_files(
+            ensemble, hf_model(ensemble, "hf").folder(weights=True)
+        ):
+            weights = [attrs.evolve(w, stored="", also_stored=()) for w in source.blueprint.weights]
+            return attrs.evolve(source, blueprint=attrs.evolve(source.blueprint, weights=tuple(weights)))
+        return source
 
     def usage(self, ensemble: Exportable, place: str) -> str:
-        """Transformers code; for a classifier with pooling and head in plain torch."""
+        """Transformers code; for a pooled head with pooling and head in plain torch."""
         return folder_code(ensemble, hf_model(ensemble, "hf"), place, self.precision(ensemble))
 
     def _files(self, ensemble: Exportable, base: Folder) -> list[PlannedFile]:
-        """The files of the language model or the encoder."""
+        """The files that `from_pretrained` loads."""
         found = planned_files(ensemble, encoder_files(ensemble), self.dtype)
         if has_own_files(ensemble, base):
             return [in_base_layout(file, tensors, file.path.name) for file, tensors in found]
+        if has_own_head(ensemble):
+            return sharded(under_parameter_names(ensemble, found), size_of(self.max_shard_size))
         return sharded([tensor for _, tensors in found for tensor in tensors], size_of(self.max_shard_size))
 
     def _write_index(self, ensemble: Exportable, folder: Path, files: list[PlannedFile]) -> None:
@@ -119,9 +144,11 @@ class ModuleBuilder:
             config: Any = AutoConfig.from_pretrained(
                 self.folder, local_files_only=True, trust_remote_code=False
             )
-        if not blueprint.architecture.startswith("classifier/"):
+        if blueprint.architecture.startswith("causal-lm/"):
             return load_module(self.folder, config, "causal", dtype)
-        config.use_cache = False  # only hidden states are needed
+        config.use_cache = False  # only hidden states or logits are needed
+        if blueprint.architecture.startswith("sequence-classifier/"):
+            return load_module(self.folder, config, "sequence", dtype)
         encoder = load_module(self.folder, config, "encoder", dtype)
         settings = blueprint.config
         net = Classifier(encoder, config.hidden_size, settings["classes"], settings["pooling"])

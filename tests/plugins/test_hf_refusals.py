@@ -52,7 +52,7 @@ def test_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
         (
             HfClassifier,
             splits_of(TEXTS),
-            "model hf-classifier needs at least two classes; this task has none",
+            "model hf-classifier needs at least two classes, or values; this task has none",
         ),
     ],
 )

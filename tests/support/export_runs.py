@@ -171,6 +171,27 @@ def classifier_run(
     return case_of(run, cache)
 
 
+def own_head_run(
+    folder: Path,
+    cache: Path,
+    *,
+    family: str = "bert",
+    after: Prepare = as_is,
+    options: str = "",
+    trained: bool = True,
+    lr: float = 0.3,
+) -> ExportCase:
+    """An `hf-classifier` with its architecture's head: of the folder, or a new one on an encoder."""
+    from .hf_toys import encoder, labelled
+
+    folder.mkdir(parents=True, exist_ok=True)
+    moods(folder)
+    after((labelled if trained else encoder)(folder / "model", family))
+    text = CLASSIFIER.format(model=f'use = "hf-classifier"\npath = "model"\nhead = "own"\n{options}')
+    run = boosted(folder, text + ADAPTER.format(lr=lr) + TORCH.format(dtype="float32"), cache)
+    return case_of(run, cache)
+
+
 def scratch_causal_run(folder: Path, cache: Path, *, family: str = "qwen2", lr: float = 0.1) -> ExportCase:
     """A `scratch-causal-lm`."""
     folder.mkdir(parents=True, exist_ok=True)

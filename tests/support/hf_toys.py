@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     BertConfig,
     DistilBertConfig,
     EsmConfig,
@@ -140,6 +142,32 @@ def encoder(folder: Path, family: str = "bert", **save: Any) -> Path:
         "qwen2": lambda: Qwen2Config(**ids, **SIZES, num_key_value_heads=1, max_position_embeddings=40),
     }[family]()
     return _save(folder, AutoModel, made, tokenizer, **save)
+
+
+def labelled(
+    folder: Path, family: str = "bert", labels: Sequence[str] = ("good", "bad"), **config: Any
+) -> Path:
+    """A classifier of sequences with random weights, its own head and class names; `config` goes to the configuration.
+
+    The decoder's padding token is 2, other than the zero that pads most batches.
+    """
+    tokenizer = wordpiece_tokenizer() if family != "qwen2" else byte_tokenizer()
+    if family != "bert":
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    made: Any = {
+        "bert": lambda: BertConfig(**ids, **SIZES, max_position_embeddings=40, type_vocab_size=2),
+        "distilbert": lambda: DistilBertConfig(
+            **ids, dim=16, hidden_dim=24, n_heads=2, n_layers=2, max_position_embeddings=40
+        ),
+        "roberta": lambda: RobertaConfig(**ids, **SIZES, max_position_embeddings=40, type_vocab_size=1),
+        "qwen2": lambda: Qwen2Config(**ids, **SIZES, num_key_value_heads=1, max_position_embeddings=40),
+    }[family]()
+    made.id2label = dict(enumerate(labels))
+    made.label2id = {label: i for i, label in enumerate(labels)}
+    for key, value in config.items():
+        setattr(made, key, value)
+    return _save(folder, AutoModelForSequenceClassification, made, tokenizer)
 
 
 def _save(folder: Path, automatic: Any, config: Any, tokenizer: Any, **save: Any) -> Path:

@@ -22,7 +22,11 @@ from .results import SplitResult
 if TYPE_CHECKING:
     from ...ensemble.ensemble import Ensemble
 
-TASKS = {"causal-lm": "text-generation", "classifier": "text-classification"}
+TASKS = {
+    "causal-lm": "text-generation",
+    "classifier": "text-classification",
+    "sequence-classifier": "text-classification",
+}
 """The hub's task by architecture."""
 
 

@@ -12,6 +12,11 @@ def check(exporter: str, ensemble: Exportable) -> tuple[Target, ...]:
     """The modules to adapt. Raises `UsageError` for a missing library, another kind of model, no round, or a dense update."""
     source = ensemble.source
     family = source.blueprint.architecture
+    if family.startswith("sequence-classifier/"):
+        raise UsageError(
+            f"exporter {exporter}: a classifier with its architecture's own head ({family}) is not supported; "
+            "--to hf writes the merged model"
+        )
     if source.build is None or family.partition("/")[0] not in {"causal-lm", "classifier"}:
         raise UsageError(
             f"exporter {exporter}: PEFT adapts Hugging Face models, and this one has the architecture {family}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ EXCLUDED = (
 CACHE_FILES = ("manifest.json", "pretraining.json")
 """Cache files of models trained from scratch."""
 TEMPLATES = "additional_chat_templates"
+LABELLING = ("architectures", "id2label", "label2id", "problem_type", "pad_token_id")
+"""Keys of a classifier's configuration: its class, its labels, and the token by which a decoder finds the last one of a text."""
 SAMPLE = "The 3 quick brown foxes (naïve) jump over 12 lazy dogs: MKTAYIAK.\n\tdef f(x): return x"
 """Sample text on which a written tokenizer is checked."""
 
@@ -60,6 +62,11 @@ def is_classifier(ensemble: Exportable) -> bool:
     return ensemble.source.blueprint.architecture.startswith("classifier/")
 
 
+def has_own_head(ensemble: Exportable) -> bool:
+    """Whether it is a model for sequence classification with its architecture's own head."""
+    return ensemble.source.blueprint.architecture.startswith("sequence-classifier/")
+
+
 def has_own_files(ensemble: Exportable, folder: Folder) -> bool:
     """Whether the base's weights are the folder's own safetensors files, not a conversion."""
     shards = folder.shards()
@@ -79,6 +86,8 @@ def write_companions(ensemble: Exportable, model: HfModel, folder: Path, *, dtyp
             shutil.copytree(base.path / TEMPLATES, folder / TEMPLATES)
         if dtype != "stored":
             _set_dtype(folder / "config.json", dtype)
+        if has_own_head(ensemble):
+            _set_labels(folder / "config.json", ensemble.source.blueprint.config["hf"])
     _check_tokenizer(model, folder)
 
 
@@ -97,6 +106,14 @@ def _set_dtype(path: Path, dtype: str) -> None:
     write_text(
         path, json.dumps({**content, **dict.fromkeys(keys, dtype)}, indent=2, ensure_ascii=False) + "\n"
     )
+
+
+def _set_labels(path: Path, hf: Mapping[str, Any]) -> None:
+    """Set in a configuration what a classification pipeline reads; the file stays as it is if it says all of it."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    wanted = {name: hf[name] for name in LABELLING}
+    if {name: content.get(name) for name in wanted} != wanted:
+        write_text(path, json.dumps({**content, **wanted}, indent=2, ensure_ascii=False) + "\n")
 
 
 def _write_from_gguf(ensemble: Exportable, model: HfModel, folder: Path, dtype: str) -> None:

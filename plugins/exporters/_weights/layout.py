@@ -98,6 +98,20 @@ def in_base_layout(file: TensorFile, tensors: Sequence[PlannedTensor], name: str
     return PlannedFile(name=name, tensors=_aligned(tensors), metadata=file.metadata)
 
 
+def under_parameter_names(
+    ensemble: Exportable, files: Sequence[tuple[TensorFile, Sequence[PlannedTensor]]]
+) -> list[PlannedTensor]:
+    """The tensors of the model's parameters under the parameters' names; if two files have a name, the later one is the model's."""
+    names = {w.stored or w.name: w.name for w in ensemble.source.blueprint.weights}
+    found = {
+        names[tensor.base.name]: attrs.evolve(tensor, renamed=names[tensor.base.name])
+        for _, tensors in files
+        for tensor in tensors
+        if tensor.base.name in names
+    }
+    return list(found.values())
+
+
 def sharded(tensors: Sequence[PlannedTensor], limit: int) -> list[PlannedFile]:
     """`model.safetensors`, or numbered shards of at most `limit` bytes, each with at least one tensor."""
     parts: list[list[PlannedTensor]] = [[]]

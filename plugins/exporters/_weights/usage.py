@@ -6,7 +6,7 @@ import json
 
 from ....engine.contracts import Exportable
 from ...models._hf.model import HfModel
-from .companions import is_classifier
+from .companions import has_own_head, is_classifier
 
 POOLED = {
     "mean": "(hidden * seen).sum(1) / seen.sum(1)",
@@ -19,6 +19,8 @@ POOLED = {
 
 def folder_code(ensemble: Exportable, model: HfModel, place: str, dtype: str) -> str:
     """Code for a transformers folder."""
+    if has_own_head(ensemble):
+        return _own_head(ensemble, model, place, dtype)
     return (_classifier if is_classifier(ensemble) else _causal)(ensemble, model, place, dtype)
 
 
@@ -50,15 +52,8 @@ print(tokenizer.batch_decode(written))
 
 
 def _classifier(ensemble: Exportable, model: HfModel, place: str, dtype: str) -> str:
-    config, reader = ensemble.source.blueprint.config, model.reader
-    texts = (
-        '["MKTAYIAKQR", "GLFDIVKKVV"]'
-        if config["hf"]["model_type"] == "esm"
-        else '["one text", "another, longer one"]'
-    )
-    more = "" if reader.tokenizer.padding_side == "right" else ', padding_side="right"'
-    padding = "" if reader.tokenizer.pad_token else "tokenizer.pad_token = tokenizer.eos_token\n"
-    cut = "" if reader.limit is None else f", truncation=True, max_length={reader.limit}"
+    config = ensemble.source.blueprint.config
+    texts, more, padding, cut = _tokenisation(ensemble, model)
     return f"""\
 import torch
 from safetensors.torch import load_file
@@ -78,6 +73,44 @@ with torch.no_grad():
     logits = vectors @ head["head.weight"].T + head["head.bias"]
 print(logits)
 """
+
+
+def _own_head(ensemble: Exportable, model: HfModel, place: str, dtype: str) -> str:
+    config = ensemble.source.blueprint.config
+    texts, more, padding, cut = _tokenisation(ensemble, model)
+    order = list(config["order"])
+    sorted_ = (
+        ""
+        if order == sorted(order)
+        else f"logits = logits[:, {order}]  # in the order of the task's classes\n"
+    )
+    return f"""\
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+folder = {json.dumps(place)}
+tokenizer = AutoTokenizer.from_pretrained(folder{more})
+{padding}model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.{dtype}).eval()
+
+texts = {texts}
+print(pipeline("text-classification", model=model, tokenizer=tokenizer)(texts{cut}))
+
+batch = tokenizer(texts, padding=True{cut}, return_tensors="pt")
+with torch.no_grad():
+    logits = model(**batch).logits
+{sorted_}print(logits)
+"""
+
+
+def _tokenisation(ensemble: Exportable, model: HfModel) -> tuple[str, str, str, str]:
+    """Example texts, and what the tokenizer needs for a batch: options on loading, a padding token, and the limit of tokens."""
+    protein = ensemble.source.blueprint.config["hf"]["model_type"] == "esm"
+    texts = '["MKTAYIAKQR", "GLFDIVKKVV"]' if protein else '["one text", "another, longer one"]'
+    reader = model.reader
+    more = "" if reader.tokenizer.padding_side == "right" else ', padding_side="right"'
+    padding = "" if reader.tokenizer.pad_token else "tokenizer.pad_token = tokenizer.eos_token\n"
+    cut = "" if reader.limit is None else f", truncation=True, max_length={reader.limit}"
+    return texts, more, padding, cut
 
 
 def array_code(ensemble: Exportable, place: str, files: list[str], dtype: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ....engine.errors import UsageError
@@ -37,6 +39,11 @@ def pooled(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
 class Classifier(nn.Module):
     """`logits (n, classes) = head(pool(model(ids)))`."""
 
+    padding = 0
+    """The token that pads a batch; its positions are masked."""
+    biased = True
+    """Whether the head has a bias."""
+
     def __init__(self, model: nn.Module, width: int, classes: int, pooling: Pooling) -> None:
         super().__init__()
         self.model = model
@@ -52,6 +59,12 @@ class Classifier(nn.Module):
             given["token_type_ids"] = token_type_ids
         hidden = self._hidden(given)
         return pooled(hidden, attention_mask, self.pooling)
+
+    def head_of(
+        self, weight: NDArray[np.float64], bias: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float32]]:
+        """The head's parameters by name."""
+        return {"head.weight": weight.astype(np.float32), "head.bias": bias.astype(np.float32)}
 
     def _hidden(self, given: dict[str, Tensor]) -> Tensor:
         name, width = type(self.model).__name__, self.head.in_features

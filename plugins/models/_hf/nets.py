@@ -5,14 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 import torch
 from torch import nn
-from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoModel, AutoModelForCausalLM
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_MAPPING,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+)
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -24,7 +31,13 @@ from ....engine.errors import UsageError
 from ....engine.sdk.modules import weights_of
 from .library import as_usage_error, quiet
 
-Kind = Literal["causal", "encoder"]
+Kind = Literal["causal", "encoder", "sequence"]
+"""A causal language model, an encoder without a head, or a classifier of sequences with its own head."""
+AUTOMATIC: dict[Kind, Any] = {
+    "causal": AutoModelForCausalLM,
+    "encoder": AutoModel,
+    "sequence": AutoModelForSequenceClassification,
+}
 
 UNUSED = ("pooler", "contact_head")
 """Modules of encoders that do not influence the hidden states."""
@@ -44,6 +57,10 @@ def check_kind(config: Any, kind: Kind, name: str) -> None:
         raise UsageError(f"{name}: {family} is not a causal language model; try model hf-classifier")
     if kind == "encoder" and type(config) not in MODEL_MAPPING:
         raise UsageError(f"{name}: {family} is not a text model of transformers")
+    if kind == "sequence" and type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise UsageError(
+            f'{name}: {family} has no classification head in transformers; set head = "pooled" in [model]'
+        )
 
 
 def width_of(config: Any, name: str) -> int:
@@ -82,19 +99,33 @@ def empty(config: Any, kind: Kind, name: str) -> nn.Module:
     ):
         if kind == "causal":
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        if kind == "sequence":
+            return _without_contacts(
+                AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+            )
         return _without_unused(AutoModel.from_config(config, trust_remote_code=False, **_no_pooler(config)))
 
 
-def load_module(folder: Path, config: Any, kind: Kind, dtype: torch.dtype, *, gguf: str = "") -> nn.Module:
+def load_module(
+    folder: Path,
+    config: Any,
+    kind: Kind,
+    dtype: torch.dtype,
+    *,
+    gguf: str = "",
+    fresh: Collection[str] = (),
+) -> nn.Module:
     """The module with its weights, in evaluation mode; the files may have more layers than the configuration.
 
-    Raises `UsageError` naming a weight that is missing or has another shape.
+    Parameters in `fresh` may be missing, and are then initialised by transformers. Raises `UsageError` naming another weight that is
+    missing or has another shape.
     """
-    more = {"gguf_file": gguf} if gguf else {}
-    automatic = AutoModelForCausalLM if kind == "causal" else AutoModel
-    no_pooler = {} if kind == "causal" else _no_pooler(config)
+    more: dict[str, Any] = {"gguf_file": gguf} if gguf else {}
+    if fresh:
+        more["ignore_mismatched_sizes"] = True  # the head of another task
+    no_pooler = _no_pooler(config) if kind == "encoder" else {}
     with as_usage_error(f"{folder / gguf}: the weights cannot be loaded"):
-        answer: Any = automatic.from_pretrained(
+        answer: Any = AUTOMATIC[kind].from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -107,7 +138,9 @@ def load_module(folder: Path, config: Any, kind: Kind, dtype: torch.dtype, *, gg
     module, info = answer
     if kind == "encoder":
         module = _without_unused(module)
-    names = {name for name, _ in module.named_parameters()}
+    if kind == "sequence":
+        module = _without_contacts(module)
+    names = {name for name, _ in module.named_parameters()}.difference(fresh)
     wrong = sorted(name for name in info["missing_keys"] if name in names)
     if wrong:
         raise UsageError(
@@ -140,12 +173,27 @@ class _DeclarationKey:
 @functools.lru_cache(maxsize=8)
 def _cached_declaration(asked: _DeclarationKey) -> DeclaredModule:
     module = empty(asked.config, asked.kind, asked.name)
-    return DeclaredModule(weights(module), str(module.base_model_prefix))
+    output = output_layer(module) if asked.kind == "sequence" else None
+    return DeclaredModule(weights(module, output), str(module.base_model_prefix))
 
 
-def weights(module: nn.Module) -> tuple[WeightInfo, ...]:
-    """The module's parameters; a language model's untied output layer has the role `head`."""
-    output = module.get_output_embeddings() if hasattr(module, "get_output_embeddings") else None  # type: ignore[operator]
+def output_layer(module: Any) -> nn.Linear | None:
+    """The layer outside the backbone that returns the logits of a classifier of sequences; None if it has no such layer."""
+    inside = {id(part) for part in module.base_model.modules()}
+    found = [
+        part
+        for part in module.modules()
+        if isinstance(part, nn.Linear)
+        and id(part) not in inside
+        and part.out_features == module.config.num_labels
+    ]
+    return found[-1] if found else None
+
+
+def weights(module: nn.Module, output: nn.Module | None = None) -> tuple[WeightInfo, ...]:
+    """The module's parameters; the layer `output`, or else a language model's untied output layer, has the role `head`."""
+    if output is None and hasattr(module, "get_output_embeddings"):
+        output = module.get_output_embeddings()  # type: ignore[operator]
     head = next((f"{name}.weight" for name, part in module.named_modules() if part is output), "")
     return weights_of(module, linear=(nn.Linear,), transposed=(Conv1D,), head=head)
 
@@ -168,4 +216,11 @@ def _without_unused(module: nn.Module) -> nn.Module:
     for name in UNUSED:
         if isinstance(getattr(module, name, None), nn.Module):
             setattr(module, name, Unused())
+    return module
+
+
+def _without_contacts(module: Any) -> nn.Module:
+    """A classifier of sequences without the part of its backbone that predicts contacts of residues."""
+    if isinstance(getattr(module.base_model, "contact_head", None), nn.Module):
+        module.base_model.contact_head = Unused()
     return module
