@@ -135,7 +135,16 @@ def open_used_run(
     """A run and the rounds to use, which standard error names. Raises `UsageError` for a boost file, which has no data."""
     if Path(run).is_file():
         raise UsageError(f"{run}: a file, not a run; name the folder, name or hash of a run")
-    ensemble = open_ensemble(run, runs_folder, None, plugin_files, report)
+    from ..spec import SpecError
+
+    try:
+        ensemble = open_ensemble(run, runs_folder, None, plugin_files, report)
+    except SpecError as error:
+        if not any(fault.message.startswith(("no file", "no folder")) for fault in error.faults):
+            raise
+        raise UsageError(
+            f"{error}\n      a run is used with the data and the base that it was trained on; put them back to this place"
+        ) from error
     choice = ensemble.choose(rounds)
     best = " (best on validation)" if rounds.strip() == "best" else ""
     echo(f"rounds {choice.describe()}{best}", err=True)
