@@ -75,7 +75,7 @@ def _converse(ensemble: Ensemble, choice: Choice, options: dict[str, Any], seed:
             return
         if text == "/reset":
             messages.clear()
-            echo("the conversation is forgotten", err=True)
+            echo("a new conversation begins", err=True)
             continue
         if not text:
             continue

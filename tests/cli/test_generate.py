@@ -155,7 +155,7 @@ def test_a_conversation_keeps_its_history_until_it_is_reset(
     messages = [_user("the cat"), {"role": "assistant", "content": first}, _user("and a dog")]
     second = ensemble.reply(messages, "best", max_new_tokens=6)
     assert (done.returncode, done.stdout) == (0, safe(f"{first}\n{second}\n{first}\n"))
-    assert done.stderr.splitlines()[1:] == ["the conversation is forgotten"]
+    assert done.stderr.splitlines()[1:] == ["a new conversation begins"]
     assert second != first
     # The template opens a conversation itself: no <s> before it, as a prompt would have.
     assert ensemble.spec.model.encode_chat([_user("the cat")]).inputs.sequence(0)[0] == 3

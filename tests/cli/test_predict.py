@@ -201,7 +201,7 @@ def test_every_kind_of_file_gives_the_same_predictions(
         case "xlsx":
             frame.to_excel(file, index=False)
         case "jsonl":
-            file.write_text(frame.to_json(orient="records", lines=True))
+            frame.to_json(file, orient="records", lines=True)
         case "semicolons":
             file = tmp_path / "other.csv"
             frame.to_csv(file, index=False, sep=";", decimal=",")
