@@ -12,6 +12,7 @@ import click
 
 from ..errors import UsageError
 from ..foundation.options import shortened
+from .terminal import echo
 
 if TYPE_CHECKING:
     from ..ensemble.choice import Choice
@@ -41,6 +42,28 @@ def choice_options(function: F) -> F:
     return function
 
 
+best_rounds_option = click.option(
+    "--rounds", default="best", show_default=True, metavar="ROUNDS", help=ROUNDS
+)
+sampling_options = (
+    click.option(
+        "--temperature",
+        type=click.FloatRange(min=0.0),
+        default=0.0,
+        show_default=True,
+        help="Temperature of sampling; 0: greedy decoding.",
+    ),
+    click.option(
+        "--top-p",
+        type=click.FloatRange(0.0, 1.0, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Sample from the most probable tokens of this total probability.",
+    ),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of sampling."
+    ),
+)
 format_option = click.option(
     "--set",
     "settings",
@@ -104,3 +127,32 @@ def open_ensemble(
     if base is not None:
         raise UsageError("--base is for boost files; a run knows its base")
     return Ensemble.open(one_run(what, runs_folder), plugins=plugin_files, context=context)
+
+
+def open_used_run(
+    run: str, rounds: str, runs_folder: Path, plugin_files: tuple[Path, ...], report: Report
+) -> tuple[Ensemble, Choice]:
+    """A run and the rounds to use, which standard error names. Raises `UsageError` for a boost file, which has no data."""
+    if Path(run).is_file():
+        raise UsageError(f"{run}: a file, not a run; name the folder, name or hash of a run")
+    from ..spec import SpecError
+
+    try:
+        ensemble = open_ensemble(run, runs_folder, None, plugin_files, report)
+    except SpecError as error:
+        if not any(fault.message.startswith(("no file", "no folder")) for fault in error.faults):
+            raise
+        raise UsageError(
+            f"{error}\n      a run is used with the data and the base that it was trained on; put them back to this place"
+        ) from error
+    choice = ensemble.choose(rounds)
+    best = " (best on validation)" if rounds.strip() == "best" else ""
+    echo(f"rounds {choice.describe()}{best}", err=True)
+    return ensemble, choice
+
+
+def with_sampling(function: F) -> F:
+    """`--temperature`, `--top-p` and `--seed`."""
+    for option in reversed(sampling_options):
+        function = option(function)
+    return function

@@ -6,9 +6,7 @@ import csv
 import io
 import json
 import math
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +15,12 @@ import click
 
 from ..errors import UsageError
 from .common import json_option, runs_option
+from .late_progress import late_progress
 from .layout import aligned, paragraph, without_dispensable
 from .terminal import echo
 
 if TYPE_CHECKING:
     from ..analysis.runs_table import Row
-    from ..foundation.run_context import Report
-
-PATIENCE = 2.0
-"""Seconds before progress is shown."""
 
 
 @click.command("runs")
@@ -52,7 +47,7 @@ def command(names: tuple[str, ...], runs_folder: Path, as_json: bool, as_csv: bo
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; give one of them")
-    with _late_progress() as report:
+    with late_progress() as report:
         table = read_runs(runs_folder, names, report)
     if table.warning:
         echo(f"warning: {table.warning}", err=True)
@@ -83,33 +78,6 @@ def _csv(rows: Sequence[Row]) -> str:
         cells = (row[name] for name in COLUMNS)
         sheet.writerow([spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
-
-
-@contextmanager
-def _late_progress() -> Generator[Report]:
-    """Progress on standard error once reading takes longer than `PATIENCE`, where that is a terminal."""
-    began, bar = time.monotonic(), list[Callable[[int, int], None]]()
-    with ExitStack() as stack:
-
-        def report(what: str, done: int, total: int) -> None:
-            if not bar:
-                if time.monotonic() - began < PATIENCE:
-                    return
-                bar.append(_start_bar(what, stack))
-            bar[0](done, total)
-
-        yield report
-
-
-def _start_bar(what: str, stack: ExitStack) -> Callable[[int, int], None]:
-    from rich.progress import Progress
-
-    from .console import Console
-
-    console = Console(stderr=True)
-    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
-    task = stack.enter_context(progress).add_task(what)
-    return lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ stay inside the backend.
 """
 
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
-from .examples import Examples, InputColumn, Outcome, Predictions, Preprocessing, Splits, Values
+from .examples import Examples, InputColumn, NewRows, Outcome, Predictions, Preprocessing, Splits, Values
 from .exports import Exportable, Exporter, MergedRound
 from .frames import Frame, SiteView
 from .generation import Completion, Decoding, GenerationRequest, Sampling
@@ -14,12 +14,12 @@ from .gradient_oracle import CalibrationExamples, CalibrationSpec, Factors, Grad
 from .jobs import DetachedExecutor, Executor, Job, JobResult, TrackedRun, Tracker
 from .kinds import Adapter, Basis, MergePolicy, Optimizer, Sampler
 from .merges import Metrics, Refusal, Trial
-from .models import Backend, BoostedModel, Model, PortableModel, TextModel
+from .models import Backend, BoostedModel, ChatModel, Message, Model, PortableModel, TextModel
 from .objectives import Objective, PolicyObjective, RegressionObjective
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
 from .stores import ModularModel, SiteUpdates, StoringBackend, WeightStore
-from .tasks import DraftableTask, GeneratingTask, MeasuringTask, ProvenanceTask, Task, TaskDraft
+from .tasks import DraftableTask, GeneratingTask, MeasuringTask, ProvenanceTask, ScoringTask, Task, TaskDraft
 from .training import (
     Answers,
     Batch,
@@ -44,6 +44,7 @@ __all__ = [
     "BoostedModel",
     "CalibrationExamples",
     "CalibrationSpec",
+    "ChatModel",
     "Completion",
     "Decoding",
     "DenseDelta",
@@ -71,10 +72,12 @@ __all__ = [
     "MeasuringTask",
     "MergePolicy",
     "MergedRound",
+    "Message",
     "Metrics",
     "Model",
     "ModelSource",
     "ModularModel",
+    "NewRows",
     "Objective",
     "Optimizer",
     "Outcome",
@@ -92,6 +95,7 @@ __all__ = [
     "Rollouts",
     "Sampler",
     "Sampling",
+    "ScoringTask",
     "Selection",
     "Site",
     "SiteUpdates",

@@ -127,6 +127,24 @@ class Splits:
 
 
 @attrs.frozen(kw_only=True, eq=False)
+class NewRows:
+    """Rows to predict, in the order of their file; their labels need not be known.
+
+    `numbers` `(n,)` int64 count the rows from 1 and are the examples' ids. Where `known` `(n,)` is True, the examples hold the row's
+    label or value; elsewhere they hold 0.
+    """
+
+    examples: Examples
+    numbers: NDArray[np.int64]
+    columns: Mapping[str, Sequence[Any]]
+    """All columns as they were read, by name."""
+    known: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Predictions:
     """A model's predictions: `output` `(n,)` int64 and `loss` `(n,)` float64 in nats.
 

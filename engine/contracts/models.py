@@ -57,6 +57,22 @@ class TextModel(Model, Protocol):
         ...
 
 
+Message = Mapping[str, str]
+"""A message of a conversation: its `role` (`user`, `assistant` or `system`) and its `content`."""
+
+
+@runtime_checkable
+class ChatModel(TextModel, Protocol):
+    """A model that takes conversations, in its tokenizer's chat template."""
+
+    def encode_chat(self, messages: Sequence[Message]) -> Examples:
+        """A conversation up to the next answer, as one prompt of `Tokens`.
+
+        Raises `UsageError` without a chat template, or for a conversation that the model's limit does not hold.
+        """
+        ...
+
+
 @runtime_checkable
 class PortableModel(Model, Protocol):
     """A model that can load its weights from another place, without the task's data."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
 
-from .examples import Examples, Outcome, Predictions, Splits
+from .examples import Examples, NewRows, Outcome, Predictions, Splits
 from .generation import Decoding
 
 
@@ -42,6 +42,18 @@ class MeasuringTask(Task, Protocol):
     @property
     def measures(self) -> tuple[str, ...]:
         """Names of these metrics; studies can compare by them."""
+        ...
+
+
+@runtime_checkable
+class ScoringTask(Task, Protocol):
+    """A task that reads new rows, such as those that `boostlora predict` gets."""
+
+    def new_rows(self, path: str, splits: Splits) -> Iterator[NewRows]:
+        """The rows of a file in chunks, encoded as those of `splits`, which `load` returned; `-` is standard input.
+
+        The label column may be missing. Raises `UsageError` naming file, column and row at fault, and for a file without rows.
+        """
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ from ..contracts import (
     BoostedModel,
     Examples,
     Exportable,
-    GenerationRequest,
+    Message,
     Metrics,
     ModularModel,
     Outcome,
     Predictions,
-    Sampling,
     Update,
 )
 from ..contracts.records import RoundRecord
@@ -31,7 +30,9 @@ from ..runs.lookup import one_run
 from ..sdk.judge import metrics_of
 from ..spec import Spec
 from .choice import Choice, Rounds, choose
-from .inputs import Inputs, as_examples, prompts_of
+from .completions import complete, decoding
+from .inputs import Inputs, as_examples, conversation_of, prompts_of
+from .scores import ScoredRows, score
 from .source import EnsembleSource, RunSource
 
 SPLITS = ("train", "validation", "test")
@@ -119,6 +120,13 @@ class Ensemble:
         """Logits `(n, classes)`; for completions, a row per target token, in order."""
         return self._at(rounds).logits(self._examples(inputs))
 
+    def predict_rows(self, path: str | Path, rounds: Rounds | Choice = "best") -> Iterator[ScoredRows]:
+        """Predictions for the rows of a file, chunk by chunk in its order; `-` is standard input, for texts.
+
+        Raises `UsageError` for a task that does not read new rows, and naming file, column and row at fault.
+        """
+        return score(self, str(path), self.choose(rounds))
+
     def generate(
         self,
         prompts: Sequence[str],
@@ -126,26 +134,38 @@ class Ensemble:
         *,
         max_new_tokens: int = 64,
         temperature: float = 0.0,
-        seed: int = 0,
+        top_p: float = 1.0,
+        samples: int = 1,
+        stop: Sequence[str] = (),
+        seed: int | Sequence[int] = 0,
     ) -> list[str]:
-        """Generate a completion for every prompt; temperature 0 is greedy decoding."""
-        if temperature < 0.0 or max_new_tokens < 1:
-            raise UsageError("generate() takes a temperature of at least 0, and at least 1 new token")
-        reader, asked = self.spec.text_model, self._prompts(prompts)
-        model = self._at(rounds)
-        draws = np.random.default_rng(seed).random((len(prompts), max_new_tokens)) if temperature else None
-        request = GenerationRequest(
+        """Completions of every prompt, `samples` adjacent ones of each, cut at the `stop` strings; temperature 0 is greedy decoding."""
+        how = decoding(
             max_new_tokens=max_new_tokens,
-            end_tokens=reader.end_tokens,
-            sampling=Sampling(temperature=temperature) if temperature else None,
-            draws=draws,
+            temperature=temperature,
+            top_p=top_p,
+            samples=samples,
+            stop=tuple(stop),
         )
-        tokens, written = asked.inputs, model.generate(asked, request)
-        starts = tokens.starts.tolist()
-        return [
-            reader.decode(w.tokens, tokens.sequence(i)[:start])
-            for i, (w, start) in enumerate(zip(written, starts, strict=True))
-        ]
+        asked = self._prompts(prompts)
+        return complete(self._origin, self._at(rounds), asked, how, np.random.default_rng(seed))
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        rounds: Rounds | Choice = None,
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | Sequence[int] = 0,
+    ) -> str:
+        """The next answer in a conversation, in the tokenizer's chat template. Raises `UsageError` without one."""
+        how = decoding(
+            max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, samples=1, stop=()
+        )
+        asked = conversation_of(messages, self.spec)
+        return complete(self._origin, self._at(rounds), asked, how, np.random.default_rng(seed))[0]
 
     def model(self, rounds: Rounds | Choice = None) -> Any:
         """The plain torch module with the rounds merged: the base's classes, names and shapes, without wrappers.

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Examples, Prompts, TextModel, Texts, Tokens
+from ..contracts import ChatModel, Examples, Message, Prompts, TextModel, Texts, Tokens
 from ..errors import UsageError, blame
 from ..spec import Spec
 
@@ -83,3 +83,12 @@ def prompts_of(texts: Sequence[str], spec: Spec, architecture: str) -> Examples:
     prompts = Prompts(tuple(given), tuple("." for _ in given))
     with blame("model", spec.slots["model"].use):
         return model.encode(_numbered(prompts))
+
+
+def conversation_of(messages: Sequence[Message], spec: Spec) -> Examples:
+    """Encode a conversation up to its next answer. Raises `UsageError` for a model that takes none."""
+    model, name = spec.model, spec.slots["model"].use
+    if not isinstance(model, ChatModel):
+        raise UsageError(f"model {name} takes no conversations; it has no chat template")
+    with blame("model", name):
+        return model.encode_chat(messages)

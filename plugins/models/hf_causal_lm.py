@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 import numpy as np
 
-from ...engine.contracts import Blueprint, Examples, ModelSource, Prompts, Splits
+from ...engine.contracts import Blueprint, Examples, Message, ModelSource, Prompts, Splits
 from ...engine.errors import UsageError
 from ...engine.foundation.hashes import files_sha256
 from ...engine.foundation.options import option
@@ -83,6 +83,11 @@ class HfCausalLm(HfModel):
         _check_inputs(examples)
         tokens = self.reader.prompts(examples.inputs, chat=self.chat_template, end=self.end_token)
         return attrs.evolve(examples, inputs=tokens)
+
+    def encode_chat(self, messages: Sequence[Message]) -> Examples:
+        """Tokenise a conversation in the chat template. Raises `UsageError` if there is none, or no room for an answer."""
+        one = np.zeros(1, dtype=np.int64)
+        return Examples(ids=one, inputs=self.reader.chat(messages), labels=one)
 
 
 @attrs.frozen(kw_only=True)

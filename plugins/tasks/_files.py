@@ -7,7 +7,7 @@ import json
 import lzma
 import warnings
 import zlib
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +78,7 @@ def cells(path: str, dialect: Dialect = PLAIN, **options: Any) -> Any:
             low_memory=False,
             **options,
         )
-    frame.columns = _header(path, separator, dialect)
+    frame.columns = header(path, separator, dialect)
     return frame
 
 
@@ -93,8 +93,8 @@ def excel(path: str) -> Any:
                 f"{path}: it has {len(book.sheet_names)} sheets ({names}); save the one to use as a file of its own"
             )
         # Without a header first: pandas renames the second of two equal names.
-        raw: Any = book.parse(header=None, nrows=1)
-        frame: Any = book.parse()
+        raw: Any = pd.read_excel(book, header=None, nrows=1)
+        frame: Any = pd.read_excel(book)
     if len(raw):
         check_names(path, [str(name).strip() for name in raw.iloc[0].dropna()])
     frame.columns = [str(name).strip() for name in frame.columns]
@@ -123,8 +123,16 @@ def parquet(path: str) -> Any:
 
 
 def json_lines(path: str) -> list[dict[str, Any]]:
-    """A JSON lines file as a list of objects; empty lines are skipped. Raises `UsageError` naming the line or row at fault."""
-    found = list[dict[str, Any]]()
+    """A JSON lines file as a list of objects. Raises `UsageError` naming the line or row at fault."""
+    found = list(json_rows(path))
+    if not found:
+        raise UsageError(f"{path}: not a readable table: it has no line")
+    return found
+
+
+def json_rows(path: str) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON lines file, one by one; empty lines are skipped."""
+    count = 0
     with decodable(path, "utf-8"), opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -137,12 +145,10 @@ def json_lines(path: str) -> list[dict[str, Any]]:
                 raise UsageError(f"{path}: line {number} is no JSON: {error}") from error
             if not isinstance(row, dict):
                 raise UsageError(f"{path}: line {number} is no JSON object")
-            found.append(row)
+            count += 1
             if "\\ud" in line.lower():
-                _check_characters(path, len(found), row)
-    if not found:
-        raise UsageError(f"{path}: not a readable table: it has no line")
-    return found
+                _check_characters(path, count, row)
+            yield row
 
 
 def check_names(path: str, names: Sequence[str]) -> None:
@@ -154,7 +160,7 @@ def check_names(path: str, names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _header(path: str, separator: str, dialect: Dialect) -> list[str]:
+def header(path: str, separator: str, dialect: Dialect) -> list[str]:
     """The column names; checks that every row has as many fields."""
     rows = fields_of(path, separator, dialect)
     # pandas' names for columns without one.

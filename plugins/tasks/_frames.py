@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def read(path: str, words: Collection[str] = (), dialect: Dialect = PLAIN) -> An
                 rows = _written_frame(path, words, dialect)
     for column in rows.columns:
         if not is_numeric(rows[column]):
-            rows[column] = _plain_column(rows[column], column in words)
+            rows[column] = plain_column(rows[column], column in words)
     return rows
 
 
@@ -76,7 +76,7 @@ def _is_lossless(column: Any, written: Any) -> bool:
     )
 
 
-def _plain_column(column: Any, is_label: bool) -> Any:
+def plain_column(column: Any, is_label: bool) -> Any:
     """An object column as text with None for missing values; as float64 if all are numbers, such as ones too large for int64."""
     from pandas import Series  # noqa: PLC0415
 
@@ -141,6 +141,13 @@ def texts(column: Any) -> list[str]:
 def text_of(value: Any) -> str:
     """A value as text, integers without `.0`."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def class_numbers(cells: Iterable[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Class numbers of labels `(n,)`, -1 for one that is not among the classes; `1.0` is `1`."""
+    position = {name: i for i, name in enumerate(classes)}
+    found = [position.get(cell, position.get(WHOLE.sub(r"\1", cell), -1)) for cell in cells]
+    return np.array(found, dtype=np.int64)
 
 
 def check_finite(path: str, features: Any) -> None:

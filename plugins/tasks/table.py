@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, cast
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import Examples, Outcome, Predictions, Splits, TaskDraft, Values
+from ...engine.contracts import Examples, NewRows, Outcome, Predictions, Splits, TaskDraft, Values
 from ...engine.errors import UsageError
 from ...engine.foundation.options import REQUIRED, FilePath, option
 from ...engine.hookspecs import hookimpl
@@ -20,6 +20,7 @@ from ._frames import by_id, equal_rows, is_numeric, plain, read, row_ids
 from ._table.columns import KINDS, column_uses
 from ._table.draft import draft_of
 from ._table.encoder import TableEncoder, check_numbers
+from ._table.new_rows import NewRowsReader
 from ._table.target import ClassTarget, Target, is_value, standardised, values_of
 
 Index = NDArray[np.int64]
@@ -122,6 +123,18 @@ class Table:
         if examples.values is not None:
             return judge_values(examples, predictions, self.tolerance)
         return judge_labels(examples, predictions)
+
+    def new_rows(self, path: str, splits: Splits) -> Iterator[NewRows]:
+        """Rows of another file with the same columns. Raises `UsageError` naming column and row at fault."""
+        if path == "-":
+            raise UsageError(
+                "task table reads rows with columns; name a .csv, .tsv, .xlsx, .parquet or .jsonl file"
+            )
+        encoder = cast("TableEncoder", splits.preprocessing)
+        reader = NewRowsReader(
+            path=path, label=self.label, splits=splits, encoder=encoder, dialect=self._dialect
+        )
+        return reader.read()
 
     def _read(self, path: str) -> Any:
         return read(path, (self.label, self.split), self._dialect)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.contracts import Examples, Outcome, Predictions, Splits, TaskDraft, Texts
+from ...engine.contracts import Examples, NewRows, Outcome, Predictions, Splits, TaskDraft, Texts
 from ...engine.errors import UsageError
 from ...engine.foundation.options import FilePath, option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import judge_labels
-from ._frames import WHOLE, classes_of
+from ._chunks import chunks
+from ._files import PLAIN
+from ._frames import WHOLE, class_numbers, classes_of, text_of
 from ._table.draft import likely_label
 from ._text.data import AssignedRows, TextData, ids_of
-from ._text.rows import Row, Rows, read_file
+from ._text.rows import Row, Rows, columns_of, read_file
 from ._text.templates import Template, readable
+
+CHUNK = 1_000
+"""New rows that are read at a time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +97,35 @@ class TextClassification(TextData):
         """Correct if the predicted class is the label."""
         return judge_labels(examples, predictions)
 
+    def new_rows(self, path: str, splits: Splits) -> Iterator[NewRows]:
+        """Rows of another file with the same columns of text, or one text a line of standard input."""
+        for first, rows in self._lines() if path == "-" else _chunks(path):
+            names = dict.fromkeys((name for t in self._templates for name in t.fields), "text")
+            found = rows.of(names, first=first)
+            self._check_texts(rows, found, first)
+            n = len(found)
+            labels = class_numbers(
+                ["" if c is None else text_of(c) for c in rows.columns.get(self.label, [None] * n)],
+                splits.classes,
+            )
+            numbers = np.arange(first + 1, first + n + 1, dtype=np.int64)
+            texts = Texts(tuple(self._filled(row) for row in found))
+            examples = Examples(ids=numbers, inputs=texts, labels=np.maximum(labels, 0))
+            yield NewRows(examples=examples, numbers=numbers, columns=rows.columns, known=labels >= 0)
+
+    def _lines(self) -> Iterator[tuple[int, Rows]]:
+        """Standard input in chunks, and the number of lines before each."""
+        names = {name for template in self._templates for name in template.fields}
+        if len(self._templates) > 1 or len(names) > 1:
+            shown = ", ".join(f'"{name}"' for name in sorted(names))
+            raise UsageError(f"the task reads several columns ({shown}); name a file that has them")
+        (name,), first = names, 0
+        while lines := [line.rstrip("\r\n") for line in islice(sys.stdin, CHUNK)]:
+            yield first, Rows(where="standard input", columns={name: lines})
+            first += len(lines)
+        if first == 0:
+            raise UsageError("standard input: it has no line; give one text a line")
+
     @property
     def _templates(self) -> tuple[Template, ...]:
         if self.template:
@@ -107,6 +143,10 @@ class TextClassification(TextData):
                 raise UsageError(
                     f'{rows.where}: column "{self.label}" is empty in row {number}; every row needs a label'
                 )
+        self._check_texts(rows, found)
+
+    def _check_texts(self, rows: Rows, found: Sequence[Row], first: int = 0) -> None:
+        for number, row in enumerate(found, first + 1):
             for template in self._templates:
                 if not template.fill(row).strip():
                     names = ", ".join(f'"{name}"' for name in template.fields)
@@ -145,6 +185,11 @@ class TextClassification(TextData):
             inputs=texts,
             labels=np.array([position[row[self.label]] for row in rows], dtype=np.int64),
         )
+
+
+def _chunks(path: str) -> Iterator[tuple[int, Rows]]:
+    for frame in chunks(path, PLAIN, CHUNK):
+        yield int(frame.index[0]), Rows(where=path, columns=columns_of(frame))
 
 
 @hookimpl

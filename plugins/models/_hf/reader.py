@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ....engine.contracts import Prompts, Texts, Tokens
+from ....engine.contracts import Message, Prompts, Texts, Tokens
 from ....engine.errors import UsageError
 from ....engine.foundation.options import shortened
 from .folder import Folder
@@ -95,7 +95,11 @@ class Reader:
         """
         if not len(prompts):
             return Tokens.join([])
-        texts = [self._in_chat(p) for p in prompts.prompts] if chat else list(prompts.prompts)
+        texts = (
+            [self._rendered([{"role": "user", "content": p}]) for p in prompts.prompts]
+            if chat
+            else list(prompts.prompts)
+        )
         openings = [] if chat else self._opening()
         heads = self._tokenise(texts, add_special_tokens=False)["input_ids"]
         tails = self._completions(prompts.completions)
@@ -118,6 +122,21 @@ class Reader:
             cut.append(len(kept) < len(head))
         self._check(sequences)
         return Tokens.join(sequences, starts, cut=cut)
+
+    def chat(self, messages: Sequence[Message]) -> Tokens:
+        """Tokenise a conversation up to the next answer, for which a placeholder stands: generation starts at its position.
+
+        Raises `UsageError` without a chat template, and for a conversation that leaves no room for an answer.
+        """
+        (head,) = self._tokenise([self._rendered(messages)], add_special_tokens=False)["input_ids"]
+        if not head:
+            raise UsageError("the tokenizer returns no tokens for the conversation")
+        if self.limit is not None and len(head) >= self.limit:
+            raise UsageError(
+                f"the conversation has {len(head)} tokens, and the model takes {self.limit} with its answer"
+            )
+        self._check([head])
+        return Tokens.join([[*head, head[-1]]], [len(head)])
 
     def decode(self, tokens: NDArray[np.int32], after: NDArray[np.int32] | None = None) -> str:
         """Decode tokens without special tokens and without cleaning up spaces.
@@ -161,17 +180,18 @@ class Reader:
                 **how,
             )
 
-    def _in_chat(self, prompt: str) -> str:
-        """The prompt in the tokenizer's chat template. Raises `UsageError` if there is none, or if it rejects the prompt.
+    def _rendered(self, messages: Sequence[Message]) -> str:
+        """A conversation in the tokenizer's chat template. Raises `UsageError` if there is none, or if it rejects the conversation.
 
         The date is fixed, so that a resumed run has the same prompts.
         """
         if not getattr(self.tokenizer, "chat_template", None):
             raise UsageError("model.chat_template: the tokenizer has no chat template")
-        message = [{"role": "user", "content": prompt}]
         try:
             with fixed_date():
-                return self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+                return self.tokenizer.apply_chat_template(
+                    list(messages), tokenize=False, add_generation_prompt=True
+                )
         except Exception as error:
             raise UsageError(
                 f"model.chat_template: the tokenizer's template fails: {shortened(str(error) or type(error).__name__, 300)}"

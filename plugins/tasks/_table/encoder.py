@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ....engine.contracts import InputColumn
 from ....engine.errors import UsageError
-from .._frames import is_numeric
+from .._frames import is_numeric, text_of
 from .columns import MAX_CATEGORIES, ColumnUse
 from .dates import date_format, date_numbers
 
@@ -32,12 +32,15 @@ class TableEncoder:
     """The format of every column of dates."""
     transformer: Any
     columns: tuple[InputColumn, ...]
+    numeric: frozenset[str]
+    """Columns that held numbers when they were fitted, whatever they are used as."""
 
     @classmethod
     def fit(cls, rows: Any, uses: Sequence[ColumnUse], scale: Scale) -> TableEncoder:
         """Fit medians, scales, categories and vocabularies on rows."""
         formats = {use.name: date_format(_known(rows[use.name])) for use in uses if use.kind == "date"}
-        draft = cls(uses=tuple(uses), formats=formats, transformer=None, columns=())
+        numeric = frozenset(use.name for use in uses if is_numeric(rows[use.name]))
+        draft = cls(uses=tuple(uses), formats=formats, transformer=None, columns=(), numeric=numeric)
         plain = draft.plain(rows)
         transformer = _transformer(uses, plain, scale)
         with _one_thread():
@@ -86,10 +89,12 @@ def _column(use: ColumnUse, column: Any) -> Any:
 
 
 def _texts(column: Any) -> Any:
-    """A column as texts, "" where a value is missing."""
+    """A column as texts, "" where a value is missing; 1.0 is "1", since integers with gaps are stored as floats."""
     from pandas import Series  # noqa: PLC0415
 
-    values = ["" if gap else str(v) for v, gap in zip(column.tolist(), column.isna().tolist(), strict=True)]
+    values = [
+        "" if gap else text_of(v) for v, gap in zip(column.tolist(), column.isna().tolist(), strict=True)
+    ]
     return Series(values, index=column.index, dtype=object)
 
 

@@ -25,8 +25,8 @@ class Rows:
     where: str
     columns: Mapping[str, Sequence[Any]]
 
-    def of(self, names: Mapping[str, str]) -> list[Row]:
-        """The columns `names` (name to purpose) as rows of text.
+    def of(self, names: Mapping[str, str], first: int = 0) -> list[Row]:
+        """The columns `names` (name to purpose) as rows of text; `first` rows of the file are before them.
 
         Raises `UsageError` for a missing column, and for a value that is missing or not text, naming the row.
         """
@@ -34,7 +34,9 @@ class Rows:
             if name not in self.columns:
                 there = shortened(", ".join(map(str, self.columns)), 400)
                 raise UsageError(f'{self.where}: no column "{name}" ({purpose}); there are: {there}')
-        read = {name: [self._text(name, i, v) for i, v in enumerate(self.columns[name])] for name in names}
+        read = {
+            name: [self._text(name, i, v) for i, v in enumerate(self.columns[name], first)] for name in names
+        }
         return [dict(zip(read, values, strict=True)) for values in zip(*read.values(), strict=True)]
 
     def _text(self, name: str, index: int, value: Any) -> str:
@@ -59,11 +61,11 @@ def read_file(path: str) -> Rows:
                 names = list(dict.fromkeys(name for record in records for name in record))
                 return Rows(where=path, columns={n: [record.get(n) for record in records] for n in names})
             case "parquet":
-                return Rows(where=path, columns=_columns(parquet(path)))
+                return Rows(where=path, columns=columns_of(parquet(path)))
             case "excel":
-                return Rows(where=path, columns=_columns(excel(path)))
+                return Rows(where=path, columns=columns_of(excel(path)))
             case _:
-                return Rows(where=path, columns=_columns(cells(path, dtype=str, na_filter=False)))
+                return Rows(where=path, columns=columns_of(cells(path, dtype=str, na_filter=False)))
 
 
 def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str, Rows]:
@@ -128,7 +130,7 @@ def _as_text(path: str, subset: str) -> Any:
 def _rows(where: str, split: Any) -> Rows:
     if isinstance(split, Rows):
         return attrs.evolve(split, where=where)
-    columns = _columns(split.to_pandas())
+    columns = columns_of(split.to_pandas())
     for name, feature in split.features.items():
         if type(feature).__name__ == "ClassLabel":
             # Data sets mark withheld labels by -1.
@@ -138,7 +140,8 @@ def _rows(where: str, split: Any) -> Rows:
     return Rows(where=where, columns=columns)
 
 
-def _columns(frame: Any) -> dict[str, list[Any]]:
+def columns_of(frame: Any) -> dict[str, list[Any]]:
+    """The columns of a data frame, with None for missing values."""
     return {
         str(name): [None if gap else value for value, gap in zip(column.tolist(), _gaps(column), strict=True)]
         for name, column in frame.items()
