@@ -203,7 +203,9 @@ def test_table_shows_the_studies_of_runs(tmp_path, boostlora):
 
 def test_progress_begins_late_and_only_on_a_terminal(monkeypatch, capsys):
     started = []
-    monkeypatch.setattr(late_progress, "_start_bar", lambda what, stack: started.append(what) or (lambda *_: None))
+    monkeypatch.setattr(
+        late_progress, "_start_bar", lambda what, stack: started.append(what) or (lambda *_: None)
+    )
     with late_progress.late_progress() as report:
         report("reading runs", 0, 2)
         assert not started
