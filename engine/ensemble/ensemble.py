@@ -125,7 +125,8 @@ class Ensemble:
 
         Raises `UsageError` for a task that does not read new rows, and naming file, column and row at fault.
         """
-        return score(self, str(path), self.choose(rounds))
+        choice = self.choose(rounds)
+        return score(self._origin, str(path), lambda examples: self.predict(examples, choice))
 
     def generate(
         self,

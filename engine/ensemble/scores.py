@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import NewRows, Predictions, ScoringTask
+from ..contracts import Examples, NewRows, Predictions, ScoringTask
 from ..errors import PluginError, UsageError, blame
 from ..sdk.metrics import probabilities
-from .choice import Choice, Rounds
 
 if TYPE_CHECKING:
-    from .ensemble import Ensemble
+    from .source import EnsembleSource
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -39,14 +38,16 @@ class ScoredRows:
         return wrong[known].astype(np.float64)
 
 
-def score(ensemble: Ensemble, path: str, rounds: Rounds | Choice) -> Iterator[ScoredRows]:
-    """Score the rows of a file. Raises `UsageError` for a task that does not read new rows."""
-    task, name = ensemble.spec.task, ensemble.spec.slots["task"].use
+def score(
+    origin: EnsembleSource, path: str, predict: Callable[[Examples], Predictions]
+) -> Iterator[ScoredRows]:
+    """Score the rows of a file by `predict`. Raises `UsageError` for a task that does not read new rows."""
+    task, name = origin.spec.task, origin.spec.slots["task"].use
     if not isinstance(task, ScoringTask):
         raise UsageError(
             f"task {name} does not read new rows (it has no new_rows()); a language model completes prompts: boostlora generate"
         )
-    splits = ensemble.origin.experiment.splits
+    splits = origin.experiment.splits
     names = np.array(splits.classes, dtype=object)
     with blame("task", name):
         chunks = iter(task.new_rows(path, splits))
@@ -55,8 +56,8 @@ def score(ensemble: Ensemble, path: str, rounds: Rounds | Choice) -> Iterator[Sc
             rows = next(chunks, None)
         if rows is None:
             return
-        found = ensemble.predict(rows.examples, rounds)
-        yield _scored(rows, found, names, ensemble.spec.slots["backend"].use)
+        found = predict(rows.examples)
+        yield _scored(rows, found, names, origin.spec.slots["backend"].use)
 
 
 def _scored(rows: NewRows, found: Predictions, names: NDArray[Any], backend: str) -> ScoredRows:

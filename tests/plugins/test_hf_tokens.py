@@ -144,7 +144,7 @@ CLOCKS = {
 def test_causal_chat_template_with_a_clock_says_the_same_at_all_times(folder: Path, clock: str) -> None:
     reader = HfCausalLm(path=str(hf_toys.causal(folder, chat=True)), chat_template=True).reader
     reader.tokenizer.chat_template = clock + " {{ messages[0]['content'] }}"
-    assert reader._in_chat("a") == f"{CLOCKS[clock]} a"
+    assert reader._rendered([{"role": "user", "content": "a"}]) == f"{CLOCKS[clock]} a"
     now = reader.tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False)
     assert now != f"{CLOCKS[clock]} a", "afterwards the clock goes on"
 
