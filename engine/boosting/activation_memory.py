@@ -92,9 +92,9 @@ class Dimensions:
         return int(ALLOCATED * group.tokens * self._block(group, "none")) + self.logits(group.targets)
 
     def generation(self, group: Group) -> int:
-        """Bytes of decoding up to `group.longest` tokens: the cache, the layer that is being extended, and the logits of a step."""
-        layer = 2 * (self.kv + self.attention) * self.itemsize * group.tokens
-        return int(ALLOCATED * (self.kv_cache(group.tokens) + layer)) + self.logits(group.targets)
+        """Bytes of decoding up to `group.longest` tokens: the whole cache, one block of the prompts' forward pass, and a step's logits."""
+        held = self.kv_cache(group.tokens) + group.tokens * self._block(group, "none")
+        return int(ALLOCATED * held) + self.logits(group.targets)
 
     def logits(self, targets: int) -> int:
         """Bytes of logits `(targets, vocabulary)`: once in the model's precision, and twice in float32 (log-softmax and its gradient)."""

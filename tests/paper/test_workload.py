@@ -258,9 +258,11 @@ def test_workload_of_generation_counts_the_cache_of_the_longest_prompts(folder: 
         estimate(folder, *GREEDY, *alone, f"task.max_new_tokens={n}").activation_bytes for n in (8, 16, 24)
     ]
     # The training split of 10 prompts is one batch.
-    rows, width = 10, 2 * LAYERS * KV + 2 * (KV + HIDDEN)
+    rows = 10
+    values = [2 * LAYERS * KV + 6 * HIDDEN + 3 * INNER + PROMPT + n for n in (8, 16, 24)]  # a token's
     expected = [
-        int(1.1 * ITEM * width * rows * (PROMPT + n)) + rows * VOCABULARY * (ITEM + 8) for n in (8, 16, 24)
+        int(1.1 * ITEM * count * rows * (PROMPT + n)) + rows * VOCABULARY * (ITEM + 8)
+        for n, count in zip((8, 16, 24), values, strict=True)
     ]
     assert held == [max(e, evaluation_bytes(rows)) for e in expected]
 
