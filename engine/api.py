@@ -128,7 +128,7 @@ def _run(spec: Spec, path: Path, registry: Registry, context: RunContext, *, pro
         place = RunContext(cache=context.cache, report=report or context.report, processes=context.processes)
         result = boost(prepared, directory, registry, place)
     if display is not None:
-        display.conclude(directory.records, result.as_json())
+        display.conclude(directory, result.as_json())
     if result.failed:
         raise RunError(f"{result.reason}. The rounds before it are kept in {path}")
 

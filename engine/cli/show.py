@@ -72,7 +72,7 @@ def _status(directory: RunDirectory) -> str:
 def _show_one(directory: RunDirectory) -> None:
     from .columns import header, remarks, row
     from .console import Console
-    from .display import conclusion
+    from .summary import summary_lines
 
     console = Console(highlight=False, soft_wrap=True)
     width = console.width if console.is_terminal else 1000
@@ -89,7 +89,7 @@ def _show_one(directory: RunDirectory) -> None:
             console.print(f"{name:>10} {_spark(values)} {values[0]:.3g} -> {values[-1]:.3g}", markup=False)
         console.print()
     result = directory.result()
-    for text in conclusion(directory.records, result) if result else []:
+    for text in summary_lines(directory, result) if result else []:
         for line in paragraph(text, "  "):
             console.print(line, markup=False)
     if not is_finished(directory):

@@ -1,0 +1,78 @@
+"""The summary of a run: whether a round beat the base, the change from base to last round, and measures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..analysis.formats import number_text, unit_of
+from ..contracts.records import RoundRecord
+from ..runs.directory import RunDirectory
+from .columns import percent, span
+from .layout import aligned
+
+MEASURED = ("validation", "test")
+"""Splits whose measures are printed."""
+
+
+def summary_lines(directory: RunDirectory, result: dict[str, Any]) -> list[str]:
+    """First whether the base is the best model; then base and last round, the best round, and measures."""
+    records = directory.records
+    if not records:
+        return []
+    first, last, best = records[0], records[-1], result["best_round"]
+    lines = [base_is_best(directory.metric)] if best == 0 < last.round else []
+    lines.append(_change_line(records))
+    if best not in {0, last.round}:
+        test = percent(records[best].test.accuracy)
+        lines.append(f"best on validation: round {best} (test accuracy {test} %)")
+    return lines + measure_lines(first, last)
+
+
+def base_is_best(metric: str) -> str:
+    """The sentence on a run whose rounds did not help, and what to try."""
+    return (
+        f"no round beat the base on validation ({metric}): the base is the better model. Try a lower optimizer.lr, "
+        'fewer optimizer.steps, or merge.use = "gate", which refuses rounds that do not help; boostlora advise RUN '
+        "suggests basis, rank and sites"
+    )
+
+
+def _change_line(records: list[RoundRecord]) -> str:
+    """Accuracy and loss from base to last round, trained parameters, and rank."""
+    first, last = records[0], records[-1]
+    trained, refits = _trained(records)
+    change = f"{percent(first.test.accuracy)} -> {percent(last.test.accuracy)} %"
+    loss = f"{first.test.loss:.3f} -> {last.test.loss:.3f}"
+    rank = span(list(last.rank.values()))
+    rounds = f"{last.round} round{'s' * (last.round != 1)}"
+    return (
+        f"test accuracy {change}, loss {loss}, in {rounds}; {trained} parameters trained{refits}; rank {rank}"
+    )
+
+
+def _trained(records: list[RoundRecord]) -> tuple[int, str]:
+    """Parameters of merged rounds, each counted once, and a note on refits."""
+    merged = [r for r in records if r.scale]
+    again = sum(bool(r.refit) for r in merged)
+    words = f" (again in {again} refit{'s' * (again != 1)})" if again else ""
+    return sum(r.new_parameters for r in merged), words
+
+
+def measure_lines(first: RoundRecord, last: RoundRecord) -> list[str]:
+    """The task's own measures from the base to the last round; nothing for a task without any."""
+    names = dict.fromkeys(name for split in MEASURED for name in getattr(last, split).measures)
+    if not names:
+        return []
+    rows = [("measure", *MEASURED)]
+    rows += [(name, *(_change(first, last, split, name) for split in MEASURED)) for name in names]
+    return aligned(rows, gap=2)
+
+
+def _change(first: RoundRecord, last: RoundRecord, split: str, name: str) -> str:
+    values = [getattr(record, split).measures.get(name) for record in (first, last)]
+    return " -> ".join(number_text(value, f"{split}.{name}") for value in values) + _unit(name)
+
+
+def _unit(name: str) -> str:
+    unit = unit_of(name)
+    return f" {unit}" if unit else ""
