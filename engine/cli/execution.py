@@ -62,7 +62,7 @@ def execute(
                 RunContext(report=report, processes=processes) if report else RunContext(processes=processes)
             )
             try:
-                result = boost(prepared, directory, registry, context)
+                result = boost(prepared, directory, registry, context, rivals=True)
             except (WriteError, ProcessGroupError) as error:
                 raise RunError(f"{error}; {go_on}") from error
     if display:

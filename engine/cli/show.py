@@ -60,7 +60,12 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
 
 def _as_json(directory: RunDirectory) -> dict[str, Any]:
     rounds = [attrs.asdict(record) for record in directory.records]
-    origin = {"provenance": directory.provenance(), "result": directory.result()}
+    recorded = directory.provenance() or {}
+    origin = {
+        "provenance": directory.provenance(),
+        "result": directory.result(),
+        "rivals": recorded.get("rivals"),
+    }
     return {"path": str(directory.path), **origin, "rounds": rounds}
 
 
@@ -168,9 +173,12 @@ def _results(directories: list[RunDirectory]) -> dict[str, list[str]]:
 def _test_measures(directories: list[RunDirectory]) -> dict[str, str]:
     """Names of test measures by column title, at most `MOST_MEASURES`."""
     from ..analysis.formats import unit_of
+    from .summary import RECALL
 
     last = [directory.records[-1] for directory in directories if directory.records]
-    names = list(dict.fromkeys(name for record in last for name in record.test.measures))[:MOST_MEASURES]
+    names = list(
+        dict.fromkeys(name for record in last for name in record.test.measures if not name.startswith(RECALL))
+    )[:MOST_MEASURES]
     return {f"test {name}" + (f" {unit_of(name)}" if unit_of(name) else ""): name for name in names}
 
 

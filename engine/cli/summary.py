@@ -9,13 +9,16 @@ from ..contracts.records import RoundRecord
 from ..runs.directory import RunDirectory
 from .columns import percent, span
 from .layout import aligned
+from .rivals import rival_lines
 
 MEASURED = ("validation", "test")
 """Splits whose measures are printed."""
+RECALL = "recall_"
+"""Start of the names of the classes' recalls; `show --classes` prints them."""
 
 
 def summary_lines(directory: RunDirectory, result: dict[str, Any]) -> list[str]:
-    """First whether the base is the best model; then base and last round, the best round, and measures."""
+    """First whether the base is the best model; then base and last round, the best round, rivals, and measures."""
     records = directory.records
     if not records:
         return []
@@ -25,7 +28,8 @@ def summary_lines(directory: RunDirectory, result: dict[str, Any]) -> list[str]:
     if best not in {0, last.round}:
         test = percent(records[best].test.accuracy)
         lines.append(f"best on validation: round {best} (test accuracy {test} %)")
-    return lines + measure_lines(first, last)
+    rivals = (directory.provenance() or {}).get("rivals")
+    return [*lines, *rival_lines(rivals, records, best), *measure_lines(first, last)]
 
 
 def base_is_best(metric: str) -> str:
@@ -59,8 +63,10 @@ def _trained(records: list[RoundRecord]) -> tuple[int, str]:
 
 
 def measure_lines(first: RoundRecord, last: RoundRecord) -> list[str]:
-    """The task's own measures from the base to the last round; nothing for a task without any."""
-    names = dict.fromkeys(name for split in MEASURED for name in getattr(last, split).measures)
+    """The task's measures from the base to the last round, without recalls of single classes; nothing for a task without any."""
+    names = dict.fromkeys(
+        name for split in MEASURED for name in getattr(last, split).measures if not name.startswith(RECALL)
+    )
     if not names:
         return []
     rows = [("measure", *MEASURED)]
