@@ -26,7 +26,7 @@ from ..foundation.run_context import Report
 from ..hookspecs import hookimpl
 from ..runs.directory import RunDirectory
 from ..spec import Spec
-from .columns import header, row
+from .columns import RoundTable, is_diverged
 from .console import Console
 from .layout import UNLIMITED, paragraph
 from .summary import summary_lines
@@ -64,6 +64,7 @@ class RunDisplay:
         self._task = self._progress.add_task("starting", total=None)
         self._round: int | None = None
         self._rewards = False
+        self._table: RoundTable | None = None
         self._remarks = 0
 
     @property
@@ -84,7 +85,7 @@ class RunDisplay:
 
     @hookimpl
     def run_started(self, run: StartedRun) -> None:
-        """Print the header and the column titles."""
+        """Print the header."""
         self.console.print(f"[bold]{run.spec.head.name}[/bold] · {run.path}")
         self._print((*describe(run.spec, run.plan), *(f"note: {note}" for note in run.plan.notes)))
         if run.resumed_from:
@@ -92,14 +93,17 @@ class RunDisplay:
         self.console.print()
         self._rewards = isinstance(run.spec.objective, PolicyObjective)
         self._remarks = _remarks_width(run.spec, len(run.plan.sites))
-        self.console.print(header(self.width, rewards=self._rewards), style="bold")
+        self._table = None
 
     @hookimpl
     def round_finished(self, record: RoundRecord) -> None:
-        """Print one line."""
+        """Print one line; above the first one, whose measures tell the kind of task, the column titles."""
         self._round = record.round
-        style = None if record.status in {"base", "merged"} else "yellow"
-        self.console.print(row(record, self.width, rewards=self._rewards), style=style, markup=False)
+        if self._table is None:
+            self._table = RoundTable(width=self.width, base=record, rewards=self._rewards)
+            self.console.print(self._table.header(), style="bold")
+        well = record.status in {"base", "merged"} and not is_diverged(record, self._table.base)
+        self.console.print(self._table.row(record), style=None if well else "yellow", markup=False)
 
     @hookimpl
     def run_finished(self, run: RunInfo, result: RunResult) -> None:

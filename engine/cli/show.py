@@ -11,11 +11,13 @@ import attrs
 import click
 
 from ..runs.lookup import find_runs
+from ..sdk.metrics import is_regression
 from .common import is_finished, json_option, resume_command, runs_option
 from .layout import aligned, paragraph, without_dispensable
 from .terminal import echo
 
 if TYPE_CHECKING:
+    from ..contracts import Metrics
     from ..contracts.records import RoundRecord
     from ..runs.directory import RunDirectory
 
@@ -75,7 +77,7 @@ def _status(directory: RunDirectory) -> str:
 
 
 def _show_one(directory: RunDirectory) -> None:
-    from .columns import header, remarks, row
+    from .columns import RoundTable, remarks
     from .console import Console
     from .summary import summary_lines
 
@@ -85,9 +87,11 @@ def _show_one(directory: RunDirectory) -> None:
     console.print()
     rewards = any(record.rollouts is not None for record in directory.records)
     width -= max((len(remarks(record)) for record in directory.records), default=0)
-    console.print(header(width, rewards=rewards), style="bold")
-    for record in directory.records:
-        console.print(row(record, width, rewards=rewards), markup=False)
+    if directory.records:
+        table = RoundTable(width=width, base=directory.records[0], rewards=rewards)
+        console.print(table.header(), style="bold")
+        for record in directory.records:
+            console.print(table.row(record), markup=False)
     if len(directory.records) > 1:
         console.print()
         for name, values in _curves(directory.records).items():
@@ -102,10 +106,16 @@ def _show_one(directory: RunDirectory) -> None:
 
 
 def _curves(records: list[RoundRecord]) -> dict[str, list[float]]:
+    if is_regression(records[0].validation):
+        found = {f"{s} RMSE": [getattr(r, s).measures["rmse"] for r in records] for s in ("train", "test")}
+    else:
+        found = {
+            "train %": [100 * r.train.accuracy for r in records],
+            "valid %": [100 * r.validation.accuracy for r in records],
+            "test %": [100 * r.test.accuracy for r in records],
+        }
     return {
-        "train %": [100 * r.train.accuracy for r in records],
-        "valid %": [100 * r.validation.accuracy for r in records],
-        "test %": [100 * r.test.accuracy for r in records],
+        **found,
         "rank": [float(max(r.rank.values(), default=0)) for r in records],
     }
 
@@ -153,12 +163,12 @@ def _show_many(directories: list[RunDirectory]) -> None:
 def _results(directories: list[RunDirectory]) -> dict[str, list[str]]:
     """Columns of results after the last round of each run, by title."""
     from ..analysis.formats import number_text
-    from .columns import percent, span
+    from .columns import span
 
     cells: dict[str, Callable[[Sequence[RoundRecord]], str]] = {
         "rounds": lambda records: str(len(records) - 1),
-        "valid %": lambda records: percent(records[-1].validation.accuracy),
-        "test %": lambda records: percent(records[-1].test.accuracy),
+        "valid %": lambda records: _share(records[-1].validation),
+        "test %": lambda records: _share(records[-1].test),
     }
     for title, name in _test_measures(directories).items():
         cells[title] = lambda records, name=name: number_text(records[-1].test.measures.get(name), name)
@@ -168,6 +178,13 @@ def _results(directories: list[RunDirectory]) -> dict[str, list[str]]:
         title: [title, *(cell(d.records) if d.records else "-" for d in directories)]
         for title, cell in cells.items()
     }
+
+
+def _share(metrics: Metrics) -> str:
+    """The accuracy in percent; `-` in a regression, where the measures have the RMSE."""
+    from .columns import percent
+
+    return "-" if is_regression(metrics) else percent(metrics.accuracy)
 
 
 def _test_measures(directories: list[RunDirectory]) -> dict[str, str]:

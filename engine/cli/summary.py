@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis.formats import number_text, unit_of
+from ..contracts import Metrics
 from ..contracts.records import RoundRecord
 from ..runs.directory import RunDirectory
-from .columns import percent, span
+from ..sdk.metrics import is_regression
+from .columns import is_diverged, percent, rmse_text, span
 from .layout import aligned
 from .rivals import rival_lines
 
@@ -26,8 +28,8 @@ def summary_lines(directory: RunDirectory, result: dict[str, Any]) -> list[str]:
     lines = [base_is_best(directory.metric)] if best == 0 < last.round else []
     lines.append(_change_line(records))
     if best not in {0, last.round}:
-        test = percent(records[best].test.accuracy)
-        lines.append(f"best on validation: round {best} (test accuracy {test} %)")
+        lines.append(f"best on validation: round {best} (test {_result(records[best].test)})")
+    lines += divergence_lines(records)
     rivals = (directory.provenance() or {}).get("rivals")
     return [*lines, *rival_lines(rivals, records, best), *measure_lines(first, last)]
 
@@ -41,17 +43,42 @@ def base_is_best(metric: str) -> str:
     )
 
 
+def divergence_lines(records: list[RoundRecord]) -> list[str]:
+    """A line on the first and the worst round whose loss is far above the base's; nothing if there is none."""
+    base = records[0]
+    far = [record for record in records if is_diverged(record, base)]
+    if not far:
+        return []
+    worst, split = max(
+        ((record, split) for record in far for split in ("train", "validation")),
+        key=lambda pair: getattr(pair[0], pair[1]).loss / max(getattr(base, pair[1]).loss, 1e-12),
+    )
+    line = (
+        f"diverged since round {far[0].round}: the {split} loss reaches {getattr(worst, split).loss:.4g} in round {worst.round}, more "
+        f"than ten times the base's {getattr(base, split).loss:.4g}; lower optimizer.lr"
+    )
+    return [line]
+
+
+def _result(metrics: Metrics) -> str:
+    """`accuracy 95.7 %`, or in a regression `RMSE 54.1`."""
+    if is_regression(metrics):
+        return f"RMSE {rmse_text(metrics)}"
+    return f"accuracy {percent(metrics.accuracy)} %"
+
+
 def _change_line(records: list[RoundRecord]) -> str:
-    """Accuracy and loss from base to last round, trained parameters, and rank."""
+    """Accuracy, in a regression RMSE, and loss from base to last round, trained parameters, and rank."""
     first, last = records[0], records[-1]
     trained, refits = _trained(records)
-    change = f"{percent(first.test.accuracy)} -> {percent(last.test.accuracy)} %"
+    if is_regression(first.test):
+        change = f"RMSE {rmse_text(first.test)} -> {rmse_text(last.test)}"
+    else:
+        change = f"accuracy {percent(first.test.accuracy)} -> {percent(last.test.accuracy)} %"
     loss = f"{first.test.loss:.3f} -> {last.test.loss:.3f}"
     rank = span(list(last.rank.values()))
     rounds = f"{last.round} round{'s' * (last.round != 1)}"
-    return (
-        f"test accuracy {change}, loss {loss}, in {rounds}; {trained} parameters trained{refits}; rank {rank}"
-    )
+    return f"test {change}, loss {loss}, in {rounds}; {trained} parameters trained{refits}; rank {rank}"
 
 
 def _trained(records: list[RoundRecord]) -> tuple[int, str]:
