@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ..errors import UsageError
 from ..runs.lookup import find_runs
 from ..sdk.metrics import is_regression
-from .common import is_finished, json_option, resume_command, runs_option
+from .common import is_finished, json_option, plugin_option, resume_command, runs_option
 from .layout import aligned, paragraph, without_dispensable
 from .terminal import echo
 
@@ -35,10 +36,22 @@ DISPENSABLE = ("trained", "rank", "valid %", "rounds")
 @runs_option
 @json_option
 @click.option("--legend", is_flag=True, help="Explain the columns.")
-def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: bool) -> None:
+@click.option(
+    "--classes", is_flag=True, help="Show recall by class and the confusion matrix of the test split."
+)
+@plugin_option
+def command(
+    runs: tuple[str, ...],
+    runs_folder: Path,
+    as_json: bool,
+    legend: bool,
+    classes: bool,
+    plugin_files: tuple[Path, ...],
+) -> None:
     """Show a run's rounds. For several runs, or a name of several, show one line each and how their specs differ.
 
-    RUN is a run's folder, name, or hash prefix. Without RUN: all runs, as in boostlora runs.
+    RUN is a run's folder, name, or hash prefix. Without RUN: all runs, as in boostlora runs. --classes loads the task's data again, and
+    takes the best round on validation.
     """
     from ..runs.directory import SPEC, RunDirectory
     from .columns import legend as column_legend
@@ -51,13 +64,26 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
         echo(f"no runs in {runs_folder} yet; start one with: boostlora run quickstart")
         return
     directories = [RunDirectory.open(path) for name in names for path in find_runs(name, runs_folder)]
-    if as_json:
+    if classes:
+        _show_classes(directories, plugin_files, as_json=as_json)
+    elif as_json:
         content = [_as_json(directory) for directory in directories]
         echo(json.dumps(content[0] if len(content) == 1 and runs else content, indent=2))
     elif len(directories) == 1:
         _show_one(directories[0])
     else:
         _show_many(directories)
+
+
+def _show_classes(directories: list[RunDirectory], plugin_files: tuple[Path, ...], *, as_json: bool) -> None:
+    if as_json or len(directories) != 1:
+        raise UsageError(
+            "--classes is for one run, and without --json: its rounds have recall_* among their measures"
+        )
+    from .classes import class_lines
+
+    for line in class_lines(directories[0], plugin_files):
+        echo(line)
 
 
 def _as_json(directory: RunDirectory) -> dict[str, Any]:
