@@ -126,9 +126,9 @@ def _run(spec: Spec, path: Path, registry: Registry, context: RunContext, *, pro
     with locked(path), display.showing() if display else nullcontext() as report:
         directory = RunDirectory.create(path, spec)
         place = RunContext(cache=context.cache, report=report or context.report, processes=context.processes)
-        result = boost(prepared, directory, registry, place)
+        result = boost(prepared, directory, registry, place, rivals=True)
     if display is not None:
-        display.conclude(directory.records, result.as_json())
+        display.conclude(directory, result.as_json())
     if result.failed:
         raise RunError(f"{result.reason}. The rounds before it are kept in {path}")
 

@@ -26,12 +26,13 @@ Row = dict[str, str | int | float | None]
 COLUMNS = (
     *("name", "hash", "status", "reason", "rounds", "planned_rounds", "best_round"),
     *("validation_accuracy", "validation_loss", "test_accuracy", "test_loss"),
+    *("validation_rmse", "test_rmse"),
     *("parameters", "stored", "rank", "seconds", "seed", "study", "arm", "cell", "created", "path"),
 )
 """Keys of a row, in order.
 
 `status` is how the run ended (`completed`, `converged`, `patience`, `exhausted`, `failed`), or `unfinished`. Accuracies are shares in
-[0, 1] and losses are in nats, after the last round; `best_round` is the best on validation so far. `parameters` were trained in merged rounds,
+[0, 1] and losses are in nats, after the last round; the RMSE is None but in a regression; `best_round` is the best on validation so far. `parameters` were trained in merged rounds,
 `stored` must be kept to rebuild the model from its base. `rank` is the largest over sites. A run in several studies names all of them.
 """
 
@@ -136,7 +137,7 @@ def _row(folder: Path, cells: Sequence[tuple[str, str, str]]) -> Row:
     seed, planned, stop = tree.get("seed"), tree.get("rounds"), tree.get("stop", {})
     if not (isinstance(seed, int) and isinstance(planned, int) and isinstance(stop, dict)):
         raise UsageError(f"{folder}: not a run ({SPEC} is not the spec of one)")
-    metric = "loss" if stop.get("metric") == "loss" else "accuracy"
+    metric = str(stop.get("metric", ""))
     studies, arms, labels = zip(*cells, strict=True) if cells else ((), (), ())
     return {
         "name": folder.parent.name,
@@ -162,11 +163,12 @@ def _row(folder: Path, cells: Sequence[tuple[str, str, str]]) -> Row:
 
 def _last(records: Sequence[RoundRecord]) -> Row:
     """Metrics of the last round."""
-    last: Row = dict.fromkeys(COLUMNS[7:11])
+    last: Row = dict.fromkeys(COLUMNS[7:13])
     if records:
         for split in ("validation", "test"):
             metrics = getattr(records[-1], split)
             last |= {f"{split}_accuracy": metrics.accuracy, f"{split}_loss": metrics.loss}
+            last[f"{split}_rmse"] = metrics.measures.get("rmse")
     return last
 
 

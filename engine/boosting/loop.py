@@ -23,6 +23,7 @@ from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
 from .inherited_rounds import check_start, inherit
 from .replica_checks import check_same_inputs, check_same_round, copy_rounds_to_workers
+from .rivals import rivals_of
 from .rounds import RoundResult, RoundRunner
 from .started_run import StartedRun
 from .stop_rules import best_round, exhausted_after, reason_to_stop
@@ -32,11 +33,18 @@ NAMED = 5
 """Most sites that a message names."""
 
 
-def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, context: RunContext) -> RunResult:
+def boost(
+    prepared: Prepared,
+    directory: RunDirectory,
+    registry: Registry,
+    context: RunContext,
+    *,
+    rivals: bool = False,
+) -> RunResult:
     """Run every round that is not on disk yet, and write the result.
 
     The caller must hold the directory's lock. An interrupt loses at most the round in progress. Calling it again resumes the run, with
-    bit-identical results on the same machine and versions.
+    bit-identical results on the same machine and versions. With `rivals`, a new run's provenance has what trivial models reach.
     """
     remove(directory.path / RESULT)  # left by a failed run that is now retried
     processes = context.processes
@@ -45,7 +53,7 @@ def boost(prepared: Prepared, directory: RunDirectory, registry: Registry, conte
     check_same_inputs(processes, {"spec": prepared.spec.sha256, **experiment.hashes})
     _check_sites(experiment)
     files = [str(file.resolve()) for file in registry.files]
-    processes.agree(lambda: _check_provenance(directory, experiment, files))
+    processes.agree(lambda: _check_provenance(directory, experiment, files, context if rivals else None))
     processes.agree(lambda: inherit(experiment, directory, context.report))
     copy_rounds_to_workers(processes, directory)
     runner = RoundRunner(experiment, context.report)
@@ -161,8 +169,10 @@ def _restore(runner: RoundRunner, directory: RunDirectory) -> int:
     return max(0, len(directory.records) - 1)
 
 
-def _check_provenance(directory: RunDirectory, experiment: Experiment, plugin_files: list[str]) -> None:
-    """Write a new run's provenance. Raises `UsageError` where a resumed run has other data, weights or spec than it started with."""
+def _check_provenance(
+    directory: RunDirectory, experiment: Experiment, plugin_files: list[str], rivals: RunContext | None
+) -> None:
+    """Write a new run's provenance, with rivals measured in a context if there is one. Raises `UsageError` where a resumed run has other data, weights or spec than it started with."""
     spec = experiment.spec
     hashes = {"spec": spec.sha256, **experiment.hashes}
     recorded = directory.provenance()
@@ -182,6 +192,8 @@ def _check_provenance(directory: RunDirectory, experiment: Experiment, plugin_fi
         if isinstance(spec.task, ProvenanceTask):
             with blame("task", spec.slots["task"].use):
                 origin["task"] = cleaned(dict(spec.task.origin()))
+        if rivals is not None and (found := rivals_of(experiment, rivals)):
+            origin["rivals"] = found
         directory.write_json(PROVENANCE, origin)
         return
     changed = _changes(recorded["hashes"], hashes)

@@ -21,7 +21,7 @@ from .units import size_text
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Output folder; must not exist. Default: NAME-merged."
 )
-@choice_options
+@choice_options("Default: those that the file was written for.")
 @format_option
 @click.option("--backend", metavar="NAME", help="Compute with this backend, not the run's.")
 @click.option(
@@ -47,7 +47,7 @@ def command(
     base: str,
     file: Path,
     out: Path | None,
-    rounds: str,
+    rounds: str | None,
     drop: tuple[str, ...],
     weights: tuple[str, ...],
     settings: tuple[str, ...],
@@ -95,8 +95,8 @@ def command(
         place = out or Path(f"{origin.file.name}-merged")
         check_free(place)
         ensemble, given = Ensemble(origin), origin.file.merged.weights
-        own = rounds == "all" and not drop and not weights
-        choice = ensemble.choose(dict(given)) if own else choice_of(ensemble, rounds, drop, weights)
+        own = rounds is None and not drop and not weights
+        choice = ensemble.choose(dict(given)) if own else choice_of(ensemble, rounds or "all", drop, weights)
         exportable = ensemble.exportable(choice)
         exact = dict(choice.weights) == dict(given) and merged_sha256(exportable) == origin.file.merged.sha256
         form = "hf" if origin.source.blueprint.architecture.partition("/")[2] else "safetensors"

@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from ..contracts import Metrics
 from ..contracts.records import RoundRecord
+from ..sdk.metrics import is_regression
 from .layout import paragraph
 
 DISPENSABLE = ("eff. rank", "seconds", "gained", "trained on", "overlap", "zero variance")
 """Columns that a narrow terminal omits, in this order."""
+DIVERGED = 10.0
+"""A loss above so many times the base's is marked."""
 
 
 @attrs.frozen
@@ -58,7 +62,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("train %", "train", "accuracy after the round", lambda r: percent(r.train.accuracy)),
     Column("valid %", "valid", "accuracy on validation", lambda r: percent(r.validation.accuracy)),
     Column("test %", "test", "accuracy on the test split", lambda r: percent(r.test.accuracy)),
-    Column("valid loss", "loss", "mean loss on validation, in nats", lambda r: f"{r.validation.loss:.3f}"),
+    Column(
+        "valid loss",
+        "loss",
+        "mean loss on validation: nats, or in a regression the squared error in variances",
+        lambda r: f"{r.validation.loss:.3f}",
+    ),
     Column("lost", "lost", "training examples right before, wrong now", _trained("lost")),
     Column("gained", "gained", "training examples wrong before, right now", _trained("gained")),
     Column("parameters", "params", "parameters trained in the round", _trained("parameters")),
@@ -91,17 +100,66 @@ REWARDS: tuple[Column, ...] = (
 """Columns of runs with rewards, after the examples trained on."""
 
 
-def header(width: int, *, rewards: bool = False) -> str:
-    """The title line."""
-    return " ".join(title.rjust(size) for _, title, size in _fitting(width, rewards))
+ERRORS: tuple[Column, ...] = tuple(
+    Column(
+        f"{short} RMSE",
+        f"{short[0]}RMSE",
+        f"root mean squared error on {split}, in the target's units (regression)",
+        lambda r, split=split: rmse_text(getattr(r, split)),
+    )
+    for short, split in (("valid", "validation"), ("test", "test"))
+)
+"""Columns of regressions, instead of accuracies."""
 
 
-def row(record: RoundRecord, width: int, *, rewards: bool = False) -> str:
-    """A round's line, with remarks and a refused update's reason at the end."""
-    cells = " ".join(column.cell(record).rjust(size) for column, _, size in _fitting(width, rewards))
-    reason = "" if record.status in {"base", "merged"} else f"{record.status}: {record.reason}"
-    found = remarks(record)
-    return f"{cells}{found}{', ' if found and reason else '  ' if reason else ''}{reason}"
+def rmse_text(metrics: Metrics) -> str:
+    """The RMSE of a split with four digits."""
+    value = metrics.measures.get("rmse")
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+
+
+def is_diverged(record: RoundRecord, base: RoundRecord) -> bool:
+    """Whether the training or validation loss is more than `DIVERGED` times the base's."""
+    return any(
+        getattr(record, split).loss > DIVERGED * getattr(base, split).loss
+        for split in ("train", "validation")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class RoundTable:
+    """The table of a run's rounds, in lines of at most `width` characters without remarks."""
+
+    width: int
+    base: RoundRecord
+    rewards: bool = False
+
+    def header(self) -> str:
+        """The title line."""
+        return " ".join(title.rjust(size) for _, title, size in self._columns)
+
+    def row(self, record: RoundRecord) -> str:
+        """A round's line, with remarks and a refused update's reason at the end. `!` after the number: the loss has diverged."""
+        cells = [column.cell(record) for column, _, _ in self._columns]
+        cells[0] += "!" * is_diverged(record, self.base)
+        line = " ".join(cell.rjust(size) for cell, (_, _, size) in zip(cells, self._columns, strict=True))
+        reason = "" if record.status in {"base", "merged"} else f"{record.status}: {record.reason}"
+        found = remarks(record)
+        return f"{line}{found}{', ' if found and reason else '  ' if reason else ''}{reason}"
+
+    @property
+    def _columns(self) -> list[tuple[Column, str, int]]:
+        shares = {"train %", "valid %", "test %"}
+        columns = list(COLUMNS)
+        if is_regression(self.base.validation):
+            start = [column.long for column in columns].index("train %")
+            columns = [column for column in columns if column.long not in shares]
+            columns[start:start] = ERRORS
+        if self.rewards:
+            columns[3:3] = REWARDS
+        return fitting(columns, self.width)
 
 
 def remarks(record: RoundRecord) -> str:
@@ -113,7 +171,8 @@ def remarks(record: RoundRecord) -> str:
 
 def legend() -> list[str]:
     """The columns with their titles on wide and on narrow terminals, and their meanings."""
-    rows = [(c.long, c.short if c.short != c.long else "", c.meaning) for c in (*COLUMNS, *REWARDS)]
+    rows = [(c.long, c.short if c.short != c.long else "", c.meaning) for c in (*COLUMNS, *ERRORS, *REWARDS)]
+    rows.append(("!", "", "after a round: its loss is more than ten times the base's"))
     rows.append(("refit", "", "after a line: the round trained all earlier cores again, jointly"))
     widths = [max(len(row[place]) for row in rows) for place in range(2)]
     starts = [f"{long:>{widths[0]}}  {short:<{widths[1]}}  " for long, short, _ in rows]
@@ -124,9 +183,8 @@ def legend() -> list[str]:
     ]
 
 
-def _fitting(width: int, rewards: bool) -> list[tuple[Column, str, int]]:
+def fitting(columns: Sequence[Column], width: int) -> list[tuple[Column, str, int]]:
     """Columns with titles and widths: long titles if they fit, else short ones, else fewer columns."""
-    columns = (*COLUMNS[:3], *REWARDS, *COLUMNS[3:]) if rewards else COLUMNS
     for title in ("long", "short"):
         found = [(column, getattr(column, title)) for column in columns]
         if _total(found) <= width:

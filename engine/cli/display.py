@@ -17,7 +17,6 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from ..analysis.formats import number_text, unit_of
 from ..boosting.plan import Plan
 from ..boosting.started_run import StartedRun
 from ..contracts import PolicyObjective
@@ -25,14 +24,13 @@ from ..contracts.records import RoundRecord
 from ..contracts.run_info import RunInfo, RunResult
 from ..foundation.run_context import Report
 from ..hookspecs import hookimpl
+from ..runs.directory import RunDirectory
 from ..spec import Spec
-from .columns import header, percent, row, span
+from .columns import RoundTable, is_diverged
 from .console import Console
-from .layout import UNLIMITED, aligned, paragraph
+from .layout import UNLIMITED, paragraph
+from .summary import summary_lines
 from .terminal import echo
-
-MEASURED = ("validation", "test")
-"""Splits whose measures are printed."""
 
 
 def describe(spec: Spec, plan: Plan) -> list[str]:
@@ -66,6 +64,7 @@ class RunDisplay:
         self._task = self._progress.add_task("starting", total=None)
         self._round: int | None = None
         self._rewards = False
+        self._table: RoundTable | None = None
         self._remarks = 0
 
     @property
@@ -86,7 +85,7 @@ class RunDisplay:
 
     @hookimpl
     def run_started(self, run: StartedRun) -> None:
-        """Print the header and the column titles."""
+        """Print the header."""
         self.console.print(f"[bold]{run.spec.head.name}[/bold] · {run.path}")
         self._print((*describe(run.spec, run.plan), *(f"note: {note}" for note in run.plan.notes)))
         if run.resumed_from:
@@ -94,14 +93,17 @@ class RunDisplay:
         self.console.print()
         self._rewards = isinstance(run.spec.objective, PolicyObjective)
         self._remarks = _remarks_width(run.spec, len(run.plan.sites))
-        self.console.print(header(self.width, rewards=self._rewards), style="bold")
+        self._table = None
 
     @hookimpl
     def round_finished(self, record: RoundRecord) -> None:
-        """Print one line."""
+        """Print one line; above the first one, whose measures tell the kind of task, the column titles."""
         self._round = record.round
-        style = None if record.status in {"base", "merged"} else "yellow"
-        self.console.print(row(record, self.width, rewards=self._rewards), style=style, markup=False)
+        if self._table is None:
+            self._table = RoundTable(width=self.width, base=record, rewards=self._rewards)
+            self.console.print(self._table.header(), style="bold")
+        well = record.status in {"base", "merged"} and not is_diverged(record, self._table.base)
+        self.console.print(self._table.row(record), style=None if well else "yellow", markup=False)
 
     @hookimpl
     def run_finished(self, run: RunInfo, result: RunResult) -> None:
@@ -111,9 +113,9 @@ class RunDisplay:
             f"{result.status}: {result.reason}", style="red" if result.failed else "green", markup=False
         )
 
-    def conclude(self, records: list[RoundRecord], result: dict[str, Any]) -> None:
+    def conclude(self, directory: RunDirectory, result: dict[str, Any]) -> None:
         """Print the summary."""
-        self._print(conclusion(records, result))
+        self._print(summary_lines(directory, result))
 
     def _print(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -126,54 +128,6 @@ def _remarks_width(spec: Spec, sites: int) -> int:
     top = spec.boosting.top_sites
     remarks = (["refit"] if spec.boosting.refit_every else []) + ([f"{top} of {sites} sites"] if top else [])
     return len("  " + ", ".join(remarks)) if remarks else 0
-
-
-def conclusion(records: list[RoundRecord], result: dict[str, Any]) -> list[str]:
-    """Accuracy and loss from base to last round, trained parameters, rank, the best round, and measures."""
-    if not records:
-        return []
-    first, last = records[0], records[-1]
-    trained, refits = _trained(records)
-    change = f"{percent(first.test.accuracy)} -> {percent(last.test.accuracy)} %"
-    loss = f"{first.test.loss:.3f} -> {last.test.loss:.3f}"
-    rank = span(list(last.rank.values()))
-    rounds = f"{last.round} round{'s' * (last.round != 1)}"
-    lines = [
-        f"test accuracy {change}, loss {loss}, in {rounds}; {trained} parameters trained{refits}; rank {rank}"
-    ]
-    best = result["best_round"]
-    if best != last.round:
-        test = percent(records[best].test.accuracy)
-        lines.append(f"best on validation: round {best} (test accuracy {test} %)")
-    return lines + measure_lines(first, last)
-
-
-def _trained(records: list[RoundRecord]) -> tuple[int, str]:
-    """Parameters of merged rounds, each counted once, and a note on refits."""
-    merged = [r for r in records if r.scale]
-    again = sum(bool(r.refit) for r in merged)
-    words = f" (again in {again} refit{'s' * (again != 1)})" if again else ""
-    return sum(r.new_parameters for r in merged), words
-
-
-def measure_lines(first: RoundRecord, last: RoundRecord) -> list[str]:
-    """The task's own measures from the base to the last round; nothing for a task without any."""
-    names = dict.fromkeys(name for split in MEASURED for name in getattr(last, split).measures)
-    if not names:
-        return []
-    rows = [("measure", *MEASURED)]
-    rows += [(name, *(_change(first, last, split, name) for split in MEASURED)) for name in names]
-    return aligned(rows, gap=2)
-
-
-def _change(first: RoundRecord, last: RoundRecord, split: str, name: str) -> str:
-    values = [getattr(record, split).measures.get(name) for record in (first, last)]
-    return " -> ".join(number_text(value, f"{split}.{name}") for value in values) + _unit(name)
-
-
-def _unit(name: str) -> str:
-    unit = unit_of(name)
-    return f" {unit}" if unit else ""
 
 
 class JsonLines:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..analysis.formats import count_text
 from ..errors import UsageError
 from ..foundation.options import shortened
 from .terminal import echo
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+BEST_DEFAULT = "Default: best; with --drop or --weight: all."
 ROUNDS = "Rounds to use: 7 (the first seven), 1..7, 3.., 1..3,5, all, best (on validation), 0 (the base)."
 
 
-def choice_options(function: F) -> F:
-    """`--rounds`, `--drop` and `--weight`."""
+def choice_options(default: str) -> Callable[[F], F]:
+    """`--rounds`, `--drop` and `--weight`; `default` says which rounds are used without `--rounds`."""
     options = (
-        click.option("--rounds", default="all", show_default=True, metavar="ROUNDS", help=ROUNDS),
+        click.option("--rounds", metavar="ROUNDS", help=f"{ROUNDS} {default}"),
         click.option("--drop", multiple=True, metavar="N[,N]", help="Leave rounds out; repeatable."),
         click.option(
             "--weight",
@@ -37,9 +39,13 @@ def choice_options(function: F) -> F:
             help="Merge round N with FACTOR times its scale; repeatable.",
         ),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 best_rounds_option = click.option(
@@ -71,6 +77,19 @@ format_option = click.option(
     metavar="KEY=VALUE",
     help="Set an option of the output format, such as dtype=float32.",
 )
+
+
+def default_rounds(
+    ensemble: Ensemble, rounds: str | None, drop: tuple[str, ...], weights: tuple[str, ...]
+) -> tuple[str, str]:
+    """The rounds to use, and why if no option selects any: those up to the best on validation.
+
+    `--drop` and `--weight` alone change the model of all rounds.
+    """
+    if rounds is not None or drop or weights:
+        return rounds or "all", ""
+    every = f"of {count_text(len(ensemble), 'round')}"
+    return "best", f"the best on validation {every}; to take all: --rounds all"
 
 
 def choice_of(ensemble: Ensemble, rounds: str, drop: tuple[str, ...], weights: tuple[str, ...]) -> Choice:

@@ -14,7 +14,7 @@ from ..analysis.formats import difference_unit, interval_text, number_text, unit
 from ..errors import UsageError
 from ..sdk.metrics import lower_is_better
 from .common import json_option, plugin_option, runs_option
-from .ensembles import choice_of, choice_options, open_ensemble, progress
+from .ensembles import BEST_DEFAULT, choice_of, choice_options, default_rounds, open_ensemble, progress
 from .layout import aligned, paragraph
 from .terminal import echo
 
@@ -31,7 +31,7 @@ PLAIN = ("accuracy", "loss")
 
 @click.command("evaluate")
 @click.argument("run")
-@choice_options
+@choice_options(f"{BEST_DEFAULT[:-1]}, as with --staged and --leave-one-out.")
 @click.option(
     "--split",
     "split",
@@ -57,7 +57,7 @@ PLAIN = ("accuracy", "loss")
 @json_option
 def command(
     run: str,
-    rounds: str,
+    rounds: str | None,
     drop: tuple[str, ...],
     weights: tuple[str, ...],
     split: str,
@@ -93,13 +93,16 @@ def command(
     splits = SPLITS if split == "all" else (split,)
     with plain_warnings(), progress(shown=not as_json) as report:
         ensemble = open_ensemble(run, runs_folder, None, plugin_files, report)
-        choice = choice_of(ensemble, rounds, drop, weights)
+        if staged or one_out:
+            rounds = rounds or "all"
+        chosen, why = default_rounds(ensemble, rounds, drop, weights)
+        choice = choice_of(ensemble, chosen, drop, weights)
         if staged:
             content, lines = _staged(ensemble, choice, metric)
         elif one_out:
             content, lines = _one_out(ensemble, choice, metric)
         else:
-            content, lines = _evaluated(ensemble, choice, splits, recompute=recompute)
+            content, lines = _evaluated(ensemble, choice, splits, recompute=recompute, why=why)
     if as_json:
         echo(json.dumps(content, indent=2))
         return
@@ -111,11 +114,13 @@ Result = tuple[dict[str, Any], list[str]]
 """Content for `--json`, and lines for the terminal."""
 
 
-def _evaluated(ensemble: Ensemble, choice: Choice, splits: tuple[str, ...], *, recompute: bool) -> Result:
+def _evaluated(
+    ensemble: Ensemble, choice: Choice, splits: tuple[str, ...], *, recompute: bool, why: str
+) -> Result:
     from ..ensemble.staged_evaluation import evaluate
 
     found = evaluate(ensemble, choice, splits, recompute=recompute)
-    return attrs.asdict(found), evaluation_lines(found, len(ensemble))
+    return attrs.asdict(found), evaluation_lines(found, len(ensemble), why)
 
 
 def _staged(ensemble: Ensemble, choice: Choice, metric: str) -> Result:
@@ -150,8 +155,8 @@ def _one_out(ensemble: Ensemble, choice: Choice, metric: str) -> Result:
     return content, one_out_lines(whole, found, metric, choice.describe())
 
 
-def evaluation_lines(found: Evaluation, rounds: int) -> list[str]:
-    """A table by split, and the differences from the base and from all rounds."""
+def evaluation_lines(found: Evaluation, rounds: int, why: str = "") -> list[str]:
+    """A table by split, and the differences from the base and from all rounds; `why` explains rounds that no option selected."""
     metrics = [*PLAIN, *sorted(next(iter(found.metrics.values())).measures)]
     title = ["split", "model", *(f"{m} {unit_of(m)}".strip() for m in metrics)]
     table = [title]
@@ -164,7 +169,13 @@ def evaluation_lines(found: Evaluation, rounds: int) -> list[str]:
                 [split if name == "base" else "", name, *(_value(by_split[split], m) for m in metrics)]
             )
     source = "read from the run" if found.recorded else "computed now"
-    lines = [f"rounds {found.rounds}: {source}", "", *aligned(table, left=(0, 1), gap=2), ""]
+    lines = [
+        f"rounds {found.rounds}: {source}",
+        *([why] if why else []),
+        "",
+        *aligned(table, left=(0, 1), gap=2),
+        "",
+    ]
     split = "test" if "test" in found.metrics else next(iter(found.metrics))
     lines += paragraph(f"{split}: {_difference(found.against_base[split], 'the base')}", "  ")
     if len(models) > 2:

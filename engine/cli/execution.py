@@ -22,9 +22,10 @@ from ..registry import Registry
 from ..runs.directory import SPEC, RunDirectory
 from ..spec import Spec
 from .common import is_finished
-from .display import JsonLines, RunDisplay, conclusion
+from .display import JsonLines, RunDisplay
 from .interrupts import interruptible
 from .layout import paragraph
+from .summary import summary_lines
 from .terminal import echo
 from .torchrun import follow
 
@@ -61,11 +62,11 @@ def execute(
                 RunContext(report=report, processes=processes) if report else RunContext(processes=processes)
             )
             try:
-                result = boost(prepared, directory, registry, context)
+                result = boost(prepared, directory, registry, context, rivals=True)
             except (WriteError, ProcessGroupError) as error:
                 raise RunError(f"{error}; {go_on}") from error
     if display:
-        display.conclude(directory.records, result.as_json())
+        display.conclude(directory, result.as_json())
         display.console.print(f"show it again: {command_line('boostlora', 'show', path)}", markup=False)
     if quiet:
         echo(path)
@@ -112,7 +113,7 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
         rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
         anew = command_line("boostlora", "run", "--fresh", directory.path / SPEC)
         echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do")
-        for text in conclusion(directory.records, result):
+        for text in summary_lines(directory, result):
             echo("\n".join(paragraph(text, "  ")))
         echo(f"start over: {anew}")
 

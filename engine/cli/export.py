@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ..analysis.formats import count_text
 from ..errors import UsageError
 from .common import json_option, plugin_option, quiet_option, runs_option
-from .ensembles import choice_of, choice_options, format_option, open_ensemble, progress
+from .ensembles import (
+    BEST_DEFAULT,
+    choice_of,
+    choice_options,
+    default_rounds,
+    format_option,
+    open_ensemble,
+    progress,
+)
 from .terminal import echo
 from .units import size_text
 
 if TYPE_CHECKING:
+    from ..ensemble.ensemble import Ensemble
     from ..export.boost_writer import WrittenBoostFile
     from ..export.export import ExportCheck, Exported
 
@@ -33,7 +43,7 @@ BOOST = "boost"
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Output path; must not exist. Default: NAME-FORMAT."
 )
-@choice_options
+@choice_options(BEST_DEFAULT)
 @format_option
 @click.option(
     "--with-factors",
@@ -61,7 +71,7 @@ def command(
     what: str,
     to: str,
     out: Path | None,
-    rounds: str,
+    rounds: str | None,
     drop: tuple[str, ...],
     weights: tuple[str, ...],
     settings: tuple[str, ...],
@@ -73,14 +83,14 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Export the model of RUN to another library's format, with a model card.
+    """Export the model of RUN to another library's format, with a model card: the best round on validation, or --rounds.
 
     RUN is a run's folder, name, or hash prefix; or a boost FILE, with --base. The export is read back by that library, and is kept only
     if its logits match those of the evaluated model.
 
     \b
     boostlora export quickstart --to safetensors
-    boostlora export reviews --to hf --rounds best
+    boostlora export reviews --to hf --rounds all
     boostlora export sums --to peft-lora --set per_round=true
     boostlora export sums --to boost --out sums.boost.safetensors
 
@@ -97,7 +107,10 @@ def command(
         progress(shown=not (quiet or as_json)) as report,
     ):
         ensemble = open_ensemble(what, runs_folder, base, plugin_files, report)
-        choice = choice_of(ensemble, rounds, drop, weights)
+        chosen, why = default_rounds(ensemble, rounds, drop, weights)
+        if why:
+            _refuse_base(ensemble)
+        choice = choice_of(ensemble, chosen, drop, weights)
         if to == BOOST:
             _refuse_options(settings)
             from ..export.boost_file import SUFFIX
@@ -116,8 +129,17 @@ def command(
     elif quiet:
         echo(done.path)
     else:
-        for line in _lines(done):
+        for line in _lines(done, why):
             echo(line)
+
+
+def _refuse_base(ensemble: Ensemble) -> None:
+    """Refuse to export the base where nobody asked for it. Raises `UsageError`."""
+    if len(ensemble) and not ensemble.best:
+        raise UsageError(
+            f"no round beat the base on validation, so the base is the best model, and nothing was exported. "
+            f"--rounds all exports {count_text(len(ensemble), 'round')} anyway, --rounds 0 the base itself"
+        )
 
 
 def _refuse_options(settings: tuple[str, ...]) -> None:
@@ -129,20 +151,22 @@ def _as_json(done: WrittenBoostFile | Exported) -> dict[str, Any]:
     return {**attrs.asdict(done), "path": str(done.path)}
 
 
-def _lines(done: WrittenBoostFile | Exported) -> list[str]:
-    """The result for the terminal."""
+def _lines(done: WrittenBoostFile | Exported, why: str) -> list[str]:
+    """The result for the terminal; `why` explains rounds that no option selected."""
     from ..export.boost_writer import WrittenBoostFile
 
+    reason = [f"rounds {done.rounds}: {why}"] if why else []
     if isinstance(done, WrittenBoostFile):
         what = f"rounds {done.rounds}, {done.numbers:,} trained parameters"
         lines = [
-            f"{done.path}: {size_text(done.size)}; {what}; a merged model has {size_text(done.merged_size)}"
+            f"{done.path}: {size_text(done.size)}; {what}; a merged model has {size_text(done.merged_size)}",
+            *reason,
         ]
         if done.factors:
             numbers, reason = sorted(done.factors), next(iter(done.factors.values()))
             lines.append(f"with the factors of rounds {', '.join(map(str, numbers))}: {reason}")
         return [*lines, f"merge it with: boostlora apply BASE {done.path}"]
-    lines = [f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}"]
+    lines = [f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}", *reason]
     lines.append(compared_text(done.compared))
     return [*lines, "", *done.usage.rstrip().splitlines()]
 

@@ -92,6 +92,9 @@ def _columns() -> tuple[_Column, ...]:
     def metric(name: str) -> Callable[[Row], str]:
         return lambda row: number_text(row[name], name.replace("_", "."))  # pyright: ignore[reportArgumentType]
 
+    def share(name: str) -> Callable[[Row], str]:
+        return lambda row: "-" if row["test_rmse"] is not None else metric(name)(row)
+
     def plain(name: str) -> Callable[[Row], str]:
         return lambda row: "-" if row[name] is None else str(row[name])
 
@@ -103,8 +106,10 @@ def _columns() -> tuple[_Column, ...]:
         _Column("status", plain("status")),
         _Column("rounds", lambda row: f"{plain('rounds')(row)}/{row['planned_rounds']}"),
         _Column("best", plain("best_round")),
-        _Column("valid %", metric("validation_accuracy")),
-        _Column("test %", metric("test_accuracy")),
+        _Column("valid %", share("validation_accuracy")),
+        _Column("test %", share("test_accuracy")),
+        _Column("valid RMSE", metric("validation_rmse")),
+        _Column("test RMSE", metric("test_rmse")),
         _Column("valid loss", metric("validation_loss")),
         _Column("test loss", metric("test_loss")),
         _Column("trained", count("parameters")),
@@ -122,9 +127,18 @@ LEFT = frozenset({"run", "status", "date (UTC)", "study", "arm"})
 """Left-aligned columns."""
 DISPENSABLE = (
     *("valid loss", "stored", "seconds", "test loss", "arm", "study", "seed"),
-    *("trained", "rank", "best", "date (UTC)"),
+    *("trained", "rank", "best", "date (UTC)", "valid RMSE"),
 )
 """Columns that a narrow terminal does without, the most dispensable first."""
+
+
+def _has_values(title: str, rows: Sequence[Row]) -> bool:
+    """Whether a column of only some runs has a value: those of studies, of regressions, and of all other tasks."""
+    if title in {"study", "arm"}:
+        return any(row["study"] for row in rows)
+    if title.endswith("RMSE"):
+        return any(row["test_rmse"] is not None for row in rows)
+    return not title.endswith("%") or any(row["test_rmse"] is None for row in rows)
 
 
 def _print(rows: Sequence[Row]) -> None:
@@ -134,7 +148,7 @@ def _print(rows: Sequence[Row]) -> None:
     columns = {
         column.title: [column.title, *map(column.cell, rows)]
         for column in _columns()
-        if column.title not in {"study", "arm"} or any(row["study"] for row in rows)
+        if _has_values(column.title, rows)
     }
     kept, dropped = without_dispensable(columns, DISPENSABLE)
     left = [place for place, title in enumerate(kept) if title in LEFT]

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ..errors import UsageError
 from ..runs.lookup import find_runs
-from .common import is_finished, json_option, resume_command, runs_option
+from ..sdk.metrics import is_regression
+from .common import is_finished, json_option, plugin_option, resume_command, runs_option
 from .layout import aligned, paragraph, without_dispensable
 from .terminal import echo
 
 if TYPE_CHECKING:
+    from ..contracts import Metrics
     from ..contracts.records import RoundRecord
     from ..runs.directory import RunDirectory
 
@@ -33,10 +36,22 @@ DISPENSABLE = ("trained", "rank", "valid %", "rounds")
 @runs_option
 @json_option
 @click.option("--legend", is_flag=True, help="Explain the columns.")
-def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: bool) -> None:
+@click.option(
+    "--classes", is_flag=True, help="Show recall by class and the confusion matrix of the test split."
+)
+@plugin_option
+def command(
+    runs: tuple[str, ...],
+    runs_folder: Path,
+    as_json: bool,
+    legend: bool,
+    classes: bool,
+    plugin_files: tuple[Path, ...],
+) -> None:
     """Show a run's rounds. For several runs, or a name of several, show one line each and how their specs differ.
 
-    RUN is a run's folder, name, or hash prefix. Without RUN: all runs, as in boostlora runs.
+    RUN is a run's folder, name, or hash prefix. Without RUN: all runs, as in boostlora runs. --classes loads the task's data again, and
+    takes the best round on validation.
     """
     from ..runs.directory import SPEC, RunDirectory
     from .columns import legend as column_legend
@@ -49,7 +64,9 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
         echo(f"no runs in {runs_folder} yet; start one with: boostlora run quickstart")
         return
     directories = [RunDirectory.open(path) for name in names for path in find_runs(name, runs_folder)]
-    if as_json:
+    if classes:
+        _show_classes(directories, plugin_files, as_json=as_json)
+    elif as_json:
         content = [_as_json(directory) for directory in directories]
         echo(json.dumps(content[0] if len(content) == 1 and runs else content, indent=2))
     elif len(directories) == 1:
@@ -58,9 +75,25 @@ def command(runs: tuple[str, ...], runs_folder: Path, as_json: bool, legend: boo
         _show_many(directories)
 
 
+def _show_classes(directories: list[RunDirectory], plugin_files: tuple[Path, ...], *, as_json: bool) -> None:
+    if as_json or len(directories) != 1:
+        raise UsageError(
+            "--classes is for one run, and without --json: its rounds have recall_* among their measures"
+        )
+    from .classes import class_lines
+
+    for line in class_lines(directories[0], plugin_files):
+        echo(line)
+
+
 def _as_json(directory: RunDirectory) -> dict[str, Any]:
     rounds = [attrs.asdict(record) for record in directory.records]
-    origin = {"provenance": directory.provenance(), "result": directory.result()}
+    recorded = directory.provenance() or {}
+    origin = {
+        "provenance": directory.provenance(),
+        "result": directory.result(),
+        "rivals": recorded.get("rivals"),
+    }
     return {"path": str(directory.path), **origin, "rounds": rounds}
 
 
@@ -70,9 +103,9 @@ def _status(directory: RunDirectory) -> str:
 
 
 def _show_one(directory: RunDirectory) -> None:
-    from .columns import header, remarks, row
+    from .columns import RoundTable, remarks
     from .console import Console
-    from .display import conclusion
+    from .summary import summary_lines
 
     console = Console(highlight=False, soft_wrap=True)
     width = console.width if console.is_terminal else 1000
@@ -80,16 +113,18 @@ def _show_one(directory: RunDirectory) -> None:
     console.print()
     rewards = any(record.rollouts is not None for record in directory.records)
     width -= max((len(remarks(record)) for record in directory.records), default=0)
-    console.print(header(width, rewards=rewards), style="bold")
-    for record in directory.records:
-        console.print(row(record, width, rewards=rewards), markup=False)
+    if directory.records:
+        table = RoundTable(width=width, base=directory.records[0], rewards=rewards)
+        console.print(table.header(), style="bold")
+        for record in directory.records:
+            console.print(table.row(record), markup=False)
     if len(directory.records) > 1:
         console.print()
         for name, values in _curves(directory.records).items():
             console.print(f"{name:>10} {_spark(values)} {values[0]:.3g} -> {values[-1]:.3g}", markup=False)
         console.print()
     result = directory.result()
-    for text in conclusion(directory.records, result) if result else []:
+    for text in summary_lines(directory, result) if result else []:
         for line in paragraph(text, "  "):
             console.print(line, markup=False)
     if not is_finished(directory):
@@ -97,10 +132,16 @@ def _show_one(directory: RunDirectory) -> None:
 
 
 def _curves(records: list[RoundRecord]) -> dict[str, list[float]]:
+    if is_regression(records[0].validation):
+        found = {f"{s} RMSE": [getattr(r, s).measures["rmse"] for r in records] for s in ("train", "test")}
+    else:
+        found = {
+            "train %": [100 * r.train.accuracy for r in records],
+            "valid %": [100 * r.validation.accuracy for r in records],
+            "test %": [100 * r.test.accuracy for r in records],
+        }
     return {
-        "train %": [100 * r.train.accuracy for r in records],
-        "valid %": [100 * r.validation.accuracy for r in records],
-        "test %": [100 * r.test.accuracy for r in records],
+        **found,
         "rank": [float(max(r.rank.values(), default=0)) for r in records],
     }
 
@@ -148,12 +189,12 @@ def _show_many(directories: list[RunDirectory]) -> None:
 def _results(directories: list[RunDirectory]) -> dict[str, list[str]]:
     """Columns of results after the last round of each run, by title."""
     from ..analysis.formats import number_text
-    from .columns import percent, span
+    from .columns import span
 
     cells: dict[str, Callable[[Sequence[RoundRecord]], str]] = {
         "rounds": lambda records: str(len(records) - 1),
-        "valid %": lambda records: percent(records[-1].validation.accuracy),
-        "test %": lambda records: percent(records[-1].test.accuracy),
+        "valid %": lambda records: _share(records[-1].validation),
+        "test %": lambda records: _share(records[-1].test),
     }
     for title, name in _test_measures(directories).items():
         cells[title] = lambda records, name=name: number_text(records[-1].test.measures.get(name), name)
@@ -165,12 +206,22 @@ def _results(directories: list[RunDirectory]) -> dict[str, list[str]]:
     }
 
 
+def _share(metrics: Metrics) -> str:
+    """The accuracy in percent; `-` in a regression, where the measures have the RMSE."""
+    from .columns import percent
+
+    return "-" if is_regression(metrics) else percent(metrics.accuracy)
+
+
 def _test_measures(directories: list[RunDirectory]) -> dict[str, str]:
     """Names of test measures by column title, at most `MOST_MEASURES`."""
     from ..analysis.formats import unit_of
+    from .summary import RECALL
 
     last = [directory.records[-1] for directory in directories if directory.records]
-    names = list(dict.fromkeys(name for record in last for name in record.test.measures))[:MOST_MEASURES]
+    names = list(
+        dict.fromkeys(name for record in last for name in record.test.measures if not name.startswith(RECALL))
+    )[:MOST_MEASURES]
     return {f"test {name}" + (f" {unit_of(name)}" if unit_of(name) else ""): name for name in names}
 
 

@@ -29,6 +29,7 @@ from ..records.updates import (
     write_rollouts,
     write_training,
 )
+from ..sdk.metrics import default_metric
 from ..spec import Spec
 
 SPEC, ORIGINAL, PROVENANCE = "spec.toml", ".spec.lock.toml", "provenance.json"
@@ -174,11 +175,20 @@ class RunDirectory:
             return None
         if found["digest"] != self.digest and (self.path / ROUNDS).exists():
             self.records = self.load_records()
-        began = self.path / ORIGINAL
-        tree = read_tree(began if began.exists() else self.path / SPEC)
-        stop = tree.get("stop", {})
-        check_ending(self.path, found, self.records, stop if isinstance(stop, dict) else {})
+        check_ending(self.path, found, self.records, self._stop())
         return found
+
+    @property
+    def metric(self) -> str:
+        """The metric by which rounds are compared on validation: that of `[stop]`, else the default of the task's kind."""
+        named = str(self._stop().get("metric", ""))
+        return named or (default_metric(self.records[0].validation) if self.records else "")
+
+    def _stop(self) -> dict[str, Any]:
+        """The table `[stop]` of the spec with which the run began."""
+        began = self.path / ORIGINAL
+        stop = read_tree(began if began.exists() else self.path / SPEC).get("stop", {})
+        return stop if isinstance(stop, dict) else {}
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one of the JSON files, sealed."""

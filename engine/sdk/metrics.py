@@ -49,9 +49,14 @@ def lower_is_better(metric: str) -> bool:
     return metric == "loss" or metric.endswith(("_loss", "_error")) or metric in {"rmse", "mae"} | ERROR_RATES
 
 
+def is_regression(metrics: Metrics) -> bool:
+    """Whether the metrics are of a regression, whose accuracy is only the share of values within the task's tolerance."""
+    return "rmse" in metrics.measures
+
+
 def default_metric(metrics: Metrics) -> str:
     """The metric by which rounds are compared unless another is named: accuracy, in a regression the loss."""
-    return "loss" if "rmse" in metrics.measures else "accuracy"
+    return "loss" if is_regression(metrics) else "accuracy"
 
 
 def value_of(metrics: Metrics, metric: str) -> float:

@@ -223,11 +223,13 @@ def test_exports_of_a_run_with_refits_are_its_merged_weights(refitted, boostlora
 
     run = refitted.path("whole")
     file = tmp_path / "x.boost.safetensors"
-    saved = boostlora("export", run, "--to", "boost", "--out", file, *PLUG)
+    saved = boostlora("export", run, "--to", "boost", "--rounds", "all", "--out", file, *PLUG)
     assert saved.returncode == 0, saved.stderr
     assert all(f"{number}" in saved.stdout for number in REFITS)
     assert "it is a refit of earlier cores" in saved.stdout + saved.stderr
-    plain = boostlora("export", run, "--to", "safetensors", "--out", tmp_path / "plain", *PLUG)
+    plain = boostlora(
+        "export", run, "--to", "safetensors", "--rounds", "all", "--out", tmp_path / "plain", *PLUG
+    )
     assert plain.returncode == 0, plain.stderr
     base = as_run(refitted, "whole").base
     applied = boostlora("apply", base, file, "--out", tmp_path / "applied", *PLUG)

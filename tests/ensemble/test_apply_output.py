@@ -36,7 +36,12 @@ def test_apply_and_export_of_the_run_write_the_same_file(
     torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     assert boostlora("apply", torch_toy.base, torch_toy_file, "--out", "a", *PLUG).returncode == 0
-    assert boostlora("export", torch_toy.path, "--to", "safetensors", "--out", "b", *PLUG).returncode == 0
+    assert (
+        boostlora(
+            "export", torch_toy.path, "--to", "safetensors", "--rounds", "all", "--out", "b", *PLUG
+        ).returncode
+        == 0
+    )
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
 
 
@@ -122,7 +127,7 @@ def test_apply_of_an_hf_model_writes_a_folder_that_transformers_loads(
     causal_path: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     file = tmp_path / "words.boost.safetensors"
-    assert boostlora("export", causal_path, "--to", "boost", "--out", file).returncode == 0
+    assert boostlora("export", causal_path, "--to", "boost", "--rounds", "all", "--out", file).returncode == 0
     answer = boostlora("apply", causal_path.parent / "model", file, "--json")
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)

@@ -35,16 +35,17 @@ def _cells(line: str) -> list[str]:
 
 
 def test_evaluate_of_all_rounds_shows_every_split_against_the_base(toy: ToyRun, ask: Command) -> None:
-    lines = ask().stdout.splitlines()
+    lines = ask("--rounds", "all").stdout.splitlines()
     assert lines[0] == "rounds 1..4: read from the run"
-    assert _cells(lines[2]) == ["split", "model", "accuracy %", "loss nats"]
+    assert _cells(lines[2])[:4] == ["split", "model", "accuracy %", "loss nats"]
     records = toy.ensemble().records
     rows = [_cells(line) for line in lines[3:9]]
     for i, split in enumerate(("train", "validation", "test")):
         for row, record, name in ((rows[2 * i], records[0], "base"), (rows[2 * i + 1], records[4], "rounds 1..4")):  # fmt: skip
             found = getattr(record, split)
             cells = [name, f"{100 * found.accuracy:.1f}", f"{found.loss:.3f}"]
-            assert row == ([split, *cells] if name == "base" else cells)
+            expected = [split, *cells] if name == "base" else cells
+            assert row[: len(expected)] == expected
     assert lines[9] == ""
     told = r"test: [+-]\d+\.\d points \[.*\] against the base: right where it is wrong on \d+, wrong where it is right on \d+ of 24; p = .* \(McNemar\)"  # fmt: skip
     assert re.fullmatch(told, lines[10])
@@ -70,7 +71,11 @@ def test_evaluate_says_where_its_numbers_come_from(options: list[str], head: str
 
 def test_evaluate_of_a_part_is_held_against_all_rounds_too(ask: Command) -> None:
     lines = ask("--rounds", "2", "--split", "validation").stdout.splitlines()
-    assert [_cells(line)[-3] for line in lines[3:6]] == ["base", "rounds 1..2", "all 4 rounds"]
+    assert [_cells(line.removeprefix("validation"))[0] for line in lines[3:6]] == [
+        "base",
+        "rounds 1..2",
+        "all 4 rounds",
+    ]
     assert [line.partition(":")[0] for line in lines[7:]] == ["validation", "validation"]
     assert " against the base: " in lines[7]
     assert " against all rounds: " in lines[8]
@@ -215,16 +220,15 @@ def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Comman
     lines = boostlora("evaluate", run.path, "--leave-one-out", "--metric", metric, *more).stdout.splitlines()
     better = "lower" if metric == "timed_out" else "higher"
     assert f"({metric}, {better} is better)" in lines[0]
-    lines = boostlora("evaluate", run.path, "--split", "test", *more).stdout.splitlines()
-    assert [title.partition(" ")[0] for title in _cells(lines[2])[2:]] == [
-        "accuracy",
-        "loss",
-        "first",
-        "timed_out",
-    ]
+    lines = boostlora("evaluate", run.path, "--rounds", "all", "--split", "test", *more).stdout.splitlines()
+    titles = [title.partition(" ")[0] for title in _cells(lines[2])[2:]]
+    assert titles[:2] == ["accuracy", "loss"]
+    assert {"first", "timed_out"} <= set(titles)
     answer = boostlora("evaluate", run.path, "--staged", "--metric", "nothing", *more)
-    told = 'error: no metric "nothing" on validation; there are: accuracy, loss, first, timed_out\n'
-    assert (answer.returncode, answer.stderr) == (2, told)
+    assert answer.returncode == 2
+    told = 'error: no metric "nothing" on validation; there are: accuracy, loss, '
+    assert answer.stderr.startswith(told)
+    assert {"first", "timed_out"} <= set(answer.stderr.removeprefix(told).strip().split(", "))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from .facts import (
 )
 from .front_matter import front_matter, is_adapter
 from .redaction import PathRedactor
-from .results import difference_of, differences_table, figures_table, results_of, verdict
+from .results import difference_of, differences_table, figures_table, results_of, rivals_table, verdict
 
 if TYPE_CHECKING:
     from ...ensemble.ensemble import Ensemble
@@ -149,6 +149,7 @@ def _content(ensemble: Ensemble, choice: Choice, inputs: CardInputs) -> dict[str
         "figures": figures_table(results, alone=not choice.weights) if results else [],
         "measured": bool(differences),
         "few": bool(results) and results[0].base.count < MIN_VALUES,
+        "rivals": rivals_table(ensemble),
         "known": bool(results) and results[0].now is not None,
         "differences": differences_table(differences),
         "verdict": verdict(differences[0]) if differences and choice.weights else "",

@@ -15,6 +15,7 @@ from ...contracts import DenseUpdate
 from ...contracts.records import RoundRecord
 from ...ensemble.choice import Choice
 from ...foundation.markup import code
+from ...sdk.metrics import default_metric
 from ...sdk.rank import rank_of
 from .redaction import PathRedactor
 
@@ -76,7 +77,7 @@ def _range_text(values: Sequence[int]) -> str:
 def selection_text(ensemble: Ensemble, choice: Choice, spec: Tree) -> str:
     """How the rounds of the model were selected, as far as it is known."""
     prefix, last, best = choice.prefix, choice.last, ensemble.best
-    by = f"validation {spec.get('stop', {}).get('metric', 'accuracy')}"
+    by = f"validation {_metric(ensemble, spec)}"
     if not choice.weights:
         return "No round is in it: this is the base."
     if prefix is None:
@@ -95,6 +96,12 @@ def selection_text(ensemble: Ensemble, choice: Choice, spec: Tree) -> str:
     )
 
 
+def _metric(ensemble: Ensemble, spec: Tree) -> str:
+    """The metric by which rounds are compared."""
+    named, records = str(spec.get("stop", {}).get("metric", "")), ensemble.records
+    return named or (default_metric(records[0].validation) if records else "accuracy")
+
+
 def stopping_text(spec: Tree) -> str:
     """How the number of rounds was determined."""
     rules = spec.get("stop", {})
@@ -107,9 +114,9 @@ def stopping_text(spec: Tree) -> str:
 
 
 def rounds_options(choice: Choice) -> str:
-    """The selection as options of the command line; empty for all rounds."""
-    if choice.prefix == choice.last:
-        return ""
+    """The selection as options of the command line."""
+    if choice.prefix == choice.last and choice.last:
+        return "--rounds all"
     every = attrs.evolve(choice, weights=dict.fromkeys(choice.weights, 1.0))
     words = ["--rounds", every.describe().replace(", ", ",") if choice.weights else "0"]
     for number, weight in choice.weights.items():

@@ -56,6 +56,21 @@ class Difference:
         return -1 if self.loss_interval[1] < 0 else 1
 
 
+def rivals_table(ensemble: Ensemble) -> list[list[str]]:
+    """What trivial models reach on the run's splits, as the run recorded it; empty if it did not, and for boost files."""
+    recorded = ensemble.origin.provenance.get("rivals") if isinstance(ensemble.origin, RunSource) else None
+    if not recorded:
+        return []
+    measures = list(dict.fromkeys(m for by_split in recorded["models"].values() for m in by_split["test"]))
+    columns = [(split, measure) for measure in measures for split in ("test", "validation")]
+    titles = [f"{split} {measure.replace('_', ' ')} {unit_of(measure)}".strip() for split, measure in columns]
+    rows = [
+        [name, *(number_text(by_split[split].get(measure), measure) for split, measure in columns)]
+        for name, by_split in recorded["models"].items()
+    ]
+    return [["model", *titles], *rows]
+
+
 def results_of(ensemble: Ensemble, choice: Choice) -> list[SplitResult]:
     """Results of every split: outcomes from disk or computed, or recorded metrics if there are no data."""
     try:
