@@ -1,4 +1,4 @@
-"""Writes two pages of the reference from the command line itself: `<!-- commands -->`, and `<!-- plugins -->` with their options."""
+"""Writes three pages of the reference from the code: `<!-- commands -->`, `<!-- plugins -->` with their options, and `<!-- spec -->`, its tables."""
 
 from __future__ import annotations
 
@@ -8,15 +8,30 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+import attrs
 import click
 from click.testing import CliRunner
 
 from boostlora.engine.cli import COMMANDS, group
+from boostlora.engine.cli.plugins import options_of
+from boostlora.engine.spec.resolve import TABLES
+from boostlora.engine.spec.spec import Head
+from boostlora.engine.study.ablate import Ablate, Budget, Case, Condition
+
+SPEC_TABLES = {
+    "Above the tables": Head,
+    **{f"[{name}]": cls for name, cls in TABLES.items()},
+    "[ablate]": Ablate,
+    "[[ablate.case]]": Case,
+    "[[ablate.when]]": Condition,
+    "[[ablate.budget]]": Budget,
+}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace each mark by what it stands for."""
-    for mark, lines in (("<!-- commands -->", _commands), ("<!-- plugins -->", _plugins)):
+    marks = {"<!-- commands -->": _commands, "<!-- plugins -->": _plugins, "<!-- spec -->": _spec}
+    for mark, lines in marks.items():
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(lines()))
     return markdown
@@ -53,6 +68,14 @@ def _plugins() -> Iterator[str]:
         for plugin in of_kind:
             yield f"\n### {plugin['name']} {{: #{kind}-{plugin['name']} }}\n\n{_plain(plugin['help'])}\n"
             yield from _options(plugin["options"])
+
+
+def _spec() -> Iterator[str]:
+    """Every key of a spec that belongs to no plugin, by its table."""
+    for title, cls in SPEC_TABLES.items():
+        attrs.resolve_types(cls)
+        yield f"\n## {_plain(title)}\n\n{inspect.getdoc(cls)}\n"
+        yield from _options(options_of(cls))
 
 
 def _options(options: list[dict[str, Any]]) -> Iterator[str]:
