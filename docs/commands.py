@@ -75,7 +75,8 @@ def _spec() -> Iterator[str]:
     for title, cls in SPEC_TABLES.items():
         attrs.resolve_types(cls)
         yield f"\n## {_plain(title)}\n\n{inspect.getdoc(cls)}\n"
-        yield from _options(options_of(cls))
+        untyped = {field.name for field in attrs.fields(cls) if field.type is Any}
+        yield from _options([o | {"type": ""} if o["name"] in untyped else o for o in options_of(cls)])
 
 
 def _options(options: list[dict[str, Any]]) -> Iterator[str]:
@@ -85,7 +86,8 @@ def _options(options: list[dict[str, Any]]) -> Iterator[str]:
         default = (
             "required" if option["required"] else f"`{json.dumps(option['default'], ensure_ascii=False)}`"
         )
-        yield f"| `{option['name']}` | {default} | {_cell(option['help'])} ({_cell(option['type'])}) |"
+        typed = f" ({_cell(option['type'])})" if option["type"] else ""
+        yield f"| `{option['name']}` | {default} | {_cell(option['help'])}{typed} |"
 
 
 def _cell(text: str) -> str:
