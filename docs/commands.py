@@ -1,4 +1,4 @@
-"""Writes two pages of the reference from the command line itself: `<!-- commands -->`, and `<!-- plugins -->` with their options."""
+"""Writes three pages of the reference from the code: `<!-- commands -->`, `<!-- plugins -->` with their options, and `<!-- spec -->`, its tables."""
 
 from __future__ import annotations
 
@@ -8,15 +8,30 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+import attrs
 import click
 from click.testing import CliRunner
 
 from boostlora.engine.cli import COMMANDS, group
+from boostlora.engine.cli.plugins import options_of
+from boostlora.engine.spec.resolve import TABLES
+from boostlora.engine.spec.spec import Head
+from boostlora.engine.study.ablate import Ablate, Budget, Case, Condition
+
+SPEC_TABLES = {
+    "Above the tables": Head,
+    **{f"[{name}]": cls for name, cls in TABLES.items()},
+    "[ablate]": Ablate,
+    "[[ablate.case]]": Case,
+    "[[ablate.when]]": Condition,
+    "[[ablate.budget]]": Budget,
+}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace each mark by what it stands for."""
-    for mark, lines in (("<!-- commands -->", _commands), ("<!-- plugins -->", _plugins)):
+    marks = {"<!-- commands -->": _commands, "<!-- plugins -->": _plugins, "<!-- spec -->": _spec}
+    for mark, lines in marks.items():
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(lines()))
     return markdown
@@ -55,6 +70,15 @@ def _plugins() -> Iterator[str]:
             yield from _options(plugin["options"])
 
 
+def _spec() -> Iterator[str]:
+    """Every key of a spec that belongs to no plugin, by its table."""
+    for title, cls in SPEC_TABLES.items():
+        attrs.resolve_types(cls)
+        yield f"\n## {_plain(title)}\n\n{inspect.getdoc(cls)}\n"
+        untyped = {field.name for field in attrs.fields(cls) if field.type is Any}
+        yield from _options([o | {"type": ""} if o["name"] in untyped else o for o in options_of(cls)])
+
+
 def _options(options: list[dict[str, Any]]) -> Iterator[str]:
     if options:
         yield "| option | default | |\n|---|---|---|"
@@ -62,7 +86,8 @@ def _options(options: list[dict[str, Any]]) -> Iterator[str]:
         default = (
             "required" if option["required"] else f"`{json.dumps(option['default'], ensure_ascii=False)}`"
         )
-        yield f"| `{option['name']}` | {default} | {_cell(option['help'])} ({_cell(option['type'])}) |"
+        typed = f" ({_cell(option['type'])})" if option["type"] else ""
+        yield f"| `{option['name']}` | {default} | {_cell(option['help'])}{typed} |"
 
 
 def _cell(text: str) -> str:

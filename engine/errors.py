@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
+
+ENGINE = __name__.rpartition(".")[0]
+"""The engine's package."""
 
 
 class BoostLoraError(Exception):
@@ -50,7 +55,7 @@ class PluginError(RunError):
 
 @contextmanager
 def blame(kind: str, name: str) -> Generator[None]:
-    """Convert exceptions raised inside into a `PluginError` that names the plugin.
+    """Convert exceptions raised inside into a `PluginError` that names the plugin, and file, line and function of its code.
 
     `SystemExit` counts: a plugin must not end the process. Errors for users, interrupts and lack of memory pass through.
     """
@@ -59,4 +64,29 @@ def blame(kind: str, name: str) -> Generator[None]:
     except (BoostLoraError, KeyboardInterrupt, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(kind, name, f"raised {type(error).__name__}: {error}") from error
+        raised = f"raised {type(error).__name__}: {error}{place_of(error)}"
+        raise PluginError(kind, name, raised) from error
+
+
+def place_of(error: BaseException) -> str:
+    """The deepest line of the plugin's own package that an error passed, as ` (wine.py:27, in load)`; empty if there is none.
+
+    The plugin's package is that of the first frame outside the engine: the engine calls the plugin, which may call other libraries.
+    """
+    trace = error.__traceback__
+    frames = [
+        (_package(frame.f_globals.get("__name__", "")), frame, line)
+        for frame, line in traceback.walk_tb(trace)
+    ]
+    outside = [found for found in frames if found[0] not in {ENGINE, "importlib"}]
+    own = [(frame, line) for package, frame, line in outside if package == outside[0][0]]
+    if not own:
+        return ""
+    frame, line = own[-1]
+    return f" ({Path(frame.f_code.co_filename).name}:{line}, in {frame.f_code.co_name})"
+
+
+def _package(module: str) -> str:
+    """The package of a module: of this project's packages, such as `boostlora.engine`, the first two names."""
+    parts = module.split(".")
+    return ".".join(parts[: 2 if parts[0] == ENGINE.partition(".")[0] else 1])

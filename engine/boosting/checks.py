@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Batch, Completion, Frame, Parametrisation, Refusal, Selection, Site
+from ..contracts import Batch, Completion, Examples, Frame, Parametrisation, Refusal, Selection, Site
 from ..errors import PluginError
 
 TOLERANCE = 1e-5
@@ -34,6 +34,21 @@ def check_frame(frame: object, site: Site, rank: int, basis: str) -> Frame:
             "basis", basis, f"{site.name}: columns are not orthonormal (off by {departure:.1e})"
         )
     return frame
+
+
+def check_labels(examples: Examples, split: str, classes: Sequence[str], task: str) -> Examples:
+    """A split's labels: one integer for each example, in `[0, classes)`, or 0 where there are no classes."""
+    labels = cast("object", examples.labels)
+    where = f"labels of the {split} split"
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
+        kind = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise PluginError("task", task, f"{where} are {kind}; load() must return classes as integers (int64)")
+    if labels.shape != (len(examples),):
+        raise PluginError("task", task, f"{where} have shape {labels.shape}, expected ({len(examples)},)")
+    count = max(1, len(classes))
+    if labels.min() < 0 or labels.max() >= count:
+        raise PluginError("task", task, f"{where} are {labels.min()} to {labels.max()}, outside [0, {count})")
+    return examples
 
 
 def check_selection(selection: object, examples: int, sampler: str) -> Selection:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pluggy
 
+from ..errors import place_of
+
 
 class Events:
     """Calls event hooks plugin by plugin: pluggy would stop at the first exception and not name the plugin."""
@@ -25,5 +27,5 @@ class Events:
                 implementation.function(*(arguments[argument] for argument in implementation.argnames))
             except (Exception, SystemExit) as error:
                 self._disabled.add(name)
-                message = f"plugin {name} raised {type(error).__name__} in {event}: {error}; it gets no further events of this run"
+                message = f"plugin {name} raised {type(error).__name__} in {event}: {error}{place_of(error)}; it gets no further events of this run"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)

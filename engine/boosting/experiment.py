@@ -33,7 +33,7 @@ from ..foundation.run_context import RunContext
 from ..sdk.judge import metrics_of, with_measures
 from ..spec import Spec
 from .capacity import SitePlan
-from .checks import check_completions
+from .checks import check_completions, check_labels
 from .generation import TrialModel, decoding_of, repeated, request_for, texts_of
 from .leakage import warn_of_leakage
 from .plan import Plan, make_plan
@@ -185,6 +185,7 @@ def _load(spec: Spec, streams: Streams) -> Splits:
             raise PluginError(
                 "task", name, f"the {split} split is empty; load() must return at least one example per split"
             )
+        check_labels(getattr(splits, split), split, splits.classes, name)
         arrays_of(getattr(splits, split), name)
     warn_of_leakage(splits, name)
     return splits

@@ -15,6 +15,7 @@ from ..errors import ExhaustedError, PluginError, RunError, UsageError, blame
 from ..foundation.atomic import remove
 from ..foundation.redaction import cleaned, without_credentials
 from ..foundation.run_context import RunContext
+from ..foundation.shell import command_line
 from ..records.run_result import RESULT
 from ..registry import Registry
 from ..runs.directory import PROVENANCE, SPEC, RunDirectory
@@ -176,11 +177,13 @@ def _check_provenance(
     spec = experiment.spec
     hashes = {"spec": spec.sha256, **experiment.hashes}
     recorded = directory.provenance()
+    words = ("--fresh", directory.path / SPEC, *(w for file in plugin_files for w in ("--plugin", file)))
+    anew = command_line("boostlora", "run", *words)
     if recorded is None:
         if directory.records:  # nothing to compare the hashes with
             raise RunError(
                 f"{directory.path / PROVENANCE}: missing, so data and weights cannot be compared with those the run "
-                f"started with. Restore the file, or start over with: boostlora run --fresh {directory.path / SPEC}"
+                f"started with. Restore the file, or start over with: {anew}"
             )
         made = provenance(hashes, spec.head.seed, experiment.processes.size)
         installed = {f"{slot}.{used.use}": used.distribution for slot, used in spec.slots.items()}
@@ -201,7 +204,7 @@ def _check_provenance(
         covers = "; the spec's hash covers the files and plugin files it names" if "spec (" in changed else ""
         raise UsageError(
             f"{directory.path}: cannot resume: since the run started, {changed} changed{covers}. Restore them, "
-            f"or start over with: boostlora run --fresh {directory.path / SPEC}"
+            f"or start over with: {anew}"
         )
     now = dict[str, object]()
     if _changes(recorded["versions"], versions()):

@@ -15,6 +15,7 @@ import pluggy
 from ..contracts import TrackedRun, Tracker
 from ..contracts.records import RoundRecord
 from ..contracts.run_info import RunInfo, RunResult
+from ..errors import place_of
 from ..hookspecs import hookimpl
 
 TIMEOUT = 10.0
@@ -121,7 +122,7 @@ class TrackerThread:
         try:
             act()
         except (Exception, SystemExit) as error:
-            failure = f"raised {type(error).__name__} {moment}: {error}{after}"
+            failure = f"raised {type(error).__name__} {moment}: {error}{place_of(error)}{after}"
         with self._lock:
             self._last_response = time.monotonic()
             if failure:

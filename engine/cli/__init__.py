@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -38,6 +39,10 @@ COMMANDS: Mapping[str, str] = {
     "plugins": "List every plugin with its options.",
     "specs": "List the shipped specs.",
 }
+
+
+TRACEBACK = "BOOSTLORA_TRACEBACK"
+"""An environment variable; if it is set, errors are printed with their traceback."""
 
 
 class LazyGroup(click.Group):
@@ -136,6 +141,8 @@ def _called() -> int:
         expected = user_error(error)
         if expected is None:
             raise
+        if os.environ.get(TRACEBACK):
+            _print_traceback(error)
         _print_error(expected.message, expected.show)
         return expected.code
     return 0
@@ -144,6 +151,14 @@ def _called() -> int:
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as one line, without the source line that raised it."""
     echo(f"warning: {message}", err=True)
+
+
+def _print_traceback(error: Exception) -> None:
+    """Print the whole traceback of an expected error, for authors of plugins."""
+    import traceback
+
+    with suppress(OSError):
+        echo("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
 
 
 def _print_error(message: str, show: Callable[[io.StringIO], None] | None = None) -> None:

@@ -143,8 +143,8 @@ def _print_table(console: Console, rows: Sequence[Sequence[str]], left: Collecti
 
 
 def _site_rows(plan: Plan) -> list[Sequence[str]]:
-    """A title line and a row for each site: its shape, its directions, and the rounds that they suffice for."""
-    rows: list[Sequence[str]] = [("site", "shape", "directions", "needed", "max rounds")]
+    """A title line and a row for each site: its shape, its directions, how many the SVD must give, and the rounds that they suffice for."""
+    rows: list[Sequence[str]] = [("site", "shape", "directions", "from SVD", "max rounds")]
     for name, site in _rows(plan.sites):
         capacity = "any" if site.capacity is None else str(site.capacity)
         shape = f"{site.site.shape[0]} x {site.site.shape[1]}"

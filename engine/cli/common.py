@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,9 +76,16 @@ def ended_well(result: Mapping[str, Any] | None) -> bool:
     return result is not None and result["status"] != "failed"
 
 
+def plugin_words(files: Iterable[str | Path]) -> list[str | Path]:
+    """The options that load plugin files."""
+    return [word for file in files for word in ("--plugin", file)]
+
+
+def recorded_plugins(directory: RunDirectory) -> list[str | Path]:
+    """The options that load the plugin files of a run."""
+    return plugin_words((directory.provenance() or {}).get("plugin_files", []))
+
+
 def resume_command(directory: RunDirectory) -> str:
     """The command that resumes a run, with its plugin files."""
-    files = (directory.provenance() or {}).get("plugin_files", [])
-    return command_line(
-        "boostlora", "resume", directory.path, *(w for file in files for w in ("--plugin", file))
-    )
+    return command_line("boostlora", "resume", directory.path, *recorded_plugins(directory))

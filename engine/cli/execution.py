@@ -21,7 +21,7 @@ from ..foundation.shell import command_line
 from ..registry import Registry
 from ..runs.directory import SPEC, RunDirectory
 from ..spec import Spec
-from .common import is_finished
+from .common import is_finished, plugin_words, recorded_plugins
 from .display import JsonLines, RunDisplay
 from .interrupts import interruptible
 from .layout import paragraph
@@ -52,8 +52,8 @@ def execute(
     listener = display or (JsonLines() if as_json else None)
     if listener is not None:
         registry.manager.register(listener, name="display")
-    again = ["boostlora", "resume", str(path), *(w for file in plugin_files for w in ("--plugin", str(file)))]
-    go_on = f"every finished round is kept. Resume with: {command_line(*again)}"
+    again = command_line("boostlora", "resume", path, *plugin_words(plugin_files))
+    go_on = f"every finished round is kept. Resume with: {again}"
     with interruptible(lambda: go_on if (path / SPEC).is_file() else "nothing was started"):
         prepared = _noted(prepare(spec), processes)  # a spec that cannot run writes nothing
         with locked(path), plain_warnings(), display.showing() if display else nullcontext() as report:
@@ -111,7 +111,8 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
         echo(directory.path)
     else:
         rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
-        anew = command_line("boostlora", "run", "--fresh", directory.path / SPEC)
+        words = ("--fresh", directory.path / SPEC, *recorded_plugins(directory))
+        anew = command_line("boostlora", "run", *words)
         echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do")
         for text in summary_lines(directory, result):
             echo("\n".join(paragraph(text, "  ")))

@@ -11,7 +11,8 @@ import click
 
 from ..analysis.formats import count_text
 from ..errors import UsageError
-from .common import json_option, plugin_option, quiet_option, runs_option
+from ..foundation.shell import command_line
+from .common import json_option, plugin_option, plugin_words, quiet_option, runs_option
 from .ensembles import (
     BEST_DEFAULT,
     choice_of,
@@ -129,7 +130,7 @@ def command(
     elif quiet:
         echo(done.path)
     else:
-        for line in _lines(done, why):
+        for line in _lines(done, why, plugin_files):
             echo(line)
 
 
@@ -151,7 +152,7 @@ def _as_json(done: WrittenBoostFile | Exported) -> dict[str, Any]:
     return {**attrs.asdict(done), "path": str(done.path)}
 
 
-def _lines(done: WrittenBoostFile | Exported, why: str) -> list[str]:
+def _lines(done: WrittenBoostFile | Exported, why: str, plugin_files: tuple[Path, ...]) -> list[str]:
     """The result for the terminal; `why` explains rounds that no option selected."""
     from ..export.boost_writer import WrittenBoostFile
 
@@ -165,7 +166,8 @@ def _lines(done: WrittenBoostFile | Exported, why: str) -> list[str]:
         if done.factors:
             numbers, reason = sorted(done.factors), next(iter(done.factors.values()))
             lines.append(f"with the factors of rounds {', '.join(map(str, numbers))}: {reason}")
-        return [*lines, f"merge it with: boostlora apply BASE {done.path}"]
+        apply = command_line("boostlora", "apply", "BASE", done.path, *plugin_words(plugin_files))
+        return [*lines, f"merge it with: {apply}"]
     lines = [f"{done.path}: {done.to}, {size_text(done.size)}; rounds {done.rounds}", *reason]
     lines.append(compared_text(done.compared))
     return [*lines, "", *done.usage.rstrip().splitlines()]

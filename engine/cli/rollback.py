@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..foundation.shell import command_line
-from .common import json_option, resume_command, runs_option
+from .common import json_option, recorded_plugins, resume_command, runs_option
 from .terminal import echo
 
 
@@ -39,6 +39,8 @@ def command(run: str, to: int, runs_folder: Path, as_json: bool) -> None:
         return
     after = f"round {done.last} is" if done.last == to + 1 else f"rounds {to + 1} to {done.last} are"
     echo(f"{path}: rolled back to round {to}; {after} set aside in {done.aside.relative_to(path)}")
-    echo(f"train them again:       {resume_command(RunDirectory.open(path))}")
-    other = command_line("boostlora", "run", path / SPEC, "--from", f"{path}@{to}")
+    directory = RunDirectory.open(path)
+    echo(f"train them again:       {resume_command(directory)}")
+    words = ("--from", f"{path}@{to}", *recorded_plugins(directory))
+    other = command_line("boostlora", "run", path / SPEC, *words)
     echo(f"other settings:         {other} --set KEY=VALUE")

@@ -30,7 +30,7 @@ class Values:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Examples:
-    """One split of a task's data.
+    """One split of a task's data. Inputs are scaled by the task; models do not scale them.
 
     `ids` `(n,)` int64 are stable: an example has the same id whatever the order of the file, so random draws and paired
     statistics do not depend on that order. `inputs` are a numeric array `(n, d)` float64, or `Texts` or `Prompts`, which

@@ -66,7 +66,10 @@ class Exporter(Protocol):
         ...
 
     def precision(self, ensemble: Exportable) -> str:
-        """The lowest-precision dtype in which the export stores the update, such as `bfloat16`. It sets the tolerance of the check."""
+        """The lowest-precision dtype in which the export stores the update: `float64`, `float32`, `float16` or `bfloat16`.
+
+        It sets the tolerance of the check.
+        """
         ...
 
     def write(self, ensemble: Exportable, folder: Path) -> None:
@@ -76,7 +79,9 @@ class Exporter(Protocol):
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
         """A model source from which a backend computes the exported model in `folder`: the base's, with other `build` or `files`.
 
-        `build(blueprint, dtype)` loads the module with the library that the format is meant for.
+        `build(blueprint, dtype)` loads the torch module with the library that the format is meant for; with it, the reference backend is
+        replaced by torch. `files` are safetensors: other formats are converted into a temporary folder, which is kept until the process
+        ends, never into `folder`. `sha256` is not checked.
         """
         ...
 

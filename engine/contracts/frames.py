@@ -53,8 +53,9 @@ class SiteView(Protocol):
         ...
 
     def directions(self, indices: Sequence[int] | range) -> Frame:
-        """Singular triplets of the *base* weight, largest first, by index in `[0, min(d_out, d_in))`.
+        """Singular triplets of the *base* weight, the largest has index 0, in the order of `indices`.
 
+        Raises IndexError for an index at or beyond the basis's `depth`.
         Signs are canonical, since an SVD fixes them only up to `(-u, -v)`: the largest-magnitude entry of each left vector is positive.
         """
         ...

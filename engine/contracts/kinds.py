@@ -46,7 +46,10 @@ class Basis(Protocol):
         ...
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
-        """Number of leading singular directions of the base weight that rounds of these `ranks` use; 0: none."""
+        """Number of leading singular directions of the base weight that rounds of these `ranks` use; 0: none.
+
+        `SiteView.directions` raises IndexError for an index at or beyond it.
+        """
         ...
 
     def calibration(self, rank: int) -> CalibrationSpec | None:

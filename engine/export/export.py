@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import numpy as np
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from ..contracts import Examples, Exportable, Exporter, ModelSource
 from ..ensemble.choice import Choice
 from ..ensemble.source import EnsembleSource
-from ..errors import BoostLoraError, MismatchError, RunError, UsageError, blame
+from ..errors import BoostLoraError, MismatchError, PluginError, RunError, UsageError, blame
 from ..foundation.durable import settle
 from ..foundation.hashes import folder_files
 from ..foundation.leftovers import making
 from ..registry import SERVICES, Registry
 from ..spec.document import Document, from_settings
 from ..spec.faults import Fault, SpecError, unknown_name
-from ..spec.slots import service
+from ..spec.slots import YOUR_OWN, service
 from .export_check import ExportCheck
 
 if TYPE_CHECKING:
@@ -73,14 +73,24 @@ def export(
     exportable = ensemble.exportable(choice)
     with blame("exporter", to):
         exporter.check(exportable)
+    precision = _precision(exporter, exportable, to)
     with _temporary_folder(place) as made:
         with blame("exporter", to):
             exporter.write(exportable, made)
         inputs, compared = _examples(ensemble, examples) if examples else None, None
         if inputs is not None:
             compared = compare(
-                ensemble, exporter, to, exportable=exportable, folder=made, choice=choice, inputs=inputs
+                ensemble,
+                exporter,
+                to,
+                precision,
+                exportable=exportable,
+                folder=made,
+                choice=choice,
+                inputs=inputs,
             )
+        with blame("exporter", to):
+            shown, usage = (exporter.usage(exportable, name) for name in (place.name, str(place)))
         from .card.card import write_card  # noqa: PLC0415 - needs jinja2
 
         write_card(
@@ -89,7 +99,7 @@ def export(
             made / README,
             to=to,
             place=place.name,
-            usage=exporter.usage(exportable, place.name),
+            usage=shown,
             compared=compared,
             options=options.tree if isinstance(options, Document) else options,
         )
@@ -100,7 +110,7 @@ def export(
         rounds=choice.describe(),
         size=sum(path.stat().st_size for path in folder_files(place).values()),
         compared=compared,
-        usage=exporter.usage(exportable, str(place)),
+        usage=usage,
     )
 
 
@@ -125,6 +135,15 @@ def _move_into_place(made: Path, place: Path) -> None:
         raise RunError(f"{place}: cannot be written ({error.strerror or error})") from error
 
 
+def _precision(exporter: Exporter, exportable: Exportable, to: str) -> str:
+    """The precision of an export. Raises `PluginError` for an unknown name."""
+    with blame("exporter", to):
+        precision = cast("object", exporter.precision(exportable))
+    if not isinstance(precision, str) or precision not in UNIT:
+        raise PluginError("exporter", to, f"precision() returned {precision!r}, not one of {', '.join(UNIT)}")
+    return precision
+
+
 def check_free(place: Path) -> None:
     """Refuse an existing path. Raises `UsageError`."""
     try:
@@ -139,7 +158,8 @@ def make_exporter(to: str, options: Mapping[str, Any] | Document, registry: Regi
     """The exporter with a name, and strictly parsed options. Raises `UsageError` or `SpecError`."""
     entries = registry.entries("exporter")
     if to not in entries:
-        raise UsageError(unknown_name("exporter", to, list(entries), command="boostlora plugins exporter"))
+        message = unknown_name("exporter", to, list(entries), command="boostlora plugins exporter")
+        raise UsageError(f"{message}; {YOUR_OWN}")
     document = (
         options if isinstance(options, Document) else attrs.evolve(from_settings(()), tree=dict(options))
     )
@@ -155,6 +175,7 @@ def compare(
     ensemble: Ensemble,
     exporter: Exporter,
     to: str,
+    precision: str,
     *,
     exportable: Exportable,
     folder: Path,
@@ -166,7 +187,7 @@ def compare(
     report("comparing", 0, 0)
     evaluated = ensemble.logits(inputs, choice)
     with blame("exporter", to):
-        source, precision = exporter.reload(exportable, folder), exporter.precision(exportable)
+        source = exporter.reload(exportable, folder)
     backend = _backend_for(origin, source)
     coarser = max((precision, getattr(backend, "dtype", "float32")), key=lambda name: UNIT[name])
     try:

@@ -57,8 +57,11 @@ class Limit:
 
 
 positive = Limit("more than 0", lambda x: x > 0)
+"""Validator of numbers above 0."""
 share = Limit("between 0 and 1", lambda x: 0 <= x <= 1)
+"""Validator of numbers in [0, 1]."""
 whole = Limit("a whole number of at least 1", lambda x: x >= 1)
+"""Validator of integers of at least 1."""
 
 
 def option(

@@ -19,7 +19,7 @@ import attrs
 import pluggy
 
 from .. import hookspecs
-from ..errors import UsageError
+from ..errors import UsageError, place_of
 from .code import code_sha256
 from .kinds import KINDS, SERVICES, Kind
 
@@ -121,7 +121,11 @@ class Registry:
         try:
             self.add(load(), origin, point)
         except (Exception, SystemExit) as error:
-            reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+            reason = (
+                str(error)
+                if isinstance(error, UsageError)
+                else f"{type(error).__name__}: {error}{place_of(error)}"
+            )
             self.broken.append(BrokenPlugin(origin=origin, reason=reason))
 
     def add(self, plugin: object, origin: str, point: importlib.metadata.EntryPoint | None = None) -> None:

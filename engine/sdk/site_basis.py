@@ -16,7 +16,10 @@ Exhausted = Literal["error", "stop", "wrap"]
 
 @attrs.frozen(kw_only=True)
 class SiteBasis:
-    """A basis that uses no data; a subclass implements `frame`, which is called once for each site."""
+    """A basis that uses no data: the base of `BlockBasis` and `UnboundedBasis`, which add `exhausted` and `capacity`.
+
+    A subclass of these implements `frame`, which is called once for each site, and `depth` if it uses `site.directions`.
+    """
 
     def calibration(self, rank: int) -> None:
         """None: no calibration examples."""

@@ -17,6 +17,7 @@ def stratified(
     rng: np.random.Generator,
     *,
     groups: Index | None = None,
+    strict: bool = False,
 ) -> dict[str, Index]:
     """Indices of each named part, and of `train`, which gets the rest.
 
@@ -24,7 +25,8 @@ def stratified(
     `round(share * n)` of them. Examples with the same number in `groups` `(n,)` (duplicate inputs) stay in one part, which prevents
     leakage between splits; a group has the class of its example with the smallest id. A part then comes as close to its share as whole
     groups allow, and the largest groups are in `train`. If a part would have less than half its share, as in a table with few distinct
-    rows, groups are ignored.
+    rows, groups are ignored, unless `strict`: then every group is whole whatever the shares, as groups of patients or of families of
+    proteins must be, and a part may even be empty.
     """
     singletons = np.arange(len(ids))
     if groups is None or len(np.unique(groups)) == len(ids):
@@ -32,7 +34,7 @@ def stratified(
     parts = _split_groups(ids, labels, groups, shares, rng)
     counts = np.unique(labels, return_counts=True)[1].tolist()
     wanted = {name: sum(round(share * count) for count in counts) for name, share in shares.items()}
-    if any(2 * len(parts[name]) < count for name, count in wanted.items()):
+    if not strict and any(2 * len(parts[name]) < count for name, count in wanted.items()):
         return _split_groups(ids, labels, singletons, shares, rng)
     return parts
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import attrs
 
+from ..errors import RunError
+from ..foundation.sealed import read_sealed
+from ..foundation.shell import command_line
 from ..registry import SERVICES, Kind, Registry
 from .document import Document
 from .faults import Fault, did_you_mean, listed
 from .spec import Slot
 from .structure import show, structure_table
+
+PROVENANCE = "provenance.json"
+"""The file of a run's folder that names its plugin files."""
+YOUR_OWN = "a plugin of your own is named with --plugin FILE.py"
 
 
 def as_table(name: str, document: Document, faults: list[Fault]) -> dict[str, Any] | None:
@@ -37,7 +46,7 @@ def plugin_of(kind: Kind, document: Document, registry: Registry, faults: list[F
         faults.append(Fault(message=missing, span=document.location((kind.slot,)).key, allowed=allowed))
         return None
     if not isinstance(use, str) or use not in entries:
-        hint = did_you_mean(use, list(entries)) or _broken(registry, use) if isinstance(use, str) else ""
+        hint = _hint(use, location.value.source.folder, entries, registry) if isinstance(use, str) else ""
         message = f"unknown {kind.slot} plugin {show(use)}"
         if not isinstance(use, str):
             message = f"{kind.slot}.use: expected a string, got {show(use)}"
@@ -83,17 +92,33 @@ def service(
     """A service plugin, from the table of its options; None, with the faults added, if there are any."""
     entries = registry.entries(kind.slot)
     if name not in entries:
-        hint = did_you_mean(name, list(entries)) or _broken(registry, name)
+        span = document.location(path).key
+        hint = _hint(name, span.source.folder, entries, registry)
         message = f"unknown {kind.slot} plugin {show(name)}"
-        faults.append(
-            Fault(message=message, span=document.location(path).key, allowed=listed(entries), hint=hint)
-        )
+        faults.append(Fault(message=message, span=span, allowed=listed(entries), hint=hint))
         return None
     if not isinstance(options, dict):
         message = f"{'.'.join(path)} must be a table, got {show(options)}"
         faults.append(Fault(message=message, span=document.location(path).value))
         return None
     return structure_table(entries[name].cls, options, path, document, faults)
+
+
+def _hint(name: str, folder: Path, entries: Collection[str], registry: Registry) -> str:
+    """What may be meant by an unknown name: the plugin files of the run whose spec this is, a similar name, or a plugin of the user's own."""
+    files = _plugin_files(folder)
+    if files:
+        named = command_line(*(word for file in files for word in ("--plugin", file)))
+        return f"the run was made with {named}; if you trust it, name it again"
+    return did_you_mean(name, list(entries)) or _broken(registry, name) or YOUR_OWN
+
+
+def _plugin_files(folder: Path) -> list[str]:
+    """The plugin files that a run's record names; none for another folder, or a damaged record."""
+    try:
+        return list((read_sealed(folder / PROVENANCE, ()) or {}).get("plugin_files", ()))
+    except RunError:
+        return []
 
 
 def _broken(registry: Registry, use: str) -> str:

@@ -55,13 +55,14 @@ class Budget:
 
 @attrs.frozen(kw_only=True)
 class Ablate:
-    """The table as written; fields of type `Any` are parsed by `ablate_parser.Reader`, which knows the positions of keys.
+    """The `[ablate]` table: what varies, what is held equal, and what is compared.
 
     A key varies in only one place: the grid, one zip, or across blocks. Tuned keys do not vary; a case or condition that
     sets a tuned key removes its tuning from the arm, and may give its own candidates. Conditions cannot change a key that an
     arm or a block sets. A key that a budget solves for is set nowhere else, except in the baseline that defines the target.
     """
 
+    # Fields of type `Any` are parsed by `ablate_parser.Reader`, which knows the positions of keys.
     grid: Any = option(attrs.Factory(dict), "lists of values by key: every combination is an arm")
     zip: Any = option(attrs.Factory(dict), "lists of equal length by key, varied together")
     case: Any = option(attrs.Factory(list), "explicit arms")

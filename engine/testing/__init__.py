@@ -9,6 +9,13 @@
 Needs `pip install 'boostlora[testing]'`.
 """
 
+import pkgutil
+
+import pytest
+
+# Before the suites are imported: a failed assertion then shows its values, as in a test file.
+pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__)))
+
 from .adapters import AdapterContract
 from .assertions import assert_close, assert_same_subspace
 from .backends import BackendContract

@@ -43,10 +43,13 @@ class BasisContract:
         return frame_of(self.make(), site, earlier, rank, seed)
 
     def _rounds(self, shape: tuple[int, int], ranks: Sequence[int], seed: int) -> list[Frame]:
-        """Frames of rounds of these ranks, as many as the basis can serve."""
-        site, width = MatrixSite(np.random.default_rng(seed).standard_normal(shape)), min(shape)
-        served = Ranks(usual=1, listed=ranks).served(width, self.make().capacity(width))
-        for number, rank in enumerate(ranks if served is None else ranks[:served]):
+        """Frames of rounds of these ranks, as many as the basis can serve, from as many directions as its `depth` declares."""
+        basis, width = self.make(), min(shape)
+        served = Ranks(usual=1, listed=ranks).served(width, basis.capacity(width))
+        ranks = ranks if served is None else ranks[:served]
+        W = np.random.default_rng(seed).standard_normal(shape)
+        site = MatrixSite(W, depth=basis.depth(ranks, width))
+        for number, rank in enumerate(ranks):
             site.used.append(self.frame(site, ranks[:number], rank, seed))
         return site.used
 

@@ -15,18 +15,24 @@ from ..foundation.run_context import RunContext
 class TaskContract:
     """Contract tests: inherit, and implement `make`."""
 
+    measures_by_data = False
+    """Whether the data add measures that cannot be declared, such as one for each of its subjects."""
+
     def make(self) -> Task:
         """A task, as built from a spec."""
         raise NotImplementedError
 
     def test_splits_are_disjoint_labelled_and_not_empty(self) -> None:
         splits = self.make().load(np.random.default_rng(0))
-        parts = [splits.train, splits.validation, splits.test]
-        ids = np.concatenate([part.ids for part in parts])
-        assert len(set(ids.tolist())) == len(ids), "an example is in two splits"
-        for part in parts:
-            assert len(part) > 0
+        parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+        for name, part in parts.items():
+            assert len(np.unique(part.ids)) == len(part), f"two examples of the {name} split have the same id"
+        ids = np.concatenate([part.ids for part in parts.values()])
+        assert len(np.unique(ids)) == len(ids), "an example is in two splits"
+        for name, part in parts.items():
+            assert len(part) > 0, f"the {name} split is empty"
             assert len(part.labels) == len(part) == len(part.inputs)
+            assert part.labels.dtype == np.int64, f"labels of the {name} split"
             assert part.labels.min() >= 0
             assert part.labels.max() < max(1, len(splits.classes))
             assert splits.classes or isinstance(part.inputs, Prompts)
@@ -46,6 +52,17 @@ class TaskContract:
         assert task.judge(splits.test, wrong).accuracy == 0.0
         np.testing.assert_array_equal(judged.ids, splits.test.ids)
         assert judged.prediction.dtype == np.int64
+
+    def test_declared_measures_are_those_of_the_judgement(self) -> None:
+        task = self.make()
+        splits = task.load(np.random.default_rng(0))
+        judged = task.judge(splits.test, _answers(splits)[0])
+        declared = set(getattr(task, "measures", ()))
+        returned = set(judged.measures)
+        assert declared <= returned, "judge() does not return every measure that the task declares"
+        assert self.measures_by_data or returned <= declared, (
+            "judge() returns measures that the task does not declare"
+        )
 
 
 def _answers(splits: Splits) -> tuple[Predictions, Predictions]:

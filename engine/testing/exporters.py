@@ -18,6 +18,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ..contracts import Backend, Examples, Exportable, Exporter, MergedRound, ModelSource
+from ..ensemble.ensemble import Ensemble
+from ..ensemble.inputs import as_examples
 from ..errors import UsageError
 from ..foundation.hashes import folder_files
 from .assertions import assert_close
@@ -44,6 +46,19 @@ class ExportCase:
     encode: Callable[[Any], Examples]
     """Texts, or rows of numbers, as such examples; a prompt gets an arbitrary completion."""
 
+    @classmethod
+    def of_run(cls, ensemble: Ensemble, *, examples: int = 32) -> ExportCase:
+        """The case of a run, with the first `examples` of its test split. Raises `UsageError` if the data are not available."""
+        test, exportable = ensemble.origin.experiment.encoded.test, ensemble.exportable()
+        architecture = exportable.source.blueprint.architecture
+
+        def encode(inputs: Any) -> Examples:
+            completed = [(text, ".") for text in inputs] if architecture.startswith("causal-lm/") else inputs
+            return as_examples(completed, ensemble.spec, architecture)
+
+        first = test.take(np.arange(min(examples, len(test)), dtype=np.int64))
+        return cls(ensemble=exportable, backend=ensemble.spec.backend, examples=first, encode=encode)
+
     def of(self, *rounds: MergedRound) -> ExportCase:
         """The same case with only these rounds."""
         return attrs.evolve(self, ensemble=attrs.evolve(self.ensemble, rounds=rounds))
@@ -60,8 +75,9 @@ class ExportCase:
 
 
 class ExporterContract:
-    """Inherit, implement `make`, and provide the fixture `case`, perhaps for several runs.
+    """Inherit, implement `make`, and provide the fixture `case`, such as `ExportCase.of_run(run)`, perhaps for several runs.
 
+    Make the run outside `tmp_path`, where the suite counts files. The fixture `foreign` is an ensemble that `check` must refuse.
     Logits may differ from the evaluated model's by `roundings` unit roundoffs of the exporter's `precision`, relative to the largest; 0
     for an exact export. The lines of `usage` must define `texts` (a list of str) or `rows`, and their `logits`: class logits, or those of
     the next token. If they need something that the suite lacks, such as a user's module, `compares_usage` is False and they only
@@ -79,8 +95,9 @@ class ExporterContract:
         """An exporter, as built from the command line."""
         raise NotImplementedError
 
+    @pytest.fixture
     def foreign(self) -> Exportable | None:
-        """An ensemble that it must refuse; None if it accepts all."""
+        """An ensemble that the exporter must refuse, such as another run's `exportable()`; None, the default, skips that test."""
         return None
 
     @pytest.fixture
@@ -113,11 +130,11 @@ class ExporterContract:
         exporter.check(case.ensemble)
         assert exporter.precision(case.ensemble) in self.units
 
-    def test_check_refuses_an_unsupported_ensemble(self) -> None:
-        foreign = self.foreign()
-        if foreign is not None:
-            with pytest.raises(UsageError):
-                self.make().check(foreign)
+    def test_check_refuses_an_unsupported_ensemble(self, foreign: Exportable | None) -> None:
+        if foreign is None:
+            pytest.skip("the fixture `foreign` names no ensemble that the exporter must refuse")
+        with pytest.raises(UsageError):
+            self.make().check(foreign)
 
     def test_writing_twice_gives_the_same_bytes(self, case: ExportCase, tmp_path: Path) -> None:
         one, two = (_hashes(self._written(case, tmp_path / name)) for name in ("one", "two"))
@@ -135,7 +152,8 @@ class ExporterContract:
         self._written(case, tmp_path / "export")
         assert {folder: _hashes(folder) for folder in around} == before, "the base was modified"
         assert not list(here.iterdir()), "files in the working directory"
-        assert {path.name for path in tmp_path.iterdir()} == {"here", "export"}
+        found = {path.name for path in tmp_path.iterdir()}
+        assert found == {"here", "export"}, "other files in tmp_path: write none, and make the run elsewhere"
 
     # -- Logits of the export
 
@@ -171,7 +189,7 @@ class ExporterContract:
         allowed = self._allowed(case, expected, self.roundings)
         folder = self._written(case, tmp_path / "export")
         files = self.weight_files(folder)
-        assert files
+        assert files, f"no weight files in {sorted(folder_files(folder))}; override weight_files"
         for file in files:
             whole = file.read_bytes()
             file.write_bytes(damaged(whole))
@@ -184,7 +202,10 @@ class ExporterContract:
         )
 
     def weight_files(self, folder: Path) -> list[Path]:
-        """Files whose damage must be detected: by default all weight files at the top of the folder."""
+        """Files whose damage `reload` must detect, by an exception or by other logits.
+
+        By default all files at the top of the folder whose names end in `.safetensors`, `.gguf` or `.bin`.
+        """
         return [
             path for name, path in folder_files(folder).items() if "/" not in name and name.endswith(WEIGHTS)
         ]

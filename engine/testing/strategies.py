@@ -40,10 +40,13 @@ def outcomes(draw: st.DrawFn, min_size: int = 1, max_size: int = 60) -> Outcome:
 
 
 class MatrixSite:
-    """A site view over a plain matrix, decomposed by NumPy, to test bases without a model."""
+    """A site view over a plain matrix, decomposed by NumPy, to test bases without a model; `depth` limits its directions."""
 
-    def __init__(self, W: NDArray[np.float64], merged: NDArray[np.float64] | None = None) -> None:
+    def __init__(
+        self, W: NDArray[np.float64], merged: NDArray[np.float64] | None = None, depth: int | None = None
+    ) -> None:
         self.W, self.merged = W, W if merged is None else merged
+        self.depth = min(W.shape) if depth is None else depth
         self.name, self.used = "layers.0.weight", list[Frame]()
 
     @property
@@ -52,7 +55,12 @@ class MatrixSite:
         return self.W.shape[0], self.W.shape[1]
 
     def directions(self, indices: Sequence[int] | range) -> Frame:
-        """Singular triplets of `W`."""
+        """Singular triplets of `W`. Raises IndexError beyond `depth`, as in a run."""
+        beyond = [int(i) for i in indices if not 0 <= i < self.depth]
+        if beyond:
+            raise IndexError(
+                f"directions {beyond} of {self.name} requested, but depth() declared {self.depth}"
+            )
         return _triplets(self.W).take(indices)
 
     def merged_directions(self, count: int) -> Frame:

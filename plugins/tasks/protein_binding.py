@@ -21,7 +21,7 @@ from ._text.data import PARTS, TextData, stratified_sample
 from ._text.rows import Row, Rows
 
 CLASSES = ("weak", "tight")
-MEASURES = ("auroc", "auprc", "mcc", "balanced_accuracy", "f1")
+MEASURES = ("auroc", "auprc", "mcc", "balanced_accuracy", "macro_f1", "f1")
 GLYCINES = "G" * 25
 """ESMFold's `chain_linker` (Lin et al., 2023): a flexible linker without structure."""
 
@@ -94,7 +94,7 @@ class ProteinBinding(TextData):
         return Splits.of({part: whole.take(kept[index]) for part, index in parts.items()}, classes=CLASSES)
 
     def judge(self, examples: Examples, predictions: Predictions) -> Outcome:
-        """Correct if the class is; measures `auroc`, `auprc`, `mcc`, `balanced_accuracy` and `f1` of the tight class."""
+        """Correct if the class is; measures `auroc`, `auprc`, `mcc`, `balanced_accuracy`, `macro_f1`, and `f1` of the tight class."""
         odds = log_odds(examples.labels, predictions.loss)
         measures = {
             **ranking_measures(examples.labels, odds),

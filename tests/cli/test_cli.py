@@ -225,9 +225,10 @@ def test_plugin_file_that_is_broken_is_named_without_a_traceback(boostlora, tmp_
     (tmp_path / "bad.py").write_text("import nothing_of_that_name")
     done = boostlora("run", "paper/digits", "--plugin", "bad.py")
     assert done.returncode == 2
-    assert (
-        done.stderr == "error: --plugin bad.py: ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
+    assert done.stderr.startswith(
+        "error: --plugin bad.py: ModuleNotFoundError: No module named 'nothing_of_that_name' ("
     )
+    assert "Traceback" not in done.stderr
 
 
 def test_check_notes_options_without_effect(boostlora):

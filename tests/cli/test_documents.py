@@ -34,6 +34,7 @@ WITHOUT_COMMANDS = {
     "docs/reference/plugins.md": "generated from the plugins",
     "docs/reference/python.md": "generated from docstrings",
     "docs/reference/sdk.md": "generated from docstrings",
+    "docs/reference/spec.md": "generated from the tables",
     "docs/reference/testing.md": "generated from docstrings",
     "plugins/README.md": "a link",
 }

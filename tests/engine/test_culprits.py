@@ -27,7 +27,12 @@ class _Broken:
 @pytest.mark.parametrize(
     ("slot", "verb", "answer", "message"),
     [
-        ("sampler", "select", KeyError("x"), "sampler plugin \"failures\": raised KeyError: 'x'"),
+        (
+            "sampler",
+            "select",
+            KeyError("x"),
+            "sampler plugin \"failures\": raised KeyError: 'x' (test_culprits.py:23, in __call__)",
+        ),
         ("sampler", "select", [1, 2], 'sampler plugin "failures": returned list, not a Selection'),
         ("basis", "frame", None, 'basis plugin "rotate": returned NoneType for layers.0.weight, not a Frame'),
         (

@@ -21,13 +21,10 @@ class TestGguf(ExporterContract):
     def case(self, grouped_case):
         return grouped_case
 
-    @pytest.fixture(autouse=True)
-    def _others(self, classifier_case, mlp_case):
-        self.others = classifier_case, mlp_case
+    @pytest.fixture
+    def foreign(self, classifier_case):
+        return classifier_case.ensemble
 
-    def foreign(self):
-        return self.others[0].ensemble
-
-    def test_check_refuses_a_perceptron_and_says_what_takes_it(self):
+    def test_check_refuses_a_perceptron_and_says_what_takes_it(self, mlp_case):
         with pytest.raises(UsageError, match="architecture mlp; --to safetensors exports any"):
-            self.make().check(self.others[1].ensemble)
+            self.make().check(mlp_case.ensemble)

@@ -47,12 +47,9 @@ class TestHf(ExporterContract):
     def case(self, request: pytest.FixtureRequest) -> ExportCase:
         return request.getfixturevalue(request.param)
 
-    @pytest.fixture(autouse=True)
-    def _perceptron(self, mlp_case: ExportCase) -> None:
-        self._foreign = mlp_case.ensemble
-
-    def foreign(self) -> Exportable:
-        return self._foreign
+    @pytest.fixture
+    def foreign(self, mlp_case: ExportCase) -> Exportable:
+        return mlp_case.ensemble
 
 
 @pytest.mark.slow(reason="the whole suite once more")

@@ -11,6 +11,7 @@ from boostlora.engine.foundation.locks import locked
 from boostlora.engine.runs.directory import RunDirectory
 from boostlora.engine.runs.rollback import roll_back
 
+from ..support.record_toys import PLUGIN
 from .rollback_toys import ROUNDS, Interrupter, check_valid, clone, contents, digests, sealed
 
 
@@ -166,7 +167,7 @@ def test_rollback_command_prints_its_result_and_the_next_command(run, family, bo
         f"{run}: rolled back to round 3; rounds 4 to {ROUNDS} are set aside in rolled-back/"
     )
     assert f"boostlora resume {run} --plugin " in again
-    assert f"boostlora run {run}/spec.toml --from {run}@3 --set KEY=VALUE" in other
+    assert f"boostlora run {run}/spec.toml --from {run}@3 --plugin {PLUGIN} --set KEY=VALUE" in other
     assert boostlora(*again.partition("boostlora ")[2].split())[0] == 0
     assert digests(run) == digests(family.parent)
 

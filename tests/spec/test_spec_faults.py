@@ -120,14 +120,14 @@ PAIRS = {
         "1:8: \"name\" must be [a-z0-9][a-z0-9._-]{0,63}, not '../b'",
     ),
     "choice": (
-        '[stop]\nmetric = "loss"\n',
-        '[stop]\nmetric = "los"\n',
-        '2:10: stop.metric: expected one of "accuracy", "loss", got "los"; did you mean "loss"?',
+        '[stop]\non_nonfinite = "skip"\n',
+        '[stop]\non_nonfinite = "skp"\n',
+        '2:16: stop.on_nonfinite: expected one of "stop", "skip", got "skp"; did you mean "skip"?',
     ),
     "choice without a near one": (
-        '[stop]\nmetric = "loss"\n',
-        '[stop]\nmetric = "zzz"\n',
-        '2:10: stop.metric: expected one of "accuracy", "loss", got "zzz"',
+        '[stop]\non_nonfinite = "skip"\n',
+        '[stop]\non_nonfinite = "zzz"\n',
+        '2:16: stop.on_nonfinite: expected one of "stop", "skip", got "zzz"',
     ),
     "choice or number": (
         "[adapter]\ntie = 2\n",

@@ -23,7 +23,7 @@ lr = -1
 stepps = 3
 [stop]
 patience = true
-metric = "los"
+on_nonfinite = "skp"
 [sampler]
 use = "failure"
 [sites]
@@ -41,7 +41,7 @@ depth = 2
         '4:6: "lr" must be more than 0, not -1.0',
         '5:1: unknown key "stepps"',
         "7:12: stop.patience: expected a whole number, got true",
-        '8:10: stop.metric: expected one of "accuracy", "loss", got "los"; did you mean "loss"?',
+        '8:16: stop.on_nonfinite: expected one of "stop", "skip", got "skp"; did you mean "skip"?',
         '10:7: unknown sampler plugin "failure"',
         "12:12: sites.exclude.0: expected a string, got 1",
         "12:20: sites.exclude.2: expected a string, got 2",

@@ -12,7 +12,6 @@ import pytest
 from boostlora.engine.boosting.experiment import prepare
 from boostlora.engine.boosting.loop import boost
 from boostlora.engine.ensemble.ensemble import Ensemble
-from boostlora.engine.ensemble.inputs import as_examples
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.registry import Registry
 from boostlora.engine.runs.directory import RunDirectory
@@ -95,16 +94,7 @@ def case_of(run: Path, cache: Path, plugins: tuple[Path, ...] = ()) -> ExportCas
     """A run's folder as exporters and their suite take it, asked with its test split."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BOOSTLORA_CACHE", str(cache))
-        opened = Ensemble.open(run, plugins=plugins, context=RunContext(cache=cache))
-        exportable = opened.exportable()
-        examples = opened.origin.experiment.encoded.test
-    architecture = exportable.source.blueprint.architecture
-
-    def encode(asked: Any) -> Any:
-        given = [(text, ".") for text in asked] if architecture.startswith("causal-lm") else asked
-        return as_examples(given, opened.spec, architecture)
-
-    return ExportCase(ensemble=exportable, backend=opened.spec.backend, examples=examples, encode=encode)
+        return ExportCase.of_run(Ensemble.open(run, plugins=plugins, context=RunContext(cache=cache)))
 
 
 def words(folder: Path) -> None:

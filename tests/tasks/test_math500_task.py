@@ -32,6 +32,8 @@ class TestMath500(Contract):
 
 
 class TestBySubject(Contract):
+    measures_by_data = True
+
     def make(self):
         return Math500(path=self.path, by="subject", samples=1, temperature=0.6)
 

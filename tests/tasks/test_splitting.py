@@ -139,3 +139,16 @@ def test_equal_inputs_stay_together_where_a_part_has_half_its_share_and_no_less(
         np.arange(20), np.zeros(20, int), {"test": share}, np.random.default_rng(0), groups=same
     )
     assert len(parts["test"]) == drawn
+
+
+def test_stratified_split_few_large_groups_stay_whole_only_if_strict() -> None:
+    groups, labels = np.repeat(np.arange(4), 15), np.arange(60) % 2
+    ids, shares = np.arange(60), {"validation": 0.2, "test": 0.2}
+
+    def parts_of_groups(*, strict: bool) -> set[int]:
+        parts = stratified(ids, labels, shares, np.random.default_rng(0), groups=groups, strict=strict)
+        np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), ids)
+        return {sum(group in groups[part] for part in parts.values()) for group in range(4)}
+
+    assert parts_of_groups(strict=False) == {3}, "ignored: every group is in all three parts"
+    assert parts_of_groups(strict=True) == {1}
