@@ -12,13 +12,12 @@ import numpy as np
 from ....engine.errors import UsageError
 from .._frames import is_numeric
 from .dates import date_format
+from .steps import MAX_CATEGORIES
 
 Kind = Literal["number", "boolean", "category", "date", "text", "drop"]
 KINDS: Mapping[str, Kind] = {"numbers": "number", "categories": "category", "dates": "date", "texts": "text"}
 """Kinds by the options that name their columns."""
 
-MAX_CATEGORIES = 40
-"""Values of a category with an input of their own; rarer ones share one input."""
 NEAR_UNIQUE = 0.9
 """Share of different values from which a column of text identifies its row."""
 FEW_ROWS = 20

@@ -45,6 +45,7 @@ def date_numbers(column: Any, form: str) -> dict[str, Any]:
     import pandas as pd  # noqa: PLC0415
 
     read = pd.to_datetime(column.where(column != "", None), format=form, errors="coerce", utc=True)
-    parts = {name: getattr(read.dt, name) for name in PARTS if name != "days"}
+    names = {"weekday": "day_of_week"}
+    parts = {name: getattr(read.dt, names.get(name, name)) for name in PARTS if name != "days"}
     days = (read - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
     return {name: values.astype("float64") for name, values in (*parts.items(), ("days", days))}
