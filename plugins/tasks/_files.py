@@ -93,8 +93,8 @@ def excel(path: str) -> Any:
                 f"{path}: it has {len(book.sheet_names)} sheets ({names}); save the one to use as a file of its own"
             )
         # Without a header first: pandas renames the second of two equal names.
-        raw: Any = book.parse(header=None, nrows=1)
-        frame: Any = book.parse()
+        raw: Any = pd.read_excel(book, header=None, nrows=1)
+        frame: Any = pd.read_excel(book)
     if len(raw):
         check_names(path, [str(name).strip() for name in raw.iloc[0].dropna()])
     frame.columns = [str(name).strip() for name in frame.columns]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ....engine.contracts import InputColumn
 from ....engine.errors import UsageError
-from .._frames import is_numeric
+from .._frames import is_numeric, text_of
 from .columns import ColumnUse
 from .dates import date_format, date_numbers
 from .steps import CategoryStep, NumberStep, Scale, Step, TextStep
@@ -34,7 +34,9 @@ class TableEncoder:
     @classmethod
     def fit(cls, rows: Any, uses: Sequence[ColumnUse], scale: Scale) -> TableEncoder:
         """Fit medians, scales, categories and vocabularies on rows."""
-        formats = {use.name: date_format(_known(rows[use.name])) for use in uses if use.kind == "date"}
+        formats = {
+            use.name: date_format(_known(rows[use.name]), digits=True) for use in uses if use.kind == "date"
+        }
         draft = cls(uses=tuple(uses), formats=formats, steps={})
         with _one_thread():
             steps = {use.name: _fitted(use, draft.values(use, rows), scale) for use in draft.used}
@@ -85,12 +87,15 @@ def _texts(column: Any) -> Any:
     """A column as texts, "" where a value is missing."""
     from pandas import Series  # noqa: PLC0415
 
-    values = ["" if gap else str(v) for v, gap in zip(column.tolist(), column.isna().tolist(), strict=True)]
+    values = [
+        "" if gap else text_of(v) for v, gap in zip(column.tolist(), column.isna().tolist(), strict=True)
+    ]
     return Series(values, index=column.index, dtype=object)
 
 
 def _known(column: Any) -> Any:
-    return column.dropna().astype(str)
+    texts = _texts(column)
+    return texts[texts != ""]
 
 
 def _fitted(use: ColumnUse, values: Any, scale: Scale) -> Step:
