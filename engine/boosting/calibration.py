@@ -8,7 +8,7 @@ size leaves the backend.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import numpy as np
@@ -21,7 +21,6 @@ from ..contracts import (
     Examples,
     Factors,
     FreeFactors,
-    Objective,
     Outcome,
     Policy,
     PolicyObjective,
@@ -30,13 +29,13 @@ from ..contracts import (
     Site,
     TrainingRequest,
 )
-from ..errors import PluginError, blame
+from ..errors import PluginError
 from ..foundation.rng import Streams
 from ..foundation.run_context import Report
-from .checks import check_batches
 from .experiment import Experiment
 from .rollouts import calibration_rollout
 from .round_plan import RoundPlan
+from .supervised_batches import label_weights, supervised_batches
 
 Matrix = NDArray[np.float64]
 EMPTY = Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
@@ -174,12 +173,12 @@ def _supervised_batches(
         # Weights of mean 1: the weighted mean loss is then the expected loss of an example drawn by the sampler's weights.
         weights = candidates.weights * (len(candidates) / candidates.weights.sum())
         parts = np.array_split(np.arange(len(candidates)), min(calibration.batches, len(candidates)))
-        return [Batch(indices=candidates.indices[part], weights=weights[part]) for part in parts]
-    name, rng = experiment.name_of("objective"), experiment.streams("evidence", number)
+        batches = [Batch(indices=candidates.indices[part], weights=weights[part]) for part in parts]
+        by_label = label_weights(experiment)
+        return batches if by_label is None else [batch.weighted(by_label) for batch in batches]
+    rng = experiment.streams("evidence", number)
     count, size = _batch_counts(calibration.examples, calibration.batches)
-    with blame("objective", name):
-        batches = cast("Objective", experiment.spec.objective).batches(candidates, count, size, rng)
-    return check_batches(batches, count, name)
+    return supervised_batches(experiment, candidates, count, size, rng)
 
 
 def _batch_counts(examples: int, batches: int) -> tuple[int, int]:

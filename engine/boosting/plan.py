@@ -11,6 +11,7 @@ import attrs
 from ..contracts import (
     Blueprint,
     CalibrationSpec,
+    InputColumn,
     Parametrisation,
     PolicyObjective,
     Site,
@@ -64,6 +65,15 @@ class Plan:
     workload: Workload | None = None
     """Tokens, operations and memory traffic; None unless the model reads tokens."""
     notes: tuple[str, ...] = ()
+    columns: tuple[InputColumn, ...] = ()
+    """Every column of a table, and what it becomes; empty for other data."""
+    data_bytes: int = 0
+    """Memory of the inputs of a table, all splits together."""
+
+    @property
+    def inputs(self) -> int:
+        """Inputs that the columns become."""
+        return sum(column.width for column in self.columns)
 
     @property
     def capacity(self) -> int | None:
@@ -88,7 +98,7 @@ class Plan:
                 a.name != "sites" and not (a.name in {"workload", "calibration"} and v is None)
             ),
         )
-        return {**content, "capacity": self.capacity, "sites": sites}
+        return {**content, "inputs": self.inputs, "capacity": self.capacity, "sites": sites}
 
 
 def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Blueprint]:
@@ -130,8 +140,15 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
             *_truncation_notes(encoded),
             *_length_notes(spec, blueprint, encoded),
         ),
+        columns=tuple(splits.preprocessing.columns) if splits.preprocessing else (),
+        data_bytes=_data_bytes(splits),
     )
     return plan, blueprint
+
+
+def _data_bytes(splits: Splits) -> int:
+    parts = [getattr(splits, name) for name in SPLITS] + [splits.source] * (splits.source is not None)
+    return sum(part.inputs.nbytes for part in parts) if splits.preprocessing else 0
 
 
 def _check_backend(spec: Spec, blueprint: Blueprint) -> None:

@@ -24,12 +24,13 @@ from ..contracts import (
 from ..contracts.records import RoundRecord, Status
 from ..errors import NonFiniteError, blame
 from ..foundation.run_context import Report
-from .checks import check_batches, check_choice, check_selection
+from .checks import check_choice, check_selection
 from .experiment import Experiment
 from .rollouts import Rollout, rollout_of
 from .round_metrics import Clock, RecordDraft, overlap_of, ranks_of, refuse_without_signal
 from .round_plan import RoundPlan, plan_round
 from .round_setup import Merged, NothingToRefitError, frames_for, request_for, stored_parameters
+from .supervised_batches import supervised_batches
 
 Ensemble = list[tuple[Mapping[str, Update], float]]
 
@@ -136,13 +137,10 @@ class RoundRunner:
 
     def batches(self, plan: RoundPlan, selection: Selection) -> Sequence[Batch] | Rollout:
         """The objective's checked batches for a round, or the rollouts of a policy objective."""
-        objective, name = self.experiment.spec.objective, self.experiment.name_of("objective")
-        if isinstance(objective, PolicyObjective):
+        if isinstance(self.experiment.spec.objective, PolicyObjective):
             return rollout_of(self.experiment, plan, selection, self.report)
         rng = self.experiment.streams("batches", plan.number)
-        with blame("objective", name):
-            batches = objective.batches(selection, plan.steps, plan.batch_size, rng)
-        return check_batches(batches, plan.steps, name)
+        return supervised_batches(self.experiment, selection, plan.steps, plan.batch_size, rng)
 
     def _kept(self, batches: Sequence[Batch] | Rollout) -> Sequence[Batch] | None:
         objective = self.experiment.spec.objective

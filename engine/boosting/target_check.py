@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..contracts import RegressionObjective, Splits
+import numpy as np
+
+from ..contracts import RegressionObjective, Splits, WeightedObjective
 from ..errors import UsageError
 from ..sdk.metrics import BASIC_METRICS, CLASS_MEASURES, VALUE_MEASURES, recall_names
 from ..spec import Spec
@@ -34,6 +36,14 @@ def check_targets(spec: Spec, splits: Splits) -> None:
         raise UsageError(
             f"objective {objective} learns values, and task {task} has "
             f'{"classes" if splits.classes else "texts"} as targets; set objective.use = "cross-entropy"'
+        )
+    weighs = (
+        isinstance(spec.objective, WeightedObjective)
+        and spec.objective.label_weights(np.zeros(1, dtype=np.int64), 1) is not None
+    )
+    if weighs and not splits.classes:
+        raise UsageError(
+            f"objective {objective} with these options weighs classes, and the targets of task {task} are texts; remove its class_weights"
         )
     allowed = metrics_for(spec, splits)
     for key, metric in (("stop", spec.stop.metric), ("merge", getattr(spec.merge, "metric", ""))):

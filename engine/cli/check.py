@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_SITES = 20
 """With more sites, equal layers share a row."""
+MOST_COLUMNS = 30
+"""Columns of a table that are listed."""
 MOST_CELLS = 24
 """Cells that are listed without --cells."""
 
@@ -113,6 +115,8 @@ def _print_plan(spec: Spec, plan: Plan, gpu: str) -> None:
         _print_text(console, line)
     if spec.start.given:
         _print_text(console, _start_line(spec))
+    for line in column_lines(plan):
+        console.print(line, markup=False)
     _print_table(console, _site_rows(plan), left=(0,))
     fresh = spec.boosting.fresh_in(spec.rounds)
     refits = spec.rounds - fresh
@@ -140,6 +144,24 @@ def _print_text(console: Console, text: str, style: str | None = None) -> None:
 def _print_table(console: Console, rows: Sequence[Sequence[str]], left: Collection[int]) -> None:
     for number, line in enumerate(aligned(rows, left, gap=2)):
         console.print(line, style=None if number else "bold", markup=False)
+
+
+def column_lines(plan: Plan) -> list[str]:
+    """What the columns of a table become, those left out by name, the inputs, and the memory of the data; nothing for other data."""
+    if not plan.columns:
+        return []
+    used = [column for column in plan.columns if column.width]
+    left_out = [column for column in plan.columns if not column.width]
+    rows = [(c.name, c.kind, str(c.width), c.note) for c in used[:MOST_COLUMNS]]
+    lines = list(aligned([("column", "kind", "inputs", "note"), *rows], (0, 1, 3), gap=2))
+    if len(used) > MOST_COLUMNS:
+        lines.append(f"and {len(used) - MOST_COLUMNS:,} more")
+    for column in left_out[:MOST_COLUMNS]:
+        lines += paragraph(f"left out: {column.name} ({column.note})", "  ")
+    if len(left_out) > MOST_COLUMNS:
+        lines.append(f"and {len(left_out) - MOST_COLUMNS:,} more are left out")
+    size = size_text(plan.data_bytes)
+    return [*lines, f"inputs: {plan.inputs:,} from {len(used):,} columns; the data takes {size}"]
 
 
 def _site_rows(plan: Plan) -> list[Sequence[str]]:

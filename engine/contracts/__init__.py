@@ -15,7 +15,7 @@ from .jobs import DetachedExecutor, Executor, Job, JobResult, TrackedRun, Tracke
 from .kinds import Adapter, Basis, MergePolicy, Optimizer, Sampler
 from .merges import Metrics, Refusal, Trial
 from .models import Backend, BoostedModel, ChatModel, Message, Model, PortableModel, TextModel
-from .objectives import Objective, PolicyObjective, RegressionObjective
+from .objectives import Objective, PolicyObjective, RegressionObjective, WeightedObjective
 from .sequences import Prompts, Texts, Tokens
 from .sites import Blueprint, ModelSource, Site, WeightInfo
 from .stores import ModularModel, SiteUpdates, StoringBackend, WeightStore
@@ -117,4 +117,5 @@ __all__ = [
     "Values",
     "WeightInfo",
     "WeightStore",
+    "WeightedObjective",
 ]

@@ -34,6 +34,15 @@ class RegressionObjective(Objective, Protocol):
 
 
 @runtime_checkable
+class WeightedObjective(Objective, Protocol):
+    """An objective that weighs the loss of examples by their labels."""
+
+    def label_weights(self, labels: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
+        """Called with all training labels `(n,)`, which may be of no class: a weight for each example `(n,)`; None: 1 for all."""
+        ...
+
+
+@runtime_checkable
 class PolicyObjective(Protocol):
     """Policy optimisation from rewards: chooses prompts, and turns sampled answers into batches."""
 

@@ -134,6 +134,10 @@ class Batch:
             self, indices=self.indices[indices], weights=self.weights[indices], rollouts=rollouts
         )
 
+    def weighted(self, weights: NDArray[np.float64]) -> Batch:
+        """The batch with its weights multiplied by those of its examples, for `weights` of the training split `(n,)`."""
+        return attrs.evolve(self, weights=self.weights * weights[self.indices])
+
     def rows(self, examples: Examples) -> Examples:
         """The batch's examples; with rollouts, their inputs are prompts with sampled answers."""
         rows = examples.take(self.indices)

@@ -37,6 +37,8 @@ CLASS_MEASURES = ("balanced_accuracy", "macro_f1", "f1", "mcc", "auroc", "auprc"
 VALUE_MEASURES = ("rmse", "mae", "r2")
 """Measures of every regression."""
 
+RECALL = "recall_"
+"""Measures of a class's recall begin with this."""
 MOST_RECALLS = 20
 """Classes up to which the recall of each is measured."""
 
@@ -162,9 +164,9 @@ def calibration_error(labels: Labels, p: Scores, bins: int = 15) -> float:
 def recall_names(classes: Sequence[str]) -> tuple[str, ...]:
     """The measure of every class's recall, `recall_` and its name in letters, digits and `_`; by number if two would be equal."""
     named = tuple(
-        f"recall_{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_') or i}" for i, name in enumerate(classes)
+        f"{RECALL}{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_') or i}" for i, name in enumerate(classes)
     )
-    return named if len(set(named)) == len(named) else tuple(f"recall_{i}" for i in range(len(classes)))
+    return named if len(set(named)) == len(named) else tuple(f"{RECALL}{i}" for i in range(len(classes)))
 
 
 def classification_measures(labels: Labels, logits: Scores, classes: Sequence[str]) -> dict[str, float]:

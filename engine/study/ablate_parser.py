@@ -8,8 +8,10 @@ from typing import Any
 
 import attrs
 
+from ..contracts import PolicyObjective, RegressionObjective
 from ..registry import SERVICES, Registry
-from ..sdk.metrics import BASIC_METRICS
+from ..sdk.metrics import BASIC_METRICS, CLASS_MEASURES, RECALL, VALUE_MEASURES
+from ..spec import Spec
 from ..spec.document import Document
 from ..spec.faults import Fault, did_you_mean, listed
 from ..spec.slots import service
@@ -68,14 +70,18 @@ class Reader:
             return ()
         return value
 
-    def check_metric(self, tasks: Sequence[object]) -> None:
-        """Record a fault for a metric that some task lacks; if no task could be loaded, only for likely misspellings."""
+    def check_metric(self, specs: Sequence[Spec]) -> None:
+        """Record a fault for a metric that some cell lacks; if no cell could be loaded, only for likely misspellings.
+
+        Data are not loaded, so the recall of any class is allowed where classes are learnt.
+        """
         metric, names = self.ablate.metric, [*BASIC_METRICS]
-        if tasks:
-            measured = (set(getattr(task, "measures", ())) for task in tasks)
-            names += sorted(set.intersection(*measured))
+        if specs:
+            names += sorted(set.intersection(*(set(possible_measures(spec)) for spec in specs)))
         hint = did_you_mean(metric, names)
-        if metric not in names and (tasks or hint):
+        if metric.startswith(RECALL) and set(CLASS_MEASURES) <= set(names):
+            return
+        if metric not in names and (specs or hint):
             message = (
                 f"ablate.metric: expected one of {listed(show(name) for name in names)}, got {show(metric)}"
             )
@@ -235,6 +241,14 @@ def key_place(path: Path) -> Path:
         if isinstance(part, int) and length > 2:  # an earlier index is that of a zip, a case or a condition
             return path[:length]
     return path
+
+
+def possible_measures(spec: Spec) -> tuple[str, ...]:
+    """Measures that a run may have: its task's own, and those of its kind of objective."""
+    own = tuple(getattr(spec.task, "measures", ()))
+    if isinstance(spec.objective, PolicyObjective):
+        return own
+    return (*own, *(VALUE_MEASURES if isinstance(spec.objective, RegressionObjective) else CLASS_MEASURES))
 
 
 def _fields(cls: type[Any]) -> set[str]:

@@ -117,7 +117,7 @@ class _Loader:
         if not (block_arms or self.faults):
             self.reader.fault(("ablate",), "every arm is dropped by a condition", at_key=True)
         arms, cells = self._cells(block_arms, baseline, seeds)
-        self.reader.check_metric([cell.spec.task for cell in cells])
+        self.reader.check_metric([cell.spec for cell in cells])
         self._raise_faults()
         filled = {cell.record.block for cell in cells}
         record = self._record(

@@ -20,8 +20,6 @@ from ...engine.errors import UsageError
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """Compressed files by their suffix."""
 SEPARATORS = (",", ";", "\t", "|")
-COMMA_NUMBER = re.compile(r"[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+")
-PLAIN_NUMBER = re.compile(r"[-+]?\d+")
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 LONGEST_FIELD = 2**31 - 1
 """Characters; the csv module's default limit is 131072."""
@@ -84,15 +82,6 @@ def separator_of(path: str, dialect: Dialect) -> str:
     counts = Counter(re.sub(r'"[^"]*"', "", first))
     best = max(SEPARATORS, key=lambda sign: counts[sign])  # the first, on a tie
     return best if counts[best] else ","
-
-
-def has_decimal_commas(texts: Any) -> bool:
-    """Whether a column of cells is numbers with decimal commas: all are numbers, and some have a comma."""
-    known = [text.strip() for text in texts if text.strip()]
-    commas = [bool(COMMA_NUMBER.fullmatch(text)) for text in known]
-    return any(commas) and all(
-        comma or PLAIN_NUMBER.fullmatch(text) for comma, text in zip(commas, known, strict=True)
-    )
 
 
 def fields_of(path: str, separator: str, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.errors import UsageError
-from ._dialect import Dialect, has_decimal_commas
+from ._dialect import Dialect, separator_of
 from ._files import PLAIN, cells, excel, json_lines, kind_of, parquet, readable
+from ._numbers import has_decimal_commas, numbers_of
 
 WHOLE = re.compile(r"^(-?\d+)\.0+$")
 MOST_CLASSES = 1000
@@ -34,10 +35,14 @@ def read(path: str, words: Collection[str] = (), dialect: Dialect = PLAIN) -> An
                 rows = excel(path)
             case _:
                 rows = _written_frame(path, words, dialect)
-    for column in rows.columns:
-        if not is_numeric(rows[column]):
-            rows[column] = plain_column(rows[column], column in words)
-    return rows
+    from pandas import DataFrame  # noqa: PLC0415 - half a second to import
+
+    return DataFrame(
+        {
+            name: column if is_numeric(column) else plain_column(column, name in words)
+            for name, column in rows.items()
+        }
+    )
 
 
 def _json_frame(path: str) -> Any:
@@ -48,25 +53,42 @@ def _json_frame(path: str) -> Any:
 
 def _written_frame(path: str, words: Collection[str], dialect: Dialect) -> Any:
     """Numeric columns as numbers; others, and those that a conversion would alter, as text."""
+    import pandas as pd  # noqa: PLC0415 - half a second to import
+
     written = cells(path, dialect, dtype=str, na_filter=False)
-    sign = dialect.decimal or _decimal_sign(written)
-    numbers = cells(path, dialect, decimal=sign, thousands="." if sign == "," else None)
-    for name, column in numbers.items():
-        text = written[name].astype(object)
-        if name in words:
-            kept = is_numeric(column) and _is_lossless(column, text)
-        else:
-            kept = is_numeric(column) and (column.notna().any() or text.nunique() <= 1)
-        if kept:
-            continue
-        large = name not in words and text.str.fullmatch(r"\s*[-+]?\d+\s*|").all()
-        numbers[name] = text.mask(text == "").astype("float64") if large else text.mask(text == "", None)
-    return numbers
+    numbers = cells(path, dialect)
+    sign = dialect.decimal or _decimal_sign(written, numbers, separator_of(path, dialect))
+    found = {
+        name: _column(written[name], column, sign, is_label=name in words) for name, column in numbers.items()
+    }
+    return pd.DataFrame(found)
 
 
-def _decimal_sign(written: Any) -> str:
+def _column(written: Any, numbers: Any, sign: str, *, is_label: bool) -> Any:
+    from pandas import Series  # noqa: PLC0415
+
+    numeric = is_numeric(numbers)
+    if numeric and not is_label and sign == "." and numbers.notna().any():
+        return numbers
+    text = written.astype(object)
+    if is_label:
+        kept = numeric and _is_lossless(numbers, text)
+        return numbers if kept else text.mask(text == "", None)
+    # A decimal comma makes 1.234 a grouped thousand; 0.5 and 1.5 remain what they are.
+    if not numeric or (sign == "," and text.str.contains(".", regex=False).any()):
+        values = numbers_of(text, sign)
+        if values is not None:
+            return Series(values, index=text.index)
+    if numeric and (numbers.notna().any() or text.nunique() <= 1):
+        return numbers
+    large = text.str.fullmatch(r"\s*[-+]?\d+\s*|").all()
+    return text.mask(text == "").astype("float64") if large else text.mask(text == "", None)
+
+
+def _decimal_sign(written: Any, numbers: Any, separator: str) -> str:
     """A comma if some column's numbers are written with one, else a point."""
-    return "," if any(has_decimal_commas(column) for _, column in written.items()) else "."
+    unread = (name for name, column in numbers.items() if not is_numeric(column))
+    return "," if any(has_decimal_commas(written[name], separator) for name in unread) else "."
 
 
 def _is_lossless(column: Any, written: Any) -> bool:

@@ -24,6 +24,8 @@ from ._table.new_rows import NewRowsReader
 from ._table.target import ClassTarget, Target, is_value, standardised, values_of
 
 Index = NDArray[np.int64]
+MANY_ROWS = 20
+"""Rows from which a label with more classes than half of them is taken for no class label."""
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +99,7 @@ class Table:
         labels = np.zeros(len(rows), dtype=np.int64) if classes is None else classes.codes(rows[self.label])
         features = self._features(rows)
         parts = self._by_column(rows) if self.split else self._at_random(plain(features), ids, labels, rng)
-        self._check_parts(parts)
+        self._check_parts(parts, labels)
         uses = column_uses(
             features, {n: KINDS[kind] for kind, names in self._said.items() for n in names}, self.path
         )
@@ -199,9 +201,15 @@ class Table:
                     "these rows; boostlora predict scores rows without labels"
                 )
 
-    def _check_parts(self, parts: Mapping[str, Index]) -> None:
+    def _check_parts(self, parts: Mapping[str, Index], labels: Index) -> None:
         for name, index in parts.items():
             if len(index) == 0:
+                classes, n = len(np.unique(labels)), len(labels)
+                if n >= MANY_ROWS and 2 * classes > n:
+                    raise UsageError(
+                        f'{self.path}: column "{self.label}" has {classes:,} different values in {n:,} rows: too few rows of each to learn '
+                        'classes from. Name another label, or group its values; a regression (task.target = "values") needs numbers'
+                    )
                 raise UsageError(
                     f"{self.path}: no row is left for {name}; every class gives its share of rows to it"
                 )

@@ -48,7 +48,7 @@ PAIRS: dict[str, tuple[str, str, object, str, str]] = {
         "metric",
         "loss",
         'metric = "los"\n',
-        '3:10: ablate.metric: expected one of "accuracy", "loss", got "los"; did you mean "loss"?',
+        '3:10: ablate.metric: expected one of "accuracy", "loss", "auprc", "auroc", "balanced_accuracy", "calibration_error", "f1", "macro_f1", "mcc", got "los"; did you mean "loss"?',
     ),
     "split": (
         'split = "validation"\n',

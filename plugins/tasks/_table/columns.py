@@ -10,15 +10,14 @@ import attrs
 import numpy as np
 
 from ....engine.errors import UsageError
-from .._frames import is_numeric
+from .._frames import is_numeric, text_of
 from .dates import date_format
+from .steps import MAX_CATEGORIES
 
 Kind = Literal["number", "boolean", "category", "date", "text", "drop"]
 KINDS: Mapping[str, Kind] = {"numbers": "number", "categories": "category", "dates": "date", "texts": "text"}
 """Kinds by the options that name their columns."""
 
-MAX_CATEGORIES = 40
-"""Values of a category with an input of their own; rarer ones share one input."""
 NEAR_UNIQUE = 0.9
 """Share of different values from which a column of text identifies its row."""
 FEW_ROWS = 20
@@ -116,7 +115,7 @@ def _check_said(path: str, name: str, column: Any, kind: Kind) -> None:
         raise UsageError(
             f'{path}: column "{name}" cannot be a number: it holds "{example[:40]}". Name it in task.categories or task.texts, or correct the file'
         )
-    if kind == "date" and not date_format(column.dropna().astype(str)):
+    if kind == "date" and not date_format(column.dropna().map(text_of).astype(str), digits=True):
         raise UsageError(
             f'{path}: column "{name}" cannot be a date: its values do not share one format that is known, such as 2024-12-31 or 31.12.2024'
         )

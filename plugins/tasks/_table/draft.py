@@ -8,9 +8,9 @@ from ....engine.contracts import TaskDraft
 from ....engine.errors import UsageError
 from .._dialect import Dialect
 from .._frames import read, texts
-from .columns import MAX_CATEGORIES, column_uses
+from .columns import column_uses
 from .dates import PARTS
-from .encoder import TEXT_INPUTS
+from .steps import MAX_CATEGORIES, TEXT_INPUTS
 from .target import is_value
 
 LABELS = ("label", "target", "class", "y", "outcome", "labels", "targets")

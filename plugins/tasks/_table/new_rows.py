@@ -13,9 +13,10 @@ from ....engine.contracts import Examples, NewRows, Splits, Values
 from ....engine.errors import UsageError
 from ....engine.foundation.options import shortened
 from .._chunks import chunks
-from .._dialect import COMMA_NUMBER, Dialect
+from .._dialect import Dialect, separator_of
 from .._files import kind_of
 from .._frames import class_numbers, is_numeric, plain_column, text_of
+from .._numbers import is_decimal_comma, number_of
 from .columns import ColumnUse
 from .dates import date_numbers
 from .encoder import LARGEST, TRUE, TableEncoder
@@ -58,9 +59,10 @@ class NewRowsReader:
         """The decimal sign of a text file: a comma if a column of numbers has one, else a point."""
         if self.dialect.decimal or kind_of(self.path) not in {"csv", "tsv"}:
             return self.dialect.decimal or "."
+        separator = separator_of(self.path, self.dialect)
         for frame in chunks(self.path, self.dialect):
             for name in self.encoder.numeric & set(frame.columns):
-                if any("," in cell and COMMA_NUMBER.fullmatch(cell.strip()) for cell in frame[name]):
+                if any("," in cell and is_decimal_comma(cell, separator) for cell in frame[name]):
                     return ","
         return "."
 
@@ -149,14 +151,9 @@ def _number_text(cell: str | None, sign: str) -> str | None:
 
 def _number(cell: str | None, sign: str, kind: str) -> float:
     """A cell as a number, NaN if it is none."""
-    if cell is None or "_" in cell:  # Python reads 1_000, pandas does not
+    if cell is None:
         return np.nan
-    text = cell.strip()
     if kind == "boolean":
-        return 1.0 if text.lower() in TRUE else 0.0 if text.lower() in FALSE else np.nan
-    if sign == ",":
-        text = text.replace(".", "").replace(",", ".")
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
+        text = cell.strip().lower()
+        return 1.0 if text in TRUE else 0.0 if text in FALSE else np.nan
+    return number_of(cell, sign)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ....engine.contracts import Values
 from ....engine.errors import UsageError
 from .._frames import classes_of, texts
+from .._numbers import numbers_of
 
 Target = Literal["auto", "classes", "values"]
 MANY_NUMBERS = 30
@@ -21,12 +22,22 @@ SOME_NUMBERS = 10
 
 def is_value(column: Any) -> bool:
     """Whether a label column looks continuous: numbers, of which many differ."""
-    known = set(texts(column.dropna()))
-    numbers = [_number(text) for text in known]
-    if not numbers or any(number is None for number in numbers):
+    numbers = set(_numbers(column.dropna()))
+    if not numbers or None in numbers:
         return False
-    whole = all(number is not None and float(number).is_integer() for number in numbers)
-    return len(known) > (MANY_NUMBERS if whole else SOME_NUMBERS)
+    whole = all(number is not None and number.is_integer() for number in numbers)
+    return len(numbers) > (MANY_NUMBERS if whole else SOME_NUMBERS)
+
+
+def _numbers(column: Any) -> list[float | None]:
+    """Labels as numbers, None for a word; decimal commas, grouped thousands and units are understood if all labels have them."""
+    found = [_number(text) for text in texts(column)]
+    if None in found:
+        for decimal in (".", ","):
+            values = numbers_of(column, decimal)
+            if values is not None and not np.isnan(values).any():
+                return values.tolist()
+    return found
 
 
 def _number(text: str) -> float | None:
@@ -56,7 +67,7 @@ class ClassTarget:
 
 def values_of(path: str, column: Any) -> NDArray[np.float64]:
     """The targets of a regression `(n,)`. Raises `UsageError` for one that is no finite number, naming the line."""
-    found = [_number(text) for text in texts(column)]
+    found = _numbers(column)
     for line, (number, text) in enumerate(zip(found, texts(column), strict=True), 2):
         if number is None or not np.isfinite(number):
             raise UsageError(
