@@ -31,13 +31,13 @@ TEXTS = "text-classification"
 def command(
     words: tuple[str, ...], label: str, text: bool, model: str, out: Path | None, force: bool
 ) -> None:
-    r"""Write a first spec: for a data file, or a study of a spec.
+    """Write a first spec: for a data file, or a study of a spec.
 
     \b
     boostlora init people.csv --label income
     boostlora init reviews.csv --text --model ./all-MiniLM-L6-v2
     boostlora init study people.toml
-    """
+    """  # noqa: D301 - click reads the backspace
     if words[0] == "study":
         _init_study(words[1:], out, force=force)
         return
