@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..contracts.records import RoundRecord
-from ..sdk.metrics import BASIC_METRICS
+from ..sdk.metrics import BASIC_METRICS, RECALL
 from ..spec.boosting_table import Boosting
 
 SPLITS = ("test", "validation", "train")
@@ -23,9 +23,11 @@ def metrics_of_splits(record: RoundRecord) -> dict[str, float]:
 
 
 def measured(names: Iterable[str], split: str) -> list[str]:
-    """The task's own measures of a split among names of metrics, without the split, in their order."""
+    """The measures of a split among names of metrics, without the split, in their order; not the recalls of single classes."""
     found = (name.removeprefix(f"{split}.") for name in names if name.startswith(f"{split}."))
-    return [name for name in dict.fromkeys(found) if name not in BASIC_METRICS]
+    return [
+        name for name in dict.fromkeys(found) if name not in BASIC_METRICS and not name.startswith(RECALL)
+    ]
 
 
 def shape_of(record: RoundRecord) -> dict[str, float]:

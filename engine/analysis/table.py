@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from ..sdk.metrics import BASIC_METRICS, CLASS_MEASURES, VALUE_MEASURES
 from ..study.record import setting_text
 from .formats import (
     MISSING,
@@ -26,6 +27,9 @@ DROPPED = ("rounds", "relative", "seeds", "p (Holm)", "tuned")
 
 LEFT = ("arm", "tuned", "verdict")
 """Left-aligned columns."""
+
+MOST_MEASURES = 4
+"""Further measures that a study's table has at most."""
 
 
 @attrs.frozen(kw_only=True)
@@ -117,12 +121,15 @@ def _line(found: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def extra_metrics(analysis: Analysis) -> list[str]:
-    """Columns besides the study's metric: the task's other measures on the compared split, and accuracy if it is not the metric.
+    """Columns besides the study's metric: the first other measures on the compared split, and accuracy if it is not the metric.
 
-    Empty if the task has no measures of its own.
+    A study that compares by accuracy or loss has the measures of its tasks alone, and none of those that every task has.
     """
     study = analysis.study
     found = measured((name for row in analysis.rows for name in row.metrics), study.split)
+    if study.metric in BASIC_METRICS:
+        found = [name for name in found if name not in (*CLASS_MEASURES, *VALUE_MEASURES)]
+    found = found[:MOST_MEASURES]
     return [name for name in ("accuracy", *found) if name != study.metric] if found else []
 
 

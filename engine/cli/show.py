@@ -216,7 +216,7 @@ def _share(metrics: Metrics) -> str:
 def _test_measures(directories: list[RunDirectory]) -> dict[str, str]:
     """Names of test measures by column title, at most `MOST_MEASURES`."""
     from ..analysis.formats import unit_of
-    from .summary import RECALL
+    from ..sdk.metrics import RECALL
 
     last = [directory.records[-1] for directory in directories if directory.records]
     names = list(

@@ -8,15 +8,13 @@ from ..analysis.formats import number_text, unit_of
 from ..contracts import Metrics
 from ..contracts.records import RoundRecord
 from ..runs.directory import RunDirectory
-from ..sdk.metrics import is_regression
+from ..sdk.metrics import RECALL, is_regression
 from .columns import is_diverged, percent, rmse_text, span
 from .layout import aligned
 from .rivals import rival_lines
 
 MEASURED = ("validation", "test")
 """Splits whose measures are printed."""
-RECALL = "recall_"
-"""Start of the names of the classes' recalls; `show --classes` prints them."""
 
 
 def summary_lines(directory: RunDirectory, result: dict[str, Any]) -> list[str]:

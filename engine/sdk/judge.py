@@ -159,7 +159,7 @@ def _target_counts(predictions: Predictions) -> NDArray[np.int64]:
 def with_measures(
     outcome: Outcome, examples: Examples, predictions: Predictions, classes: Sequence[str]
 ) -> Outcome:
-    """The outcome with the measures of its kind of task, below those that the task itself measures; see `metrics`."""
+    """The outcome with the measures of its kind of task, after those that the task itself measures; see `metrics`."""
     if predictions.logits is None:
         return outcome
     if examples.values is not None:
@@ -169,7 +169,10 @@ def with_measures(
         common = classification_measures(examples.labels, predictions.logits, classes)
     else:
         return outcome
-    return attrs.evolve(outcome, measures={**common, **outcome.measures})
+    return attrs.evolve(
+        outcome,
+        measures={**outcome.measures, **{n: v for n, v in common.items() if n not in outcome.measures}},
+    )
 
 
 def metrics_of(outcome: Outcome) -> Metrics:

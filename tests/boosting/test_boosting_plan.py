@@ -11,7 +11,7 @@ from boostlora.engine.spec.resolve import load_spec
 
 from .boosting_toys import settings_of
 
-QUICKSTART = "d8f9de75ebbd"
+QUICKSTART = "ed0b90261b1b"
 
 
 def notes(registry, *settings):

@@ -65,7 +65,7 @@ def test_show_of_a_run_ends_with_its_measures(played: tuple[Path, str]) -> None:
     lines = boostlora("show", one_run(folder), cwd=folder).stdout.splitlines()
     place = next(i for i, line in enumerate(lines) if line.split() == ["measure", "validation", "test"])
     found = last_record(folder, one_run(folder))
-    for line, name in zip(lines[place + 1 :], ("mcc", "macro_f1"), strict=True):
+    for line, name in zip(lines[place + 1 :], ("mcc", "macro_f1"), strict=False):  # its own come first
         parts = line.split()
         assert (parts[0], parts[3], parts[6]) == (
             name,
@@ -85,7 +85,7 @@ def test_show_json_has_measures_of_every_split_and_round(played: tuple[Path, str
     content = json.loads(boostlora("show", "--json", one_run(folder), cwd=folder).stdout)
     for record in content["rounds"]:
         for split in ("train", "validation", "test"):
-            assert list(record[split]["measures"]) == ["mcc", "macro_f1"]
+            assert list(record[split]["measures"])[:2] == ["mcc", "macro_f1"]
 
 
 def test_report_uses_the_studys_measure(played: tuple[Path, str]) -> None:
@@ -102,14 +102,18 @@ def test_metric_that_the_task_does_not_measure_is_refused(played: tuple[Path, st
     write(folder, STUDY.replace('"mcc"', '"macro_f2"'), "wrong.toml")
     done = boostlora("check", "wrong.toml", "--plugin", "ranked.py", cwd=folder)
     assert done.returncode == 2
-    assert 'expected one of "accuracy", "loss", "macro_f1", "mcc", got "macro_f2"' in done.stderr
+    assert 'expected one of "accuracy", "loss", "auprc", ' in done.stderr
+    assert 'got "macro_f2"' in done.stderr
     assert 'did you mean "macro_f1"?' in done.stderr
 
 
 def test_metric_that_only_some_arms_measure_is_refused(played: tuple[Path, str]) -> None:
     folder, _ = played
     text = STUDY.replace('grid."basis.use"', 'grid."task.use" = ["ranked", "digits"]\ngrid."basis.use"')
-    write(folder, text.replace('[task]\nuse = "ranked"\n', ""), "mixed.toml")
-    done = boostlora("check", "mixed.toml", "--plugin", "ranked.py", cwd=folder)
+    text = text.replace('[task]\nuse = "ranked"\n', "").replace('metric = "mcc"', 'metric = "spread"')
+    write(folder, text, "mixed.toml")
+    (folder / "spread.py").write_text(RANKED.replace('("mcc", "macro_f1")', '("spread",)'))
+    done = boostlora("check", "mixed.toml", "--plugin", "spread.py", cwd=folder)
     assert done.returncode == 2
-    assert 'expected one of "accuracy", "loss", got "mcc"' in done.stderr
+    assert 'expected one of "accuracy", "loss", "auprc", ' in done.stderr
+    assert 'got "spread"' in done.stderr

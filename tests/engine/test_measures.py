@@ -72,9 +72,23 @@ def test_binary_measures_of_nan_are_absent() -> None:
 def test_binary_measures_of_a_perfect_and_a_constant_model() -> None:
     labels = np.array([0, 0, 0, 1])
     perfect = binary_measures(labels, np.array([-3.0, -2.0, -1.0, 1.0]))
-    assert perfect == {"auroc": 1.0, "auprc": 1.0, "mcc": 1.0, "balanced_accuracy": 1.0, "f1": 1.0}
+    assert perfect == {
+        "auroc": 1.0,
+        "auprc": 1.0,
+        "mcc": 1.0,
+        "balanced_accuracy": 1.0,
+        "macro_f1": 1.0,
+        "f1": 1.0,
+    }
     blind = binary_measures(labels, np.full(4, -1.0))
-    assert blind == {"auroc": 0.5, "auprc": 0.25, "mcc": 0.0, "balanced_accuracy": 0.5, "f1": 0.0}
+    assert blind == {
+        "auroc": 0.5,
+        "auprc": 0.25,
+        "mcc": 0.0,
+        "balanced_accuracy": 0.5,
+        "macro_f1": 3 / 7,
+        "f1": 0.0,
+    }
 
 
 def test_class_measures_of_three_classes_by_hand() -> None:

@@ -200,6 +200,7 @@ def _changed(value: Any) -> Any:
 
 CHOICES = {
     "metric": "loss",
+    "class_weights": "balanced",
     "on_nonfinite": "skip",
     "activation": "tanh",
     "spectrum": "paper",

@@ -137,7 +137,11 @@ def test_prompt_without_a_completion_or_an_answer_is_refused(write: Write) -> No
             "x.jsonl",
             "line 3 is no JSON: Expecting ':' delimiter: line 2 column 1 (char 5)",
         ),
-        ("a", "x.txt", "unknown kind of file; allowed: .csv, .tsv, .xlsx, .parquet, .jsonl"),
+        (
+            "a",
+            "x.txt",
+            "unknown kind of file; allowed: .csv, .tsv, .xlsx, .parquet, .jsonl, and of the text files .gz, .bz2 and .xz",
+        ),
     ],
 )
 def test_text_file_that_cannot_be_read_is_refused(
