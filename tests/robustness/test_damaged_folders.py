@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..support.commands import Answer, boostlora
-from .whole import Whole, times
+from .whole import ALL, Whole, times
 
 DOCUMENTED = {0, 2, 3, 4}
 COUNT = times("BOOSTLORA_DAMAGES", 40)
@@ -95,7 +95,7 @@ def commands(run: Path) -> list[tuple[str, ...]]:
         ("resume", path),
         ("run", f"{path}/spec.toml", "-q"),
         ("evaluate", path, "--staged"),
-        ("export", path, "--to", "safetensors", "--out", "other", "-q"),
+        ("export", path, "--to", "safetensors", *ALL, "--out", "other", "-q"),
         ("apply", "x.boost.safetensors", "x.boost.safetensors"),
         ("report", "tiny", "--format", "md"),
         ("ablate", "runs/tiny/study/study.toml", "-q"),

@@ -13,7 +13,7 @@ from boostlora.plugins.models._scratch.folders import cached_folder
 
 from ..support.commands import boostlora
 from ..support.durability import asked_of_the_system, dead
-from .whole import Whole
+from .whole import ALL, Whole
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_model_is_on_disk_before_it_has_its_name_and_leftovers_go(
 def test_boost_file_sweeps_leftovers_of_its_folder(copy, tmp_path):
     dead(tmp_path / "y.boost.safetensors")
     done = boostlora(
-        "export", "quickstart", "--to", "boost", "--out", "y.boost.safetensors", "-q", cwd=tmp_path
+        "export", "quickstart", "--to", "boost", *ALL, "--out", "y.boost.safetensors", "-q", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert copy.unfinished() == []

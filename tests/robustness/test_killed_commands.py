@@ -14,7 +14,7 @@ import pytest
 
 from ..support.commands import PATIENCE, SCRIPT, boostlora
 from ..support.forked import cut_short
-from .whole import SMALL, Whole, times
+from .whole import ALL, SMALL, Whole, times
 
 COUNT = times("BOOSTLORA_KILLS", 19)
 """How many commands are killed that are forked from this process, which has imported everything."""
@@ -35,8 +35,8 @@ def arguments(kind: str, whole: Whole) -> tuple[str, ...]:
     return {
         "run": Whole.RUN,
         "cold": Whole.RUN,
-        "export": ("export", run, "--to", "safetensors", "--out", "ex", "-q"),
-        "boost": ("export", run, "--to", "boost", "--out", "y.boost.safetensors", "-q"),
+        "export": ("export", run, "--to", "safetensors", *ALL, "--out", "ex", "-q"),
+        "boost": ("export", run, "--to", "boost", *ALL, "--out", "y.boost.safetensors", "-q"),
         "apply": ("apply", str(whole.base), "x.boost.safetensors", "--out", "merged", "-q"),
         "rollback": ("rollback", run, "--to", "1"),
         "ablate": Whole.ABLATE,

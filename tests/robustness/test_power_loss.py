@@ -22,7 +22,7 @@ from boostlora.engine.runs.lookup import SET_ASIDE
 
 from ..support.commands import boostlora
 from ..support.power import Disk, Moment
-from .whole import Whole, times
+from .whole import ALL, Whole, times
 
 COUNT = times("BOOSTLORA_POWER_LOSSES", 33)
 """How many states of a disk are tried."""
@@ -55,7 +55,9 @@ SCENARIOS = {
     ),
     "start": Scenario(lambda w: ("run", "quickstart", "--from", f"{w.run}@1", *START)),
     "export": Scenario(lambda _: Whole.EXPORT, makes="ex"),
-    "boost": Scenario(lambda _: ("export", "quickstart", "--to", "boost", "--out", BOOST, "-q"), makes=BOOST),
+    "boost": Scenario(
+        lambda _: ("export", "quickstart", "--to", "boost", *ALL, "--out", BOOST, "-q"), makes=BOOST
+    ),
     "apply": Scenario(
         lambda w: ("apply", str(w.base), "x.boost.safetensors", "--out", "merged", "-q"), makes="merged"
     ),

@@ -11,6 +11,8 @@ from boostlora.engine.foundation.atomic import file_sha256
 from boostlora.engine.runs.directory import RunDirectory
 
 SMALL = ("--set", "rounds=3", "--set", "optimizer.steps=3", "--set", "boosting.refit_every=0")
+ALL = ("--rounds", "all")
+"""For exports: so few steps need not beat the base."""
 STUDY = """\
 extends = "quickstart"
 name = "tiny"
@@ -38,8 +40,8 @@ class Whole:
     folder: Path
 
     RUN: ClassVar = ("run", "quickstart", *SMALL, "-q")
-    BOOST: ClassVar = ("export", "quickstart", "--to", "boost", "--out", "x.boost.safetensors", "-q")
-    EXPORT: ClassVar = ("export", "quickstart", "--to", "safetensors", "--out", "ex", "-q")
+    BOOST: ClassVar = ("export", "quickstart", "--to", "boost", *ALL, "--out", "x.boost.safetensors", "-q")
+    EXPORT: ClassVar = ("export", "quickstart", "--to", "safetensors", *ALL, "--out", "ex", "-q")
     ABLATE: ClassVar = ("ablate", "tiny.toml", "-q")
 
     @property
