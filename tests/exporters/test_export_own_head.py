@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from boostlora.engine.contracts import Exportable
 from boostlora.engine.testing import ExportCase, ExporterContract, assert_close
 from boostlora.plugins.exporters.hf import Hf
 
@@ -51,9 +50,6 @@ class TestHfOfOwnHead(ExporterContract):
         request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_cache: Path
     ) -> ExportCase:
         return own_head_run(tmp_path_factory.mktemp("run"), shared_cache, family=request.param)
-
-    def foreign(self) -> Exportable | None:
-        return None
 
 
 @pytest.mark.slow(reason="the whole suite once more")
