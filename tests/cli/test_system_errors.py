@@ -159,7 +159,10 @@ def test_plugin_that_exits_while_registering_is_named(tmp_path, monkeypatch, boo
     hook = "from boostlora.engine.hookspecs import hookimpl\n@hookimpl\ndef register_samplers(register):\n    raise SystemExit(0)\n"
     (tmp_path / "p.py").write_text(hook)
     answer = boostlora("check", "quickstart", "--plugin", "p.py")
-    assert (answer.returncode, answer.stderr) == (2, "error: --plugin p.py: SystemExit: 0\n")
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "error: --plugin p.py: SystemExit: 0 (p.py:4, in register_samplers)\n",
+    )
 
 
 def test_cache_that_cannot_be_written_names_its_variable(tmp_path, monkeypatch, boostlora):

@@ -64,7 +64,10 @@ FILES: dict[str, tuple[bytes, str]] = {
     "the same nested table": (b"[[a]]\n" + b"[a.b]\n" * 150_000, "more than 10,000 keys and list items"),
     "long name": (b'name = "' + b"x" * MEGABYTE + b'"\n' + NEEDED, '1:8: "name" must be'),
     "long plugin": (NEEDED + b'[basis]\nuse = "' + b"x" * MEGABYTE + b'"\n', "6:7: unknown basis plugin"),
-    "long choice": (NEEDED + b'[stop]\nmetric = "' + b"x" * MEGABYTE + b'"\n', "6:10: stop.metric: expected"),
+    "long choice": (
+        NEEDED + b'[stop]\non_nonfinite = "' + b"x" * MEGABYTE + b'"\n',
+        "6:16: stop.on_nonfinite: expected",
+    ),
     "long key": (b'"' + b"x" * MEGABYTE + b'" = 1\n' + NEEDED, '1:1: unknown key "xxx'),
     "long key twice": ((b"x" * 400_000 + b" = 1\n") * 2, "2:400005: not valid TOML: cannot overwrite"),
     "long table twice": ((b"[" + b"x" * 400_000 + b"]\n") * 2, "not valid TOML: cannot declare"),
