@@ -6,6 +6,7 @@ import numpy as np
 
 from ..contracts import RegressionObjective, Splits, WeightedObjective
 from ..errors import UsageError
+from ..foundation.options import shortened
 from ..sdk.metrics import BASIC_METRICS, CLASS_MEASURES, VALUE_MEASURES, recall_names
 from ..spec import Spec
 
@@ -49,5 +50,5 @@ def check_targets(spec: Spec, splits: Splits) -> None:
     for key, metric in (("stop", spec.stop.metric), ("merge", getattr(spec.merge, "metric", ""))):
         if metric and metric not in allowed:
             raise UsageError(
-                f'{key}.metric = "{metric}": task {task} has no such metric; there are: {", ".join(allowed)}'
+                f'{key}.metric = "{shortened(metric)}": task {task} has no such metric; there are: {", ".join(allowed)}'
             )

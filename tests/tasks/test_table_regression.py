@@ -131,6 +131,7 @@ def test_regression_is_learnt_and_verified(boostlora: Command, write: Write, tmp
         (("mse", ""), np.arange(60) % 2, 'set objective.use = "cross-entropy"'),
         (("mse", "auroc"), np.arange(60) * 0.5, "has no such metric; there are: accuracy, loss, rmse"),
         (("cross-entropy", "f1"), np.arange(60) % 3, 'stop.metric = "f1"'),
+        (("mse", "x" * 1000), np.arange(60) * 0.5, '…": task table has no such metric'),
     ],
 )
 def test_objective_or_metric_of_other_targets_is_refused_before_work(
