@@ -7,6 +7,7 @@ from typing import Protocol
 
 import attrs
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..contracts import Frame, GradientOracle, LinearCore, Parametrisation, Site
 from ..errors import RunError, blame
@@ -64,7 +65,8 @@ def frames_of(
         # A stream per round and site: a site's directions do not depend on which other sites are adapted.
         return experiment.streams("basis", plan.number, site)
 
-    with blame("basis", name):
+    # One BLAS thread: with several, sums are rounded in another order, and a run would depend on the number of cores.
+    with blame("basis", name), threadpool_limits(1, user_api="blas"):
         found = basis.frames(
             [views[site.name] for site in experiment.sites], plan.earlier, plan.rank, oracle, rng
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..contracts import Batch, Outcome, Refusal, Site, Training, Update
 from ..contracts.records import RoundRecord, Status
@@ -116,10 +117,13 @@ def overlap_of(
 
     None where no site was changed twice.
     """
-    found = [
-        overlap(update, [earlier[site] for earlier, _ in ensemble if site in earlier])
-        for site, update in updates.items()
-    ]
+    with threadpool_limits(
+        1, user_api="blas"
+    ):  # its rounding, and so the record, must not depend on the number of cores
+        found = [
+            overlap(update, [earlier[site] for earlier, _ in ensemble if site in earlier])
+            for site, update in updates.items()
+        ]
     return max((x for x in (*found, so_far) if x is not None), default=None)
 
 
@@ -127,7 +131,8 @@ def ranks_of(
     ensemble: Sequence[tuple[Mapping[str, Update], float]], sites: Sequence[Site]
 ) -> dict[str, RankReport]:
     """Numerical and effective rank of `sum_t s_t dW_t`, by site."""
-    return {
-        site.name: rank_of([(u[site.name], s) for u, s in ensemble if site.name in u], site.shape)
-        for site in sites
-    }
+    with threadpool_limits(1, user_api="blas"):
+        return {
+            site.name: rank_of([(u[site.name], s) for u, s in ensemble if site.name in u], site.shape)
+            for site in sites
+        }

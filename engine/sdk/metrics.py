@@ -98,20 +98,24 @@ def area_under_roc(positive: NDArray[np.bool_], scores: Scores) -> float:
 
     `R` is the sum of the positives' ranks (the Mann-Whitney statistic), for P positives and N negatives.
     """
-    from scipy.stats import rankdata  # noqa: PLC0415 - 0.3 s to import
-
-    P, N = int(positive.sum()), int((~positive).sum())
-    R = float(rankdata(scores)[positive].sum())
-    return (R - P * (P + 1) / 2) / (P * N)
+    return _ranking(positive, scores)[0]
 
 
 def average_precision(positive: NDArray[np.bool_], scores: Scores) -> float:
     """`sum_k (R_k - R_{k-1}) P_k` of recall and precision at every distinct score as threshold, without interpolation."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.diff(scores[order], append=np.nan))  # the last of every run of equal scores
-    hits = np.cumsum(positive[order])[ends]
-    recall = np.concatenate([[0.0], hits / positive.sum()])
-    return float(np.sum(np.diff(recall) * hits / (ends + 1)))
+    return _ranking(positive, scores)[1]
+
+
+def _ranking(positive: NDArray[np.bool_], scores: Scores) -> tuple[float, float]:
+    """Area under the ROC curve, and average precision, from one sort."""
+    values, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    hits = np.bincount(place[positive], minlength=len(values))
+    P, N = int(hits.sum()), len(scores) - int(hits.sum())
+    ranks = np.cumsum(counts) - (counts - 1) / 2  # equal scores have the mean of their ranks
+    auroc = (float(hits @ ranks) - P * (P + 1) / 2) / (P * N)
+    falling = hits[::-1]
+    precision = np.cumsum(falling) / np.cumsum(counts[::-1])
+    return auroc, float(falling @ precision) / P
 
 
 def confusion_matrix(labels: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
@@ -181,14 +185,9 @@ def classification_measures(labels: Labels, logits: Scores, classes: Sequence[st
         return found
     if found:
         ranked = [1] if k == 2 else range(k)
-        # Log-odds rank like probabilities, and do not round to equal ones near 1.
-        odds = [logits[:, j] - _log_sum(np.delete(logits, j, axis=1)) for j in ranked]
-        found["auroc"] = float(
-            np.mean([area_under_roc(labels == j, z) for j, z in zip(ranked, odds, strict=True)])
-        )
-        found["auprc"] = float(
-            np.mean([average_precision(labels == j, z) for j, z in zip(ranked, odds, strict=True)])
-        )
+        odds = _log_odds(logits)
+        areas = np.array([_ranking(labels == j, odds[:, j]) for j in ranked])
+        found["auroc"], found["auprc"] = (float(mean) for mean in areas.mean(axis=0))
     found["calibration_error"] = calibration_error(labels, p)
     if k <= MOST_RECALLS:
         C = confusion_matrix(labels, logits.argmax(axis=1), k)
@@ -197,10 +196,14 @@ def classification_measures(labels: Labels, logits: Scores, classes: Sequence[st
     return found
 
 
-def _log_sum(logits: Scores) -> Scores:
-    """`log sum_j exp z_ij` by row `(n,)`."""
-    top = logits.max(axis=1)
-    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+def _log_odds(logits: Scores) -> Scores:
+    """`z_j - log sum_{i != j} exp z_i` `(n, classes)`: it ranks like the probability, and does not round to equal values near 1."""
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    others = np.zeros_like(e)  # sums of those before and after, since the total minus one cancels
+    others[:, 1:] += np.cumsum(e, axis=1)[:, :-1]
+    others[:, :-1] += np.cumsum(e[:, ::-1], axis=1)[:, -2::-1]
+    with np.errstate(divide="ignore"):
+        return np.log(e) - np.log(others)
 
 
 def regression_measures(y: Scores, predicted: Scores) -> dict[str, float]:

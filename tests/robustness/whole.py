@@ -19,6 +19,7 @@ name = "tiny"
 rounds = 2
 optimizer.steps = 2
 boosting.refit_every = 0
+backend.threads = 1
 [ablate]
 at = "best"
 seeds = 1
