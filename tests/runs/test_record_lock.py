@@ -9,6 +9,7 @@ import pytest
 from boostlora.engine.errors import RunError
 from boostlora.engine.foundation.locks import locked
 
+from ..support.commands import boostlora
 from ..support.record_toys import PLUGIN, call, only_run, run_arguments, sealed, start, write_spec
 
 
@@ -27,7 +28,7 @@ def test_lock_of_a_running_process_excludes_others(holder, toy, tmp_path):
     before = sorted(path.rglob("*"))
     resume = ["boostlora", "resume", str(path), "--plugin", str(PLUGIN)]
     for arguments in (run_arguments(tmp_path), run_arguments(tmp_path, "--fresh"), resume):
-        answer = call(subprocess.list2cmdline(arguments), tmp_path)
+        answer = boostlora(*arguments[1:], cwd=tmp_path)
         assert answer.returncode == 3
         holding = f"in use by process {holder.pid} on {socket.gethostname()} since "
         assert answer.stderr.startswith(f"error: {path}: {holding}")
