@@ -97,7 +97,9 @@ def check_kills(folder: Path, kills: int) -> None:
     assert most > 1  # some kill hit a run that had rounds
 
 
-@pytest.mark.slow(reason="three or more processes of forty rounds; kills of shorter runs are in the default suite")
+@pytest.mark.slow(
+    reason="three or more processes of forty rounds; kills of shorter runs are in the default suite"
+)
 def test_run_killed_in_a_round_resumes_to_the_same_result(tmp_path):
     whole = Toy.make(tmp_path / "whole", "rounds=40", "basis.exhausted=wrap")
     whole.go("run")
