@@ -105,15 +105,21 @@ def test_table_shows_other_measures_with_the_accuracy(made: Made) -> None:
 
 
 def test_table_of_a_narrow_terminal_gives_up_measures_first(made: Made) -> None:
-    analysis = made()
+    analysis = made(metric="timed_out")
     wide = table_lines(analysis, 1000)
     assert "auroc" in wide[0]
     narrow = table_lines(analysis, max(map(len, wide)) - 1)
-    assert "timed_out" not in narrow[0]
-    assert "auroc" in narrow[0]
+    assert "auroc" not in narrow[0]
+    assert "accuracy" in narrow[0]
     narrower = table_lines(analysis, max(map(len, narrow)) - 1)
-    assert "auroc" not in narrower[0]
+    assert "accuracy" not in narrower[0]
     assert "rounds" in narrower[0]
+
+
+def test_table_of_a_study_by_accuracy_has_only_measures_that_not_every_task_has(made: Made) -> None:
+    head = table_lines(made(), 1000)[0]
+    assert "timed_out" in head
+    assert "auroc" not in head
 
 
 def test_table_of_a_task_without_measures_is_as_ever(tmp_path: Path) -> None:

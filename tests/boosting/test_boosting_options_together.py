@@ -19,7 +19,7 @@ MORE = pytest.mark.slow(reason="two processes more")
 
 @pytest.mark.parametrize(
     "settings",
-    [pytest.param(case, id=name, marks=() if name == "on-rewards" else MORE) for name, case in CASES.items()],
+    [pytest.param(case, id=name, marks=() if name == "gradient" else MORE) for name, case in CASES.items()],
 )
 def test_boosting_options_in_two_processes_equal_the_single_process_run(settings, tmp_path):
     alone = parallel.run_alone(tmp_path, *settings)
