@@ -187,7 +187,9 @@ def test_what_breaks_in_one_process_ends_all_and_is_told_once(tmp_path):
 @MORE
 def test_what_breaks_in_the_process_that_judges_ends_all(tmp_path):
     code, _, err = run_forked(tmp_path, "objective.use=frail", CREW_FAULT="judge")
-    message = 'error: task plugin "weighed": raised ZeroDivisionError: no verdict (torchrun_plugin.py:28, in judge)'
+    message = (
+        'error: task plugin "weighed": raised ZeroDivisionError: no verdict (torchrun_plugin.py:28, in judge)'
+    )
     assert (code, err.splitlines()) == (3, [message, f"process 1: {message}"])
 
 
