@@ -172,14 +172,6 @@ def class_numbers(cells: Iterable[str], classes: Sequence[str]) -> NDArray[np.in
     return np.array(found, dtype=np.int64)
 
 
-def check_finite(path: str, features: Any) -> None:
-    """Raise `UsageError` for an infinite number, naming column and line."""
-    for name, column in features.items():
-        infinite = np.isinf(column.to_numpy(np.float64, na_value=np.nan)) if is_numeric(column) else [False]
-        if any(infinite):
-            raise UsageError(f'{path}: column "{name}" is infinite in line {np.flatnonzero(infinite)[0] + 2}')
-
-
 def classes_of(labels: Collection[str], where: object, column: str) -> tuple[str, ...]:
     """The distinct labels of a column, sorted. Raises `UsageError` for fewer than 2 classes, or too many to be a class label."""
     if len(labels) < 2:
