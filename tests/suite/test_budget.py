@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,7 @@ HEAD = "import pytest\nfrom conftest import burn\nBURN = 'while __import__(\"tim
 @pytest.fixture
 def in_ci(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> pytest.Pytester:
     monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv(budget.ALONE, "1")
     pytester.makeconftest(CONFTEST)
     return pytester
 
@@ -80,6 +82,16 @@ def test_budget_grows_only_on_machines_that_are_slower(monkeypatch: pytest.Monke
     for each, expected in ((0.02, 1.0), (0.05, 1.0), (0.10, 2.0)):
         monkeypatch.setattr(budget.time, "process_time", itertools.count(0.0, each).__next__)
         assert budget.slowness() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("again", [0.0, 0.5])
+def test_what_is_above_is_measured_once_more_alone(
+    in_ci: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, again: float
+) -> None:
+    monkeypatch.delenv(budget.ALONE)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    code = f"import os\ndef test_one(): burn({again} if os.environ.get({budget.ALONE!r}) else 0.5)"
+    assert run(in_ci, code).ret == (1 if again else 0)
 
 
 def test_budget_fails_nothing_outside_ci(in_ci: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
