@@ -181,7 +181,10 @@ def variables(into: Path, folder: Path, **more: str) -> dict[str, str]:
 @click.option(
     "--timeout", default=900.0, show_default=True, help="Seconds, beyond five times what its tests took."
 )
-def run(*, into: Path, log: Path, out: Path, only: str, workers: int, timeout: float) -> None:
+@click.option("--most", type=click.IntRange(min=1), help="Tests a mutant gets at most; all without it.")
+def run(
+    *, into: Path, log: Path, out: Path, only: str, workers: int, timeout: float, most: int | None
+) -> None:
     """Run, for each mutant that has no result yet, the tests that reach it, until one fails."""
     listed: list[Mutant] = json.loads((into / "mutants.json").read_text(encoding="utf-8"))
     wanted = {int(number) for number in only.split(",") if number} or {mutant["number"] for mutant in listed}
@@ -190,14 +193,14 @@ def run(*, into: Path, log: Path, out: Path, only: str, workers: int, timeout: f
     with ThreadPoolExecutor(workers) as pool, out.open("a", encoding="utf-8") as file:
         mutants = [mutant for mutant in listed if mutant["number"] in wanted]
         for future in as_completed(
-            [pool.submit(judged, mutant, into, reached, timeout) for mutant in mutants]
+            [pool.submit(judged, mutant, into, reached, timeout, most) for mutant in mutants]
         ):
             file.write(json.dumps(future.result()) + "\n")
             file.flush()
             click.echo(json.dumps(future.result()))
 
 
-def judged(mutant: Mutant, into: Path, reached: Reached, timeout: float) -> Result:
+def judged(mutant: Mutant, into: Path, reached: Reached, timeout: float, most: int | None = None) -> Result:
     """The result of a mutant: caught, survived, uncovered or error."""
     began, ran, planned = time.monotonic(), 0, 0
     hit = reached.hits.get(mutant["number"], set())
@@ -206,7 +209,7 @@ def judged(mutant: Mutant, into: Path, reached: Reached, timeout: float) -> Resu
         found, hit = {"status": "error", "detail": mutant["lost"]}, set()
     elif not hit and mutant["number"] in reached.imports:
         found["detail"] = "reached by imports only"
-    for tests in chunks(ordered(mutant, hit, reached)):
+    for tests in chunks(ordered(mutant, hit, reached)[:most]):
         limit = timeout + 5 * sum(reached.tests[test].get("seconds", 0.0) for test in tests)
         found = attempt(mutant["number"], tests, into, limit)
         ran, planned = ran + found.pop("ran"), planned + len(tests)
