@@ -88,6 +88,9 @@ def find_spec(name: str, folder: Path | None = None) -> Path:
         return shipped[name.removesuffix(SUFFIX)]
     if _is(path.is_dir):
         raise UsageError(f"{name}: is a folder, not a spec file")
+    beside = path.with_name(path.name + SUFFIX) if path.name else path
+    if _is(beside.is_file):
+        raise UsageError(f'no spec "{shortened(name, 200)}"; did you mean "{shortened(name, 200)}{SUFFIX}"?')
     hint = _shipped_hint(name.removesuffix(SUFFIX), list(shipped))
     raise UsageError(
         f'no spec "{shortened(name, 200)}": neither a file nor a shipped spec; '

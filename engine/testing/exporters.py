@@ -147,10 +147,9 @@ class ExporterContract:
         here = tmp_path / "here"
         here.mkdir()
         monkeypatch.chdir(here)
-        around = {file.parent for file in case.ensemble.source.files}
-        before = {folder: _hashes(folder) for folder in around}
+        before = _around(case.ensemble)
         self._written(case, tmp_path / "export")
-        assert {folder: _hashes(folder) for folder in around} == before, "the base was modified"
+        assert _around(case.ensemble) == before, "the base was modified"
         assert not list(here.iterdir()), "files in the working directory"
         found = {path.name for path in tmp_path.iterdir()}
         assert found == {"here", "export"}, "other files in tmp_path: write none, and make the run elsewhere"
@@ -289,6 +288,17 @@ def damaged(content: bytes) -> bytes:
         if 8 + header < len(content):
             start = (8 + header + len(content)) // 2
     return content[:start] + bytes(byte ^ 0x80 for byte in content[start:])
+
+
+def _around(ensemble: Exportable) -> dict[Path, dict[str, str]]:
+    """SHA-256 of the files beside those of the base; in the cache, to which other processes add theirs, of the base's alone."""
+    found = dict[Path, dict[str, str]]()
+    for file in ensemble.source.files:
+        if file.is_relative_to(ensemble.context.cache):
+            found[file] = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
+        else:
+            found[file.parent] = _hashes(file.parent)
+    return found
 
 
 def _hashes(folder: Path) -> dict[str, str]:

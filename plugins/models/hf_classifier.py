@@ -13,7 +13,7 @@ import numpy as np
 from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, Texts, WeightInfo
 from ...engine.errors import UsageError
 from ...engine.foundation.hashes import files_sha256
-from ...engine.foundation.options import option, positive
+from ...engine.foundation.options import option
 from ...engine.foundation.run_context import RunContext
 from ...engine.hookspecs import hookimpl
 from ._hf.model import HfModel
@@ -45,7 +45,9 @@ class HfClassifier(HfModel):
     pooling: Literal["mean", "cls", "last", "max"] = option(
         "mean", "pooling of a pooled head: the mean or maximum over tokens, or the first (cls) or last token"
     )
-    head_c: float = option(1.0, "inverse strength of the head's L2 penalty (scikit-learn's C)", positive)
+    head_c: float = option(
+        0.0, "inverse strength of the head's L2 penalty (scikit-learn's C); 0: by cross-validation", min=0
+    )
 
     def blueprint(self, splits: Splits) -> Blueprint:
         """Parameters from the configuration, the headers of the weight files, and the number of outputs. Raises `UsageError`."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...engine.contracts import Blueprint, Examples, ModelSource, Splits, Texts, Tokens
 from ...engine.errors import UsageError
-from ...engine.foundation.options import ModelPath, option, positive, whole
+from ...engine.foundation.options import ModelPath, option, whole
 from ...engine.foundation.run_context import RunContext
 from ...engine.hookspecs import hookimpl
 from ._scratch.model import ScratchModel
@@ -40,7 +40,9 @@ class ScratchClassifier(ScratchModel):
     pooling: Literal["mean", "cls", "last", "max"] = option(
         "mean", "pooling: the mean or maximum over tokens, or the first (cls) or last token"
     )
-    head_c: float = option(1.0, "inverse strength of the head's L2 penalty (scikit-learn's C)", positive)
+    head_c: float = option(
+        0.0, "inverse strength of the head's L2 penalty (scikit-learn's C); 0: by cross-validation", min=0
+    )
 
     def shape(self) -> Mapping[str, Any]:
         """The options that determine configuration and tokenizer."""

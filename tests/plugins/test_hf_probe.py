@@ -42,7 +42,8 @@ def test_classifier_head_is_scikit_learns_on_features_of_the_frozen_encoder(
     texts = Texts(tuple((f"{a} {b} {'the ' * i}",) for i, a in enumerate(words[:6]) for b in words))
     for classes in (("0", "1"), ("0", "1", "2")):
         splits = splits_of(texts, classes)
-        source = get(HfClassifier(path=str(hf_toys.encoder(folder))), splits, tmp_path)
+        model = HfClassifier(path=str(hf_toys.encoder(folder)), head_c=1.0)
+        source = get(model, splits, tmp_path)
         module = source.build(source.blueprint, torch.float64)
         tokens = HfClassifier(path=str(folder)).encode(splits.train).inputs
         with torch.no_grad():  # one by one, without padding
@@ -111,3 +112,56 @@ def test_classifier_one_class_alone_is_refused(tmp_path: Path, folder: Path) -> 
     model = HfClassifier(path=str(hf_toys.encoder(folder)))
     said = message(lambda: get(model, attrs.evolve(CLASSES, train=one), tmp_path))
     assert said == "model hf-classifier: all texts for fitting its head have the same class"
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(("signal", "weakest", "strongest"), [(0.0, 0.0, 1e-2), (6.0, 1e-1, 100.0)])
+def test_penalty_of_the_head_is_that_of_least_cross_validated_loss(
+    classes: int, signal: float, weakest: float, strongest: float
+) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+    from boostlora.plugins.models._hf.probe import FOLDS, STRENGTHS, choose_strength
+
+    rng = np.random.default_rng(classes)
+    labels = np.arange(150) % classes
+    rows = rng.standard_normal((150, 20))
+    rows[:, 0] += signal * labels
+    found = choose_strength(rows, labels, biased=True)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    losses = [
+        -cross_val_score(
+            LogisticRegression(C=C, max_iter=1000), rows, labels, cv=folds, scoring="neg_log_loss"
+        ).mean()
+        for C in STRENGTHS
+    ]
+    assert losses[STRENGTHS.index(found)] == pytest.approx(min(losses), rel=1e-3)
+    assert weakest <= found <= strongest
+
+
+def test_penalty_of_the_head_for_few_rows_or_rare_classes_needs_no_cross_validation() -> None:
+    from boostlora.plugins.models._hf.probe import FEWEST_ROWS, STRENGTHS, choose_strength
+
+    rows = np.random.default_rng(0).standard_normal((40, 3))
+    few = np.arange(FEWEST_ROWS - 1)
+    assert choose_strength(rows[few], few % 2, biased=True) == 1.0
+    assert choose_strength(rows, np.arange(40) % 20, biased=True) == 1.0
+    rare = np.arange(40) % 2
+    rare[0] = 2  # missing from the training rows of one fold
+    assert choose_strength(rows, rare, biased=False) in STRENGTHS
+
+
+def test_head_of_values_gets_the_penalty_of_least_cross_validated_error() -> None:
+    from boostlora.plugins.models._hf.probe import fit_values
+
+    rng = np.random.default_rng(0)
+    rows, new = rng.standard_normal((40, 30)), rng.standard_normal((500, 30))
+    truth = rng.standard_normal(30)
+    values = (rows @ truth + 5.0 * rng.standard_normal(40))[:, None]
+
+    def error(strength: float) -> float:
+        W, b = fit_values(rows, values, strength, biased=True)
+        return float(np.mean((new @ W.T + b - (new @ truth)[:, None]) ** 2))
+
+    assert error(0.0) < 0.7 * error(1e6)

@@ -182,6 +182,16 @@ def test_extends_impossible_file_is_a_short_fault(load: Load, name: str, reason:
     assert len(fault) < 400  # the name is cut
 
 
+def test_load_name_of_a_file_without_its_suffix_is_answered_with_the_file(
+    registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text(NEEDED)
+    mine = tmp_path / "mine"
+    with pytest.raises(UsageError) as caught:
+        load_spec(mine, registry)
+    assert str(caught.value) == f'no spec "{mine}"; did you mean "{mine}.toml"?'
+
+
 def test_load_missing_or_impossible_file_is_a_usage_error(registry: Registry, tmp_path: Path) -> None:
     for name in (tmp_path / "no.toml", "x" * 5000, "quikstart"):
         with pytest.raises(UsageError, match="neither a file nor a shipped spec"):

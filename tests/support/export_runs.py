@@ -177,7 +177,8 @@ def own_head_run(
     folder.mkdir(parents=True, exist_ok=True)
     moods(folder)
     after((labelled if trained else encoder)(folder / "model", family))
-    text = CLASSIFIER.format(model=f'use = "hf-classifier"\npath = "model"\nhead = "own"\n{options}')
+    own = f'use = "hf-classifier"\npath = "model"\nhead = "own"\nhead_c = 1.0\n{options}'
+    text = CLASSIFIER.format(model=own)
     run = boosted(folder, text + ADAPTER.format(lr=lr) + TORCH.format(dtype="float32"), cache)
     return case_of(run, cache)
 

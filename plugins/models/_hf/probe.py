@@ -11,6 +11,7 @@ import sklearn
 import torch
 import transformers
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from ....engine.contracts import Blueprint, Examples, Tokens
 from ....engine.errors import UsageError
@@ -19,6 +20,16 @@ from ....engine.foundation.run_context import Report, RunContext
 
 BATCH_TOKENS = 4096
 """Tokens per batch, including padding: about 100 MB of activations for a small encoder."""
+
+STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(-4, 1.5, 0.5))
+"""Inverse strengths of the penalty among which cross-validation chooses, the strongest penalty first."""
+VALUE_STRENGTHS = tuple(float(s) for s in 10.0 ** np.arange(-5, 2))
+"""The same for values; the penalty of a ridge regression is not divided by the number of rows."""
+FOLDS = 5
+MOST_WORK = 10**8
+"""Rows times features times classes for cross-validation; of more rows, a random sample: about a minute on one core."""
+FEWEST_ROWS = 10
+"""Rows from which there is a cross-validation; for fewer the inverse strength is 1."""
 
 MIN_RELATIVE_SCALE = 1e-3
 """Lower bound of a feature's standard deviation, relative to the RMS over features: dividing by a rounding error would give unbounded
@@ -132,7 +143,7 @@ def _padded(tokens: Tokens, padding: int, device: torch.device) -> dict[str, tor
 def fit_head(
     rows: Matrix, labels: NDArray[np.int64], classes: int, strength: float, *, biased: bool
 ) -> tuple[Matrix, Matrix]:
-    """Weight `(classes, d)` and bias `(classes,)` of a logistic regression; `strength` is scikit-learn's `C`.
+    """Weight `(classes, d)` and bias `(classes,)` of a logistic regression; `strength` is scikit-learn's `C`, 0 chooses it.
 
     It is fitted to standardised features `z = (x - m) / s` (s bounded by `MIN_RELATIVE_SCALE`), and mapped back by
     `W z + b = (W / s) x + (b - W m / s)`; a layer that is not `biased` has `m = 0` and `b = 0`. For two classes it has one log-odds z,
@@ -148,6 +159,7 @@ def fit_head(
     m, s = _scale(rows, biased=biased)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # only the start of boosting
+        strength = strength or choose_strength((rows - m) / s, labels, biased=biased)
         model: Any = LogisticRegression(C=strength, max_iter=1000, fit_intercept=biased)
         fitted: Any = model.fit((rows - m) / s, labels)
     W = fitted.coef_ / s
@@ -160,14 +172,52 @@ def fit_head(
     return weight, bias
 
 
+def choose_strength(rows: Matrix, labels: NDArray[np.int64], *, biased: bool) -> float:
+    """The inverse strength of the penalty with the least cross-validated loss, on standardised features `(n, d)`.
+
+    A head that fits its few training rows exactly is sure of every one of them: boosting from it finds no gradient, and the loss on
+    other rows is many times that of a penalised head. Rows of a class that is missing from the other folds are not counted.
+    """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415
+
+    rng = np.random.default_rng(0)
+    most = max(FEWEST_ROWS, MOST_WORK // (rows.shape[1] * len(np.unique(labels))))
+    some = np.sort(rng.permutation(len(rows))[:most])
+    rows, labels = rows[some], labels[some]
+    if len(rows) < FEWEST_ROWS or np.count_nonzero(np.bincount(labels) >= FOLDS) < 2:
+        return 1.0  # some folds would have a single class
+    losses = np.zeros(len(STRENGTHS))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels))
+    for fitted_on, left_out in folds:
+        model: Any = LogisticRegression(max_iter=200, tol=1e-3, fit_intercept=biased, warm_start=True)
+        for i, strength in enumerate(STRENGTHS):  # each starts where the stronger penalty ended
+            model.set_params(C=strength).fit(rows[fitted_on], labels[fitted_on])
+            known = left_out[np.isin(labels[left_out], model.classes_)]
+            z = model.decision_function(rows[known])
+            log_p = log_softmax(z if z.ndim == 2 else np.stack([np.zeros_like(z), z], axis=1), axis=1)
+            losses[i] -= log_p[np.arange(len(known)), np.searchsorted(model.classes_, labels[known])].sum()
+    return STRENGTHS[int(np.argmin(losses))]
+
+
 def fit_values(rows: Matrix, values: Matrix, strength: float, *, biased: bool) -> tuple[Matrix, Matrix]:
-    """Weight `(1, d)` and bias `(1,)` of a ridge regression with penalty `1 / strength`, on features standardised as in `fit_head`."""
-    from sklearn.linear_model import Ridge  # noqa: PLC0415
+    """Weight `(1, d)` and bias `(1,)` of a ridge regression with penalty `1 / strength`, on features standardised as in `fit_head`.
+
+    0 chooses the penalty by leave-one-out cross-validation.
+    """
+    from sklearn.linear_model import Ridge, RidgeCV  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     m, s = _scale(rows, biased=biased)
     with threadpool_limits(1):
-        fitted: Any = Ridge(alpha=1.0 / strength, fit_intercept=biased).fit((rows - m) / s, values)
+        model: Any = (
+            Ridge(alpha=1.0 / strength, fit_intercept=biased)
+            if strength
+            else RidgeCV(alphas=[1.0 / s for s in VALUE_STRENGTHS], fit_intercept=biased)
+        )
+        fitted: Any = model.fit((rows - m) / s, values)
     W = np.atleast_2d(fitted.coef_) / s
     return W, np.atleast_1d(fitted.intercept_) - W @ m
 
