@@ -19,7 +19,7 @@ between NumPy and PyTorch on perceptrons (up to 512 wide), MiniLM and SmolLM2.
 **A loss near 0** is the logarithm of a number near 1: `-log p_y = log T + (max z - z_y)`, `T = sum_j exp(z_j - max z) >= 1`. A rounding
 of T changes the loss by about u, however small the loss is. In every precision a batch's loss
 `sum_i w_i l_i / b` may therefore be off by `SUMS * u * sum_i |w_i| / b` more. The yardstick has such errors too, but those of a batch's
-examples may cancel by chance, and the floor is relative to a loss without lower bound. Large logits are no excuse: `max z - z_y` is
+examples may cancel by chance, and the floor is relative to a loss without lower bound. Large logits are no excuse in a batch's: `max z - z_y` is
 as exact as they are, unless `max z` is added to `log T` first, which costs `u max|z|`.
 
 **Singular directions** are determined up to their gaps (Davis and Kahan, 1970; Wedin, 1972): in every precision their sine

@@ -149,9 +149,13 @@ class Answers:
         return (recorded.prediction == self.outcome.prediction) & (recorded.correct == self.outcome.correct)
 
     def losses(self, theirs: NDArray[np.float64], quantity: str, criterion: Criterion) -> tuple[float, float]:
-        """Error and allowed error of losses per example; errors are relative to at least 1 nat."""
+        """Error and allowed error of losses per example.
+
+        Errors are relative to the largest of 1 nat, the losses and the logits: a loss is a difference of logits, and as exact as they are.
+        """
         right = self.predictions.loss
-        allowed = criterion.allowed(quantity, self.loss_yardstick, max(1.0, magnitude(right)))
+        scale = max(1.0, magnitude(right), self.logits.scale)
+        allowed = criterion.allowed(quantity, self.loss_yardstick, scale)
         return distance(theirs, right), allowed
 
 

@@ -31,7 +31,7 @@ class HfClassifier(HfModel):
     """A text encoder (or decoder) in Hugging Face's layout, with pooling and a linear head, or with its architecture's own head.
 
     The pooled head is fitted before boosting: logistic regression on the frozen encoder's pooled features of the task's source domain,
-    else of its training split. Weights are the encoder's, `model.…`, and `head.weight`, `head.bias`. With its own head the model is
+    else of its training split, with the penalty of the least cross-validated loss. Weights are the encoder's, `model.…`, and `head.weight`, `head.bias`. With its own head the model is
     transformers' `AutoModelForSequenceClassification`, with the parameter names of that module: a fine-tuned head is used as it is if
     its labels are the task's classes, in any order; a folder without one gets a new head, whose last layer is fitted in the same way.
     """
