@@ -71,6 +71,12 @@ def test_canonical_signs_do_not_depend_on_the_signs_before(seed):
     np.testing.assert_array_equal(one.V, two.V)
 
 
+@pytest.mark.parametrize("count", [-1, 0, 4])
+def test_triplets_beyond_the_width_of_a_weight_are_refused(count):
+    with pytest.raises(ValueError, match=f"{count} directions of a weight that has 3"):
+        leading_triplets(np.eye(3, 5), count)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_triplets_of_a_weight_that_is_not_finite_are_refused(bad):
     W = np.ones((4, 4))

@@ -265,3 +265,18 @@ def test_run_record_has_no_credentials_of_reason_and_task(run_cell, monkeypatch)
     assert directory.result()["reason"] == f"no answer from http://{CUT}@h"
     assert directory.provenance()["task"] == {"address": f"http://{CUT}@h", "token": CUT}
     assert not [p for p in directory.path.rglob("*") if p.is_file() and SECRET.encode() in p.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("home", "text", "expected"),
+    [("/srv/anna", "/srv/anna/runs", "~/runs"), ("/", "/srv/runs", "/srv/runs")],
+)
+def test_home_folder_is_redacted_unless_it_is_the_root(
+    monkeypatch: pytest.MonkeyPatch, home: str, text: str, expected: str
+) -> None:
+    monkeypatch.setattr(redaction.Path, "home", lambda: redaction.Path(home))
+    redaction._me.cache_clear()
+    try:
+        assert without_homes(text) == expected
+    finally:
+        redaction._me.cache_clear()
