@@ -140,7 +140,9 @@ def _words(experiment: Any) -> Any:
     """The splits with TF-IDF of words and pairs of words as inputs."""
     splits = experiment.splits
     encoder = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
-    joined = {part: [" ".join(texts) for texts in getattr(splits, part).inputs] for part in ("train", "test")}
+    joined = {
+        part: [" ".join(texts) for texts in getattr(splits, part).inputs.rows] for part in ("train", "test")
+    }
     found = {"train": encoder.fit_transform(joined["train"]), "test": encoder.transform(joined["test"])}
     return _with_inputs(splits, found)
 
