@@ -57,7 +57,7 @@ def by_definition(z, sampling, draw):
     top_p=st.floats(0.05, 1.0),
     seed=seeds,
 )
-def test_token_is_the_first_whose_cumulated_probability_exceeds_the_draw(
+def test_token_is_the_first_whose_cumulative_probability_exceeds_the_draw(
     rule, classes, temperature, top_p, seed
 ):
     rng, sampling = np.random.default_rng(seed), Sampling(temperature=temperature, top_p=top_p)
@@ -91,7 +91,7 @@ def test_nucleus_of_a_tie_at_its_border_takes_the_first_alone():
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_tokens_of_no_probability_are_never_drawn(rule):
+def test_tokens_of_zero_probability_are_never_drawn(rule):
     z = np.array([[-1e9, 0.0, 1.0, -1e9]])
     for draw in (0.0, 0.3, 0.999, ONE):
         assert rule(z, Sampling(), np.array([draw]))[0] in {1, 2}

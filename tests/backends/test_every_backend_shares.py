@@ -68,7 +68,7 @@ def test_gradient_of_shares_is_the_slope_of_the_loss_by_definition(backend, tmp_
 
 
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
-def test_examples_without_a_token_to_predict_cost_nothing_and_teach_nothing(backend, tmp_path):
+def test_examples_without_target_tokens_have_zero_loss_and_gradient(backend, tmp_path):
     model, sites = opened("qwen2", tmp_path, backend)
     examples, places = with_silent("qwen2"), np.array(SILENT)
     said = model.predict(examples)
@@ -98,7 +98,7 @@ def rows_in(module, sites, examples):
 
 @pytest.mark.parametrize("kind", [kind for kind in DECODERS if kind != "gpt2"])
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
-def test_second_moments_weigh_every_token_as_its_text(backend, kind, tmp_path):
+def test_second_moments_weight_tokens_by_their_text(backend, kind, tmp_path):
     """`sum_i w_i X_i'X_i O / sum_i w_i n_i` over the texts of all batches, a text that comes twice with both its weights."""
     model, sites = opened(kind, tmp_path, backend)
     sites = [site for site in sites if "lm_head" not in site.name]  # whose rows are not one a token
@@ -117,7 +117,7 @@ def test_second_moments_weigh_every_token_as_its_text(backend, kind, tmp_path):
 
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("limit", [0.5, 1e3])
-def test_clipping_is_by_the_norm_over_all_that_is_trained(backend, limit, tmp_path):
+def test_clipping_uses_the_norm_over_all_trained_parameters(backend, limit, tmp_path):
     """A step of descent along `g min(1, limit / ||g||)`, the norm taken over the vectors of all groups together."""
     model, sites = opened("qwen2", tmp_path, backend)
     request = request_for(model, sites, "qwen2")
@@ -132,7 +132,7 @@ def test_clipping_is_by_the_norm_over_all_that_is_trained(backend, limit, tmp_pa
 
 
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
-def test_answers_at_the_start_of_a_round_need_neither_old_nor_start(backend, tmp_path):
+def test_answers_at_round_start_need_no_old_or_start_log_probabilities(backend, tmp_path):
     """There the ratio is 1 and the divergence has no slope, so that what a basis hears is the gradient with both of them."""
     model, sites = opened("qwen2", tmp_path, backend)
     examples, tokens = texts("qwen2"), answered(texts("qwen2"))

@@ -50,7 +50,7 @@ def test_answers_and_gradients_are_right_whatever_a_model_keeps(family, writes):
         ("openai-gpt", next_logits.NO_CACHE),
     ],
 )
-def test_way_is_the_quickest_that_is_right(family, way):
+def test_fastest_correct_way_is_chosen(family, way):
     net = CausalNet(module_of(family, "causal"), PLACE)
     with warnings.catch_warnings(record=True) as told, torch.no_grad():
         warnings.simplefilter("always")
@@ -60,7 +60,7 @@ def test_way_is_the_quickest_that_is_right(family, way):
     assert len(slow) == (0 if way.cached else 1), "told once, where it is slow"
 
 
-def test_cache_that_forgets_is_not_used(monkeypatch):
+def test_incorrect_cache_is_not_used(monkeypatch):
     """A cache is right by what comes of it: here it loses what was fed."""
     module = module_of("llama", "causal")
     whole = module.forward
@@ -144,7 +144,7 @@ def test_texts_whose_answer_depends_on_the_texts_beside_them_are_refused():
         check_texts(Net(Texts(lambda x, m: (x * m).sum(1) - x.mean((0, 1)))), texts(), PLACE)
 
 
-def test_models_that_look_ahead_are_refused():
+def test_models_that_attend_to_later_tokens_are_refused():
     found = examine("bert-generation", "causal")
     assert found.status.startswith("refused: BertGenerationDecoder: its logits depend on later tokens")
 
@@ -176,5 +176,5 @@ def test_gradients_of_an_encoder_are_right(family):
         ("perceiver", "encoder", "perceiver has no hidden_size: it is not a text model"),
     ],
 )
-def test_model_that_cannot_be_computed_is_refused_by_name(family, kind, reason):
+def test_model_that_fails_to_run_is_refused_by_name(family, kind, reason):
     assert examine(family, kind).status.startswith(f"refused: {reason}")
