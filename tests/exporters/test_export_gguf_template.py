@@ -196,7 +196,7 @@ def test_gguf_base_of_an_unknown_architecture_is_refused_with_a_way_out(template
         Gguf().check(attrs.evolve(template_case.ensemble, model=model))
 
 
-def test_gguf_base_that_is_no_gguf_file_is_refused(template_case, tmp_path):
+def test_gguf_base_that_is_not_a_gguf_file_is_refused(template_case, tmp_path):
     (tmp_path / "base.gguf").write_bytes(b"not a model")
     model = attrs.evolve(template_case.ensemble.model, path=type(template_case.ensemble.model.path)(tmp_path))
     with pytest.raises(UsageError, match="not a readable GGUF file"):

@@ -105,7 +105,7 @@ def test_tying_of_neighbours_is_tied_by_peft_in_the_same_way(count, data):
 
 
 @pytest.mark.parametrize("groups", ["abab", "aaab", "abba", "abbb"])
-def test_tying_that_peft_cannot_say_is_none(groups):
+def test_tying_that_peft_cannot_express_is_none(groups):
     assert weight_tying(groups) == 0.0
 
 
@@ -154,6 +154,6 @@ def test_base_from_a_gguf_file_is_its_converted_copy_and_its_tokenizer_the_files
     assert tokenizer_location(ensemble).name == str(tmp_path / "given")
 
 
-def test_base_of_a_model_made_from_nothing_is_its_folder(tmp_path):
+def test_base_of_a_scratch_model_is_its_folder(tmp_path):
     assert base_location(exportable(object(), tmp_path)).name == str(tmp_path)
     assert tokenizer_location(exportable(object(), tmp_path)).name == str(tmp_path)
