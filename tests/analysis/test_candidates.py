@@ -1,4 +1,4 @@
-"""What arms were tuned over, as readers see it."""
+"""Candidates of tuning, as readers see them."""
 
 import attrs
 import numpy as np

@@ -1,4 +1,4 @@
-"""What arms cost: numbers trained and stored, steps and examples, forgetting, and the table of it."""
+"""The cost of arms: trained and stored parameters, steps, examples, lost examples, and their table."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_cost_table_states_values_common_to_all_arms_once(analysis):
     assert cost_lines(analysis, 200)[-1].startswith(f"in every arm: {4 * STEPS:,} steps")
 
 
-def test_cost_table_has_a_column_of_steps_where_arms_differ(analysis):
+def test_cost_table_has_a_column_of_steps_when_arms_differ(analysis):
     first = analysis.rows[0]
     other = Estimate(mean=7.0, low=None, high=None, values=(7.0, 7.0))
     row = attrs.evolve(first, metrics={**first.metrics, "steps": other})

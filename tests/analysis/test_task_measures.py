@@ -1,4 +1,4 @@
-"""What tasks measure beside accuracy and loss: in rows, curves, comparisons, choices and the terminal's table."""
+"""Measures of tasks beside accuracy and loss: in rows, curves, comparisons, choices and the terminal's table."""
 
 from __future__ import annotations
 
