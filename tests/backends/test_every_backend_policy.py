@@ -1,4 +1,4 @@
-"""The policy in the middle of a round: what it writes from given draws, how likely it says answers are, what its weights are."""
+"""The policy during a round: answers from given draws, log-probabilities and weights."""
 
 import attrs
 import numpy as np

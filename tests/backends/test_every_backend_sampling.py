@@ -1,4 +1,4 @@
-"""Drawing a token: the rule of both backends, held to its definition and to the distribution that it draws from."""
+"""Token sampling of both backends, against its definition and its distribution."""
 
 import attrs
 import numpy as np
@@ -83,7 +83,7 @@ def test_nucleus_of_ties_is_as_small_as_it_can_be_and_takes_the_first(rule):
             assert last[0] == k - 1, f"{k} of {n}"
 
 
-def test_nucleus_of_a_tie_at_its_border_takes_the_first_alone():
+def test_nucleus_with_a_tie_at_its_border_takes_only_the_first():
     p = torch.tensor([[0.2, 0.4, 0.2, 0.2]], dtype=torch.float64)
     assert nucleus(p, 0.5).tolist() == [[True, True, False, False]]
     assert nucleus(p, 0.39).tolist() == [[False, True, False, False]]

@@ -27,7 +27,7 @@ BATCH = Batch(indices=np.array([1, 0, 1, 3, 5, 0, 6]), weights=np.array([2.0, 0.
 """Two examples twice, with other weights; three rows that say nothing."""
 
 
-def with_silent(kind):
+def with_empty_targets(kind):
     """Texts of a kind, some of which have no completion."""
     examples, places = texts(kind), list(SILENT)
     starts = examples.inputs.starts.copy()
@@ -47,7 +47,7 @@ def loss_of(model, examples, batch):
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
 def test_gradient_of_shares_is_the_slope_of_the_loss_by_definition(backend, tmp_path):
     model, sites = opened("qwen2", tmp_path, backend)
-    examples = with_silent("qwen2")
+    examples = with_empty_targets("qwen2")
     request = attrs.evolve(request_for(model, sites, "qwen2"), examples=examples, batches=[BATCH])
 
     def loss(values):
@@ -70,7 +70,7 @@ def test_gradient_of_shares_is_the_slope_of_the_loss_by_definition(backend, tmp_
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
 def test_examples_without_target_tokens_have_zero_loss_and_gradient(backend, tmp_path):
     model, sites = opened("qwen2", tmp_path, backend)
-    examples, places = with_silent("qwen2"), np.array(SILENT)
+    examples, places = with_empty_targets("qwen2"), np.array(SILENT)
     said = model.predict(examples)
     assert np.flatnonzero(said.targets == 0).tolist() == list(SILENT)
     np.testing.assert_array_equal(said.loss[places], np.zeros(2))

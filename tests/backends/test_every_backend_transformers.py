@@ -1,4 +1,4 @@
-"""Transformers on every backend: logits, gradients, merges and continuations, held to Hugging Face and to finite differences."""
+"""Transformers on every backend: logits, gradients, merges and generation, against Hugging Face and finite differences."""
 
 from fnmatch import fnmatchcase
 

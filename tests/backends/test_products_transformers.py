@@ -1,4 +1,4 @@
-"""Products with gradients and activations of transformers: backends against each other, padding, memory, what is left behind."""
+"""Products with gradients and activations of transformers: agreement of backends, padding, memory, cleanup."""
 
 import attrs
 import numpy as np

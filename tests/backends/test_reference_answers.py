@@ -1,4 +1,4 @@
-"""What transformers in the reference answer and write, by themselves and in company."""
+"""Predictions and generation of transformers in the reference, alone and in batches."""
 
 import numpy as np
 import pytest

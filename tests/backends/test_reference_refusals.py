@@ -1,4 +1,4 @@
-"""Configurations that the reference does not compute are refused by key, value and what it knows, before any file is read."""
+"""Unsupported configurations are refused by the reference with key, value and alternatives, before any file is read."""
 
 import attrs
 import numpy as np

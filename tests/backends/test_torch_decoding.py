@@ -116,7 +116,7 @@ def test_texts_whose_answer_depends_on_padding_are_refused():
 
 
 @pytest.mark.parametrize("size", [1e-5, 1.0, 1e5])
-def test_texts_are_held_to_a_share_of_what_the_model_says_whatever_its_size(size):
+def test_text_check_tolerance_is_relative_to_the_logits(size):
     def pooled(x, m):
         return size * (x * m).sum(1) / m.sum(1)
 
@@ -126,7 +126,7 @@ def test_texts_are_held_to_a_share_of_what_the_model_says_whatever_its_size(size
 
 
 @pytest.mark.parametrize(("length", "start"), [(2, 1), (5, 1), (7, 3), (7, 6), (1, 1), (2, 2), (9, 9)])
-def test_texts_that_are_tried_are_one_and_its_first_half(length, start):
+def test_checked_texts_are_one_text_and_its_first_half(length, start):
     """Where a text has a completion, one token is to be predicted after the half of its prompt; there is a token before it."""
     ids = np.arange(10, 10 + length)
     given = attrs.evolve(texts(), inputs=Tokens.join([ids.tolist()], [start]))

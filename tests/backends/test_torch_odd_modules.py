@@ -1,4 +1,4 @@
-"""Sites whose weight is used otherwise than by one call of an ordinary layer: what trains is what is merged."""
+"""Sites whose weight is not used by one call of a linear layer: the trained update is the merged one."""
 
 import attrs
 import numpy as np
@@ -252,7 +252,7 @@ def test_values_behind_a_stopped_gradient_are_those_of_the_sum(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("name", sorted(set(ODD) - {"passed over without gradients"}))
-def test_ways_are_the_same_in_every_precision(name, dtype, tmp_path):
+def test_low_rank_path_is_chosen_alike_in_every_precision(name, dtype, tmp_path):
     """In half precision outputs are not compared: what is passed over without gradients goes unnoticed, but torch's own such layers."""
     model, _ = opened(ODD[name], tmp_path, dtype=dtype)
     double, _ = opened(ODD[name], tmp_path)

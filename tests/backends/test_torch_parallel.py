@@ -1,4 +1,4 @@
-"""One run in several processes: what they exchange, that they come to the single process's numbers, and how they fail."""
+"""A run in several processes: collectives, equality with the single process, and failures."""
 
 import json
 import os

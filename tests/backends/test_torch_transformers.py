@@ -1,4 +1,4 @@
-"""The torch backend on Hugging Face modules: what it makes, what it leaves, and other precisions."""
+"""The torch backend on Hugging Face modules: memory, cleanup, and other precisions."""
 
 import attrs
 import numpy as np
