@@ -1,4 +1,4 @@
-"""`boostlora compare` on runs written by hand: what it prints, refuses, and writes as JSON."""
+"""`boostlora compare` on handwritten runs: its output, its JSON, and what it refuses."""
 
 from __future__ import annotations
 
