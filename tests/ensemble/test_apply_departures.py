@@ -1,4 +1,4 @@
-"""`boostlora apply` where rounds come out otherwise than in the run: on another backend or device, with other directions."""
+"""`boostlora apply` when recomputed rounds differ from the run: on another backend or device, with other directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`boostlora apply` writes the run's merged model, all of it or a selection of rounds, and says so."""
+"""`boostlora apply` writes the run's merged model, complete or for a selection of rounds, and prints a summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`export` and `evaluate` take the best round on validation unless told otherwise, and name it."""
+"""`export` and `evaluate` use the best round on validation by default, and name it."""
 
 from __future__ import annotations
 

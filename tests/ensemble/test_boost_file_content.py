@@ -1,4 +1,4 @@
-"""Headers and contents that no boost file has: of another version, not whole, too large, told twice, of unknown dtypes."""
+"""Invalid headers and contents of boost files: other versions, truncation, size limits, duplicates, unknown dtypes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boost files forged by somebody who knows the format, digests and all: whatever was changed is refused in words."""
+"""Boost files forged with consistent digests: every change is refused with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run trained is enough: its boost file gives its weights back bit by bit, for everything that can be in a spec."""
+"""A boost file restores the weights of its run bit for bit, for every kind of spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outcomes and metrics of selections of rounds, recorded and recomputed, and what `boostlora evaluate` makes of them."""
+"""Outcomes and metrics of selections of rounds, recorded and recomputed."""
 
 from __future__ import annotations
 

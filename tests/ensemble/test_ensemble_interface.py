@@ -1,4 +1,4 @@
-"""`Ensemble` in Python: any selection of rounds is a model, whatever was asked before."""
+"""`Ensemble` in Python: any selection of rounds is a model, independent of earlier calls."""
 
 from __future__ import annotations
 

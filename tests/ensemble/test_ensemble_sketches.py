@@ -1,4 +1,4 @@
-"""Sketches: a few numbers that tell how far two ensembles are apart."""
+"""Sketches: short vectors from which the distance of two ensembles is estimated."""
 
 from __future__ import annotations
 

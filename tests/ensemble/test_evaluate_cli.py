@@ -1,4 +1,4 @@
-"""`boostlora evaluate`: what it says, to people and to scripts, and what it refuses."""
+"""`boostlora evaluate`: its output, its JSON, and what it refuses."""
 
 from __future__ import annotations
 

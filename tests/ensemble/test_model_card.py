@@ -1,4 +1,4 @@
-"""The card of an export says what the run's records say."""
+"""The model card of an export states the run's records."""
 
 from __future__ import annotations
 

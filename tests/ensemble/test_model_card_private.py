@@ -1,4 +1,4 @@
-"""What a card must not tell, and what it must not be made to say."""
+"""Redaction and escaping in model cards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exported tells no credential and no home, not even of a run that recorded one."""
+"""Exports contain no credentials and no home folders, even if the run recorded them."""
 
 from __future__ import annotations
 

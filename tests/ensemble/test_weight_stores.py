@@ -1,4 +1,4 @@
-"""A store has, without a model, what the model has: weights, directions and updates bit by bit."""
+"""A weight store gives the same weights, directions and updates as the model, bit for bit."""
 
 from __future__ import annotations
 
