@@ -1,4 +1,4 @@
-"""The local executor meets the contract, keeps its workers to their share, and leaves nothing behind."""
+"""The local executor meets the contract, limits its workers, and leaves no processes."""
 
 import sys
 import time
