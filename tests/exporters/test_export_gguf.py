@@ -1,4 +1,4 @@
-"""The exporter `gguf`, held to the suite of its kind, on a base in safetensors files."""
+"""The exporter `gguf` on a safetensors base: its suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the exporter `gguf` makes of other models and tokenizers, and which of them it refuses."""
+"""The exporter `gguf` on other models and tokenizers, and which of them it refuses."""
 
 # ruff: noqa: S106 - special tokens of a vocabulary, no passwords
 

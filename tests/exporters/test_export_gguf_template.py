@@ -1,4 +1,4 @@
-"""The exporter `gguf` on a base that is a GGUF file itself: the file stays, but for what the rounds changed."""
+"""The exporter `gguf` on a GGUF base: only tensors changed by rounds differ."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_gguf_with_an_entry_too_large_for_float16_is_refused_naming_the_weight(t
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_cast_tells_the_largest_number_from_infinity(dtype):
+def test_cast_distinguishes_the_largest_number_from_infinity(dtype):
     kind = files.TYPES[dtype]
     largest = {"float16": 65504.0, "bfloat16": 3.38e38}[dtype]
     files.cast("w", np.array([[largest, -largest]]), kind)

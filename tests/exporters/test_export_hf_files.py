@@ -1,4 +1,4 @@
-"""What the exporter `hf` writes, file by file and tensor by tensor."""
+"""The files and tensors that the exporter `hf` writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many rounds as one pair of factors: the product is their sum, whatever the rounds are."""
+"""Many rounds as one pair of factors, whose product is their sum."""
 
 import numpy as np
 import pytest

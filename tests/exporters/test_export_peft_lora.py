@@ -1,4 +1,4 @@
-"""The exporter `peft-lora` under each of its options: the suite of its kind, what it checks, and its precision."""
+"""The exporter `peft-lora` with each of its options: its suite, checks and precision."""
 
 import attrs
 import pytest

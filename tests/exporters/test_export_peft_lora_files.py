@@ -1,4 +1,4 @@
-"""The files of `peft-lora` in PEFT itself: what it loads computes what was boosted."""
+"""Files of `peft-lora` loaded by PEFT compute the boosted model."""
 
 import attrs
 import numpy as np

@@ -1,4 +1,4 @@
-"""What `peft-lora` makes of heads and of other models, and which of them it refuses."""
+"""`peft-lora` with heads and other models, and which of them it refuses."""
 
 import attrs
 import pytest

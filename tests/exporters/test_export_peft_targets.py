@@ -67,17 +67,17 @@ def adapted(config):
         ["inner.fc", "inner.fc2"],
     ],
 )
-def test_target_modules_where_names_are_ends_of_others_hit_these_alone(wanted):
+def test_target_modules_match_only_sites_when_names_are_suffixes_of_others(wanted):
     found = adapted(peft.LoraConfig(r=2, target_modules=target_modules(targets(*wanted), BLUEPRINT)))
     assert sorted(found) == sorted(wanted)
 
 
-def test_target_modules_are_a_list_of_paths_where_that_is_exact():
+def test_target_modules_are_a_list_of_paths_when_that_is_exact():
     assert target_modules(targets("outer.inner.fc"), BLUEPRINT) == ["outer.inner.fc"]
     assert target_modules(targets("inner.fc"), BLUEPRINT) == r"(?:inner\.fc)"
 
 
-def test_ranks_where_names_are_ends_of_others_go_to_the_right_modules():
+def test_ranks_match_their_modules_when_names_are_suffixes_of_others():
     ranks = {"fc": 3, "inner.fc": 2, "outer.inner.fc": 1}
     config = peft.LoraConfig(
         r=2, rank_pattern=pattern(ranks, 2), target_modules=target_modules(targets(*ranks), BLUEPRINT)
@@ -109,7 +109,7 @@ def test_tying_that_peft_cannot_express_is_none(groups):
     assert weight_tying(groups) == 0.0
 
 
-def test_tying_of_unequal_blocks_is_taken_where_the_last_one_is_the_longer():
+def test_tying_of_unequal_blocks_is_exported_when_the_last_is_longer():
     assert tied_groups(5, 2) == [0, 0, 1, 1, 1]
     assert weight_tying("aabbb") == pytest.approx(0.6)
     assert weight_tying("aaabb") == 0.0

@@ -1,4 +1,4 @@
-"""Casts, what they keep, and files of tensors, for the exporters of weights."""
+"""Casts, their rounding loss, and tensor files of the weight exporters."""
 
 from __future__ import annotations
 
