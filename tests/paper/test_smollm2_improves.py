@@ -1,4 +1,4 @@
-"""Learning from rewards with a real language model, and what becomes of it: SmolLM2-135M, two rounds, exported in every form."""
+"""Learning from rewards with a real language model: SmolLM2-135M, two rounds, exported in every format."""
 
 from __future__ import annotations
 
