@@ -102,7 +102,7 @@ def test_wrapping_blocks_restart_when_a_round_does_not_fit(ranks, starts):
     assert Rotate().depth(ranks, 5) == max(block.stop for block in blocks)
 
 
-def test_refresh_after_merges_overlaps_where_rotate_does_not():
+def test_refresh_overlaps_after_merges_and_rotate_does_not():
     rng = np.random.default_rng(0)
     W = rng.standard_normal((48, 64))
     W *= 1.0 / np.linalg.norm(W, 2)

@@ -1,4 +1,4 @@
-"""Bases that hear the data: the suite of their kind, and what all of them have in common."""
+"""Data-driven bases: the suite of their kind, and what they have in common."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Objective `grpo`: advantages, shares, what is left out; and its suite, which catches objectives that break the contract."""
+"""Objective `grpo`: advantages, shares, omitted answers; and its suite, which catches objectives that break the contract."""
 
 import attrs
 import numpy as np

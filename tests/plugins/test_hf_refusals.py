@@ -1,4 +1,4 @@
-"""What Hugging Face models refuse, and how they say so."""
+"""What Hugging Face models refuse, and the messages."""
 
 from __future__ import annotations
 

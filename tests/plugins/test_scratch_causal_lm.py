@@ -154,7 +154,7 @@ def test_scratch_lm_with_an_impossible_shape_is_refused(wrong: dict[str, Any], s
         ScratchCausalLm(**{**TINY, **wrong})
 
 
-def test_scratch_lm_learns_the_source_domain_where_there_is_one(tmp_path: Path) -> None:
+def test_scratch_lm_learns_the_source_domain_when_given(tmp_path: Path) -> None:
     source = splits_of(sums(range(3))).train
     with_source = attrs.evolve(ADDITIONS, source=source)
     alone = Splits(train=source, validation=source, test=source, classes=())
@@ -162,7 +162,7 @@ def test_scratch_lm_learns_the_source_domain_where_there_is_one(tmp_path: Path) 
     assert get(model, with_source, tmp_path / "a").sha256 == get(model, alone, tmp_path / "b").sha256
 
 
-def test_scratch_lm_stops_at_the_accuracy_asked_for(tmp_path: Path) -> None:
+def test_scratch_lm_stops_at_the_requested_accuracy(tmp_path: Path) -> None:
     parity = Prompts(tuple(f"{a:02d}" for a in range(100)), tuple("eo"[a % 2] for a in range(100)))
     splits = splits_of(parity)
     options = {**TINY, "pretrain_steps": 400, "pretrain_lr": 1e-2, "pretrain_batch": 16}

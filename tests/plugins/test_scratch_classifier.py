@@ -178,7 +178,7 @@ def test_masked_batch_has_the_shares_of_bert_and_targets_at_masks() -> None:
     assert 0.07 < float((shown == batch.answers).double().mean()) < 0.14
 
 
-def test_unigram_loss_is_the_entropy_where_frequencies_are_the_same() -> None:
+def test_unigram_loss_is_the_entropy_for_equal_frequencies() -> None:
     from boostlora.plugins.models._scratch.encoder import unigram_loss
 
     ids = np.repeat(np.array([0, 4, 5, 6], dtype=np.int32), [50, 20000, 10000, 10000])
