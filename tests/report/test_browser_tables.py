@@ -1,4 +1,4 @@
-"""Tables beside the main one, and what a table does that is too large, as a browser shows it."""
+"""Secondary and large tables in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of what arms cost, in the documents of a report."""
+"""The cost table in the documents of a report."""
 
 from __future__ import annotations
 

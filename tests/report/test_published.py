@@ -1,4 +1,4 @@
-"""A report tells no home and no credential, and its sheets hold nothing that a spreadsheet computes."""
+"""Reports contain no home folders or credentials, and their sheets no formulas."""
 
 import io
 from pathlib import Path

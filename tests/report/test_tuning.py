@@ -1,4 +1,4 @@
-"""The table of what arms were tuned over."""
+"""The tuning table of a report."""
 
 from __future__ import annotations
 
