@@ -1,4 +1,4 @@
-"""Whatever happens to the files of a run or a study: never a traceback, one sentence and a documented exit code."""
+"""Damaged files of runs and studies give a one-sentence error and a documented exit code, never a traceback."""
 
 import random
 import shutil

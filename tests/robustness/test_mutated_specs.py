@@ -1,4 +1,4 @@
-"""Whatever is written into a spec: `check` says in one sentence what is wrong, or what would be done, and takes no long time."""
+"""`check` of mutated specs gives a one-sentence error or the plan, in bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Power lost at any moment of a command: what was acknowledged is there, and the next try ends as if nothing had happened."""
+"""Power loss at any point of a command: acknowledged data are kept, and a retry completes as without it."""
 
 from __future__ import annotations
 
