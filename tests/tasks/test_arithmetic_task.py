@@ -1,4 +1,4 @@
-"""`arithmetic`: its suite, what it draws, how it is asked and judged, and what it refuses."""
+"""`arithmetic`: its suite, sums, prompts, judging, and what it refuses."""
 
 from __future__ import annotations
 

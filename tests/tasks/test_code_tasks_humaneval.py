@@ -171,7 +171,7 @@ def test_humaneval_reports_the_sandbox_of_the_programs(path: str) -> None:
     assert said["limits"]["seconds"] == 2.0
 
 
-def test_humaneval_where_programs_cannot_be_confined_refuses_before_reading(
+def test_humaneval_without_a_sandbox_is_refused_before_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(OVERRIDE, raising=False)

@@ -1,4 +1,4 @@
-"""Rows of equal inputs lie in one part, whatever else they say; given parts are taken as they are."""
+"""Rows of equal inputs are in one split, whatever their other columns; given splits are kept."""
 
 from __future__ import annotations
 

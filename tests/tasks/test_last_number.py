@@ -1,4 +1,4 @@
-"""The last number of a text, however it is written."""
+"""The last number of a text, in any notation."""
 
 from __future__ import annotations
 

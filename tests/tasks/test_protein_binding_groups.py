@@ -1,4 +1,4 @@
-"""`protein-binding`: no group and no chain lies in two parts, whatever the data."""
+"""`protein-binding`: no group and no chain is in two splits."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_group_split_differs_between_seeds() -> None:
     assert len(tests) > 1
 
 
-def test_group_split_of_a_single_share_draws_that_part_alone() -> None:
+def test_group_split_of_a_single_share_draws_only_that_split() -> None:
     labels, groups = examples_of([(2, 2)] * 10)
     parts = group_split(labels, groups, {"test": 0.3}, np.random.default_rng(0))
     assert {part: len(index) for part, index in parts.items()} == {"test": 12, "train": 28}

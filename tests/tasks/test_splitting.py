@@ -107,7 +107,7 @@ def test_stratified_split_keeps_the_largest_set_in_training() -> None:
         assert 0 in parts["train"]
 
 
-def test_stratified_split_set_larger_than_what_is_missing_is_taken_where_it_comes_closer() -> None:
+def test_stratified_split_takes_a_too_large_set_when_that_is_closer() -> None:
     for size, expected in ((2, 2), (3, 0)):
         same = np.repeat(np.arange(12 // size), size)
         sizes = {"test": 1 / 12}

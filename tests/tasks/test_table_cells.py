@@ -1,4 +1,4 @@
-"""Cells of a table are what was written: labels, words, numbers and gaps."""
+"""Cells of a table keep their spelling: labels, words, numbers and gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every column of a table becomes, by its content or by the spec."""
+"""The use of every column of a table, by its content or by the spec."""
 
 from __future__ import annotations
 

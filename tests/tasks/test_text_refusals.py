@@ -1,4 +1,4 @@
-"""What tasks of texts refuse, and how they say so."""
+"""What text tasks refuse, and the messages."""
 
 from __future__ import annotations
 

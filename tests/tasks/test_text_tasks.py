@@ -1,4 +1,4 @@
-"""`text-classification` and `language-modelling`: their suites, what they read, and how they divide it."""
+"""`text-classification` and `language-modelling`: their suites, files and splits."""
 
 from __future__ import annotations
 
