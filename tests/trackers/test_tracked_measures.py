@@ -1,4 +1,4 @@
-"""Trackers are told what a task measures."""
+"""Trackers log the measures of a task."""
 
 from __future__ import annotations
 
