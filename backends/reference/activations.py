@@ -40,6 +40,7 @@ def gelu_tanh_derivative(Z: Matrix) -> Matrix:
 
 def silu(Z: Matrix) -> Matrix:
     """`z sigma(z)`, with `sigma` the logistic function."""
+    # `expit` rather than `1 / (1 + exp(-z))`, which overflows for large negative z.
     return Z * scipy.special.expit(Z)
 
 
@@ -56,6 +57,7 @@ def relu(Z: Matrix) -> Matrix:
 
 def relu_derivative(Z: Matrix) -> Matrix:
     """1 where `z > 0`, else 0."""
+    # 0 at the kink, as torch does: the backends must choose the same subgradient.
     return (Z > 0.0).astype(Z.dtype)
 
 

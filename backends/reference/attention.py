@@ -36,11 +36,13 @@ def attention_backward(
     dQ, dK, dV = np.empty_like(Q), np.empty_like(K), np.empty_like(V)
     for begin, end in pairwise(offsets.tolist()):
         q, k, v, g = (_grouped(X[begin:end], K.shape[1]) for X in (Q, K, V, G))
+        # Recomputed rather than kept: `P` is quadratic in the text's length.
         P = _probabilities(q, k, causal=causal, scale=scale)
         dP = g @ np.swapaxes(v, 2, 3)
         # The factor of `S = scale Q K^T` is part of dS, so it is not repeated for Q and K.
         dS = P * (dP - np.sum(P * dP, axis=3, keepdims=True)) * scale
         dQ[begin:end] = _flat(dS @ k)
+        # Key and value heads are shared by a group: their gradients sum over its query heads.
         dK[begin:end] = _flat(np.sum(np.swapaxes(dS, 2, 3) @ q, axis=1, keepdims=True))
         dV[begin:end] = _flat(np.sum(np.swapaxes(P, 2, 3) @ g, axis=1, keepdims=True))
     return dQ, dK, dV
@@ -50,13 +52,16 @@ def _probabilities(q: Matrix, k: Matrix, *, causal: bool, scale: float) -> Matri
     """`P (kv_heads, group, t, t)`; the row maximum is subtracted to avoid overflow."""
     S = scale * (q @ np.swapaxes(k, 2, 3))
     if causal:
+        # Before the row maximum: a later token must not set it. The diagonal stays, so no row is all -inf.
         np.copyto(S, -np.inf, where=_later(S.shape[2]))
+    # The softmax does not change if a constant is subtracted from a row.
     E = np.exp(S - S.max(axis=3, keepdims=True))
     return E / E.sum(axis=3, keepdims=True)
 
 
 def _later(t: int) -> NDArray[np.bool_]:
     """Where `j > i (t, t)`: a corner of a larger triangle, which serves every text up to its size."""
+    # Rounded up to a power of two, so that few triangles are built for texts of many lengths.
     return _triangle(1 << (t - 1).bit_length())[:t, :t]
 
 
@@ -68,6 +73,7 @@ def _triangle(size: int) -> NDArray[np.bool_]:
 def _grouped(X: Matrix, kv_heads: int) -> Matrix:
     """Reshape `(t, heads, head)` to `(kv_heads, group, t, head)`."""
     t, heads, head = X.shape
+    # Heads of a group are neighbours, as in the checkpoints: head h belongs to key head `h // group`.
     return X.reshape(t, kv_heads, heads // kv_heads, head).transpose(1, 2, 0, 3)
 
 

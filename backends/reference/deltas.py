@@ -40,6 +40,7 @@ class CoreDelta:
 
     def forward(self, X: Matrix) -> Matrix:
         """`((X M) R^T) L^T`."""
+        # From left to right: every intermediate has r columns, so the cost is `O(n r (d_in + d_out))`.
         return ((X @ self.right) @ self.core.T) @ self.left.T
 
     def backward(self, G: Matrix) -> Matrix:
@@ -48,6 +49,7 @@ class CoreDelta:
 
     def gradients(self, X: Matrix, G: Matrix) -> Mapping[str, Matrix]:
         """`dL/dR = L^T (G^T X) M = (G L)^T (X M)`."""
+        # Projected to r columns before the sum over tokens, so no `(d_out, d_in)` gradient exists.
         return {"core": (G @ self.left).T @ (X @ self.right)}
 
 

@@ -127,6 +127,7 @@ class Esm:
         real = (tokens.ids != self._padding).astype(np.int64)
         counts = [np.cumsum(real[begin:end]) for begin, end in pairwise(tokens.offsets.tolist())]
         count = np.concatenate(counts) if counts else np.empty(0, dtype=np.int64)
+        # As in fairseq, on which the checkpoints rely: row `pad` of the table is the padding's own.
         return count * real + self._padding
 
     def block(self, linears: Linears, layer: int, X: Matrix, layout: Layout) -> tuple[Matrix, BlockCache]:

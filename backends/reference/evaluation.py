@@ -26,6 +26,7 @@ class Targets:
 
     def row_weights(self, weights: Matrix) -> Matrix:
         """`w_i / n_i` for every row `(rows,)` of example i."""
+        # `maximum`: an empty completion has no rows, and its weight is not used.
         return np.repeat(weights / np.maximum(self.counts, 1), self.counts)
 
     def per_example(self, values: Matrix) -> Matrix:
@@ -82,6 +83,7 @@ def chunks(examples: Examples) -> Iterator[Examples]:
         if sizes is None:
             end = min(start + CHUNK, len(examples))
         else:
+            # As many whole texts as fit; at least one, since a text is never split.
             within = int(np.searchsorted(np.cumsum(sizes[start:]), TOKENS, side="right"))
             end = min(start + max(within, 1), len(examples))
         yield examples.take(np.arange(start, end))

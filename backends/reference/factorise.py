@@ -30,6 +30,7 @@ def leading_triplets(W: Matrix, count: int) -> Frame:
     width = min(W.shape)
     if not 0 < count <= width:
         raise ValueError(f"{count} directions of a weight that has {width}")
+    # Both paths give the same triplets up to rounding; the choice depends on shapes alone, so it is reproducible.
     partial = width >= SMALL and count <= PARTIAL_SHARE * width
     U, S, V = _partial(W, count) if partial else _full(W)
     return canonical(U[:, :count], S[:count], V[:, :count])
@@ -39,6 +40,7 @@ def canonical(U: Matrix, S: Matrix, V: Matrix) -> Frame:
     """Flip each pair of columns so that the largest-magnitude entry of the left one is positive."""
     magnitude = np.abs(U)
     pivot = np.argmax(magnitude >= (1.0 - TIE) * magnitude.max(axis=0), axis=0)
+    # Both columns of a pair flip together, so that `u s v'` stays the same.
     sign = np.where(U[pivot, np.arange(U.shape[1])] < 0.0, -1.0, 1.0)
     return Frame(U=U * sign, S=S.copy(), V=V * sign)
 
@@ -58,6 +60,7 @@ def _partial(W: Matrix, count: int) -> tuple[Matrix, Matrix, Matrix]:
     `T = A diag(S) C^T` (SVD) give `U = Q A` and `V = X C`: orthonormal columns up to rounding, and `W V = U diag(S)`. The squared
     condition number shows only in the other equation: `|W^T u_i - s_i v_i|` is of order `eps s_1^2 / s_i`.
     """
+    # The Gram matrix of the shorter side; transposing exchanges U and V.
     if W.shape[0] < W.shape[1]:
         V, S, U = _partial(W.T, count)
         return U, S, V

@@ -26,6 +26,7 @@ def weighted_loss(logits: Matrix, targets: Index, weights: Matrix, examples: int
     """
     rows, weights = np.arange(len(targets)), weights.astype(logits.dtype)
     log_p = log_softmax(logits)
+    # Not divided by the sum of weights: an example's share must not depend on the others in its batch.
     loss = -float(np.sum(weights * log_p[rows, targets]) / examples)
     gradient = np.exp(log_p)
     gradient[rows, targets] -= 1.0
@@ -75,12 +76,14 @@ def surrogate_loss(
     old = chosen if rollouts.old is None else rollouts.old.astype(logits.dtype)
     low, high = rollouts.clip
     ratio = np.exp(chosen - old)
+    # The minimum is pessimistic: it removes the incentive to move the ratio beyond the clip range.
     plain, clipped = ratio * A, np.clip(ratio, 1.0 - low, 1.0 + high) * A
     # Within the clip range both terms are equal: `<=` keeps the gradient there.
     loss, slope = -np.minimum(plain, clipped), -np.where(plain <= clipped, ratio * A, 0.0)
     if rollouts.beta and rollouts.start is not None:
         u = rollouts.start.astype(logits.dtype) - chosen
         loss = loss + rollouts.beta * (np.exp(u) - u - 1.0)
+        # 0 at `u = 0`: the divergence has no gradient at the starting model.
         slope = slope + rollouts.beta * (1.0 - np.exp(u))
     gradient = -np.exp(log_p)
     gradient[rows, targets] += 1.0

@@ -44,12 +44,14 @@ class ProductSums:
         for batch in batches:
             if not len(batch):
                 continue
+            # Batches may differ in size: weighted by their examples, the sum is the mean over all of them.
             part = int(batch.counts.sum()) / total
             loss, pairs = compute(batch)
             if not np.isfinite(loss):
                 raise NonFiniteError(f"gradient products: the loss of a batch is {loss}")
             for site, factor in self.right.items():
                 X, G = pairs[site]
+                # `G'(X O)`, from right to left: `G'X` would be a dense gradient of the weight's size.
                 self.GO[site][:] += factor.dtype.type(part) * (G.T @ (X @ factor))
             for site, factor in self.left.items():
                 X, G = pairs[site]
@@ -106,6 +108,7 @@ def row_shares(batch: Batch) -> NDArray[np.float64]:
 
 def weighted_means(grams: Mapping[str, ActivationGram]) -> dict[str, NDArray[np.float64]]:
     """`X' diag(w) X O / sum w` of every site; 0 without rows. Raises `NonFiniteError`."""
+    # With a total weight of 0 the sum is 0 too: dividing by 1 avoids 0 / 0.
     means = {site: gram.total / gram.total.dtype.type(gram.weight or 1.0) for site, gram in grams.items()}
     return {site: _finite(means[site], site, "activations") for site in means}
 

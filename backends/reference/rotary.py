@@ -60,6 +60,7 @@ def angles(positions: Index, frequency: Matrix, dtype: np.dtype[Any]) -> tuple[M
 def rotate(X: Matrix, cos: Matrix, sin: Matrix) -> Matrix:
     """Rotate `X (n, heads, head)` in the planes `(i, i + head / 2)`: `(a, b) -> (a cos - b sin, b cos + a sin)`."""
     half = X.shape[2] // 2
+    # Planes pair the two halves, as in Hugging Face's checkpoints; the paper pairs neighbouring entries.
     a, b = X[:, :, :half], X[:, :, half:]
     return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=2)
 

@@ -62,6 +62,7 @@ class CoreTrainable:
         """`R (r, r)`."""
         v, P, r = values[self.spec.group], self.spec.projections, self.spec.rank
         return (
+            # Without projections, `v` is R itself, row by row: the `P_i` are the unit matrices.
             v.reshape(r, r).copy() if P is None else np.einsum("i,ijk->jk", v, P.astype(v.dtype, copy=False))
         )
 
@@ -94,6 +95,7 @@ class FactorTrainable:
 
     def initial(self) -> Values:
         """`A` from the spec, `B = 0`."""
+        # `B = 0`: the round starts at the merged model, and `A` gets its first gradient once B has moved.
         B = np.zeros((self.d_out, self.spec.rank))
         return {f"{self.site}:A": self.spec.A.copy(), f"{self.site}:B": B}
 
@@ -110,6 +112,7 @@ class FactorTrainable:
         r = self.spec.rank
         A, B = (values[f"{self.site}:{name}"].astype(np.float64) for name in "AB")
         frame = Frame(U=B, S=np.ones(r), V=A.T)
+        # Free factors are not orthonormal, so ranks and overlaps must be computed from a QR.
         return FactoredUpdate(frame=frame, core=self.spec.scale * np.eye(r), orthonormal=False)
 
 

@@ -58,6 +58,7 @@ def layers_of(module: nn.Module, transposed: Mapping[str, bool]) -> dict[str, La
     users = dict[int, list[nn.Module]]()
     for part in module.modules():
         for _, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
+            # By identity: a shared weight has several modules but one update, which must reach all of them.
             users.setdefault(id(parameter), []).append(part)
     fused = fused_parts(module)
     found = dict[str, Layer]()
@@ -67,6 +68,7 @@ def layers_of(module: nn.Module, transposed: Mapping[str, bool]) -> dict[str, La
         wrapper = module.get_submodule(name.removesuffix(".weight"))
         modules = (wrapper,) if parameter is None else tuple(users[id(parameter)])
         inside = any(id(part) in fused for part in modules)
+        # One module that computes something else is enough: the low-rank path would miss its use of the weight.
         plain = not inside and all(map(is_plain, modules))
         found[name] = Layer(
             name=name, modules=modules, transposed=is_transposed, low_rank=plain, fused=inside
@@ -76,6 +78,7 @@ def layers_of(module: nn.Module, transposed: Mapping[str, bool]) -> dict[str, La
 
 def is_plain(module: nn.Module) -> bool:
     """Whether a module is exactly `nn.Linear` or `Conv1D`, with its class's forward."""
+    # Exact type: a subclass may compute something else with its weight. `Conv1D` is known by name, so transformers is not imported.
     known = type(module) is nn.Linear or type(module).__qualname__ == "Conv1D"
     return known and "forward" not in vars(module)
 
@@ -119,8 +122,10 @@ class CoreLinear(torch.autograd.Function):
         (gradient,) = gradients
         G = gradient.reshape(-1, gradient.shape[-1])
         GL = F.linear(G, left)
+        # A sum over all tokens, so in the master dtype: in half precision it would lose small terms.
         d_core = GL.to(core.dtype).T @ h.to(core.dtype)
         d_x = None
+        # The lowest site's input often needs no gradient: the product with the dense weight is then saved.
         if ctx.needs_input_grad[0]:
             d_x = G @ weight
             d_x.addmm_(GL @ core.to(GL.dtype), right)
@@ -164,7 +169,9 @@ class FactorAdapter:
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """`x W^T + b + s (x A^T) B^T`."""
+        # Factors are kept in the master dtype: small steps would be rounded away in half precision.
         low = F.linear(F.linear(x, self.A.to(x.dtype)), self.B.to(x.dtype))
+        # The base and the update are added after their products: `W + dW` in half precision would round small updates away.
         return F.linear(x, weight, bias) + self.scale * low
 
     def delta(self) -> Tensor:
@@ -231,6 +238,7 @@ def replaced_forwards(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) 
             module.forward = forward
         yield
     finally:
+        # In reverse, so that a module that was replaced twice gets its first forward back.
         for module, own in reversed(begun):
             vars(module).pop("forward", None)
             vars(module).update(own)

@@ -52,6 +52,7 @@ class TorchProcessGroup:
         """Indices of this process's examples of a batch with `costs (n,)`; a single process has all, in order."""
         if self.size == 1:
             return np.arange(len(costs), dtype=np.int64)
+        # Dealt in order of cost, so that processes have about equal work; stable, so that all compute the same deal.
         return np.argsort(costs, kind="stable")[self.index :: self.size]
 
     def map_groups(
@@ -121,12 +122,14 @@ class TorchProcessGroup:
 
     def _flat_sum(self, tensors: Sequence[Tensor], error: Exception | None) -> tuple[bool, Tensor]:
         """Whether any process has failed, and the flattened sums."""
+        # The flag travels with the values: a failure costs no second collective in the usual case.
         flag = torch.full((1,), float(error is not None), dtype=torch.float64, device=self.device)
         flat = torch.cat([flag, *(x.detach().reshape(-1).to(self.device).to(flag) for x in tensors)])
         for chunk in flat.split(CHUNK):
             found = [torch.empty_like(chunk) for _ in range(self.size)]
             with _communication():
                 dist.all_gather(found, chunk)
+            # Not `dist.all_reduce`: its order of summation depends on the backend and on the number of processes.
             chunk.copy_(found[0])
             for part in found[1:]:
                 chunk.add_(part)

@@ -30,6 +30,7 @@ def leading_triplets(weight: Tensor, count: int) -> Frame:
         raise ValueError(f"{count} directions of a weight that has {width}")
     if weight.device.type == "mps":  # MPS has no float64
         weight = weight.cpu()
+    # The Gram matrix squares the condition number: in float32, small directions would be lost to rounding.
     W = weight.to(torch.float64)
     whole = width < FULL_BELOW or count > FULL_ABOVE * width
     U, S, V = _full(W) if whole else _gram(W, count)
@@ -63,6 +64,7 @@ def _gram(W: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     With `W X = Q T` (QR) and `T = A diag(S) C^T` (SVD), `W (X C) = (Q A) diag(S)`. The columns are orthonormal up to rounding
     even though the Gram matrix squares the condition number (Golub and Van Loan, Matrix Computations, ch. 8).
     """
+    # The Gram matrix of the shorter side; transposing exchanges U and V.
     if W.shape[0] < W.shape[1]:
         V, S, U = _gram(W.mT, count)
         return U, S, V
@@ -76,6 +78,7 @@ def _gram(W: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 def _top_eigenvectors(gram: Tensor, count: int) -> Tensor:
     """Eigenvectors `(n, count)` of the largest eigenvalues, in any order. LAPACK can compute part of the spectrum; torch on CUDA cannot."""
     if gram.device.type != "cpu":
+        # Eigenvalues ascend, so the largest come last.
         return torch.linalg.eigh(gram).eigenvectors[:, -count:]
     n = gram.shape[0]
     _, X = scipy.linalg.eigh(gram.numpy(), subset_by_index=(n - count, n - 1), driver="evr")

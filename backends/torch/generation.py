@@ -40,6 +40,7 @@ def continuations(
     if not isinstance(examples.inputs, Tokens) or not isinstance(net, CausalNet):
         raise UsageError("only a causal language model can generate text")
     prompts = examples.inputs
+    # By the longest length that a sequence may reach: the cache grows while it is decoded.
     groups = list(by_budget(prompts.starts + request.max_new_tokens, budget))
     mode = find_cache_mode(net, prompts, place) if groups else NO_CACHE
 
@@ -116,6 +117,7 @@ class _BatchDecoder:
             return logits.argmax(dim=-1)
         if request.draws is None:
             raise ValueError("sampling needs draws")
+        # By the row's own index, not its place: the tokens of a prompt do not depend on which rows have ended.
         draws = request.draws[[row.index for row in self._active], step]
         return sampled(logits, request.sampling, torch.from_numpy(draws))
 
@@ -136,6 +138,7 @@ class _BatchDecoder:
     def _advance(self, chosen: Tensor) -> None:
         """Feed the chosen tokens back; drop finished rows once they are at least half of the batch."""
         self._steps.feed(chosen)
+        # Selecting copies the cache: doing so only at halvings bounds the copies by the logarithm of the batch.
         if 2 * len(self._unfinished) > len(self._active) or not self._selectable:
             return
         unfinished = {id(row) for row in self._unfinished}
@@ -160,6 +163,7 @@ def sampled(logits: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
     p = torch.softmax(logits.to(exact) / sampling.temperature, dim=-1)
     if sampling.top_p < 1.0:
         p = p * nucleus(p, sampling.nucleus_mass)
+    # The draw is scaled by the last edge, so `p` need not be normalised after the nucleus cut.
     edges = p.cumsum(dim=-1)
     points = draws.to(logits.device, exact)[:, None] * edges[:, -1:]
     places = torch.searchsorted(edges, points, right=True)[:, 0]
@@ -171,7 +175,9 @@ def nucleus(p: Tensor, enough: float) -> Tensor:
 
     Nucleus sampling (Holtzman et al., 2020).
     """
+    # Stable, so that the lower id comes first among equal probabilities on every device.
     ordered, order = torch.sort(p, dim=-1, descending=True, stable=True)
+    # The mass before a token: the token that crosses `enough` is still part of the nucleus.
     before = ordered.cumsum(dim=-1) - ordered
     return torch.zeros_like(p, dtype=torch.bool).scatter_(-1, order, before < enough)
 

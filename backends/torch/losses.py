@@ -60,6 +60,7 @@ class NegativeLogLikelihood(torch.autograd.Function):
         """Map `logits (rows, classes)` and `labels (rows,)` to losses `(rows,)` in `dtype`."""
         z = logits.to(dtype)
         z = z if temperature == 1.0 else z / temperature
+        # Subtracted before `exp`, which would overflow in float32 from a logit of 89 on.
         top = z.amax(dim=1, keepdim=True)
         shifted = z - top
         # Before `exp_` overwrites `shifted`.
@@ -74,9 +75,11 @@ class NegativeLogLikelihood(torch.autograd.Function):
         """Gradient with respect to the logits."""
         logits, labels, top, total = ctx.saved_tensors
         z, temperature = logits.to(top.dtype), ctx.temperature
+        # `dz/dlogits = 1 / temperature`.
         scale = gradients[0] if temperature == 1.0 else gradients[0] / temperature
         d_z = ((z if temperature == 1.0 else z / temperature) - top).exp_().mul_(scale[:, None] / total)
         d_z[torch.arange(len(labels), device=labels.device), labels] -= scale
+        # Back to the logits' dtype: autograd requires the gradient to match its input.
         return d_z.to(logits.dtype), None, None, None
 
 
@@ -90,6 +93,7 @@ def negative_log_likelihood(
 
 def residual_loss(outputs: Tensor, values: Values, dtype: torch.dtype, delta: float | None = None) -> Tensor:
     """`l(z_i - y_i)` `(rows,)` of `outputs (rows, 1)`: squared error, or the Huber loss with threshold `delta`; see `Batch`."""
+    # Standardised, so that losses and learning rates do not depend on the target's unit.
     y = torch.from_numpy(values.standardised).to(outputs.device, dtype)
     z = outputs.to(dtype)[:, 0]
     if delta is None:

@@ -84,6 +84,7 @@ class CachedSteps:
             tokens = Tokens.join(sequences)
             padded = PaddedTokens.of(tokens, tokens.lengths, self._place.device, left=True)
             self._ids, self._mask = padded.ids, padded.mask
+            # Positions count real tokens; the padding on the left gets 0, and is masked.
             self._positions = (padded.mask.cumsum(1) - 1).clamp(min=0)
         rows = torch.arange(len(self._ids), device=self._place.device)
         with selected_logits(self._module, (rows, torch.full_like(rows, self._input().shape[1] - 1))):
@@ -153,10 +154,12 @@ def _matches(
     try:
         steps = CachedSteps(net.module, place, prepared=mode.prepared)
         found = _test_logits(steps, sequences, selectable=mode.selectable)
+    # Models fail in many ways with a cache of another kind: any error means that the mode is not usable.
     except Exception:
         return False
     if found.shape != expected.shape or not bool(torch.isfinite(found).all()):
         return False
+    # Relative to the logits' norm, since their size differs between models.
     return bool((found - expected).norm() <= TOLERANCES[place.compute_dtype] * expected.norm())
 
 

@@ -33,6 +33,7 @@ class TorchPolicy:
         """A context without gradients and with all adapters; with `start`, the round's starting model."""
         trainables = self.state.trainables
         with torch.no_grad():
+            # Without adapters the module is the merged model of earlier rounds, since training never changes its weights.
             adapters = {} if start else trainables.adapters(trainables.cores.assemble())
             with adapted(self.state.layers, adapters):
                 yield
@@ -77,4 +78,5 @@ class TorchPolicy:
         if update is None:
             return weight
         L, M = update.factors()
+        # In float64, as `merged` does: the model's own dtype would round the update.
         return weight + L @ M.T

@@ -48,6 +48,7 @@ class ProductSums:
 
     def saved(self, rows: Tensor) -> Tensor:
         """What the backward pass needs of the input: `X O` if that is enough, else a copy, since models may overwrite `X` in place."""
+        # `X O` has k columns in place of d_in: this is what bounds the memory of the right product alone.
         if self.right is not None and self.left is None:
             return F.linear(rows.to(self.right.dtype), self.right)
         return rows.clone()
@@ -62,6 +63,7 @@ class ProductSums:
     def add(self, saved: Tensor, gradient: Tensor) -> None:
         """Accumulate the products of one backward pass through the layer."""
         if self.left is not None:
+            # To the master dtype before the sum over rows: in half precision it would lose small terms.
             wide, rows = gradient.to(self.left.dtype), saved.to(self.left.dtype)
             self.sums["left"].addmm_(F.linear(wide, self.left).T, rows, alpha=self.share)
             if self.right is not None:
@@ -92,6 +94,7 @@ class ProductLinear(torch.autograd.Function):
         """The gradient of `x`, if needed."""
         weight, saved = ctx.saved_tensors
         (gradient,) = gradients
+        # Products are accumulated here, while `G` exists; autograd frees it afterwards.
         ctx.sums.add(saved, gradient.reshape(-1, gradient.shape[-1]))
         return (gradient @ weight if ctx.needs_input_grad[0] else None), None, None, None, None
 
@@ -138,6 +141,7 @@ class ProductPass:
             self._backward_batches(sites, examples, [batch for batch in batches if len(batch)])
             return like
 
+        # The sums of all sites are reduced together, in the order of `like`.
         reduced = iter(self.processes.all_reduce(part, like) if sites else [])
         products = {
             name: {side: _finite(next(reduced), name, "gradient") for side in site.sums}
@@ -175,6 +179,7 @@ class ProductPass:
 
     def _backward(self, batch: Batch, examples: Examples) -> None:
         """Backward passes over groups of similar length: the batch's loss is the sum of theirs."""
+        # `whole` stays the full batch's size below, so that the sum over processes is the batch's mean.
         mine = batch.take(self.processes.shard_rows(lengths_of(batch.rows(examples))))
         if not len(mine):
             return
@@ -247,6 +252,7 @@ def _accumulating(
     layers: Mapping[str, Layer], sites: Mapping[str, ProductSums], place: Placement
 ) -> Generator[None]:
     """A context in which every backward pass accumulates the sites' products."""
+    # One leaf for all sites; its gradient is never read.
     reach = torch.zeros((), device=place.device, requires_grad=True)
     forwards = (
         (module, _product_forward(layers[site].weight, module.bias, reach, sums))
@@ -269,6 +275,7 @@ def gradient_hook(layer: Layer, add: Callable[[Tensor], object]) -> Generator[No
     def consume(parameter: Tensor) -> None:
         if parameter.grad is not None:
             add(layer.oriented(parameter.grad))
+            # Freed at once: kept, the dense gradients of all sites would need the memory of the model.
             parameter.grad = None
 
     parameter = layer.parameter
@@ -301,6 +308,7 @@ def _uniform_groups(
 def by_length(lengths: Index, budget: int) -> Iterator[Index]:
     """Groups of indices of equal length, shortest first, each of at most `budget` tokens (or of one example)."""
     for length in np.unique(lengths).tolist():
+        # At least one example, even if it alone exceeds the budget.
         alike, count = np.flatnonzero(lengths == length), max(budget // max(length, 1), 1)
         for start in range(0, len(alike), count):
             yield alike[start : start + count]

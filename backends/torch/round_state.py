@@ -39,6 +39,7 @@ class RoundState:
 
         def part() -> list[Tensor]:
             loss = self._backward(mine, examples, whole=len(batch)) if len(mine) else 0.0
+            # A process whose examples reach no leaf still takes part: collectives need every process.
             grads = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
             return [torch.tensor(loss, dtype=torch.float64), *grads]
 

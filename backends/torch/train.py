@@ -117,12 +117,15 @@ def _checkpointable(module: nn.Module) -> Iterator[nn.Module]:
 
 def _recomputed(forward: Callable[..., Any], place: Placement) -> Callable[..., Any]:
     def computed(*args: Any, **kwargs: Any) -> Any:
+        # Evaluation and generation save nothing for a backward pass, so there is nothing to recompute.
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
         return checkpoint(
             forward,
             *args,
+            # Reentrant checkpoints need an input that requires a gradient; embeddings of a frozen model do not.
             use_reentrant=False,
+            # The recomputation runs inside autograd's backward pass, so the float64 mode is entered again for it.
             context_fn=lambda: (nullcontext(), place.float64_mode()),
             **kwargs,
         )

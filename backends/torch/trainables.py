@@ -40,10 +40,12 @@ class Cores:
             if site not in request.frames:
                 raise ValueError(f"{site}: a linear core needs a frame")
             self.frames[site] = request.frames[site]
+            # Tied sites share their group's `v`: the first one's start is everyone's.
             starts.setdefault(spec.group, spec.init)
         ends = np.cumsum([0, *(len(start) for start in starts.values())]).tolist()
         self.places = {group: slice(a, b) for group, a, b in zip(starts, ends[:-1], ends[1:], strict=True)}
         flat = np.concatenate(list(starts.values())) if starts else np.zeros(0)
+        # One leaf, so that an optimiser step does not launch kernels for every site.
         self.v = torch.tensor(flat, dtype=place.master_dtype, device=place.device, requires_grad=True)
         self._bundles = [self._bundle(sites, place) for sites in self._same_shape()]
         self._sides = {site: self._factors(site, place) for site in self.specs}

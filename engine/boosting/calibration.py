@@ -103,6 +103,7 @@ class RoundOracle:
                 on_step=lambda step, _: self.report("probing", step, steps),
             )
         )
+        # Rounded up: a partial pass counts as one, as in the cost that the basis declares.
         self.passes += -(-steps // self.batches_per_pass)
         return {
             site.name: (training.values[f"{site.name}:B"], training.values[f"{site.name}:A"].T)
@@ -161,6 +162,7 @@ def _candidates(selection: Selection, outcome: Outcome, calibration: Calibration
     everything = np.arange(len(outcome), dtype=np.int64)
     if calibration.source == "all":
         return Selection.equal(everything)
+    # Equal weights: the sampler's weights are defined on its own selection only.
     wrong = everything[~outcome.correct]
     return Selection.equal(wrong) if calibration.source == "failures" and len(wrong) else selection
 
@@ -176,6 +178,7 @@ def _supervised_batches(
         batches = [Batch(indices=candidates.indices[part], weights=weights[part]) for part in parts]
         by_label = label_weights(experiment)
         return batches if by_label is None else [batch.weighted(by_label) for batch in batches]
+    # The stream's name decides the draws, and so the run's digest: it stays.
     rng = experiment.streams("evidence", number)
     count, size = _batch_counts(calibration.examples, calibration.batches)
     return supervised_batches(experiment, candidates, count, size, rng)
@@ -183,6 +186,7 @@ def _supervised_batches(
 
 def _batch_counts(examples: int, batches: int) -> tuple[int, int]:
     """Number and size of the batches that hold `examples`. None is empty; a last partial batch is drawn at full size."""
+    # Batches of one size: the mean of their losses is then the mean over examples.
     return min(examples, batches), -(-examples // batches)
 
 

@@ -53,6 +53,7 @@ def frames_of(
 
     Raises `RunError` for a data-driven basis without an `oracle`.
     """
+    # LoRA and dense updates train their own directions: the basis is never called.
     if not experiment.spec.adapter.framed:
         return {}
     basis, name, views = experiment.spec.basis, experiment.name_of("basis"), experiment.views
@@ -83,6 +84,7 @@ def parametrise(experiment: FrameContext, plan: RoundPlan) -> dict[str, Parametr
             parametrisation: object = plan.adapter.parametrise(site, sites, rng)
         p = check_parametrisation(parametrisation, site, experiment.name_of("adapter"))
         if isinstance(p, LinearCore):
+            # Projections stay those of each site: tied sites share `v`, not R.
             p = attrs.evolve(p, init=first.setdefault(p.group, p).init)
         found[site.name] = p
     return found

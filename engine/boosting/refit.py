@@ -88,6 +88,7 @@ def _block_diagonal(cores: Sequence[LinearCore], group: str) -> LinearCore:
         rank=sum(ranks),
         group=group,
         projections=projections,
+        # A refit adds to the merged rounds, so it starts from no change.
         init=np.zeros(sum(sizes)),
         exponents=cores[0].exponents,
     )

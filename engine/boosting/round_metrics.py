@@ -75,6 +75,7 @@ class RecordDraft:
     def add_outcomes(self, before: Outcome, after: Outcome) -> None:
         """Training examples that changed from right to wrong (lost), and from wrong to right (gained)."""
         self.add(
+            # Counted by example: the accuracy alone hides examples lost where as many are gained.
             lost=int(np.sum(before.correct & ~after.correct)),
             gained=int(np.sum(~before.correct & after.correct)),
         )
@@ -133,6 +134,7 @@ def ranks_of(
     """Numerical and effective rank of `sum_t s_t dW_t`, by site."""
     with threadpool_limits(1, user_api="blas"):
         return {
+            # Rounds that did not change a site contribute nothing to its sum.
             site.name: rank_of([(u[site.name], s) for u, s in ensemble if site.name in u], site.shape)
             for site in sites
         }

@@ -34,6 +34,7 @@ def singular_values(updates: Sequence[tuple[Update, float]]) -> Matrix:
     pairs = [(scale, *update.factors()) for update, scale in updates if scale != 0.0]
     if not pairs:
         return np.zeros(0)
+    # The scale of a round goes to one side only, since the product contains it once.
     left = np.hstack([scale * L for scale, L, _ in pairs])
     right = np.hstack([M for _, _, M in pairs])
     # R is `(min(d, k), k)`: for k > d the core is no larger than the weight itself.
@@ -48,6 +49,7 @@ def rank_of(updates: Sequence[tuple[Update, float]], shape: tuple[int, int]) -> 
     width = min(shape)
     if sigma.size == 0 or sigma[0] == 0.0:
         return RankReport(rank=0, effective=0.0, width=width)
+    # Relative to the sum's largest value: a round far smaller than the others may fall below the rounding errors of these.
     rank = int(np.sum(sigma > _threshold(sigma, shape)))
     # 0 log 0 = 0: zero singular values do not count.
     p = sigma[sigma > 0] / sigma.sum()

@@ -108,6 +108,7 @@ def _ends(
             rng=rng,
         ).confidence_interval
         found.append(np.stack([interval.low, interval.high], axis=-1))
+    # Undo the map onto [0, 1].
     return origin + np.concatenate(found) * spread
 
 
@@ -137,5 +138,6 @@ def mean_interval(values: NDArray[np.float64], confidence: float = 0.95) -> Inte
     from statistics import NormalDist  # noqa: PLC0415 - only for many examples
 
     mean = float(np.mean(values))
+    # z rather than t quantiles: beyond 2,000 values they differ by about 0.1 %.
     half = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return mean - half, mean + half

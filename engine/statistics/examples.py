@@ -60,6 +60,7 @@ def compare_examples(
         return None
     net = first.astype(np.int64) - second.astype(np.int64)
     _, cluster = np.unique(ids, return_inverse=True)
+    # By example, wins minus losses over seeds: an integer, so that the test below can be exact.
     sums = np.bincount(cluster, weights=net).astype(np.int64)
     sizes = np.bincount(cluster)
     wins, losses = int(np.sum(net > 0)), int(np.sum(net < 0))
@@ -85,6 +86,7 @@ def flip_sums(sums: NDArray[np.int64]) -> float:
     """
     from scipy.stats import binom  # noqa: PLC0415 - the command line starts without it
 
+    # A zero difference stays zero under any sign, so it does not change the distribution.
     sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
     pmf = np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
@@ -93,7 +95,9 @@ def flip_sums(sums: NDArray[np.int64]) -> float:
         pmf = _convolved(pmf, part)
     # The grid of sums runs from `-sum |d_i|` to `sum |d_i|` in steps of 2; ties with the observed sum count.
     values = 2 * np.arange(len(pmf)) - (len(pmf) - 1)
+    # Observed and possible sums are integers, so ties need no tolerance.
     p = float(pmf[np.abs(values) >= abs(int(sums.sum()))].sum())
+    # Convolution by FFT can leave values slightly outside [0, 1].
     return min(1.0, max(0.0, p))
 
 
@@ -126,6 +130,7 @@ def cluster_interval(
         return None
     kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)
     draws = (stream() if rng is None else rng).multinomial(len(sums), counts / len(sums), size=resamples)
+    # A ratio: resamples of clusters of unequal size differ in their number of pairs.
     rates = (draws @ kinds[0]) / (draws @ kinds[1])
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
@@ -137,6 +142,7 @@ def _align(
     """Ids and the answers of both models, concatenated over seeds."""
     parts = list[tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]]()
     for (ids_first, first), (ids_second, second) in pairs:
+        # Seeds may have different splits: only examples in both answers of a seed form pairs.
         common, here, there = np.intersect1d(ids_first, ids_second, return_indices=True)
         parts.append((common.astype(np.int64), first[here], second[there]))
     if not parts:

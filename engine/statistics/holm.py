@@ -21,6 +21,7 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     """
     tested = [index for index, p in enumerate(ps) if p is not None]
     values = np.array([ps[index] for index in tested], dtype=np.float64)
+    # Negated, so that NaN fails too.
     if not np.all((values >= 0.0) & (values <= 1.0)):
         raise ValueError(f"p-values must lie in [0, 1]: {list(ps)}")
     order = np.argsort(values, kind="stable")
@@ -28,5 +29,6 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     steps = np.arange(len(values), 0, -1) * values[order]
     adjusted: list[float | None] = [None] * len(ps)
     for place, p in zip(order.tolist(), np.minimum(1.0, np.maximum.accumulate(steps)).tolist(), strict=True):
+        # Back to the caller's order, past the tests that were not made.
         adjusted[tested[place]] = p
     return adjusted

@@ -21,6 +21,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     if only_first < 0 or only_second < 0:
         raise ValueError(f"counts must not be negative: {only_first}, {only_second}")
+    # `binomtest` refuses zero trials.
     if only_first + only_second == 0:
         return 1.0
     return float(binomtest(only_first, only_first + only_second).pvalue)

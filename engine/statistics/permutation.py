@@ -51,6 +51,7 @@ def sign_flip(
         return SignFlip(p=1.0, exact=True)
     # p does not depend on the differences' scale; sums of values within [-1, 1] cannot overflow.
     values = values / largest
+    # Sums in another order differ by rounding; a lower bar counts those ties, which errs towards larger p.
     observed = abs(float(values.sum())) - TIE * float(np.abs(values).sum())
     if 2 ** len(values) <= resamples:
         # T(-s) = T(s), so half of the patterns suffice.
@@ -63,6 +64,7 @@ def sign_flip(
 
 def _all_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """`sum_i s_i d_i` for all `2^(n-1)` patterns with `s_1 = 1`."""
+    # The first sign is fixed: T does not change if all signs flip.
     sums = values[:1]
     for value in values[1:]:
         sums = np.concatenate([sums + value, sums - value])

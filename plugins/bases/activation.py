@@ -51,6 +51,7 @@ def _image_pairs(
     W: NDArray[np.float64], V: NDArray[np.float64], complement: SiteComplements
 ) -> SingularPairs:
     """The singular pairs of `(I - P_U) W V V'`: V is rotated so that the images of its columns are orthogonal."""
+    # V already lies in the complement on the right: only the left side loses components here.
     return leading_singular_pairs(W @ V, V, complement, V.shape[1])
 
 

@@ -35,6 +35,7 @@ class Mixed(DataDrivenBasis):
 
     def of_gradient(self, rank: int) -> int:
         """How many of `rank` directions come from the gradient, halves rounded up."""
+        # Not `round`, which rounds halves to even.
         return int(self.share * rank + 0.5)
 
     def depth(self, ranks: Sequence[int], width: int) -> int:
@@ -45,6 +46,7 @@ class Mixed(DataDrivenBasis):
         """Columns for the gradient's share alone; no columns and no pass if the share is 0."""
         own = self.of_gradient(rank)
         calibration = super().calibration(own)
+        # A share of 0 needs no data, so such a round also computes no gradient.
         return calibration if own else attrs.evolve(calibration, passes=0, columns=0)
 
     def pairs(self, request: PairsRequest) -> Mapping[str, SingularPairs]:
@@ -63,6 +65,7 @@ class Mixed(DataDrivenBasis):
         """By round, `(begin, kept)`: its block of the weight's directions is `[begin, begin + kept)`; both restart at a wrap."""
         taken = begin = 0
         for rank in ranks:
+            # Wraps count the full rank, as in `frames_since_wrap`: the gradient's directions use up the site's width too.
             if taken + rank > width:
                 taken = begin = 0
             kept = rank - self.of_gradient(rank)
@@ -75,6 +78,7 @@ class Mixed(DataDrivenBasis):
         if kept == 0:
             return SingularPairs(U=np.zeros((site.shape[0], 0)), V=np.zeros((site.shape[1], 0)))
         block = site.directions(range(begin, begin + kept))
+        # Weighted by S, so that what projection leaves of large singular directions comes first.
         return leading_singular_pairs(block.U * block.S, block.V, complement, kept)
 
 

@@ -25,6 +25,7 @@ class Random(UnboundedBasis):
         """Both sides drawn independently."""
         del earlier
         d_out, d_in = site.shape
+        # Random directions have no singular values; this scale makes updates comparable to those in the weight's own directions.
         scale = np.full(rank, site.rms_singular_value())
         return Frame(U=_orthonormal(rng, d_out, rank), S=scale, V=_orthonormal(rng, d_in, rank))
 

@@ -24,6 +24,7 @@ class Refresh(UnboundedBasis):
     def frame(self, site: SiteView, earlier: Sequence[int], rank: int, rng: np.random.Generator) -> Frame:
         """The leading r of the current weight."""
         del earlier, rng
+        # Not `directions`, which are those of the base weight.
         return site.merged_directions(rank)
 
 

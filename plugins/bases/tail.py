@@ -25,6 +25,7 @@ class Tail(BlockBasis):
         """The next block, counted from the end; the smallest direction comes first."""
         del rng
         width = min(site.shape)
+        # Singular directions are indexed from the largest, so the end of the spectrum is at `width - 1`.
         return site.directions([width - 1 - i for i in self.block(earlier, rank, width)])
 
 

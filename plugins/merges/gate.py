@@ -23,6 +23,7 @@ class Gate:
     def choose(self, trial: Trial) -> float | Refusal:
         """Compare the model with and without the update."""
         gain = cost(trial(0.0), self.metric) - cost(trial(1.0), self.metric)
+        # Strict, so that an update without effect is refused at margin 0 as well.
         if gain > self.margin:
             return 1.0
         return Refusal(f"validation {self.metric} would change by {-gain:+.4g} for the worse or not at all")

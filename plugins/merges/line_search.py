@@ -30,6 +30,7 @@ class LineSearch:
         without = cost(trial(0.0), self.metric)
         # Pairs compare by cost, then by scale: on a tie the smallest scale wins.
         best, scale = min((cost(trial(s), self.metric), s) for s in sorted(self.scales))
+        # Strict: a scale that changes nothing is no improvement.
         if best < without:
             return scale
         return Refusal(

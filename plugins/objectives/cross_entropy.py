@@ -39,6 +39,7 @@ class CrossEntropy:
         if self.class_weights == "none":
             return None
         counts = np.bincount(labels, minlength=classes)
+        # Only classes that occur: an absent class would lower the mean weight below 1.
         return len(labels) / (np.count_nonzero(counts) * counts[labels])
 
 

@@ -66,11 +66,14 @@ class Grpo:
     def batch(self, answers: Answers) -> Batch:
         """Advantages and shares of the answers in groups with nonzero variance; empty if there are none."""
         K = answers.rewards.shape[1]
+        # Not `std > 0`: the mean of equal rewards is rounded, and their standard deviation may be a tiny positive number.
         has_variance = np.ptp(answers.rewards, axis=1) > 0.0
         kept = np.repeat(has_variance, K) & (answers.ended.ravel() | (not self.mask_unended))
         chosen = np.flatnonzero(kept)
+        # An empty batch, which backends skip; shares per token would divide by zero.
         if len(chosen) == 0:
             return Batch(indices=np.empty(0, dtype=np.int64), weights=np.empty(0))
+        # Advantages come from whole groups, before truncated answers are dropped: these still count in a group's mean.
         everything = Batch(
             indices=np.repeat(answers.indices, K),
             weights=self.advantages(answers.rewards).ravel(),
@@ -87,6 +90,7 @@ class Grpo:
         found = everything.take(chosen)
         if found.rollouts is None:
             raise AssertionError("a part of rollouts is rollouts")
+        # After the selection, so that shares are normalised over the answers that remain.
         shares = self.shares(found.rollouts.tokens, answers.longest)
         return joined(attrs.evolve(found, rollouts=attrs.evolve(found.rollouts, shares=shares)))
 
@@ -97,6 +101,7 @@ class Grpo:
             case "none":
                 return centred
             case "batch":
+                # Over all rewards of the batch, dropped groups included.
                 spread = np.full_like(centred, rewards.std(ddof=1))
             case "group":
                 spread = np.broadcast_to(rewards.std(axis=1, ddof=1, keepdims=True), centred.shape)
@@ -112,6 +117,7 @@ class Grpo:
             case "token":
                 return np.full(int(lengths.sum()), 1.0 / lengths.sum())
             case "length":
+                # A constant in place of the answer's length: dividing by the length favours long wrong answers (arXiv 2503.20783).
                 return np.full(int(lengths.sum()), 1.0 / (len(lengths) * longest))
 
 
@@ -125,6 +131,7 @@ def joined(batch: Batch) -> Batch:
         return batch
     tokens, first, owner = rollouts.tokens, dict[tuple[bytes, int, float], int](), list[int]()
     for i, weight in enumerate(batch.weights.tolist()):
+        # The start is part of the key: the same tokens may split into another prompt and answer.
         key = (tokens.sequence(i).tobytes(), int(tokens.starts[i]), weight)
         owner.append(first.setdefault(key, i))
     if len(first) == len(batch):

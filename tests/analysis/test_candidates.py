@@ -1,4 +1,4 @@
-"""What arms were tuned over, as readers see it."""
+"""Candidates of tuning, as readers see them."""
 
 import attrs
 import numpy as np
@@ -54,7 +54,7 @@ def test_chosen_candidate_has_the_rows_own_validation_number(tmp_path):
     assert chosen == [row.metrics["validation.accuracy"] for row in analysis.rows]
 
 
-def test_candidates_tell_nothing_of_the_test_split(tmp_path):
+def test_candidates_have_no_test_metrics(tmp_path):
     options = {"tunings": {0.1: 0.0, 0.3: 0.1}, "seeds": 2, "examples": 50}
     plain = analyse(tmp_path / "plain", make_study(tmp_path / "plain", **options))
     shifted = analyse(
@@ -83,7 +83,7 @@ def test_candidates_that_share_no_seed_have_their_own(tmp_path):
     assert [(candidate.seeds, candidate.chosen) for candidate in found] == [((1,), False), ((0,), True)]
 
 
-def test_candidate_that_finished_nothing_stands_there_without_a_number(tmp_path):
+def test_unfinished_candidate_is_listed_without_a_value(tmp_path):
     study = make_study(
         tmp_path, tunings={0.1: 0.0, 9.0: 0.1}, seeds=2, examples=50, failed=lambda c: c.tuning[TUNED] == 9.0
     )

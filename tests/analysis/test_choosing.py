@@ -5,7 +5,7 @@ from boostlora.engine.analysis.analyse import analyse
 from .synthetic_study import TUNED, make_study
 
 
-def test_chosen_is_the_tuning_best_on_validation_whatever_the_test_split_says(tmp_path):
+def test_chosen_tuning_is_the_best_on_validation_regardless_of_the_test_split(tmp_path):
     study = make_study(tmp_path, tunings={0.1: -0.1, 0.3: 0.0}, test_shift={0.1: 0.3}, seeds=3, examples=100)
     analysis = analyse(tmp_path, study)
     assert [row.tuned for row in analysis.rows] == [{TUNED: 0.3}] * 2
@@ -27,7 +27,7 @@ def test_chosen_by_loss_is_the_tuning_with_the_lowest(tmp_path):
     assert analyse(tmp_path, study).rows[0].tuned == {TUNED: 0.3}
 
 
-def test_chosen_for_each_block_by_itself(tmp_path):
+def test_tuning_is_chosen_separately_for_each_block(tmp_path):
     study = make_study(tmp_path, tunings={0.1: -0.1, 0.3: 0.0}, blocks=("90", "45"), seeds=2, examples=50)
     for cell in study.cells:
         if cell.block == "45" and cell.arm == "b" and cell.tuning[TUNED] == 0.3:
@@ -37,7 +37,7 @@ def test_chosen_for_each_block_by_itself(tmp_path):
     assert rows["45", "a"].tuned == rows["90", "b"].tuned == {TUNED: 0.3}
 
 
-def test_chosen_over_the_seeds_that_all_tunings_finished(tmp_path):
+def test_tuning_is_chosen_over_seeds_finished_by_all_tunings(tmp_path):
     # Only an unlucky seed has finished 0.3: better than 0.1 there, but worse than the mean of 0.1 over all its seeds.
     study = make_study(
         tmp_path,
@@ -64,7 +64,7 @@ def test_chosen_over_the_seeds_that_all_tunings_finished(tmp_path):
     assert "a: chosen over 1 of 4 seeds, those that all tunings have finished" in analysis.notes
 
 
-def test_a_tuning_that_finished_nothing_is_out_of_the_running_and_noted(tmp_path):
+def test_tuning_without_finished_cells_is_excluded_with_a_note(tmp_path):
     study = make_study(
         tmp_path, tunings={0.1: 0.0, 9.0: 0.1}, seeds=2, examples=50, failed=lambda c: c.tuning[TUNED] == 9.0
     )
@@ -76,7 +76,7 @@ def test_a_tuning_that_finished_nothing_is_out_of_the_running_and_noted(tmp_path
     )
 
 
-def test_tunings_that_share_no_seed_are_judged_by_their_own_and_noted(tmp_path):
+def test_tunings_without_common_seeds_use_their_own_with_a_note(tmp_path):
     study = make_study(
         tmp_path,
         tunings={0.1: 0.0, 0.3: 0.2},
@@ -89,7 +89,7 @@ def test_tunings_that_share_no_seed_are_judged_by_their_own_and_noted(tmp_path):
     assert any("share no seed" in note for note in analysis.notes)
 
 
-def test_the_choice_begins_again_when_the_chosen_cells_outcomes_are_damaged(tmp_path):
+def test_tuning_is_chosen_again_when_outcomes_of_chosen_cells_are_damaged(tmp_path):
     study = make_study(tmp_path, tunings={0.1: 0.0, 0.3: 0.1}, seeds=1, examples=50)
     best = next(c for c in study.cells if c.arm == "b" and c.tuning[TUNED] == 0.3)
     (tmp_path / best.folder / "outcomes/0004.safetensors").write_bytes(b"")

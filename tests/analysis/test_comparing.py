@@ -17,7 +17,7 @@ def _compared(tmp_path, **options):
     return analysis, [row.comparison for row in analysis.rows]
 
 
-def test_a_real_effect_over_enough_seeds_is_better(tmp_path):
+def test_real_effect_over_enough_seeds_is_better(tmp_path):
     analysis, (none, found) = _compared(tmp_path, seeds=8, spread=0.02)
     by_seed = [
         b - a for a, b in zip(*(row.metrics["test.accuracy"].values for row in analysis.rows), strict=True)
@@ -34,13 +34,13 @@ def test_a_real_effect_over_enough_seeds_is_better(tmp_path):
     assert found.words.endswith("], better in 8 of 8 seeds, p = 0.0078")
 
 
-def test_a_real_effect_downwards_is_worse(tmp_path):
+def test_real_negative_effect_is_worse(tmp_path):
     found = _compared(tmp_path, seeds=8, arms={"a": 0.8, "b": 0.7})[1][1]
     assert (found.verdict, found.wins) == ("worse", 0)
     assert "worse in 8 of 8 seeds" in found.words
 
 
-def test_a_lower_loss_is_better(tmp_path):
+def test_lower_loss_is_better(tmp_path):
     found = _compared(tmp_path, seeds=8, metric="loss")[1][1]
     assert (found.verdict, found.wins) == ("better", 8)
     assert found.difference.mean < 0
@@ -48,14 +48,14 @@ def test_a_lower_loss_is_better(tmp_path):
     assert " nats [-0.1" in found.words
 
 
-def test_no_effect_is_unclear_and_says_so(tmp_path):
+def test_no_effect_is_reported_as_unclear(tmp_path):
     found = _compared(tmp_path, seeds=8, arms={"a": 0.7, "b": 0.7}, spread=0.05)[1][1]
     assert found.verdict == "unclear"
     assert found.words.startswith("no significant difference with 8 seeds: ")
     assert found.p > 0.05
 
 
-def test_too_few_seeds_say_what_is_seen_and_how_many_could_tell(tmp_path):
+def test_too_few_seeds_report_the_estimate_and_the_number_needed(tmp_path):
     found = _compared(tmp_path, seeds=5, arms={"a": 0.7, "b": 0.8, "c": 0.8, "d": 0.8})[1][1]
     assert found.verdict == "too few seeds"
     assert found.p == 1 / 16
@@ -66,7 +66,7 @@ def test_too_few_seeds_say_what_is_seen_and_how_many_could_tell(tmp_path):
     )
 
 
-def test_so_many_seeds_as_are_said_to_be_needed_do_suffice(tmp_path):
+def test_reported_number_of_needed_seeds_suffices(tmp_path):
     comparisons = _compared(tmp_path, seeds=7, arms={"a": 0.6, "b": 0.8, "c": 0.8, "d": 0.8})[1]
     assert [c.verdict for c in comparisons[1:]] == ["better"] * 3
     assert {c.p_holm for c in comparisons[1:]} == {3 * 2 / 2**7}
@@ -78,11 +78,11 @@ def test_correction_counts_the_comparisons_of_all_blocks(tmp_path):
     assert "p-values are corrected (Holm) for 2 comparisons" in analysis.notes
 
 
-def test_a_lower_confidence_can_be_reached_with_fewer_seeds(tmp_path):
+def test_lower_confidence_needs_fewer_seeds(tmp_path):
     assert _compared(tmp_path, seeds=5, confidence=0.9)[1][1].verdict == "better"
 
 
-def test_one_seed_rests_on_examples_and_says_what_that_covers(tmp_path):
+def test_one_seed_is_compared_by_examples_with_a_note_on_the_scope(tmp_path):
     study = make_study(tmp_path, seeds=1, examples=100)
     found = analyse(tmp_path, study).rows[1].comparison
     assert (found.verdict, found.p, found.p_holm, found.smallest_p) == ("one seed", None, None, None)
@@ -98,13 +98,13 @@ def test_one_seed_rests_on_examples_and_says_what_that_covers(tmp_path):
     assert "points [" in found.words
 
 
-def test_one_seed_by_loss_tells_the_loss_and_the_examples(tmp_path):
+def test_one_seed_by_loss_reports_the_loss_and_the_examples(tmp_path):
     words = _compared(tmp_path, seeds=1, metric="loss")[1][1].words
     assert words.startswith("-0.1")
     assert " nats; in accuracy +" in words
 
 
-def test_several_seeds_carry_what_the_examples_say(tmp_path):
+def test_several_seeds_also_report_the_examples_comparison(tmp_path):
     study = make_study(tmp_path, seeds=3, examples=100)
     found = analyse(tmp_path, study).rows[1].comparison.examples
     net = dict[int, int]()
@@ -138,7 +138,7 @@ def test_relative_change_has_the_sign_of_the_difference(monkeypatch, baseline, e
     assert found == (expected if expected is None else pytest.approx(expected))
 
 
-def test_pairs_are_the_seeds_that_both_have_finished(tmp_path):
+def test_pairs_are_the_seeds_finished_by_both(tmp_path):
     analysis, found = _compared(
         tmp_path,
         seeds=5,
@@ -149,19 +149,19 @@ def test_pairs_are_the_seeds_that_both_have_finished(tmp_path):
     assert "b: compared in 3 seeds that it shares with the baseline" in analysis.notes
 
 
-def test_arms_that_share_no_seed_are_not_compared(tmp_path):
+def test_arms_without_common_seeds_are_not_compared(tmp_path):
     analysis, found = _compared(tmp_path, seeds=2, failed=lambda cell: (cell.arm == "a") == (cell.seed == 0))
     assert found == [None, None]
     assert "b: not compared, since it shares no finished seed with the baseline" in analysis.notes
 
 
-def test_without_a_baseline_nothing_is_compared(tmp_path):
+def test_study_without_a_baseline_has_no_comparisons(tmp_path):
     analysis, found = _compared(tmp_path, seeds=2, baseline=None)
     assert found == [None, None]
     assert not any(row.is_baseline for row in analysis.rows)
 
 
-def test_with_other_numbers_of_seeds_the_smallest_p_is_what_holm_makes_of_the_smallest(tmp_path):
+def test_smallest_p_of_unequal_seed_counts_follows_holm(tmp_path):
     # b has 6 pairs, c has 3: b's smallest is 2 * 2/64, and c's, tested last, 1 * 2/8.
     found = _compared(
         tmp_path,

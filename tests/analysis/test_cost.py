@@ -1,4 +1,4 @@
-"""What arms cost: numbers trained and stored, steps and examples, forgetting, and the table of it."""
+"""The cost of arms: trained and stored parameters, steps, examples, lost examples, and their table."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def _record(number, failures=0, **more):
     )
 
 
-def test_stored_numbers_are_those_trained_where_frames_can_be_had_again_and_more_where_not():
+def test_stored_parameters_exceed_trained_ones_only_for_stored_frames():
     records = [_record(0), _record(1, parameters=16), _record(2, parameters=16, stored=1000)]
     assert stored(records) == 16 + 1000
 
 
-def test_stored_numbers_of_a_round_that_was_not_merged_are_none():
+def test_unmerged_round_stores_no_parameters():
     refused = attrs.evolve(_record(1, parameters=16, stored=500), scale=0.0, status="refused")
     assert stored([_record(0), refused]) == 0
 
 
-def test_forgotten_counts_examples_over_all_rounds_before_it_divides():
+def test_lost_share_sums_examples_over_rounds_before_dividing():
     # Of 10 right ones the first round breaks 5, of 90 the second breaks 9: 14 of 100, not the mean of 50 and 10 %.
     records = [
         _record(0),
@@ -47,7 +47,7 @@ def test_forgotten_counts_examples_over_all_rounds_before_it_divides():
     assert gained(records) == pytest.approx(0.85)
 
 
-def test_forgotten_where_nothing_ever_was_right_is_not_known():
+def test_lost_share_is_unknown_when_no_example_was_ever_right():
     assert lost([_record(0, failures=100), _record(1, failures=100)]) is None
     assert gained([_record(0), _record(1)]) is None
     assert lost([_record(0, failures=50)]) is None
@@ -67,7 +67,7 @@ def test_steps_and_examples_are_those_of_all_rounds():
         ({"refit_every": 0, "refit_steps": 7}, [40] * 6),
     ],
 )
-def test_steps_of_rounds_that_train_earlier_ones_again_are_their_own(boosting, expected):
+def test_steps_of_refits_are_their_own(boosting, expected):
     assert steps_of({**SPEC, "boosting": boosting}, 6) == expected
 
 
@@ -76,13 +76,13 @@ def analysis(tmp_path):
     return analyse(tmp_path, make_study(tmp_path, seeds=2, examples=50, blocks=("90", "45")))
 
 
-def test_a_row_has_what_its_arm_cost(analysis):
+def test_row_has_the_cost_of_its_arm(analysis):
     found = {name: estimate.mean for name, estimate in analysis.rows[0].metrics.items()}
     assert (found["parameters"], found["stored"], found["steps"]) == (4 * NUMBERS, 4 * NUMBERS, 4 * STEPS)
     assert 0.0 <= found["lost"] <= 1.0
 
 
-def test_cost_table_says_once_what_all_arms_have_alike(analysis):
+def test_cost_table_states_values_common_to_all_arms_once(analysis):
     assert equal_costs(analysis)["steps"] == 4 * STEPS
     found = cost_table(analysis)
     assert found.columns == ("arm", "parameters", "stored", "lost (%)", "time (s)")
@@ -90,7 +90,7 @@ def test_cost_table_says_once_what_all_arms_have_alike(analysis):
     assert cost_lines(analysis, 200)[-1].startswith(f"in every arm: {4 * STEPS:,} steps")
 
 
-def test_cost_table_has_a_column_of_steps_where_arms_differ(analysis):
+def test_cost_table_has_a_column_of_steps_when_arms_differ(analysis):
     first = analysis.rows[0]
     other = Estimate(mean=7.0, low=None, high=None, values=(7.0, 7.0))
     row = attrs.evolve(first, metrics={**first.metrics, "steps": other})
@@ -107,6 +107,6 @@ def test_cost_lines_drop_columns_until_they_fit(analysis, width):
     assert "parameters" in lines[0]
 
 
-def test_cost_of_a_study_that_has_not_begun_has_no_lines(tmp_path):
+def test_cost_of_an_unstarted_study_has_no_lines(tmp_path):
     study = make_study(tmp_path, seeds=2, pending=lambda _: True)
     assert cost_lines(analyse(tmp_path, study), 200) == []

@@ -10,7 +10,7 @@ def _curves(tmp_path, **options):
     return {(curve.block, curve.arm, curve.quantity): curve for curve in found}
 
 
-def test_a_curve_goes_from_the_base_to_the_rows_number(tmp_path):
+def test_curve_goes_from_the_base_to_the_value_of_the_row(tmp_path):
     study = make_study(tmp_path, seeds=4)
     analysis = analyse(tmp_path, study)
     curve = next(c for c in analysis.curves if (c.arm, c.quantity) == ("b", "test.accuracy"))
@@ -20,7 +20,7 @@ def test_a_curve_goes_from_the_base_to_the_rows_number(tmp_path):
     assert all(low <= mean <= high for low, mean, high in zip(curve.low, curve.mean, curve.high, strict=True))
 
 
-def test_a_curves_last_band_is_nearly_the_rows_interval(tmp_path):
+def test_last_band_of_a_curve_is_close_to_the_interval_of_the_row(tmp_path):
     analysis = analyse(tmp_path, make_study(tmp_path, seeds=8, spread=0.05))
     curve = next(c for c in analysis.curves if (c.arm, c.quantity) == ("b", "test.accuracy"))
     row = analysis.rows[1].metrics["test.accuracy"]
@@ -29,7 +29,7 @@ def test_a_curves_last_band_is_nearly_the_rows_interval(tmp_path):
     assert abs(curve.high[-1] - row.high) < 0.1 * width
 
 
-def test_a_curve_has_all_axes(tmp_path):
+def test_curve_has_all_axes(tmp_path):
     curve = _curves(tmp_path, seeds=2, examples=20)["", "a", "rank"]
     assert curve.x["round"] == (0, 1, 2, 3, 4)
     assert curve.x["rank"] == curve.mean == tuple(RANK * n for n in range(5))
@@ -38,7 +38,7 @@ def test_a_curve_has_all_axes(tmp_path):
     assert curve.x["seconds"] == pytest.approx([0.1 + 0.6 * n for n in range(5)])
 
 
-def test_steps_are_of_each_cells_own_spec_and_stop_where_its_run_stops(tmp_path):
+def test_steps_follow_the_spec_of_each_cell_and_end_with_its_run(tmp_path):
     study = make_study(tmp_path, arms={"a": 0.7}, seeds=2, examples=20, stops={("a", 1): 2})
     spec = tmp_path / study.cells[1].folder / "spec.toml"
     spec.write_text(spec.read_text().replace(f"steps = {STEPS}", "steps = 100"))
@@ -52,19 +52,19 @@ def test_steps_are_of_each_cells_own_spec_and_stop_where_its_run_stops(tmp_path)
     )
 
 
-def test_a_curve_of_specs_without_steps_has_no_such_axis(tmp_path):
+def test_curve_of_specs_without_steps_has_no_step_axis(tmp_path):
     study = make_study(tmp_path, arms={"a": 0.7}, seeds=1, examples=20)
     spec = tmp_path / study.cells[0].folder / "spec.toml"
     spec.write_text(spec.read_text().replace(f"steps = {STEPS}\n", ""))
     assert "steps" not in analyse(tmp_path, study).curves[0].x
 
 
-def test_a_curve_of_one_seed_has_no_band(tmp_path):
+def test_curve_of_one_seed_has_no_band(tmp_path):
     curve = _curves(tmp_path, seeds=1, examples=20)["", "a", "test.loss"]
     assert curve.low == curve.high == (None,) * 5
 
 
-def test_a_run_that_stopped_carries_its_last_value_forward(tmp_path):
+def test_stopped_run_carries_its_last_value_forward(tmp_path):
     study = make_study(tmp_path, arms={"a": 0.7}, seeds=2, stops={("a", 1): 2})
     analysis = analyse(tmp_path, study)
     curves = {curve.quantity: curve for curve in analysis.curves}
@@ -81,7 +81,7 @@ def test_a_run_that_stopped_carries_its_last_value_forward(tmp_path):
     assert "1 run stopped before the last round: curves carry its last value forward" in analysis.notes
 
 
-def test_curves_are_of_the_chosen_tuning_and_the_finished_seeds_alone(tmp_path):
+def test_curves_use_only_the_chosen_tuning_and_finished_seeds(tmp_path):
     curves = _curves(
         tmp_path,
         tunings={0.1: 0.0, 0.3: 0.1},

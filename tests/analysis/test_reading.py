@@ -18,7 +18,7 @@ def _state(analysis, arm, seed):
     return next(v.state for v in analysis.cells if (v.state.cell.arm, v.state.cell.seed) == (arm, seed))
 
 
-def test_cells_of_a_finished_study_are_read_whole(tmp_path):
+def test_cells_of_a_finished_study_are_read_completely(tmp_path):
     study = make_study(tmp_path, seeds=2)
     found = read_cells(tmp_path, study)
     assert [reading.cell for reading in found] == list(study.cells)
@@ -33,19 +33,19 @@ def test_cells_counted_at_the_best_round_are_read_at_it(tmp_path):
     assert [reading.counted for reading in read_cells(tmp_path, study)] == [2, 2, 4, 4]
 
 
-def test_a_pending_cell_is_empty_and_stays_pending(tmp_path):
+def test_pending_cell_is_empty_and_stays_pending(tmp_path):
     study = make_study(tmp_path, seeds=2, pending=lambda cell: cell.seed == 1)
     pending = [reading for reading in read_cells(tmp_path, study) if reading.cell.seed == 1]
     assert [(r.state.status, r.records, r.result) for r in pending] == [("pending", (), None)] * 2
 
 
-def test_a_failed_cell_keeps_its_own_cause(tmp_path):
+def test_failed_cell_keeps_its_cause(tmp_path):
     study = make_study(tmp_path, seeds=2, failed=lambda cell: cell.arm == "b" and cell.seed == 1)
     state = _state(analyse(tmp_path, study), "b", 1)
     assert (state.status, state.cause) == ("failed", "round 1 was refused: loss is not finite")
 
 
-def test_an_excluded_cell_counts_nowhere_but_is_shown(tmp_path):
+def test_excluded_cell_is_shown_but_not_counted(tmp_path):
     study = make_study(tmp_path, seeds=3)
     study = make_study(tmp_path / "again", seeds=3, excluded=(study.cells[0].key,))
     analysis = analyse(tmp_path / "again", study)
@@ -91,7 +91,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cell_counts_as_failed_with_its_cause(tmp_path, damage):
+def test_damaged_cell_counts_as_failed_with_its_cause(tmp_path, damage):
     study = make_study(tmp_path, seeds=3, examples=50, at="best" if damage.startswith("best") else "last")
     harm, words = DAMAGES[damage]
     harm(_folder(tmp_path, study, "b", 1))
@@ -106,7 +106,7 @@ def test_a_damaged_cell_counts_as_failed_with_its_cause(tmp_path, damage):
     assert "1 of 6 cells failed and are left out everywhere" in analysis.notes
 
 
-def test_a_cell_whose_result_is_damaged_counts_as_failed(tmp_path):
+def test_cell_with_a_damaged_result_counts_as_failed(tmp_path):
     study = make_study(tmp_path, seeds=2, examples=50)
     (_folder(tmp_path, study, "a", 0) / "result.json").write_text("not JSON")
     state = _state(analyse(tmp_path, study), "a", 0)

@@ -22,7 +22,7 @@ def test_rows_come_block_by_block_in_the_order_of_the_arms(tmp_path):
     ]
 
 
-def test_a_row_has_the_planted_numbers(tmp_path):
+def test_row_has_the_planted_values(tmp_path):
     row = _rows(tmp_path, seeds=(3, 1), spread=0.0, examples=200)[1]
     mean = {name: estimate.mean for name, estimate in row.metrics.items()}
     assert row.seeds == (3, 1)
@@ -35,7 +35,7 @@ def test_a_row_has_the_planted_numbers(tmp_path):
     assert mean["memory_bytes"] == 2**27
 
 
-def test_a_row_at_the_best_round_has_its_model_and_the_whole_runs_time(tmp_path):
+def test_row_at_the_best_round_has_its_model_and_the_time_of_the_whole_run(tmp_path):
     row = _rows(tmp_path, seeds=2, spread=0.0, peaks={"a": 2}, at="best")[0]
     mean = {name: estimate.mean for name, estimate in row.metrics.items()}
     assert mean["test.accuracy"] == pytest.approx(0.7)
@@ -48,7 +48,7 @@ def test_a_row_at_the_best_round_has_its_model_and_the_whole_runs_time(tmp_path)
     assert mean["seconds"] == pytest.approx(2.5)
 
 
-def test_forgotten_and_fixed_are_shares_of_right_and_wrong_examples(tmp_path):
+def test_lost_and_gained_are_shares_of_right_and_wrong_examples(tmp_path):
     study = make_study(tmp_path, seeds=1, spread=0.0, examples=100, rounds=2, peaks={"a": 1})
     analysis = analyse(tmp_path, study)
     first, second = analysis.cells[0].records[1:]
@@ -60,7 +60,7 @@ def test_forgotten_and_fixed_are_shares_of_right_and_wrong_examples(tmp_path):
     assert analysis.rows[0].metrics["gained"].mean == pytest.approx(expected)
 
 
-def test_an_estimate_holds_values_by_seed_and_an_interval_around_their_mean(tmp_path):
+def test_estimate_has_values_by_seed_and_an_interval_around_their_mean(tmp_path):
     row = _rows(tmp_path, seeds=6, spread=0.05)[0]
     found = row.metrics["test.accuracy"]
     assert len(found.values) == 6
@@ -68,17 +68,17 @@ def test_an_estimate_holds_values_by_seed_and_an_interval_around_their_mean(tmp_
     assert min(found.values) < found.low < found.mean < found.high < max(found.values)
 
 
-def test_an_estimate_of_one_seed_has_no_interval(tmp_path):
+def test_estimate_of_one_seed_has_no_interval(tmp_path):
     found = _rows(tmp_path, seeds=1, examples=20)[0].metrics["test.accuracy"]
     assert (found.low, found.high) == (None, None)
 
 
-def test_a_row_without_finished_seeds_has_neither_metrics_nor_comparison(tmp_path):
+def test_row_without_finished_seeds_has_no_metrics_or_comparison(tmp_path):
     row = _rows(tmp_path, seeds=2, examples=20, failed=lambda cell: cell.arm == "b")[1]
     assert (row.seeds, row.missing, row.metrics, row.comparison, row.cells) == ((), (0, 1), {}, None, ())
 
 
-def test_a_metric_that_some_cell_lacks_is_left_out(tmp_path):
+def test_metric_missing_in_some_cell_is_omitted(tmp_path):
     # A run of one round has no overlap: there is no earlier round.
     rows = _rows(tmp_path, seeds=2, examples=20, stops={("a", 1): 1})
     assert "overlap" not in rows[0].metrics
@@ -93,7 +93,7 @@ def test_solved_values_are_those_of_the_blocks_own_cells(tmp_path):
     assert values == {"basis.use": "b", "optimizer.steps": STEPS, "adapter.none": 3}
 
 
-def test_lookup_of_a_key_that_is_not_there_is_none():
+def test_lookup_of_a_missing_key_is_none():
     tree = {"a": {"b": 1}}
     assert (lookup(tree, "a.b"), lookup(tree, "a.c"), lookup(tree, "a.b.c"), lookup(tree, "x")) == (
         1,

@@ -66,7 +66,7 @@ def test_table_lines_drop_columns_until_they_fit(analysis, width):
     assert "too few seeds" in lines[3]
 
 
-def test_summary_is_json_and_has_the_keys_it_promises(analysis):
+def test_summary_is_json_with_the_documented_keys(analysis):
     content = summary(analysis)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert set(content) == {"study", "rows", "candidates", "cells", "notes"}
@@ -94,7 +94,7 @@ def test_summary_is_json_and_has_the_keys_it_promises(analysis):
     }  # fmt: skip
 
 
-def test_summary_of_a_number_that_is_not_finite_is_null(analysis):
+def test_summary_has_null_for_non_finite_numbers(analysis):
     row = analysis.rows[0]
     loss = attrs.evolve(row.metrics["test.loss"], mean=float("inf"), values=(float("nan"), 1.0, 2.0))
     row = attrs.evolve(row, metrics={"test.loss": loss})
@@ -108,7 +108,7 @@ def test_notes_name_failed_cells_with_their_cause(analysis):
     assert analysis.notes[1].endswith(": round 1 was refused: loss is not finite")
 
 
-def test_notes_tell_of_cells_that_are_not_finished(tmp_path):
+def test_notes_name_unfinished_cells(tmp_path):
     study = make_study(tmp_path, seeds=2, examples=20, pending=lambda cell: cell.seed == 1)
     notes = analyse(tmp_path, study).notes
     assert notes[0].startswith("2 of 4 cells are not finished (2 pending)")
@@ -128,12 +128,12 @@ def test_notes_tell_of_cells_that_are_not_finished(tmp_path):
         ),
     ],
 )
-def test_notes_warn_of_what_the_study_cannot_tell(tmp_path, options, words):
+def test_notes_warn_of_questions_the_study_cannot_answer(tmp_path, options, words):
     study = make_study(tmp_path, **{"seeds": 2, "examples": 20, **options})
     assert any(words in note for note in analyse(tmp_path, study).notes)
 
 
-def test_analysis_of_a_study_that_has_not_begun_has_rows_without_numbers(tmp_path):
+def test_analysis_of_an_unstarted_study_has_rows_without_values(tmp_path):
     study = make_study(tmp_path, seeds=2, pending=lambda _: True)
     analysis = analyse(tmp_path, study)
     assert [(row.seeds, row.metrics, row.comparison) for row in analysis.rows] == [((), {}, None)] * 2

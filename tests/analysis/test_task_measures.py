@@ -1,4 +1,4 @@
-"""What tasks measure beside accuracy and loss: in rows, curves, comparisons, choices and the terminal's table."""
+"""Measures of tasks beside accuracy and loss: in rows, curves, comparisons, choices and the terminal's table."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_curves_have_measures_after_every_round(made: Made) -> None:
 
 
 @pytest.mark.parametrize("metric", ["auroc", "timed_out"])
-def test_comparison_by_a_measure_knows_which_way_is_better(made: Made, metric: str) -> None:
+def test_comparison_by_a_measure_uses_its_direction(made: Made, metric: str) -> None:
     analysis = made(metric=metric, seeds=8, arms={"a": 0.6, "up": 0.8, "down": 0.4})
     up, down = (row(analysis, arm).comparison for arm in ("up", "down"))
     assert up
@@ -83,7 +83,7 @@ def test_choice_by_a_measure_takes_the_best_on_validation(made: Made, metric: st
         assert candidate.chosen == (candidate.tuning["optimizer.lr"] == 0.3)
 
 
-def test_metric_that_no_cell_measures_is_said_and_breaks_nothing(made: Made) -> None:
+def test_metric_that_no_cell_measures_is_reported_without_an_error(made: Made) -> None:
     analysis = made(metric="mcc", tunings=(0.1, 0.3))
     assert any(note.startswith("no mcc of the test split in 20 cells") for note in analysis.notes)
     assert any(note.endswith("metrics are: accuracy, loss, auroc, timed_out") for note in analysis.notes)
@@ -104,7 +104,7 @@ def test_table_shows_other_measures_with_the_accuracy(made: Made) -> None:
     assert cells["accuracy (%)"] == f"{100 * metrics['test.accuracy'].mean:.1f}"
 
 
-def test_table_of_a_narrow_terminal_gives_up_measures_first(made: Made) -> None:
+def test_table_in_a_narrow_terminal_drops_measures_first(made: Made) -> None:
     analysis = made(metric="timed_out")
     wide = table_lines(analysis, 1000)
     assert "auroc" in wide[0]
@@ -122,7 +122,7 @@ def test_table_of_a_study_by_accuracy_has_only_measures_that_not_every_task_has(
     assert "auroc" not in head
 
 
-def test_table_of_a_task_without_measures_is_as_ever(tmp_path: Path) -> None:
+def test_table_of_a_task_without_measures_is_unchanged(tmp_path: Path) -> None:
     analysis = analyse(tmp_path, make_study(tmp_path, metric="loss"))
     assert not [c for c in table(analysis).columns if "accuracy" in c]
 

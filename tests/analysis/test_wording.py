@@ -67,7 +67,7 @@ def test_p_text_has_two_digits_and_a_floor(p, text):
 
 
 @pytest.mark.parametrize(("p", "text"), [(None, ""), (0.0001, "p < 0.001"), (0.03, "p = 0.030")])
-def test_p_sentence_says_what_it_is(p, text):
+def test_p_sentence_names_the_p_value(p, text):
     assert wording.p_sentence(p) == text
 
 
@@ -80,11 +80,11 @@ def test_relative_text_is_in_percent(relative, text):
 
 
 @pytest.mark.parametrize("text", [wording.metric_text(None, "loss"), wording.difference_text(None, "loss")])
-def test_text_of_nothing_is_a_dash(text):
+def test_text_of_none_is_a_dash(text):
     assert text == "-"
 
 
-def test_examples_text_tells_counts_difference_and_test():
+def test_examples_text_has_counts_difference_and_test():
     found = ExampleComparison(
         only_arm=30, only_baseline=10, both=50, neither=10, p=0.0022, test="mcnemar", low=0.09, high=0.31
     )
@@ -96,5 +96,5 @@ def test_examples_text_tells_counts_difference_and_test():
 
 
 @pytest.mark.parametrize(("count", "text"), [(1, "1 seed"), (0, "0 seeds"), (1000, "1,000 seeds")])
-def test_count_text_has_the_right_number(count, text):
+def test_count_text_uses_singular_and_plural(count, text):
     assert wording.count_text(count, "seed") == text

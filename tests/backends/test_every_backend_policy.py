@@ -1,4 +1,4 @@
-"""The policy in the middle of a round: what it writes from given draws, how likely it says answers are, what its weights are."""
+"""The policy during a round: answers from given draws, log-probabilities and weights."""
 
 import attrs
 import numpy as np
@@ -59,7 +59,7 @@ def test_same_draws_give_the_same_tokens_on_every_backend(pair, kind, temperatur
 
 
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
-def test_draws_at_the_ends_give_the_first_and_the_last_token_that_is_possible(backend, tmp_path):
+def test_extreme_draws_give_the_first_and_last_possible_token(backend, tmp_path):
     model, _ = opened("qwen2", tmp_path, backend)
     asking = attrs.evolve(drawing(7), max_new_tokens=2)
     first = model.generate(texts("qwen2"), attrs.evolve(asking, draws=np.zeros((7, 2))))
@@ -79,7 +79,7 @@ def test_cold_draws_and_narrow_nuclei_are_greedy(tmp_path):
 
 
 @pytest.mark.parametrize("kind", DECODERS)
-def test_rows_that_end_early_leave_the_others_as_they_would_be_alone(pair, kind, monkeypatch):
+def test_rows_that_end_early_do_not_change_the_others(pair, kind, monkeypatch):
     """The key-value cache is compacted on the way; alone, a row has nothing to be compacted."""
     from boostlora.backends.torch import next_logits
 
@@ -122,7 +122,7 @@ def test_rows_that_end_early_leave_the_others_as_they_would_be_alone(pair, kind,
 
 
 @pytest.mark.parametrize("kind", DECODERS)
-def test_equal_prompts_side_by_side_are_continued_as_they_would_be_apart(pair, kind):
+def test_equal_prompts_in_a_batch_are_continued_independently(pair, kind):
     """Neighbours that are equal are read once; others, and those whose prompts differ in the completion alone, are too."""
     truth, together, _ = pair(kind, Torch(device="cpu", dtype="float64"))
     _, alone, _ = pair(kind, Torch(device="cpu", dtype="float64", eval_tokens=1))
@@ -136,7 +136,7 @@ def test_equal_prompts_side_by_side_are_continued_as_they_would_be_apart(pair, k
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_policy_writes_as_the_merged_model_does_while_training_goes_on(checkpointing, tmp_path):
+def test_policy_generates_like_the_merged_model_during_training(checkpointing, tmp_path):
     """With checkpointing too: layers that are computed twice in training keep their cache in writing."""
     backend = Torch(device="cpu", dtype="float64", checkpointing=checkpointing)
     model, sites = opened("qwen2", tmp_path, backend)
@@ -218,7 +218,7 @@ def test_weight_of_the_policy_is_the_merged_weight(backend, kind, tmp_path):
 
 
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
-def test_weight_of_the_policy_where_nothing_trains_is_the_models(backend, tmp_path):
+def test_untrained_weight_of_the_policy_equals_the_models(backend, tmp_path):
     """A round may adapt some sites only, and a generator of its own asks for all."""
     model, sites = opened("llama", tmp_path, backend)
     request, found = request_for(model, sites, "llama", steps=2), list[dict[str, np.ndarray]]()

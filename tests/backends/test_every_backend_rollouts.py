@@ -138,7 +138,7 @@ def test_gradient_of_a_weight_under_rollouts_is_the_slope_along_it(backend, case
     assert_close(slope, (loss(1e-5) - loss(-1e-5)) / 2e-5, atol=1e-8, rtol=1e-6, what=site)
 
 
-def test_advantages_of_the_other_sign_turn_the_gradient_around(tmp_path):
+def test_negated_advantages_negate_the_gradient(tmp_path):
     """Without clipping and divergence the loss is linear in the advantages: the test of the tests' own signs."""
     made = ready("qwen2", tmp_path, "torch", {})
     turned = attrs.evolve(made.batch, weights=-ADVANTAGES)
@@ -148,7 +148,7 @@ def test_advantages_of_the_other_sign_turn_the_gradient_around(tmp_path):
         np.testing.assert_array_equal(two[group], -gradient)
 
 
-def test_several_steps_on_the_same_answers_go_the_same_way_on_every_backend(tmp_path):
+def test_several_steps_on_the_same_answers_agree_between_backends(tmp_path):
     """Old log-probabilities are asked of the policy when its answers are new, and again after three steps on them."""
     runs = {}
     for name, backend in BACKENDS.items():

@@ -1,4 +1,4 @@
-"""Drawing a token: the rule of both backends, held to its definition and to the distribution that it draws from."""
+"""Token sampling of both backends, against its definition and its distribution."""
 
 import attrs
 import numpy as np
@@ -57,7 +57,7 @@ def by_definition(z, sampling, draw):
     top_p=st.floats(0.05, 1.0),
     seed=seeds,
 )
-def test_token_is_the_first_whose_cumulated_probability_exceeds_the_draw(
+def test_token_is_the_first_whose_cumulative_probability_exceeds_the_draw(
     rule, classes, temperature, top_p, seed
 ):
     rng, sampling = np.random.default_rng(seed), Sampling(temperature=temperature, top_p=top_p)
@@ -83,7 +83,7 @@ def test_nucleus_of_ties_is_as_small_as_it_can_be_and_takes_the_first(rule):
             assert last[0] == k - 1, f"{k} of {n}"
 
 
-def test_nucleus_of_a_tie_at_its_border_takes_the_first_alone():
+def test_nucleus_with_a_tie_at_its_border_takes_only_the_first():
     p = torch.tensor([[0.2, 0.4, 0.2, 0.2]], dtype=torch.float64)
     assert nucleus(p, 0.5).tolist() == [[True, True, False, False]]
     assert nucleus(p, 0.39).tolist() == [[False, True, False, False]]
@@ -91,7 +91,7 @@ def test_nucleus_of_a_tie_at_its_border_takes_the_first_alone():
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_tokens_of_no_probability_are_never_drawn(rule):
+def test_tokens_of_zero_probability_are_never_drawn(rule):
     z = np.array([[-1e9, 0.0, 1.0, -1e9]])
     for draw in (0.0, 0.3, 0.999, ONE):
         assert rule(z, Sampling(), np.array([draw]))[0] in {1, 2}

@@ -27,7 +27,7 @@ BATCH = Batch(indices=np.array([1, 0, 1, 3, 5, 0, 6]), weights=np.array([2.0, 0.
 """Two examples twice, with other weights; three rows that say nothing."""
 
 
-def with_silent(kind):
+def with_empty_targets(kind):
     """Texts of a kind, some of which have no completion."""
     examples, places = texts(kind), list(SILENT)
     starts = examples.inputs.starts.copy()
@@ -47,7 +47,7 @@ def loss_of(model, examples, batch):
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
 def test_gradient_of_shares_is_the_slope_of_the_loss_by_definition(backend, tmp_path):
     model, sites = opened("qwen2", tmp_path, backend)
-    examples = with_silent("qwen2")
+    examples = with_empty_targets("qwen2")
     request = attrs.evolve(request_for(model, sites, "qwen2"), examples=examples, batches=[BATCH])
 
     def loss(values):
@@ -68,9 +68,9 @@ def test_gradient_of_shares_is_the_slope_of_the_loss_by_definition(backend, tmp_
 
 
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
-def test_examples_without_a_token_to_predict_cost_nothing_and_teach_nothing(backend, tmp_path):
+def test_examples_without_target_tokens_have_zero_loss_and_gradient(backend, tmp_path):
     model, sites = opened("qwen2", tmp_path, backend)
-    examples, places = with_silent("qwen2"), np.array(SILENT)
+    examples, places = with_empty_targets("qwen2"), np.array(SILENT)
     said = model.predict(examples)
     assert np.flatnonzero(said.targets == 0).tolist() == list(SILENT)
     np.testing.assert_array_equal(said.loss[places], np.zeros(2))
@@ -98,7 +98,7 @@ def rows_in(module, sites, examples):
 
 @pytest.mark.parametrize("kind", [kind for kind in DECODERS if kind != "gpt2"])
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
-def test_second_moments_weigh_every_token_as_its_text(backend, kind, tmp_path):
+def test_second_moments_weight_tokens_by_their_text(backend, kind, tmp_path):
     """`sum_i w_i X_i'X_i O / sum_i w_i n_i` over the texts of all batches, a text that comes twice with both its weights."""
     model, sites = opened(kind, tmp_path, backend)
     sites = [site for site in sites if "lm_head" not in site.name]  # whose rows are not one a token
@@ -117,7 +117,7 @@ def test_second_moments_weigh_every_token_as_its_text(backend, kind, tmp_path):
 
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("limit", [0.5, 1e3])
-def test_clipping_is_by_the_norm_over_all_that_is_trained(backend, limit, tmp_path):
+def test_clipping_uses_the_norm_over_all_trained_parameters(backend, limit, tmp_path):
     """A step of descent along `g min(1, limit / ||g||)`, the norm taken over the vectors of all groups together."""
     model, sites = opened("qwen2", tmp_path, backend)
     request = request_for(model, sites, "qwen2")
@@ -132,7 +132,7 @@ def test_clipping_is_by_the_norm_over_all_that_is_trained(backend, limit, tmp_pa
 
 
 @pytest.mark.parametrize("backend", WAYS.values(), ids=WAYS)
-def test_answers_at_the_start_of_a_round_need_neither_old_nor_start(backend, tmp_path):
+def test_answers_at_round_start_need_no_old_or_start_log_probabilities(backend, tmp_path):
     """There the ratio is 1 and the divergence has no slope, so that what a basis hears is the gradient with both of them."""
     model, sites = opened("qwen2", tmp_path, backend)
     examples, tokens = texts("qwen2"), answered(texts("qwen2"))

@@ -1,4 +1,4 @@
-"""Transformers on every backend: logits, gradients, merges and continuations, held to Hugging Face and to finite differences."""
+"""Transformers on every backend: logits, gradients, merges and generation, against Hugging Face and finite differences."""
 
 from fnmatch import fnmatchcase
 
@@ -164,7 +164,7 @@ def test_greedy_continuation_equals_that_of_transformers(backend, kind, tmp_path
 
 
 @pytest.mark.parametrize(("backend", "kind"), WRITING, indirect=["backend"])
-def test_continuation_stops_where_it_is_told(backend, kind, tmp_path):
+def test_continuation_ends_when_the_request_is_finished(backend, kind, tmp_path):
     model, _ = opened(kind, tmp_path, backend)
     request = GenerationRequest(max_new_tokens=9, end_tokens=(), finished=lambda tokens: len(tokens) == 4)
     assert [len(x.tokens) for x in model.generate(texts(kind), request)] == [4] * 7

@@ -1,4 +1,4 @@
-"""Groups of similar length: what they cover, what limits them, and that calibration computes in them."""
+"""Groups of similar length: coverage, limits, and their use in calibration."""
 
 from itertools import pairwise
 

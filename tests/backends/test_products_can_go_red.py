@@ -44,15 +44,13 @@ def against_rows(name, folder, perceptron):
 
 
 @both
-def test_right_backends_pass_what_is_broken_below(name, tmp_path, perceptron):
+def test_correct_backends_pass_the_checks_that_broken_ones_fail(name, tmp_path, perceptron):
     against_slopes(name, tmp_path, perceptron)
     against_rows(name, tmp_path, perceptron)
 
 
 @both
-def test_batches_that_count_alike_whatever_their_size_are_caught_by_the_slopes(
-    name, tmp_path, perceptron, monkeypatch
-):
+def test_equally_weighted_unequal_batches_are_caught_by_the_slopes(name, tmp_path, perceptron, monkeypatch):
     model = opened(name, tmp_path)
     right = type(model).gradient_products
 
@@ -72,7 +70,7 @@ def test_batches_that_count_alike_whatever_their_size_are_caught_by_the_slopes(
 
 
 @both
-def test_left_product_with_another_sign_is_caught_by_the_slopes(name, tmp_path, perceptron, monkeypatch):
+def test_left_product_with_a_wrong_sign_is_caught_by_the_slopes(name, tmp_path, perceptron, monkeypatch):
     model = opened(name, tmp_path)
     right = type(model).gradient_products
 
@@ -85,7 +83,7 @@ def test_left_product_with_another_sign_is_caught_by_the_slopes(name, tmp_path, 
         against_slopes(name, tmp_path, perceptron)
 
 
-def test_layer_that_the_graph_does_not_reach_is_caught_by_the_slopes(tmp_path, perceptron, monkeypatch):
+def test_detached_layer_is_caught_by_the_slopes(tmp_path, perceptron, monkeypatch):
     """The first layer's input needs no gradient, and neither does anything else of a frozen model."""
     right = torch_products._product_forward
 
@@ -99,7 +97,7 @@ def test_layer_that_the_graph_does_not_reach_is_caught_by_the_slopes(tmp_path, p
         against_slopes("torch", tmp_path, perceptron, "layers.0.weight")
 
 
-def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, perceptron, monkeypatch):
+def test_blocked_gradient_is_caught_by_the_slopes(tmp_path, perceptron, monkeypatch):
     right = torch_products.ProductLinear.backward
 
     def stuck(ctx, *gradients):
@@ -111,7 +109,7 @@ def test_gradient_that_is_not_passed_on_is_caught_by_the_slopes(tmp_path, percep
         SUITE.test_products_of_one_batch_are_those_of_its_gradient(opened("torch", tmp_path), EPS)
 
 
-def test_loss_scale_that_stays_in_is_caught_in_float16(tmp_path, perceptron, monkeypatch):
+def test_loss_scale_that_is_not_removed_is_caught_in_float16(tmp_path, perceptron, monkeypatch):
     source = tiny_mlp(tmp_path)
     model = Torch(device="cpu", dtype="float16").open(source, sites_of(source))
     right = torch_products.ProductSums.add
@@ -129,7 +127,7 @@ def test_loss_scale_that_stays_in_is_caught_in_float16(tmp_path, perceptron, mon
 
 
 @both
-def test_activations_that_are_not_divided_by_their_rows_are_caught(name, tmp_path, perceptron, monkeypatch):
+def test_activation_products_without_division_by_rows_are_caught(name, tmp_path, perceptron, monkeypatch):
     model = opened(name, tmp_path)
     right = type(model).activation_products
 
@@ -142,7 +140,7 @@ def test_activations_that_are_not_divided_by_their_rows_are_caught(name, tmp_pat
         against_rows(name, tmp_path, perceptron)
 
 
-def test_activations_of_outputs_are_caught(tmp_path, perceptron, monkeypatch):
+def test_activation_products_of_outputs_are_caught(tmp_path, perceptron, monkeypatch):
     right = reference_products.ActivationGram.forward
     monkeypatch.setattr(reference_products.ActivationGram, "forward", lambda self, X: right(self, np.tanh(X)))
     with pytest.raises(AssertionError, match="activations: layers"):
@@ -150,18 +148,16 @@ def test_activations_of_outputs_are_caught(tmp_path, perceptron, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "bert"])
-def test_padding_that_counts_as_rows_is_caught_by_other_companions_and_by_the_reference(
-    kind, tmp_path, monkeypatch
-):
+def test_padding_counted_as_rows_is_caught_by_other_batches_and_the_reference(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(torch_products, "by_length", by_budget)
     with pytest.raises(AssertionError, match="one by one: off by"):
-        transformers.test_activation_products_do_not_depend_on_what_is_computed_together(kind, tmp_path)
+        transformers.test_activation_products_do_not_depend_on_batching(kind, tmp_path)
     alike = [attrs.evolve(batch, weights=np.ones(len(batch))) for batch in transformers.BATCHES]
     monkeypatch.setattr(
         transformers, "BATCHES", alike
     )  # examples of other weights are never computed together
     with pytest.raises(AssertionError, match="activations: off by"):
-        transformers.test_products_equal_the_references_to_roundings_of_float64(
+        transformers.test_products_equal_the_references_up_to_float64_rounding(
             kind, BACKENDS["torch"], tmp_path
         )
 
@@ -176,4 +172,4 @@ def test_dense_gradient_is_caught_by_its_shape(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch_products.ProductSums, "add", dense)
     with pytest.raises(AssertionError):
-        transformers.test_products_make_nothing_of_the_size_of_a_weight("llama", "whole", tmp_path)
+        transformers.test_products_allocate_no_tensor_of_weight_size("llama", "whole", tmp_path)

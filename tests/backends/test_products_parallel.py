@@ -12,7 +12,7 @@ from .training_transformers import opened
 PRODUCTS = Path(__file__).with_name("process_group_products.py")
 
 
-def test_products_in_three_processes_are_the_single_processs(tmp_path):
+def test_products_in_three_processes_equal_those_of_one(tmp_path):
     """A batch of two among three: one process has nothing of it."""
     count = 3
     done = forked(count, lambda: run_script(PRODUCTS, tmp_path), tmp_path)

@@ -1,4 +1,4 @@
-"""Products with gradients and activations of transformers: backends against each other, padding, memory, what is left behind."""
+"""Products with gradients and activations of transformers: agreement of backends, padding, memory, cleanup."""
 
 import attrs
 import numpy as np
@@ -56,7 +56,7 @@ def assert_agree(found, expected, share):
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("kind", KNOWN)
-def test_products_equal_the_references_to_roundings_of_float64(kind, way, tmp_path):
+def test_products_equal_the_references_up_to_float64_rounding(kind, way, tmp_path):
     """Texts are of unequal lengths, so that there is padding; the reference has none."""
     examples = texts(kind)
     assert len(set(examples.inputs.lengths.tolist())) > 4
@@ -98,7 +98,7 @@ def test_products_of_rollouts_equal_the_references_and_the_gradients(kind, tmp_p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_activation_products_do_not_depend_on_what_is_computed_together(kind, tmp_path):
+def test_activation_products_do_not_depend_on_batching(kind, tmp_path):
     """A short text beside a long one has padding, alone it has none."""
     model, sites = opened(kind, tmp_path, DOUBLE)
     right = unit_columns(model, [site.name for site in sites], 1, 3)
@@ -118,7 +118,7 @@ def test_activation_products_do_not_depend_on_what_is_computed_together(kind, tm
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("kind", ["llama", "esm"])
-def test_products_in_less_precision_are_those_of_float64_to_its_roundings(kind, dtype, tmp_path):
+def test_low_precision_products_agree_with_float64_up_to_rounding(kind, dtype, tmp_path):
     expected = asked(*opened(kind, tmp_path, DOUBLE), texts(kind), BATCHES)
     found = asked(*opened(kind, tmp_path, Torch(device="cpu", dtype=dtype)), texts(kind), BATCHES)
     unit = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}[dtype]
@@ -144,7 +144,7 @@ def test_loss_scale_keeps_small_gradients_in_float16(tmp_path):
 
 @pytest.mark.parametrize("way", ["whole", "checkpoints"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_products_make_nothing_of_the_size_of_a_weight(kind, way, tmp_path):
+def test_products_allocate_no_tensor_of_weight_size(kind, way, tmp_path):
     model, sites = opened(kind, tmp_path, WAYS[way])
     names = [site.name for site in sites]
     right, left = unit_columns(model, names, 1, 3), unit_columns(model, names, 0, 2)
@@ -160,7 +160,7 @@ def test_products_make_nothing_of_the_size_of_a_weight(kind, way, tmp_path):
     assert not seen.shapes & weights
 
 
-def test_layers_keep_their_probed_inputs_alone_where_the_right_product_is_asked(tmp_path):
+def test_layers_keep_only_projected_inputs_for_the_right_product(tmp_path):
     model, sites = opened("llama", tmp_path, DOUBLE)
     lone = [site for site in sites if site.name.endswith("down_proj.weight")]
     names, kept = [site.name for site in lone], {}
@@ -185,7 +185,7 @@ def test_layers_keep_their_probed_inputs_alone_where_the_right_product_is_asked(
 
 @pytest.mark.parametrize("way", ["whole", "checkpoints"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_products_leave_the_module_tree_without_a_trace_also_after_an_error(kind, way, tmp_path):
+def test_products_leave_the_module_tree_unchanged_after_an_error_too(kind, way, tmp_path):
     model, sites = opened(kind, tmp_path, WAYS[way])
     module, names = model.net.module, [site.name for site in sites]
 
@@ -226,7 +226,7 @@ def test_activation_products_that_overflow_are_refused_by_both_backends(tmp_path
             model.activation_products(texts("llama"), BATCHES, {k: 1e39 * x for k, x in right.items()})
 
 
-def test_reference_in_float32_gives_float64_arrays_of_float32_numbers(tmp_path):
+def test_float32_reference_returns_float64_arrays_of_float32_values(tmp_path):
     found = asked(*opened("qwen2", tmp_path, Reference(dtype="float32")), texts("qwen2"), BATCHES)
     expected = asked(*opened("qwen2", tmp_path, Reference()), texts("qwen2"), BATCHES)
     assert_agree(found, expected, 64 * 2.0**-24)

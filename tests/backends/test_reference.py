@@ -78,7 +78,7 @@ def test_triplets_beyond_the_width_of_a_weight_are_refused(count):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_triplets_of_a_weight_that_is_not_finite_are_refused(bad):
+def test_triplets_of_a_non_finite_weight_are_refused(bad):
     W = np.ones((4, 4))
     W[1, 2] = bad
     with pytest.raises(NonFiniteError, match="NaN or Inf"):

@@ -1,4 +1,4 @@
-"""What transformers in the reference answer and write, by themselves and in company."""
+"""Predictions and generation of transformers in the reference, alone and in batches."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ from ..support.tiny_transformers import (
 
 
 @pytest.mark.parametrize("kind", NETS)
-def test_sequences_do_not_feel_their_neighbours(kind, tmp_path):
+def test_sequences_do_not_depend_on_others_in_the_batch(kind, tmp_path):
     model, examples = open_net(tmp_path, kind), examples_for(kind)
     together = model.predict(examples)
     for i in range(len(examples)):
@@ -86,13 +86,13 @@ def test_portions_hold_all_examples_once_and_few_tokens(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["llama", "bert", "esm-absolute"])
-def test_no_examples_have_no_answers(kind, tmp_path):
+def test_empty_input_gives_no_answers(kind, tmp_path):
     model, examples = open_net(tmp_path, kind), examples_for(kind).take(np.arange(0))
     assert len(model.predict(examples).loss) == 0
     assert model.logits(examples).shape == (0, WORDS if kind == "llama" else CLASSES)
 
 
-def test_trial_and_merged_model_write_and_score_the_same(tmp_path):
+def test_trial_and_merged_model_generate_and_score_alike(tmp_path):
     model, examples = open_net(tmp_path, "qwen2"), examples_for("qwen2")
     site = "model.layers.0.mlp.up_proj.weight"
     update = {site: DenseUpdate(delta=np.random.default_rng(5).standard_normal(model.weight(site).shape))}
@@ -105,7 +105,7 @@ def test_trial_and_merged_model_write_and_score_the_same(tmp_path):
     np.testing.assert_array_equal(model.predict(examples).loss, loss)
 
 
-def test_generation_is_greedy_and_ends_where_it_is_told(tmp_path):
+def test_generation_is_greedy_and_ends_at_stops(tmp_path):
     model, examples = open_net(tmp_path, "llama"), examples_for("llama", n=4)
     written = model.generate(examples, GenerationRequest(max_new_tokens=5, end_tokens=()))
     whole = [one.tokens for one in written]
@@ -143,13 +143,13 @@ def test_base_that_overflows_is_reported_by_its_logits(tmp_path):
 
 
 @pytest.mark.parametrize("site", ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"])
-def test_site_that_is_no_linear_layer_is_refused(site, tmp_path):
+def test_site_without_a_linear_layer_is_refused(site, tmp_path):
     source = source_of(tmp_path, *NETS["llama-tied"])
     with pytest.raises(UsageError, match=f"^{site}: not a linear layer"):
         Reference().open(source, [Site(name=site, shape=(WORDS, 16))])
 
 
-def test_nets_know_their_weights_without_any_file():
+def test_models_list_their_weights_without_files():
     for architecture, config in NETS.values():
         net = make_net(Blueprint(architecture=architecture, config=config, weights=()), ())
         assert net.linears < net.parameters

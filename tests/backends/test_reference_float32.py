@@ -17,7 +17,7 @@ def test_float32_itemsize_follows_the_dtype():
 
 
 @pytest.mark.parametrize("kind", NETS)
-def test_float32_answers_are_near_those_in_float64_and_not_equal(kind, tmp_path):
+def test_float32_answers_are_close_to_float64_but_not_equal(kind, tmp_path):
     examples = examples_for(kind)
     exact, rounded = (open_net(tmp_path, kind, b).logits(examples) for b in (Reference(), SINGLE))
     assert rounded.dtype == np.float64
@@ -28,7 +28,7 @@ def test_float32_answers_are_near_those_in_float64_and_not_equal(kind, tmp_path)
 
 
 @pytest.mark.parametrize("kind", NETS)
-def test_float32_model_has_nothing_in_float64_inside(kind, tmp_path):
+def test_float32_model_has_no_float64_arrays(kind, tmp_path):
     source, examples = source_of(tmp_path, *NETS[kind]), examples_for(kind)
     model, sites = SINGLE.open(source, sites_of(source)), sites_of(source)
     request = request_of(model, sites, examples)
@@ -43,7 +43,7 @@ def test_float32_model_has_nothing_in_float64_inside(kind, tmp_path):
     assert {w.dtype for w in model._merged_weights([(update, 0.3)]).values()} == {np.dtype(np.float32)}
 
 
-def test_float32_training_is_near_that_in_float64_and_crosses_the_border_as_float64(tmp_path):
+def test_float32_training_is_close_to_float64_and_returns_float64(tmp_path):
     source, examples = source_of(tmp_path, *NETS["llama"]), examples_for("llama")
     sites, found = sites_of(source), list[object]()
     for backend in (Reference(), SINGLE):

@@ -66,7 +66,7 @@ def test_layer_norm_backward_equals_finite_differences(shape, seed):
     assert_close(layer_norm_backward(X, g, 0.1, G), expected, **TOLERANCE, what="dL/dX")
 
 
-def test_norms_of_a_known_vector_are_as_worked_out_by_hand():
+def test_norms_of_a_known_vector_have_the_hand_computed_values():
     X = np.array([[3.0, 4.0]])
     # mean square 12.5; mean 3.5, variance 0.25
     assert_close(
@@ -148,7 +148,7 @@ def test_attention_with_huge_scores_takes_the_largest_without_overflow():
 
 
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), seeds)
-def test_rotation_keeps_lengths_and_turns_back(n, heads, half, seed):
+def test_rotation_preserves_lengths_and_is_inverted_by_its_backward_pass(n, heads, half, seed):
     X = normal(seed, n, heads, 2 * half)
     cos, sin = angles(np.arange(n), frequencies({}, 2 * half), X.dtype)
     turned = rotate(X, cos, sin)
@@ -159,7 +159,7 @@ def test_rotation_keeps_lengths_and_turns_back(n, heads, half, seed):
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), seeds)
-def test_scores_of_turned_vectors_depend_on_the_distance_alone(i, j, shift, seed):
+def test_scores_of_rotated_vectors_depend_only_on_the_distance(i, j, shift, seed):
     def score(a, b):
         turned = [
             rotate(x, *angles(np.array([p]), frequencies({}, 6), x.dtype))
@@ -209,7 +209,7 @@ def test_pooling_backward_equals_finite_differences(how, sizes, seed):
     assert_close(pool_backward(X, offsets, how, G), expected, **TOLERANCE, what=how)
 
 
-def test_pooling_of_known_rows_is_as_worked_out_by_hand():
+def test_pooling_of_known_rows_has_the_hand_computed_values():
     X, offsets = np.array([[1.0, 4.0], [3.0, 2.0], [5.0, 5.0]]), np.array([0, 2, 3])
     expected = {"mean": [2.0, 3.0], "cls": [1.0, 4.0], "last": [3.0, 2.0], "max": [3.0, 4.0]}
     for how, row in expected.items():

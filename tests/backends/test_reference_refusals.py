@@ -1,4 +1,4 @@
-"""Configurations that the reference does not compute are refused by key, value and what it knows, before any file is read."""
+"""Unsupported configurations are refused by the reference with key, value and alternatives, before any file is read."""
 
 import attrs
 import numpy as np
@@ -45,7 +45,7 @@ def open_config(architecture, config):
     ],
 )
 @pytest.mark.parametrize("architecture", ["causal-lm/qwen2", "classifier/llama"])
-def test_decoder_with_a_setting_that_is_not_implemented_is_refused(architecture, changes, message):
+def test_decoder_with_an_unimplemented_setting_is_refused(architecture, changes, message):
     with pytest.raises(UsageError, match=message):
         open_config(architecture, {"hf": {**DECODER, **changes}, "pooling": "last", "classes": 2})
 
@@ -60,7 +60,7 @@ def test_decoder_with_a_setting_that_is_not_implemented_is_refused(architecture,
     ],
     ids=["off", "no layer has one", "every sequence fits into it", "in a layer that was cut off"],
 )
-def test_sliding_window_that_changes_nothing_is_accepted(changes):
+def test_sliding_window_without_effect_is_accepted(changes):
     with pytest.raises(UsageError, match="blueprint has no weight"):  # past the settings, at the weights
         open_config("causal-lm/qwen2", {"hf": {**DECODER, **changes}})
 
@@ -85,23 +85,23 @@ def test_sliding_window_that_changes_nothing_is_accepted(changes):
         ("esm", {"num_attention_heads": 4}, "head_dim = 3"),
     ],
 )
-def test_encoder_with_a_setting_that_is_not_implemented_is_refused(family, changes, message):
+def test_encoder_with_an_unimplemented_setting_is_refused(family, changes, message):
     hf = {**{"bert": BERT, "esm": ESM}[family], **changes}
     with pytest.raises(UsageError, match=message):
         open_config(f"classifier/{family}", {"hf": hf, "pooling": "mean", "classes": 2})
 
 
-def test_refusal_says_what_to_do_next():
+def test_refusal_names_the_next_step():
     with pytest.raises(UsageError, match=r'another backend \("use" in \[backend\]\)$'):
         open_config("causal-lm/llama", {"hf": {**DECODER, "hidden_act": "mish"}})
 
 
-def test_pooling_that_is_unknown_is_refused():
+def test_unknown_pooling_is_refused():
     with pytest.raises(UsageError, match="pooling = 'first'; supported: cls, last, max, mean"):
         open_config("classifier/bert", {"hf": BERT, "pooling": "first", "classes": 2})
 
 
-def test_architecture_that_is_unknown_is_refused_with_those_known():
+def test_unknown_architecture_is_refused_with_the_known_ones():
     with pytest.raises(UsageError, match='architecture "causal-lm/gpt2"; supported: mlp, causal-lm/llama, '):
         open_config("causal-lm/gpt2", {"hf": {}})
     assert Reference().architectures >= {
@@ -113,7 +113,7 @@ def test_architecture_that_is_unknown_is_refused_with_those_known():
     }
 
 
-def test_configuration_without_a_size_is_refused_by_its_name():
+def test_configuration_without_a_size_names_the_missing_key():
     hf = {key: value for key, value in DECODER.items() if key != "num_hidden_layers"}
     with pytest.raises(
         UsageError, match="causal-lm/llama: the model's configuration has no 'num_hidden_layers'"
@@ -130,7 +130,7 @@ def test_configuration_without_a_size_is_refused_by_its_name():
         ("esm-absolute", Tokens.join([[2] * 19]), "position 20 is outside the model's table of 20"),
     ],
 )
-def test_tokens_that_the_model_has_no_vector_for_are_refused(kind, tokens, message, tmp_path):
+def test_tokens_outside_the_embedding_are_refused(kind, tokens, message, tmp_path):
     model, n = open_net(tmp_path, kind), len(tokens)
     examples = Examples(ids=np.arange(n), inputs=tokens, labels=np.zeros(n, dtype=np.int64))
     with pytest.raises(UsageError, match=message):
@@ -139,6 +139,6 @@ def test_tokens_that_the_model_has_no_vector_for_are_refused(kind, tokens, messa
     assert np.isfinite(model.predict(shorter).loss).all()
 
 
-def test_every_net_of_the_tests_opens(tmp_path):
+def test_every_test_model_opens(tmp_path):
     for kind in NETS:
         open_net(tmp_path, kind)

@@ -122,13 +122,13 @@ def test_classifier_from_bfloat16_files_computes_with_the_rounded_weights(tmp_pa
     assert np.abs(rounded - exact).max() > 1e-4
 
 
-def test_bert_without_token_types_takes_every_token_as_of_the_first_text(tmp_path):
+def test_bert_without_token_types_uses_type_zero(tmp_path):
     module, examples = classifier("bert", "mean"), examples_of(2, completes=False)
     model = Reference().open(source_of(module, tmp_path), ())
     assert_close(model.logits(examples), judged(module, examples.inputs), atol=ROUNDING, what="logits")
 
 
-def test_esm_absolute_positions_pass_over_padding_inside_a_sequence(tmp_path):
+def test_esm_absolute_positions_skip_inner_padding(tmp_path):
     module = classifier("esm-absolute", "mean")
     tokens = Tokens.join([[5, 1, 6, 1, 1, 7]])
     model = Reference().open(source_of(module, tmp_path), ())
@@ -231,7 +231,7 @@ def test_smollm2_logits_equal_those_of_hugging_face(tmp_path):
     assert 0 < model.predict(examples).output[0] < tokens.targets[0]
 
 
-def test_classifier_asked_to_write_says_that_it_cannot(tmp_path):
+def test_classifier_refuses_to_generate(tmp_path):
     model = Reference().open(source_of(classifier("bert", "cls"), tmp_path), ())
     with pytest.raises(UsageError, match="cannot generate text"):
         model.generate(examples_of(5, completes=False), GenerationRequest(max_new_tokens=1, end_tokens=()))

@@ -56,7 +56,7 @@ def test_weight_of_integers_is_refused_with_the_types_that_are_read(tmp_path):
         w.load(source, ["W"])
 
 
-def test_weight_that_is_stored_transposed_under_another_name_comes_out_as_a_matrix(tmp_path):
+def test_weight_stored_transposed_under_another_name_is_read_as_a_matrix(tmp_path):
     source = source_with(tmp_path, {"h.W": VALUES.T.copy()}, shape=(2, 3), stored="h.W", transposed=True)
     found = w.load(source, ["W"])["W"]
     assert source.blueprint.weights[0].matrix == found.shape == (3, 2)
@@ -88,7 +88,7 @@ def test_model_from_transposed_and_renamed_files_is_the_same_model(kind, tmp_pat
     np.testing.assert_array_equal(one.weight(site.name), two.weight(site.name))
 
 
-def test_weights_that_are_not_needed_are_not_read(tmp_path):
+def test_unneeded_weights_are_not_read(tmp_path):
     found = w.load(source_with(tmp_path, {"W": VALUES, "other": np.full(3, np.nan)}), ["W"])
     assert list(found) == ["W"]
 
@@ -103,13 +103,13 @@ def test_weights_that_are_not_needed_are_not_read(tmp_path):
         ({"W": VALUES * np.nan}, {}, NonFiniteError, "W: the base weight contains NaN or Inf"),
     ],
 )
-def test_weight_that_is_missing_misshapen_or_not_finite_is_named(tmp_path, tensors, info, error, message):
+def test_missing_misshapen_or_non_finite_weight_is_named(tmp_path, tensors, info, error, message):
     with pytest.raises(error, match=message):
         w.load(source_with(tmp_path, tensors, **info), ["W"])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a safetensors file at all"])
-def test_file_that_is_missing_or_none_is_named(tmp_path, content):
+def test_missing_or_invalid_file_is_named(tmp_path, content):
     source = source_with(tmp_path, {"W": VALUES})
     source.files[0].unlink()
     if content is not None:
@@ -128,7 +128,7 @@ def test_model_without_one_of_the_weights_it_needs_is_refused_before_reading(tmp
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_base_cannot_be_written_to_and_outlives_every_merge(tmp_path, dtype):
+def test_base_is_read_only_and_unchanged_by_merges(tmp_path, dtype):
     model, examples = open_net(tmp_path, "llama", Reference(dtype=dtype)), examples_for("llama")
     site, before = "model.layers.1.self_attn.q_proj.weight", model.logits(examples)
     assert not any(array.flags.writeable for array in model._base.values())
@@ -156,7 +156,7 @@ def test_merging_in_float32_rounds_once_and_stays_in_float32():
     )  # a dozen roundings of 6e-8, sizes to 4
 
 
-def test_perceptron_in_float32_is_near_that_in_float64(tmp_path):
+def test_float32_perceptron_is_close_to_float64(tmp_path):
     from boostlora.engine.testing.strategies import tiny_examples
 
     source = tiny_mlp(tmp_path)

@@ -88,7 +88,7 @@ def test_loss_is_the_definition_on_both_backends(case):
 
 
 @given(cases())
-def test_gradient_by_hand_is_that_of_autograd(case):
+def test_analytic_gradient_equals_that_of_autograd(case):
     assert_close(by_numpy(case)[1], by_torch(case)[1], atol=1e-13, what="gradient of the logits")
 
 
@@ -112,7 +112,7 @@ def test_gradient_is_the_slope_of_the_definition(case, seed):
 
 
 @given(cases(old=True))
-def test_clipped_tokens_have_no_gradient_and_the_others_have(case):
+def test_only_clipped_tokens_have_zero_gradient(case):
     r = case.batch.rollouts
     plain = attrs.evolve(case, batch=attrs.evolve(case.batch, rollouts=attrs.evolve(r, beta=0.0)))
     ratio, A = np.exp(case.log_p - r.old), case.advantages
@@ -136,7 +136,7 @@ def test_first_step_on_fresh_answers_follows_the_plain_policy_gradient(case):
 
 
 @given(cases())
-def test_divergence_is_never_negative_and_nothing_at_the_start(case):
+def test_divergence_is_nonnegative_and_zero_at_the_start(case):
     r = attrs.evolve(case.batch.rollouts, beta=1.0, old=None)
     none = attrs.evolve(case.batch, weights=np.zeros(len(case.batch)), rollouts=r)
     away = attrs.evolve(case, batch=none)
@@ -161,7 +161,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(case, size):
 
 
 @pytest.mark.parametrize("order", [[2, 0, 1], [1], [0, 0, 2]])
-def test_sequences_that_are_taken_bring_what_belongs_to_their_tokens(order):
+def test_selected_sequences_keep_their_tokens_arrays(order):
     tokens = Tokens.join([[5, 1], [6, 6, 2, 3, 4], [7, 5, 6]], [1, 2, 1])
     owners = np.array([0, 1, 1, 1, 2, 2], dtype=np.float64)
     rollouts = Rollouts(
@@ -176,7 +176,7 @@ def test_sequences_that_are_taken_bring_what_belongs_to_their_tokens(order):
     assert (part.beta, part.clip) == (0.5, (0.1, 0.3))
 
 
-def test_loss_in_float32_is_that_of_float64_to_its_roundings():
+def test_float32_loss_agrees_with_float64_up_to_rounding():
     rng = np.random.default_rng(0)
     tokens = Tokens.join([[0, *rng.integers(0, 50, 20).tolist()] for _ in range(8)], [1] * 8)
     targets = np.concatenate([tokens.completion(i) for i in range(8)]).astype(np.int64)

@@ -45,9 +45,7 @@ def finite_differences_of(kind, name, tmp_path, perceptron):
 
 
 @both
-def test_gradient_with_its_sign_flipped_is_caught_by_finite_differences(
-    name, tmp_path, perceptron, monkeypatch
-):
+def test_sign_flipped_gradient_is_caught_by_finite_differences(name, tmp_path, perceptron, monkeypatch):
     gradients, backward = deltas.CoreDelta.gradients, torch_deltas.CoreLinear.backward
     monkeypatch.setattr(
         deltas.CoreDelta, "gradients", lambda self, X, G: {"core": -gradients(self, X, G)["core"]}
@@ -63,9 +61,7 @@ def test_gradient_with_its_sign_flipped_is_caught_by_finite_differences(
 
 
 @both
-def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(
-    name, tmp_path, perceptron, monkeypatch
-):
+def test_transposed_core_is_caught_by_finite_differences(name, tmp_path, perceptron, monkeypatch):
     monkeypatch.setattr(
         deltas.CoreDelta, "forward", lambda self, X: ((X @ self.right) @ self.core) @ self.left.T
     )
@@ -76,9 +72,7 @@ def test_core_that_is_transposed_in_training_is_caught_by_finite_differences(
 
 
 @both
-def test_weights_of_examples_that_are_forgotten_are_caught_by_finite_differences(
-    name, tmp_path, perceptron, monkeypatch
-):
+def test_ignored_example_weights_are_caught_by_finite_differences(name, tmp_path, perceptron, monkeypatch):
     row_weights, weights = Targets.row_weights, torch_losses.Targets.weights
     monkeypatch.setattr(Targets, "row_weights", lambda self, given: row_weights(self, np.ones_like(given)))
     monkeypatch.setattr(
@@ -89,9 +83,7 @@ def test_weights_of_examples_that_are_forgotten_are_caught_by_finite_differences
 
 
 @both
-def test_frame_whose_sides_are_exchanged_is_caught_by_the_rebuilt_weight(
-    name, tmp_path, perceptron, monkeypatch
-):
+def test_swapped_frame_sides_are_caught_by_the_rebuilt_weight(name, tmp_path, perceptron, monkeypatch):
     def exchanged(right):
         def broken(W, count):
             frame = right(W, count)
@@ -108,9 +100,7 @@ def test_frame_whose_sides_are_exchanged_is_caught_by_the_rebuilt_weight(
 
 
 @both
-def test_scale_that_is_lost_at_the_merge_is_caught_by_the_merged_weight(
-    name, tmp_path, perceptron, monkeypatch
-):
+def test_scale_ignored_by_the_merge_is_caught_by_the_merged_weight(name, tmp_path, perceptron, monkeypatch):
     def without_scales(right):
         return lambda base, updates, *more: right(base, [(u, 1.0) for u, _ in updates], *more)
 
@@ -121,7 +111,7 @@ def test_scale_that_is_lost_at_the_merge_is_caught_by_the_merged_weight(
 
 
 @both
-def test_weight_that_is_built_on_the_last_merge_is_caught_by_the_base(name, tmp_path, monkeypatch):
+def test_merge_onto_merged_weights_is_caught_by_the_base(name, tmp_path, monkeypatch):
     for kind in (reference_model.ReferenceModel, torch_model.TorchModel):
 
         def never_from_the_base(self, ensemble, right=kind.assemble):
@@ -133,7 +123,7 @@ def test_weight_that_is_built_on_the_last_merge_is_caught_by_the_base(name, tmp_
 
 
 @both
-def test_basis_that_is_stale_is_caught_by_the_rebuilt_weight(name, tmp_path, perceptron, monkeypatch):
+def test_stale_basis_is_caught_by_the_rebuilt_weight(name, tmp_path, perceptron, monkeypatch):
     """Directions of the merged weight where the base's were asked for."""
     model = opened(name, tmp_path)
     right = type(model).directions
@@ -152,7 +142,7 @@ def test_basis_that_is_stale_is_caught_by_the_rebuilt_weight(name, tmp_path, per
 
 
 @both
-def test_tied_gradient_that_forgets_a_site_is_caught_by_finite_differences(
+def test_tied_gradient_missing_a_site_is_caught_by_finite_differences(
     name, tmp_path, perceptron, monkeypatch
 ):
     pull_back, assemble = trainables.CoreTrainable.pull_back, torch_trainables.Cores.assemble
@@ -173,7 +163,7 @@ def test_tied_gradient_that_forgets_a_site_is_caught_by_finite_differences(
 
 
 @both
-def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, perceptron, monkeypatch):
+def test_non_canonical_sign_of_a_direction_is_caught(name, tmp_path, perceptron, monkeypatch):
     def flipped(right):
         def broken(W, count):
             frame = right(W, count)
@@ -189,7 +179,7 @@ def test_sign_of_a_direction_that_is_not_canonical_is_caught(name, tmp_path, per
         )
 
 
-def test_padding_that_is_not_masked_is_caught_by_the_module_itself(tmp_path, monkeypatch):
+def test_unmasked_padding_is_caught_by_comparison_with_the_module(tmp_path, monkeypatch):
     from boostlora.backends.torch.nets import PaddedTokens
 
     from . import test_every_backend_transformers as suite

@@ -154,7 +154,7 @@ def ours(model, examples, batch):
     ],
     ids=["on-policy", "off-policy", "off-policy-cold"],
 )
-def test_loss_and_gradient_of_rollouts_equal_trls(trainer_for, normalise, kl, how, tmp_path):
+def test_rollout_loss_and_gradient_equal_those_of_trl(trainer_for, normalise, kl, how, tmp_path):
     trainer = trainer_for(
         loss_type=LOSS_TYPES[normalise],
         beta=kl,
@@ -188,7 +188,7 @@ def scored(trainer):
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
-def test_advantages_equal_trls(trainer_for, scale):
+def test_advantages_equal_those_of_trl(trainer_for, scale):
     trainer = trainer_for(
         lambda completions, **_: REWARDS.ravel().tolist()[: len(completions)],
         scale_rewards=scale,
@@ -200,7 +200,7 @@ def test_advantages_equal_trls(trainer_for, scale):
 
 
 @pytest.mark.parametrize("normalise", LOSS_TYPES)
-def test_silent_groups_are_left_out_where_trl_counts_them_as_zeros(trainer_for, normalise, tmp_path):
+def test_zero_variance_groups_are_omitted_where_trl_counts_zeros(trainer_for, normalise, tmp_path):
     """The one difference: TRL's mean is over silent answers too, ours is not, so ours is larger by `all / heard`."""
     trainer, examples = trainer_for(loss_type=LOSS_TYPES[normalise]), texts("qwen2")
     model, _ = opened("qwen2", tmp_path, BACKENDS["torch"])

@@ -50,7 +50,7 @@ def test_answers_and_gradients_are_right_whatever_a_model_keeps(family, writes):
         ("openai-gpt", next_logits.NO_CACHE),
     ],
 )
-def test_way_is_the_quickest_that_is_right(family, way):
+def test_fastest_correct_way_is_chosen(family, way):
     net = CausalNet(module_of(family, "causal"), PLACE)
     with warnings.catch_warnings(record=True) as told, torch.no_grad():
         warnings.simplefilter("always")
@@ -60,7 +60,7 @@ def test_way_is_the_quickest_that_is_right(family, way):
     assert len(slow) == (0 if way.cached else 1), "told once, where it is slow"
 
 
-def test_cache_that_forgets_is_not_used(monkeypatch):
+def test_incorrect_cache_is_not_used(monkeypatch):
     """A cache is right by what comes of it: here it loses what was fed."""
     module = module_of("llama", "causal")
     whole = module.forward
@@ -116,7 +116,7 @@ def test_texts_whose_answer_depends_on_padding_are_refused():
 
 
 @pytest.mark.parametrize("size", [1e-5, 1.0, 1e5])
-def test_texts_are_held_to_a_share_of_what_the_model_says_whatever_its_size(size):
+def test_text_check_tolerance_is_relative_to_the_logits(size):
     def pooled(x, m):
         return size * (x * m).sum(1) / m.sum(1)
 
@@ -126,7 +126,7 @@ def test_texts_are_held_to_a_share_of_what_the_model_says_whatever_its_size(size
 
 
 @pytest.mark.parametrize(("length", "start"), [(2, 1), (5, 1), (7, 3), (7, 6), (1, 1), (2, 2), (9, 9)])
-def test_texts_that_are_tried_are_one_and_its_first_half(length, start):
+def test_checked_texts_are_one_text_and_its_first_half(length, start):
     """Where a text has a completion, one token is to be predicted after the half of its prompt; there is a token before it."""
     ids = np.arange(10, 10 + length)
     given = attrs.evolve(texts(), inputs=Tokens.join([ids.tolist()], [start]))
@@ -144,7 +144,7 @@ def test_texts_whose_answer_depends_on_the_texts_beside_them_are_refused():
         check_texts(Net(Texts(lambda x, m: (x * m).sum(1) - x.mean((0, 1)))), texts(), PLACE)
 
 
-def test_models_that_look_ahead_are_refused():
+def test_models_that_attend_to_later_tokens_are_refused():
     found = examine("bert-generation", "causal")
     assert found.status.startswith("refused: BertGenerationDecoder: its logits depend on later tokens")
 
@@ -176,5 +176,5 @@ def test_gradients_of_an_encoder_are_right(family):
         ("perceiver", "encoder", "perceiver has no hidden_size: it is not a text model"),
     ],
 )
-def test_model_that_cannot_be_computed_is_refused_by_name(family, kind, reason):
+def test_model_that_fails_to_run_is_refused_by_name(family, kind, reason):
     assert examine(family, kind).status.startswith(f"refused: {reason}")

@@ -19,7 +19,7 @@ def test_itemsize_is_that_of_the_dtype(dtype):
     assert Torch(device="cpu", dtype=dtype).itemsize == getattr(torch, dtype).itemsize
 
 
-def test_threads_are_those_asked_for_and_afterwards_as_before():
+def test_threads_are_set_as_requested_and_restored():
     before = torch.get_num_threads()
     with deterministic(resolve("cpu", "float32"), 1):
         assert torch.get_num_threads() == 1
@@ -27,7 +27,7 @@ def test_threads_are_those_asked_for_and_afterwards_as_before():
     assert torch.get_num_threads() == before
 
 
-def test_kernels_of_an_accelerator_are_deterministic_where_there_are_such_and_afterwards_as_before(
+def test_deterministic_accelerator_kernels_are_set_and_restored(
     monkeypatch,
 ):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -41,7 +41,7 @@ def test_kernels_of_an_accelerator_are_deterministic_where_there_are_such_and_af
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
 
 
-def test_master_numbers_are_float32_at_least():
+def test_master_parameters_are_at_least_float32():
     assert [
         np.dtype(str(resolve("cpu", d).master_dtype).removeprefix("torch.")).itemsize
         for d in ("float64", "float32", "bfloat16")

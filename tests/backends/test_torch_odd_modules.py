@@ -1,4 +1,4 @@
-"""Sites whose weight is used otherwise than by one call of an ordinary layer: what trains is what is merged."""
+"""Sites whose weight is not used by one call of a linear layer: the trained update is the merged one."""
 
 import attrs
 import numpy as np
@@ -153,7 +153,7 @@ def test_loss_after_training_is_that_of_the_merged_model(odd, micro_batch, tmp_p
     assert_close(model.train(again).losses[0], training.losses[2], atol=1e-10, what="two steps, merged")
 
 
-def test_ordinary_layers_and_those_that_do_the_same_take_the_low_rank_path(tmp_path):
+def test_linear_layers_and_equivalent_ones_take_the_low_rank_path(tmp_path):
     ways = {}
     for name, make in {"plain": Base, **ODD}.items():
         model, _ = opened(make, tmp_path)
@@ -176,7 +176,7 @@ READ_WITHOUT_THEIR_LAYER = {"F.linear", "addmm", "called, and its transpose", "p
 
 
 @pytest.mark.parametrize("name", sorted({"plain", *ODD} - READ_WITHOUT_THEIR_LAYER))
-def test_plan_foresees_which_weights_train_on_a_dense_sum(name, tmp_path):
+def test_plan_predicts_which_weights_train_on_a_dense_sum(name, tmp_path):
     model, _ = opened({"plain": Base, **ODD}[name], tmp_path)
     model.unreached_sites(rows())
     summed = {site for site, layer in model._layers.items() if not layer.low_rank}
@@ -198,7 +198,7 @@ def test_plan_counts_dense_sums_and_their_gradients(dtype, itemsize):
     assert added(ODD["a subclass that scales"], alone) == added(Base, alone)
 
 
-def test_round_leaves_the_modules_as_they_were(odd):
+def test_round_restores_the_modules(odd):
     model, sites = odd
     module = model.net.module
 
@@ -213,7 +213,7 @@ def test_round_leaves_the_modules_as_they_were(odd):
     assert state() == before
 
 
-def test_layer_that_is_not_used_is_named_and_stays_zero(tmp_path):
+def test_unused_layer_is_named_and_its_core_stays_zero(tmp_path):
     model, sites = opened(Unused, tmp_path)
     assert model.unreached_sites(rows()) == ("spare.weight",)
     for rank in (1, 2):
@@ -233,7 +233,7 @@ def test_layer_that_is_not_used_is_named_and_stays_zero(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
-def test_weight_that_no_adapter_reaches_is_refused_by_name(tmp_path, dtype):
+def test_unreachable_weight_is_refused_by_name(tmp_path, dtype):
     model, sites = opened(Hidden, tmp_path, dtype=dtype)
     with pytest.raises(UsageError, match=r"^inner\.weight: training through the adapter .*sites\.targets"):
         model.unreached_sites(rows())
@@ -252,7 +252,7 @@ def test_values_behind_a_stopped_gradient_are_those_of_the_sum(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("name", sorted(set(ODD) - {"passed over without gradients"}))
-def test_ways_are_the_same_in_every_precision(name, dtype, tmp_path):
+def test_low_rank_path_is_chosen_alike_in_every_precision(name, dtype, tmp_path):
     """In half precision outputs are not compared: what is passed over without gradients goes unnoticed, but torch's own such layers."""
     model, _ = opened(ODD[name], tmp_path, dtype=dtype)
     double, _ = opened(ODD[name], tmp_path)
@@ -262,7 +262,7 @@ def test_ways_are_the_same_in_every_precision(name, dtype, tmp_path):
     }
 
 
-def test_low_rank_path_that_hears_one_module_of_two_is_noticed(tmp_path, monkeypatch):
+def test_low_rank_path_that_misses_one_of_two_modules_is_detected(tmp_path, monkeypatch):
     """What the check is for: with a path that is wrong, the weight itself is trained."""
 
     def first_only(module, transposed, right=torch_deltas.layers_of):
@@ -302,7 +302,7 @@ def test_views_are_not_what_a_layer_returns():
             y.sum().backward()
 
 
-def test_forward_of_a_module_itself_is_there_again_after_checkpointing():
+def test_forward_of_a_module_is_restored_after_checkpointing():
     class GradientCheckpointingLayer(torch.nn.Linear):
         """Known by its name, as transformers' own."""
 

@@ -1,4 +1,4 @@
-"""One run in several processes: what they exchange, that they come to the single process's numbers, and how they fail."""
+"""A run in several processes: collectives, equality with the single process, and failures."""
 
 import json
 import os
@@ -38,7 +38,7 @@ pytest.importorskip("transformers", reason="the model is Hugging Face's")
 MEETING = Path(__file__).with_name("process_group_script.py")
 
 
-def test_crew_is_read_from_torchruns_environment_and_nothing_else():
+def test_process_group_is_read_only_from_torchruns_environment():
     torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
     assert process_info(torchrun) == ProcessInfo(index=3, size=4, local_index=1, local_size=2)
     assert (
@@ -51,7 +51,7 @@ def test_crew_is_read_from_torchruns_environment_and_nothing_else():
     assert not process_info({}).shared
 
 
-def test_three_processes_agree_add_up_in_order_and_fail_as_one(tmp_path):
+def test_three_processes_sum_in_order_and_share_errors(tmp_path):
     done = forked(3, lambda: run_script(MEETING, tmp_path), tmp_path)
     assert done.returncode == 0, done.stderr
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
@@ -75,7 +75,7 @@ def test_three_processes_agree_add_up_in_order_and_fail_as_one(tmp_path):
     assert found[0]["after"] == ["still here"] * 3
 
 
-def test_grpo_in_two_processes_is_the_single_processs_run_and_the_leader_alone_judges(tmp_path):
+def test_grpo_in_two_processes_equals_one_and_only_the_leader_judges(tmp_path):
     alone = run_alone(tmp_path, *GRPO)
     log, scratch = tmp_path / "judges", tmp_path / "scratch"
     scratch.mkdir()
@@ -105,7 +105,7 @@ MORE = pytest.mark.slow(reason="two processes more")
         ("backend.micro_batch=2", "merge.use=line-search"),
     ],
 )
-def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_path):
+def test_supervised_run_in_two_processes_equals_the_single_process_run(settings, tmp_path):
     alone = run_alone(tmp_path, *settings)
     code, _, err = run_forked(tmp_path, *settings)
     assert code == 0, err
@@ -115,7 +115,7 @@ def test_supervised_in_two_processes_is_the_single_processs_run(settings, tmp_pa
 @pytest.mark.parametrize(
     "adapter", [("adapter.use=lora", "adapter.rank=2"), pytest.param(("adapter.use=full",), marks=MORE)]
 )
-def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
+def test_free_factors_and_dense_updates_agree_between_processes(adapter, tmp_path):
     text = SPEC.replace("rank = 2\nu = 4\n", "")
     (tmp_path / "alone.toml").write_text(text)
     settings = (*adapter, "optimizer.lr=0.01")
@@ -137,7 +137,7 @@ def test_free_factors_and_dense_updates_are_shared_too(adapter, tmp_path):
 
 
 @pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
-def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption(tmp_path):
+def test_same_process_count_gives_the_same_bits_after_an_interruption(tmp_path):
     for name in ("whole", "half"):
         (tmp_path / name).mkdir()
     assert run_forked(tmp_path / "whole", *GRPO).returncode == 0
@@ -165,7 +165,7 @@ def test_same_number_of_processes_gives_the_same_bits_also_after_an_interruption
 
 
 @pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
-def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path):
+def test_diverged_processes_are_reported_and_the_round_is_discarded(tmp_path):
     code, _, err = run_together(tmp_path, "sampler.use=wayward", CREW_FAULT="wayward")
     assert code == 1
     told = err.count("error: process 1 diverged in round 2: selected is 9, but 8 in process 0")
@@ -176,7 +176,7 @@ def test_processes_that_part_ways_are_told_of_and_the_round_is_not_kept(tmp_path
 
 
 @pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
-def test_what_breaks_in_one_process_ends_all_and_is_told_once(tmp_path):
+def test_error_in_one_process_ends_all_and_is_reported_once(tmp_path):
     code, _, err = run_together(tmp_path, "objective.use=frail", CREW_FAULT="frail")
     message = 'process 1: error: objective plugin "frail": raised OSError: my disk is gone'
     assert (code, err.count(message)) == (1, 1), err
@@ -185,7 +185,7 @@ def test_what_breaks_in_one_process_ends_all_and_is_told_once(tmp_path):
 
 
 @MORE
-def test_what_breaks_in_the_process_that_judges_ends_all(tmp_path):
+def test_error_in_the_judging_process_ends_all(tmp_path):
     code, _, err = run_forked(tmp_path, "objective.use=frail", CREW_FAULT="judge")
     message = (
         'error: task plugin "weighed": raised ZeroDivisionError: no verdict (torchrun_plugin.py:28, in judge)'
@@ -194,7 +194,7 @@ def test_what_breaks_in_the_process_that_judges_ends_all(tmp_path):
 
 
 @pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
-def test_killed_process_is_noticed_and_how_to_go_on_is_said(tmp_path):
+def test_killed_process_is_reported_with_how_to_resume(tmp_path):
     (tmp_path / "sums.toml").write_text(SPEC)
     words = ["--no-python", SCRIPT, "run", "sums.toml", "--runs", "runs", "--plugin", PLUGIN, "-q"]
     process = together(2, words, tmp_path, CREW_FAULT="pause")
@@ -214,7 +214,7 @@ def test_killed_process_is_noticed_and_how_to_go_on_is_said(tmp_path):
 
 
 @pytest.mark.slow(reason="several processes, each of which imports torch and transformers")
-def test_what_many_processes_cannot_share_is_refused_or_left_to_the_leader(tmp_path):
+def test_unsupported_work_in_many_processes_is_refused_or_left_to_the_leader(tmp_path):
     code, _, err = run_together(tmp_path, "backend.use=reference")
     assert (code, err.count("backend reference computes in one")) == (1, 1), err
     assert "exitcode  : 2" in err

@@ -52,7 +52,7 @@ TORCH = ("backend.use=torch", "backend.device=cpu")
     "angle",
     [90.0, pytest.param(45.0, marks=pytest.mark.slow(reason="runs on the reference, at another shift"))],
 )
-def test_digits_in_float64_take_the_references_trajectory(adapter, lr, error, angle, tmp_path):
+def test_digits_in_float64_follow_the_references_trajectory(adapter, lr, error, angle, tmp_path):
     settings = (f"task.angle={angle}", f"adapter.use={adapter}", "rounds=8", f"optimizer.lr={lr}")
     truth = run_cell(tmp_path / "reference", *settings)
     found = run_cell(tmp_path / "torch", *settings, *TORCH, "backend.dtype=float64")
@@ -75,7 +75,7 @@ def test_digits_in_float64_take_the_references_trajectory(adapter, lr, error, an
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_interrupted_run_goes_on_to_the_same_bits(dtype, tmp_path):
+def test_interrupted_run_resumes_to_the_same_bits(dtype, tmp_path):
     settings = (*TORCH, f"backend.dtype={dtype}", "rounds=5", "merge.use=line-search")
     whole = run_cell(tmp_path / "whole", *settings)
     run_cell(tmp_path / "half", *settings, stop_after=2)

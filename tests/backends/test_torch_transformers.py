@@ -1,4 +1,4 @@
-"""The torch backend on Hugging Face modules: what it makes, what it leaves, and other precisions."""
+"""The torch backend on Hugging Face modules: memory, cleanup, and other precisions."""
 
 import attrs
 import numpy as np
@@ -53,7 +53,7 @@ def test_checkpointing_computes_every_layer_once_more_in_the_backward_pass(check
     assert set(counts.values()) == {times}
 
 
-def test_checkpointing_of_a_model_without_layers_that_can_is_refused(tmp_path):
+def test_checkpointing_of_a_model_without_support_is_refused(tmp_path):
     from boostlora.engine.testing.requests import make_request
     from boostlora.engine.testing.strategies import sites_of, tiny_mlp
 
@@ -64,7 +64,7 @@ def test_checkpointing_of_a_model_without_layers_that_can_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_round_leaves_the_module_tree_without_a_trace(kind, tmp_path):
+def test_round_leaves_the_module_tree_unchanged(kind, tmp_path):
     model, sites = opened(kind, tmp_path, DOUBLE)
     module = model.net.module
 
@@ -99,7 +99,7 @@ class Watch(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_step_makes_nothing_of_the_size_of_a_weight(kind, tmp_path):
+def test_step_allocates_no_tensor_of_weight_size(kind, tmp_path):
     model, sites = opened(kind, tmp_path, DOUBLE)
     request = request_for(model, sites, kind, steps=2)
     known = {p.untyped_storage().data_ptr() for p in model.net.module.parameters()}
@@ -136,7 +136,7 @@ def test_small_updates_are_not_lost_in_bfloat16(tmp_path):
     assert lost < 0.05  # one rounding to 8 bits of the merged weight, and one of the base
 
 
-def test_ensemble_that_has_not_changed_is_not_written_again(tmp_path):
+def test_unchanged_ensemble_is_not_rewritten(tmp_path):
     model, sites = opened("qwen2", tmp_path, DOUBLE)
     training = model.train(request_for(model, sites, "qwen2"))
     parameter = model._layers[sites[0].name].parameter
@@ -150,7 +150,7 @@ def test_ensemble_that_has_not_changed_is_not_written_again(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
-def test_gradient_in_less_precision_is_that_of_float64_to_its_roundings(dtype, tmp_path):
+def test_low_precision_gradient_agrees_with_float64_up_to_rounding(dtype, tmp_path):
     exact, sites = opened("llama", tmp_path, DOUBLE)
     rough, _ = opened("llama", tmp_path, Torch(device="cpu", dtype=dtype))
     request = request_for(exact, sites, "llama", start=0.0)
@@ -163,7 +163,7 @@ def test_gradient_in_less_precision_is_that_of_float64_to_its_roundings(dtype, t
         )
 
 
-def test_device_that_is_not_there_is_refused_before_any_work():
+def test_unavailable_device_is_refused_before_any_work():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     with pytest.raises(

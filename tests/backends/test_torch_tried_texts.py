@@ -30,7 +30,7 @@ def texts(lengths, starts=None, *, typed=False):
 
 
 @given(sizes, st.booleans())
-def test_texts_to_be_classified_are_tried_by_their_first_tokens(lengths, typed):
+def test_classified_texts_are_checked_on_their_first_tokens(lengths, typed):
     given_, found = (e := texts(lengths, typed=typed)).inputs, sample_examples(e, predicts_tokens=False)
     assert len(found) == min(EXAMPLES, len(lengths))
     np.testing.assert_array_equal(found.labels, np.arange(len(found)))
@@ -44,7 +44,7 @@ def test_texts_to_be_classified_are_tried_by_their_first_tokens(lengths, typed):
 
 
 @given(st.lists(st.tuples(st.integers(1, 90), st.integers(0, 90)), min_size=1, max_size=4))
-def test_completions_are_tried_by_the_tokens_around_their_beginning(parts):
+def test_completions_are_checked_on_tokens_around_their_start(parts):
     """Half of the tokens before it, where there are so many; a prompt alone is read as if its second half were the completion."""
     starts, lengths = [s for s, _ in parts], [s + n for s, n in parts]
     examples = texts(lengths, starts)
@@ -60,7 +60,7 @@ def test_completions_are_tried_by_the_tokens_around_their_beginning(parts):
         assert found.targets[i] == min(lengths[i] - begins, TOKENS - at)
 
 
-def test_rows_of_numbers_are_tried_as_they_are():
+def test_numeric_rows_are_checked_unchanged():
     examples = attrs.evolve(texts([1, 1, 1]), inputs=np.eye(3))
     np.testing.assert_array_equal(
         sample_examples(examples, predicts_tokens=False).inputs, np.eye(3)[:EXAMPLES]
@@ -71,7 +71,7 @@ def test_rows_of_numbers_are_tried_as_they_are():
     ("starts", "expected"),
     [((40, 40, 40, 40), (12, 9, 6)), ((12, 30), (12, 9)), ((4, 4, 4), (4, 3, 2)), ((1, 1, 1), (1, 1, 1)), ((2, 9, 5), (2, 7, 3))],
 )  # fmt: skip
-def test_ways_of_writing_are_tried_on_prompts_of_unequal_lengths(starts, expected):
+def test_cache_modes_are_tested_on_prompts_of_unequal_lengths(starts, expected):
     """Equal ones have no padding, and a cache that is wrong about it would pass."""
     prompts = texts([start + 2 for start in starts], list(starts)).inputs
     found = _sample(prompts)
@@ -98,7 +98,7 @@ class Counting:
 
 
 @pytest.mark.parametrize(("selectable", "taken"), [(True, [[0, 1, 2, 2], [1, 2, 3]]), (False, [])])
-def test_every_step_of_a_way_is_compared_and_the_first_row_gone_from_the_last(selectable, taken):
+def test_every_step_of_a_cache_mode_is_compared_and_the_last_drops_the_first_row(selectable, taken):
     steps = Counting()
     found = _test_logits(steps, [[1, 2], [3], [4, 4, 4], [4, 4, 4]], selectable=selectable)
     assert found[:, 0].tolist() == [0.0] * 4 + [1.0] * 4 + [2.0] * 3

@@ -1,4 +1,4 @@
-"""`boostlora compare` on runs written by hand: what it prints, refuses, and writes as JSON."""
+"""`boostlora compare` on handwritten runs: its output, its JSON, and what it refuses."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_compare_prints_figures_verdict_effects_and_examples(compare: Command, d
     )
 
 
-def test_compare_as_json_has_every_id(compare: Command, digits: Any) -> None:
+def test_compare_json_has_every_id(compare: Command, digits: Any) -> None:
     code, out, _ = compare(*digits, "--json", "--examples", 2)
     found = json.loads(out)
     assert code == 0
@@ -82,7 +82,7 @@ def test_compare_as_json_has_every_id(compare: Command, digits: Any) -> None:
     assert found["a"]["now"]["accuracy"] == pytest.approx(529 / 539)
 
 
-def test_rounds_of_one_run_are_told_by_number_best_and_last(compare: Command, digits: Any) -> None:
+def test_rounds_are_named_by_number_best_and_last(compare: Command, digits: Any) -> None:
     a, _ = digits
     for word, said in (
         (f"{a}@0", "the base (round 0 of 2)"),
@@ -100,7 +100,7 @@ def test_rounds_of_one_run_are_told_by_number_best_and_last(compare: Command, di
     assert "only B is right: 20; 5 with" in out
 
 
-def test_a_run_with_itself_is_the_same_model(compare: Command, digits: Any) -> None:
+def test_run_compared_with_itself_is_the_same_model(compare: Command, digits: Any) -> None:
     a, _ = digits
     code, out, _ = compare(a, f"{a}@2")
     assert code == 0
@@ -110,7 +110,7 @@ def test_a_run_with_itself_is_the_same_model(compare: Command, digits: Any) -> N
     assert "only A" not in out
 
 
-def test_a_folder_whose_name_ends_like_a_round_is_meant_itself(compare: Command, digits: Any) -> None:
+def test_existing_folder_takes_precedence_over_a_round_suffix(compare: Command, digits: Any) -> None:
     a, _ = digits
     odd = a.rename(a.parent / "odd@1")
     code, out, _ = compare(odd, f"{odd}@1", "--examples", 0)
@@ -118,14 +118,14 @@ def test_a_folder_whose_name_ends_like_a_round_is_meant_itself(compare: Command,
     assert [line.split("  ", 2)[2] for line in out.splitlines()[:2]] == ["round 2 of 2", "round 1 of 2"]
 
 
-def test_other_splits_are_compared_with_a_warning_where_one_is_due(compare: Command, digits: Any) -> None:
+def test_training_split_comparison_has_a_warning(compare: Command, digits: Any) -> None:
     a, b = digits
     assert "warning: the runs were trained on these examples" in compare(a, b, "--split", "train")[1]
     assert "warning" not in compare(a, b, "--split", "validation")[1]
     assert "so its results are optimistic" in compare(f"{a}@best", b, "--split", "validation")[1]
 
 
-def test_what_is_not_there_is_refused(compare: Command, digits: Any) -> None:
+def test_missing_runs_rounds_and_splits_are_refused(compare: Command, digits: Any) -> None:
     a, b = digits
     for words, said in (
         ((f"{a}@7", b), f"error: {a}: no round 7; there are rounds 0 (the base) to 2"),
@@ -167,7 +167,7 @@ def test_damaged_files_are_refused(compare: Command, digits: Any) -> None:
     assert "was changed after the run began" in err
 
 
-def test_a_run_without_a_round_is_refused(compare: Command, digits: Any) -> None:
+def test_run_without_rounds_is_refused(compare: Command, digits: Any) -> None:
     a, b = digits
     (a / "rounds.jsonl").unlink()
     code, _, err = compare(a, b)

@@ -15,7 +15,9 @@ from ..support.commands import Command
 from .compare_toys import SUMS, judged, load, write_run
 
 
-def test_other_seeds_share_some_examples_and_say_so(compare: Command, digits: Any, tmp_path: Path) -> None:
+def test_runs_of_other_seeds_compare_common_examples_with_a_warning(
+    compare: Command, digits: Any, tmp_path: Path
+) -> None:
     spec, splits = load(Path("paper/digits"), "rounds=2", "seed=1")
     other = write_run(tmp_path / "runs", spec, splits, [judged(splits, range(n)) for n in (9, 6, 3)])
     code, out, _ = compare(digits[0], other)
@@ -30,7 +32,9 @@ def test_other_seeds_share_some_examples_and_say_so(compare: Command, digits: An
     assert "another input" not in out  # the same digit, turned by the same angle
 
 
-def test_same_ids_with_other_inputs_are_told(compare: Command, digits: Any, tmp_path: Path) -> None:
+def test_equal_ids_with_different_inputs_give_a_warning(
+    compare: Command, digits: Any, tmp_path: Path
+) -> None:
     spec, splits = load(Path("paper/digits"), "rounds=2", "task.angle=45.0")
     other = write_run(tmp_path / "runs", spec, splits, [judged(splits, range(n)) for n in (9, 6, 3)])
     _, out, _ = compare(digits[0], other)
@@ -54,7 +58,7 @@ def sums_run(folder: Path, wrong: range, *settings: str, answers: str = "") -> P
     return write_run(folder / "runs", spec, splits, rounds)
 
 
-def test_texts_are_shown_without_what_all_prompts_begin_with(compare: Command, tmp_path: Path) -> None:
+def test_texts_are_shown_without_the_common_prompt_prefix(compare: Command, tmp_path: Path) -> None:
     a = sums_run(tmp_path, range(1), answers="[red]so\nmuch :smile: \x1b[31m, " + "and " * 40 + "so 98")
     b = sums_run(tmp_path, range(1, 2), "optimizer.lr=0.5")
     code, out, err = compare(a, b)
@@ -70,7 +74,7 @@ def test_texts_are_shown_without_what_all_prompts_begin_with(compare: Command, t
     assert " … " in block[2]
 
 
-def test_lost_data_are_told_and_ids_shown_alone(compare: Command, tmp_path: Path) -> None:
+def test_missing_data_give_a_warning_and_only_ids_are_shown(compare: Command, tmp_path: Path) -> None:
     a, b = sums_run(tmp_path, range(1)), sums_run(tmp_path, range(1, 2), "optimizer.lr=0.5")
     (tmp_path / "sums.jsonl").unlink()
     code, out, _ = compare(a, b)
@@ -82,7 +86,7 @@ def test_lost_data_are_told_and_ids_shown_alone(compare: Command, tmp_path: Path
     assert "no file" in out
 
 
-def test_changed_data_are_not_taken_for_the_runs_own(compare: Command, tmp_path: Path) -> None:
+def test_changed_data_are_not_used_for_texts(compare: Command, tmp_path: Path) -> None:
     a, b = sums_run(tmp_path, range(1)), sums_run(tmp_path, range(1, 2), "optimizer.lr=0.5")
     path = tmp_path / "sums.jsonl"
     path.write_text(path.read_text().replace('"a": "2"', '"a": "3"'))
@@ -108,7 +112,7 @@ def register_tasks(register):
 """
 
 
-def test_a_plugin_file_that_the_data_need_is_named(compare: Command, digits: Any, tmp_path: Path) -> None:
+def test_missing_plugin_file_of_the_data_is_named(compare: Command, digits: Any, tmp_path: Path) -> None:
     a, b = digits
     plugin = tmp_path / "turned.py"
     plugin.write_text(TURNED)

@@ -71,7 +71,7 @@ def test_pairing_counts_add_up_and_partition_the_common_examples(sides: tuple[Si
 
 
 @given(two_sides())
-def test_effects_add_up_to_what_changed_on_each_side(sides: tuple[Side, Side]) -> None:
+def test_effects_sum_to_the_changes_of_each_side(sides: tuple[Side, Side]) -> None:
     found = pair(*sides)
     changed = effects(found)
     for now, base, own in ((found.a, found.a_base, "only_a"), (found.b, found.b_base, "only_b")):
@@ -82,7 +82,7 @@ def test_effects_add_up_to_what_changed_on_each_side(sides: tuple[Side, Side]) -
 
 
 @given(two_sides())
-def test_comparison_of_swapped_sides_is_the_same_with_signs_turned(sides: tuple[Side, Side]) -> None:
+def test_swapped_sides_give_the_same_comparison_with_opposite_signs(sides: tuple[Side, Side]) -> None:
     a, b = (attrs.evolve(one, digest=name) for one, name in zip(sides, "ab", strict=True))
     here, there = compare(a, b, no_data), compare(b, a, no_data)
     assert here.pairing.only_a.tolist() == there.pairing.only_b.tolist()
@@ -103,7 +103,7 @@ def test_comparison_of_swapped_sides_is_the_same_with_signs_turned(sides: tuple[
     assert verdict(here) == turned.replace("B and A", "A and B")
 
 
-def test_pairing_by_hand_has_the_right_ids_on_every_shelf() -> None:
+def test_pairing_of_a_worked_example_has_the_expected_ids() -> None:
     base = outcome([1, 2, 3, 4, 5, 6], [False, False, False, True, True, True])
     a = outcome([1, 2, 3, 4, 5, 6], [True, True, False, True, False, False])
     b = outcome([6, 5, 4, 3, 2, 1], [False, True, True, True, False, True])
@@ -117,12 +117,12 @@ def test_pairing_by_hand_has_the_right_ids_on_every_shelf() -> None:
     assert [ids.tolist() for ids in attrs.astuple(changed.lost, recurse=False)] == [[6], [5], []]
 
 
-def test_rows_of_an_outcome_carry_all_texts_of_their_examples() -> None:
+def test_outcome_rows_have_all_texts_of_their_examples() -> None:
     whole = outcome([7, 3, 5], [True, False, True], texts=("7a", "7b", "3a", "3b", "5a", "5b"))
     assert rows_of(whole, np.array([5, 7])).texts == ("5a", "5b", "7a", "7b")
 
 
-def test_loss_difference_leaves_out_what_is_not_finite() -> None:
+def test_loss_difference_omits_non_finite_losses() -> None:
     a = outcome([1, 2, 3, 4], [True] * 4, [0.5, np.inf, np.nan, 0.25])
     b = outcome([1, 2, 3, 4], [True] * 4, [1.0, np.inf, 1.0, 1.25])
     found = loss_difference(pair(side(a, a), side(b, b)))
@@ -132,7 +132,7 @@ def test_loss_difference_leaves_out_what_is_not_finite() -> None:
     assert loss_difference(pair(side(a, a), side(everywhere, everywhere))) is None
 
 
-def test_loss_interval_of_many_examples_is_the_one_of_few_but_for_the_bootstrap() -> None:
+def test_normal_loss_interval_is_close_to_the_bootstrap_interval() -> None:
     rng = np.random.default_rng(0)
     widths = dict[str, float]()
     for n in (MAX_BOOTSTRAP, MAX_BOOTSTRAP + 1):
@@ -167,7 +167,7 @@ def comparison(right_a: int, right_b: int, n: int) -> Comparison:
         (50, 80, "B is right more often, by 30.0 points (p < 0.001)"),
     ],
 )
-def test_verdict_says_what_the_exact_test_allows(right_a: int, right_b: int, said: str) -> None:
+def test_verdict_follows_the_exact_test(right_a: int, right_b: int, said: str) -> None:
     assert verdict(comparison(right_a, right_b, 100)) == said
 
 
@@ -179,7 +179,7 @@ def test_verdict_says_when_loss_and_accuracy_disagree() -> None:
     assert verdict(found).endswith("(p < 0.001), though the loss of B is lower")
 
 
-def test_no_common_example_is_refused() -> None:
+def test_data_without_common_examples_are_refused() -> None:
     a, b = outcome([1, 2], [True, True]), outcome([3, 4], [True, True])
     with pytest.raises(UsageError, match="have no test example in common"):
         compare(side(a, a), side(b, b, hashes={}), no_data)
@@ -204,7 +204,7 @@ def contents(labels: list[int], pictures: list[float], classes: tuple[str, ...])
     return LoadedSplit.of(Splits(train=rows, validation=rows, test=rows, classes=classes), "test")
 
 
-def test_examples_whose_class_differs_between_the_data_are_left_out() -> None:
+def test_examples_with_different_targets_are_omitted() -> None:
     a, b = outcome([1, 2, 3, 4], [True] * 4), outcome([1, 2, 3, 4], [True, False, False, True])
     sides = side(a, a), side(b, b, hashes={"data": "other"})
     # Other numbers for the same classes are the same classes; the second is another one, the third another picture.
@@ -225,7 +225,7 @@ def test_examples_whose_class_differs_between_the_data_are_left_out() -> None:
     ]
 
 
-def test_data_of_other_classes_altogether_are_refused() -> None:
+def test_data_with_disjoint_classes_are_refused() -> None:
     one = outcome([1, 2], [True, True])
     loaded = {
         "d": contents([0, 1], [0.0, 0.1], ("a", "b")),
@@ -235,13 +235,13 @@ def test_data_of_other_classes_altogether_are_refused() -> None:
         compare(side(one, one), side(one, one, hashes={"data": "other"}), lambda s: loaded[s.hashes["data"]])
 
 
-def test_differing_keys_begin_with_plugins_and_leave_names_out() -> None:
+def test_differing_keys_list_plugins_first_and_omit_names() -> None:
     a = {"name": "a", "seed": 0, "basis": {"use": "rotate", "exhausted": "stop"}, "optimizer": {"lr": 0.1}}
     b = {"name": "b", "seed": 1, "basis": {"use": "fixed"}, "optimizer": {"lr": 0.1}}
     assert list(spec_differences(a, b).items()) == [("basis.use", ("rotate", "fixed")), ("seed", (0, 1))]
 
 
-def test_titles_are_name_and_hash_however_the_folder_is_given(
+def test_titles_are_name_and_hash_for_any_spelling_of_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "toy" / "abc").mkdir(parents=True)

@@ -26,12 +26,12 @@ def rows(title):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_floors_of_the_page_are_those_of_the_contract(picture):
+def test_layers_of_the_page_are_those_of_the_import_contract(picture):
     floors = [re.findall(r"`(\w+)`", cells[0]) for cells in rows("Floors")]
     assert floors == [layer.split(" | ") for layer in picture.layers()]
 
 
-def test_page_names_the_floors_that_plugins_may_import(picture):
+def test_page_names_the_layers_that_plugins_may_import(picture):
     floors = [layer.split(" | ") for layer in picture.layers()]
     place = floors.index(["sdk"])
     assert "import the floors from `sdk` downwards, and `records`" in PAGE
@@ -42,7 +42,7 @@ def test_picture_is_as_its_script_draws_it(picture):
     assert picture.PICTURE.read_text(encoding="utf-8") == picture.svg(), "run: python docs/architecture.py"
 
 
-def test_every_place_to_put_something_exists():
+def test_every_path_of_the_page_exists():
     named = [
         path for cells in rows("Where to put what") for path in re.findall(r"`([\w./]+/[\w./]*)`", cells[1])
     ]

@@ -62,7 +62,7 @@ def test_every_name_on_a_page_exists_has_a_docstring_and_stands_there_once():
     assert len(set(map(origin, paths))) == len(paths), "a name stands on two pages"
 
 
-def test_missing_docstring_is_noticed():
+def test_missing_docstring_is_detected():
     assert list(undocumented(Name("boostlora.engine.cli.console", "nothing"))) == [
         "boostlora.engine.cli.console.nothing (not found)"
     ]

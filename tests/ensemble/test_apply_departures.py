@@ -1,4 +1,4 @@
-"""`boostlora apply` where rounds come out otherwise than in the run: on another backend or device, with other directions."""
+"""`boostlora apply` when recomputed rounds differ from the run: on another backend or device, with other directions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..support.commands import Command
 from .applied import PLUG, left, merged, same
 
 
-def test_apply_by_another_backend_is_near_and_claims_no_more(
+def test_apply_on_another_backend_is_close_and_reports_only_closeness(
     torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     answer = boostlora("apply", torch_toy.base, torch_toy_file, "--backend", "reference", "--json", *PLUG)
@@ -38,7 +38,7 @@ def test_apply_by_another_backend_is_near_and_claims_no_more(
     assert 0.0 <= apart < 2e-3 * moved
 
 
-def test_apply_by_another_backend_says_that_it_is_not_the_runs_bits(
+def test_apply_on_another_backend_notes_that_bits_can_differ(
     torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command
 ) -> None:
     answer = boostlora("apply", torch_toy.base, torch_toy_file, "--backend", "reference", *PLUG)
@@ -46,7 +46,7 @@ def test_apply_by_another_backend_says_that_it_is_not_the_runs_bits(
     assert "bit-identical to the merged weights of the run" not in answer.stdout
 
 
-def test_apply_by_a_backend_that_is_not_there_is_refused(
+def test_apply_on_an_unavailable_backend_is_refused(
     toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     answer = boostlora("apply", toy.base, toy_file, "--backend", "jax", *PLUG)
@@ -55,7 +55,7 @@ def test_apply_by_a_backend_that_is_not_there_is_refused(
     assert left(tmp_path) == []
 
 
-def test_apply_of_a_file_from_a_device_that_is_not_here_says_so(
+def test_apply_of_a_file_of_an_unavailable_device_prints_a_note(
     torch_toy: ToyRun, torch_toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     import torch
@@ -87,7 +87,7 @@ def _turned(angle: float) -> Callable[..., Frame]:
     return directions
 
 
-def test_apply_where_rounds_come_out_otherwise_writes_nothing(
+def test_apply_writes_nothing_when_recomputed_rounds_differ(
     torch_toy: ToyRun,
     torch_toy_file: Path,
     boostlora: Command,
@@ -104,7 +104,7 @@ def test_apply_where_rounds_come_out_otherwise_writes_nothing(
     assert left(tmp_path) == ["cache"]
 
 
-def test_apply_within_the_tolerance_is_written_and_told(
+def test_apply_within_the_tolerance_is_written_and_reported(
     torch_toy: ToyRun,
     torch_toy_file: Path,
     boostlora: Command,
@@ -126,7 +126,7 @@ def test_apply_within_the_tolerance_is_written_and_told(
     assert json.loads(loose.stdout)["allowed"] == 0.5
 
 
-def test_apply_of_rounds_that_were_not_chosen_holds_them_to_the_run_too(
+def test_apply_also_compares_unselected_rounds_with_the_run(
     torch_toy: ToyRun, boostlora: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = save(torch_toy.ensemble(), tmp_path / "last.boost.safetensors", rounds="3..3")

@@ -1,4 +1,4 @@
-"""`boostlora apply` writes the run's merged model, all of it or a selection of rounds, and says so."""
+"""`boostlora apply` writes the run's merged model, complete or for a selection of rounds, and prints a summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .applied import PLUG, left, merged, same
 
 
 @pytest.mark.parametrize("name", ["toy", "torch_toy"])
-def test_apply_writes_the_merged_model_of_the_run_bit_by_bit(
+def test_apply_writes_the_runs_merged_model_bit_for_bit(
     name: str, request: pytest.FixtureRequest, boostlora: Command, tmp_path: Path
 ) -> None:
     run, file = request.getfixturevalue(name), request.getfixturevalue(f"{name}_file")
@@ -45,7 +45,7 @@ def test_apply_and_export_of_the_run_write_the_same_file(
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
 
 
-def test_apply_tells_scripts_everything(toy: ToyRun, toy_file: Path, boostlora: Command) -> None:
+def test_apply_json_has_every_field(toy: ToyRun, toy_file: Path, boostlora: Command) -> None:
     answer = boostlora("apply", toy.base, toy_file, "--json", *PLUG)
     assert answer.returncode == 0
     assert answer.stderr == ""
@@ -59,12 +59,12 @@ def test_apply_tells_scripts_everything(toy: ToyRun, toy_file: Path, boostlora: 
     assert found["size"] > sum(value.nbytes for value in load_file(toy.base).values())
 
 
-def test_apply_quietly_tells_the_place_alone(toy: ToyRun, toy_file: Path, boostlora: Command) -> None:
+def test_apply_quiet_prints_only_the_path(toy: ToyRun, toy_file: Path, boostlora: Command) -> None:
     answer = boostlora("apply", toy.base, toy_file, "--out", "there/model", "-q", *PLUG)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "there/model\n", "")
 
 
-def test_apply_without_examples_compares_nothing_and_says_so(
+def test_apply_without_examples_reports_that_nothing_was_compared(
     toy: ToyRun, toy_file: Path, boostlora: Command
 ) -> None:
     answer = boostlora("apply", toy.base, toy_file, "--examples", "0", *PLUG)
@@ -85,7 +85,7 @@ def test_apply_without_examples_compares_nothing_and_says_so(
         (["--rounds", "1..3", "--drop", "1", "--weight", "3=-1"], {2: 1.0, 3: -1.0}, "2, 3 (x -1)"),
     ],
 )
-def test_apply_of_a_selection_is_the_ensembles_own(
+def test_apply_of_a_selection_equals_the_ensembles_model(
     options: list[str], rounds: Any, told: str | None, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     torch_toy, torch_toy_file = map(request.getfixturevalue, ("torch_toy", "torch_toy_file"))
@@ -98,7 +98,7 @@ def test_apply_of_a_selection_is_the_ensembles_own(
     same(tmp_path / "toy-merged", merged(torch_toy, rounds))
 
 
-def test_apply_of_a_file_of_a_selection_is_that_selection_unless_told_otherwise(
+def test_apply_uses_the_selection_stored_in_the_file_by_default(
     toy: ToyRun, boostlora: Command, tmp_path: Path
 ) -> None:
     file = save(toy.ensemble(), tmp_path / "part.boost.safetensors", {1: 1.0, 3: 0.5})
@@ -112,7 +112,7 @@ def test_apply_of_a_file_of_a_selection_is_that_selection_unless_told_otherwise(
     assert (answer.returncode, answer.stderr) == (2, "error: no round 4; there are: 1 to 3\n")
 
 
-def test_apply_writes_another_dtype_where_asked(
+def test_apply_writes_the_requested_dtype(
     toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     assert boostlora("apply", toy.base, toy_file, "--set", "dtype=float64", *PLUG).returncode == 0

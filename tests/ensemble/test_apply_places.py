@@ -16,7 +16,7 @@ from .applied import PLUG, left, merged, same
 
 
 @pytest.mark.parametrize("out", [None, "mine", "file"])
-def test_apply_never_overwrites_and_says_so_before_any_work(
+def test_apply_refuses_an_existing_path_before_any_work(
     out: str | None, toy: ToyRun, toy_file: Path, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     boostlora, monkeypatch = map(request.getfixturevalue, ("boostlora", "monkeypatch"))
@@ -34,7 +34,7 @@ def test_apply_never_overwrites_and_says_so_before_any_work(
     assert left(tmp_path) == [place.name]
 
 
-def test_apply_into_an_empty_folder_fills_it(
+def test_apply_writes_into_an_empty_folder(
     toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "toy-merged").mkdir()
@@ -84,7 +84,7 @@ main()
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
-def test_apply_interrupted_in_the_middle_of_writing_leaves_no_folder_of_that_name(
+def test_apply_interrupted_while_writing_leaves_no_output_folder(
     number: signal.Signals, toy: ToyRun, toy_file: Path, tmp_path: Path
 ) -> None:
     arguments = [sys.executable, "-c", PAUSED, "apply", str(toy.base), str(toy_file), *map(str, PLUG)]
@@ -103,7 +103,7 @@ def test_apply_interrupted_in_the_middle_of_writing_leaves_no_folder_of_that_nam
         assert left(tmp_path) == []
 
 
-def test_apply_after_a_kill_works_beside_what_is_left(
+def test_apply_succeeds_beside_leftovers_of_a_killed_apply(
     toy: ToyRun, toy_file: Path, boostlora: Command, tmp_path: Path
 ) -> None:
     (tmp_path / ".toy-merged.making-abc").mkdir()

@@ -1,4 +1,4 @@
-"""`export` and `evaluate` take the best round on validation unless told otherwise, and name it."""
+"""`export` and `evaluate` use the best round on validation by default, and name it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _reason(rounds: int) -> str:
 
 
 @pytest.mark.parametrize("form", ["safetensors", "boost"])
-def test_export_takes_the_best_round_and_says_why(
+def test_export_defaults_to_the_best_round_and_prints_the_reason(
     form: str, improved: ToyRun, boostlora: Command, tmp_path: Path
 ) -> None:
     ensemble = improved.ensemble()
@@ -47,7 +47,7 @@ def test_export_takes_the_best_round_and_says_why(
 @pytest.mark.parametrize(
     ("options", "last"), [(("--rounds", "all"), 4), (("--rounds", "2"), 2), (("--weight", "4=0.5"), 4)]
 )
-def test_export_of_named_rounds_takes_those(
+def test_export_of_named_rounds_ignores_the_best_round(
     options: tuple[str, ...], last: int, improved: ToyRun, boostlora: Command, tmp_path: Path
 ) -> None:
     asked = ("--to", "safetensors", "--out", tmp_path / "made", "--json", *options)
@@ -74,7 +74,9 @@ def test_export_of_a_run_whose_base_is_the_best_is_refused(
     assert _reason(4) not in done.stdout
 
 
-def test_evaluate_takes_the_best_round_and_says_why(improved: ToyRun, boostlora: Command) -> None:
+def test_evaluate_defaults_to_the_best_round_and_prints_the_reason(
+    improved: ToyRun, boostlora: Command
+) -> None:
     best, rounds = improved.ensemble().best, len(improved.ensemble())
     lines = boostlora("evaluate", improved.path, *PLUG).stdout.splitlines()
     assert lines[:2] == [f"rounds 1..{best}: read from the run", _reason(rounds)]

@@ -26,9 +26,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_base_that_is_another_is_refused_naming_both_hashes(
-    toy: ToyRun, toy_file: Path, tmp_path: Path
-) -> None:
+def test_other_base_is_refused_with_both_hashes(toy: ToyRun, toy_file: Path, tmp_path: Path) -> None:
     tensors, other = load_file(toy.base), tmp_path / "other.safetensors"
     tensors["layers.0.weight"][0, 0] += 1e-6
     save_file(tensors, other)
@@ -53,14 +51,14 @@ def test_base_with_one_byte_changed_is_refused(
 
 
 @pytest.mark.parametrize("length", [0, 5, 8, 100, -1])
-def test_base_that_is_cut_off_is_refused(length: int, toy: ToyRun, toy_file: Path, tmp_path: Path) -> None:
+def test_truncated_base_is_refused(length: int, toy: ToyRun, toy_file: Path, tmp_path: Path) -> None:
     (tmp_path / "base.safetensors").write_bytes(toy.base.read_bytes()[:length])
     with pytest.raises(UsageError, match=r"base\.safetensors"):
         toy.load(toy_file, toy.cache, tmp_path / "base.safetensors")
 
 
 @pytest.mark.parametrize("kind", ["another name", "a folder", "metadata", "another order", "two files", "three files"])  # fmt: skip
-def test_base_in_another_cut_is_the_same_base(kind: str, toy: ToyRun, toy_file: Path, tmp_path: Path) -> None:
+def test_base_in_other_files_is_the_same_base(kind: str, toy: ToyRun, toy_file: Path, tmp_path: Path) -> None:
     tensors = load_file(toy.base)
     names, place = sorted(tensors), tmp_path / "base"
     place.mkdir()
@@ -96,7 +94,7 @@ def _in_order(tensors: dict[str, Any], names: list[str], path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a shape", "a dtype", "a name", "a weight more", "a weight less"])
-def test_base_of_the_same_bytes_in_another_form_is_refused(
+def test_base_with_other_shapes_dtypes_or_names_is_refused(
     kind: str, toy: ToyRun, toy_file: Path, tmp_path: Path
 ) -> None:
     tensors = load_file(toy.base)
@@ -125,7 +123,7 @@ def test_base_of_the_same_bytes_in_another_form_is_refused(
         ("the boost file", "not the base of"),
     ],
 )
-def test_base_that_is_none_is_refused(
+def test_file_that_is_not_a_base_is_refused(
     kind: str, message: str, toy: ToyRun, toy_file: Path, tmp_path: Path
 ) -> None:
     base = tmp_path / "base"
@@ -143,7 +141,7 @@ def test_base_that_is_none_is_refused(
     assert str(caught.value).startswith(f"{base}: {message}")
 
 
-def test_base_that_names_a_tensor_twice_is_refused(toy: ToyRun, toy_file: Path, tmp_path: Path) -> None:
+def test_base_with_a_repeated_tensor_name_is_refused(toy: ToyRun, toy_file: Path, tmp_path: Path) -> None:
     data = toy.base.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + length].rstrip()
@@ -155,7 +153,7 @@ def test_base_that_names_a_tensor_twice_is_refused(toy: ToyRun, toy_file: Path, 
         toy.load(toy_file, toy.cache, base)
 
 
-def test_hash_of_tensors_does_not_depend_on_files(tmp_path: Path) -> None:
+def test_tensor_hash_does_not_depend_on_the_split_into_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     tensors = {f"w{i}": rng.standard_normal((i + 1, 2)).astype(np.float32) for i in range(5)}
     save_file(tensors, tmp_path / "whole.safetensors")
@@ -187,7 +185,7 @@ def expected(causal_path: Path, shared_cache: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["folder", "its file", "moved", "in shards"])
-def test_hf_base_is_taken_wherever_it_lies(
+def test_hf_base_is_accepted_from_any_folder(
     kind: str, causal_path: Path, causal_file: Path, expected: str, tmp_path: Path
 ) -> None:
     model: Path = causal_path.parent / "model"
@@ -219,7 +217,7 @@ def test_hf_base_of_other_weights_is_refused(causal_path: Path, causal_file: Pat
         _load(causal_file, base, tmp_path / "cache")
 
 
-def test_hf_base_that_is_not_here_and_not_on_the_hub_is_refused_soon(
+def test_hf_base_that_is_neither_local_nor_on_the_hub_is_refused_early(
     causal_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -234,7 +232,9 @@ def test_hf_base_that_is_not_here_and_not_on_the_hub_is_refused_soon(
 
 
 @pytest.mark.parametrize("base", ["nowhere/at/all", "./nowhere", "/nowhere", "a b", "~nobody/x"])
-def test_hf_base_that_is_no_place_and_no_id_is_refused(base: str, causal_file: Path, tmp_path: Path) -> None:
+def test_hf_base_that_is_neither_a_path_nor_an_id_is_refused(
+    base: str, causal_file: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError) as caught:
         _load(causal_file, base, tmp_path / "cache")
     assert (
@@ -243,7 +243,7 @@ def test_hf_base_that_is_no_place_and_no_id_is_refused(base: str, causal_file: P
 
 
 @pytest.mark.parametrize("base", ["", " ", "~no-such-user/x", "x" * 5000, "a\0b"])
-def test_base_that_is_no_path_is_refused(
+def test_base_that_is_not_a_path_is_refused(
     base: str, causal_file: Path, toy_file: Path, toy: ToyRun, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError):

@@ -1,4 +1,4 @@
-"""Headers and contents that no boost file has: of another version, not whole, too large, told twice, of unknown dtypes."""
+"""Invalid headers and contents of boost files: other versions, truncation, size limits, duplicates, unknown dtypes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_boost_file_of_another_version_is_refused(version: str, file: Path, tmp_
 
 
 @pytest.mark.parametrize("key", ["name", "base", "rounds", "apply"])
-def test_boost_file_whose_header_tells_otherwise_is_refused(key: str, file: Path, tmp_path: Path) -> None:
+def test_boost_file_with_a_contradicting_header_is_refused(key: str, file: Path, tmp_path: Path) -> None:
     place = forged(file, tmp_path / "x.safetensors", lambda c, a: None, **{key: "other"})
     with pytest.raises(RunError, match="its header does not match its content"):
         reread(place)
@@ -46,14 +46,14 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_boost_file_whose_content_is_no_content_is_refused(kind: str, file: Path, tmp_path: Path) -> None:
+def test_boost_file_with_invalid_content_is_refused(kind: str, file: Path, tmp_path: Path) -> None:
     header, _, arrays = read_raw(file)
     with pytest.raises(RunError, match="damaged: its content"):
         reread(written(tmp_path / "x.safetensors", header, TEXTS[kind], arrays))
 
 
 @pytest.mark.parametrize("kind", ["cut", "followed", "garbage", "missing"])
-def test_boost_file_whose_packed_content_is_not_whole_is_refused(
+def test_boost_file_with_truncated_compressed_content_is_refused(
     kind: str, file: Path, tmp_path: Path
 ) -> None:
     from boostlora.engine.foundation.atomic import write_arrays
@@ -71,9 +71,7 @@ def test_boost_file_whose_packed_content_is_not_whole_is_refused(
         reread(place)
 
 
-def test_boost_file_that_unpacks_to_more_than_there_can_be_is_refused_at_once(
-    file: Path, tmp_path: Path
-) -> None:
+def test_boost_file_decompression_bomb_is_refused_immediately(file: Path, tmp_path: Path) -> None:
     from boostlora.engine.foundation.atomic import write_arrays
     from boostlora.engine.foundation.cache import arrays_sha256
 
@@ -90,7 +88,7 @@ def test_boost_file_that_unpacks_to_more_than_there_can_be_is_refused_at_once(
 
 
 @pytest.mark.parametrize("name", ["sketch", "values/0001", "__metadata__"])
-def test_boost_file_that_names_something_twice_is_refused(name: str, file: Path, tmp_path: Path) -> None:
+def test_boost_file_with_duplicate_names_is_refused(name: str, file: Path, tmp_path: Path) -> None:
     data = file.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = data[8 : 8 + length].rstrip()
@@ -102,7 +100,7 @@ def test_boost_file_that_names_something_twice_is_refused(name: str, file: Path,
         reread(place)
 
 
-def test_boost_file_dtypes_that_numpy_has_not_are_refused(file: Path, tmp_path: Path) -> None:
+def test_boost_file_dtypes_unknown_to_numpy_are_refused(file: Path, tmp_path: Path) -> None:
     data = file.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])

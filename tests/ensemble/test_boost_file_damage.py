@@ -62,7 +62,7 @@ def test_boost_file_with_any_byte_changed_is_refused(
     assert padding < 20
 
 
-def test_boost_file_damaged_leaves_nothing_behind(
+def test_damaged_boost_file_leaves_no_partial_output(
     file: Path, run: ToyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -105,7 +105,7 @@ def _foreign(folder: Path, kind: str) -> Path:
         ("bare", 2, "not a boost file; boostlora export RUN --to boost writes one"),
     ],
 )
-def test_boost_file_of_another_kind_is_told_apart(kind: str, code: int, message: str, tmp_path: Path) -> None:
+def test_file_of_another_kind_is_recognised(kind: str, code: int, message: str, tmp_path: Path) -> None:
     place = _foreign(tmp_path, kind)
     with pytest.raises(REFUSED) as caught:
         reread(place)

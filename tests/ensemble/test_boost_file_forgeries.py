@@ -1,4 +1,4 @@
-"""Boost files forged by somebody who knows the format, digests and all: whatever was changed is refused in words."""
+"""Boost files forged with consistent digests: every change is refused with a message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def loads(toy: ToyRun) -> Any:
     return load
 
 
-def test_boost_file_forged_without_a_change_is_read(file: Path, loads: Any, tmp_path: Path) -> None:
+def test_boost_file_rewritten_without_a_change_is_read(file: Path, loads: Any, tmp_path: Path) -> None:
     loads(forged(file, tmp_path / "x.safetensors", lambda c, a: None))
 
 
@@ -169,7 +169,9 @@ FORGERIES: dict[str, Forger] = {
 
 
 @pytest.mark.parametrize("kind", FORGERIES)
-def test_boost_file_forged_is_refused_in_words(kind: str, file: Path, loads: Any, tmp_path: Path) -> None:
+def test_forged_boost_file_is_refused_with_a_message(
+    kind: str, file: Path, loads: Any, tmp_path: Path
+) -> None:
     with pytest.raises(BoostLoraError) as caught:
         loads(forged(file, tmp_path / "x.safetensors", FORGERIES[kind]))
     assert caught.value.exit_code in {2, 3, 4}
@@ -189,7 +191,9 @@ def test_boost_file_forged_is_refused_in_words(kind: str, file: Path, loads: Any
         ("a number that is a fraction", "damaged: its content is not that of a boost file"),
     ],
 )  # fmt: skip
-def test_boost_file_forged_is_told_what_is_wrong(kind: str, message: str, file: Path, tmp_path: Path) -> None:
+def test_forged_boost_file_message_names_the_fault(
+    kind: str, message: str, file: Path, tmp_path: Path
+) -> None:
     header = {"name": "../../elsewhere"} if "name" in kind else {}
     place = forged(file, tmp_path / "x.safetensors", FORGERIES[kind], **header)
     with pytest.raises(RunError) as caught:
@@ -216,15 +220,13 @@ FACTORS: dict[str, Forger] = {
 
 
 @pytest.mark.parametrize("kind", FACTORS)
-def test_boost_file_with_forged_factors_is_refused(
-    kind: str, with_factors: Path, loads: Any, tmp_path: Path
-) -> None:
+def test_forged_factors_are_refused(kind: str, with_factors: Path, loads: Any, tmp_path: Path) -> None:
     with pytest.raises(BoostLoraError) as caught:
         loads(forged(with_factors, tmp_path / "x.safetensors", FACTORS[kind]))
     assert caught.value.exit_code in {3, 4}
 
 
-def test_boost_file_of_full_updates_forged_is_refused(tmp_path: Path) -> None:
+def test_forged_full_updates_are_refused(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "full", "backend.threads=1", text=adapter_text("full"))
     file = save(run.ensemble(), tmp_path / "full.boost.safetensors")
 

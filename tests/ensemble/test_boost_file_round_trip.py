@@ -1,4 +1,4 @@
-"""What a run trained is enough: its boost file gives its weights back bit by bit, for everything that can be in a spec."""
+"""A boost file restores the weights of its run bit for bit, for every kind of spec."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _packed(run: ToyRun, place: Path, **options: bool) -> BoostFile:
 
 
 @pytest.mark.parametrize(("backend", "adapter", "basis", "merge"), CASES)
-def test_boost_file_of_any_run_gives_its_weights_back_bit_by_bit(
+def test_boost_file_restores_the_weights_of_a_run_bit_for_bit(
     backend: str, adapter: str, basis: str, merge: str, tmp_path: Path
 ) -> None:
     run = toy_run(
@@ -72,7 +72,7 @@ def test_boost_file_of_any_run_gives_its_weights_back_bit_by_bit(
     assert found.best == own.best
 
 
-def test_boost_file_leaves_refused_rounds_out_and_keeps_their_numbers(tmp_path: Path) -> None:
+def test_boost_file_omits_refused_rounds_without_renumbering(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1", "merge.use=gate", text=adapter_text("lora"))
     own = run.ensemble()
     refused = [record.round for record in own.records[1:] if record.scale == 0.0]
@@ -85,7 +85,7 @@ def test_boost_file_leaves_refused_rounds_out_and_keeps_their_numbers(tmp_path: 
     assert weights_sha256(found, refused[0]) == weights_sha256(own, refused[0] - 1)
 
 
-def test_boost_file_of_scales_other_than_one_keeps_them(tmp_path: Path) -> None:
+def test_boost_file_keeps_scales_other_than_one(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1", "merge.use=shrinkage")
     scales = [record.scale for record in run.ensemble().records[1:]]
     assert all(0.0 < scale < 1.0 for scale in scales)
@@ -93,9 +93,7 @@ def test_boost_file_of_scales_other_than_one_keeps_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_boost_file_of_a_basis_that_looks_at_earlier_rounds_needs_no_factors(
-    backend: str, tmp_path: Path
-) -> None:
+def test_boost_file_of_a_history_dependent_basis_needs_no_factors(backend: str, tmp_path: Path) -> None:
     settings = (f"backend.use={backend}", "backend.threads=1", "basis.use=following", "merge.use=gate")
     text = adapter_text("lora-xs").replace("lr = 0.05", "lr = 0.5")
     run = toy_run(tmp_path / "toy", *settings, plugins=(PLUGIN, WANDERING), text=text)
@@ -114,7 +112,7 @@ def wandering(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
     return toy_run(folder, "backend.threads=1", "basis.use=wandering", plugins=(PLUGIN, WANDERING))
 
 
-def test_boost_file_of_frames_that_cannot_be_repeated_gets_factors_by_itself(
+def test_boost_file_stores_factors_of_non_reproducible_frames_by_default(
     wandering: ToyRun, tmp_path: Path
 ) -> None:
     own = wandering.ensemble()
@@ -125,7 +123,7 @@ def test_boost_file_of_frames_that_cannot_be_repeated_gets_factors_by_itself(
     assert weights_sha256(found) == weights_sha256(own)
 
 
-def test_boost_file_with_all_factors_needs_no_plugin_of_basis_or_adapter(
+def test_boost_file_with_all_factors_needs_no_basis_or_adapter_plugin(
     wandering: ToyRun, tmp_path: Path
 ) -> None:
     save(wandering.ensemble(), tmp_path / "x.safetensors")
@@ -134,7 +132,7 @@ def test_boost_file_with_all_factors_needs_no_plugin_of_basis_or_adapter(
     assert weights_sha256(found) == weights_sha256(wandering.ensemble())
 
 
-def test_boost_file_without_factors_asks_for_the_basis_that_is_missing(tmp_path: Path) -> None:
+def test_boost_file_without_factors_names_the_missing_basis_plugin(tmp_path: Path) -> None:
     plugins = (PLUGIN, WANDERING)
     run = toy_run(tmp_path / "toy", "backend.threads=1", "basis.use=following", plugins=plugins)
     save(run.ensemble(), tmp_path / "x.safetensors")
@@ -145,7 +143,7 @@ def test_boost_file_without_factors_asks_for_the_basis_that_is_missing(tmp_path:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("adapter", ["tinylora", "full", "lora"])
-def test_boost_file_with_factors_is_applied_without_any_svd(
+def test_boost_file_with_factors_is_applied_without_an_svd(
     backend: str, adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = adapter_text(adapter)
@@ -171,7 +169,7 @@ def test_boost_file_with_factors_is_applied_without_any_svd(
         assert all(same_update(made[site], update) for site, update in recorded.updates.items())
 
 
-def test_boost_file_without_factors_does_ask_for_directions(
+def test_boost_file_without_factors_computes_directions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1")
@@ -204,7 +202,7 @@ def test_boost_file_of_a_selection_keeps_all_rounds_up_to_its_last(
     assert len(found) == max(kept, default=0)
 
 
-def test_boost_file_of_weighted_rounds_gives_the_weighted_model_back(tmp_path: Path) -> None:
+def test_boost_file_of_weighted_rounds_restores_the_weighted_model(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1")
     own, weights = run.ensemble(), {1: 0.5, 3: -2.0}
     save(own, tmp_path / "x.safetensors", weights)
@@ -215,7 +213,7 @@ def test_boost_file_of_weighted_rounds_gives_the_weighted_model_back(tmp_path: P
     assert weights_sha256(found, 3) == weights_sha256(own, 3)
 
 
-def test_boost_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_boost_file_round_trips(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1")
     file = _packed(run, tmp_path / "x.safetensors")
     file.write(tmp_path / "y.safetensors")
@@ -224,7 +222,7 @@ def test_boost_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert all(np.array_equal(again.arrays[name], value) for name, value in file.arrays.items())
 
 
-def test_boost_file_holds_numbers_in_the_order_of_their_names(tmp_path: Path) -> None:
+def test_boost_file_stores_parameters_sorted_by_name(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1", text=adapter_text("lora"))
     file = _packed(run, tmp_path / "x.safetensors")
     for facts in file.rounds:
@@ -235,7 +233,7 @@ def test_boost_file_holds_numbers_in_the_order_of_their_names(tmp_path: Path) ->
             np.testing.assert_array_equal(value, np.ravel(recorded[name]))
 
 
-def test_boost_file_says_nothing_of_its_authors_folders(tmp_path: Path) -> None:
+def test_boost_file_has_no_local_folder_names(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "toy", "backend.threads=1")
     file = _packed(run, tmp_path / "x.safetensors")
     told = f"{file.spec}{file.provenance}{file.base}{file.records}"
@@ -250,7 +248,7 @@ def test_boost_file_says_nothing_of_its_authors_folders(tmp_path: Path) -> None:
         ("x.boost", "a boost file's name ends with .safetensors, best with .boost.safetensors"),
     ],
 )
-def test_boost_file_at_a_bad_place_is_refused_before_any_work(
+def test_boost_file_at_an_invalid_path_is_refused_before_any_work(
     name: str, message: str, wandering: ToyRun, tmp_path: Path
 ) -> None:
     (tmp_path / "there.safetensors").write_text("mine")
@@ -260,7 +258,7 @@ def test_boost_file_at_a_bad_place_is_refused_before_any_work(
     assert (tmp_path / "there.safetensors").read_text() == "mine"
 
 
-def test_boost_file_packing_tells_how_far_it_is(tmp_path: Path) -> None:
+def test_boost_file_writer_reports_progress(tmp_path: Path) -> None:
     run, heard = toy_run(tmp_path / "toy", "backend.threads=1"), list[tuple[str, int, int]]()
     ensemble = run.ensemble()
     own = ensemble.origin.context

@@ -58,7 +58,7 @@ def _rounds(rounds: Any, last: int = LAST, **more: Any) -> list[int]:
         ({np.int64(3): np.float32(0.5)}, [3]),
     ],
 )
-def test_choice_of_what_users_write_is_those_rounds(rounds: Any, expected: Any) -> None:
+def test_choice_accepts_every_documented_spelling(rounds: Any, expected: Any) -> None:
     if expected is None:
         with pytest.raises(UsageError, match='"" is not a selection of rounds'):
             _rounds(rounds)
@@ -114,7 +114,7 @@ def test_choice_of_what_users_write_is_those_rounds(rounds: Any, expected: Any) 
         ({1: float("inf")}, "weights of rounds must be finite numbers"),
     ],
 )
-def test_choice_of_what_names_no_rounds_is_refused(rounds: Any, message: str | None) -> None:
+def test_choice_refuses_values_that_name_no_rounds(rounds: Any, message: str | None) -> None:
     with pytest.raises(UsageError) as caught:
         choose(rounds, LAST, best=5)
     assert message is None or str(caught.value) == message
@@ -125,7 +125,7 @@ def test_choice_of_what_names_no_rounds_is_refused(rounds: Any, message: str | N
     ["9" * 20, "9" * 5000, "1.." + "9" * 5000, "9" * 5000 + "..", 10**5000],
     ids=["long", "longer", "end", "beginning", "number"],
 )
-def test_choice_of_numbers_beyond_all_bounds_is_refused_briefly(rounds: Any) -> None:
+def test_choice_refuses_huge_numbers_with_a_short_message(rounds: Any) -> None:
     with pytest.raises(UsageError) as caught:
         choose(rounds, LAST)
     assert len(str(caught.value)) < 300
@@ -139,14 +139,14 @@ def test_choice_of_numbers_beyond_all_bounds_is_refused_briefly(rounds: Any) -> 
         ("best", "there is no best round: the run has no finished round"),
     ],
 )
-def test_choice_where_there_is_no_round_yet_is_refused(rounds: Any, message: str) -> None:
+def test_choice_of_a_round_is_refused_when_the_run_has_none(rounds: Any, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         choose(rounds, 0)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("rounds", [None, "all", 0, "0", []])
-def test_choice_where_there_is_no_round_yet_is_the_base(rounds: Any) -> None:
+def test_choice_of_the_base_is_accepted_when_the_run_has_no_rounds(rounds: Any) -> None:
     assert choose(rounds, 0).prefix == 0
 
 
@@ -161,7 +161,7 @@ def test_choice_where_there_is_no_round_yet_is_the_base(rounds: Any) -> None:
         ([np.int64(4)], {np.int64(1): np.float64(2)}, {1: 2.0, 2: 1.0, 3: 1.0}),
     ],
 )
-def test_choice_with_rounds_dropped_and_weighted_is_the_rest(
+def test_choice_applies_drop_and_weights(
     drop: list[int], weights: dict[int, float], expected: dict[int, float]
 ) -> None:
     assert choose(None, 4, drop=drop, weights=weights).weights == expected
@@ -179,7 +179,7 @@ def test_choice_with_rounds_dropped_and_weighted_is_the_rest(
         ([], {4: "x"}, "'x' is not a weight of a round; a number is required"),
     ],
 )
-def test_choice_dropping_or_weighting_what_is_not_chosen_is_refused(
+def test_choice_refuses_to_drop_or_weight_unselected_rounds(
     drop: list[int], weights: dict[int, float], message: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
@@ -201,12 +201,12 @@ def test_choice_dropping_or_weighting_what_is_not_chosen_is_refused(
         ({1: -1.0, 2: 1.0}, "1 (x -1), 2"),
     ],
 )
-def test_choice_is_told_in_ranges(weights: dict[int, float], told: str) -> None:
+def test_choice_is_printed_as_ranges(weights: dict[int, float], told: str) -> None:
     assert Choice(weights=weights, last=LAST).describe() == told
 
 
 @given(st.integers(1, 60).flatmap(lambda last: st.tuples(st.just(last), st.sets(st.integers(1, last)))))
-def test_choice_that_was_told_is_read_back_as_the_same(drawn: tuple[int, set[int]]) -> None:
+def test_printed_choice_parses_to_the_same_choice(drawn: tuple[int, set[int]]) -> None:
     last, rounds = drawn
     choice = choose(rounds, last)
     assert choose(choice.describe().removesuffix(" (the base)"), last) == choice
@@ -214,7 +214,7 @@ def test_choice_that_was_told_is_read_back_as_the_same(drawn: tuple[int, set[int
 
 
 @given(st.dictionaries(st.integers(1, 9), st.sampled_from([1.0, 1.0, 1.0, 0.5, -1.0])))
-def test_choice_is_a_prefix_just_where_it_begins_at_one_without_a_gap_or_a_weight(
+def test_choice_is_a_prefix_only_without_gaps_and_weights(
     weights: dict[int, float],
 ) -> None:
     choice = choose(weights, 9)
@@ -229,7 +229,7 @@ def test_choice_is_a_prefix_just_where_it_begins_at_one_without_a_gap_or_a_weigh
     st.lists(st.integers(1, 9), max_size=4, unique=True),
     st.dictionaries(st.integers(1, 9), st.floats(-2, 2), max_size=4),
 )
-def test_choice_options_do_what_a_mapping_does(drop: list[int], weights: dict[int, float]) -> None:
+def test_choice_options_equal_the_mapping_form(drop: list[int], weights: dict[int, float]) -> None:
     weights = {n: w for n, w in weights.items() if n not in drop}
     expected = {n: weights.get(n, 1.0) for n in range(1, 10) if n not in drop}
     assert choose(None, 9, drop=drop, weights=weights) == choose(expected, 9)
@@ -243,7 +243,7 @@ class _Nine:
         return choose(rounds, 9, best=4, **more)
 
 
-def test_choice_options_of_the_command_line_are_read() -> None:
+def test_choice_options_are_parsed_from_the_command_line() -> None:
     nine: Any = _Nine()
     found = choice_of(nine, "1..5", ("2, 3", "4"), ("5=0.5", "1=-2"))
     assert found.weights == {1: -2.0, 5: 0.5}
@@ -266,7 +266,7 @@ def test_choice_options_of_the_command_line_are_read() -> None:
         ((), ("10=1",), "no round 10; there are: 1 to 9"),
     ],
 )
-def test_choice_options_that_are_none_are_refused(
+def test_choice_refuses_malformed_options(
     drop: tuple[str, ...], weights: tuple[str, ...], message: str
 ) -> None:
     nine: Any = _Nine()
@@ -276,14 +276,14 @@ def test_choice_options_that_are_none_are_refused(
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "9" * 5000 + "=1"], ids=["drop", "weight"])
-def test_choice_options_of_endless_numbers_are_refused_briefly(text: str) -> None:
+def test_choice_options_with_huge_numbers_have_a_short_message(text: str) -> None:
     nine: Any = _Nine()
     with pytest.raises(UsageError) as caught:
         choice_of(nine, "all", () if "=" in text else (text,), (text,) if "=" in text else ())
     assert len(str(caught.value)) < 300
 
 
-def test_choice_is_chosen_as_it_is_and_can_be_changed() -> None:
+def test_choice_is_accepted_as_an_argument_and_can_be_modified() -> None:
     choice = choose({2: 0.5, 5: 1.0}, LAST)
     assert choose(choice, LAST) == choice
     assert dict(choose(choice, LAST, drop=[5], weights={2: 2.0}).weights) == {2: 2.0}

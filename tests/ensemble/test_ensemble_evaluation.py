@@ -1,4 +1,4 @@
-"""Outcomes and metrics of selections of rounds, recorded and recomputed, and what `boostlora evaluate` makes of them."""
+"""Outcomes and metrics of selections of rounds, recorded and recomputed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_weighted_selections_are_evaluated_as_assembled(family: Family, used: En
 
 
 @pytest.mark.parametrize("split", ["tests", "", "all"])
-def test_splits_that_are_none_are_refused(split: str, used: Ensemble) -> None:
+def test_unknown_splits_are_refused(split: str, used: Ensemble) -> None:
     for ask in (used.outcome, used.evaluate):
         with pytest.raises(UsageError) as caught:
             ask(split)

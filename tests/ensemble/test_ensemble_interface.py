@@ -1,4 +1,4 @@
-"""`Ensemble` in Python: any selection of rounds is a model, whatever was asked before."""
+"""`Ensemble` in Python: any selection of rounds is a model, independent of earlier calls."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def fresh(family: Family) -> dict[int, Any]:
     return {i: family.open().logits(family.inputs, rounds) for i, rounds in enumerate(SELECTIONS)}
 
 
-def test_selections_differ_from_one_another(fresh: dict[int, Any]) -> None:
+def test_different_selections_have_different_outputs(fresh: dict[int, Any]) -> None:
     kinds = {array.tobytes() for array in fresh.values()}
     assert len(kinds) == len(SELECTIONS) or len(kinds) == len(SELECTIONS) - 1  # three rounds may be all
 
 
 @given(order=st.lists(st.integers(0, len(SELECTIONS) - 1), min_size=1, max_size=6))
-def test_model_of_a_selection_does_not_depend_on_what_was_asked_before(
+def test_model_of_a_selection_does_not_depend_on_earlier_calls(
     order: list[int], family: Family, fresh: dict[int, Any], used: Ensemble
 ) -> None:
     for i in order:
         np.testing.assert_array_equal(used.logits(family.inputs, SELECTIONS[i]), fresh[i])
 
 
-def test_predictions_are_the_largest_logits(family: Family, used: Ensemble) -> None:
+def test_predictions_are_the_argmax_of_the_logits(family: Family, used: Ensemble) -> None:
     if family.name == "causal":
         pytest.skip("a completion's prediction counts its tokens")
     for rounds in (0, 2, "1,3"):
@@ -48,12 +48,14 @@ def test_predictions_are_the_largest_logits(family: Family, used: Ensemble) -> N
         np.testing.assert_array_equal(used.predict(family.inputs, rounds).output, expected)
 
 
-def test_rounds_of_any_spelling_are_one_model(family: Family, used: Ensemble, fresh: dict[int, Any]) -> None:
+def test_equivalent_spellings_of_rounds_share_one_model(
+    family: Family, used: Ensemble, fresh: dict[int, Any]
+) -> None:
     for rounds in (2, "2", "1..2", [2, 1], {1: 1.0, 2: 1.0}, np.int64(2), used.choose(2)):
         np.testing.assert_array_equal(used.logits(family.inputs, rounds), fresh[2])
 
 
-def test_exportable_has_the_chosen_rounds_with_their_weights(used: Ensemble) -> None:
+def test_exportable_has_the_selected_rounds_and_weights(used: Ensemble) -> None:
     found = used.exportable({1: 0.5, 3: -1.0})
     recorded = used.origin.merged
     assert [(r.number, r.scale) for r in found.rounds] == [
@@ -68,7 +70,9 @@ def test_exportable_has_the_chosen_rounds_with_their_weights(used: Ensemble) -> 
         np.testing.assert_array_equal(found.merged(site.name).astype(np.float64), model.weight(site.name))
 
 
-def test_ensemble_of_a_boost_file_is_the_runs(family: Family, tmp_path: Path, fresh: dict[int, Any]) -> None:
+def test_ensemble_of_a_boost_file_equals_that_of_the_run(
+    family: Family, tmp_path: Path, fresh: dict[int, Any]
+) -> None:
     own = family.open()
     file = save(own, tmp_path / "x.boost.safetensors")
     cache = RunContext(cache=tmp_path / "cache")
@@ -96,7 +100,7 @@ def test_boost_file_of_a_boost_file_is_the_same(family: Family, tmp_path: Path) 
     assert weights_sha256(again) == weights_sha256(own, 2)
 
 
-def test_inputs_that_the_model_does_not_take_are_refused(family: Family, used: Ensemble) -> None:
+def test_inputs_of_the_wrong_form_are_refused(family: Family, used: Ensemble) -> None:
     wrong: Any = {"causal": ["text"], "classifier": [1, 2]}.get(family.name, np.zeros(9))
     with pytest.raises(UsageError, match="the model takes"):
         used.predict(wrong)
@@ -123,7 +127,7 @@ def test_text_is_generated_by_any_selection(family: Family, used: Ensemble) -> N
             used.generate(given)
 
 
-def test_plain_module_is_a_copy_that_computes_the_same(family: Family, used: Ensemble) -> None:
+def test_plain_module_is_a_copy_with_equal_outputs(family: Family, used: Ensemble) -> None:
     torch = pytest.importorskip("torch")
     module, other = used.model(2), used.model(0)
     before = used.logits(family.inputs, 2)

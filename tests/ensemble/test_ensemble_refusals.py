@@ -53,7 +53,7 @@ def test_run_of_another_text_dataset_is_refused(causal_path: Path, shared_cache:
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "empty"])
-def test_folder_that_is_no_run_is_refused(kind: str, tmp_path: Path) -> None:
+def test_folder_without_a_run_is_refused(kind: str, tmp_path: Path) -> None:
     place = tmp_path / "run"
     if kind == "file":
         place.write_text("no run")
@@ -63,7 +63,7 @@ def test_folder_that_is_no_run_is_refused(kind: str, tmp_path: Path) -> None:
         Ensemble.open(place, runs=tmp_path / "runs")
 
 
-def test_run_that_has_not_begun_is_told_so(toy: ToyRun, tmp_path: Path) -> None:
+def test_run_without_a_record_has_its_own_message(toy: ToyRun, tmp_path: Path) -> None:
     place = tmp_path / "run"
     RunDirectory.create(place, toy.ensemble().spec)
     ensemble = Ensemble.open(place, plugins=(PLUGIN,), context=RunContext(cache=toy.cache))

@@ -1,4 +1,4 @@
-"""Sketches: a few numbers that tell how far two ensembles are apart."""
+"""Sketches: short vectors from which the distance of two ensembles is estimated."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_norm_from_factors_is_the_norm_of_the_weights(seed: int) -> None:
 
 
 @given(seeds)
-def test_distance_of_an_ensemble_to_itself_is_zero_and_to_others_is_not(seed: int) -> None:
+def test_distance_is_zero_only_to_the_same_ensemble(seed: int) -> None:
     ensemble = _ensemble(seed, _sites(3))
     own = sketches(ensemble)
     assert distance(own, sketches(ensemble)) == 0.0
@@ -119,7 +119,7 @@ def test_distance_of_an_ensemble_to_itself_is_zero_and_to_others_is_not(seed: in
 
 
 @pytest.mark.parametrize("change", [1.0, 1e-3, 1e-6])
-def test_distance_is_near_the_exact_one(change: float) -> None:
+def test_distance_approximates_the_exact_distance(change: float) -> None:
     """Over 70 sites the standard deviation of the estimate is about a tenth at rank 1, less at more: four of them are allowed."""
     sites, ratios = _sites(70), list[float]()
     for seed in range(20):
@@ -131,7 +131,7 @@ def test_distance_is_near_the_exact_one(change: float) -> None:
     assert abs(float(np.mean(ratios)) - 1.0) < 0.06
 
 
-def test_square_of_a_sketch_is_the_square_of_the_norm_on_average() -> None:
+def test_squared_sketch_is_an_unbiased_estimate_of_the_squared_norm() -> None:
     """`E (a' W b)^2 = ||W||_F^2`; over 400 sites of 8 draws its relative error is below `sqrt(8 / 3200)`, a twentieth."""
     sites = [Site(name=f"w.{i}", shape=(6, 4)) for i in range(400)]
     rng = np.random.default_rng(3)
@@ -145,7 +145,7 @@ def test_square_of_a_sketch_is_the_square_of_the_norm_on_average() -> None:
     assert abs(float(np.mean(sketches(ensemble))) / np.sqrt(exact)) < 4 / np.sqrt(400 * SIZE)
 
 
-def test_sketches_of_sites_are_drawn_apart_and_always_alike() -> None:
+def test_sketches_are_independent_between_sites_and_reproducible() -> None:
     sites = [Site(name=name, shape=(6, 4)) for name in ("a", "b")]
     update = DenseUpdate(delta=np.ones((6, 4)))
     ensemble: Any = _Ensemble(sites, [MergedRound(number=1, updates={"a": update, "b": update}, scale=1.0)])
@@ -156,7 +156,7 @@ def test_sketches_of_sites_are_drawn_apart_and_always_alike() -> None:
     np.testing.assert_array_equal(sketches(alone)[0], found[1])
 
 
-def test_sketches_of_nothing_are_zero() -> None:
+def test_sketches_of_an_empty_selection_are_zero() -> None:
     nothing: Any = _Ensemble(_sites(3), [])
     np.testing.assert_array_equal(sketches(nothing), np.zeros((3, SIZE)))
     assert norm(nothing.sites, nothing) == 0.0
@@ -165,7 +165,7 @@ def test_sketches_of_nothing_are_zero() -> None:
     assert distance(sketches(empty), sketches(empty)) == 0.0
 
 
-def test_distance_of_what_is_not_finite_is_no_small_number() -> None:
+def test_distance_of_non_finite_weights_is_not_finite() -> None:
     one, two = np.full((2, SIZE), 1e300), np.full((2, SIZE), -1e300)
     assert distance(one, two) == np.inf
     assert not distance(one, np.full((2, SIZE), np.nan)) <= 1e-3

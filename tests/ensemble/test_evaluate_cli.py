@@ -1,4 +1,4 @@
-"""`boostlora evaluate`: what it says, to people and to scripts, and what it refuses."""
+"""`boostlora evaluate`: its output, its JSON, and what it refuses."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def test_evaluate_of_all_rounds_shows_every_split_against_the_base(toy: ToyRun, 
         (["--rounds", "1..3", "--weight", "2=0.5"], "rounds 1, 2 (x 0.5), 3: computed now"),
     ],
 )
-def test_evaluate_says_where_its_numbers_come_from(options: list[str], head: str, ask: Command) -> None:
+def test_evaluate_prints_the_source_of_its_metrics(options: list[str], head: str, ask: Command) -> None:
     assert ask(*options).stdout.splitlines()[0] == head
 
 
-def test_evaluate_of_a_part_is_held_against_all_rounds_too(ask: Command) -> None:
+def test_evaluate_of_a_selection_is_also_compared_with_all_rounds(ask: Command) -> None:
     lines = ask("--rounds", "2", "--split", "validation").stdout.splitlines()
     assert [_cells(line.removeprefix("validation"))[0] for line in lines[3:6]] == [
         "base",
@@ -82,7 +82,7 @@ def test_evaluate_of_a_part_is_held_against_all_rounds_too(ask: Command) -> None
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_evaluate_of_one_split_computes_that_one_alone(split: str, toy: ToyRun, ask: Command) -> None:
+def test_evaluate_of_one_split_computes_only_that_split(split: str, toy: ToyRun, ask: Command) -> None:
     found = _json(ask("--split", split, "--drop", "2", "--json"))
     assert list(found["metrics"]) == list(found["base"]) == list(found["against_base"]) == [split]
     expected = toy.ensemble().evaluate(split, {1: 1.0, 3: 1.0, 4: 1.0})
@@ -90,7 +90,7 @@ def test_evaluate_of_one_split_computes_that_one_alone(split: str, toy: ToyRun, 
     assert found["metrics"][split]["accuracy"] == expected.accuracy
 
 
-def test_evaluate_tells_scripts_everything(toy: ToyRun, ask: Command) -> None:
+def test_evaluate_json_has_every_field(toy: ToyRun, ask: Command) -> None:
     found = _json(ask("--rounds", "2", "--json"))
     assert found.keys() == {
         "rounds", "recorded", "metrics", "base", "all_rounds", "against_base", "against_all",
@@ -109,13 +109,13 @@ def test_evaluate_tells_scripts_everything(toy: ToyRun, ask: Command) -> None:
             }  # fmt: skip
 
 
-def test_evaluate_recomputed_is_what_was_recorded(ask: Command) -> None:
+def test_evaluate_recompute_equals_the_record(ask: Command) -> None:
     recorded, computed = _json(ask("--json")), _json(ask("--json", "--recompute"))
     assert (recorded["recorded"], computed["recorded"]) == (True, False)
     assert recorded["metrics"] == computed["metrics"]
 
 
-def test_evaluate_recomputed_to_something_else_is_an_error(
+def test_evaluate_recompute_that_differs_from_the_record_is_an_error(
     ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from boostlora.engine.ensemble.ensemble import Ensemble
@@ -145,7 +145,7 @@ def test_evaluate_staged_has_a_line_for_every_round_and_marks_the_best(toy: ToyR
     )
 
 
-def test_evaluate_staged_tells_scripts_every_stage(toy: ToyRun, ask: Command) -> None:
+def test_evaluate_staged_json_has_every_stage(toy: ToyRun, ask: Command) -> None:
     found = _json(ask("--staged", "--json", "--metric", "loss", "--rounds", "3"))
     assert found.keys() == {"stages", "metric", "best_on_validation"}
     assert (found["metric"], found["best_on_validation"]) == ("loss", 3)
@@ -156,7 +156,7 @@ def test_evaluate_staged_tells_scripts_every_stage(toy: ToyRun, ask: Command) ->
         assert stage["test"]["accuracy"] == record.test.accuracy
 
 
-def test_evaluate_without_each_round_tells_what_it_is_worth(toy: ToyRun, ask: Command) -> None:
+def test_leave_one_out_shows_the_contribution_of_each_round(toy: ToyRun, ask: Command) -> None:
     found = _json(ask("--leave-one-out", "--json", "--metric", "loss"))
     assert found.keys() == {"rounds", "metric", "whole", "without"}
     ensemble = toy.ensemble()
@@ -175,7 +175,7 @@ def test_evaluate_without_each_round_tells_what_it_is_worth(toy: ToyRun, ask: Co
     assert lines[-1] == "gain: improvement of the model by the round, in nats"
 
 
-def test_evaluate_without_each_round_of_a_selection_leaves_the_others_out(toy: ToyRun, ask: Command) -> None:
+def test_leave_one_out_of_a_selection_omits_unselected_rounds(toy: ToyRun, ask: Command) -> None:
     found = _json(ask("--leave-one-out", "--json", "--rounds", "2..3", "--weight", "3=0.5"))
     assert found["rounds"] == "2, 3 (x 0.5)"
     ensemble = toy.ensemble()
@@ -184,15 +184,13 @@ def test_evaluate_without_each_round_of_a_selection_leaves_the_others_out(toy: T
     assert found["without"][1]["test"]["loss"] == ensemble.evaluate("test", {2: 1.0}).loss
 
 
-def test_evaluate_without_each_round_marks_rounds_that_do_harm(ask: Command) -> None:
+def test_leave_one_out_marks_harmful_rounds(ask: Command) -> None:
     found = ask("--leave-one-out", "--weight", "1=-5", "--metric", "loss").stdout.splitlines()
     assert "better without it on validation" in found[3]
     assert _cells(found[3])[2].startswith("-")
 
 
-def test_evaluate_without_each_round_leaves_out_rounds_that_were_refused(
-    boostlora: Command, tmp_path: Path
-) -> None:
+def test_leave_one_out_omits_refused_rounds(boostlora: Command, tmp_path: Path) -> None:
     run = toy_run(tmp_path / "gate", "backend.threads=1", "merge.use=gate", text=adapter_text("lora"))
     refused = [r.round for r in run.ensemble().records[1:] if r.scale == 0.0]
     assert refused
@@ -200,12 +198,12 @@ def test_evaluate_without_each_round_leaves_out_rounds_that_were_refused(
     assert [s["round"] for s in found["without"]] == [n for n in range(1, 5) if n not in refused]
 
 
-def test_evaluate_of_the_base_without_each_round_has_nothing_to_leave_out(ask: Command) -> None:
+def test_leave_one_out_of_the_base_is_empty(ask: Command) -> None:
     assert _json(ask("--leave-one-out", "--rounds", "0", "--json"))["without"] == []
 
 
 @pytest.mark.parametrize("metric", ["first", "timed_out"])
-def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Command, tmp_path: Path) -> None:
+def test_evaluate_uses_a_measure_of_the_task(metric: str, boostlora: Command, tmp_path: Path) -> None:
     task = Path(__file__).with_name("measuring_task.py")
     plugins = (PLUGIN, task)
     run = toy_run(tmp_path / "toy", "task.use=measured-blobs", "backend.threads=1", plugins=plugins)
@@ -244,7 +242,7 @@ def test_evaluate_judges_by_a_measure_of_the_task(metric: str, boostlora: Comman
         (["--leave-one-out", "--metric", "bleu"], 'error: no metric "bleu" on validation; there are: accuracy, loss, '),
     ],
 )  # fmt: skip
-def test_evaluate_of_what_cannot_be_is_refused(options: list[str], message: str, ask: Command) -> None:
+def test_evaluate_refuses_invalid_options(options: list[str], message: str, ask: Command) -> None:
     answer = ask(*options)
     assert (answer.returncode, answer.stdout, answer.stderr[: len(message)]) == (2, "", message)
 
@@ -255,7 +253,7 @@ def test_evaluate_of_a_boost_file_points_to_the_run(toy_file: Path, boostlora: C
     assert (answer.returncode, answer.stderr) == (2, told)
 
 
-def test_evaluate_of_a_run_that_is_not_there_is_refused(boostlora: Command) -> None:
+def test_evaluate_of_a_missing_run_is_refused(boostlora: Command) -> None:
     answer = boostlora("evaluate", "nothing")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "nothing" in answer.stderr
@@ -281,7 +279,7 @@ def test_evaluate_of_a_damaged_run_is_refused(
     assert Path(file).name in answer.stderr
 
 
-def test_evaluate_of_changed_data_is_refused_where_it_must_compute(
+def test_evaluate_of_changed_data_is_refused_when_it_must_compute(
     toy: ToyRun, ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOY_DATA", "1")

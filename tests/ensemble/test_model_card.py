@@ -1,4 +1,4 @@
-"""The card of an export says what the run's records say."""
+"""The model card of an export states the run's records."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def ensemble(mlp: Path, shared_cache: Path) -> Ensemble:
 # -- Front matter
 
 
-def test_front_matter_read_by_the_hubs_library_holds_the_test_split_of_the_records(
-    ensemble: Ensemble, tmp_path: Path
-) -> None:
+def test_front_matter_parses_in_huggingface_hub_with_test_metrics(ensemble: Ensemble, tmp_path: Path) -> None:
     hub = pytest.importorskip("huggingface_hub")
     card_of(ensemble, tmp_path)
     data = hub.ModelCard.load(tmp_path / "README.md").data
@@ -53,7 +51,7 @@ def test_front_matter_read_by_the_hubs_library_holds_the_test_split_of_the_recor
     }
 
 
-def test_front_matter_of_a_folder_for_peft_names_the_library_and_what_is_known_of_the_base(
+def test_front_matter_of_a_peft_export_names_library_and_base(
     causal: Path, shared_cache: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
@@ -66,7 +64,7 @@ def test_front_matter_of_a_folder_for_peft_names_the_library_and_what_is_known_o
 @pytest.mark.parametrize(
     ("file", "library"), [("config.json", "transformers"), ("words.gguf", "gguf"), ("x.safetensors", None)]
 )
-def test_front_matter_names_the_library_that_the_files_are_for(
+def test_front_matter_names_the_library_of_the_files(
     ensemble: Ensemble, tmp_path: Path, file: str, library: str | None
 ) -> None:
     (tmp_path / file).write_text("{}")
@@ -76,9 +74,7 @@ def test_front_matter_names_the_library_that_the_files_are_for(
 # -- Figures
 
 
-def test_card_of_a_whole_run_has_the_figures_that_the_run_recorded(
-    ensemble: Ensemble, tmp_path: Path
-) -> None:
+def test_card_of_a_whole_run_has_the_recorded_metrics(ensemble: Ensemble, tmp_path: Path) -> None:
     card = card_of(ensemble, tmp_path)
     base, last = ensemble.records[0], ensemble.records[-1]
     rows = rows_of(card, "Results")
@@ -123,7 +119,7 @@ def test_card_compares_base_and_model_by_example(ensemble: Ensemble, tmp_path: P
     assert_close(told, [100 * low, 100 * high], atol=0.051, what="Wilson interval, one decimal")
 
 
-def test_card_of_a_gain_that_chance_explains_says_so(
+def test_card_reports_a_gain_that_is_not_significant(
     causal: Path, shared_cache: Path, tmp_path: Path
 ) -> None:
     card = card_of(opened(causal, shared_cache), tmp_path)
@@ -131,7 +127,7 @@ def test_card_of_a_gain_that_chance_explains_says_so(
     assert "With so few examples they are too narrow." in card
 
 
-def test_card_of_rounds_with_weights_is_computed_and_said_to_be_chosen_by_hand(
+def test_card_of_weighted_rounds_is_computed_and_notes_the_manual_choice(
     ensemble: Ensemble, tmp_path: Path
 ) -> None:
     weights = {1: 1.0, 3: 0.5, 6: 1.0}
@@ -150,7 +146,7 @@ def test_card_of_rounds_with_weights_is_computed_and_said_to_be_chosen_by_hand(
     assert [inside[str(n)] for n in range(7)] == ["the base", "yes", "no", "x 0.5", "no", "no", "yes"]
 
 
-def test_card_of_the_best_rounds_says_that_validation_chose_them(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_card_of_the_best_rounds_states_selection_by_validation(ensemble: Ensemble, tmp_path: Path) -> None:
     best = ensemble.best
     card = card_of(ensemble, tmp_path, "best")
     assert best > 0
@@ -178,7 +174,7 @@ def test_card_of_many_rounds_shows_the_first_and_the_last(tmp_path: Path, shared
 # -- Boost files
 
 
-def test_card_of_a_boost_file_has_the_records_figures_without_intervals(
+def test_card_of_a_boost_file_has_recorded_metrics_without_intervals(
     mlp: Path, ensemble: Ensemble, shared_cache: Path, tmp_path: Path
 ) -> None:
     file = save(ensemble, tmp_path / "rows.boost.safetensors", 4)
@@ -199,7 +195,7 @@ def test_card_of_a_boost_file_has_the_records_figures_without_intervals(
 # -- As a part of an export
 
 
-def test_export_gets_a_card_that_tells_of_the_comparison(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_export_card_states_the_logit_comparison(ensemble: Ensemble, tmp_path: Path) -> None:
     found = export(ensemble, "safetensors", tmp_path / "export")
     card = (tmp_path / "export" / "README.md").read_text(encoding="utf-8")
     assert found.compared.passed
@@ -209,7 +205,7 @@ def test_export_gets_a_card_that_tells_of_the_comparison(ensemble: Ensemble, tmp
     assert found.usage.strip().replace(str(tmp_path / "export"), "export") in card
 
 
-def test_card_of_the_base_that_came_along_is_kept_beside(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_card_of_the_base_is_kept_as_a_separate_file(ensemble: Ensemble, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# The base\n")
     # A perceptron that a run made has no card; whatever is there is not thrown away all the same.
     card = card_of(ensemble, tmp_path)
@@ -226,7 +222,7 @@ def test_card_renders_to_one_table_row_a_line(ensemble: Ensemble, tmp_path: Path
         assert len({row.count("<td") + row.count("<th>") + row.count("<th ") for row in rows}) == 1, table
 
 
-def test_card_of_a_hubs_base_and_data_links_them(
+def test_card_links_a_base_and_data_of_the_hub(
     ensemble: Ensemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = [("model", ModelPath, "owner/name"), ("task", DatasetPath, "org/data")]

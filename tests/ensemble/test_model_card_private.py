@@ -1,4 +1,4 @@
-"""What a card must not tell, and what it must not be made to say."""
+"""Redaction and escaping in model cards."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ NOWHERE = PathRedactor(known=("/home/jane doe/models/base", "/data"), home="/hom
         ("~jane/rows/x.csv", "x.csv"),
     ],
 )
-def test_private_absolute_path_is_told_by_its_last_part(text: str, expected: str) -> None:
+def test_absolute_path_is_redacted_to_its_last_component(text: str, expected: str) -> None:
     assert NOWHERE.text(text) == expected
 
 
-def test_private_word_of_a_command_may_be_a_path_with_spaces() -> None:
+def test_command_argument_with_spaces_is_redacted_as_one_path() -> None:
     assert NOWHERE.word("/srv/her folder/my spec.toml") == "my spec.toml"
     assert NOWHERE.word("--runs=/srv/runs") == "--runs=runs"
     assert NOWHERE.text("open('/srv/her folder/x')") == "open('x')"
@@ -56,11 +56,11 @@ def test_private_word_of_a_command_may_be_a_path_with_spaces() -> None:
         "place/round-0001/x", "Question: {question}\nAnswer:", "(a)/b/c",
     ],
 )  # fmt: skip
-def test_private_text_that_is_no_absolute_path_stays(text: str) -> None:
+def test_text_without_an_absolute_path_is_not_redacted(text: str) -> None:
     assert NOWHERE.text(text) == text
 
 
-def test_card_of_a_run_tells_no_folder_of_its_author(shared_cache: Path, tmp_path: Path) -> None:
+def test_card_of_a_run_has_no_local_folder_names(shared_cache: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     home = tmp_path / "jane doe" / "secret-project"
     head = f'description = "rows of {home}/words.jsonl, tracked at {tmp_path}/tracking"\n'
@@ -79,9 +79,7 @@ def test_card_of_a_run_tells_no_folder_of_its_author(shared_cache: Path, tmp_pat
     assert "Paths of the author's machine are shortened" in card
 
 
-def test_card_leaves_trackers_out(
-    shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_card_omits_trackers(shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble = opened(mlp_run_of(tmp_path / "run", shared_cache), shared_cache)
     tracked = ensemble.origin.spec_text + '\n[trackers.mlflow]\nuri = "http://jane:hidden@example.invalid"\n'
     monkeypatch.setattr(type(ensemble.origin), "spec_text", tracked)
@@ -106,7 +104,7 @@ STATED = {
 
 
 @pytest.mark.parametrize("front", STATED)
-def test_licence_in_the_front_matter_of_a_base_is_read(front: str, tmp_path: Path) -> None:
+def test_licence_is_read_from_the_front_matter_of_the_base(front: str, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     (tmp_path / "README.md").write_text(f"---\n{front}\n---\n# Base\nlicense: fake\n")
     assert licence_of([tmp_path]) == STATED[front]
@@ -119,14 +117,14 @@ def test_licence_in_the_front_matter_of_a_base_is_read(front: str, tmp_path: Pat
         "---\nlicense: no\n---\n", "---\nlicense: \"mit' <b>|\"\n---\n", "---\nlanguage: en\n---\n", "", "---\nlicense: mit\n",
     ],
 )  # fmt: skip
-def test_licence_that_a_card_does_not_state_is_taken_from_the_file_beside(card: str, tmp_path: Path) -> None:
+def test_licence_missing_in_the_card_is_read_from_the_licence_file(card: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(card)
     assert licence_of([tmp_path]) == Licence()
     (tmp_path / "LICENSE.txt").write_bytes(b"\n\n    Some | Licence, Version 3 \xff\n  more\n")
     assert licence_of([tmp_path]) == Licence(file="LICENSE.txt", line="Some | Licence, Version 3 �")
 
 
-def test_licence_link_to_a_file_is_kept_where_it_leads(tmp_path: Path) -> None:
+def test_licence_link_resolves_to_the_local_or_hub_file(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     (tmp_path / "README.md").write_text("---\nlicense: other\nlicense_link: LICENSE\n---\n")
     assert licence_of([tmp_path], here=["LICENSE"]).link == "LICENSE"
@@ -151,7 +149,7 @@ def test_card_states_the_licence_of_the_base(shared_cache: Path, tmp_path: Path)
 
 
 @given(st.text(max_size=40))
-def test_front_matter_read_back_is_the_printable_text(text: str) -> None:
+def test_front_matter_round_trips_printable_text(text: str) -> None:
     shown = as_yaml({"tags": [text], "model-index": [{"name": text, "results": []}]})
     assert "\n---" not in shown
     assert yaml.safe_load(shown) == {
@@ -163,7 +161,7 @@ def test_front_matter_read_back_is_the_printable_text(text: str) -> None:
 @pytest.mark.parametrize(
     "word", ["yes", "No", "null", "true", "off", "y", "~", "1e3", "0x1", "- a", "", "a: b", "#"]
 )
-def test_front_matter_of_a_word_with_a_meaning_keeps_it_a_text(word: str) -> None:
+def test_front_matter_quotes_reserved_yaml_words(word: str) -> None:
     assert yaml.safe_load(as_yaml({"tags": [word]})) == {"tags": [word]}
 
 
@@ -181,7 +179,7 @@ def test_front_matter_of_a_word_with_a_meaning_keeps_it_a_text(word: str) -> Non
         "# no",
     ],
 )
-def test_front_matter_of_a_hostile_name_is_what_the_hubs_library_writes(name: str) -> None:
+def test_front_matter_of_hostile_names_equals_that_of_huggingface_hub(name: str) -> None:
     hub = pytest.importorskip("huggingface_hub")
     result = {
         "task": {"type": "text-generation"},
@@ -194,13 +192,13 @@ def test_front_matter_of_a_hostile_name_is_what_the_hubs_library_writes(name: st
     assert yaml.safe_load(data.to_yaml()) == yaml.safe_load(shown)
 
 
-def test_front_matter_hides_homes_before_it_is_written() -> None:
+def test_front_matter_redacts_home_folders_before_escaping() -> None:
     """A home folder becomes `~`, which alone is null in YAML."""
     assert yaml.safe_load(as_yaml({"tags": ["/home/jane"]})) == {"tags": ["~"]}
 
 
 @given(st.text(alphabet="`|<&\\ a\n", max_size=12))
-def test_code_shows_the_text_and_nothing_else(text: str) -> None:
+def test_code_span_renders_exactly_its_text(text: str) -> None:
     from markdown_it import MarkdownIt
 
     shown = code(text)
@@ -212,7 +210,7 @@ def test_code_shows_the_text_and_nothing_else(text: str) -> None:
     assert MarkdownIt("commonmark").render(fenced(text)).count("<pre>") == 1
 
 
-def test_card_of_a_hostile_description_stays_a_card(shared_cache: Path, tmp_path: Path) -> None:
+def test_card_with_a_hostile_description_stays_valid(shared_cache: Path, tmp_path: Path) -> None:
     nasty = (
         "---\\n# Not a title\\nlicense: mit\\n--- <script>alert(1)</script> <img src=x onerror=y> | a | ``` "
         "[click](javascript:x) ![](http://x/y.png) {{ 7*7 }} {% raw %} \\u202egnp.exe"

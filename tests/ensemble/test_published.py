@@ -1,4 +1,4 @@
-"""What is exported tells no credential and no home, not even of a run that recorded one."""
+"""Exports contain no credentials and no home folders, even if the run recorded them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(toy: ToyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ensembl
     return Ensemble.open(folder, plugins=toy.plugins, context=RunContext(cache=tmp_path / "cache"))
 
 
-def test_card_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> None:
+def test_card_has_no_credentials_or_home_folders(run: Ensemble, tmp_path: Path) -> None:
     card = card_of(
         run,
         tmp_path / "export",
@@ -66,7 +66,7 @@ def test_card_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> 
     assert "jane" not in card
 
 
-def test_card_tells_no_credential_that_an_exporter_brings(run: Ensemble, tmp_path: Path) -> None:
+def test_card_redacts_credentials_in_exporter_text(run: Ensemble, tmp_path: Path) -> None:
     file = tmp_path / "README.md"
     for options in (
         {"to": f"x password={SECRET}"},
@@ -78,7 +78,7 @@ def test_card_tells_no_credential_that_an_exporter_brings(run: Ensemble, tmp_pat
         assert SECRET not in file.read_text()
 
 
-def test_boost_file_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Path) -> None:
+def test_boost_file_has_no_credentials_or_home_folders(run: Ensemble, tmp_path: Path) -> None:
     path = tmp_path / "x.boost.safetensors"
     save(run, path)
     content = json.dumps(boost_parser.read(path).content())
@@ -87,14 +87,14 @@ def test_boost_file_tells_no_credential_and_no_home(run: Ensemble, tmp_path: Pat
     assert "jane" not in content
 
 
-def test_boost_file_tells_the_reasons_of_its_rounds_without_them(run: Ensemble) -> None:
+def test_boost_file_redacts_the_reasons_of_refused_rounds(run: Ensemble) -> None:
     record = attrs.evolve(run.records[1], reason=" ".join(TOLD))
     reason = _shortened(record, PathRedactor.of(run)).reason
     assert SECRET not in reason
     assert "jane" not in reason
 
 
-def test_private_text_has_no_credential_and_no_name_of_a_home() -> None:
+def test_redacted_text_has_no_credentials_or_home_folders() -> None:
     redactor = PathRedactor(known=(), home="")
     assert redactor.text("/home/jane and /home/jane/x.csv") == "~ and x.csv"
     assert redactor.text(f"http://a:{SECRET}@h/x") == "http://REDACTED@h/x"

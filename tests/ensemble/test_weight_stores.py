@@ -1,4 +1,4 @@
-"""A store has, without a model, what the model has: weights, directions and updates bit by bit."""
+"""A weight store gives the same weights, directions and updates as the model, bit for bit."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_store_without_updates_has_the_base_weights_of_the_model(case: Case) -> 
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_store_merges_updates_to_the_bits_of_the_model(case: Case, count: int) -> None:
+def test_store_merges_updates_bit_for_bit_like_the_model(case: Case, count: int) -> None:
     store, model = case.opened()
     given = {site.name: _updates(site, 3)[:count] for site in case.sites}
     rounds = [({name: updates[i][0] for name, updates in given.items()}, i) for i in range(count)]
@@ -158,7 +158,7 @@ def test_store_merges_updates_to_the_bits_of_the_model(case: Case, count: int) -
         np.testing.assert_array_equal(_cast(case, merged), model.weight(site.name))
 
 
-def test_store_gives_weights_that_nobody_can_spoil(case: Case) -> None:
+def test_store_weights_cannot_be_changed_by_callers(case: Case) -> None:
     store, _ = case.opened()
     site = case.sites[0]
     for updates in ((), _updates(site, 3)):
@@ -199,7 +199,7 @@ def _same_frame(one: Frame, two: Frame) -> None:
         np.testing.assert_array_equal(getattr(one, part), getattr(two, part))
 
 
-def test_store_refuses_updates_that_are_not_finite(case: Case) -> None:
+def test_store_refuses_non_finite_updates(case: Case) -> None:
     store, _ = case.opened()
     site = case.sites[0]
     with pytest.raises(NonFiniteError, match=f"{site.name}: the merged weight contains NaN or Inf"):
@@ -207,7 +207,7 @@ def test_store_refuses_updates_that_are_not_finite(case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_store_of_a_base_that_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
+def test_store_of_a_truncated_base_file_is_refused(name: str, tmp_path: Path) -> None:
     source = tiny_mlp(tmp_path)
     (file,) = source.files
     file.write_bytes(file.read_bytes()[:-5])
@@ -217,7 +217,7 @@ def test_store_of_a_base_that_is_no_file_is_refused(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_store_of_a_base_that_is_not_finite_is_refused(name: str, tmp_path: Path) -> None:
+def test_store_of_a_non_finite_base_is_refused(name: str, tmp_path: Path) -> None:
     source = tiny_mlp(tmp_path)
     tensors = load_file(source.files[0])
     tensors["layers.0.weight"][0, 0] = torch.nan
@@ -234,7 +234,7 @@ RUNS = [
 
 
 @pytest.mark.parametrize(("name", "adapter"), RUNS)
-def test_store_makes_the_recorded_update_of_the_recorded_values(
+def test_store_restores_the_recorded_update_from_recorded_values(
     name: str, adapter: str, tmp_path: Path
 ) -> None:
     backend = BACKENDS[name]

@@ -52,9 +52,7 @@ def model(ensemble: Ensemble) -> Any:
     return ensemble.model()
 
 
-def test_boosted_model_computes_something_else_than_its_base(
-    ensemble: Ensemble, base: Any, model: Any
-) -> None:
+def test_boosted_model_differs_from_its_base_in_output(ensemble: Ensemble, base: Any, model: Any) -> None:
     """Or all that follows would say nothing."""
     own = dict(base.named_parameters())
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, own[name])}
@@ -82,7 +80,7 @@ def test_boosted_model_has_the_parameters_and_buffers_of_its_base(base: Any, mod
     assert tied[0] == tied[1]
 
 
-def test_boosted_model_has_no_hook_no_patch_and_nothing_of_this_package(base: Any, model: Any) -> None:
+def test_boosted_model_has_no_hooks_patches_or_boostlora_classes(base: Any, model: Any) -> None:
     for (name, ours), (_, theirs) in zip(model.named_modules(), base.named_modules(), strict=True):
         assert vars(ours).keys() == vars(theirs).keys(), name
         assert "forward" not in vars(ours), name
@@ -93,9 +91,7 @@ def test_boosted_model_has_no_hook_no_patch_and_nothing_of_this_package(base: An
     assert not any(torch.nn.utils.parametrize.is_parametrized(m) for m in model.modules())
 
 
-def test_boosted_model_of_a_library_is_that_librarys_through_and_through(
-    ensemble: Ensemble, model: Any
-) -> None:
+def test_boosted_library_model_contains_only_library_classes(ensemble: Ensemble, model: Any) -> None:
     if not ensemble.origin.source.blueprint.architecture.startswith("causal-lm/"):
         pytest.skip("a classifier's pooling and a perceptron are classes of ours, before boosting too")
     homes = {type(m).__module__.partition(".")[0] for m in model.modules()}
@@ -112,7 +108,7 @@ def test_boosted_model_can_be_copied_pickled_and_trained_on(ensemble: Ensemble, 
     assert len(trainable) == len(list(model.parameters()))
 
 
-def test_boosted_model_handed_out_is_the_users_own(ensemble: Ensemble, model: Any) -> None:
+def test_changing_a_returned_model_does_not_change_the_ensemble(ensemble: Ensemble, model: Any) -> None:
     """What the user does to it does not reach the ensemble."""
     one = ensemble.model()
     before = ensemble.evaluate("test", recompute=True)

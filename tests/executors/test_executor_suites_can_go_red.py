@@ -72,7 +72,7 @@ ALL_END, ONE_FAILS = (
 
 
 @pytest.mark.parametrize("test", [ALL_END, ONE_FAILS])
-def test_suite_passes_an_executor_that_keeps_its_word(tmp_path, test):
+def test_suite_passes_a_conforming_executor(tmp_path, test):
     getattr(suite(Honest), test)(Cells(tmp_path))
 
 
@@ -87,7 +87,7 @@ def test_suite_passes_an_executor_that_keeps_its_word(tmp_path, test):
         (Vague, ONE_FAILS),
     ],
 )
-def test_suite_catches_an_executor_that_breaks_its_word(tmp_path, executor, test):
+def test_suite_catches_an_executor_that_breaks_the_contract(tmp_path, executor, test):
     with pytest.raises(AssertionError):
         getattr(suite(executor), test)(Cells(tmp_path))
 
@@ -115,6 +115,6 @@ class BlockingSuite(DetachedExecutorContract):
         return Blocking()
 
 
-def test_suite_catches_a_queue_that_tells_nothing_but_good(tmp_path):
+def test_suite_catches_a_queue_that_reports_only_success(tmp_path):
     with pytest.raises(AssertionError):
         BlockingSuite().test_failing_cell_is_failed_with_its_cause_and_the_others_finish(Cells(tmp_path))

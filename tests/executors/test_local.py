@@ -1,4 +1,4 @@
-"""The local executor meets the contract, keeps its workers to their share, and leaves nothing behind."""
+"""The local executor meets the contract, limits its workers, and leaves no processes."""
 
 import sys
 import time
@@ -75,12 +75,12 @@ def test_workers_get_one_accelerator_each_in_turn(monkeypatch):
     ("given", "found"),
     [("0,2", ["0", "2"]), ("", []), ("-1", []), ("GPU-1a, MIG-2b", ["GPU-1a", "MIG-2b"])],
 )
-def test_accelerators_are_those_that_the_process_may_see(monkeypatch, given, found):
+def test_accelerators_are_those_visible_to_the_process(monkeypatch, given, found):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert machine.accelerators() == found
 
 
-def test_accelerators_are_asked_of_the_driver(monkeypatch, tmp_path):
+def test_accelerators_are_listed_by_nvidia_smi(monkeypatch, tmp_path):
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
     tool.chmod(0o755)

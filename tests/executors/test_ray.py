@@ -59,7 +59,7 @@ def test_cells_at_a_time_are_at_most_the_workers(tmp_path):
     ("options", "asked"),
     [({"cpus": 3}, "3 CPU, 0 GPU"), ({"gpus": 0.5}, "1 CPU, 0.5 GPU"), ({"memory": 1e6}, "GiB")],
 )
-def test_cell_too_large_for_every_node_is_refused_with_what_there_is(tmp_path, options, asked):
+def test_cell_too_large_for_every_node_is_refused_with_the_available_resources(tmp_path, options, asked):
     with pytest.raises(UsageError, match=f"needs .*{asked}.* no node .* have: 2 CPU, .* options cpus"):
         next(Ray(**options).run([Cells(tmp_path).job(0)]))
 
@@ -73,19 +73,19 @@ def own(tmp_path_factory):
 
 
 @pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
-def test_own_cluster_says_nothing_even_when_a_worker_dies(own):
+def test_own_cluster_prints_nothing_when_a_worker_dies(own):
     assert own.stderr == ""
     assert len(own.stdout.splitlines()) == 1
 
 
 @pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
-def test_own_cluster_plays_cells_and_tells_of_a_killed_worker(own):
+def test_own_cluster_runs_cells_and_reports_a_killed_worker(own):
     said = json.loads(own.stdout)
     assert sorted(said["statuses"]) == ["finished", "lost"]
 
 
 @pytest.mark.slow(reason="a Ray cluster, where every cell starts a process of its own")
-def test_own_cluster_is_gone_afterwards_and_the_signal_handler_as_it_was(own):
+def test_own_cluster_is_stopped_and_the_signal_handler_restored(own):
     said = json.loads(own.stdout)
     assert len(said["processes"]) >= 2  # a cluster has several
     assert [pid for pid in said["processes"] if is_alive(pid)] == []
@@ -94,12 +94,12 @@ def test_own_cluster_is_gone_afterwards_and_the_signal_handler_as_it_was(own):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "no-such-host.invalid:1"])
-def test_ray_with_an_address_where_nobody_is_is_refused_at_once(address):
+def test_ray_with_an_unreachable_address_is_refused_immediately(address):
     with pytest.raises(UsageError, match=f"no cluster responds at {address}"):
         Ray(address=address).check()
 
 
-def test_ray_with_an_address_in_the_environment_where_nobody_is_is_refused(monkeypatch):
+def test_ray_with_an_unreachable_address_in_the_environment_is_refused(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(UsageError, match="unset RAY_ADDRESS"):
         Ray().check()
@@ -111,7 +111,7 @@ def test_ray_without_the_library_says_how_to_install_it(monkeypatch):
         Ray().check()
 
 
-def test_ray_pins_threads_to_the_cpus_and_hides_gpus_that_were_not_asked_for():
+def test_ray_pins_threads_to_cpus_and_hides_unrequested_gpus():
     environment = Ray(cpus=3)._task_options()["runtime_env"]["env_vars"]
     assert environment.pop("CUDA_VISIBLE_DEVICES") == ""
     assert environment["OPENBLAS_NUM_THREADS"] == environment["OMP_NUM_THREADS"] == "3"

@@ -96,7 +96,7 @@ class TestSlurmOnStandIns(_Queue):
     def make(self):
         return Slurm()
 
-    def test_cells_are_one_array_and_its_script_says_what_was_asked_for(self, cells, state):
+    def test_cells_are_one_array_whose_script_has_the_requested_options(self, cells, state):
         options = {"partition": "gpu", "account": "lab", "qos": "low", "cpus": 4, "gpus": 1, "memory": 1.5}
         asked = Slurm(
             **options, minutes=30, parallel=2, setup=("module load cuda",), sbatch=("constraint=a100",)
@@ -127,7 +127,7 @@ class TestSlurmOnStandIns(_Queue):
         assert {e.status for e in self._wait(cells, ids).values()} == {"finished"}
 
     @OTHERS
-    def test_poll_from_another_process_tells_the_same(self, cells):
+    def test_poll_from_another_process_agrees(self, cells):
         ids = self._submit(cells, [cells.job(0), cells.job(1, fails=True)])
         here = {cell: ended.status for cell, ended in self._wait(cells, ids).items()}
         code = (
@@ -139,12 +139,12 @@ class TestSlurmOnStandIns(_Queue):
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
         assert json.loads(done.stdout) == here
 
-    def test_queue_that_refuses_is_quoted(self, cells, state):
+    def test_refusal_of_the_queue_is_quoted(self, cells, state):
         (state / "refuses").write_text("100")
         with pytest.raises(RunError, match="invalid partition specified: nowhere"):
             self.make().submit([cells.job(0)])
 
-    def test_queue_that_refuses_the_second_array_gives_up_the_first(self, cells, state, monkeypatch):
+    def test_refusal_of_the_second_array_cancels_the_first(self, cells, state, monkeypatch):
         monkeypatch.setattr("boostlora.plugins.executors.slurm.ARRAY_SIZE", 1)
         (state / "refuses").write_text("101")
         with pytest.raises(RunError, match="sbatch took no job"):
@@ -152,7 +152,7 @@ class TestSlurmOnStandIns(_Queue):
         wait_until(lambda: "CANCELLED" in (state / "100.state").read_text(), "the first array is cancelled")
 
 
-def test_slurm_without_its_commands_is_refused_with_a_way_to_try_it(monkeypatch, tmp_path):
+def test_slurm_without_its_commands_is_refused_with_an_alternative(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
         UsageError, match=r"sbatch, srun, sacct, scancel cannot be found.*cluster = \"local\""
@@ -166,7 +166,7 @@ def test_slurm_without_the_library_says_how_to_install_it(monkeypatch):
         Slurm(cluster="local").check()
 
 
-def test_slurm_in_debug_plays_cells_while_it_submits(tmp_path):
+def test_slurm_in_debug_runs_cells_during_submission(tmp_path):
     cells = Cells(tmp_path)
     good, bad = cells.job(0), cells.job(1, fails=True)
     ids = Slurm(cluster="debug").submit([good, bad])
@@ -175,6 +175,6 @@ def test_slurm_in_debug_plays_cells_while_it_submits(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["constraint", "=a100", ""])
-def test_slurm_with_an_option_of_sbatch_that_is_none_is_refused(text):
+def test_slurm_with_an_unknown_sbatch_option_is_refused(text):
     with pytest.raises(ValueError, match="KEY=VALUE"):
         Slurm(sbatch=(text,))

@@ -1,4 +1,4 @@
-"""The exporter `gguf`, held to the suite of its kind, on a base in safetensors files."""
+"""The exporter `gguf` on a safetensors base: its suite."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ class TestGguf(ExporterContract):
     def foreign(self, classifier_case):
         return classifier_case.ensemble
 
-    def test_check_refuses_a_perceptron_and_says_what_takes_it(self, mlp_case):
+    def test_check_refuses_a_perceptron_and_names_an_exporter_that_accepts_it(self, mlp_case):
         with pytest.raises(UsageError, match="architecture mlp; --to safetensors exports any"):
             self.make().check(mlp_case.ensemble)

@@ -1,4 +1,4 @@
-"""What llama.cpp itself makes of the files that the exporter `gguf` writes; skipped where it is not installed."""
+"""Files of the exporter `gguf` in llama.cpp; skipped where it is not installed."""
 
 from __future__ import annotations
 

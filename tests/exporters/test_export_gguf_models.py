@@ -1,4 +1,4 @@
-"""What the exporter `gguf` makes of other models and tokenizers, and which of them it refuses."""
+"""The exporter `gguf` on other models and tokenizers, and which of them it refuses."""
 
 # ruff: noqa: S106 - special tokens of a vocabulary, no passwords
 
@@ -54,7 +54,7 @@ def assert_same_logits(case, folder):
     assert not np.array_equal(found, case.of().evaluated())
 
 
-def test_gguf_of_a_qwen2_says_what_was_evaluated(tmp_path, shared_cache):
+def test_gguf_of_a_qwen2_has_the_evaluated_logits(tmp_path, shared_cache):
     from ..support.export_runs import causal_run
 
     case = causal_run(tmp_path / "run", shared_cache, family="qwen2", chat=True)
@@ -67,7 +67,7 @@ def test_gguf_of_a_qwen2_says_what_was_evaluated(tmp_path, shared_cache):
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
-def test_gguf_of_a_model_made_from_nothing_says_what_was_evaluated(family, tmp_path, shared_cache):
+def test_gguf_of_a_scratch_model_has_the_evaluated_logits(family, tmp_path, shared_cache):
     from ..support.export_runs import scratch_causal_run
 
     case = scratch_causal_run(tmp_path / "run", shared_cache, family=family)
@@ -81,7 +81,7 @@ def test_gguf_of_a_model_made_from_nothing_says_what_was_evaluated(family, tmp_p
 
 
 @pytest.mark.parametrize("family", ["qwen3", "mistral"])
-def test_gguf_of_kin_of_llama_and_qwen2_says_what_was_evaluated(family, tmp_path, shared_cache):
+def test_gguf_of_related_architectures_has_the_evaluated_logits(family, tmp_path, shared_cache):
     from ..support.export_runs import causal_run
 
     config = {
@@ -238,7 +238,7 @@ def test_vocabulary_fills_up_numbers_without_a_token():
         ({"decoder": None}, "not byte-level BPE"),
     ],
 )
-def test_vocabulary_of_what_gguf_has_no_words_for_is_refused(parts, told):
+def test_vocabulary_that_gguf_cannot_express_is_refused(parts, told):
     with pytest.raises(UsageError, match=f"the tokenizer cannot be written: .*{told}"):
         vocabulary(altered(**parts), 300)
 

@@ -60,7 +60,7 @@ def update(shape, rng):
     return FactoredUpdate(frame=Frame(U=U, S=np.ones(2), V=V), core=0.5 * rng.standard_normal((2, 2)))
 
 
-def test_gguf_of_smollm2_computes_what_was_evaluated_and_keeps_the_rest(smollm2, tmp_path, shared_cache):
+def test_gguf_of_smollm2_has_the_evaluated_logits_and_keeps_other_tensors(smollm2, tmp_path, shared_cache):
     rows = [{"prompt": f"What is {i} plus {i % 7}?", "completion": f" It is {i + i % 7}."} for i in range(30)]
     (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "spec.toml").write_text(SPEC.format(path=smollm2, file=FILE))

@@ -1,4 +1,4 @@
-"""The exporter `gguf` on a base that is a GGUF file itself: the file stays, but for what the rounds changed."""
+"""The exporter `gguf` on a GGUF base: only tensors changed by rounds differ."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_gguf_with_an_entry_too_large_for_float16_is_refused_naming_the_weight(t
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_cast_tells_the_largest_number_from_infinity(dtype):
+def test_cast_distinguishes_the_largest_number_from_infinity(dtype):
     kind = files.TYPES[dtype]
     largest = {"float16": 65504.0, "bfloat16": 3.38e38}[dtype]
     files.cast("w", np.array([[largest, -largest]]), kind)
@@ -196,7 +196,7 @@ def test_gguf_base_of_an_unknown_architecture_is_refused_with_a_way_out(template
         Gguf().check(attrs.evolve(template_case.ensemble, model=model))
 
 
-def test_gguf_base_that_is_no_gguf_file_is_refused(template_case, tmp_path):
+def test_gguf_base_that_is_not_a_gguf_file_is_refused(template_case, tmp_path):
     (tmp_path / "base.gguf").write_bytes(b"not a model")
     model = attrs.evolve(template_case.ensemble.model, path=type(template_case.ensemble.model.path)(tmp_path))
     with pytest.raises(UsageError, match="not a readable GGUF file"):

@@ -1,4 +1,4 @@
-"""What the exporter `hf` writes, file by file and tensor by tensor."""
+"""The files and tensors that the exporter `hf` writes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_layout_of_the_base_is_kept_and_sites_are_merged_and_cast_once(
     assert (folder / INDEX).read_bytes() == (base / INDEX).read_bytes()
 
 
-def test_transposed_sites_lie_as_in_the_base(tmp_path: Path, shared_cache: Path) -> None:
+def test_transposed_sites_keep_the_layout_of_the_base(tmp_path: Path, shared_cache: Path) -> None:
     ensemble = causal_run(tmp_path / "run", shared_cache, family="gpt2").ensemble
     infos = {w.name: w for w in ensemble.source.blueprint.weights}
     (tmp_path / "export").mkdir()
@@ -78,7 +78,7 @@ def test_transposed_sites_lie_as_in_the_base(tmp_path: Path, shared_cache: Path)
         assert torch.equal(found[infos[name].stored or name], merged), name
 
 
-def test_another_dtype_is_told_in_configuration_and_index(
+def test_requested_dtype_is_written_to_configuration_and_index(
     sharded: tuple[Path, ExportCase], tmp_path: Path
 ) -> None:
     _, case = sharded
@@ -90,7 +90,7 @@ def test_another_dtype_is_told_in_configuration_and_index(
     assert index["metadata"]["total_size"] == sum(t.numel() * 4 for t in tensors)
 
 
-def test_tensors_that_are_no_parameters_stay(tmp_path: Path, shared_cache: Path) -> None:
+def test_tensors_that_are_not_parameters_are_kept(tmp_path: Path, shared_cache: Path) -> None:
     case = classifier_run(tmp_path / "run", shared_cache, after=with_more_tensors)
     base = load_file(tmp_path / "run" / "model" / "model.safetensors")
     found = load_file(export(case, tmp_path / "export") / "model.safetensors")
@@ -106,7 +106,7 @@ def test_tensors_that_are_no_parameters_stay(tmp_path: Path, shared_cache: Path)
     assert_close(reloaded, expected, atol=16 * 2**-10 * np.abs(expected).max(), what="logits")
 
 
-def test_tied_head_stays_as_the_base_has_it(tmp_path: Path, shared_cache: Path) -> None:
+def test_tied_head_stays_tied_as_in_the_base(tmp_path: Path, shared_cache: Path) -> None:
     case = causal_run(tmp_path / "run", shared_cache, family="qwen2")
     folder = export(case, tmp_path / "export")
     base = load_file(tmp_path / "run" / "model" / "model.safetensors")
@@ -132,7 +132,9 @@ def test_converted_base_is_written_in_shards_with_an_index(tmp_path: Path, share
     )
 
 
-def test_small_files_come_along_and_others_do_not(tmp_path: Path, shared_cache: Path) -> None:
+def test_licence_template_and_configuration_files_are_copied_and_no_others(
+    tmp_path: Path, shared_cache: Path
+) -> None:
     def with_files(folder: Path) -> None:
         for name in (
             "LICENSE",
@@ -154,7 +156,7 @@ def test_small_files_come_along_and_others_do_not(tmp_path: Path, shared_cache: 
     assert not names & {"README.md", "modules.json", "pytorch_model.bin.index.json", "code.py"}
 
 
-def test_files_of_the_cache_stay_there(tmp_path: Path, shared_cache: Path) -> None:
+def test_manifest_files_of_the_cache_are_not_exported(tmp_path: Path, shared_cache: Path) -> None:
     folder = export(scratch_classifier_run(tmp_path / "run", shared_cache), tmp_path / "export")
     assert not {path.name for path in folder.iterdir()} & {"manifest.json", "pretraining.json"}
 
@@ -186,7 +188,7 @@ def test_sentence_transformers_encodes_texts_to_the_logits(
     assert_close(found, expected, atol=64 * 2**-23 * np.abs(expected).max(), what="embeddings")
 
 
-def test_sentence_transformers_is_offered_nothing_that_it_would_pool_otherwise(
+def test_sentence_transformers_files_are_omitted_for_other_poolings(
     tmp_path: Path, shared_cache: Path
 ) -> None:
     """With padding to the left, its first place is padding."""
@@ -204,12 +206,12 @@ def test_sentence_transformers_is_offered_nothing_that_it_would_pool_otherwise(
 # -- Refusals
 
 
-def test_a_perceptron_is_sent_to_the_other_exporter(mlp_case: ExportCase) -> None:
+def test_perceptron_is_referred_to_the_safetensors_exporter(mlp_case: ExportCase) -> None:
     with pytest.raises(UsageError, match="use --to safetensors"):
         Hf().check(mlp_case.ensemble)
 
 
-def test_a_missing_library_is_named(causal_case: ExportCase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_named(causal_case: ExportCase, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "transformers" else real(name)
@@ -218,7 +220,7 @@ def test_a_missing_library_is_named(causal_case: ExportCase, monkeypatch: pytest
         Hf().check(causal_case.ensemble)
 
 
-def test_a_tokenizer_that_gives_other_tokens_is_refused(
+def test_tokenizer_that_gives_other_tokens_is_refused(
     causal_case: ExportCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from boostlora.plugins.exporters._weights import companions
@@ -237,7 +239,7 @@ def test_a_tokenizer_that_gives_other_tokens_is_refused(
         export(causal_case, tmp_path / "export")
 
 
-def test_a_file_that_changed_on_its_way_is_named(
+def test_file_changed_while_copied_is_named(
     causal_case: ExportCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from boostlora.plugins.exporters import hf as module
@@ -258,7 +260,7 @@ def test_a_file_that_changed_on_its_way_is_named(
         export(causal_case, tmp_path / "export")
 
 
-def test_little_that_is_kept_is_warned_of(tmp_path: Path, shared_cache: Path) -> None:
+def test_large_rounding_loss_gives_a_warning(tmp_path: Path, shared_cache: Path) -> None:
     case = classifier_run(tmp_path / "run", shared_cache, after=as_bfloat16, lr=1e-4)
     small = case.of(*(attrs.evolve(r, scale=r.scale * 0.01) for r in case.ensemble.rounds))
     with pytest.warns(UserWarning, match=r"bfloat16 keeps only \d+ % of the update; export with"):

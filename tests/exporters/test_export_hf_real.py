@@ -71,14 +71,14 @@ def exported(minilm: ExportCase, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def test_minilm_reloaded_says_what_was_evaluated(minilm: ExportCase, exported: Path) -> None:
+def test_reloaded_minilm_has_the_evaluated_logits(minilm: ExportCase, exported: Path) -> None:
     expected = minilm.evaluated()
     assert np.abs(expected - minilm.of().evaluated()).max() > 0.1, "the rounds change nothing"
     found = minilm.opened(Hf().reload(minilm.ensemble, exported))
     assert_close(found, expected, atol=0.0, what="the same weights in the same module")
 
 
-def test_minilm_by_usage_and_by_sentence_transformers_says_the_same(
+def test_minilm_by_usage_and_by_sentence_transformers_agrees(
     minilm: ExportCase, exported: Path, tmp_path: Path
 ) -> None:
     said = run_alone(Hf().usage(minilm.ensemble, str(exported)), tmp_path)

@@ -93,9 +93,7 @@ def test_configuration_of_a_labelled_base_keeps_its_labels(tmp_path: Path, share
     assert config["problem_type"] == "single_label_classification"
 
 
-def test_new_head_lies_with_the_model_under_the_names_of_the_module(
-    tmp_path: Path, shared_cache: Path
-) -> None:
+def test_new_head_is_saved_with_the_model_under_the_modules_names(tmp_path: Path, shared_cache: Path) -> None:
     with pytest.warns(UserWarning, match="classifier.dense.* are initialised at random"):
         case = own_head_run(tmp_path / "run", shared_cache, family="roberta", trained=False)
     folder = export(case, tmp_path / "export")

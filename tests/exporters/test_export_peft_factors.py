@@ -1,4 +1,4 @@
-"""Many rounds as one pair of factors: the product is their sum, whatever the rounds are."""
+"""Many rounds as one pair of factors, whose product is their sum."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def test_compact_rank_of_fixed_directions_is_that_of_one_round():
     assert_close(sizes[0], sizes[1], atol=1e-12, what="sqrt(s) on both sides")
 
 
-def test_compact_of_rounds_that_undo_each_other_has_one_column_of_next_to_nothing():
+def test_compact_factors_of_cancelling_rounds_have_one_near_zero_column():
     frame = Frame(U=np.eye(6)[:, :2], S=np.ones(2), V=np.eye(5)[:, :2])
     updates = [(FactoredUpdate(frame=frame, core=np.array([[1.0, 2.0], [0.0, 1.0]])), s) for s in (0.1, -0.1)]
     B, A = truncated(*stacked(updates))

@@ -1,4 +1,4 @@
-"""The exporter `peft-lora` under each of its options: the suite of its kind, what it checks, and its precision."""
+"""The exporter `peft-lora` with each of its options: its suite, checks and precision."""
 
 import attrs
 import pytest
@@ -89,7 +89,7 @@ def as_bfloat16(folder):
     save_file(halved, file, metadata={"format": "pt"})
 
 
-def test_factors_as_the_base_are_of_its_dtype(tmp_path, shared_cache):
+def test_factors_have_the_dtype_of_the_base(tmp_path, shared_cache):
     from safetensors.torch import load_file
 
     case, exporter = causal_run(tmp_path / "run", shared_cache, after=as_bfloat16), PeftLora(dtype="base")
@@ -106,7 +106,7 @@ def test_entry_too_large_for_float16_is_refused(causal_case, tmp_path):
         written(PeftLora(dtype="float16"), causal_case.of(*rounds), tmp_path / "x")
 
 
-def test_usage_says_which_rank_a_server_has_to_allow(causal_case):
+def test_usage_states_the_rank_a_server_must_allow(causal_case):
     rounds, ensemble = causal_case.ensemble.rounds, causal_case.ensemble
     assert "--max-lora-rank 8\n" in PeftLora().usage(ensemble, "x")
     many = attrs.evolve(ensemble, rounds=rounds * 3)

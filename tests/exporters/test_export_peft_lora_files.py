@@ -1,4 +1,4 @@
-"""The files of `peft-lora` in PEFT itself: what it loads computes what was boosted."""
+"""Files of `peft-lora` loaded by PEFT compute the boosted model."""
 
 import attrs
 import numpy as np
@@ -84,7 +84,7 @@ def test_first_adapters_of_the_rounds_give_the_staged_models(causal_case, tmp_pa
         assert_close(found, expected, atol=tolerance(expected), what=f"after {t} rounds")
 
 
-def test_adapters_of_the_rounds_put_together_by_peft_give_the_whole(causal_case, tmp_path):
+def test_round_adapters_combined_by_peft_give_the_whole_model(causal_case, tmp_path):
     folder = written(PeftLora(per_round=True), causal_case, tmp_path / "x")
     rounds = sorted(path.name for path in folder.iterdir())
     wrapped = peft.PeftModel.from_pretrained(base_module(causal_case), folder / rounds[0], rounds[0])
@@ -97,7 +97,7 @@ def test_adapters_of_the_rounds_put_together_by_peft_give_the_whole(causal_case,
     assert_close(found, expected, atol=tolerance(expected), what="logits")
 
 
-def test_sites_of_different_ranks_are_loaded_with_theirs(causal_case, tmp_path):
+def test_sites_of_different_ranks_are_loaded_with_their_ranks(causal_case, tmp_path):
     rounds = causal_case.ensemble.rounds
     site = causal_case.ensemble.sites[3].name
     fewer = {name: update for name, update in rounds[1].updates.items() if name != site}

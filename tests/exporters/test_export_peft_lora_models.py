@@ -1,4 +1,4 @@
-"""What `peft-lora` makes of heads and of other models, and which of them it refuses."""
+"""`peft-lora` with heads and other models, and which of them it refuses."""
 
 import attrs
 import pytest
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def test_head_of_a_language_model_is_a_module_as_any(tmp_path, shared_cache):
+def test_head_of_a_language_model_is_an_ordinary_module(tmp_path, shared_cache):
     more = '[sites]\ntargets = ["*.q_proj", "lm_head"]\n[adapter]\nrank = 2\nu = 4\n'
     case = own_run(tmp_path / "run", shared_cache, more)
     folder = written(PeftLora(), case, tmp_path / "x")
@@ -54,7 +54,7 @@ def test_classifier_whose_head_alone_was_trained_is_refused(head_case):
 
 
 @pytest.mark.parametrize("make", [scratch_causal_run, scratch_classifier_run])
-def test_model_made_from_nothing_is_loaded_from_its_folder(make, tmp_path, shared_cache):
+def test_scratch_model_is_loaded_from_its_folder(make, tmp_path, shared_cache):
     case = make(tmp_path / "run", shared_cache)
     folder = written(PeftLora(), case, tmp_path / "x")
     assert_usage_answers(PeftLora(), case, folder)
@@ -67,13 +67,13 @@ def test_usage_pools_as_the_model_does(pooling, tmp_path, shared_cache):
     assert_usage_answers(PeftLora(), case, folder)
 
 
-def test_usage_asks_in_the_chat_template_where_the_run_did(tmp_path, shared_cache):
+def test_usage_uses_the_chat_template_when_the_run_did(tmp_path, shared_cache):
     case = causal_run(tmp_path / "run", shared_cache, options="chat_template = true", chat=True)
     folder = written(PeftLora(), case, tmp_path / "x")
     assert_usage_answers(PeftLora(), case, folder)
 
 
-def test_dense_rounds_are_refused_and_told_what_to_use(tmp_path, shared_cache):
+def test_dense_rounds_are_refused_with_the_exporter_to_use(tmp_path, shared_cache):
     more = '[sites]\ntargets = ["*.q_proj"]\n[adapter]\nuse = "full"\n'
     case = own_run(tmp_path / "run", shared_cache, more)
     with pytest.raises(
@@ -82,6 +82,6 @@ def test_dense_rounds_are_refused_and_told_what_to_use(tmp_path, shared_cache):
         PeftLora().check(case.ensemble)
 
 
-def test_perceptron_is_refused_and_told_what_to_use(mlp_case):
+def test_perceptron_is_refused_with_the_exporter_to_use(mlp_case):
     with pytest.raises(UsageError, match="architecture mlp; --to safetensors exports any"):
         PeftLora().check(mlp_case.ensemble)

@@ -67,17 +67,17 @@ def adapted(config):
         ["inner.fc", "inner.fc2"],
     ],
 )
-def test_target_modules_where_names_are_ends_of_others_hit_these_alone(wanted):
+def test_target_modules_match_only_sites_when_names_are_suffixes_of_others(wanted):
     found = adapted(peft.LoraConfig(r=2, target_modules=target_modules(targets(*wanted), BLUEPRINT)))
     assert sorted(found) == sorted(wanted)
 
 
-def test_target_modules_are_a_list_of_paths_where_that_is_exact():
+def test_target_modules_are_a_list_of_paths_when_that_is_exact():
     assert target_modules(targets("outer.inner.fc"), BLUEPRINT) == ["outer.inner.fc"]
     assert target_modules(targets("inner.fc"), BLUEPRINT) == r"(?:inner\.fc)"
 
 
-def test_ranks_where_names_are_ends_of_others_go_to_the_right_modules():
+def test_ranks_match_their_modules_when_names_are_suffixes_of_others():
     ranks = {"fc": 3, "inner.fc": 2, "outer.inner.fc": 1}
     config = peft.LoraConfig(
         r=2, rank_pattern=pattern(ranks, 2), target_modules=target_modules(targets(*ranks), BLUEPRINT)
@@ -105,11 +105,11 @@ def test_tying_of_neighbours_is_tied_by_peft_in_the_same_way(count, data):
 
 
 @pytest.mark.parametrize("groups", ["abab", "aaab", "abba", "abbb"])
-def test_tying_that_peft_cannot_say_is_none(groups):
+def test_tying_that_peft_cannot_express_is_none(groups):
     assert weight_tying(groups) == 0.0
 
 
-def test_tying_of_unequal_blocks_is_taken_where_the_last_one_is_the_longer():
+def test_tying_of_unequal_blocks_is_exported_when_the_last_is_longer():
     assert tied_groups(5, 2) == [0, 0, 1, 1, 1]
     assert weight_tying("aabbb") == pytest.approx(0.6)
     assert weight_tying("aaabb") == 0.0
@@ -154,6 +154,6 @@ def test_base_from_a_gguf_file_is_its_converted_copy_and_its_tokenizer_the_files
     assert tokenizer_location(ensemble).name == str(tmp_path / "given")
 
 
-def test_base_of_a_model_made_from_nothing_is_its_folder(tmp_path):
+def test_base_of_a_scratch_model_is_its_folder(tmp_path):
     assert base_location(exportable(object(), tmp_path)).name == str(tmp_path)
     assert tokenizer_location(exportable(object(), tmp_path)).name == str(tmp_path)

@@ -69,7 +69,7 @@ class TestPeftTinyLora(ExporterContract):
 # -- What PEFT computes with
 
 
-def test_peft_computes_with_our_directions_and_projections_and_not_with_its_own(causal_case, tmp_path):
+def test_peft_uses_the_exported_directions_and_projections(causal_case, tmp_path):
     case = second(causal_case)
     folder, (chosen,) = written(PeftTinyLora(), case, tmp_path / "x"), case.ensemble.rounds
     wrapped = peft.PeftModel.from_pretrained(base_module(case), folder)
@@ -106,7 +106,7 @@ def test_merge_and_unload_gives_the_merged_weights(causal_case, tmp_path):
         assert_close(parameters[site.name].detach().numpy(), expected, atol=atol, what=site.name)
 
 
-def test_numbers_of_the_round_can_be_trained_on(causal_case, tmp_path):
+def test_exported_parameters_can_be_trained_further(causal_case, tmp_path):
     case = second(causal_case)
     folder = written(PeftTinyLora(), case, tmp_path / "x")
     wrapped = peft.PeftModel.from_pretrained(base_module(case), folder, is_trainable=True)
@@ -179,7 +179,7 @@ def test_sites_of_different_sizes_are_refused(causal_case):
         PeftTinyLora().check(altered(causal_case, init=np.zeros(5)))
 
 
-def test_round_taken_over_from_another_run_is_refused(causal_case):
+def test_round_continued_from_another_run_is_refused(causal_case):
     (chosen,) = second(causal_case).ensemble.rounds
     inherited = causal_case.of(attrs.evolve(chosen, parametrisations={}, values={}))
     with pytest.raises(UsageError, match="round 2 comes from another run"):
@@ -197,7 +197,7 @@ def test_projections_of_many_gibibytes_are_refused(causal_case):
         PeftTinyLora().check(case.ensemble)
 
 
-def test_perceptron_is_refused_and_told_what_to_use(mlp_case):
+def test_perceptron_is_refused_with_the_exporter_to_use(mlp_case):
     with pytest.raises(UsageError, match="architecture mlp; --to safetensors exports any"):
         PeftTinyLora().check(mlp_case.ensemble)
 

@@ -122,7 +122,7 @@ class TestModule(TestMlp):
     def case(self, module_case: ExportCase) -> ExportCase:
         return module_case
 
-    def test_buffers_come_along(self, case: ExportCase, tmp_path: Path) -> None:
+    def test_buffers_are_exported(self, case: ExportCase, tmp_path: Path) -> None:
         found = load_file(self._written(case, tmp_path / "export") / "model.safetensors")
         assert {"1.running_mean", "1.running_var", "1.num_batches_tracked"} <= found.keys()
 
@@ -136,7 +136,7 @@ class TestDoubledModule(TestModule):
     def module_case(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> ExportCase:
         return own_module("doubled", tmp_path_factory.mktemp("module"), shared_cache)
 
-    def test_buffers_come_along(self, case: ExportCase, tmp_path: Path) -> None:
+    def test_buffers_are_exported(self, case: ExportCase, tmp_path: Path) -> None:
         assert "scale" in load_file(self._written(case, tmp_path / "export") / "model.safetensors")
 
     def test_users_load_what_was_evaluated(self, case: ExportCase, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_no_rounds_give_the_values_of_the_base(mlp_case: ExportCase, tmp_path: P
         np.testing.assert_array_equal(found[name], weight)
 
 
-def test_a_tensor_that_is_not_as_written_is_named(
+def test_tensor_that_differs_after_writing_is_named(
     mlp_case: ExportCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from boostlora.plugins.exporters import safetensors as module
@@ -240,12 +240,12 @@ def test_values_too_large_for_float16_are_refused(mlp_case: ExportCase, tmp_path
 
 
 @pytest.mark.parametrize("size", ["", "5", "0GB", "5 TB", "many"])
-def test_a_size_that_is_none_is_refused(size: str, mlp_case: ExportCase) -> None:
+def test_invalid_size_is_refused(size: str, mlp_case: ExportCase) -> None:
     with pytest.raises(UsageError, match="a size such as 5GB"):
         Safetensors(max_shard_size=size).check(mlp_case.ensemble)
 
 
-def test_a_perceptron_is_exported_without_torch(tmp_path: Path, shared_cache: Path) -> None:
+def test_perceptron_is_exported_without_torch(tmp_path: Path, shared_cache: Path) -> None:
     """In a process that cannot import torch, from the run to the comparison."""
     mlp_run(tmp_path / "run", shared_cache, backend=REFERENCE)
     lines = f"""

@@ -1,4 +1,4 @@
-"""Casts, what they keep, and files of tensors, for the exporters of weights."""
+"""Casts, their rounding loss, and tensor files of the weight exporters."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def halves(folder):
     return {name: x.astype(ml_dtypes.bfloat16).astype(np.float32) for name, x in found.items()}
 
 
-def test_kept_is_one_less_the_distance_over_the_way(tmp_path: Path) -> None:
+def test_kept_share_is_one_minus_relative_rounding_distance(tmp_path: Path) -> None:
     base, rng = halves(tmp_path), np.random.default_rng(0)
     names = ("layers.0.weight", "head.weight")
     deltas = {name: 0.02 * rng.standard_normal(base[name].shape) for name in names}
@@ -91,7 +91,7 @@ def test_kept_falls_with_the_size_of_the_update_and_rises_with_precision(tmp_pat
     assert shares[3] == [1.0, 1.0, 1.0]
 
 
-def test_kept_of_nothing_learned_is_all(tmp_path: Path) -> None:
+def test_kept_share_of_a_zero_update_is_one(tmp_path: Path) -> None:
     ensemble = ensemble_of(tmp_path, {})
     assert kept_share(ensemble, "bfloat16") == 1.0
 
@@ -111,7 +111,7 @@ def test_cast_rounds_to_nearest_even(code: str) -> None:
     np.testing.assert_array_equal(cast(values, code, "x").astype(np.float64), expected)
 
 
-def test_cast_refuses_what_does_not_fit_and_keeps_infinities() -> None:
+def test_cast_refuses_overflow_and_keeps_infinities() -> None:
     with pytest.raises(RunError, match=r"x: 7e\+04 does not fit into float16"):
         cast(np.array([1.0, 7e4], dtype=np.float32), "F16", "x")
     assert np.isneginf(cast(np.array([-np.inf], dtype=np.float32), "F16", "x")).all()
@@ -156,14 +156,14 @@ def test_files_of_mixed_dtypes_are_copied_bit_for_bit_and_cast_in_aligned_order(
         assert tensor.start % tensor.itemsize == 0
 
 
-def test_a_built_header_is_read_as_the_librarys_own(tmp_path: Path) -> None:
+def test_built_header_is_read_like_the_librarys_own(tmp_path: Path) -> None:
     file = tmp_path / "base.safetensors"
     save_file({"x": np.ones((2, 3), dtype=np.float32), "y": np.ones(1, dtype=np.float32)}, file)
     ((found, plans),) = planned_files(ensemble_of(tmp_path, {}), [file], "stored")
     assert header_of(in_base_layout(found, plans, "x")) == found.header
 
 
-def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_invalid_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"\x10" * 40)
     with pytest.raises(UsageError, match="not a readable safetensors file"):
         read(tmp_path / "x.safetensors")

@@ -73,7 +73,7 @@ def answers(
 
 
 @pytest.mark.parametrize(("name", "case"), USAGES)
-def test_usage_answers_in_a_process_without_this_package(
+def test_usage_code_runs_in_a_process_without_this_package(
     answers: dict[str, Any], name: str, case: str
 ) -> None:
     pytest.importorskip(NEEDS[name])

@@ -127,7 +127,7 @@ def test_study_of_boosting_passes_check(name: str, given: Given, boostlora: Comm
 
 @pytest.mark.slow(reason="the budgets of all shipped studies are solved")
 @pytest.mark.parametrize("study", STUDIES, indirect=True)
-def test_arms_take_as_many_steps_and_draw_as_many_examples(study: Study) -> None:
+def test_arms_take_equally_many_steps_and_examples(study: Study) -> None:
     specs = specs_of(study)
     steps, examples = held(specs, "steps"), held(specs, "examples")
     rough = {place for place, spec in specs.items() if spec.boosting.refit_every}
@@ -140,7 +140,7 @@ def test_arms_take_as_many_steps_and_draw_as_many_examples(study: Study) -> None
 
 @pytest.mark.slow(reason="the budgets of all shipped studies are solved")
 @pytest.mark.parametrize("study", STUDIES, indirect=True)
-def test_arms_with_one_kind_of_core_train_as_many_numbers_in_all(study: Study) -> None:
+def test_arms_with_one_kind_of_core_train_equally_many_parameters(study: Study) -> None:
     specs = specs_of(study)
     numbers = dict[tuple[str, str], set[int]]()
     for place, count in held(specs, "total_parameters").items():
@@ -162,5 +162,5 @@ def test_every_arm_that_trains_has_candidates_for_its_learning_rate(study: Study
 
 
 @pytest.mark.parametrize("study", STUDIES, indirect=True)
-def test_options_are_compared_on_validation_and_all_else_on_the_test(study: Study) -> None:
+def test_options_are_compared_on_validation_and_results_on_test(study: Study) -> None:
     assert study.record.split == ("validation" if study.record.name == "boosting-options" else "test")

@@ -57,7 +57,7 @@ def check_all_ran(folder: Path, study: Study, done: Any, arms: Collection[str]) 
 @pytest.mark.parametrize(
     ("task", "arms"), [("gsm8k", ()), ("math500", FEW), ("mbpp", FEW), ("humaneval", FEW)]
 )
-def test_small_language_twin_runs_its_arms_and_answers_what_it_trains_on(
+def test_small_language_twin_runs_its_arms_and_answers_training_examples(
     *, boostlora: Command, short_data: Path, smollm2: Path, tmp_path: Path, task: str, arms: tuple[str, ...]
 ) -> None:
     """The twins share their arms: one runs all of them, the others a few on their own task."""

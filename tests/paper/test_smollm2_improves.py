@@ -1,4 +1,4 @@
-"""Learning from rewards with a real language model, and what becomes of it: SmolLM2-135M, two rounds, exported in every form."""
+"""Learning from rewards with a real language model: SmolLM2-135M, two rounds, exported in every format."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def answers(exports: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory
     return run_all_alone(usages, tmp_path_factory.mktemp("answers"))
 
 
-def test_smollm2_after_two_rounds_finds_right_answers_likelier(run: Path) -> None:
+def test_smollm2_after_two_rounds_raises_the_likelihood_of_right_answers(run: Path) -> None:
     directory = RunDirectory.open(run)
     assert len(directory.records) == ROUNDS + 1
     before, after = (np.exp(-TOKENS * directory.outcomes(number)["test"].loss) for number in (0, ROUNDS))
@@ -98,7 +98,7 @@ def test_smollm2_after_two_rounds_finds_right_answers_likelier(run: Path) -> Non
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_smollm2_exported_loads_without_this_package_and_says_the_same(
+def test_exported_smollm2_loads_without_this_package_and_agrees(
     exports: Mapping[str, Any], answers: Mapping[str, Any], ensemble: Ensemble, form: str
 ) -> None:
     if form.startswith("peft"):
@@ -111,7 +111,7 @@ def test_smollm2_exported_loads_without_this_package_and_says_the_same(
     assert_close(np.array(found["logits"]), expected, atol=allowed, what=f"logits of {form}")
 
 
-def test_smollm2_boost_file_makes_the_exported_model_again_byte_by_byte(
+def test_smollm2_boost_file_restores_the_exported_model_byte_for_byte(
     run: Path, exports: Mapping[str, Any], gguf: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "smollm2.boost.safetensors"

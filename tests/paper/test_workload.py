@@ -107,7 +107,7 @@ def counts(work: Workload) -> tuple[int, int, int]:
     return work.read, work.generated, work.trained
 
 
-def test_workload_of_supervised_rounds_is_as_counted_by_hand(folder: Path) -> None:
+def test_workload_of_supervised_rounds_has_the_hand_counted_values(folder: Path) -> None:
     work = estimate(folder)
     trained = ROUNDS * STEPS * BATCH * LENGTH
     assert counts(work) == (EVALUATED * LENGTH, 0, trained)

@@ -71,12 +71,12 @@ def test_rotate_takes_the_largest_directions_first_and_tail_the_smallest():
 
 
 @pytest.mark.parametrize("basis", [Rotate, Tail])
-def test_blocks_last_as_long_as_there_are_directions_unless_they_wrap(basis):
+def test_blocks_end_with_the_directions_unless_they_wrap(basis):
     assert basis().capacity(64) == basis(exhausted="stop").capacity(64) == 64
     assert basis(exhausted="wrap").capacity(64) is None
 
 
-def test_rotate_takes_what_follows_the_rounds_before_whatever_their_ranks():
+def test_rotate_continues_after_earlier_rounds_of_any_rank():
     W, rng = np.diag(np.arange(9.0, 0.0, -1.0)), np.random.default_rng(0)
     taken = [
         Rotate().frame(MatrixSite(W), earlier, rank, rng).S.tolist()
@@ -95,14 +95,14 @@ def test_rotate_that_wraps_starts_again_at_the_first_block():
     ("ranks", "starts"),
     [([2, 2, 2, 2, 2], [0, 2, 0, 2, 0]), ([4, 2, 1, 3, 3], [0, 0, 2, 0, 0]), ([1, 4, 5, 1], [0, 1, 0, 0])],
 )
-def test_blocks_that_wrap_begin_anew_whenever_a_round_does_not_fit(ranks, starts):
+def test_wrapping_blocks_restart_when_a_round_does_not_fit(ranks, starts):
     blocks = list(Rotate(exhausted="wrap").blocks(ranks, 5))
     assert [block.start for block in blocks] == starts
     assert [len(block) for block in blocks] == ranks
     assert Rotate().depth(ranks, 5) == max(block.stop for block in blocks)
 
 
-def test_refresh_after_merges_overlaps_where_rotate_does_not():
+def test_refresh_overlaps_after_merges_and_rotate_does_not():
     rng = np.random.default_rng(0)
     W = rng.standard_normal((48, 64))
     W *= 1.0 / np.linalg.norm(W, 2)

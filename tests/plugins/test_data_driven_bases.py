@@ -1,4 +1,4 @@
-"""Bases that hear the data: the suite of their kind, and what all of them have in common."""
+"""Data-driven bases: the suite of their kind, and what they have in common."""
 
 import numpy as np
 import pytest
@@ -108,7 +108,7 @@ def test_directions_fill_a_weight_until_it_is_full():
 
 
 @pytest.mark.parametrize("kind", [Gradient, Probe, Mixed])
-def test_gradient_that_is_not_finite_is_refused_naming_the_site(kind):
+def test_non_finite_gradient_is_refused_naming_the_site(kind):
     _, site = made()
     G = np.ones(site.shape)
     G[0, 0] = np.nan
@@ -116,7 +116,7 @@ def test_gradient_that_is_not_finite_is_refused_naming_the_site(kind):
         kind().frames([site], (), 2, MatrixOracle({site.name: G}), lambda _: np.random.default_rng(0))
 
 
-def test_inputs_that_are_not_finite_are_refused_naming_the_site():
+def test_non_finite_inputs_are_refused_naming_the_site():
     _, site = made()
     oracle = MatrixOracle({}, {site.name: np.full((3, 14), np.inf)}, {site.name: site.W})
     with (
@@ -147,7 +147,7 @@ def test_gradients_of_any_size_give_the_same_directions(kind, size):
 @pytest.mark.parametrize(
     "kind", [Gradient, Activation, Mixed]
 )  # a probe's A' begins in directions of its own
-def test_data_that_says_nothing_gives_directions_of_the_stream(kind):
+def test_zero_data_give_directions_of_the_random_stream(kind):
     _, site = made()
     frames = [
         kind().frames([site], (), 4, zero_oracle([site]), lambda _, s=s: np.random.default_rng(s))
@@ -167,5 +167,5 @@ def test_data_that_says_nothing_gives_directions_of_the_stream(kind):
         (Gradient(project="none"), None),
     ],
 )
-def test_capacity_is_of_directions_that_are_new(basis, capacity):
+def test_capacity_counts_only_new_directions(basis, capacity):
     assert basis.capacity(64) == capacity

@@ -21,7 +21,7 @@ def best(G, rank):
     return U[:, :rank], Vt[:rank].T
 
 
-def test_gradient_is_the_leading_pairs_of_what_earlier_rounds_left():
+def test_gradient_basis_is_the_leading_pairs_of_the_unused_complement():
     rng, site = made()
     site.used = [random_frame(rng, site.shape, 3), random_frame(rng, site.shape, 2)]  # that overlap
     # rank 7 in the complement, with a gap after the second value; 2 + 8 columns hold it exactly
@@ -54,7 +54,7 @@ def test_gradient_is_the_leading_pairs_of_what_earlier_rounds_left():
     assert_close(core, np.diag(np.diag(core)), atol=1e-12 * np.linalg.norm(G), what="pairs belong together")
 
 
-def test_wrapping_starts_over_with_nothing_used_whatever_the_ranks_were():
+def test_wrapping_restarts_with_no_used_directions_for_any_ranks():
     rng, site = made(shape=(10, 10))
     basis = Gradient(exhausted="wrap")
     for rank in (4, 4, 3, 3, 3):  # 8 of 10; over again: 3, 6, 9 of 10
@@ -83,7 +83,7 @@ def test_projection_of_one_side_leaves_the_other_to_the_data(project, apart):
     )
 
 
-def test_activation_takes_the_strongest_inputs_and_where_the_weight_sends_them():
+def test_activation_takes_the_strongest_inputs_and_their_images():
     rng, site = made(shape=(12, 30))
     turn, _ = np.linalg.qr(rng.standard_normal((30, 30)))
     # 3 strong directions of 30; the subspace iteration's error falls by the squared ratio of variances, 1e-8 a sweep
@@ -98,7 +98,7 @@ def test_activation_takes_the_strongest_inputs_and_where_the_weight_sends_them()
     assert_close(sent, np.diag(np.diag(sent)), atol=1e-12 * np.linalg.norm(site.W), what="pairs")
 
 
-def test_activation_keeps_its_inputs_where_the_weight_sends_them_nowhere():
+def test_activation_keeps_inputs_in_the_null_space_of_the_weight():
     rng, site = made(shape=(12, 30))
     X = np.outer(rng.standard_normal(50), np.eye(30)[4])
     oracle = MatrixOracle({}, {site.name: X}, {site.name: np.zeros((12, 30))})
@@ -107,7 +107,7 @@ def test_activation_keeps_its_inputs_where_the_weight_sends_them_nowhere():
     assert abs(frame.V[4, 0]) > 1 - 1e-12
 
 
-def test_probe_finds_the_directions_that_training_would_take():
+def test_probe_finds_the_directions_of_training():
     rng, site = made(shape=(30, 25))
     U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in (30, 25))
     G = U @ np.diag([2.0, 1.0]) @ V.T
@@ -157,7 +157,7 @@ def test_mixed_keeps_the_weights_directions_in_their_order():
 
 
 @pytest.mark.parametrize(("share", "rank", "own"), [(0.5, 3, 2), (0.0, 4, 0), (1.0, 4, 4), (0.25, 4, 1)])
-def test_mixed_question_and_depth_are_of_the_shares(share, rank, own):
+def test_mixed_calibration_and_depth_follow_the_shares(share, rank, own):
     basis = Mixed(share=share)
     calibration = basis.calibration(rank)
     assert (calibration.columns, calibration.passes) == ((own + 8, 2) if own else (0, 0))
@@ -176,7 +176,7 @@ def test_mixed_takes_the_weights_next_directions_whatever_the_ranks_were(monkeyp
     assert basis.depth([10, 4, 2], 14) == 5 + 2
 
 
-def test_mixed_whose_block_was_used_by_another_basis_takes_others():
+def test_mixed_skips_directions_used_by_another_basis():
     _, site = made()
     site.used.append(site.directions(range(2)))
     frame = frame_of(Mixed(), site, (), 4, 3)

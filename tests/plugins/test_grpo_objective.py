@@ -1,4 +1,4 @@
-"""Objective `grpo`: advantages, shares, what is left out; and its suite, which catches objectives that break the contract."""
+"""Objective `grpo`: advantages, shares, omitted answers; and its suite, which catches objectives that break the contract."""
 
 import attrs
 import numpy as np
@@ -69,7 +69,7 @@ def test_advantages_by_batch_and_unscaled_are_centred_within_the_group():
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
-def test_advantages_of_silent_groups_are_zero_without_eps_too(scale):
+def test_advantages_of_zero_variance_groups_are_zero_without_eps_too(scale):
     found = Grpo(scale_rewards=scale, eps=0.0).advantages(REWARDS)
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[1], np.zeros(3))
@@ -83,7 +83,7 @@ def test_advantages_of_silent_groups_are_zero_without_eps_too(scale):
         ("length", [1 / (6 * 5)] * 6),
     ],
 )
-def test_shares_count_the_answers_that_are_heard(normalise, expected):
+def test_shares_count_the_answers_in_the_loss(normalise, expected):
     batch = Grpo(group_size=3, normalise=normalise).batch(answers())
     lengths = [1, 2, 3, 4, 1, 1]
     np.testing.assert_array_equal(batch.rollouts.tokens.targets, lengths)
@@ -92,7 +92,7 @@ def test_shares_count_the_answers_that_are_heard(normalise, expected):
     assert float(batch.rollouts.shares.sum()) == pytest.approx(total, abs=1e-15)
 
 
-def test_silent_groups_are_dropped_and_the_others_keep_their_place():
+def test_zero_variance_groups_are_dropped_and_the_order_kept():
     given = answers(remembered=True)
     batch = Grpo(group_size=3, iterations=2, kl=0.1, clip_high=0.3, temperature=0.8).batch(given)
     np.testing.assert_array_equal(batch.indices, [4, 4, 4, 9, 9, 9])
@@ -107,11 +107,11 @@ def test_silent_groups_are_dropped_and_the_others_keep_their_place():
     assert (r.clip, r.beta, r.temperature) == ((0.2, 0.3), 0.1, 0.8)
 
 
-def test_batch_of_silent_groups_alone_is_empty():
+def test_batch_of_only_zero_variance_groups_is_empty():
     assert len(Grpo(group_size=3).batch(answers(np.ones((3, 3))))) == 0
 
 
-def test_unended_answers_are_left_out_of_the_loss_and_stay_in_the_mean():
+def test_unfinished_answers_are_omitted_from_the_loss_but_not_the_mean():
     ended = [[True, False, True], [True] * 3, [False, True, True]]
     batch = Grpo(group_size=3, mask_unended=True).batch(answers(ended=ended))
     np.testing.assert_array_equal(batch.weights, Grpo().advantages(REWARDS).ravel()[[0, 2, 7, 8]])
@@ -121,11 +121,11 @@ def test_unended_answers_are_left_out_of_the_loss_and_stay_in_the_mean():
     assert len(with_all) == 6
 
 
-def test_batch_of_unended_answers_alone_is_empty():
+def test_batch_of_only_unfinished_answers_is_empty():
     assert len(Grpo(group_size=3, mask_unended=True).batch(answers(ended=np.zeros((3, 3), bool)))) == 0
 
 
-def test_equal_answers_become_one_and_the_loss_stays():
+def test_equal_answers_are_deduplicated_without_changing_the_loss():
     rows = [[7, 1, 2], [7, 3], [7, 1, 2], [7, 1, 2], [8, 3], [8, 3], [8, 5, 6], [8, 3]]
     given = Answers(
         indices=np.array([4, 2]),
@@ -269,7 +269,7 @@ def test_suite_catches_an_objective_that_breaks_the_contract(broken, test):
         getattr(Suite(), f"test_{test}")()
 
 
-def test_suite_passes_the_right_objective_through_the_same_door():
+def test_suite_passes_a_correct_objective():
     class Suite(PolicyObjectiveContract):
         def make(self):
             return Grpo(group_size=3, iterations=2)

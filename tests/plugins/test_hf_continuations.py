@@ -101,7 +101,7 @@ def test_tokens_of_a_completion_are_those_of_its_text_behind_the_prompt(reader, 
     assert len(whole) <= len(prompt + completion) + 1, "a space that opens the text, at most"
 
 
-def test_what_a_perfect_model_writes_is_a_program_that_parses(reader):
+def test_output_of_a_perfect_model_is_a_program_that_parses(reader):
     tokenised = lambda text: reader.tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
     whole, asked = tokenised(PROMPT + BODY), tokenised(PROMPT)
     assert whole[: len(asked)] == asked

@@ -72,7 +72,7 @@ def test_weights_under_other_names_are_found_without_a_copy(
 
 @pytest.mark.parametrize("layout", ["bin", "foreign"])
 @pytest.mark.parametrize("kind", ["causal", "encoder"])
-def test_weights_that_cannot_be_opened_are_copied_once(
+def test_weights_that_cannot_be_opened_in_place_are_copied_once(
     tmp_path: Path, folder: Path, kind: str, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splits = CAUSAL if kind == "causal" else CLASSES
@@ -142,7 +142,7 @@ def test_classifier_blueprint_with_fewer_layers_builds_the_first_ones(tmp_path: 
     assert_module_is_the_files(attrs.evolve(source, blueprint=fewer))
 
 
-def test_causal_configuration_is_plain_json_and_names_no_place(folder: Path) -> None:
+def test_causal_configuration_is_plain_json_without_paths(folder: Path) -> None:
 
     config = HfCausalLm(path=str(hf_toys.causal(folder))).blueprint(CAUSAL).config
     assert json.loads(json.dumps(config)) == config

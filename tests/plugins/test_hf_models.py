@@ -94,7 +94,7 @@ def test_causal_tied_head_is_no_weight_and_an_own_head_is_the_head(tmp_path: Pat
     assert own.config["hf"]["num_hidden_layers"] == 2
 
 
-def test_causal_conv1d_is_a_linear_weight_lying_the_other_way(folder: Path) -> None:
+def test_causal_conv1d_is_a_transposed_linear_weight(folder: Path) -> None:
     blueprint = HfCausalLm(path=str(hf_toys.causal(folder, "gpt2"))).blueprint(CAUSAL)
     attention = next(w for w in blueprint.weights if w.name == "transformer.h.1.attn.c_attn.weight")
     assert (attention.shape, attention.matrix, attention.transposed) == ((16, 48), (48, 16), True)
@@ -102,7 +102,7 @@ def test_causal_conv1d_is_a_linear_weight_lying_the_other_way(folder: Path) -> N
     assert not any(w.transposed for w in blueprint.weights if w.role != "linear")
 
 
-def test_classifier_parts_that_nobody_uses_are_no_weights(tmp_path: Path) -> None:
+def test_unused_classifier_parts_are_not_weights(tmp_path: Path) -> None:
     for family in ("bert", "roberta", "esm", "distilbert"):
         place = hf_toys.encoder(tmp_path / family, family)
         names = {w.name for w in HfClassifier(path=str(place)).blueprint(CLASSES).weights}
@@ -149,7 +149,7 @@ def test_causal_gguf_is_dequantised_and_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow(reason="a real model")
-def test_classifier_probe_on_a_real_encoder_tells_peptides_apart(tmp_path: Path) -> None:
+def test_classifier_probe_on_a_real_encoder_separates_peptides(tmp_path: Path) -> None:
     import pandas as pd
 
     table = pd.read_csv(

@@ -63,7 +63,7 @@ def outputs_of(folder: Path, model: HfClassifier) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_own_head_in_a_batch_is_that_of_transformers_alone_in_the_order_of_the_classes(
+def test_own_head_in_a_batch_equals_transformers_with_classes_reordered(
     family: str, tmp_path: Path, folder: Path
 ) -> None:
     model = HfClassifier(path=str(hf_toys.labelled(folder, family)))

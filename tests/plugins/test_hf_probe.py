@@ -66,7 +66,7 @@ def test_classifier_head_is_scikit_learns_on_features_of_the_frozen_encoder(
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last", "max"])
 @pytest.mark.parametrize("left", [False, True])
-def test_classifier_padding_on_either_side_changes_nothing(pooling: Any, left: bool) -> None:
+def test_classifier_padding_side_does_not_change_logits(pooling: Any, left: bool) -> None:
     from boostlora.plugins.models._hf.classifier_net import pooled
 
     hidden = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 5, 3)))
@@ -107,7 +107,7 @@ def test_classifier_class_without_examples_is_unlikely_and_finite(tmp_path: Path
     assert head["head.bias"][2] == head["head.bias"].min()
 
 
-def test_classifier_one_class_alone_is_refused(tmp_path: Path, folder: Path) -> None:
+def test_classifier_of_a_single_class_is_refused(tmp_path: Path, folder: Path) -> None:
     one = attrs.evolve(CLASSES.train, labels=CLASSES.train.labels * 0)
     model = HfClassifier(path=str(hf_toys.encoder(folder)))
     said = message(lambda: get(model, attrs.evolve(CLASSES, train=one), tmp_path))

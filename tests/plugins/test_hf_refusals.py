@@ -1,4 +1,4 @@
-"""What Hugging Face models refuse, and how they say so."""
+"""What Hugging Face models refuse, and the messages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_model_task_that_does_not_fit_is_refused(
+def test_model_with_an_incompatible_task_is_refused(
     tmp_path: Path, model: Any, splits: Splits, expected: str
 ) -> None:
     assert message(lambda: model(path=str(tmp_path)).blueprint(splits)) == expected
@@ -77,7 +77,7 @@ def test_model_folder_without_weights_is_refused(tmp_path: Path, folder: Path) -
     assert said == f"{folder}: no weights: neither model.safetensors nor pytorch_model.bin"
 
 
-def test_model_weight_that_is_missing_is_named(tmp_path: Path, folder: Path) -> None:
+def test_missing_model_weight_is_named(tmp_path: Path, folder: Path) -> None:
     hf_toys.causal(folder, "llama")
     file = folder / "model.safetensors"
     kept = {n: t for n, t in load_file(file).items() if n != "model.layers.1.mlp.up_proj.weight"}
@@ -87,9 +87,7 @@ def test_model_weight_that_is_missing_is_named(tmp_path: Path, folder: Path) -> 
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_model_with_a_head_of_its_own_though_it_is_tied_is_refused(
-    tmp_path: Path, folder: Path, same: bool
-) -> None:
+def test_tied_model_with_a_separate_head_is_refused(tmp_path: Path, folder: Path, same: bool) -> None:
     """transformers would make two weights of it, and the reference one."""
     hf_toys.causal(folder, "llama")
     config, file = folder / "config.json", folder / "model.safetensors"
@@ -106,7 +104,7 @@ def test_model_with_a_head_of_its_own_though_it_is_tied_is_refused(
     assert said.endswith("set tie_word_embeddings to false in config.json")
 
 
-def test_model_shard_that_is_missing_is_named(tmp_path: Path, folder: Path) -> None:
+def test_missing_model_shard_is_named(tmp_path: Path, folder: Path) -> None:
     hf_toys.shard(hf_toys.causal(folder, "llama"))
     gone = sorted(folder.glob("model-*.safetensors"))[1]
     gone.unlink()
@@ -120,7 +118,7 @@ def test_model_with_damaged_weights_is_refused(folder: Path) -> None:
     assert said.startswith(f"{folder / 'model.safetensors'}: not a readable safetensors file: ")
 
 
-def test_model_with_code_of_its_own_is_refused_and_the_code_not_run(folder: Path, tmp_path: Path) -> None:
+def test_model_with_custom_code_is_refused_without_running_it(folder: Path, tmp_path: Path) -> None:
     hf_toys.causal(folder)
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass C: pass\n")
     hf_toys.config_of(folder, model_type="own", auto_map={"AutoConfig": "own.C"})

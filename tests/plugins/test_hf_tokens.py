@@ -73,7 +73,7 @@ def test_causal_chat_template_wraps_the_prompt_and_opens_the_answer(folder: Path
     assert tokens.sequence(0)[: tokens.starts[0]].tolist() == [3, *plain, 4]
 
 
-def test_causal_chat_template_that_is_not_there_is_refused(folder: Path) -> None:
+def test_missing_causal_chat_template_is_refused(folder: Path) -> None:
     model = HfCausalLm(path=str(hf_toys.causal(folder)), chat_template=True)
     expected = "model.chat_template: the tokenizer has no chat template"
     assert message(lambda: model.encode(CAUSAL.train)) == expected
@@ -96,7 +96,7 @@ def test_classifier_long_texts_are_cut_and_marked(folder: Path) -> None:
     assert tokens.sequence(1)[[0, -1]].tolist() == [2, 3]  # [CLS] … [SEP] survive
 
 
-def test_classifier_pairs_say_which_text_a_token_is_of(folder: Path) -> None:
+def test_classifier_pairs_have_token_types(folder: Path) -> None:
     model = HfClassifier(path=str(hf_toys.encoder(folder)))
     pairs = model.encode(splits_of(PAIRS, ("no", "yes")).train).inputs
     ids, types = pairs.ids[: pairs.offsets[1]], pairs.types[: pairs.offsets[1]]
@@ -105,7 +105,7 @@ def test_classifier_pairs_say_which_text_a_token_is_of(folder: Path) -> None:
     assert model.encode(CLASSES.train).inputs.types is None
 
 
-def test_classifier_model_without_types_gets_none(folder: Path) -> None:
+def test_classifier_model_without_token_types_gets_none(folder: Path) -> None:
     model = HfClassifier(path=str(hf_toys.encoder(folder, "distilbert")))
     assert model.encode(splits_of(PAIRS, ("no", "yes")).train).inputs.types is None
 
@@ -141,7 +141,7 @@ CLOCKS = {
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_causal_chat_template_with_a_clock_says_the_same_at_all_times(folder: Path, clock: str) -> None:
+def test_causal_chat_template_with_a_clock_is_reproducible(folder: Path, clock: str) -> None:
     reader = HfCausalLm(path=str(hf_toys.causal(folder, chat=True)), chat_template=True).reader
     reader.tokenizer.chat_template = clock + " {{ messages[0]['content'] }}"
     assert reader._rendered([{"role": "user", "content": "a"}]) == f"{CLOCKS[clock]} a"
@@ -159,7 +159,7 @@ def test_causal_chat_template_with_a_clock_says_the_same_at_all_times(folder: Pa
         "{{ messages[0]['content'] | no_such_filter }}",
     ],
 )
-def test_causal_chat_template_that_fails_is_told_with_its_key(folder: Path, template: str) -> None:
+def test_failing_causal_chat_template_is_reported_with_its_key(folder: Path, template: str) -> None:
     model = HfCausalLm(path=str(hf_toys.causal(folder, chat=True)), chat_template=True)
     model.reader.tokenizer.chat_template = template
     said = message(lambda: model.encode(CAUSAL.train))

@@ -54,7 +54,7 @@ class TestDiagonal(AdapterContract):
     def make(self):
         return Diagonal(rank=3)
 
-    def test_core_is_the_diagonal_of_what_is_trained(self):
+    def test_core_is_the_diagonal_of_the_trained_vector(self):
         for p in self._all():
             core = np.tensordot(np.array([2.0, -1.0, 0.5]), p.projections, 1)
             np.testing.assert_array_equal(core, np.diag([2.0, -1.0, 0.5]))
@@ -149,7 +149,7 @@ class TestMlp(ModelContract):
         (3, ["block.0", "block.0", "block.0", "block.1"]),
     ],
 )
-def test_tying_groups_sites_as_it_says(tie, groups):
+def test_tying_groups_sites_as_configured(tie, groups):
     adapter = TinyLora(rank=2, u=2, tie=tie)
     assert [adapter.parametrise(s, SITES, np.random.default_rng(0)).group for s in SITES] == groups
 
@@ -163,7 +163,7 @@ def test_tinylora_projections_have_variance_one_over_rank():
     ("spectrum", "left", "right"), [("paper", 1.0, 0.0), ("balanced", 0.5, 0.5), ("flat", 0.0, 0.0)]
 )
 @pytest.mark.parametrize("adapter", [TinyLora, LoraXs, Diagonal])
-def test_spectrum_puts_singular_values_where_its_name_says(adapter, spectrum, left, right):
+def test_spectrum_places_singular_values_by_its_name(adapter, spectrum, left, right):
     """`U S R V'`, `U S^1/2 R S^1/2 V'` and `U R V'`, multiplied out."""
     rng, S = np.random.default_rng(0), np.array([3.0, 2.0, 0.5])
     U, V = (np.linalg.qr(rng.standard_normal((d, 3)))[0] for d in SITES[0].shape)
@@ -175,7 +175,7 @@ def test_spectrum_puts_singular_values_where_its_name_says(adapter, spectrum, le
 
 
 @pytest.mark.parametrize(("rank", "alpha"), [(2, 8.0), (8, 2.0)])
-def test_lora_is_scaled_by_alpha_over_rank_and_drawn_within_one_over_the_root_of_the_width(rank, alpha):
+def test_lora_scale_is_alpha_over_rank_and_init_within_inverse_root_of_width(rank, alpha):
     site = Site(name="x.weight", shape=(5, 4000), layer=0)
     factors = Lora(rank=rank, alpha=alpha).parametrise(site, [site], np.random.default_rng(0))
     assert factors.scale == alpha / rank
@@ -192,12 +192,12 @@ def test_line_search_takes_the_scale_with_the_smallest_loss():
     assert LineSearch(scales=(0.5, 1.0)).choose(_validation({0.0: 1.0, 0.5: 0.7, 1.0: 0.8})) == 0.5
 
 
-def test_line_search_without_a_better_scale_refuses_and_says_so():
+def test_line_search_without_a_better_scale_refuses_with_a_reason():
     refusal = LineSearch(scales=(0.5, 1.0)).choose(_validation({0.0: 1.0, 0.5: 1.0, 1.0: 2.0}))
     assert refusal == Refusal("no scale of 0.5, 1 improves validation loss")
 
 
-def test_gate_with_a_margin_wants_more_than_the_margin():
+def test_gate_with_a_margin_requires_more_than_the_margin():
     trial = _validation({0.0: 1.0, 1.0: 0.9})
     assert Gate(margin=0.05).choose(trial) == 1.0
     assert isinstance(Gate(margin=0.2).choose(trial), Refusal)

@@ -89,7 +89,7 @@ def test_suite_catches_a_basis_that_takes_directions_beyond_its_depth(basis):
         ),
     ],
 )
-def test_suite_catches_a_task_that_breaks_its_word_and_shows_the_values(task, test, said):
+def test_suite_catches_a_task_that_breaks_the_contract_and_shows_the_values(task, test, said):
     with pytest.raises(AssertionError, match=said):
         getattr(suite(TaskContract, task), f"test_{test}")()
 

@@ -72,7 +72,7 @@ class TestHardestAlone(SamplerContract):
 
     @given(outcomes(), seeds)
     @contract_settings
-    def test_selection_holds_the_hard_examples_alone(self, outcome, seed):
+    def test_selection_has_only_the_hard_examples(self, outcome, seed):
         assert len(self._select(outcome, seed)) == max(1, round(0.25 * len(outcome)))
 
 
@@ -100,7 +100,7 @@ def test_failures_with_replay_give_right_examples_that_share_of_the_weight(repla
     assert share == pytest.approx(replay, abs=1e-12)
 
 
-def test_weighted_after_a_history_prefers_what_was_always_hard():
+def test_weighted_prefers_examples_that_stayed_hard():
     rng = np.random.default_rng(0)
     always, once = np.array([False, True, True]), np.array([False, False, True])
     history = [make_outcome(always, rng), make_outcome(always, rng)]
@@ -109,13 +109,13 @@ def test_weighted_after_a_history_prefers_what_was_always_hard():
     assert weight[0] > weight[1] > weight[2]
 
 
-def test_weighted_without_sharpness_weighs_all_alike():
+def test_weighted_with_zero_sharpness_is_uniform():
     outcome = make_outcome(np.array([True, False, False, True]), np.random.default_rng(0))
     assert set(Weighted(eta=0.0).select(outcome, (), np.random.default_rng(0)).weights.tolist()) == {1.0}
 
 
 @pytest.mark.parametrize(("eta", "decay"), [(2.0, 0.5), (0.7, 1.0), (30.0, 0.0)])
-def test_weighted_is_the_exponential_of_a_decayed_history_of_what_was_denied(eta, decay):
+def test_weighted_is_the_exponential_of_a_decayed_history_of_errors(eta, decay):
     """`w_i` in proportion to `exp(eta sum_s decay^(T - s) (1 - p_is))`, with `p_is` the probability of the right answer in round s."""
     rng = np.random.default_rng(3)
     correct = np.array([True, False, True, False, True, True])
@@ -130,6 +130,6 @@ def test_weighted_is_the_exponential_of_a_decayed_history_of_what_was_denied(eta
 
 
 @pytest.mark.parametrize("sampler", [All(), Random(), Failures(replay=0.0), Hardest(replay=0.0)])
-def test_samplers_without_replay_weigh_all_that_they_choose_alike(sampler):
+def test_samplers_without_replay_weight_chosen_examples_equally(sampler):
     outcome = make_outcome(np.arange(30) % 3 > 0, np.random.default_rng(0))
     assert set(sampler.select(outcome, (), np.random.default_rng(1)).weights.tolist()) == {1.0}

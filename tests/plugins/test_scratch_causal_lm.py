@@ -128,7 +128,7 @@ def test_scratch_lm_a_byte_is_a_token_between_beginning_and_end(family: str) -> 
     assert model.blueprint(splits_of(texts)).config["hf"]["vocab_size"] == 4 + 256
 
 
-def test_scratch_lm_folder_is_read_by_everybody(tmp_path: Path) -> None:
+def test_scratch_lm_folder_is_loaded_by_transformers(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = get(ScratchCausalLm(**TINY), ADDITIONS, tmp_path).files[0].parent
@@ -149,12 +149,12 @@ def test_scratch_lm_inputs_of_another_kind_are_refused() -> None:
     ("wrong", "said"),
     [({"hidden": 18}, "multiple of 2 heads = 4"), ({"kv_heads": 3, "heads": 2}, "divide heads = 2")],
 )
-def test_scratch_lm_shape_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
+def test_scratch_lm_with_an_impossible_shape_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ScratchCausalLm(**{**TINY, **wrong})
 
 
-def test_scratch_lm_learns_the_source_domain_where_there_is_one(tmp_path: Path) -> None:
+def test_scratch_lm_learns_the_source_domain_when_given(tmp_path: Path) -> None:
     source = splits_of(sums(range(3))).train
     with_source = attrs.evolve(ADDITIONS, source=source)
     alone = Splits(train=source, validation=source, test=source, classes=())
@@ -162,7 +162,7 @@ def test_scratch_lm_learns_the_source_domain_where_there_is_one(tmp_path: Path) 
     assert get(model, with_source, tmp_path / "a").sha256 == get(model, alone, tmp_path / "b").sha256
 
 
-def test_scratch_lm_stops_at_the_accuracy_asked_for(tmp_path: Path) -> None:
+def test_scratch_lm_stops_at_the_requested_accuracy(tmp_path: Path) -> None:
     parity = Prompts(tuple(f"{a:02d}" for a in range(100)), tuple("eo"[a % 2] for a in range(100)))
     splits = splits_of(parity)
     options = {**TINY, "pretrain_steps": 400, "pretrain_lr": 1e-2, "pretrain_batch": 16}
@@ -192,13 +192,13 @@ def test_scratch_lm_accuracy_of_pretraining_is_that_of_the_weights(tmp_path: Pat
     assert sequence_accuracy(module, tokens, 0) == pytest.approx(np.mean(right), abs=1e-12)
 
 
-def test_scratch_lm_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
+def test_scratch_lm_nan_loss_is_reported(tmp_path: Path) -> None:
     model = ScratchCausalLm(**{**TINY, "pretrain_steps": 50}, pretrain_lr=1e30)
     with pytest.raises(NonFiniteError, match=r"diverged at step \d+ of 50; lower model.pretrain_lr"):
         get(model, ADDITIONS, tmp_path)
 
 
-def test_scratch_lm_interrupted_leaves_no_half_model(tmp_path: Path) -> None:
+def test_interrupted_scratch_lm_leaves_no_partial_model(tmp_path: Path) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
@@ -210,7 +210,7 @@ def test_scratch_lm_interrupted_leaves_no_half_model(tmp_path: Path) -> None:
     assert whole.sha256 == get(model, ADDITIONS, tmp_path / "other").sha256
 
 
-def test_scratch_lm_prompts_are_seen_and_not_learned(tmp_path: Path) -> None:
+def test_scratch_lm_prompts_are_inputs_but_not_targets(tmp_path: Path) -> None:
     model = ScratchCausalLm(**{**TINY, "pretrain_steps": 200, "pretrain_lr": 1e-2})
     letters = np.random.default_rng(0).integers(0, 26, (64, 6))
     prompts = tuple("".join(chr(97 + c) for c in row) for row in letters)

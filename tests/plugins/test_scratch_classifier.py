@@ -127,7 +127,7 @@ def test_scratch_classifier_esm_joins_a_pair_by_its_end_token_and_cuts_the_longe
 
 
 @pytest.mark.parametrize("text", ["MKT|GLF", "MKJ", "mkt", "MK T", "MK<mask>"])
-def test_scratch_classifier_esm_what_is_no_residue_is_named(text: str) -> None:
+def test_scratch_classifier_esm_names_unknown_residues(text: str) -> None:
     said = message(
         lambda: ScratchClassifier(**TINY).encode(splits_of(Texts((("MK",), (text,))), NAMES).train)
     )
@@ -143,7 +143,9 @@ def test_scratch_classifier_inputs_of_another_kind_are_refused() -> None:
 
 
 @pytest.mark.parametrize("family", ["esm", "bert"])
-def test_scratch_classifier_learns_what_stands_where(family: str, tmp_path: Path) -> None:
+def test_scratch_classifier_predicts_masked_letters_from_their_neighbours(
+    family: str, tmp_path: Path
+) -> None:
     """Words in which a letter tells the next: the loss of masked letters falls far below that of their frequencies."""
     starts = np.random.default_rng(0).integers(0, 8, 200)
     texts = Texts(tuple(("".join("ACDEFGHI"[(s + i) % 8] for i in range(16)),) for s in starts))
@@ -154,7 +156,7 @@ def test_scratch_classifier_learns_what_stands_where(family: str, tmp_path: Path
     assert found["loss"] < 0.5 * found["unigram"]
 
 
-def test_masked_batch_has_the_shares_of_bert_and_answers_for_the_gaps() -> None:
+def test_masked_batch_has_the_shares_of_bert_and_targets_at_masks() -> None:
     from boostlora.plugins.models._scratch.encoder import Special, masked
 
     special = Special(padding=1, mask=32, all=(0, 1, 2, 3, 32))
@@ -176,7 +178,7 @@ def test_masked_batch_has_the_shares_of_bert_and_answers_for_the_gaps() -> None:
     assert 0.07 < float((shown == batch.answers).double().mean()) < 0.14
 
 
-def test_unigram_loss_is_the_entropy_where_frequencies_are_the_same() -> None:
+def test_unigram_loss_is_the_entropy_for_equal_frequencies() -> None:
     from boostlora.plugins.models._scratch.encoder import unigram_loss
 
     ids = np.repeat(np.array([0, 4, 5, 6], dtype=np.int32), [50, 20000, 10000, 10000])
@@ -187,7 +189,7 @@ def test_unigram_loss_is_the_entropy_where_frequencies_are_the_same() -> None:
     )
 
 
-def test_scratch_classifier_interrupted_leaves_no_half_model(tmp_path: Path) -> None:
+def test_interrupted_scratch_classifier_leaves_no_partial_model(tmp_path: Path) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 

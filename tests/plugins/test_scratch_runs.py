@@ -114,7 +114,7 @@ def test_scratch_model_is_checked_without_being_trained(
     assert list((tmp_path / "cache").rglob("model.safetensors")) == []
 
 
-def test_scratch_model_of_texts_it_cannot_read_is_refused_before_training(
+def test_scratch_model_with_unsupported_texts_is_refused_before_training(
     boostlora: Any, tmp_path: Path
 ) -> None:
     write_peptides(tmp_path)

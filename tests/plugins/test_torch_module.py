@@ -79,7 +79,7 @@ def test_torch_module_layers_are_sites_and_the_named_head_is_the_head(plugin: An
     ]
 
 
-def test_torch_module_start_comes_from_the_stream_and_torchs_generator_stays(
+def test_torch_module_init_uses_the_seeded_stream_and_not_torchs_generator(
     plugin: Any, splits: Splits, tmp_path: Path
 ) -> None:
     state = torch.get_rng_state()
@@ -120,7 +120,7 @@ def test_torch_module_takes_the_users_weights(plugin: Any, splits: Splits, tmp_p
         (lambda t: t.update({"out.bias": torch.zeros(4)}), "out.bias has shape (4,), expected (3,)"),
     ],
 )
-def test_torch_module_weights_that_do_not_fit_are_refused(
+def test_torch_module_incompatible_weights_are_refused(
     plugin: Any, splits: Splits, tmp_path: Path, change: Any, expected: str
 ) -> None:
     tensors = load_file(get(plugin(), splits, tmp_path).files[0])
@@ -145,7 +145,7 @@ class Headless(Given):
     head: ClassVar[str] = ""
 
 
-def test_torch_module_that_breaks_its_word_is_refused(splits: Splits, tmp_path: Path) -> None:
+def test_torch_module_that_breaks_the_contract_is_refused(splits: Splits, tmp_path: Path) -> None:
     assert message(lambda: Given(made=nn.Linear(6, 3)).blueprint(splits)) == (
         'Given: head "nothing" is not a layer of the module'
     )

@@ -90,7 +90,7 @@ def played(folder, *settings):
     return directory
 
 
-def test_greedy_run_writes_what_the_backend_would_and_is_told_only_of_what_changed(vllm, tmp_path):
+def test_greedy_run_equals_the_backend_and_sends_only_changed_weights(vllm, tmp_path):
     native = played(tmp_path / "native")
     found = played(tmp_path / "vllm", "generator.use=vllm", "generator.dtype=float32", "merge.use=full")
     for record in native.records:
@@ -110,7 +110,7 @@ def test_greedy_run_writes_what_the_backend_would_and_is_told_only_of_what_chang
     assert params.stop_token_ids
 
 
-def test_rollouts_are_written_by_the_weights_in_training_and_the_same_run_draws_the_same(vllm, tmp_path):
+def test_rollouts_use_the_weights_in_training_and_are_reproducible(vllm, tmp_path):
     settings = (
         "generator.use=vllm",
         "task.use=weighed",
@@ -164,7 +164,7 @@ def rows(*prompts):
 GREEDY = GenerationRequest(max_new_tokens=4, end_tokens=(2,))
 
 
-def test_weights_go_under_the_checkpoints_names_as_they_lie_there_and_only_when_they_changed():
+def test_changed_weights_are_sent_in_the_names_and_layout_of_the_checkpoint():
     W, V = np.arange(6.0).reshape(2, 3), np.ones((2, 2))
     stored = {"a": Stored("h.0.a", transposed=True), "b": Stored("b", transposed=False)}
     made, generative_model, notes, weights = writer(stored, a=W, b=V)
@@ -184,7 +184,7 @@ def test_weights_go_under_the_checkpoints_names_as_they_lie_there_and_only_when_
 
 
 @pytest.mark.parametrize("counts", [(), (1, 0)])
-def test_engine_that_takes_no_weight_is_not_believed_and_told_again(counts):
+def test_engine_that_updates_no_parameters_is_an_error_and_gets_them_again(counts):
     made, generative_model, notes, _ = writer(a=np.ones((2, 2)))
     made.llm.counts = counts
     for _ in range(2):
@@ -205,7 +205,7 @@ def test_engine_that_takes_no_weight_is_not_believed_and_told_again(counts):
         ((2,), 2, lambda t: True, ([], 2)),
     ],
 )
-def test_answers_end_where_the_request_says(tokens, reason, finished, expected):
+def test_answers_end_at_the_requested_stops(tokens, reason, finished, expected):
     made, generative_model, notes, _ = writer(a=np.ones((1, 1)))
     made.llm.token_ids, made.llm.stop_reason = tokens, reason
     (written,) = made.write(generative_model, rows([1, 4]), attrs.evolve(GREEDY, finished=finished))
@@ -214,7 +214,7 @@ def test_answers_end_where_the_request_says(tokens, reason, finished, expected):
     assert notes["asked"][0][0] == {"prompt_token_ids": [1, 4]}, "the completion is not told"
 
 
-def test_seeds_are_the_draws_and_follow_them_into_any_order():
+def test_seeds_follow_the_draws_in_any_order():
     draws = np.random.default_rng(0).random((3, 4))
     request = attrs.evolve(GREEDY, sampling=Sampling(temperature=0.7, top_p=0.9), draws=draws)
     made, generative_model, notes, _ = writer(a=np.ones((1, 1)))
@@ -245,7 +245,7 @@ def test_seeds_are_the_draws_and_follow_them_into_any_order():
     ],
     ids=["absent", "old", "no-gpu", "torchrun"],
 )
-def test_where_it_cannot_work_it_says_so(modules, environment, message, monkeypatch):
+def test_vllm_refuses_unsupported_setups_with_a_message(modules, environment, message, monkeypatch):
     if modules == {"vllm": None}:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     else:
@@ -257,7 +257,7 @@ def test_where_it_cannot_work_it_says_so(modules, environment, message, monkeypa
         Vllm().check()
 
 
-def test_new_and_unnumbered_versions_are_taken(monkeypatch):
+def test_new_and_unnumbered_versions_are_accepted(monkeypatch):
     for version in ("0.9.0", "0.31.2rc1", "1.0", "dev"):
         for name, module in fake_vllm.modules(version=version).items():
             monkeypatch.setitem(sys.modules, name, module)
@@ -270,7 +270,7 @@ def source(folder, architecture="causal-lm/llama", **config):
     return ModelSource(blueprint=blueprint, files=(folder / "model.safetensors",), sha256="")
 
 
-def test_models_it_could_not_keep_in_step_are_refused(vllm, tmp_path):
+def test_models_whose_weights_cannot_be_synchronised_are_refused(vllm, tmp_path):
     head = [Site(name="lm_head.weight", shape=(4, 2))]
     with pytest.raises(UsageError, match="not classifier/bert"):
         Vllm().open(source(tmp_path, "classifier/bert"), head)

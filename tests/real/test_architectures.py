@@ -47,7 +47,7 @@ def test_table_has_every_architecture_of_its_version(kind):
     assert list(told(kind)) == families(kind)
 
 
-def test_table_has_the_architectures_that_people_use():
+def test_table_has_the_common_architectures():
     used = {
         "causal": "llama qwen2 qwen3 qwen3_moe qwen3_next mistral mixtral gemma3_text gemma3 phi3 gpt2 gpt_neox falcon mamba "
         "falcon_mamba jamba bamba zamba opt bloom",
@@ -59,7 +59,7 @@ def test_table_has_the_architectures_that_people_use():
 
 
 @pytest.mark.parametrize("kind", HEADINGS)
-def test_table_says_how_many_of_each_there_are(kind):
+def test_table_states_the_count_of_each_outcome(kind):
     rows = told(kind)
     right = sum("` | right" in line for line in rows.values())
     refused = sum("` | refused: " in line for line in rows.values())

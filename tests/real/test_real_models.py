@@ -73,7 +73,7 @@ def rounds_of(done):
     return [event for event in events if event["event"] == "round_finished"]
 
 
-def test_minilm_boosted_on_peptides_gets_better_on_held_out_ones(boostlora, minilm, peptides, tmp_path):
+def test_minilm_boosted_on_peptides_improves_on_held_out_ones(boostlora, minilm, peptides, tmp_path):
     (tmp_path / "spec.toml").write_text(PEPTIDES.format(rounds=4, minilm=minilm))
     rounds = rounds_of(boostlora("run", "spec.toml", "--json"))
     first, last = rounds[0], rounds[-1]

@@ -49,7 +49,7 @@ def test_cell_view_of_hostile_study_never_scrolls_sideways(opened: Opener) -> No
     assert "loss is not finite" in page.locator(".cause").inner_text()
 
 
-def test_page_with_hostile_labels_shows_them_as_they_are(opened: Opener) -> None:
+def test_page_shows_hostile_labels_literally(opened: Opener) -> None:
     page = opened("hostile labels")
     arms = set(column(page, "Arm"))
     assert "<script>alert('x')</script>" in arms
@@ -58,7 +58,7 @@ def test_page_with_hostile_labels_shows_them_as_they_are(opened: Opener) -> None
     assert page.locator("script").count() == 2  # the data and ours
 
 
-def test_header_pressed_sorts_rows_and_says_so(opened: Opener) -> None:
+def test_pressed_header_sorts_rows_and_states_the_order(opened: Opener) -> None:
     page = opened()
     title = header(page, "Test accuracy")
     assert column(page, "Arm") == ["fixed", "random", "rotate"]
@@ -87,7 +87,7 @@ def chart_point(page: Any, chart: str, round_: int) -> tuple[float, float]:
     return mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2
 
 
-def test_curve_pointed_at_tells_the_values_of_that_round(opened: Opener) -> None:
+def test_hovered_curve_shows_the_values_of_that_round(opened: Opener) -> None:
     page = opened()
     curve = next(c for c in sample().curves if c.arm == "rotate" and c.quantity == "test.accuracy")
     page.locator("#main-chart").scroll_into_view_if_needed()
@@ -104,7 +104,7 @@ def test_curve_pointed_at_tells_the_values_of_that_round(opened: Opener) -> None
     assert not tip.is_visible()
 
 
-def test_curve_is_read_by_keyboard(opened: Opener) -> None:
+def test_curve_can_be_read_by_keyboard(opened: Opener) -> None:
     page = opened()
     picture = page.locator("#main-chart svg[tabindex]")
     picture.press("End")
@@ -144,7 +144,7 @@ def test_choice_of_block_shows_its_curves(opened: Opener) -> None:
     assert not set(first) & set(drawn(page))
 
 
-def test_legend_pressed_hides_an_arm(opened: Opener) -> None:
+def test_pressed_legend_hides_an_arm(opened: Opener) -> None:
     page = opened()
     button = page.locator("#legend button").filter(has_text="random")
     button.click()
@@ -177,14 +177,14 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_page_without_scripts_reads_all_the_same(opened: Opener) -> None:
+def test_page_without_scripts_shows_its_content(opened: Opener) -> None:
     page = opened(scripts=False)
     assert column(page, "Test accuracy")[1] == "58.1"
     assert page.locator("#differences .line .shape").count() == 2
     assert page.locator("noscript").is_visible()
 
 
-def test_numbers_of_script_are_written_as_those_of_tables(opened: Opener) -> None:
+def test_numbers_in_scripts_are_formatted_as_in_tables(opened: Opener) -> None:
     page = opened(anchor="#cell/abcdef00000a")
     json_for_script = json.loads(page.locator("#data").text_content())
     last = [values[-1] for values in json_for_script["cells"][10]["rounds"]]

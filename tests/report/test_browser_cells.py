@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow(
 Opener = Callable[..., Any]
 
 
-def test_cell_opened_by_keyboard_closes_by_escape_and_gives_focus_back(opened: Opener) -> None:
+def test_cell_opened_by_keyboard_closes_by_escape_and_restores_focus(opened: Opener) -> None:
     page = opened()
     link = page.locator("#main-table a[href='#cell/abcdef000006']")
     link.press("Enter")
@@ -52,13 +52,13 @@ def test_cell_view_shows_spec_provenance_and_rounds(opened: Opener) -> None:
     page.wait_for_selector("#study", state="visible")
 
 
-def test_failed_cell_tells_its_cause(opened: Opener) -> None:
+def test_failed_cell_shows_its_cause(opened: Opener) -> None:
     page = opened("failed cells", anchor="#cell/abcdef000001")
     assert page.locator("#cell .status").inner_text() == "failed"
     assert page.locator("#cell .cause").inner_text() == "round 3: loss is not finite at fixed"
 
 
-def test_pending_cell_has_nothing_to_show(opened: Opener) -> None:
+def test_pending_cell_shows_no_results(opened: Opener) -> None:
     page = opened("failed cells", anchor="#cell/abcdef000004")
     assert "No round has finished." in page.locator("#cell").inner_text()
     assert "Not written yet." in page.locator("#cell").inner_text()

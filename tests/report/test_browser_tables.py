@@ -1,4 +1,4 @@
-"""Tables beside the main one, and what a table does that is too large, as a browser shows it."""
+"""Secondary and large tables in a browser."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_curves_against_optimiser_steps(opened: Opener) -> None:
     assert page.locator("#main-chart .tip strong").inner_text() == "Optimiser steps 640"
 
 
-def test_links_of_eight_seeds_stand_on_one_line_within_the_table(opened: Opener) -> None:
+def test_links_of_eight_seeds_fit_on_one_line_of_the_table(opened: Opener) -> None:
     page = opened("tuned in blocks")
     assert set(lines_of(page, "#main-table .links")) == {1}
     box = page.locator("#results .scroll")
     assert box.evaluate("node => node.scrollWidth <= node.clientWidth")
 
 
-def test_long_list_of_cells_says_how_many_and_shows_that_it_scrolls(opened: Opener) -> None:
+def test_long_list_of_cells_shows_its_count_and_that_it_scrolls(opened: Opener) -> None:
     page = opened("tuned in blocks")
     assert page.locator("#cells h2").inner_text() == "384 cells"
     box = page.locator("#cells .scroll")

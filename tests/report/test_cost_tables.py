@@ -1,4 +1,4 @@
-"""The table of what arms cost, in the documents of a report."""
+"""The cost table in the documents of a report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def with_stored(analysis: Analysis, stored: int) -> Analysis:
     return attrs.evolve(analysis, cells=cells)
 
 
-def test_cost_table_has_every_known_quantity_and_names_blocks_where_there_are_several() -> None:
+def test_cost_table_has_every_known_quantity_and_names_several_blocks() -> None:
     known = ["Rounds", "Trained parameters", "Lost, %", "Gained, %", "Time, s"]
     assert titles_of(sample()) == ["Arm", *known]
     assert titles_of(sample(blocks=("x", "y"))) == ["Block", "Arm", *known]
@@ -45,7 +45,7 @@ def test_cost_table_has_the_means_of_the_rows() -> None:
     assert [row[place].sort for row in table.rows] == [row.metrics["lost"].mean for row in analysis.rows]
 
 
-def test_cost_of_a_study_without_numbers_has_no_table_and_no_section() -> None:
+def test_cost_of_a_study_without_values_has_no_table_or_section() -> None:
     empty = sample(pending=frozenset(range(15)))
     assert cost_table(empty) is None
     assert "## Cost" not in markdown(empty)
@@ -59,14 +59,14 @@ def test_markdown_and_page_show_the_cost() -> None:
     assert "Trained parameters" in page
 
 
-def test_sheets_have_steps_examples_and_stored_numbers_of_the_counted_rounds() -> None:
+def test_sheets_have_steps_examples_and_stored_parameters_of_counted_rounds() -> None:
     frame = sheets.results(with_stored(sample(), 100))
     assert (frame["stored"][0], frame["parameters"][0], frame["steps"][0]) == (1600, 256, 640)
     rounds = sheets.rounds(sample())
     assert list(rounds["stored"][:2]) == [0, 16]
 
 
-def test_sheets_share_of_forgotten_examples_is_over_all_rounds() -> None:
+def test_sheets_share_of_lost_examples_is_over_all_rounds() -> None:
     view = sample().cells[0]
     played = view.records[1:]
     right = sum(record.train.count - record.failures for record in played)

@@ -23,7 +23,7 @@ def test_scale_of_values_holds_them_all_in_order(values: list[float], zero: bool
 
 
 @given(values=st.lists(NUMBERS, min_size=1, max_size=8))
-def test_ticks_are_few_round_and_within(values: list[float]) -> None:
+def test_ticks_are_few_round_and_within_the_axis(values: list[float]) -> None:
     scale = scale_of(values, count=5)
     assert 2 <= len(scale.ticks) <= 6
     assert all(
@@ -34,7 +34,7 @@ def test_ticks_are_few_round_and_within(values: list[float]) -> None:
     assert any(math.isclose(leading, nice, rel_tol=1e-6) for nice in (1, 2, 5))
 
 
-def test_scale_of_nothing_known_is_still_an_axis() -> None:
+def test_scale_without_values_is_still_an_axis() -> None:
     scale = scale_of([None, math.nan, math.inf])
     assert scale.low < 0
     assert scale.high > 1

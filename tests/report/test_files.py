@@ -58,7 +58,7 @@ def test_parquet_and_csv_in_every_situation_hold_the_same(name: str, make: Any) 
     assert sheets.csv(stored) == sheets.csv(frame)
 
 
-def test_sheet_with_hostile_labels_gives_them_back() -> None:
+def test_sheet_round_trips_hostile_labels() -> None:
     frame = read(sheets.csv(sheets.results(sample(**SITUATIONS["hostile labels"]))))
     assert set(frame["arm"]) == set(HOSTILE)
 
@@ -112,7 +112,7 @@ def test_figures_in_every_situation_are_made_without_a_warning(name: str) -> Non
 
 
 @needs_matplotlib
-def test_figures_leave_matplotlib_as_it_was() -> None:
+def test_figures_restore_matplotlib_settings() -> None:
     import matplotlib as mpl
 
     from boostlora.engine.report.figures import figures
@@ -145,7 +145,7 @@ def test_report_written_twice_is_the_same(tmp_path: Path, formats: list[str]) ->
     assert first == again
 
 
-def test_report_in_unknown_format_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
+def test_report_in_unknown_format_is_refused_with_the_allowed_ones(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match='unknown report format "docx"\n  allowed: html, md, tex, csv, parquet, png'
     ):

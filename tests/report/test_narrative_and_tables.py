@@ -47,7 +47,7 @@ def test_answer_of_one_comparison_names_the_arm() -> None:
     assert narrative.answer(sample(arms=("a", "b"))).lead == "“b” is better than “a” by test accuracy."
 
 
-def test_baseline_that_never_finished_is_compared_with_nothing() -> None:
+def test_unfinished_baseline_has_no_comparisons() -> None:
     lead = narrative.answer(sample(failed=frozenset(range(5)))).lead
     assert lead == "No arm can be compared with “fixed” yet: no seed has finished in both."
 
@@ -62,7 +62,7 @@ def test_words_of_a_comparison_get_a_real_minus() -> None:
     assert found.sentences == (("b", "−4.1 points [−5.9, −3.0], well-known"),)  # noqa: RUF001
 
 
-def test_notes_said_twice_are_told_once() -> None:
+def test_repeated_notes_appear_once() -> None:
     analysis = sample(notes=("rounds were solved so that every arm trains 256 numbers",))
     assert len(narrative.answer(analysis).notes) == 1
 
@@ -99,7 +99,7 @@ def test_table_writes_losses_in_nats() -> None:
     assert "Difference, nats" in titles
 
 
-def test_table_says_which_seeds_are_missing() -> None:
+def test_table_names_missing_seeds() -> None:
     cell = cells_of(sample(failed=frozenset({1, 2})), "seeds")[0]
     assert (cell.text, cell.title) == ("3 of 5", "missing: 1, 2")
 
@@ -110,7 +110,7 @@ def test_settings_are_written_as_in_a_spec() -> None:
     assert settings({"a.b": 0.1}, short=True) == "b = 0.1"
 
 
-def test_methods_speak_of_tuning_only_where_there_is_some() -> None:
+def test_methods_mention_tuning_only_when_the_study_tunes() -> None:
     assert not any("Tuned" in said for said in narrative.methods(sample()))
     assert narrative.methods(sample(tuned=(0.1,)))[-1].startswith("Tuned values are chosen")
 
@@ -128,19 +128,19 @@ def test_methods_speak_of_tuning_only_where_there_is_some() -> None:
         ({"seeds": (0,), "baseline": False}, None),
     ],
 )
-def test_methods_say_what_is_shown_uncorrected(options: dict[str, Any], said: str | None) -> None:
+def test_methods_name_uncorrected_results(options: dict[str, Any], said: str | None) -> None:
     found = [
         sentence for sentence in narrative.methods(sample(**options)) if "number of comparisons" in sentence
     ]
     assert found == ([] if said is None else [said])
 
 
-def test_methods_speak_only_of_tests_that_were_made() -> None:
+def test_methods_mention_only_tests_that_were_run() -> None:
     assert "corrected by Holm's method over all 2 comparisons" in narrative.methods(sample())[1]
     assert narrative.methods(sample(seeds=(0,)))[1].endswith("on the seeds that both have finished.")
     assert len(narrative.methods(sample(seeds=(0, 1), failed=frozenset(range(6))))) == 1
 
 
-def test_command_is_written_for_a_shell() -> None:
+def test_command_is_quoted_for_a_shell() -> None:
     analysis = sample(name="a b")
     assert narrative.reproduce(analysis) == "boostlora ablate 'a b.toml'"

@@ -85,7 +85,7 @@ def test_island_with_any_label_is_json_without_markup(label: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
-def test_number_that_is_not_finite_becomes_null(value: float | None) -> None:
+def test_non_finite_number_becomes_null(value: float | None) -> None:
     assert rounded(value) is None
 
 
@@ -102,7 +102,7 @@ def test_specs_are_sent_once_with_what_differs_in_each_cell() -> None:
     assert content["cells"][7]["spec"] == {"seed": "2", "basis.use": "random"}
 
 
-def test_cell_that_has_not_begun_has_no_spec() -> None:
+def test_cell_that_has_not_started_has_no_spec() -> None:
     content: dict[str, Any] = payload(sample(**SITUATIONS["failed cells"]))
     assert content["cells"][4]["spec"] is None
     assert content["common"]["spec"]["optimizer.steps"] == "40"
@@ -114,7 +114,7 @@ def test_curves_of_an_arm_share_their_axes() -> None:
     assert len(content["x"]) == 2  # `random` and `rotate` advance alike
 
 
-def test_what_only_a_round_can_have_is_not_drawn_for_the_base() -> None:
+def test_quantities_of_rounds_are_not_drawn_for_the_base() -> None:
     curves: list[dict[str, Any]] = payload(sample())["curves"]
     for curve in curves:
         assert (curve["mean"][0] is None) == (curve["quantity"] in {"overlap", "lost", "gained"})

@@ -1,4 +1,4 @@
-"""A report tells no home and no credential, and its sheets hold nothing that a spreadsheet computes."""
+"""Reports contain no home folders or credentials, and their sheets no formulas."""
 
 import io
 from pathlib import Path
@@ -16,7 +16,9 @@ SECRET = "hunter2x99"  # noqa: S105 - nobody's
 
 
 @pytest.mark.parametrize("form", ["html", "md", "csv", "tex"])
-def test_report_in_any_form_tells_no_home_and_no_credential(tmp_path: Path, monkeypatch, form: str) -> None:
+def test_report_in_any_format_has_no_home_folders_or_credentials(
+    tmp_path: Path, monkeypatch, form: str
+) -> None:
     monkeypatch.setattr(redaction, "_me", lambda: ("/home/jane doe", "jane"))
     analysis = sample(failed=frozenset({1}))
     said = f"see /home/jane doe/x, /home/bob/y and http://a:{SECRET}@h"
@@ -39,7 +41,7 @@ def test_report_in_any_form_tells_no_home_and_no_credential(tmp_path: Path, monk
 @pytest.mark.parametrize(
     "first", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
 )
-def test_sheet_text_that_a_spreadsheet_would_compute_is_behind_an_apostrophe(first: str) -> None:
+def test_sheet_text_like_a_formula_is_prefixed_with_an_apostrophe(first: str) -> None:
     text = f"{first}cmd|' /C calc'!A0"
     frame = pd.DataFrame({"cause": [text, "plain"], text: ["x", None], "n": [-1.5, 2.0]})
     read = pd.read_csv(io.StringIO(sheets.csv(frame).decode(), newline=""))
@@ -55,7 +57,7 @@ def test_sheet_numbers_stay_numbers() -> None:
     assert sheets.csv(frame).decode() == "a,b,c,d\n-1.5,-1,-0.5,'-\n2.0,,+1e3,'-x\n"
 
 
-def test_sheet_cause_of_a_failed_cell_is_inert_in_the_report(tmp_path: Path) -> None:
+def test_sheet_escapes_the_cause_of_a_failed_cell(tmp_path: Path) -> None:
     analysis = sample(failed=frozenset({1}))
     view = attrs.evolve(analysis.cells[1], state=attrs.evolve(analysis.cells[1].state, cause="=1+1"))
     analysis = attrs.evolve(analysis, cells=(analysis.cells[0], view, *analysis.cells[2:]))

@@ -39,7 +39,7 @@ def test_markdown_table_in_every_situation_has_equal_rows(name: str) -> None:
         assert len({len(UNESCAPED_PIPE.findall(line)) for line in lines}) == bool(text)
 
 
-def test_markdown_says_answer_table_and_command() -> None:
+def test_markdown_has_answer_table_and_command() -> None:
     text = markdown(sample())
     assert text.startswith(
         "# bases\n\nDoes giving every round its own singular directions help?\n\nBy test accuracy,"
@@ -56,7 +56,7 @@ def test_markdown_tables_the_candidates_with_the_chosen_one_marked() -> None:
     assert "tuning never uses the test split" in text
 
 
-def test_markdown_says_what_is_not_corrected_for() -> None:
+def test_markdown_names_uncorrected_comparisons() -> None:
     said = "Neither the intervals nor the p of gained and lost are corrected for the number of comparisons."
     assert said in markdown(sample())
 
@@ -68,7 +68,7 @@ def test_markdown_shows_each_figure_once() -> None:
 
 
 @given(text=st.text(max_size=40))
-def test_markdown_escape_leaves_nothing_that_is_markup(text: str) -> None:
+def test_markdown_escape_leaves_no_markup(text: str) -> None:
     safe = markdown_escaped(text)
     assert "\n" not in safe
     bare = re.sub(r"\\.", "", safe)
@@ -77,7 +77,7 @@ def test_markdown_escape_leaves_nothing_that_is_markup(text: str) -> None:
 
 
 @given(text=st.text(max_size=40) | st.sampled_from(HOSTILE))
-def test_latex_escape_leaves_nothing_that_is_markup(text: str) -> None:
+def test_latex_escape_leaves_no_markup(text: str) -> None:
     safe = latex_escaped(text)
     bare = re.sub(r"(?<!\\)\$\\?[-a-z^\\]+\$", "", safe)
     bare = re.sub(r"\\[a-z]+\{\}|\\[&%$#_{}]", "", bare)
@@ -109,7 +109,7 @@ def test_latex_in_every_situation_is_balanced(name: str) -> None:
     assert not re.search(r"(?<!\\)%", text.replace("{!}{%", ""))
 
 
-def test_latex_label_that_begins_with_a_bracket_is_no_option_of_the_line_before() -> None:
+def test_latex_label_starting_with_a_bracket_is_not_read_as_an_option() -> None:
     body = latex(sample(arms=("[a]", "*b", "c"))).splitlines()
     assert any(line.startswith("{}[a] ") for line in body)
     assert any(line.startswith("{}*b ") for line in body)

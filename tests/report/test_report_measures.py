@@ -97,7 +97,7 @@ def test_payload_has_measures_as_columns_and_quantities(analysis: Analysis) -> N
     )
 
 
-def test_payload_of_a_task_without_measures_has_no_column_more() -> None:
+def test_payload_of_a_task_without_measures_has_no_extra_columns() -> None:
     found = payload(sample())
     assert len(found["columns"]) == len(found["cells"][0]["rounds"]) == 21
 

@@ -1,4 +1,4 @@
-"""The table of what arms were tuned over."""
+"""The tuning table of a report."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from boostlora.engine.report.tables import CHOSEN, tuning_table
 from .analysis_samples import SITUATIONS, sample
 
 
-def test_tuning_of_a_study_that_tunes_nothing_has_no_table_and_no_section() -> None:
+def test_study_without_tuning_has_no_tuning_table_or_section() -> None:
     assert tuning_table(sample()) is None
     assert 'id="tuning"' not in html(sample())
 
 
-def test_tuning_table_has_every_candidate_and_no_number_of_the_test_split() -> None:
+def test_tuning_table_has_every_candidate_and_no_test_metric() -> None:
     analysis = sample(tuned=(0.01, 0.1), seeds=(0, 1, 2))
     table = tuning_table(analysis)
     assert table is not None
@@ -73,11 +73,11 @@ def test_numbers_stay_with_their_units(apart: str, kept: str) -> None:
 
 
 @given(text=st.text(max_size=40))
-def test_keeping_together_changes_nothing_but_spaces(text: str) -> None:
+def test_non_breaking_text_changes_only_spaces(text: str) -> None:
     assert no_break(text).replace("\N{NO-BREAK SPACE}", " ") == text.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_page_says_its_confidence_and_points_without_a_line_break() -> None:
+def test_page_shows_confidence_and_points_without_a_line_break() -> None:
     page = html(sample())
     assert "95\N{NO-BREAK SPACE}% BCa" in page
     assert "95\N{NO-BREAK SPACE}% interval" in page

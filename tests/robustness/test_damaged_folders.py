@@ -1,4 +1,4 @@
-"""Whatever happens to the files of a run or a study: never a traceback, one sentence and a documented exit code."""
+"""Damaged files of runs and studies give a one-sentence error and a documented exit code, never a traceback."""
 
 import random
 import shutil
@@ -114,12 +114,12 @@ def check(answer: Answer, what: str) -> None:
 
 
 @pytest.mark.slow(reason="a copy and a command for each damage")
-def test_damaged_folder_is_refused_in_a_sentence(whole, tmp_path, monkeypatch):
+def test_damaged_folder_is_refused_with_a_one_sentence_error(whole, tmp_path, monkeypatch):
     monkeypatch.setenv("BOOSTLORA_CACHE", str(whole.cache))
     _try(whole, tmp_path, range(COUNT))
 
 
-def test_few_damaged_folders_are_refused_in_a_sentence(whole, tmp_path, monkeypatch):
+def test_few_damaged_folders_are_refused_with_a_one_sentence_error(whole, tmp_path, monkeypatch):
     monkeypatch.setenv("BOOSTLORA_CACHE", str(whole.cache))
     _try(whole, tmp_path, range(10_000, 10_006))
 

@@ -24,7 +24,7 @@ def copy(whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Whole
 
 
 @pytest.mark.parametrize("command", ["export", "apply"])
-def test_model_is_on_disk_before_it_has_its_name_and_leftovers_go(
+def test_model_is_synced_before_its_rename_and_leftovers_are_removed(
     command, copy, whole, tmp_path, monkeypatch
 ):
     dead(tmp_path / "ex")
@@ -53,7 +53,7 @@ def test_boost_file_sweeps_leftovers_of_its_folder(copy, tmp_path):
     assert copy.unfinished() == []
 
 
-def test_folder_of_a_cache_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
+def test_cache_folder_is_synced_before_its_rename(tmp_path, monkeypatch):
     dead(tmp_path / "one")
     asked = asked_of_the_system(monkeypatch)
     cached_folder(tmp_path / "two", tmp_path, lambda folder: (folder / "model").write_bytes(b"1") and None)
@@ -67,7 +67,7 @@ def test_folder_of_a_cache_that_cannot_be_written_names_the_variable(tmp_path):
         cached_folder(tmp_path / "file" / "two", tmp_path, lambda _: None)
 
 
-def test_inputs_of_cells_are_on_disk_before_they_have_their_name(tmp_path, monkeypatch):
+def test_inputs_of_cells_are_synced_before_their_rename(tmp_path, monkeypatch):
     from boostlora.engine.foundation.atomic import file_sha256
 
     (tmp_path / "data").write_bytes(b"1")
@@ -89,7 +89,7 @@ def test_rollback_of_a_run_whose_spec_is_damaged_is_refused(text, copy, tmp_path
     assert done.stderr.startswith(f"error: {copy.run}/spec.toml: damaged")
 
 
-def test_result_that_cannot_be_removed_says_so_and_how_to_go_on(copy, tmp_path, monkeypatch):
+def test_result_that_cannot_be_removed_is_reported_with_the_next_step(copy, tmp_path, monkeypatch):
     assert boostlora("rollback", copy.run, "--to", "1", cwd=tmp_path).returncode == 0
     real = Path.unlink
 
@@ -106,7 +106,7 @@ def test_result_that_cannot_be_removed_says_so_and_how_to_go_on(copy, tmp_path, 
     )
 
 
-def test_listener_that_exits_is_silenced_and_named():
+def test_listener_that_exits_is_disabled_and_named():
     class Exits:
         @hookimpl
         def run_finished(self) -> None:
@@ -118,7 +118,7 @@ def test_listener_that_exits_is_silenced_and_named():
         Events(registry.manager).emit("run_finished")
 
 
-def test_runs_leaves_out_a_run_whose_provenance_was_altered(copy, tmp_path):
+def test_runs_omits_a_run_with_altered_provenance(copy, tmp_path):
     assert boostlora("runs", cwd=tmp_path).stderr == ""
     path = tmp_path / copy.run / "provenance.json"
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))

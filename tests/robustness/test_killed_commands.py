@@ -137,15 +137,15 @@ def warm(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.mark.slow(reason="some three processes a kill")
-def test_processes_killed_anywhere_lose_nothing_and_leave_nothing(whole, tmp_path):
+def test_processes_killed_at_any_point_lose_no_data_and_leave_no_leftovers(whole, tmp_path):
     _try(started, whole, tmp_path, PROCESSES, IN_PROCESSES)
 
 
 @pytest.mark.slow(reason="a copy and three commands for each kill")
-def test_commands_killed_anywhere_lose_nothing_and_leave_nothing(whole, tmp_path, warm):
+def test_commands_killed_at_any_point_lose_no_data_and_leave_no_leftovers(whole, tmp_path, warm):
     kinds = [kind for kind in KINDS for _ in range(3)] + ["cold"]
     _try(forked, whole, tmp_path, COUNT, random.Random(0).sample(kinds, len(kinds)))  # noqa: S311 - an order, no secret
 
 
-def test_few_commands_killed_lose_nothing_and_leave_nothing(whole, tmp_path, warm):
+def test_commands_killed_at_a_few_points_lose_no_data_and_leave_no_leftovers(whole, tmp_path, warm):
     _try(forked, whole, tmp_path, 3, ("run", "ablate", "export"))

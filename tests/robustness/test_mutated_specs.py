@@ -1,4 +1,4 @@
-"""Whatever is written into a spec: `check` says in one sentence what is wrong, or what would be done, and takes no long time."""
+"""`check` of mutated specs gives a one-sentence error or the plan, in bounded time."""
 
 from __future__ import annotations
 
@@ -118,12 +118,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("offline")
 @LEAKS
-def test_few_mutated_specs_are_refused_in_a_sentence(tmp_path):
+def test_few_mutated_specs_are_refused_with_a_one_sentence_error(tmp_path):
     _try(tmp_path, range(1_000_000, 1_000_060), light=True)
 
 
 @pytest.mark.usefixtures("offline")
 @LEAKS
 @pytest.mark.slow(reason="up to a second for each mutant")
-def test_mutated_specs_are_refused_in_a_sentence(tmp_path):
+def test_mutated_specs_are_refused_with_a_one_sentence_error(tmp_path):
     _try(tmp_path, range(FIRST, FIRST + COUNT), light=False)

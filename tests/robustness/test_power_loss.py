@@ -1,4 +1,4 @@
-"""Power lost at any moment of a command: what was acknowledged is there, and the next try ends as if nothing had happened."""
+"""Power loss at any point of a command: acknowledged data are kept, and a retry completes as without it."""
 
 from __future__ import annotations
 
@@ -244,10 +244,10 @@ def _try(whole: Whole, folder: Path, count: int, kinds: Iterable[str]) -> None:
         for kind in SCENARIOS
     ],
 )
-def test_few_losses_of_power_lose_nothing(kind, whole, tmp_path):
+def test_power_loss_at_a_few_points_keeps_acknowledged_data(kind, whole, tmp_path):
     _try(whole, tmp_path, 1 if kind == "cold" else 2, [kind])  # which trains a model first
 
 
 @pytest.mark.slow(reason="a copy and some commands for each state of a disk")
-def test_power_lost_anywhere_loses_nothing_that_was_acknowledged(whole, tmp_path):
+def test_power_loss_at_any_point_keeps_acknowledged_data(whole, tmp_path):
     _try(whole, tmp_path, -(-COUNT // len(SCENARIOS)), SCENARIOS)

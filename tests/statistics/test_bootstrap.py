@@ -16,7 +16,7 @@ def test_bca_of_fewer_than_two_values_has_no_interval(few):
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
-def test_bca_of_a_value_that_is_not_finite_has_no_interval(odd):
+def test_bca_of_a_non_finite_value_has_no_interval(odd):
     assert bca([0.1, odd, 0.3]) is None
 
 
@@ -102,6 +102,6 @@ def test_bca_coverage_with_thirty_values_is_nearly_nominal():
 
 
 @pytest.mark.parametrize(("count", "expected"), [(3, 0.72), (5, 0.84), (8, 0.87), (10, 0.89), (20, 0.92)])
-def test_bca_coverage_with_few_values_is_what_the_module_says(count, expected):
+def test_bca_coverage_with_few_values_is_as_documented(count, expected):
     # 4000 trials: standard error 0.7 % at most; three of them.
     assert abs(_coverage(count, 4000) - expected) < 0.022

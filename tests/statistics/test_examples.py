@@ -14,12 +14,12 @@ def _answers(ids, correct):
     return np.array(ids, dtype=np.int64), np.array(correct, dtype=np.bool_)
 
 
-def test_mcnemar_of_one_against_nine_is_as_worked_by_hand():
+def test_mcnemar_of_one_against_nine_has_the_hand_computed_value():
     assert_close(mcnemar(1, 9), 2 * (1 + 10) / 2**10, atol=1e-12, what="p")
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (5, 5), (1, 0)])
-def test_mcnemar_of_counts_that_say_nothing_is_one(counts):
+def test_mcnemar_of_balanced_counts_is_one(counts):
     assert mcnemar(*counts) == 1.0
 
 
@@ -86,12 +86,12 @@ def test_compare_examples_without_common_examples_is_none():
     assert compare_examples([]) is None
 
 
-def test_compare_examples_uses_common_examples_alone():
+def test_compare_examples_uses_only_common_examples():
     found = compare_examples([(_answers([1, 2], [1, 1]), _answers([2, 3], [0, 1]))])
     assert (found.only_first, found.examples, found.interval) == (1, 1, None)
 
 
-def test_cluster_interval_repeats_and_holds_the_difference():
+def test_cluster_interval_is_reproducible_and_contains_the_difference():
     rng = np.random.default_rng(2)
     sums, sizes = rng.integers(-2, 4, size=300), np.full(300, 5)
     low, high = cluster_interval(sums, sizes)
@@ -107,7 +107,7 @@ def test_cluster_interval_is_as_wide_as_the_normal_limit():
     assert_close(high - low, expected, atol=0.05 * expected, what="width")
 
 
-def test_cluster_interval_takes_two_examples_and_no_fewer():
+def test_cluster_interval_needs_two_examples():
     assert cluster_interval(np.array([1]), np.array([1])) is None
     assert cluster_interval(np.array([1, -1]), np.array([1, 1])) == (-1.0, 1.0)
 

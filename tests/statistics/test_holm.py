@@ -9,7 +9,7 @@ from boostlora.engine.testing import assert_close
 ps = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
 
-def test_holm_of_four_tests_is_as_worked_by_hand():
+def test_holm_of_four_tests_has_the_hand_computed_values():
     # Sorted: 0.005 * 4, 0.01 * 3, 0.03 * 2, 0.04 * 1, the last raised to the one before.
     assert_close(
         np.array(holm([0.01, 0.04, 0.03, 0.005])), np.array([0.03, 0.06, 0.06, 0.02]), atol=1e-12, what="p"
@@ -20,14 +20,14 @@ def test_holm_of_a_single_test_changes_nothing():
     assert holm([0.03]) == [0.03]
 
 
-def test_holm_of_tests_that_were_not_made_does_not_count_them():
+def test_holm_does_not_count_tests_that_were_not_run():
     assert holm([0.02, None, 0.01]) == [0.02, None, 0.02]
     assert holm([None, None]) == [None, None]
     assert holm([]) == []
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
-def test_holm_of_no_p_value_is_refused(wrong):
+def test_holm_refuses_values_outside_the_unit_interval(wrong):
     with pytest.raises(ValueError, match="p-values"):
         holm([0.5, wrong])
 
@@ -54,7 +54,7 @@ def test_holm_never_falls_when_raw_values_rise(pairs):
     assert all(a <= b for a, b in zip(low, high, strict=True))
 
 
-def test_holm_under_the_null_keeps_the_chance_of_any_false_rejection():
+def test_holm_controls_the_family_wise_error_rate_under_the_null():
     rng = np.random.default_rng(5)
     false = np.mean([min(holm(rng.random(6).tolist())) <= 0.05 for _ in range(3000)])
     # Independent tests: 1 - (1 - 0.05/6)^6 = 0.049; standard error 0.4 %.

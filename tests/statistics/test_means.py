@@ -14,7 +14,7 @@ def test_interval_of_many_values_is_scipys_normal_one(confidence):
     assert_close(np.array(mean_interval(values, confidence)), expected, atol=1e-12, what="interval")
 
 
-def test_interval_of_no_more_values_than_that_is_the_bootstraps(monkeypatch):
+def test_interval_up_to_the_limit_is_that_of_the_bootstrap(monkeypatch):
     monkeypatch.setattr(bootstrap, "MAX_BOOTSTRAP", 40)
     values = np.random.default_rng(0).exponential(2.0, 41)
     assert mean_interval(values[:40], 0.9) == bca(values[:40], 0.9)
@@ -22,7 +22,7 @@ def test_interval_of_no_more_values_than_that_is_the_bootstraps(monkeypatch):
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf])
-def test_interval_of_values_that_are_not_finite_is_none(odd):
+def test_interval_of_non_finite_values_is_none(odd):
     assert mean_interval(np.r_[np.zeros(MAX_BOOTSTRAP), odd]) is None
     assert mean_interval(np.array([1.0, odd])) is None
     assert mean_interval(np.array([1.0])) is None

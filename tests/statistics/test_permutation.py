@@ -64,11 +64,11 @@ def test_sign_flip_of_no_differences_is_one():
 
 
 @pytest.mark.parametrize("data", [[], [1.0, float("nan")], [float("inf")]])
-def test_sign_flip_of_nothing_or_of_what_is_not_finite_is_none(data):
+def test_sign_flip_of_empty_or_non_finite_values_is_none(data):
     assert sign_flip(data) is None
 
 
-def test_sign_flip_by_chance_is_near_the_exact_p_and_repeats():
+def test_sampled_sign_flip_is_close_to_the_exact_p_and_reproducible():
     data = np.random.default_rng(0).normal(0.4, 1, size=12)
     exact, sampled = sign_flip(data), sign_flip(data, resamples=4000)
     assert exact.exact
@@ -78,7 +78,7 @@ def test_sign_flip_by_chance_is_near_the_exact_p_and_repeats():
     assert abs(sampled.p - exact.p) < error
 
 
-def test_sign_flip_by_chance_is_never_zero():
+def test_sampled_sign_flip_is_never_zero():
     assert sign_flip(np.full(40, 1.0), resamples=999).p == 1 / 1000
 
 
@@ -104,7 +104,7 @@ def test_pairs_needed_are_the_fewest_that_can_reach_alpha(alpha, tests):
 
 
 @pytest.mark.parametrize(("alpha", "pairs"), [(0.5, 2), (0.25, 3), (0.125, 4), (0.0625, 5)])
-def test_pairs_needed_are_not_one_more_where_the_smallest_p_is_alpha_itself(alpha, pairs):
+def test_pairs_needed_include_a_smallest_p_equal_to_alpha(alpha, pairs):
     assert pairs_needed(alpha) == pairs
     assert smallest_p(pairs) == alpha
 
@@ -114,11 +114,11 @@ def test_smallest_p_of_no_pairs_is_one():
 
 
 @pytest.mark.parametrize(("tests", "pairs"), [(1, 6), (3, 7), (6, 8), (20, 10)])
-def test_pairs_needed_at_five_percent_are_these(tests, pairs):
+def test_pairs_needed_at_five_percent_have_the_known_values(tests, pairs):
     assert pairs_needed(0.05, tests) == pairs
 
 
 @pytest.mark.parametrize(("alpha", "tests"), [(0.0, 1), (1.0, 1), (0.05, 0)])
-def test_pairs_needed_for_an_impossible_question_is_refused(alpha, tests):
+def test_pairs_needed_refuses_invalid_arguments(alpha, tests):
     with pytest.raises(ValueError, match="must"):
         pairs_needed(alpha, tests)

@@ -62,26 +62,26 @@ def played(boostlora: Any, tmp_path: Path, task: str) -> list[Any]:
     return rounds
 
 
-def test_arithmetic_is_run_and_its_measures_are_kept(boostlora: Any, tmp_path: Path) -> None:
+def test_arithmetic_runs_and_records_its_measures(boostlora: Any, tmp_path: Path) -> None:
     rounds = played(boostlora, tmp_path, SUMS + "shots = 2\nsamples = 2\ntemperature = 1.0")
     for split in ("train", "validation", "test"):
         assert 0.0 < rounds[-1][split]["measures"]["probability"] < 1.0
         assert {"pass_1", "pass_2"} <= set(rounds[0][split]["measures"])
 
 
-def test_arithmetic_forced_is_run_without_writing(boostlora: Any, tmp_path: Path) -> None:
+def test_forced_arithmetic_runs_without_generation(boostlora: Any, tmp_path: Path) -> None:
     rounds = played(boostlora, tmp_path, SUMS + 'correct = "forced"')
     assert set(rounds[0]["test"]["measures"]) == {"probability"}
 
 
-def test_gsm8k_is_run_and_its_measures_are_kept(boostlora: Any, tmp_path: Path) -> None:
+def test_gsm8k_runs_and_records_its_measures(boostlora: Any, tmp_path: Path) -> None:
     (tmp_path / "problems.jsonl").write_text(lines(problems()))
     task = 'use = "gsm8k"\npath = "problems.jsonl"\nshots = 1\nmax_new_tokens = 8\nlimit = 20'
     rounds = played(boostlora, tmp_path, task)
     assert set(rounds[0]["test"]["measures"]) == {"strict", "flexible"}
 
 
-def test_math500_is_run_and_says_what_judged(boostlora: Any, tmp_path: Path) -> None:
+def test_math500_runs_and_records_its_judge(boostlora: Any, tmp_path: Path) -> None:
     pytest.importorskip("math_verify", reason="the task needs math-verify")
     (tmp_path / "problems.jsonl").write_text(lines(competition()))
     task = 'use = "math500"\npath = "problems.jsonl"\nmax_new_tokens = 8\nlimit = 30'

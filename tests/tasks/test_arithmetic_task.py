@@ -1,4 +1,4 @@
-"""`arithmetic`: its suite, what it draws, how it is asked and judged, and what it refuses."""
+"""`arithmetic`: its suite, sums, prompts, judging, and what it refuses."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_arithmetic_sums_are_right_and_all_different(operations: Any, digits: in
     negative=st.booleans(),
     operations=st.permutations(["add", "subtract", "multiply"]),
 )
-def test_sums_are_all_there_are_each_once(top: int, negative: bool, operations: Any) -> None:
+def test_sums_enumerate_every_sum_once(top: int, negative: bool, operations: Any) -> None:
     sums = Sums(tuple(operations[:2]), top, negative)
     found = [sums[i] for i in range(len(sums))]
     pairs = {(a, b) for a in range(top) for b in range(top)}
@@ -98,7 +98,7 @@ def test_sums_of_the_largest_space_are_exact_at_its_end() -> None:
     assert attrs.astuple(sums[len(sums) - 10_001]) == (9998, "subtract", 9998)
 
 
-def test_arithmetic_takes_all_there_are_and_refuses_one_more() -> None:
+def test_arithmetic_allows_all_sums_and_refuses_one_more() -> None:
     task = Arithmetic(digits=1, operations=("subtract",), train=40, validation=5, test=5, source=5)
     splits = load(task)
     assert splits.source is not None
@@ -119,7 +119,7 @@ def test_arithmetic_is_the_same_with_the_same_seed_and_in_the_order_of_ids() -> 
     assert one.source is None
 
 
-def test_arithmetic_ids_say_what_is_asked_not_how() -> None:
+def test_arithmetic_ids_depend_on_the_sum_and_not_the_prompt() -> None:
     plain = load(Arithmetic(**SMALL))
     worded = load(Arithmetic(**SMALL, prompt="What is {a} {op} {b}?", completion=" It is {answer}", shots=2))
     np.testing.assert_array_equal(plain.train.ids, worded.train.ids)
@@ -129,7 +129,7 @@ def test_arithmetic_ids_say_what_is_asked_not_how() -> None:
 
 
 @pytest.mark.parametrize("shots", [1, 5])
-def test_arithmetic_shots_are_training_sums_and_never_the_sum_itself(shots: int) -> None:
+def test_arithmetic_shots_are_training_sums_other_than_the_question(shots: int) -> None:
     task = Arithmetic(**SMALL, source=12, shots=shots)
     splits = load(task)
     plain = load(attrs.evolve(task, shots=0))
@@ -200,7 +200,7 @@ def test_arithmetic_probability_of_the_right_answer_is_measured(correct: Any) ->
     assert outcome.correct.tolist() == [True, False]
 
 
-def test_arithmetic_decoding_is_asked_for_where_answers_are_written() -> None:
+def test_arithmetic_has_decoding_when_answers_are_generated() -> None:
     assert isinstance(Arithmetic(), GeneratingTask)
     assert Arithmetic().decoding == Decoding(max_new_tokens=12, stop=("\n",))
     drawn = Arithmetic(samples=3, temperature=0.5)
@@ -227,7 +227,7 @@ def test_arithmetic_decoding_is_asked_for_where_answers_are_written() -> None:
         ({"completion": "{answer}0"}, '"completion": {answer} must be the first whole number in it'),
     ],
 )  # fmt: skip
-def test_arithmetic_options_that_cannot_be_are_refused(options: Any, expected: str) -> None:
+def test_arithmetic_invalid_options_are_refused(options: Any, expected: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         Arithmetic(**options)
     assert str(caught.value) == expected

@@ -148,9 +148,7 @@ def test_humaneval_samples_are_judged_each_and_pass_at_k_is_measured(path: str) 
     assert outcome.measures["errors"] == 1 / 8
 
 
-def test_humaneval_program_that_is_drawn_twice_is_run_once(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_humaneval_duplicate_program_is_run_once(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from boostlora.plugins.tasks._code.sandbox import Sandbox
 
     ran = list[int]()
@@ -165,7 +163,7 @@ def test_humaneval_program_that_is_drawn_twice_is_run_once(
     assert ran == [2]
 
 
-def test_humaneval_says_what_confined_the_programs(path: str) -> None:
+def test_humaneval_reports_the_sandbox_of_the_programs(path: str) -> None:
     task = HumanEval(path=path, seconds=2.0)
     assert isinstance(task, ProvenanceTask)
     said = task.origin()["sandbox"]
@@ -173,7 +171,7 @@ def test_humaneval_says_what_confined_the_programs(path: str) -> None:
     assert said["limits"]["seconds"] == 2.0
 
 
-def test_humaneval_where_programs_cannot_be_confined_refuses_before_reading(
+def test_humaneval_without_a_sandbox_is_refused_before_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(OVERRIDE, raising=False)
@@ -218,9 +216,7 @@ def test_humaneval_broken_gzipped_file_is_refused_by_its_own_name(
         ({"test": "def check(candidate):\n    assert ("}, 'row 3: column "test" is no Python'),
     ],
 )
-def test_humaneval_row_that_cannot_be_judged_is_refused(
-    write: Write, change: dict[str, str], said: str
-) -> None:
+def test_humaneval_invalid_row_is_refused(write: Write, change: dict[str, str], said: str) -> None:
     rows = heads(6)
     rows[2] |= change
     path = write(lines(rows), "heads.jsonl")

@@ -48,21 +48,21 @@ def numbers(examples: Examples) -> list[int]:
     return sorted(int(name.removeprefix("add_")) for name in examples.inputs.entry_points)
 
 
-def test_mbpp_whole_file_is_divided_by_number_and_what_is_shown_is_left_out(path: str) -> None:
+def test_mbpp_file_is_split_by_task_number_without_the_prompt_tasks(path: str) -> None:
     splits = load(Mbpp(path=path))
     assert numbers(splits.train) == list(range(601, 625))
     assert numbers(splits.validation) == list(range(511, 518))
     assert numbers(splits.test) == list(range(11, 16))
 
 
-def test_mbpp_shares_leave_out_only_what_is_shown(path: str) -> None:
+def test_mbpp_shares_omit_only_the_prompt_tasks(path: str) -> None:
     for shots, left_out in ((3, {2, 3, 4}), (1, {2}), (0, set[int]())):
         splits = load(Mbpp(path=path, parts="shares", shots=shots))
         there = {n for part in PARTS for n in numbers(getattr(splits, part))}
         assert there == set(WHOLE) - left_out
 
 
-def test_mbpp_prompt_is_the_harnesses_with_three_solved_tasks(path: str) -> None:
+def test_mbpp_prompt_equals_the_harness_with_three_solved_tasks(path: str) -> None:
     splits = load(Mbpp(path=path))
     place = splits.test.inputs.entry_points.index("add_12")
     assert splits.test.inputs.prompts[place] == "".join(
@@ -78,7 +78,7 @@ def test_mbpp_prompt_is_the_harnesses_with_three_solved_tasks(path: str) -> None
 
 
 @beside
-def test_mbpp_prompts_of_the_real_data_are_the_harnesses() -> None:
+def test_mbpp_prompts_of_real_data_equal_those_of_the_harness() -> None:
     """Built from the harness's own task file and its own three examples."""
     found = find_spec("lm_eval")
     if found is None or found.origin is None:
@@ -155,7 +155,7 @@ def test_mbpp_sanitized_keeps_only_those_tasks(write: Write, path: str) -> None:
     }
 
 
-def test_mbpp_split_column_and_own_files_decide_where_they_are_given(write: Write) -> None:
+def test_mbpp_split_column_and_separate_files_set_the_splits(write: Write) -> None:
     rows = [{**row, "part": PARTS[i % 3]} for i, row in enumerate(sentences(range(2000, 2030)))]
     shown = write(lines(sentences(range(1, 5))), "shown.jsonl")
     splits = load(Mbpp(path=write(lines(rows), "rows.jsonl"), split="part", shots_path=shown))
@@ -214,7 +214,7 @@ def test_mbpp_sanitized_versions_names_of_columns_are_understood(write: Write) -
         ({}, {"sanitized_column": "absent"}, 'no column "absent" (whether a row is kept)'),
     ],
 )
-def test_mbpp_rows_that_cannot_be_taken_are_refused(
+def test_mbpp_invalid_rows_are_refused(
     write: Write, change: dict[str, Any], options: dict[str, Any], said: str
 ) -> None:
     rows = sentences(WHOLE)
@@ -224,7 +224,7 @@ def test_mbpp_rows_that_cannot_be_taken_are_refused(
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '["1"]', "[true]", "no"])
-def test_mbpp_sanitized_list_that_is_none_is_refused(write: Write, path: str, content: str) -> None:
+def test_mbpp_invalid_sanitized_list_is_refused(write: Write, path: str, content: str) -> None:
     ids = write(content, "ids.json")
     told = message(lambda: Mbpp(path=path, sanitized=ids))
     assert told.startswith(ids)

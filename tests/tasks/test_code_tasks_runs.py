@@ -49,7 +49,7 @@ ROWS = {"humaneval": heads(), "mbpp": sentences([*range(1, 16), *range(511, 518)
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_code_task_is_run_and_what_confined_it_is_recorded(boostlora: Any, tmp_path: Path, name: str) -> None:
+def test_code_task_runs_and_records_its_sandbox(boostlora: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / "rows.jsonl").write_text(lines(ROWS[name]))
     (tmp_path / "code.toml").write_text(SPEC.format(task=TASKS[name]))
     done = boostlora("run", str(tmp_path / "code.toml"))
@@ -65,7 +65,7 @@ def test_code_task_is_run_and_what_confined_it_is_recorded(boostlora: Any, tmp_p
     assert measures["errors"] > 0.0
 
 
-def test_code_task_without_leave_to_run_unconfined_is_refused_before_any_work(
+def test_code_task_without_a_sandbox_or_permission_is_refused_before_any_work(
     boostlora: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "rows.jsonl").write_text(lines(ROWS["humaneval"]))

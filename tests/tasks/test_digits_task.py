@@ -59,7 +59,7 @@ def test_rotated_general_angle_turns_the_same_way_as_quarter_turns() -> None:
     assert_close(rotated(image, 89.999), rotated(image, 90.0), atol=1e-3, what="almost a quarter turn")
 
 
-def test_rotated_digits_there_and_back_look_like_themselves_again(rng: np.random.Generator) -> None:
+def test_digits_rotated_back_resemble_the_originals(rng: np.random.Generator) -> None:
     splits = Digits(angle=45.0).load(rng)
     upright = load_digits().images[splits.test.ids] / 16.0
     assert splits.test.inputs.min() >= 0.0
@@ -75,7 +75,7 @@ def test_rotated_digits_there_and_back_look_like_themselves_again(rng: np.random
     assert likeness(turned) < 0.5
 
 
-def test_digits_noise_touches_the_target_alone_and_stays_in_range(rng: np.random.Generator) -> None:
+def test_digits_noise_changes_only_the_target_and_stays_in_range(rng: np.random.Generator) -> None:
     noisy = Digits(noise=0.5).load(rng)
     clean = Digits().load(np.random.default_rng(0))
     assert noisy.source is not None

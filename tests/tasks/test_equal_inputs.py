@@ -1,4 +1,4 @@
-"""Rows of equal inputs lie in one part, whatever else they say; given parts are taken as they are."""
+"""Rows of equal inputs are in one split, whatever their other columns; given splits are kept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def twice(frame: pd.DataFrame, **changes: Any) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_table_rows_that_differ_in_label_and_key_alone_lie_in_one_part(
+def test_table_rows_equal_except_label_and_key_are_in_one_split(
     write: Write, frame: pd.DataFrame, seed: int
 ) -> None:
     frame.loc[3, "income"] = np.nan
@@ -59,7 +59,7 @@ def test_table_rows_that_differ_in_label_and_key_alone_lie_in_one_part(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_texts_of_two_labels_lie_in_one_part(write: Write, seed: int) -> None:
+def test_texts_with_two_labels_are_in_one_split(write: Write, seed: int) -> None:
     path = write(twice(reviews(), label="pos", title="again"))
     assert_together(load(TextClassification(path=path), seed), 60, 90)
     assert_together(load(TextClassification(path=path, template="so {text}"), seed), 60, 90)
@@ -68,7 +68,7 @@ def test_texts_of_two_labels_lie_in_one_part(write: Write, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_texts_that_a_limit_keeps_lie_in_one_part(write: Write, seed: int) -> None:
+def test_texts_kept_by_a_limit_are_in_one_split(write: Write, seed: int) -> None:
     path = write(twice(reviews()))
     splits = load(TextClassification(path=path, limit=50), seed)
     every = [set(shown(splits, part)) for part in PARTS]
@@ -76,7 +76,7 @@ def test_texts_that_a_limit_keeps_lie_in_one_part(write: Write, seed: int) -> No
 
 
 @given(seed=st.integers(0, 1000))
-def test_prompts_of_several_completions_lie_in_one_part(tmp_path_factory: Any, seed: int) -> None:
+def test_prompts_with_several_completions_are_in_one_split(tmp_path_factory: Any, seed: int) -> None:
     frame = pd.DataFrame({"prompt": [f"p{i // 2}" for i in range(40)], "completion": [f"c{i}" for i in range(40)]})  # fmt: skip
     path = tmp_path_factory.mktemp("prompts") / "rows.csv"
     frame.sample(frac=1, random_state=seed).to_csv(path, index=False)
@@ -86,19 +86,19 @@ def test_prompts_of_several_completions_lie_in_one_part(tmp_path_factory: Any, s
 
 
 @pytest.mark.parametrize("prompt", ["", "Write:"])
-def test_completions_of_one_prompt_lie_in_one_part(write: Write, prompt: str) -> None:
+def test_completions_of_one_prompt_are_in_one_split(write: Write, prompt: str) -> None:
     rows = [{"prompt": prompt, "completion": f"c{i // 2}"} for i in range(40)]
     splits = load(LanguageModelling(path=write("\n".join(map(json.dumps, rows)), "rows.jsonl")))
     every = [set(getattr(splits, part).inputs.completions) for part in PARTS]
     assert sum(map(len, every)) == len(set.union(*every)) == 20
 
 
-def test_questions_with_two_solutions_lie_in_one_part(write: Write) -> None:
+def test_questions_with_two_solutions_are_in_one_split(write: Write) -> None:
     frame = pd.DataFrame({"question": [f"q{i // 2}?" for i in range(40)], "answer": [f"{i}\n#### {i}" for i in range(40)]})  # fmt: skip
     assert_together(load(Gsm8k(path=write(frame))), 20, 40)
 
 
-def test_problems_with_two_solutions_lie_in_one_part(write: Write) -> None:
+def test_problems_with_two_solutions_are_in_one_split(write: Write) -> None:
     pytest.importorskip("math_verify")
     from boostlora.plugins.tasks.math500 import Math500
 
@@ -109,7 +109,7 @@ def test_problems_with_two_solutions_lie_in_one_part(write: Write) -> None:
 
 
 @linux
-def test_programs_that_are_asked_for_twice_lie_in_one_part(write: Write) -> None:
+def test_repeated_programming_tasks_are_in_one_split(write: Write) -> None:
     again = [{**row, "canonical_solution": row["canonical_solution"] + "    # again\n"} for row in heads(20)]
     splits = load(HumanEval(path=write(lines(heads(20) + again), "heads.jsonl")))
     every = [set(getattr(splits, part).inputs.prompts) for part in PARTS]
@@ -124,7 +124,7 @@ def test_programs_that_are_asked_for_twice_lie_in_one_part(write: Write) -> None
     assert sum(map(len, every)) == len(set.union(*every)) == 40
 
 
-def test_given_parts_are_taken_as_they_are(write: Write) -> None:
+def test_given_splits_are_kept(write: Write) -> None:
     frame = reviews(30)
     train = write(twice(frame), "train.csv")
     splits = load(TextClassification(path=train, test_path=write(frame, "test.csv")))
@@ -132,13 +132,13 @@ def test_given_parts_are_taken_as_they_are(write: Write) -> None:
     assert not set(shown(splits, "train")) & set(shown(splits, "validation"))
 
 
-def test_table_of_few_different_rows_is_split_row_by_row(write: Write) -> None:
+def test_table_with_few_distinct_rows_is_split_by_row(write: Write) -> None:
     path = write(pd.DataFrame({"x": np.arange(40) % 2, "y": np.arange(40) % 2}))
     splits = load(Table(path=path, label="y"))
     assert [len(getattr(splits, part)) for part in PARTS] == [24, 8, 8]
 
 
-def test_texts_of_few_different_rows_are_split_row_by_row(write: Write) -> None:
+def test_texts_with_few_distinct_rows_are_split_by_row(write: Write) -> None:
     path = write(pd.DataFrame({"text": ["a", "b"] * 20, "label": ["x", "y"] * 20}))
     splits = load(TextClassification(path=path))
     assert [len(getattr(splits, part)) for part in PARTS] == [24, 8, 8]

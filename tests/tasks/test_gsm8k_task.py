@@ -50,14 +50,14 @@ def questions(prompt: str) -> list[str]:
     return [shot.splitlines()[0].removeprefix(QUESTION) for shot in prompt.split("\n\n")]
 
 
-def test_gsm8k_prompt_and_completion_are_the_harnesses(path: str) -> None:
+def test_gsm8k_prompt_and_completion_equal_those_of_the_harness(path: str) -> None:
     row = problems()[3]
     said = everything(load(Gsm8k(path=path))).values()
     assert (f"Question: {row['question']}\nAnswer:", f" {row['answer']}") in said
 
 
 @pytest.mark.parametrize("shots", [1, 4, 8])
-def test_gsm8k_shots_are_training_examples_and_never_the_example_itself(path: str, shots: int) -> None:
+def test_gsm8k_shots_are_training_examples_other_than_the_question(path: str, shots: int) -> None:
     splits = load(Gsm8k(path=path, shots=shots))
     plain = load(Gsm8k(path=path))
     training = {questions(prompt)[0] for prompt in plain.train.inputs.prompts}
@@ -83,7 +83,7 @@ def test_gsm8k_shots_leave_the_data_as_they_are_and_depend_on_the_seed(path: str
     assert everything(load(Gsm8k(path=path, shots=2), seed=4)) != everything(one)
 
 
-def test_gsm8k_shots_do_not_show_a_question_that_is_there_twice(write: Write) -> None:
+def test_gsm8k_shots_omit_duplicates_of_the_question(write: Write) -> None:
     rows = problems(12)
     task = Gsm8k(
         path=write(lines(rows), "train.jsonl"),
@@ -129,7 +129,7 @@ def test_gsm8k_extraction_decides_and_both_are_measured() -> None:
 @pytest.mark.parametrize(
     ("required", "correct"), [(1, [True, True]), (2, [True, False]), (3, [False, False])]
 )
-def test_gsm8k_is_right_where_enough_of_the_samples_are(required: int, correct: list[bool]) -> None:
+def test_gsm8k_is_right_when_enough_samples_are(required: int, correct: list[bool]) -> None:
     task = Gsm8k(path="x", samples=3, required=required, temperature=1.0)
     outcome = task.judge(TWO, written(["18", "18", "none", "$1,000", "no", "18"], 2))
     assert outcome.correct.tolist() == correct
@@ -149,7 +149,7 @@ def test_gsm8k_rewards_rollouts_of_the_same_example_one_by_one() -> None:
     assert outcome.ids.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_gsm8k_texts_that_do_not_fit_the_examples_are_the_backends_fault() -> None:
+def test_gsm8k_mismatched_texts_are_reported_as_a_backend_error() -> None:
     with pytest.raises(RunError, match=r"^the backend generated no texts, but the task needs them$"):
         Gsm8k(path="x").judge(TWO, attrs.evolve(written(["18", "2"]), texts=None))
     with pytest.raises(RunError, match=r"^2 judgements of 3 texts for 2 examples$"):
@@ -174,7 +174,7 @@ def test_gsm8k_texts_that_do_not_fit_the_examples_are_the_backends_fault() -> No
         ),
     ],
 )
-def test_gsm8k_options_that_cannot_be_are_refused(options: Any, expected: str) -> None:
+def test_gsm8k_invalid_options_are_refused(options: Any, expected: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         Gsm8k(**options)
     assert str(caught.value) == expected

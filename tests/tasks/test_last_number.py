@@ -1,4 +1,4 @@
-"""The last number of a text, however it is written."""
+"""The last number of a text, in any notation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_last_number_after_any_minus_sign_is_negative(sign: str) -> None:
 
 
 @pytest.mark.parametrize("sign", MINUS)
-def test_last_number_between_two_things_has_no_sign(sign: str) -> None:
+def test_last_number_after_a_dash_between_two_terms_has_no_sign(sign: str) -> None:
     for text in ("in 2019{}2021", "2019{}{}2021", "$5{}$2021", "5€{}2021€", "5%{}2021%", "5\\%{}2021", "x{}2021", "(x){}2021", "5°{}2021°"):  # fmt: skip
         refers(text.format(sign, sign), "2021")
     refers(f"10 {sign} 2021", "2021")
@@ -71,7 +71,7 @@ def test_last_number_between_two_things_has_no_sign(sign: str) -> None:
         ("none - at all.", None),
     ],
 )
-def test_last_number_however_it_is_dressed(text: str, number: str | None) -> None:
+def test_last_number_is_found_in_any_formatting(text: str, number: str | None) -> None:
     refers(text, number)
 
 
@@ -92,7 +92,7 @@ def test_last_number_however_it_is_dressed(text: str, number: str | None) -> Non
         ("1,200,", "1200"),
     ],
 )
-def test_last_number_commas_set_off_thousands_or_part_numbers(text: str, number: str) -> None:
+def test_last_number_commas_group_thousands_or_separate_numbers(text: str, number: str) -> None:
     refers(text, number)
 
 
@@ -129,7 +129,7 @@ def test_last_number_exponent_belongs_to_it(text: str, number: str | None) -> No
     refers(text, number)
 
 
-def test_last_number_is_compared_in_all_its_digits() -> None:
+def test_last_number_is_compared_in_all_digits() -> None:
     refers(f"so {LARGE}", LARGE)
     refers(f"{LARGE[:-1]}9.50", f"{LARGE[:-1]}9.5")
     refers("7" * 100_000, "7" * 100_000)

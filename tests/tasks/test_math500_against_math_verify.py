@@ -101,5 +101,5 @@ def test_math500_real_answers_are_equal_to_themselves_in_dollars_too() -> None:
         ("$", "\\boxed{$}"),
     ],
 )
-def test_math500_gold_is_latex_with_a_place(answer: str, wrapped: str) -> None:
+def test_math500_gold_answer_is_wrapped_as_latex(answer: str, wrapped: str) -> None:
     assert gold(answer) == wrapped

@@ -58,7 +58,7 @@ def test_math500_without_extra_columns_is_problems_and_boxed_answers(write: Writ
     assert {(rows[4]["problem"], "only here"), (rows[0]["problem"], "\\boxed{\\frac{1}{7}}")} <= set(said)
 
 
-def test_math500_parts_have_their_share_of_every_subject(path: str) -> None:
+def test_math500_splits_preserve_subject_shares(path: str) -> None:
     splits = load(Math500(path=path, by="subject"))
     for part, size in zip(PARTS, (12, 4, 4), strict=True):
         groups = Counter(getattr(splits, part).inputs.groups)
@@ -67,7 +67,7 @@ def test_math500_parts_have_their_share_of_every_subject(path: str) -> None:
         )
 
 
-def test_math500_examples_keep_their_answers_when_they_are_taken(path: str) -> None:
+def test_math500_examples_keep_their_answers_in_subsets(path: str) -> None:
     train = load(Math500(path=path, by="level")).train
     taken = train.take(np.array([3, 3, 0]))
     assert taken.inputs.answers == tuple(train.inputs.answers[i] for i in (3, 3, 0))
@@ -160,7 +160,7 @@ def test_math500_missing_columns_are_named(write: Write) -> None:
     assert message(lambda: Math500(path=file)).startswith(f'{file}: no column "answer" (answer); there are: ')
 
 
-def test_math500_options_that_cannot_be_are_refused() -> None:
+def test_math500_invalid_options_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r'^"samples" = 2 answers would all be the same; set a "temperature"$'
     ):

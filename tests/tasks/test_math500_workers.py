@@ -93,7 +93,7 @@ def test_workers_judge_the_others_while_one_answer_hangs(workers: WorkerPool) ->
     assert found[1] == Verdict(right=False, failure="timed-out")
 
 
-def test_workers_take_no_more_memory_than_they_may(workers: WorkerPool) -> None:
+def test_workers_stay_within_their_memory_limit(workers: WorkerPool) -> None:
     workers.judge([("\\boxed{7}", "7")], 5.0)
     limits = Path(f"/proc/{workers.processes[0]}/limits").read_text().splitlines()
     assert next(line for line in limits if line.startswith("Max address space")).split()[3] == str(
@@ -131,7 +131,7 @@ while True:
     ("times", "verdict"),
     [(1, Verdict(right=True, answer="7")), (2, Verdict(right=False, failure="crashed"))],
 )
-def test_workers_that_die_over_an_answer_try_it_once_more(
+def test_workers_that_die_on_an_answer_retry_it_once(
     workers: WorkerPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int, verdict: Verdict
 ) -> None:
     program, deaths = tmp_path / "dying.py", tmp_path / "deaths"
@@ -154,7 +154,7 @@ def test_workers_that_never_start_are_reported(
     assert str(caught.value) == "5 worker processes for math-verify ended at once (the last with code 3)"
 
 
-def test_workers_without_math_verify_say_so(
+def test_workers_without_math_verify_report_it(
     workers: WorkerPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "math_verify.py").write_text("raise ImportError('no such thing')")
@@ -165,7 +165,7 @@ def test_workers_without_math_verify_say_so(
         workers.judge([("\\boxed{7}", "7")], 5.0)
 
 
-def test_workers_are_not_left_behind_by_an_interrupt(workers: WorkerPool) -> None:
+def test_workers_end_on_an_interrupt(workers: WorkerPool) -> None:
     workers.judge([("\\boxed{7}", "7")], 5.0)
     (busy,) = workers.processes
     main = threading.main_thread().ident
@@ -207,7 +207,7 @@ def test_workers_end_with_their_program(how: str) -> None:
 
 
 @pytest.mark.slow(reason="computes until the clock of the worker ends it")
-def test_workers_at_work_end_themselves_where_their_master_is_gone() -> None:
+def test_busy_workers_exit_when_their_parent_is_gone() -> None:
     worker = Worker.start(pool.MEMORY)
     worker.connection.recv_bytes()  # ready
     worker.connection.send_bytes(b'{"gold": "7", "text": "$10^{10^{10}}$", "seconds": 0.5}')
@@ -226,7 +226,7 @@ workers.judge([("7", sys.argv[1])], 3000.0)
 """
 
 
-def test_workers_at_work_end_with_a_program_that_is_killed() -> None:
+def test_busy_workers_exit_when_their_program_is_killed() -> None:
     endless = "\\boxed{\\sum_{k=1}^{10^{12}} \\frac{1}{k^{7}}}"
     with subprocess.Popen(
         [sys.executable, "-c", BUSY, endless], stdout=subprocess.PIPE, text=True

@@ -83,9 +83,7 @@ def test_mlp_model_blueprint_has_the_shapes_of_the_file(
     assert roles == dict.fromkeys(layers, "linear") | {"head.weight": "head"}
 
 
-def test_mlp_model_second_time_is_not_pretrained_again(
-    context: RunContext, trained: list[MLPClassifier]
-) -> None:
+def test_mlp_model_is_pretrained_only_once(context: RunContext, trained: list[MLPClassifier]) -> None:
     first = get(Mlp(epochs=2), splits_of(3), context)
     again = get(Mlp(epochs=2), splits_of(3), context)
     assert len(trained) == 1
@@ -150,7 +148,7 @@ def test_mlp_model_damaged_cache_entry_is_computed_again(
     assert file.read_bytes() == whole
 
 
-def test_mlp_model_few_epochs_and_few_examples_warn_of_nothing(
+def test_mlp_model_with_few_epochs_and_examples_gives_no_warning(
     context: RunContext, recwarn: pytest.WarningsRecorder
 ) -> None:
     get(Mlp(epochs=1, batch_size=500), splits_of(2, n=5), context)
@@ -169,7 +167,7 @@ def test_mlp_model_without_hidden_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize("inputs", [["a", "b"], np.zeros((90, 2, 2))])
-def test_mlp_model_inputs_that_are_no_rows_of_numbers_are_refused(inputs: Any) -> None:
+def test_mlp_model_non_numeric_inputs_are_refused(inputs: Any) -> None:
     expected = "^model mlp takes numeric inputs \\(n, d\\); this task's inputs are of another kind$"
     with pytest.raises(UsageError, match=expected):
         Mlp().blueprint(splits_of(3, inputs))

@@ -69,7 +69,7 @@ def test_protein_measurements_of_one_pair_are_averaged_unless_kept(write: Write)
     assert labels(ProteinBinding(path=path, duplicates="keep")) == ["tight", "weak", "weak"]
 
 
-def test_protein_gap_leaves_out_what_is_near_the_threshold(write: Write) -> None:
+def test_protein_gap_omits_pairs_near_the_threshold(write: Write) -> None:
     frame = complexes()
     splits = load(ProteinBinding(path=write(frame), threshold=9.05, gap=0.02))
     assert len(everything(splits)) == len(frame) - sum(abs(frame.pkd - 9.05) < 0.02) < len(frame)
@@ -84,11 +84,11 @@ def test_protein_threshold_of_zero_is_the_median(write: Write) -> None:
 
 
 @pytest.mark.parametrize(("variants", "rows"), [("wild-types", 12), ("mutants", 36), ("all", 48)])
-def test_protein_variants_are_told_by_their_mutations(write: Write, variants: str, rows: int) -> None:
+def test_protein_variants_are_identified_by_their_mutations(write: Write, variants: str, rows: int) -> None:
     assert len(everything(load(ProteinBinding(path=write(complexes()), variants=variants)))) == rows  # type: ignore[arg-type]
 
 
-def test_protein_per_group_leaves_so_many_of_each(write: Write) -> None:
+def test_protein_per_group_limits_the_pairs_of_each_group(write: Write) -> None:
     frame = complexes()
     found = everything(load(ProteinBinding(path=write(frame), per_group=2)))
     ligands = [texts[0] for texts, _ in found.values()]
@@ -104,7 +104,7 @@ def test_protein_ids_do_not_depend_on_options_or_order(write: Write) -> None:
     assert {k: v[0] for k, v in found.items()}.items() <= expected.items()
 
 
-def test_protein_parts_that_are_given_are_taken_as_they_are(write: Write) -> None:
+def test_protein_given_splits_are_kept(write: Write) -> None:
     frame = complexes()
     path, test = write(frame[:40]), write(frame[40:], "test.csv")
     splits = load(ProteinBinding(path=path, test_path=test, linker="-"))
@@ -114,7 +114,7 @@ def test_protein_parts_that_are_given_are_taken_as_they_are(write: Write) -> Non
     assert [len(getattr(splits, part)) for part in PARTS] == [16, 16, 16]
 
 
-def test_protein_window_holds_the_places_where_variants_differ() -> None:
+def test_protein_window_contains_the_positions_where_variants_differ() -> None:
     head, tail = "A" * 30, "C" * 30
     sides = [f"{head}DEF{tail}", f"{head}DKF{tail}", f"{head}DEW{tail}"]
     found = windows([*sides, "M" * 5, "KL" * 20], [0, 0, 0, 0, 1], 8)
@@ -136,7 +136,7 @@ def test_protein_windows_do_not_end_in_a_chain_break() -> None:
         ({"ligand_seq": ""}, ['"ligand_seq"', "an empty chain", "row 3"]),
     ],
 )
-def test_protein_rows_that_are_no_complex_are_refused(
+def test_protein_rows_without_a_complex_are_refused(
     write: Write, change: dict[str, str], words: list[str]
 ) -> None:
     frame = complexes().astype(object)
@@ -196,6 +196,6 @@ def test_protein_judgement_of_one_class_has_no_measures(write: Write) -> None:
     assert ProteinBinding(path=write(complexes())).judge(examples, predictions).measures == {}
 
 
-def test_protein_parts_hold_what_their_ids_say(write: Write) -> None:
+def test_protein_splits_contain_every_pair_once(write: Write) -> None:
     splits = load(ProteinBinding(path=write(complexes())))
     assert sum(len(contents(splits, part)) for part in PARTS) == len(everything(splits)) == 48

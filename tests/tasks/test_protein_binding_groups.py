@@ -1,4 +1,4 @@
-"""`protein-binding`: no group and no chain lies in two parts, whatever the data."""
+"""`protein-binding`: no group and no chain is in two splits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def can_be_divided(counts: list[tuple[int, int]], parts: int) -> bool:
 
 
 @given(counts=sizes, shares=shares, seed=st.integers(0, 1000))
-def test_group_split_tears_no_group_apart_and_gives_every_part_both_classes(
+def test_group_split_keeps_groups_whole_and_has_both_classes_in_every_split(
     counts: list[tuple[int, int]], shares: dict[str, float], seed: int
 ) -> None:
     labels, groups = examples_of(counts)
@@ -56,7 +56,7 @@ def test_group_split_tears_no_group_apart_and_gives_every_part_both_classes(
 
 
 @given(seed=st.integers(0, 1000))
-def test_group_split_of_many_small_groups_comes_close_to_the_shares(seed: int) -> None:
+def test_group_split_of_many_small_groups_approximates_the_shares(seed: int) -> None:
     rng = np.random.default_rng(seed)
     labels, groups = examples_of([(int(a), int(b)) for a, b in rng.integers(0, 12, (120, 2)) if a + b])
     parts = group_split(labels, groups, SHARES, rng)
@@ -67,27 +67,27 @@ def test_group_split_of_many_small_groups_comes_close_to_the_shares(seed: int) -
 
 
 @given(seed=st.integers(0, 1000))
-def test_group_split_deals_both_classes_where_no_order_gives_them(seed: int) -> None:
+def test_group_split_has_both_classes_when_no_random_order_gives_them(seed: int) -> None:
     """Shares of 3 rows are met best by single rows of one class: no cut of any order holds both."""
     labels, groups = examples_of([(0, 1)] * 3 + [(100, 0)] * 3)
     parts = group_split(labels, groups, {"validation": 0.01, "test": 0.01}, np.random.default_rng(seed))
     assert [sorted(set(labels[index].tolist())) for index in parts.values()] == [[0, 1]] * 3
 
 
-def test_group_split_of_other_seeds_is_another() -> None:
+def test_group_split_differs_between_seeds() -> None:
     labels, groups = examples_of([(2, 2)] * 30)
     tests = {tuple(group_split(labels, groups, SHARES, np.random.default_rng(s))["test"]) for s in range(5)}
     assert len(tests) > 1
 
 
-def test_group_split_of_a_single_share_draws_that_part_alone() -> None:
+def test_group_split_of_a_single_share_draws_only_that_split() -> None:
     labels, groups = examples_of([(2, 2)] * 10)
     parts = group_split(labels, groups, {"test": 0.3}, np.random.default_rng(0))
     assert {part: len(index) for part, index in parts.items()} == {"test": 12, "train": 28}
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefg"), max_size=3), max_size=12))
-def test_connected_joins_what_is_linked_and_nothing_else(keys: list[list[str]]) -> None:
+def test_connected_joins_exactly_the_linked_items(keys: list[list[str]]) -> None:
     """Against reachability by brute force."""
     n = len(keys)
     reach = np.array([[i == j or bool(set(keys[i]) & set(keys[j])) for j in range(n)] for i in range(n)])
@@ -108,7 +108,7 @@ def homes_of(splits: Splits, linker: str) -> dict[str, set[str]]:
 
 
 @given(seed=st.integers(0, 500), shared=st.integers(0, 11))
-def test_protein_chains_that_groups_share_join_them(
+def test_protein_groups_with_common_chains_are_joined(
     tmp_path_factory: pytest.TempPathFactory, seed: int, shared: int
 ) -> None:
     frame = complexes(seed=seed).astype({"group": object})
@@ -135,7 +135,7 @@ def shared_pairs(groups: int = 12, links: int = 3, seed: int = 0) -> pd.DataFram
 
 @pytest.mark.parametrize("duplicates", ["mean", "keep"])
 @given(seed=st.integers(0, 500))
-def test_protein_groups_that_share_a_measured_pair_lie_in_one_part(
+def test_protein_groups_with_a_common_pair_are_in_one_split(
     tmp_path_factory: pytest.TempPathFactory, seed: int, duplicates: str
 ) -> None:
     """Also where the pair's measurements are averaged: no chain links the rest of either group to it."""
@@ -165,7 +165,7 @@ def test_protein_split_does_not_depend_on_the_order_of_the_file(write: Write, du
 @pytest.mark.skipif(not REAL.is_file(), reason="SKEMPI v2.0 is not beside this checkout (shared/data/skempi)")
 class TestSkempi:
     @pytest.mark.parametrize("seed", [0, 1, 2])
-    def test_no_pair_and_no_chain_crosses_parts(self, seed: int) -> None:
+    def test_no_pair_or_chain_is_in_two_splits(self, seed: int) -> None:
         splits = load(ProteinBinding(path=str(REAL), linker=BREAK), seed)
         homes = homes_of(splits, BREAK)
         assert len(homes) > 5000
@@ -176,7 +176,7 @@ class TestSkempi:
             assert_close(len(examples) / 6129, share, atol=0.03, what=f"rows for {part}")
             assert_close(float(examples.labels.mean()), 0.48, atol=0.03, what=f"tight share of {part}")
 
-    def test_its_own_groups_share_chains(self) -> None:
+    def test_given_groups_of_the_file_share_chains(self) -> None:
         """Why groups are joined by chains: the file's column alone would leak."""
         frame = pd.read_csv(REAL, dtype=str, na_filter=False)
         homes = dict[str, set[str]]()
@@ -185,7 +185,7 @@ class TestSkempi:
                 homes.setdefault(chain, set()).add(group)
         assert sum(len(groups) > 1 for groups in homes.values()) == 44
 
-    def test_a_column_of_affinities_in_molar_says_the_same(self) -> None:
+    def test_molar_affinity_column_gives_the_same_data(self) -> None:
         pkd = load(ProteinBinding(path=str(REAL), per_group=5))
         molar = load(ProteinBinding(path=str(REAL), per_group=5, affinity="kd_m", scale="molar"))
         # Rounded to four decimals in the file: no pair lies that close to the threshold but exactly on it.

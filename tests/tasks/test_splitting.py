@@ -89,7 +89,7 @@ def test_stratified_split_keeps_equal_inputs_together_near_the_shares(
         assert set(ids[index]) == set(ids[order][again[part]])
 
 
-def test_stratified_split_largest_set_stays_in_training() -> None:
+def test_stratified_split_keeps_the_largest_set_in_training() -> None:
     same = np.array([0] * 60 + list(range(1, 41)))
     for seed in range(20):
         parts = stratified(
@@ -107,7 +107,7 @@ def test_stratified_split_largest_set_stays_in_training() -> None:
         assert 0 in parts["train"]
 
 
-def test_stratified_split_set_larger_than_what_is_missing_is_taken_where_it_comes_closer() -> None:
+def test_stratified_split_takes_a_too_large_set_when_that_is_closer() -> None:
     for size, expected in ((2, 2), (3, 0)):
         same = np.repeat(np.arange(12 // size), size)
         sizes = {"test": 1 / 12}
@@ -116,7 +116,7 @@ def test_stratified_split_set_larger_than_what_is_missing_is_taken_where_it_come
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_stratified_split_where_no_set_fits_takes_the_smallest(seed: int) -> None:
+def test_stratified_split_takes_the_smallest_set_when_none_fits(seed: int) -> None:
     same, rng = np.repeat(np.arange(3), (6, 4, 10)), np.random.default_rng(seed)
     parts = stratified(np.arange(20), np.zeros(20, int), {"test": 0.15}, rng, groups=same)
     assert same[parts["test"]].tolist() == [1] * 4
@@ -130,9 +130,7 @@ def test_stratified_split_of_too_few_different_inputs_divides_examples() -> None
 
 
 @pytest.mark.parametrize(("share", "drawn"), [(0.1, 1), (0.15, 3)])
-def test_equal_inputs_stay_together_where_a_part_has_half_its_share_and_no_less(
-    share: float, drawn: int
-) -> None:
+def test_equal_inputs_stay_together_only_when_splits_keep_half_their_share(share: float, drawn: int) -> None:
     """Of sets of 1, of 5 and of 14 rows only the first fits: one row of two, which is half, or of three."""
     same = np.array([0] + [1] * 5 + [2] * 14)
     parts = stratified(

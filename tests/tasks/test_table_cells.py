@@ -1,4 +1,4 @@
-"""Cells of a table are what was written: labels, words, numbers and gaps."""
+"""Cells of a table keep their spelling: labels, words, numbers and gaps."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ def classes(write: Write, labels: list[str], name: str = "rows.csv") -> tuple[st
         [*NOTHING],
     ],
 )
-def test_table_labels_are_what_was_written(write: Write, name: str, labels: list[str]) -> None:
+def test_table_labels_keep_their_spelling(write: Write, name: str, labels: list[str]) -> None:
     assert classes(write, labels, name) == tuple(sorted(labels))
 
 
 @pytest.mark.parametrize("labels", [["0", "1"], ["0.0", "1.0"], ["0", "1.00"], [" 0", "1 "]])
-def test_table_labels_that_are_whole_numbers_have_one_name(write: Write, labels: list[str]) -> None:
+def test_table_integer_labels_have_one_name(write: Write, labels: list[str]) -> None:
     assert classes(write, labels) == ("0", "1")
 
 
 @pytest.mark.parametrize("empty", [" ", ""])
-def test_table_only_an_empty_label_is_a_gap(write: Write, empty: str) -> None:
+def test_table_label_is_missing_only_when_empty(write: Write, empty: str) -> None:
     path = write(table({"x": [1, 2, 3, 4], "y": ["NA", "b", empty, "b"]}))
     if empty:
         assert "no row is left" in message(lambda: Table(path=path, label="y"))
@@ -81,7 +81,7 @@ def column(write: Write, values: list[str], name: str = "rows.csv") -> Any:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("word", NOTHING)
-def test_table_words_beside_words_are_values_and_beside_numbers_gaps(
+def test_table_null_words_are_values_among_words_and_gaps_among_numbers(
     write: Write, name: str, word: str
 ) -> None:
     assert column(write, [word, "EU", ""], name).tolist() == [word, "EU", None]
@@ -92,7 +92,7 @@ def test_table_words_beside_words_are_values_and_beside_numbers_gaps(
     np.testing.assert_array_equal(numbers, [np.nan, 2.5, 1.0, np.nan])
 
 
-def test_table_two_words_for_nothing_are_two_values(write: Write) -> None:
+def test_table_different_null_words_are_different_values(write: Write) -> None:
     assert column(write, ["NA", "None"]).tolist() == ["NA", "None"]
     assert column(write, ["NA", "NA"]).isna().all()
 
@@ -116,12 +116,12 @@ def test_table_label_beyond_64_bits_keeps_its_digits(write: Write) -> None:
     assert load(write(rows, "rows.jsonl")).classes == (str(2**70), str(2**70 + 1))
 
 
-def test_table_mixed_column_tells_whole_numbers_without_a_point(write: Write) -> None:
+def test_table_mixed_column_writes_integers_without_a_point(write: Write) -> None:
     rows = "".join(json.dumps({"x": v}) + "\n" for v in (1.0, "a", 2, True, None))
     assert read(write(rows, "rows.jsonl"))["x"].tolist() == ["1", "a", "2", "True", None]
 
 
-def test_table_source_labels_are_what_was_written_too(write: Write) -> None:
+def test_table_source_labels_keep_their_spelling(write: Write) -> None:
     x = list(range(30))
     path = write(table({"x": x, "y": ["01", "1", "NA"] * 10}))
     source = write(table({"x": x, "y": ["1.0", "2.0", "3.0"] * 10}), "source.csv")
@@ -131,9 +131,7 @@ def test_table_source_labels_are_what_was_written_too(write: Write) -> None:
     assert np.bincount(splits.source.labels).tolist() == [0, 10, 10, 10]
 
 
-def test_table_ids_of_plain_numbers_do_not_depend_on_how_the_file_keeps_them(
-    write: Write, frame: pd.DataFrame
-) -> None:
+def test_table_ids_of_numbers_do_not_depend_on_the_file_format(write: Write, frame: pd.DataFrame) -> None:
     frame["bought"] = (frame["bought"] == "yes").astype(int)
     ids = [Table(path=write(frame, name), label="bought").load(np.random.default_rng(0)).train.ids for name in ("a.csv", "b.tsv", "c.parquet")]  # fmt: skip
     np.testing.assert_array_equal(ids[0], ids[1])

@@ -1,4 +1,4 @@
-"""What every column of a table becomes, by its content or by the spec."""
+"""The use of every column of a table, by its content or by the spec."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_dates_with_gaps_have_one_input_for_gaps(write: Write) -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "customer_id", "customerId", "Unnamed: 0", "row"])
-def test_whole_numbers_that_number_the_rows_are_left_out_by_their_name(write: Write, name: str) -> None:
+def test_row_numbers_are_omitted_by_their_column_name(write: Write, name: str) -> None:
     numbers = ORDER.permutation(N).tolist()
     assert found(write, numbers, name).kind == "left out"
     assert found(write, numbers, "paid").kind == "number"
@@ -118,14 +118,14 @@ def test_whole_numbers_that_number_the_rows_are_left_out_by_their_name(write: Wr
         ([None] * N, {"numbers": ("x",)}, "number", 1),
     ],
 )
-def test_column_is_used_as_the_spec_says(
+def test_column_is_used_as_the_spec_sets(
     write: Write, values: list[Any], options: dict[str, Any], kind: str, width: int
 ) -> None:
     column = found(write, values, **options)
     assert (column.kind, column.width, column.note) == (kind, width, "as the spec says")
 
 
-def test_identifier_that_the_spec_names_is_a_number(write: Write) -> None:
+def test_identifier_named_in_the_spec_is_a_number(write: Write) -> None:
     assert found(write, list(range(N)), "id", numbers=("id",)).kind == "number"
 
 
@@ -138,7 +138,7 @@ def test_identifier_that_the_spec_names_is_a_number(write: Write) -> None:
         ({"drop": ("x",)}, "no column is left to predict from"),
     ],
 )
-def test_option_that_the_column_does_not_allow_is_refused(
+def test_option_incompatible_with_the_column_is_refused(
     write: Write, options: dict[str, Any], expected: str
 ) -> None:
     path = write(pd.DataFrame({"x": ["red", "blue"] * 60, "y": [0, 1] * 60}))

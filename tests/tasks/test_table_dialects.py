@@ -64,7 +64,7 @@ def test_archive_is_the_same_table(tmp_path: Path, suffix: str, pack: Any) -> No
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_line_ends_do_not_matter(write: Write, end: str) -> None:
+def test_line_endings_do_not_change_the_table(write: Write, end: str) -> None:
     same(read(write(EXPECTED.to_csv(index=False, lineterminator=end))))
 
 
@@ -92,7 +92,7 @@ def numbers(write: Write, cells: list[str], sep: str = ";", **dialect: str) -> A
         (["12,34", "a"], ",", None),
     ],
 )
-def test_numbers_as_people_write_them(
+def test_numbers_in_common_notations_are_read(
     write: Write, cells: list[str], sep: str, expected: list[float] | None
 ) -> None:
     found = numbers(write, cells, sep)
@@ -138,7 +138,7 @@ def test_workbook_of_several_sheets_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("cell", "what"), [("inf", "infinite"), ("-inf", "infinite"), ("1e300", "1e+300, too large to compute with,")])  # fmt: skip
-def test_number_that_cannot_be_computed_with_is_refused(write: Write, cell: str, what: str) -> None:
+def test_infinite_or_overflowing_number_is_refused(write: Write, cell: str, what: str) -> None:
     path = write(f"x,y\n1,a\n{cell},b\n")
     with pytest.raises(UsageError) as caught:
         Table(path=path, label="y").load(np.random.default_rng(0))

@@ -40,7 +40,7 @@ def columns(reader: Any, path: str) -> dict[str, list[Any]]:
     ("header", "twice"),
     [("x,y,y", "y"), ("y,y,x", "y"), ("a,a,a.1", "a"), ("x,y, y ", "y"), ('x,"y",y', "y"), (",Unnamed: 0,y", "Unnamed: 0")],
 )  # fmt: skip
-def test_file_with_two_columns_of_one_name_is_refused(
+def test_file_with_duplicate_column_names_is_refused(
     write: Write, reader: Any, header: str, twice: str
 ) -> None:
     for name in ("r.csv", "r.csv.gz", "R.CSV", "r.tsv", "r.tsv.gz"):
@@ -52,7 +52,7 @@ def test_file_with_two_columns_of_one_name_is_refused(
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("empty", ["", "  ", "\t "], ids=["nothing", "spaces", "a tab"])
-def test_lines_of_nothing_but_space_are_no_rows(write: Write, reader: Any, empty: str) -> None:
+def test_blank_lines_are_not_rows(write: Write, reader: Any, empty: str) -> None:
     plain = write("x,y\n1,a\n2,b\n", "plain.csv")
     spaced = write(f"{empty}\nx,y\n{empty}\n1,a\n{empty}\n2,b\n{empty}\n", "spaced.csv")
     assert columns(reader, spaced) == columns(reader, plain)
@@ -61,14 +61,14 @@ def test_lines_of_nothing_but_space_are_no_rows(write: Write, reader: Any, empty
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_json_line_with_two_values_of_a_name_is_refused(write: Write, reader: Any) -> None:
+def test_json_line_with_a_duplicate_key_is_refused(write: Write, reader: Any) -> None:
     for name in ("r.jsonl", "r.ndjson", "r.jsonl.gz"):
         path = write('{"x": 1, "y": 2}\n{"x": 1, "y": 2, "y": 3}\n', name)
         assert refused(reader, path) == 'line 2 has two values of "y"'
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_parquet_with_two_columns_of_one_name_is_refused(write: Write, reader: Any, tmp_path: Any) -> None:
+def test_parquet_with_duplicate_column_names_is_refused(write: Write, reader: Any, tmp_path: Any) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -79,7 +79,7 @@ def test_parquet_with_two_columns_of_one_name_is_refused(write: Write, reader: A
     assert refused(reader, write(frame, "index.parquet")) == LEAK.format("y")
 
 
-def test_source_and_parts_with_two_columns_of_one_name_are_refused(write: Write, frame: pd.DataFrame) -> None:
+def test_source_and_splits_with_duplicate_column_names_are_refused(write: Write, frame: pd.DataFrame) -> None:
     path, twice = write(frame), write("age,income,town,bought,bought\n1,2,a,yes,yes\n", "twice.csv")
     texts, words = write(reviews(), "texts.csv"), write("text,label,label\na,b,b\n", "words.csv")
     for task, fault in (
@@ -94,7 +94,7 @@ def test_source_and_parts_with_two_columns_of_one_name_are_refused(write: Write,
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_names_that_only_look_mangled_are_names(write: Write, reader: Any) -> None:
+def test_column_names_that_look_mangled_are_kept(write: Write, reader: Any) -> None:
     assert list(columns(reader, write("a,a.1,,b \n1,2,3,4\n"))) == ["a", "a.1", "Unnamed: 2", "b"]
 
 
@@ -111,7 +111,7 @@ def test_file_is_the_same_with_any_line_ends_and_a_byte_order_mark(
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_tab_separated_file_knows_no_quotation(write: Write, reader: Any) -> None:
+def test_tab_separated_file_has_no_quoting(write: Write, reader: Any) -> None:
     text = 'text\tlabel\nfine\tA\n"Hi, he said\tB\nok\tA\nand left"\tB\n""\t"C"\n'
     expected = {"text": ["fine", '"Hi, he said', "ok", 'and left"', '""'], "label": ["A", "B", "A", "B", '"C"']}  # fmt: skip
     for name in ("r.tsv", "r.tsv.gz"):
@@ -129,7 +129,7 @@ def test_tab_separated_file_knows_no_quotation(write: Write, reader: Any) -> Non
         ("x,y\n1,2,3\n4,5,6\n", "not a readable table: rows have more fields than the header"),
     ],
 )  # fmt: skip
-def test_file_whose_rows_have_other_fields_is_refused(
+def test_file_with_rows_of_unequal_fields_is_refused(
     write: Write, reader: Any, text: str, fault: str
 ) -> None:
     assert refused(reader, write(text)) == fault
@@ -150,7 +150,7 @@ def test_field_of_any_length_is_read(write: Write, reader: Any) -> None:
         (r'{"x": "a", "y\ud83d": 1}', r'column "y\ud83d" holds half a character (\ud83d, a lone surrogate) in row 2'),
     ],
 )  # fmt: skip
-def test_half_a_character_is_refused_with_its_row(write: Write, reader: Any, line: str, fault: str) -> None:
+def test_lone_surrogate_is_refused_with_its_row(write: Write, reader: Any, line: str, fault: str) -> None:
     good = r'{"x": "\ud83d\ude00", "y": "b"}'
     for name in ("r.jsonl", "r.jsonl.gz"):
         assert refused(reader, write(f"{good}\n\n{line}\n", name)) == fault
@@ -200,7 +200,7 @@ def test_gzipped_files_are_the_same_data(write: Write, name: str) -> None:
     assert len(gathered(one)) == 50
 
 
-def test_limit_of_the_csv_module_is_left_as_it_was(write: Write) -> None:
+def test_field_limit_of_the_csv_module_is_restored(write: Write) -> None:
     import csv
 
     before = csv.field_size_limit()

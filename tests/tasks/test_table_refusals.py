@@ -32,7 +32,7 @@ def message(path: str, **options: object) -> str:
         ({"label": "town", "split": "bought"}, 'column "bought" says "no"; allowed: test, train, validation'),
     ],
 )
-def test_table_option_that_does_not_fit_the_file_is_refused(
+def test_table_option_incompatible_with_the_file_is_refused(
     write: Write, frame: pd.DataFrame, options: dict[str, object], expected: str
 ) -> None:
     path = write(frame)
@@ -50,7 +50,7 @@ def test_table_option_that_does_not_fit_the_file_is_refused(
         ("", "not a readable table: No columns to parse from file"),
     ],
 )
-def test_table_file_that_makes_no_sense_is_refused(write: Write, text: str, expected: str) -> None:
+def test_table_malformed_file_is_refused(write: Write, text: str, expected: str) -> None:
     path = write(text)
     assert message(path, label="y").startswith(f"{path}: {expected}")
 

@@ -69,7 +69,7 @@ def table(y: Any) -> pd.DataFrame:
         (np.arange(60) % 15 * 0.5, "classes", False),
     ],
 )
-def test_label_is_a_value_if_it_looks_continuous_or_is_said_to_be(
+def test_label_is_a_value_when_continuous_or_declared_so(
     write: Write, labels: Any, target: str, is_value: bool
 ) -> None:
     splits = load(write(table(labels)), target=target)
@@ -88,12 +88,12 @@ def test_values_are_standardised_by_the_training_rows(write: Write) -> None:
     assert splits.test.values.mean == values.mean
 
 
-def test_words_and_infinities_are_no_values(write: Write) -> None:
+def test_words_and_infinities_are_refused_as_values(write: Write) -> None:
     path = write(table(["1.5", "many"] * 30))
     assert "no finite number" in message(lambda: Table(path=path, label="y", target="values"))
 
 
-def test_label_of_dates_is_refused_with_what_to_do(write: Write) -> None:
+def test_label_of_dates_is_refused_with_the_next_step(write: Write) -> None:
     path = write(table(pd.date_range("2024-01-01", periods=60).astype(str)))
     assert 'column "y" has 60 different values in 60 rows' in message(lambda: Table(path=path, label="y"))
 
@@ -146,7 +146,7 @@ def test_objective_or_metric_of_other_targets_is_refused_before_work(
     assert not (folder / "runs").exists()
 
 
-def test_check_says_what_columns_become(boostlora: Command, write: Write) -> None:
+def test_check_prints_the_use_of_columns(boostlora: Command, write: Write) -> None:
     frame = table(np.arange(60) % 2).assign(id=np.arange(60), town=["Rome", "Oslo", "Bonn"] * 20)
     write(frame)
     write(SPEC.format(objective="cross-entropy"), "values.toml")
@@ -161,7 +161,7 @@ def test_check_says_what_columns_become(boostlora: Command, write: Write) -> Non
     assert (plan["inputs"], plan["data_bytes"]) == (5, 60 * 5 * 8)
 
 
-def test_balanced_weights_have_mean_one_and_weigh_classes_alike() -> None:
+def test_balanced_weights_have_mean_one_and_equal_class_totals() -> None:
     labels = np.array([0] * 6 + [2] * 2)
     weights = CrossEntropy(class_weights="balanced").label_weights(labels, 3)
     assert weights is not None

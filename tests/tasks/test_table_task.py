@@ -95,7 +95,7 @@ def test_table_missing_words_are_a_value_of_their_own(write: Write) -> None:
     np.testing.assert_array_equal(splits.test.inputs.sum(axis=1), [1.0])
 
 
-def test_table_word_column_that_is_empty_in_training_is_legal(write: Write) -> None:
+def test_table_word_column_may_be_empty_in_training(write: Write) -> None:
     rows = "town,x,split,y\n,1,train,0\n,2,train,1\nRome,3,validation,0\n,4,test,1\n"
     splits = load(write(rows), label="y", split="split", scale="none")
     np.testing.assert_array_equal(splits.validation.inputs, [[0.0, 3.0]])
@@ -164,7 +164,7 @@ def test_table_minmax_puts_training_into_the_unit_interval(write: Write, frame: 
     assert_close(inputs.max(axis=0), np.ones(5), atol=ROUNDING, what="largest values")
 
 
-def test_table_dropped_columns_do_not_matter(write: Write, frame: pd.DataFrame) -> None:
+def test_table_dropped_columns_do_not_change_the_data(write: Write, frame: pd.DataFrame) -> None:
     splits = load(write(frame), drop=("town", "age"))
     assert splits.train.inputs.shape == (36, 1)
 
@@ -191,7 +191,7 @@ def test_table_label_of_the_source_alone_is_a_class(write: Write, frame: pd.Data
 # Splits, source, leaks
 
 
-def test_table_split_column_decides_and_is_no_feature(write: Write, frame: pd.DataFrame) -> None:
+def test_table_split_column_sets_the_splits_and_is_not_a_feature(write: Write, frame: pd.DataFrame) -> None:
     split = np.array(["train"] * 30 + ["validation"] * 10 + ["test"] * 20)
     splits = load(write(frame.assign(part=split)), split="part", drop=("town",), scale="none")
     assert [len(getattr(splits, part)) for part in PARTS] == [30, 10, 20]
@@ -215,7 +215,7 @@ def test_table_validation_and_test_values_do_not_reach_the_scaler(
     assert np.abs(after.test.inputs).max() > 1e5
 
 
-def test_table_scaler_is_fitted_on_the_source_where_there_is_one(write: Write, frame: pd.DataFrame) -> None:
+def test_table_scaler_is_fitted_on_the_source_when_given(write: Write, frame: pd.DataFrame) -> None:
     shifted = frame.assign(income=frame["income"] + 1000.0)
     splits = load(write(shifted), source=write(frame, "source.csv"), drop=("town", "age"))
     assert splits.source is not None

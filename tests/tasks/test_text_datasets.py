@@ -29,7 +29,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "saved"
 
 
-def test_text_data_set_that_was_saved_is_read_with_names_of_classes(dataset: Path) -> None:
+def test_saved_text_dataset_is_read_with_class_names(dataset: Path) -> None:
     splits = load(TextClassification(dataset=str(dataset), test_split="dev"))
     assert splits.classes == ("neg", "pos")
     expected = {((text,), label) for text, label in reviews()[["text", "label"]][40:].itertuples(index=False)}
@@ -37,7 +37,7 @@ def test_text_data_set_that_was_saved_is_read_with_names_of_classes(dataset: Pat
     assert [len(getattr(splits, part)) for part in PARTS] == [32, 8, 20]
 
 
-def test_text_data_set_in_a_folder_of_files_is_read(
+def test_text_dataset_in_a_folder_of_files_is_read(
     tmp_path: Path, write: Write, dataset: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "plain"
@@ -51,7 +51,7 @@ def test_text_data_set_in_a_folder_of_files_is_read(
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";"])
-def test_text_data_set_of_tables_keeps_every_cell_as_it_was_written(
+def test_text_dataset_of_tables_keeps_the_spelling_of_cells(
     tmp_path: Path, dataset: Path, separator: str
 ) -> None:
     folder = tmp_path / "tables"
@@ -72,7 +72,7 @@ def test_text_data_set_of_tables_keeps_every_cell_as_it_was_written(
     assert found == {((text,), label) for label, text in rows[1:]}
 
 
-def test_text_data_set_of_tables_is_held_to_what_files_are_held_to(tmp_path: Path, dataset: Path) -> None:
+def test_text_dataset_of_tables_is_validated_like_files(tmp_path: Path, dataset: Path) -> None:
     folder = tmp_path / "tables"
     folder.mkdir()
     (folder / "train.csv").write_text("label,text,text\nyes,a,b\n")
@@ -80,12 +80,12 @@ def test_text_data_set_of_tables_is_held_to_what_files_are_held_to(tmp_path: Pat
     assert said.endswith('two columns are called "text"; rename one of them, or leave it out')
 
 
-def test_text_data_set_without_the_split_is_refused(dataset: Path) -> None:
+def test_text_dataset_without_the_split_is_refused(dataset: Path) -> None:
     said = message(lambda: TextClassification(dataset=str(dataset), test_split="test"))
     assert said == f'{dataset}: no split "test" (test); there are: train, dev'
 
 
-def test_text_data_set_with_secret_labels_is_refused(tmp_path: Path, dataset: Path) -> None:
+def test_text_dataset_with_hidden_labels_is_refused(tmp_path: Path, dataset: Path) -> None:
     import datasets
 
     secret = datasets.load_from_disk(str(dataset))["dev"].map(lambda _: {"label": -1})
@@ -94,7 +94,7 @@ def test_text_data_set_with_secret_labels_is_refused(tmp_path: Path, dataset: Pa
     assert said == f'{tmp_path / "secret"} (train): column "label" is empty in row 1'
 
 
-def test_text_data_set_that_is_not_there_is_refused(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_text_dataset_is_refused(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)

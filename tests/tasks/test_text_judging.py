@@ -30,7 +30,7 @@ THREE = Examples(
 )
 
 
-def test_forced_is_right_where_every_token_is(tmp_path: Path) -> None:
+def test_forced_is_right_when_every_token_is(tmp_path: Path) -> None:
     outcome = LanguageModelling(path="x").judge(THREE, predictions())
     assert outcome.correct.tolist() == [True, False, True]
     assert_close(outcome.reward, [1.0, 0.0, 1.0], atol=0.0, what="share of tokens right")
@@ -73,12 +73,12 @@ def test_greedy_equal_answers_have_equal_numbers_in_every_process() -> None:
     )  # sha256sum
 
 
-def test_greedy_without_texts_is_the_backends_fault() -> None:
+def test_greedy_without_texts_is_reported_as_a_backend_error() -> None:
     with pytest.raises(RunError, match=r"^the backend generated no texts, but the task needs them$"):
         LanguageModelling(path="x", correct="greedy").judge(THREE, predictions())
 
 
-def test_decoding_is_asked_for_by_greedy_alone() -> None:
+def test_only_greedy_has_decoding() -> None:
     assert LanguageModelling(path="x").decoding is None
     greedy = LanguageModelling(path="x", correct="greedy", stop=("\n",), max_new_tokens=5)
     assert isinstance(greedy, GeneratingTask)

@@ -1,4 +1,4 @@
-"""What tasks of texts refuse, and how they say so."""
+"""What text tasks refuse, and the messages."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ from .text_cases import Write, jsonl, message, reviews, sums
         ),
     ],
 )
-def test_task_options_that_mean_nothing_are_refused(make: Any, options: Any, expected: str) -> None:
+def test_invalid_task_options_are_refused(make: Any, options: Any, expected: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
         make(**options)
     assert str(caught.value) == expected
 
 
-def test_text_column_that_is_not_there_is_named(write: Write) -> None:
+def test_missing_text_column_is_named(write: Write) -> None:
     path = write(reviews())
     columns = "there are: title, text, label"
     assert (
@@ -144,28 +144,26 @@ def test_prompt_without_a_completion_or_an_answer_is_refused(write: Write) -> No
         ),
     ],
 )
-def test_text_file_that_cannot_be_read_is_refused(
-    write: Write, content: str, name: str, expected: str
-) -> None:
+def test_unreadable_text_file_is_refused(write: Write, content: str, name: str, expected: str) -> None:
     path = write(content, name)
     said = message(lambda: TextClassification(path=path))
     assert said.removeprefix(f"{path}: ").removeprefix(f"{path}: ") == expected
 
 
-def test_text_part_without_a_row_is_refused(write: Write) -> None:
+def test_empty_text_split_is_refused(write: Write) -> None:
     path = write(sums(2))
     said = message(lambda: LanguageModelling(path=path))
     assert said == f"{path}: no row is left for validation; every class gives its share of rows to it"
 
 
-def test_text_split_column_that_says_something_else_is_refused(write: Write) -> None:
+def test_text_split_column_with_unknown_values_is_refused(write: Write) -> None:
     for value in ("dev", ""):
         path = write(reviews().assign(s=["train", value] * 30))
         said = message(lambda path=path: TextClassification(path=path, split="s"))
         assert said == f'{path}: column "s" says "{value}"; allowed: test, train, validation'
 
 
-def test_text_single_class_is_refused(write: Write) -> None:
+def test_text_with_a_single_class_is_refused(write: Write) -> None:
     path = write(reviews().assign(label="same"))
     said = message(lambda: TextClassification(path=path))
     assert said == f'{path}: column "label" needs at least 2 different values to tell apart, and has 1'

@@ -1,4 +1,4 @@
-"""`text-classification` and `language-modelling`: their suites, what they read, and how they divide it."""
+"""`text-classification` and `language-modelling`: their suites, files and splits."""
 
 from __future__ import annotations
 
@@ -82,19 +82,19 @@ def test_text_equal_rows_in_different_parts_keep_their_ids_in_another_order(writ
         assert contents(one, part) == contents(two, part)
 
 
-def test_text_other_columns_do_not_matter(write: Write) -> None:
+def test_text_unused_columns_do_not_change_the_data(write: Write) -> None:
     one = load(TextClassification(path=write(reviews(), "one.csv")))
     two = load(TextClassification(path=write(reviews().assign(note=np.nan, title="same"), "two.parquet")))
     assert everything(one) == everything(two)
 
 
-def test_text_values_stay_as_they_were_written(write: Write) -> None:
+def test_text_values_keep_their_spelling(write: Write) -> None:
     frame = pd.DataFrame({"text": ["NA", "007", "1e3", "null", "nan", "3.50"] * 5, "label": ["0", "1"] * 15})
     texts = {row[0] for row, _ in everything(load(TextClassification(path=write(frame)))).values()}
     assert texts == {"NA", "007", "1e3", "null", "nan", "3.50"}
 
 
-def test_text_labels_that_are_whole_numbers_are_the_same_classes_however_kept(write: Write) -> None:
+def test_text_integer_labels_are_the_same_classes_in_any_file_format(write: Write) -> None:
     frame = reviews().assign(label=np.arange(60) % 3)
     for name, column in (("a.parquet", frame["label"]), ("b.parquet", frame["label"].astype(float))):
         assert load(TextClassification(path=write(frame.assign(label=column), name))).classes == (
@@ -114,7 +114,7 @@ def test_text_pair_has_two_texts(write: Write) -> None:
     assert (("t0", "bad number 0"), "neg") in everything(splits).values()
 
 
-def test_text_dropped_labels_are_no_classes(write: Write) -> None:
+def test_text_dropped_labels_are_not_classes(write: Write) -> None:
     frame = reviews().assign(label=["a", "b", "c"] * 20)
     splits = load(TextClassification(path=write(frame), drop=("b",)))
     assert splits.classes == ("a", "c")
@@ -142,7 +142,7 @@ def test_prompts_are_filled_from_columns(write: Write) -> None:
     assert not splits.train.labels.any()
 
 
-def test_prompts_from_separate_files_are_taken_as_they_are(write: Write) -> None:
+def test_prompts_from_separate_files_keep_their_splits(write: Write) -> None:
     path, test = write(sums(40), "train.csv"), write(sums(50).tail(10), "test.csv")
     splits = load(LanguageModelling(path=path, test_path=test))
     assert sorted(contents(splits, "test").values()) == sorted(
@@ -155,13 +155,13 @@ def test_prompts_from_separate_files_are_taken_as_they_are(write: Write) -> None
     assert [len(getattr(both, part)) for part in PARTS] == [40, 5, 10]
 
 
-def test_text_split_column_decides(write: Write) -> None:
+def test_text_split_column_sets_the_splits(write: Write) -> None:
     split = np.array(["train"] * 30 + ["validation"] * 10 + ["test"] * 20)
     splits = load(TextClassification(path=write(reviews().assign(s=split)), split="s"))
     assert {row[0] for row, _ in contents(splits, "test").values()} == set(reviews()["text"][40:])
 
 
-def test_text_limit_keeps_the_share_of_every_class(write: Write) -> None:
+def test_text_limit_preserves_class_shares(write: Write) -> None:
     splits = load(TextClassification(path=write(reviews()), limit=30))
     labels = [label for _, label in everything(splits).values()]
     assert (labels.count("neg"), labels.count("pos")) == (10, 20)

@@ -70,19 +70,19 @@ class TestMlflow(TrackerContract):
         assert kept.data.metrics["rank/effective"] == 2.0
         assert kept.data.metrics["seconds/train"] == 0.25
 
-    def test_interrupted_run_is_killed_until_it_goes_on(self, tmp_path, run):
+    def test_interrupted_run_has_status_killed_until_it_resumes(self, tmp_path, run):
         self._log_run(tmp_path, run, make_records(2), end=False)
         assert run_of(tmp_path / "store", run).info.status == "KILLED"
         followed = self._follow(tmp_path, run)
         assert run_of(tmp_path / "store", run).info.status == "RUNNING"
         followed.close()
 
-    def test_run_that_is_started_over_is_another_run(self, tmp_path, run):
+    def test_restarted_run_is_a_new_run(self, tmp_path, run):
         self._log_run(tmp_path, run, make_records(2))
         self._log_run(tmp_path, make_run(tmp_path, created="2026-01-02T00:00:00+00:00"), make_records(2))
         assert len(runs_of(tmp_path / "store")) == 2
 
-    def test_round_that_was_told_in_part_is_completed(self, tmp_path, run):
+    def test_partly_logged_round_is_completed(self, tmp_path, run):
         followed = self._follow(tmp_path, run)
         followed._client.log_metric(followed._id, "test/accuracy", 0.1, step=1)
         followed.close()
@@ -109,7 +109,7 @@ def _follow(folder, seed):
     Mlflow().follow(make_run(folder, seed=seed)).close()
 
 
-def test_mlflow_runs_that_begin_at_once_share_one_experiment(tmp_path):
+def test_mlflow_runs_started_concurrently_share_one_experiment(tmp_path):
     with ProcessPoolExecutor(3) as pool:
         list(pool.map(_follow, [tmp_path] * 3, range(3)))
     experiments = client_of(tmp_path / "runs" / "mlruns").search_experiments()
@@ -143,7 +143,7 @@ def test_mlflow_store_that_cannot_be_written_is_an_error(tmp_path):
         Mlflow(uri=str(tmp_path / "store")).follow(make_run(tmp_path))
 
 
-def test_mlflow_store_that_breaks_midway_is_an_error(tmp_path):
+def test_mlflow_store_that_fails_during_a_run_is_an_error(tmp_path):
     followed = Mlflow().follow(make_run(tmp_path))
     (tmp_path / "runs" / "mlruns").rename(tmp_path / "gone")
     with pytest.raises(Exception, match=r"mlruns|not found"):
@@ -156,7 +156,7 @@ def test_mlflow_without_the_library_says_how_to_install_it(monkeypatch):
         Mlflow().check()
 
 
-def test_mlflow_with_a_database_that_its_small_package_lacks_says_so(monkeypatch):
+def test_mlflow_database_unsupported_by_the_skinny_package_is_reported(monkeypatch):
     present = {"mlflow": object(), "sqlalchemy": None}
     monkeypatch.setattr("importlib.util.find_spec", present.get)
     with pytest.raises(UsageError, match=r"sqlite:///x.db.*pip install mlflow"):
@@ -169,7 +169,7 @@ def test_mlflow_with_a_tag_without_name_or_value_is_refused(tag):
         Mlflow(tags=(tag,))
 
 
-def test_mlflow_with_the_address_of_a_server_keeps_nothing_here(tmp_path):
+def test_mlflow_with_a_server_address_writes_no_local_files(tmp_path):
     run = make_run(tmp_path)
     assert Mlflow(uri="https://mlflow.invalid")._folder(run) is None
     assert Mlflow(uri="file:///tmp/store")._folder(run).as_uri() == "file:///tmp/store"

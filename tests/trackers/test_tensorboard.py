@@ -52,7 +52,7 @@ class TestTensorboard(TrackerContract):
         assert [value for _, value in kept["seconds/train"]] == [0.25] * 3
         assert [step for step, _ in kept["overlap"]] == [1, 2]
 
-    def test_tensorboard_that_is_open_meanwhile_shows_nothing_twice(self, tmp_path, run):
+    def test_open_tensorboard_shows_no_duplicates(self, tmp_path, run):
         records = make_records(4)
         self._log_run(tmp_path, run, records[:2], end=False)
         watching = events_of(run.path / "tensorboard")
@@ -64,7 +64,7 @@ class TestTensorboard(TrackerContract):
         assert [step for step, _ in scalars_of(run.path / "tensorboard")["test/accuracy"]] == [0, 1, 2, 3]
         assert len(list((run.path / "tensorboard").iterdir())) == 2, "the last, and that before it"
 
-    def test_files_of_others_in_the_folder_are_left_alone(self, tmp_path, run):
+    def test_unrelated_files_in_the_folder_are_kept(self, tmp_path, run):
         other = run.path / "tensorboard" / "events.out.tfevents.1.elsewhere"
         other.parent.mkdir(parents=True)
         other.write_bytes(b"")
@@ -102,7 +102,7 @@ def test_tensorboard_disk_that_is_full_is_an_error_at_once(tmp_path, monkeypatch
     followed.close()
 
 
-def test_tensorboard_says_nothing_and_needs_no_torch(tmp_path):
+def test_tensorboard_prints_nothing_and_needs_no_torch(tmp_path):
     code = (
         "import sys; from pathlib import Path; sys.modules['torch'] = None\n"
         "from boostlora.engine.testing.trackers import make_run, make_records\n"

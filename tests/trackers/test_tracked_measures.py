@@ -1,4 +1,4 @@
-"""Trackers are told what a task measures."""
+"""Trackers log the measures of a task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from boostlora.engine.testing.trackers import make_records
 from boostlora.plugins.trackers._metrics import metrics_of
 
 
-def test_measures_of_every_split_are_told_beside_accuracy_and_loss() -> None:
+def test_measures_of_every_split_are_logged_with_accuracy_and_loss() -> None:
     record = make_records(1)[-1]
     test = attrs.evolve(record.test, measures={"auroc": 0.75, "timed_out": 0.5})
     found = metrics_of(attrs.evolve(record, test=test))

@@ -75,7 +75,7 @@ def suite(tracker):
     return Suite()
 
 
-def test_suite_passes_a_tracker_that_keeps_what_it_is_told(tmp_path):
+def test_suite_passes_a_conforming_tracker(tmp_path):
     suite(Lines).test_rounds_are_kept_at_their_step_with_their_value(tmp_path, make_run(tmp_path))
 
 
@@ -88,6 +88,6 @@ def test_suite_passes_a_tracker_that_keeps_what_it_is_told(tmp_path):
         (Late, "test_rounds_are_kept_before_the_run_ends"),
     ],
 )
-def test_suite_catches_a_tracker_that_breaks_its_word(tmp_path, tracker, test):
+def test_suite_catches_a_tracker_that_breaks_the_contract(tmp_path, tracker, test):
     with pytest.raises((AssertionError, FileNotFoundError)):
         getattr(suite(tracker), test)(tmp_path, make_run(tmp_path))

@@ -36,6 +36,7 @@ class OrthogonalComplement:
         if M.shape[1] == 0 or np.linalg.norm(M.T @ M - np.eye(M.shape[1])) <= ORTHONORMALITY_TOLERANCE:
             return cls(M)
         U, s, _ = np.linalg.svd(M, full_matrices=False)
+        # Overlapping rounds have dependent columns: counted twice, they would make the complement too small.
         return cls(U[:, s > EPS * max(M.shape) * s[0]])
 
     @property
@@ -84,6 +85,7 @@ class OrthogonalComplement:
         """
         X, norm = scaled(X)
         U, s, _ = np.linalg.svd(self.project(X), full_matrices=False)
+        # Columns below the threshold are rounding noise, not directions of the data: random ones replace them.
         found = self.orthonormal(U[:, :count][:, s[:count] > EPS * max(X.shape) * norm])
         missing = count - found.shape[1]
         return np.hstack([found, self.without(found).random(missing, rng)]) if missing else found

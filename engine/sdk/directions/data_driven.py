@@ -114,6 +114,7 @@ class DataDrivenBasis:
         """A site's unused directions. Raises `ExhaustedError` if fewer than `rank` are left on a side."""
         frames = list(site.used)
         if self.exhausted == "wrap":
+            # After a wrap, directions from before it count as unused again.
             frames = frames_since_wrap(frames, rank, min(site.shape))
         left = [frame.U for frame in frames] if self.project in {"both", "left"} else []
         right = [frame.V for frame in frames] if self.project in {"both", "right"} else []
@@ -123,6 +124,7 @@ class DataDrivenBasis:
             right=OrthogonalComplement.of(site.shape[1], right),
             rng=rng,
         )
+        # A round needs `rank` columns on each side, so the smaller complement decides.
         if (free := min(complement.left.dimension, complement.right.dimension)) < rank:
             raise ExhaustedError(
                 f"{site.name} {site.shape}: {len(frames)} earlier rounds leave {free} unused directions, fewer than the rank {rank}; "
@@ -140,4 +142,5 @@ def frames_since_wrap(used: Iterable[Frame], rank: int, width: int) -> list[Fram
             current, taken = [], 0
         current.append(frame)
         taken += frame.rank
+    # The round to come may itself be the first after a wrap.
     return current if taken + rank <= width else []

@@ -40,6 +40,7 @@ def leading_singular_pairs(L: Matrix, M: Matrix, unused: SiteComplements, count:
     (L, norm_left), (M, norm_right) = scaled(L), scaled(M)
     Q_left, R_left = np.linalg.qr(unused.left.project(L))
     Q_right, R_right = np.linalg.qr(unused.right.project(M))
+    # `k` columns need not be independent: the core's singular values show the rank of the product.
     X, s, Yt = np.linalg.svd(R_left @ R_right.T)
     # The core's rounding errors are relative to the factors before projection: what is below them is noise.
     rounding = EPS * max(L.shape[0], M.shape[0]) * norm_left * norm_right

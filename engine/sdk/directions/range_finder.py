@@ -40,6 +40,7 @@ def gradient_singular_pairs(
         else complement.left.random(complement.left.dimension, complement.rng)
         for complement in complements
     }
+    # All sites at once: a pass costs a forward and a backward of every batch, however many sites read from it.
     second = oracle.gradient_products(left=ranges)
     return {
         complement.name: leading_singular_pairs(
