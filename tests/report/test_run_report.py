@@ -16,19 +16,7 @@ from boostlora.engine.report.run.view import RunView
 from boostlora.engine.runs.directory import RunDirectory
 
 from ..support.commands import boostlora
-from ..support.shared import Shared
-from .run_reports import Page, made, make_sums, make_tables
-
-
-@pytest.fixture(scope="session")
-def tables(shared: Shared) -> Path:
-    return shared.made("run-report-tables", make_tables)
-
-
-@pytest.fixture(scope="session")
-def sums(shared: Shared) -> Path:
-    pytest.importorskip("transformers", reason="the model is Hugging Face's")
-    return shared.made("run-report-sums", make_sums)
+from .run_reports import Page, made
 
 
 def directory(folder: Path, name: str) -> RunDirectory:
