@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pandas as pd
 import pytest
 
@@ -195,6 +196,17 @@ def test_report_of_a_run_whose_base_is_best_says_so(tables: Path, tmp_path: Path
     )
     assert "Try a lower optimizer.lr" in found.text
     assert f"boostlora advise {tmp_path}/quickstart/" in found.text
+
+
+def test_report_of_a_run_that_is_worse_on_the_test_split_says_so(tables: Path) -> None:
+    view = RunView.read(directory(tables, "quickstart").path)
+    first, *others = view.records
+    turned = (attrs.evolve(first, test=view.records[2].test), *others[:-1])
+    last = attrs.evolve(others[-1], test=first.test)
+    worse = attrs.evolve(view, records=(*turned, last))
+    sentence = "On the test split round 2 is worse than the base (accuracy)."
+    assert sentence in narrative.notes(worse)
+    assert sentence not in narrative.notes(view)
 
 
 def test_hostile_sample_is_text_in_the_page(tables: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from ...analysis.formats import count_text
 from ...analysis.quantities import gained, lost, metrics_of_splits, parameters
 from ...analysis.run_findings import base_is_best, divergence_lines, rival_table
 from ...foundation.shell import command_line
+from ...sdk.metrics import cost
 from ..quantities import MISSING, format_value, in_sentence, quantity, with_unit
 from .view import RunView
 
@@ -55,6 +56,9 @@ def notes(view: RunView) -> list[str]:
         found.append(f"The run failed: {view.result['reason']}.")
     if not view.records:
         return found
+    base, best = view.records[0], view.records[view.best]
+    if cost(best.test, view.metric) > cost(base.test, view.metric):
+        found.append(f"On the test split round {best.round} is worse than the base ({view.headline}).")
     refused = [record.round for record in view.records if record.status in {"refused", "nonfinite"}]
     if refused:
         numbers = ", ".join(map(str, refused[:8])) + (", …" if len(refused) > 8 else "")
