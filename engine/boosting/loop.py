@@ -22,6 +22,7 @@ from ..runs.directory import PROVENANCE, SPEC, RunDirectory
 from ..runs.provenance import provenance, versions
 from .events import Events
 from .experiment import Experiment, Prepared, open_experiment
+from .fixed_samples import fixed_samples
 from .inherited_rounds import check_start, inherit
 from .replica_checks import check_same_inputs, check_same_round, copy_rounds_to_workers
 from .rivals import rivals_of
@@ -55,6 +56,7 @@ def boost(
     _check_sites(experiment)
     files = [str(file.resolve()) for file in registry.files]
     processes.agree(lambda: _check_provenance(directory, experiment, files, context if rivals else None))
+    processes.agree(lambda: _keep_samples(directory, experiment))
     processes.agree(lambda: inherit(experiment, directory, context.report))
     copy_rounds_to_workers(processes, directory)
     runner = RoundRunner(experiment, context.report)
@@ -213,6 +215,12 @@ def _check_provenance(
         now["resumed_with_processes"] = experiment.processes.size
     if now and directory.records:
         directory.write_json(PROVENANCE, {**recorded, **now})
+
+
+def _keep_samples(directory: RunDirectory, experiment: Experiment) -> None:
+    """Write the run's fixed samples, unless it has them: those of an earlier version stay. Raises `RunError` if they are damaged."""
+    if directory.samples() is None:
+        fixed_samples(experiment.spec, experiment.splits).write(directory.path)
 
 
 def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from ..analysis.run_findings import is_diverged
 from ..contracts import Metrics
 from ..contracts.records import RoundRecord
 from ..sdk.metrics import is_regression
@@ -13,8 +14,6 @@ from .layout import paragraph
 
 DISPENSABLE = ("eff. rank", "seconds", "gained", "trained on", "overlap", "zero variance")
 """Columns that a narrow terminal omits, in this order."""
-DIVERGED = 10.0
-"""A loss above so many times the base's is marked."""
 
 
 @attrs.frozen
@@ -118,14 +117,6 @@ def rmse_text(metrics: Metrics) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-
-
-def is_diverged(record: RoundRecord, base: RoundRecord) -> bool:
-    """Whether the training or validation loss is more than `DIVERGED` times the base's."""
-    return any(
-        getattr(record, split).loss > DIVERGED * getattr(base, split).loss
-        for split in ("train", "validation")
-    )
 
 
 @attrs.frozen(kw_only=True)

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from ..analysis.run_findings import is_diverged
 from ..boosting.plan import Plan
 from ..boosting.started_run import StartedRun
 from ..contracts import PolicyObjective
@@ -26,7 +27,7 @@ from ..foundation.run_context import Report
 from ..hookspecs import hookimpl
 from ..runs.directory import RunDirectory
 from ..spec import Spec
-from .columns import RoundTable, is_diverged
+from .columns import RoundTable
 from .console import Console
 from .layout import UNLIMITED, paragraph
 from .summary import summary_lines

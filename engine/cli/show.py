@@ -39,6 +39,9 @@ DISPENSABLE = ("trained", "rank", "valid %", "rounds")
 @click.option(
     "--classes", is_flag=True, help="Show recall by class and the confusion matrix of the test split."
 )
+@click.option(
+    "--samples", is_flag=True, help="Show three fixed validation examples with the answers after every round."
+)
 @plugin_option
 def command(
     runs: tuple[str, ...],
@@ -46,12 +49,13 @@ def command(
     as_json: bool,
     legend: bool,
     classes: bool,
+    samples: bool,
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Show a run's rounds. For several runs, or a name of several, show one line each and how their specs differ.
 
     RUN is a run's folder, name, or hash prefix. Without RUN: all runs, as in boostlora runs. --classes loads the task's data again, and
-    takes the best round on validation.
+    takes the best round on validation. --samples cuts long texts; --samples --json has them whole.
     """
     from ..runs.directory import SPEC, RunDirectory
     from .columns import legend as column_legend
@@ -64,8 +68,12 @@ def command(
         echo(f"no runs in {runs_folder} yet; start one with: boostlora run quickstart")
         return
     directories = [RunDirectory.open(path) for name in names for path in find_runs(name, runs_folder)]
+    if classes and samples:
+        raise UsageError("--classes and --samples exclude each other; give one of them")
     if classes:
         _show_classes(directories, plugin_files, as_json=as_json)
+    elif samples:
+        _show_samples(directories, as_json=as_json)
     elif as_json:
         content = [_as_json(directory) for directory in directories]
         echo(json.dumps(content[0] if len(content) == 1 and runs else content, indent=2))
@@ -83,6 +91,21 @@ def _show_classes(directories: list[RunDirectory], plugin_files: tuple[Path, ...
     from .classes import class_lines
 
     for line in class_lines(directories[0], plugin_files):
+        echo(line)
+
+
+def _show_samples(directories: list[RunDirectory], *, as_json: bool) -> None:
+    if len(directories) != 1:
+        raise UsageError("--samples is for one run; name one")
+    from ..runs.samples import as_json as content_of
+    from .samples import sample_lines, samples_of
+
+    directory = directories[0]
+    samples, answers = samples_of(directory)
+    if as_json:
+        echo(json.dumps({"path": str(directory.path), **content_of(samples, answers)}, indent=2))
+        return
+    for line in sample_lines(samples, answers):
         echo(line)
 
 

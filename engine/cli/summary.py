@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis.formats import number_text, unit_of
+from ..analysis.run_findings import base_is_best, divergence_lines
 from ..contracts import Metrics
 from ..contracts.records import RoundRecord
 from ..runs.directory import RunDirectory
 from ..sdk.metrics import RECALL, is_regression
-from .columns import is_diverged, percent, rmse_text, span
+from .columns import percent, rmse_text, span
 from .layout import aligned
 from .rivals import rival_lines
 
@@ -30,32 +31,6 @@ def summary_lines(directory: RunDirectory, result: dict[str, Any]) -> list[str]:
     lines += divergence_lines(records)
     rivals = (directory.provenance() or {}).get("rivals")
     return [*lines, *rival_lines(rivals, records, best), *measure_lines(first, last)]
-
-
-def base_is_best(metric: str) -> str:
-    """The sentence on a run whose rounds did not help, and what to try."""
-    return (
-        f"no round beat the base on validation ({metric}): the base is the better model. Try a lower optimizer.lr, "
-        'fewer optimizer.steps, or merge.use = "gate", which refuses rounds that do not help; boostlora advise RUN '
-        "suggests basis, rank and sites"
-    )
-
-
-def divergence_lines(records: list[RoundRecord]) -> list[str]:
-    """A line on the first and the worst round whose loss is far above the base's; nothing if there is none."""
-    base = records[0]
-    far = [record for record in records if is_diverged(record, base)]
-    if not far:
-        return []
-    worst, split = max(
-        ((record, split) for record in far for split in ("train", "validation")),
-        key=lambda pair: getattr(pair[0], pair[1]).loss / max(getattr(base, pair[1]).loss, 1e-12),
-    )
-    line = (
-        f"diverged since round {far[0].round}: the {split} loss reaches {getattr(worst, split).loss:.4g} in round {worst.round}, more "
-        f"than ten times the base's {getattr(base, split).loss:.4g}; lower optimizer.lr"
-    )
-    return [line]
 
 
 def _result(metrics: Metrics) -> str:

@@ -5,7 +5,17 @@ stay inside the backend.
 """
 
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
-from .examples import Examples, InputColumn, NewRows, Outcome, Predictions, Preprocessing, Splits, Values
+from .examples import (
+    Examples,
+    InputColumn,
+    NewRows,
+    Outcome,
+    Predictions,
+    Preprocessing,
+    ReversiblePreprocessing,
+    Splits,
+    Values,
+)
 from .exports import Exportable, Exporter, MergedRound
 from .frames import Frame, SiteView
 from .generation import Completion, Decoding, GenerationRequest, Sampling
@@ -92,6 +102,7 @@ __all__ = [
     "ProvenanceTask",
     "Refusal",
     "RegressionObjective",
+    "ReversiblePreprocessing",
     "Rollouts",
     "Sampler",
     "Sampling",

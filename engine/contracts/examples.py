@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
@@ -83,6 +83,15 @@ class Preprocessing(Protocol):
 
     def encode(self, rows: Any) -> NDArray[np.float64]:
         """The rows of a data frame as inputs `(n, d)`. Raises `UsageError` for a missing column."""
+        ...
+
+
+@runtime_checkable
+class ReversiblePreprocessing(Preprocessing, Protocol):
+    """Preprocessing that can tell which row inputs came from, so that people can read single examples."""
+
+    def decode(self, inputs: NDArray[np.float64]) -> Mapping[str, str]:
+        """The columns of one row of inputs `(d,)` as short texts, by name."""
         ...
 
 

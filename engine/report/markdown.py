@@ -18,25 +18,26 @@ def markdown(analysis: Analysis, figures: Sequence[str] = ()) -> str:
         f"# {escaped(study.name)}",
         escaped(study.description),
         escaped(found.lead),
-        _listed(f"**{escaped(arm)}**: {escaped(sentence)}" for arm, sentence in found.sentences),
+        listed(f"**{escaped(arm)}**: {escaped(sentence)}" for arm, sentence in found.sentences),
         "## Results",
-        _table(main_table(analysis)),
+        table_text(main_table(analysis)),
         f"{LEGEND}." if any(row.comparison for row in analysis.rows) else "",
         "\n".join(f"![{alt}]({name})" for name, alt in _shown(figures)),
-        _listed(escaped(note) for note in found.notes),
-        *(("## Cost", escaped(COST_NOTE), _table(costs)) if costs else ()),
-        *(("## Tuning", escaped(narrative.tuning(analysis)), _table(tuning)) if tuning else ()),
+        listed(escaped(note) for note in found.notes),
+        *(("## Cost", escaped(COST_NOTE), table_text(costs)) if costs else ()),
+        *(("## Tuning", escaped(narrative.tuning(analysis)), table_text(tuning)) if tuning else ()),
         "## How this was computed",
         escaped(" ".join(narrative.methods(analysis))),
-        _listed(f"**{escaped(arm)}**: {code(values)}" for arm, values in narrative.arms(analysis) if values),
+        listed(f"**{escaped(arm)}**: {code(values)}" for arm, values in narrative.arms(analysis) if values),
         "To reproduce it, in the folder of the spec:",
         fenced(narrative.reproduce(analysis), "bash"),
-        _listed(f"{escaped(name)}: {code(text)}" for name, text in narrative.origin(analysis)),
+        listed(f"{escaped(name)}: {code(text)}" for name, text in narrative.origin(analysis)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _listed(lines: Iterable[str]) -> str:
+def listed(lines: Iterable[str]) -> str:
+    """Lines as a list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -55,7 +56,8 @@ def _shown(figures: Sequence[str]) -> list[tuple[str, str]]:
     return list(shown.values())
 
 
-def _table(table: ReportTable) -> str:
+def table_text(table: ReportTable) -> str:
+    """A table of a report."""
     lines = [
         [escaped(column.title) for column in table.columns],
         ["--:" if column.numeric else ":--" for column in table.columns],

@@ -10,7 +10,7 @@ from ..analysis.model import Analysis, CellView
 from ..analysis.quantities import metrics_of_splits
 from . import narrative
 from .dot_plots import forest_plot, seed_plot
-from .payload import json_for_script
+from .payload import json_for_script, payload
 from .quantities import no_break, quantity, with_unit
 from .sheets import counted
 from .tables import COST_NOTE, LEGEND, MARKS, cost_table, main_table, metric_name, settings, tuning_table
@@ -22,7 +22,13 @@ STYLES = ("page.css", "parts.css", "print.css")
 
 def html(analysis: Analysis) -> str:
     """Render the page."""
+    return render("page.html", SCRIPTS, payload(analysis), _content(analysis))
+
+
+def render(template: str, scripts: tuple[str, ...], data: dict[str, Any], content: dict[str, Any]) -> str:
+    """A template with the styles of all pages, some scripts and their data."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - slow to import
+    from markupsafe import Markup  # noqa: PLC0415
 
     environment = Environment(
         loader=PackageLoader(PACKAGE),
@@ -32,12 +38,15 @@ def html(analysis: Analysis) -> str:
         lstrip_blocks=True,
     )
     environment.filters["no_break"] = no_break
-    return environment.get_template("page.html").render(_content(analysis))
+    own = {
+        "style": Markup("\n".join(_asset(name) for name in STYLES)),  # noqa: S704 - our own files
+        "script": Markup("\n".join(_asset(name) for name in scripts)),  # noqa: S704
+        "data_json": Markup(json_for_script(data)),  # noqa: S704 - escaped by json_for_script
+    }
+    return environment.get_template(template).render(content | own)
 
 
 def _content(analysis: Analysis) -> dict[str, Any]:
-    from markupsafe import Markup  # noqa: PLC0415
-
     study = analysis.study
     return {
         "study": study,
@@ -63,9 +72,6 @@ def _content(analysis: Analysis) -> dict[str, Any]:
         "metric": quantity(metric_name(study)).title,
         "several_blocks": len(study.blocks) > 1,
         "tuned": any(view.state.cell.tuning for view in analysis.cells),
-        "style": Markup("\n".join(_asset(name) for name in STYLES)),  # noqa: S704 - our own files
-        "script": Markup("\n".join(_asset(name) for name in SCRIPTS)),  # noqa: S704
-        "data_json": Markup(json_for_script(analysis)),  # noqa: S704 - escaped by json_for_script
     }
 
 

@@ -20,9 +20,9 @@ DIGITS = 5
 """Significant digits of plotted values, finer than a pixel."""
 
 
-def json_for_script(analysis: Analysis) -> str:
-    """The page's data as JSON that is safe inside `<script>`: `<`, `>` and `&` are escaped."""
-    text = json.dumps(payload(analysis), separators=(",", ":"), allow_nan=False)
+def json_for_script(content: dict[str, Any]) -> str:
+    """A page's data as JSON that is safe inside `<script>`: `<`, `>` and `&` are escaped."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -35,7 +35,7 @@ def payload(analysis: Analysis) -> dict[str, Any]:
     specs = [flat(view.spec) for view in analysis.cells]
     origins = [flat(view.provenance) for view in analysis.cells]
     common_spec, common_origin = _common(specs), _common(origins)
-    columns = columns_of(analysis)
+    columns = columns_of([record for view in analysis.cells for record in view.records])
     names = dict.fromkeys([*(curve.quantity for curve in analysis.curves), *CELL_QUANTITIES])
     return {
         "study": {
@@ -180,9 +180,8 @@ COLUMNS = (
 LAST_OF_SPLITS = "test.loss"
 
 
-def columns_of(analysis: Analysis) -> tuple[RoundColumn, ...]:
-    """The columns of this study, with its task's measures after accuracies and losses."""
-    records = [record for view in analysis.cells for record in view.records]
+def columns_of(records: Sequence[RoundRecord]) -> tuple[RoundColumn, ...]:
+    """The columns of records, with their task's measures after accuracies and losses."""
     names = dict.fromkeys(name for record in records for name in metrics_of_splits(record))
     index = next(i for i, column in enumerate(COLUMNS) if column.key == LAST_OF_SPLITS) + 1
     measures = (

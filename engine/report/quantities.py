@@ -67,6 +67,9 @@ MEASURES: dict[str, Quantity] = {
     "mcc": Quantity("MCC", "Matthews' correlation of predictions and labels"),
     "balanced_accuracy": Quantity("balanced accuracy", "mean over classes of the share that is right"),
     "f1": Quantity("F1", "harmonic mean of precision and recall of the second class"),
+    "rmse": Quantity("RMSE", "root mean squared error, in the target's units"),
+    "mae": Quantity("MAE", "mean absolute error, in the target's units"),
+    "r2": Quantity("R²", "share of the target's variance that is predicted"),
     "macro_f1": Quantity("macro F1", "mean over classes of the harmonic mean of precision and recall"),
 }
 """Measures of tasks besides accuracy and loss, without the split."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.model import Analysis, CellView
@@ -55,6 +56,11 @@ def rounds(analysis: Analysis) -> pd.DataFrame:
         for record in view.records
     ]
     return _frame(lines, columns=["cell", "arm", "block", "seed", "round", "status"])
+
+
+def rounds_of(records: Sequence[RoundRecord]) -> pd.DataFrame:
+    """A line a round of a single run."""
+    return _frame([{"round": r.round, "status": r.status, **_round(r)} for r in records], ["round", "status"])
 
 
 def csv(frame: pd.DataFrame) -> bytes:

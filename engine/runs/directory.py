@@ -31,6 +31,7 @@ from ..records.updates import (
 )
 from ..sdk.metrics import default_metric
 from ..spec import Spec
+from .samples import SampleAnswer, Samples, answers_of
 
 SPEC, ORIGINAL, PROVENANCE = "spec.toml", ".spec.lock.toml", "provenance.json"
 HASH = re.compile(r"[0-9a-f]{12}")
@@ -91,11 +92,12 @@ class RunDirectory:
         return records_of(self.path, read_lines(self.path))
 
     def check_files(self) -> None:
-        """Check all files against their hashes, and the result against the rounds. Raises `RunError` for the first mismatch."""
+        """Check all files against their hashes or seals, and the result against the rounds. Raises `RunError` for the first mismatch."""
         for record in self.records:
             for name, sha256 in record.files.items():
                 check_file(self.path / name, sha256)
         self.result()
+        self.samples()
 
     @property
     def digest(self) -> str:
@@ -146,6 +148,14 @@ class RunDirectory:
         name = f"rollouts/{round:04d}.safetensors"
         sha256 = self.records[round].files.get(name)
         return None if sha256 is None else read_rollouts(self.path / name, sha256)
+
+    def samples(self) -> Samples | None:
+        """The run's fixed samples; None for a run of a version without them. Raises `RunError` if they are damaged."""
+        return Samples.read(self.path)
+
+    def sample_answers(self, samples: Samples) -> list[list[SampleAnswer]]:
+        """The answers to every sample after every round, from the rounds' outcomes."""
+        return answers_of(samples, [(r.round, r.status, self.outcomes(r.round)) for r in self.records])
 
     def ensemble(self) -> list[tuple[dict[str, Update], float]]:
         """Merged updates with their scales, in the order of the rounds."""

@@ -125,6 +125,18 @@ def test_report_shows_the_command_without_past_exclusions(small, boostlora):
     assert "boostlora ablate tiny.toml --set ablate.seeds=2\n" in told
 
 
+def test_report_of_a_study_goes_before_those_of_its_runs_and_its_folder_is_the_study(small, boostlora):
+    (cell, *_) = sorted(path.parent for path in (small / "runs/tiny").glob("*/spec.toml"))
+    for name in ("tiny", "runs/tiny", "runs/tiny/study"):
+        boostlora("report", name, "--format", "md")
+        assert "## Cost" in (small / "runs/tiny/report/report.md").read_text(), name
+        (small / "runs/tiny/report/report.md").unlink()
+    assert boostlora("report", str(cell), "--format", "md").returncode == 0
+    assert "## Samples" in (cell / "report/report.md").read_text()
+    done = boostlora("report", "tinny")
+    assert (done.returncode, 'no study or run "tinny"; did you mean "tiny"?' in done.stderr) == (2, True)
+
+
 def test_study_description_is_its_own_not_that_of_the_extended_spec(small, boostlora):
     assert "boosted in gradient directions" not in boostlora("check", "tiny.toml").stdout
     own = TINY.replace("rounds = 3", 'rounds = 3\ndescription = "my question"')

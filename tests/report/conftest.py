@@ -11,7 +11,9 @@ import pytest
 
 from boostlora.engine.report import write_report
 
+from ..support.shared import Shared
 from .analysis_samples import SITUATIONS, sample
+from .run_reports import make_sums, make_tables
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -22,6 +24,19 @@ ARGUMENTS = (
     "--disable-sync",
 )
 DESK = (1280, 900)
+
+
+@pytest.fixture(scope="session")
+def tables(shared: Shared) -> Path:
+    """A folder with a finished classification, `quickstart`, and a finished regression, `prices`."""
+    return shared.made("run-report-tables", make_tables)
+
+
+@pytest.fixture(scope="session")
+def sums(shared: Shared) -> Path:
+    """A folder with a finished run under rewards, `sums`."""
+    pytest.importorskip("transformers", reason="the model is Hugging Face's")
+    return shared.made("run-report-sums", make_sums)
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_page_with_hostile_labels_keeps_them_as_text() -> None:
 @given(label=st.text(max_size=30))
 def test_island_with_any_label_is_json_without_markup(label: str) -> None:
     analysis = sample(arms=("a",), seeds=(0,), rounds=1, baseline=False)
-    text = json_for_script(attrs.evolve(analysis, study=attrs.evolve(analysis.study, name=label)))
+    text = json_for_script(payload(attrs.evolve(analysis, study=attrs.evolve(analysis.study, name=label))))
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text)["study"]["name"] == label
 

@@ -83,6 +83,7 @@ def commands(run: Path) -> list[tuple[str, ...]]:
         ("show", path),
         ("show", path, "--json"),
         ("show",),
+        ("show", path, "--samples"),
         ("compare", f"{path}@best", f"{path}@1", "--examples", "0"),
         ("rollback", path, "--to", "1"),
         ("status", "tiny", "--cells"),
@@ -98,6 +99,7 @@ def commands(run: Path) -> list[tuple[str, ...]]:
         ("export", path, "--to", "safetensors", *ALL, "--out", "other", "-q"),
         ("apply", "x.boost.safetensors", "x.boost.safetensors"),
         ("report", "tiny", "--format", "md"),
+        ("report", path, "--format", "html"),
         ("ablate", "runs/tiny/study/study.toml", "-q"),
         ("run", "quickstart", "--from", f"{path}@1", "--set", "rounds=2", "--set", "optimizer.steps=2", "-q"),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -14,6 +14,7 @@ from ....engine.errors import UsageError
 from .._frames import is_numeric, text_of
 from .columns import ColumnUse
 from .dates import date_format, date_numbers
+from .decoder import decoded
 from .steps import CategoryStep, NumberStep, Scale, Step, TextStep
 
 LARGEST = 1e150
@@ -63,6 +64,10 @@ class TableEncoder:
             for use, start, end in zip(self.used, ends[:-1], ends[1:], strict=True):
                 inputs[:, start:end] = self.steps[use.name].encode(self.values(use, rows))
         return inputs
+
+    def decode(self, inputs: NDArray[np.float64]) -> Mapping[str, str]:
+        """The columns of one row of inputs `(d,)` as texts."""
+        return decoded([(use, self.steps[use.name]) for use in self.used], inputs)
 
     def values(self, use: ColumnUse, rows: Any) -> Any:
         """A column as texts `(n,)`, "" for a gap, or as numbers `(n, c)`, NaN for a gap; a date is several numbers."""
