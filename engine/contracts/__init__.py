@@ -5,7 +5,18 @@ stay inside the backend.
 """
 
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
-from .examples import Examples, InputColumn, NewRows, Outcome, Predictions, Preprocessing, Splits, Values
+from .examples import (
+    Examples,
+    ExportablePreprocessing,
+    InputColumn,
+    NewRows,
+    Outcome,
+    PortablePreprocessing,
+    Predictions,
+    Preprocessing,
+    Splits,
+    Values,
+)
 from .exports import Exportable, Exporter, MergedRound
 from .frames import Frame, SiteView
 from .generation import Completion, Decoding, GenerationRequest, Sampling
@@ -54,6 +65,7 @@ __all__ = [
     "Examples",
     "Executor",
     "Exportable",
+    "ExportablePreprocessing",
     "Exporter",
     "FactoredUpdate",
     "Factors",
@@ -85,6 +97,7 @@ __all__ = [
     "Policy",
     "PolicyObjective",
     "PortableModel",
+    "PortablePreprocessing",
     "Predictions",
     "Preprocessing",
     "Products",
