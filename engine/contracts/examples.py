@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
@@ -89,6 +89,9 @@ class Preprocessing(Protocol):
 @attrs.frozen(kw_only=True, eq=False)
 class PortablePreprocessing:
     """A fitted preprocessing as plain data, and the program that applies it without this package."""
+
+    ARRAYS: ClassVar[str] = "preprocessing.safetensors"
+    """The file of `arrays`, which holds no weights."""
 
     program: str
     """Python source of a file `score.py`. It reads the other files of its folder: `preprocessing.json` with `settings`, `example`, `target`

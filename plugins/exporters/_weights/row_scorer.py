@@ -13,7 +13,7 @@ from ....engine.contracts import Exportable, ExportablePreprocessing, PortablePr
 from ....engine.errors import RunError, UsageError
 from ....engine.foundation.atomic import write_bytes, write_text
 
-SETTINGS, ARRAYS, PROGRAM = "preprocessing.json", "preprocessing.safetensors", "score.py"
+SETTINGS, ARRAYS, PROGRAM = "preprocessing.json", PortablePreprocessing.ARRAYS, "score.py"
 SHOWN_COLUMNS = 12
 """Columns of an example row that the card shows."""
 
