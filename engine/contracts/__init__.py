@@ -7,9 +7,11 @@ stay inside the backend.
 from .cores import DenseDelta, FreeFactors, LinearCore, Parametrisation
 from .examples import (
     Examples,
+    ExportablePreprocessing,
     InputColumn,
     NewRows,
     Outcome,
+    PortablePreprocessing,
     Predictions,
     Preprocessing,
     ReversiblePreprocessing,
@@ -64,6 +66,7 @@ __all__ = [
     "Examples",
     "Executor",
     "Exportable",
+    "ExportablePreprocessing",
     "Exporter",
     "FactoredUpdate",
     "Factors",
@@ -95,6 +98,7 @@ __all__ = [
     "Policy",
     "PolicyObjective",
     "PortableModel",
+    "PortablePreprocessing",
     "Predictions",
     "Preprocessing",
     "Products",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
@@ -92,6 +92,33 @@ class ReversiblePreprocessing(Preprocessing, Protocol):
 
     def decode(self, inputs: NDArray[np.float64]) -> Mapping[str, str]:
         """The columns of one row of inputs `(d,)` as short texts, by name."""
+        ...
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class PortablePreprocessing:
+    """A fitted preprocessing as plain data, and the program that applies it without this package."""
+
+    ARRAYS: ClassVar[str] = "preprocessing.safetensors"
+    """The file of `arrays`, which holds no weights."""
+
+    program: str
+    """Python source of a file `score.py`. It reads the other files of its folder: `preprocessing.json` with `settings`, `example`, `target`
+    (`classes`, or `mean` and `std`) and `model` (an MLP's `hidden`, `activation`, `dtype` and `files`), `preprocessing.safetensors` with
+    `arrays`, and the weights. It defines `Model(folder)` with `encode(rows)`, `logits(inputs)`, `predict(rows)` and `example`."""
+    settings: Mapping[str, Any]
+    """What can be written as JSON."""
+    arrays: Mapping[str, NDArray[np.float64]]
+    example: Mapping[str, Any]
+    """A row as a user would write it, by column."""
+
+
+@runtime_checkable
+class ExportablePreprocessing(Preprocessing, Protocol):
+    """A preprocessing that exports can carry."""
+
+    def portable(self) -> PortablePreprocessing:
+        """The fitted preprocessing as files."""
         ...
 
 

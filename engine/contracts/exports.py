@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..foundation.run_context import Report, RunContext, no_report
 from .cores import Parametrisation
+from .examples import Splits
 from .sites import ModelSource, Site
 from .stores import SiteUpdates, WeightStore
 from .updates import Update
@@ -41,6 +42,8 @@ class Exportable:
     sites: tuple[Site, ...]
     rounds: tuple[MergedRound, ...]
     store: WeightStore
+    splits: Callable[[], Splits] | None = None
+    """Loads the task's data: the classes, and how rows of a table became inputs. Raises `UsageError` if they are not available."""
     context: RunContext = attrs.field(factory=RunContext)
 
     @property

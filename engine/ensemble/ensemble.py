@@ -220,6 +220,7 @@ class Ensemble:
             sites=origin.sites,
             rounds=tuple(attrs.evolve(r, scale=r.scale * choice.weights[r.number]) for r in kept),
             store=origin.store,
+            splits=lambda: origin.experiment.splits,
             context=origin.context,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from ..contracts import ModelSource, PortableModel
+from ..contracts import ModelSource, PortableModel, PortablePreprocessing
 from ..errors import UsageError, blame
 from ..foundation.cache import arrays_sha256, cached
 from ..foundation.hashes import file_sha256_cached
@@ -72,7 +72,9 @@ def base_source(file: BoostFile, spec: Spec, base: str, context: RunContext) -> 
         known = str(place.parent) if place.is_file() and place.suffix != ".gguf" else base
         with blame("model", spec.slots["model"].use):
             return model.source_at(known, file.blueprint, kept, context)
-    files = (place,) if place.is_file() else tuple(sorted(place.glob("*.safetensors")))
+    beside = PortablePreprocessing.ARRAYS
+    found = sorted(path for path in place.glob("*.safetensors") if path.name != beside)
+    files = (place,) if place.is_file() else tuple(found)
     if not files:
         raise UsageError(f"{base}: no safetensors file there; the base is required")
     more = () if kept is None else (kept,)

@@ -16,6 +16,7 @@ from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
 from ._weights.dtype_loss import precision_of, warn_of_precision_loss
 from ._weights.layout import INDEX, PlannedFile, index_of, planned_files, sharded, size_of
+from ._weights.row_scorer import RowScorer
 from ._weights.tensor_writer import compare_files, write_files
 from ._weights.tensors import CODES, numpy_dtype
 from ._weights.usage import array_code
@@ -26,7 +27,8 @@ class Safetensors:
     """`model.safetensors`: every tensor of the base's files under its stored name, adapted weights merged.
 
     Beyond `max_shard_size`, the weights are sharded, with the index `model.safetensors.index.json`. torch is needed only if the model
-    needs it. Every tensor is read back and compared.
+    needs it. Every tensor is read back and compared. An MLP on a table also gets its preprocessing, as JSON and arrays, and `score.py`, which
+    scores raw rows without this package.
     """
 
     dtype: Literal["stored", "float64", "float32", "bfloat16", "float16"] = option(
@@ -52,9 +54,16 @@ class Safetensors:
         if len(files) > 1:
             write_text(folder / INDEX, json.dumps(index_of(files), indent=2) + "\n")
         compare_files(ensemble, folder, files)
+        if scorer := self._scorer(ensemble):
+            scorer.write(folder)
 
     def reload(self, ensemble: Exportable, folder: Path) -> ModelSource:
-        """The source with the written files; a module is built like the base's, with every weight replaced."""
+        """The source with the written files; a module is built like the base's, with every weight replaced.
+
+        Raises `RunError` if the preprocessing is not the run's.
+        """
+        if scorer := self._scorer(ensemble):
+            scorer.check(folder)
         source = ensemble.source
         files = tuple(sorted(folder.glob("model*.safetensors")))
         build = None if source.build is None else ModuleBuilder(base=source.build, files=files)
@@ -62,9 +71,15 @@ class Safetensors:
         return attrs.evolve(source, files=files, sha256=sha256, build=build)
 
     def usage(self, ensemble: Exportable, place: str) -> str:
-        """NumPy code for an MLP; else how to load the weights into the user's module."""
+        """How to score a row of a table; NumPy code for another MLP; else how to load the weights into the user's module."""
+        if scorer := self._scorer(ensemble):
+            return scorer.usage(place)
         names = [file.name for file in self._files(ensemble)]
         return array_code(ensemble, place, names, self.precision(ensemble))
+
+    def _scorer(self, ensemble: Exportable) -> RowScorer | None:
+        names = [file.name for file in self._files(ensemble)]
+        return RowScorer.of(ensemble, names, self.precision(ensemble))
 
     def _files(self, ensemble: Exportable) -> list[PlannedFile]:
         """Every tensor once; if two files have a name, the later one, which is the model's."""

@@ -8,10 +8,10 @@ import gzip
 import lzma
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import attrs
 
@@ -86,13 +86,22 @@ def separator_of(path: str, dialect: Dialect) -> str:
 
 def fields_of(path: str, separator: str, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """Rows as lists of fields, with the number of the line in which each ends; lines of nothing but space are skipped."""
-    quoting = csv.QUOTE_NONE if suffix_of(path) == ".tsv" else csv.QUOTE_MINIMAL
+    with decodable(path, dialect.encoding), opened(path, dialect.encoding) as file:
+        yield from fields_in(file, path, separator)
+
+
+def fields_in(file: Iterable[str], path: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The same for the content of a file that is open."""
     before = csv.field_size_limit(LONGEST_FIELD)
     try:
-        with decodable(path, dialect.encoding), opened(path, dialect.encoding) as file:
-            reader = csv.reader(file, delimiter=separator, quoting=quoting)
-            for row in reader:
-                if len(row) > 1 or (row and row[0].strip()):
-                    yield reader.line_num, row
+        reader = csv.reader(file, delimiter=separator, quoting=quoting_of(path))
+        for row in reader:
+            if len(row) > 1 or (row and row[0].strip()):
+                yield reader.line_num, row
     finally:
         csv.field_size_limit(before)
+
+
+def quoting_of(path: str) -> Literal[0, 3]:
+    """How the csv module and pandas read quotes: TSV has none."""
+    return csv.QUOTE_NONE if suffix_of(path) == ".tsv" else csv.QUOTE_MINIMAL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import lzma
 import warnings
@@ -13,7 +14,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...engine.errors import UsageError
-from ._dialect import Dialect, decodable, fields_of, opened, separator_of, suffix_of
+from ._dialect import (
+    Dialect,
+    decodable,
+    fields_in,
+    fields_of,
+    opened,
+    quoting_of,
+    separator_of,
+    suffix_of,
+)
 
 Kind = Literal["csv", "tsv", "excel", "parquet", "jsonl"]
 KINDS: dict[str, Kind] = {
@@ -59,27 +69,45 @@ def readable(path: str) -> Generator[None]:
         raise UsageError(f"{path}: not a readable table: {error}") from error
 
 
-def cells(path: str, dialect: Dialect = PLAIN, **options: Any) -> Any:
-    """A CSV or TSV file as a data frame; with `dtype=str, na_filter=False` every cell is its verbatim text.
+def cells(path: str, dialect: Dialect = PLAIN) -> Any:
+    """A CSV or TSV file as a data frame of texts: every cell as it is written.
 
     TSV has no quoting: `"` is an ordinary character. Whitespace around column names is stripped. Raises `UsageError` for a duplicate
     column name, for a row with fewer fields than the header, and for bytes that the encoding does not allow.
     """
+    return _parsed(path, dialect, [{"dtype": str, "na_filter": False}])[0]
+
+
+def cells_and_numbers(path: str, dialect: Dialect = PLAIN) -> list[Any]:
+    """The cells, and the same with numeric columns as pandas reads them; the file is read once."""
+    return _parsed(path, dialect, [{"dtype": str, "na_filter": False}, {}])
+
+
+def _parsed(path: str, dialect: Dialect, options: Sequence[dict[str, Any]]) -> list[Any]:
+    """The content of a text file as pandas reads it with each of several options."""
     import pandas as pd  # noqa: PLC0415
 
     separator = separator_of(path, dialect)
     with decodable(path, dialect.encoding), opened(path, dialect.encoding) as file:
+        content = io.StringIO(file.read(), newline="")
+    frames, names = list[Any](), list[str]()
+    for option in options:
+        content.seek(0)
         frame = pd.read_csv(
-            file,
+            content,
             sep=separator,
-            quoting=csv.QUOTE_NONE if kind_of(path) == "tsv" else csv.QUOTE_MINIMAL,
+            quoting=quoting_of(path),
             index_col=False,
             # Not in chunks: the dtype of a column must not depend on chunk boundaries.
             low_memory=False,
-            **options,
+            **option,
         )
-    frame.columns = header(path, separator, dialect)
-    return frame
+        if not frames:
+            content.seek(0)
+            names = _header_of(fields_in(content, path, separator), path)
+        frame.columns = names
+        frames.append(frame)
+    return frames
 
 
 def excel(path: str) -> Any:
@@ -162,7 +190,10 @@ def check_names(path: str, names: Sequence[str]) -> None:
 
 def header(path: str, separator: str, dialect: Dialect) -> list[str]:
     """The column names; checks that every row has as many fields."""
-    rows = fields_of(path, separator, dialect)
+    return _header_of(fields_of(path, separator, dialect), path)
+
+
+def _header_of(rows: Iterator[tuple[int, list[str]]], path: str) -> list[str]:
     # pandas' names for columns without one.
     names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(next(rows, (0, []))[1])]
     check_names(path, names)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from ...engine.errors import UsageError
 from ._dialect import Dialect, separator_of
-from ._files import PLAIN, cells, excel, json_lines, kind_of, parquet, readable
+from ._files import PLAIN, cells_and_numbers, excel, json_lines, kind_of, parquet, readable
 from ._numbers import has_decimal_commas, numbers_of
 
+LARGE = re.compile(r"\s*[-+]?\d+\s*|")
+"""Whole numbers, perhaps too large for int64, and gaps."""
 WHOLE = re.compile(r"^(-?\d+)\.0+$")
 MOST_CLASSES = 1000
 
@@ -55,8 +57,7 @@ def _written_frame(path: str, words: Collection[str], dialect: Dialect) -> Any:
     """Numeric columns as numbers; others, and those that a conversion would alter, as text."""
     import pandas as pd  # noqa: PLC0415 - half a second to import
 
-    written = cells(path, dialect, dtype=str, na_filter=False)
-    numbers = cells(path, dialect)
+    written, numbers = cells_and_numbers(path, dialect)
     sign = dialect.decimal or _decimal_sign(written, numbers, separator_of(path, dialect))
     found = {
         name: _column(written[name], column, sign, is_label=name in words) for name, column in numbers.items()
@@ -81,7 +82,7 @@ def _column(written: Any, numbers: Any, sign: str, *, is_label: bool) -> Any:
             return Series(values, index=text.index)
     if numeric and (numbers.notna().any() or text.nunique() <= 1):
         return numbers
-    large = text.str.fullmatch(r"\s*[-+]?\d+\s*|").all()
+    large = all(map(LARGE.fullmatch, text.tolist()))
     return text.mask(text == "").astype("float64") if large else text.mask(text == "", None)
 
 
@@ -102,11 +103,36 @@ def plain_column(column: Any, is_label: bool) -> Any:
     """An object column as text with None for missing values; as float64 if all are numbers, such as ones too large for int64."""
     from pandas import Series  # noqa: PLC0415
 
+    if holds_texts(column):
+        return filled_texts(column, None)
     values = [None if gap else v for v, gap in zip(column.astype(object), column.isna(), strict=True)]
     there = [v for v in values if v is not None]
     if there and not is_label and all(type(v) in {int, float} for v in there):
         return Series([np.nan if v is None else float(v) for v in values], index=column.index)
     return Series([None if v is None else text_of(v) for v in values], index=column.index, dtype=object)
+
+
+def holds_texts(column: Any) -> bool:
+    """Whether every cell that is not missing is a text."""
+    from pandas.api.types import infer_dtype  # noqa: PLC0415 - half a second to import
+
+    return infer_dtype(column, skipna=True) == "string"
+
+
+def filled_texts(column: Any, gap: str | None) -> Any:
+    """A column as texts with `gap` where a value is missing; 1.0 is "1", since integers with gaps are stored as floats."""
+    from pandas import Series, factorize  # noqa: PLC0415
+
+    gaps = column.isna().to_numpy()
+    if holds_texts(column):
+        values = column.to_numpy(object, copy=True)
+    elif is_numeric(column):
+        places, different = factorize(column.to_numpy())
+        values = np.array([*map(text_of, different.tolist()), ""], dtype=object)[places]
+    else:
+        values = np.array([*map(text_of, column.tolist()), ""], dtype=object)[:-1]
+    values[gaps] = gap
+    return Series(values, index=column.index, dtype=object)
 
 
 def is_numeric(column: Any) -> bool:
@@ -118,13 +144,11 @@ def is_numeric(column: Any) -> bool:
 
 def plain(features: Any) -> Any:
     """Columns as float64 with NaN for missing values, or as text with ""."""
-    from pandas import DataFrame, Series  # noqa: PLC0415
+    from pandas import DataFrame  # noqa: PLC0415
 
     return DataFrame(
         {
-            name: column.astype("float64")
-            if is_numeric(column)
-            else Series(["" if v is None else v for v in column], index=column.index, dtype=object)
+            name: column.astype("float64") if is_numeric(column) else filled_texts(column, "")
             for name, column in features.items()
         }
     )

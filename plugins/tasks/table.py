@@ -101,7 +101,10 @@ class Table:
         parts = self._by_column(rows) if self.split else self._at_random(plain(features), ids, labels, rng)
         self._check_parts(parts, labels)
         uses = column_uses(
-            features, {n: KINDS[kind] for kind, names in self._said.items() for n in names}, self.path
+            features,
+            {n: KINDS[kind] for kind, names in self._said.items() for n in names},
+            self.path,
+            None if source is None else (self.source, source),
         )
         if all(use.kind == "drop" for use in uses):
             why = "; ".join(f'"{use.name}": {use.reason}' for use in uses)
@@ -109,7 +112,7 @@ class Table:
                 f"{self.path}: no column is left to predict from ({why}); name some in task.numbers, task.categories, task.dates or task.texts"
             )
         fitted = rows.iloc[parts["train"]] if source is None else source
-        encoder = TableEncoder.fit(fitted, uses, self.scale)
+        encoder = TableEncoder.fit(fitted, uses, self.scale, self._dialect)
         whole = Examples(ids=ids, inputs=encoder.encode(rows), labels=labels)
         if classes is None:
             whole = attrs.evolve(whole, values=self._values(self.path, rows, fitted))

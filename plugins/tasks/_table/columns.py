@@ -38,21 +38,41 @@ class ColumnUse:
     name: str
     kind: Kind
     reason: str = ""
+    format: str = ""
+    """That of a column of dates."""
 
 
-def column_uses(features: Any, said: Mapping[str, Kind], path: str) -> tuple[ColumnUse, ...]:
+def column_uses(
+    features: Any, said: Mapping[str, Kind], path: str, source: tuple[str, Any] | None = None
+) -> tuple[ColumnUse, ...]:
     """The use of every column of a data frame: as the spec says, else by its content.
 
-    Raises `UsageError` for a column that cannot be used as the spec says.
+    `source` is a second table with the same columns, and its path: both are read by one date format. Raises `UsageError` for a column that
+    cannot be used as the spec says, and for two tables that write their dates differently.
     """
     found = list[ColumnUse]()
     for name, column in features.items():
         if kind := said.get(str(name)):
-            _check_said(path, str(name), column, kind)
-            found.append(ColumnUse(str(name), kind, "as the spec says"))
+            form = _check_said(path, str(name), column, kind)
+            found.append(ColumnUse(str(name), kind, "as the spec says", form))
         else:
             found.append(_inferred(str(name), column))
-    return tuple(found)
+    if source is None:
+        return tuple(found)
+    return tuple(_of_both(use, features, path, *source) if use.kind == "date" else use for use in found)
+
+
+def _of_both(use: ColumnUse, features: Any, path: str, source_path: str, source: Any) -> ColumnUse:
+    """A column of dates with the format that reads both tables."""
+    from pandas import concat  # noqa: PLC0415 - half a second to import
+
+    known = concat([table[use.name].dropna().map(text_of).astype(str) for table in (features, source)])
+    form = date_format(known, digits=True)
+    if not form:
+        raise UsageError(
+            f'{source_path}: column "{use.name}" is not written in a date format that also reads {path}; write both alike, or add the column to task.drop'
+        )
+    return attrs.evolve(use, format=form)
 
 
 def _inferred(name: str, column: Any) -> ColumnUse:
@@ -72,13 +92,11 @@ def _inferred(name: str, column: Any) -> ColumnUse:
 
 
 def _inferred_text(name: str, known: Any, count: int) -> ColumnUse:
-    texts = known.astype(str)
-    if _are_truths(texts):
+    if _are_truths(known):
         return ColumnUse(name, "boolean")
-    if date_format(texts):
-        return ColumnUse(name, "date")
-    words = float(texts.str.split().str.len().mean())
-    if words >= WORDS and count > MAX_CATEGORIES:
+    if form := date_format(known):
+        return ColumnUse(name, "date", format=form)
+    if count > MAX_CATEGORIES and _words(known) >= WORDS:
         return ColumnUse(name, "text")
     if len(known) >= FEW_ROWS and count >= NEAR_UNIQUE * len(known):
         return ColumnUse(
@@ -91,6 +109,11 @@ def _inferred_text(name: str, known: Any, count: int) -> ColumnUse:
             f"{count:,} values; all but the {MAX_CATEGORIES - 1} most frequent share one input",
         )
     return ColumnUse(name, "category")
+
+
+def _words(texts: Any) -> float:
+    """Mean number of words."""
+    return sum(len(text.split()) for text in texts.tolist()) / len(texts)
 
 
 def _are_truths(texts: Any) -> bool:
@@ -109,13 +132,18 @@ def _numbers_rows(name: str, known: Any, count: int) -> bool:
     return bool(IDENTIFIER.search(name)) and count == len(values) and bool(np.all(np.mod(values, 1.0) == 0.0))
 
 
-def _check_said(path: str, name: str, column: Any, kind: Kind) -> None:
+def _check_said(path: str, name: str, column: Any, kind: Kind) -> str:
+    """The format of a column of dates. Raises `UsageError` for a column that cannot be used as the spec says."""
     if kind == "number" and not is_numeric(column):
         example = str(column.dropna().iloc[0]) if column.notna().any() else ""
         raise UsageError(
             f'{path}: column "{name}" cannot be a number: it holds "{example[:40]}". Name it in task.categories or task.texts, or correct the file'
         )
-    if kind == "date" and not date_format(column.dropna().map(text_of).astype(str), digits=True):
+    if kind != "date":
+        return ""
+    form = date_format(column.dropna().map(text_of).astype(str), digits=True)
+    if not form:
         raise UsageError(
             f'{path}: column "{name}" cannot be a date: its values do not share one format that is known, such as 2024-12-31 or 31.12.2024'
         )
+    return form

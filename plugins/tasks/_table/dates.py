@@ -29,7 +29,8 @@ def date_format(texts: Any, *, digits: bool = False) -> str:
     if len(texts) == 0 or not (digits or sample.str.contains(DIGITS).all()):
         return ""
     formats = (*["%Y%m%d"] * digits, ISO, *(date + time for time in TIMES for date in FORMATS))
-    return next((f for f in formats if _reads(sample, f) and _reads(texts, f)), "")
+    different = texts.drop_duplicates()
+    return next((f for f in formats if _reads(sample, f) and _reads(different, f)), "")
 
 
 def _reads(texts: Any, form: str) -> bool:

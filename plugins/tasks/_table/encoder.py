@@ -9,12 +9,15 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ....engine.contracts import InputColumn
+from ....engine.contracts import InputColumn, PortablePreprocessing
 from ....engine.errors import UsageError
-from .._frames import is_numeric, text_of
+from .._dialect import Dialect
+from .._files import PLAIN
+from .._frames import filled_texts, is_numeric
 from .columns import ColumnUse
-from .dates import date_format, date_numbers
+from .dates import date_numbers
 from .decoder import decoded
+from .portable import portable
 from .steps import CategoryStep, NumberStep, Scale, Step, TextStep
 
 LARGEST = 1e150
@@ -27,21 +30,20 @@ class TableEncoder:
     """Columns to inputs, in the order of the table."""
 
     uses: tuple[ColumnUse, ...]
-    formats: dict[str, str]
-    """The format of every column of dates."""
     steps: dict[str, Step]
     """By columns that are used."""
     numeric: frozenset[str]
     """Columns that held numbers when they were fitted, whatever they are used as."""
+    dialect: Dialect = PLAIN
+    """How new rows are written."""
 
     @classmethod
-    def fit(cls, rows: Any, uses: Sequence[ColumnUse], scale: Scale) -> TableEncoder:
+    def fit(
+        cls, rows: Any, uses: Sequence[ColumnUse], scale: Scale, dialect: Dialect = PLAIN
+    ) -> TableEncoder:
         """Fit medians, scales, categories and vocabularies on rows."""
-        formats = {
-            use.name: date_format(_known(rows[use.name]), digits=True) for use in uses if use.kind == "date"
-        }
         numeric = frozenset(use.name for use in uses if is_numeric(rows[use.name]))
-        draft = cls(uses=tuple(uses), formats=formats, steps={}, numeric=numeric)
+        draft = cls(uses=tuple(uses), steps={}, numeric=numeric, dialect=dialect)
         with _one_thread():
             steps = {use.name: _fitted(use, draft.values(use, rows), scale) for use in draft.used}
         return attrs.evolve(draft, steps=steps)
@@ -69,13 +71,17 @@ class TableEncoder:
         """The columns of one row of inputs `(d,)` as texts."""
         return decoded([(use, self.steps[use.name]) for use in self.used], inputs)
 
+    def portable(self) -> PortablePreprocessing:
+        """Settings, arrays, and the program that applies them."""
+        return portable(self.uses, self.steps, self.numeric, self.dialect)
+
     def values(self, use: ColumnUse, rows: Any) -> Any:
         """A column as texts `(n,)`, "" for a gap, or as numbers `(n, c)`, NaN for a gap; a date is several numbers."""
         if use.name not in rows.columns:
             raise UsageError(f'no column "{use.name}"; there are: {", ".join(map(str, rows.columns))}')
         column = rows[use.name]
         if use.kind == "date":
-            return np.column_stack(list(date_numbers(_texts(column), self.formats[use.name]).values()))
+            return np.column_stack(list(date_numbers(_texts(column), use.format).values()))
         values = _column(use, column)
         return values if use.kind in {"category", "text"} else values.to_numpy(np.float64)[:, None]
 
@@ -93,17 +99,7 @@ def _column(use: ColumnUse, column: Any) -> Any:
 
 def _texts(column: Any) -> Any:
     """A column as texts, "" where a value is missing; 1.0 is "1", since integers with gaps are stored as floats."""
-    from pandas import Series  # noqa: PLC0415
-
-    values = [
-        "" if gap else text_of(v) for v, gap in zip(column.tolist(), column.isna().tolist(), strict=True)
-    ]
-    return Series(values, index=column.index, dtype=object)
-
-
-def _known(column: Any) -> Any:
-    texts = _texts(column)
-    return texts[texts != ""]
+    return filled_texts(column, "")
 
 
 def _fitted(use: ColumnUse, values: Any, scale: Scale) -> Step:

@@ -92,7 +92,7 @@ class NewRowsReader:
 
     def _check_dates(self, use: ColumnUse, column: Any) -> None:
         texts = column.map(lambda cell: "" if cell is None or cell != cell else text_of(cell))  # noqa: PLR0124 - NaN
-        read = date_numbers(texts, self.encoder.formats[use.name])
+        read = date_numbers(texts, use.format)
         self._check(use, column, (texts != "") & read["days"].isna(), "no date as in the training rows")
 
     def _check(self, use: ColumnUse, column: Any, wrong: Any, what: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -81,10 +83,11 @@ class CategoryStep:
     @classmethod
     def fit(cls, values: Any) -> CategoryStep:
         """From texts; of more than `MAX_CATEGORIES` the rarest share an input."""
-        found, counts = np.unique(np.asarray(values, dtype=str), return_counts=True)
-        rare = len(found) > MAX_CATEGORIES
-        kept = np.argsort(-counts, kind="stable")[: MAX_CATEGORIES - 1] if rare else np.arange(len(found))
-        return cls(values=tuple(sorted(found[kept].tolist())), rare=rare)
+        counts = Counter[str](values)
+        rare = len(counts) > MAX_CATEGORIES
+        # Among equally frequent values, those that sort first are kept.
+        kept = sorted(counts, key=lambda value: (-counts[value], value))[: MAX_CATEGORIES - 1]
+        return cls(values=tuple(sorted(kept if rare else counts)), rare=rare)
 
     @property
     def width(self) -> int:
@@ -121,6 +124,19 @@ class TextStep:
         width = max(1, min(TEXT_INPUTS, counts.shape[1] - 1, counts.shape[0] - 1))
         reduced = TruncatedSVD(width, algorithm="arpack", random_state=0) if min(counts.shape) > 1 else None
         return cls(pipeline=(words, reduced and reduced.fit(counts)), width=width)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The n-grams, in the order of the matrix's columns; none if no text has a word."""
+        return () if self.pipeline is None else tuple(self.pipeline[0].get_feature_names_out().tolist())
+
+    @property
+    def arrays(self) -> Mapping[str, Inputs]:
+        """`idf` `(words,)`, and `components` `(width, words)` if there are several n-grams and texts."""
+        if self.pipeline is None:
+            return {}
+        words, reduced = self.pipeline
+        return {"idf": words.idf_} | ({"components": reduced.components_} if reduced else {})
 
     def encode(self, values: Any) -> Inputs:
         """Texts `(n,)` as inputs `(n, width)`."""

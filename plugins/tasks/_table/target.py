@@ -22,7 +22,7 @@ SOME_NUMBERS = 10
 
 def is_value(column: Any) -> bool:
     """Whether a label column looks continuous: numbers, of which many differ."""
-    numbers = set(_numbers(column.dropna()))
+    numbers = set(_numbers(column.dropna().drop_duplicates()))
     if not numbers or None in numbers:
         return False
     whole = all(number is not None and number.is_integer() for number in numbers)

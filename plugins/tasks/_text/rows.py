@@ -65,7 +65,7 @@ def read_file(path: str) -> Rows:
             case "excel":
                 return Rows(where=path, columns=columns_of(excel(path)))
             case _:
-                return Rows(where=path, columns=columns_of(cells(path, dtype=str, na_filter=False)))
+                return Rows(where=path, columns=columns_of(cells(path)))
 
 
 def read_dataset(path: str, subset: str, splits: Mapping[str, str]) -> dict[str, Rows]:
