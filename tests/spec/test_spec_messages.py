@@ -153,4 +153,6 @@ def test_unknown_name_lists_the_closest_then_some_names_then_the_command_for_all
     assert unknown_name("run", "x", many, place="runs", command="boostlora runs") == (
         f'no run "x"; in runs there are: {", ".join(many[:MOST_NAMES])}, and 3 more; list them with: boostlora runs'
     )
+    exact = many[:MOST_NAMES]
+    assert unknown_name("run", "x", exact, command="c") == f'no run "x"; there are: {", ".join(exact)}'
     assert unknown_name("run", "x", []) == 'no run "x"; there are: none yet'
