@@ -56,14 +56,20 @@ def with_trackers(settings: tuple[str, ...], tracked: tuple[str, ...]) -> tuple[
     return (*settings, *(f"trackers.{name}={{}}" for name in tracked))
 
 
-def load_registry(plugin_files: tuple[Path, ...]) -> Registry:
-    """The registry; broken plugins are left out, with a warning."""
+def load_registry(plugin_files: tuple[Path, ...], spec: str | None = None) -> Registry:
+    """The registry; broken plugins are left out, with a warning. The files that a `spec` on the command line names are loaded, with a note."""
     from ..registry import Registry
+    from ..spec.plugin_loading import once, registry_for
 
-    registry = Registry.load(plugin_files)
+    files = once(plugin_files)
+    registry = Registry.load(files) if spec is None else registry_for(spec, files, _note)
     for broken in registry.broken:
         echo(f"warning: plugin {broken.origin} is left out: {broken.reason}", err=True)
     return registry
+
+
+def _note(text: str) -> None:
+    echo(f"note: {text}", err=True)
 
 
 def is_finished(directory: RunDirectory) -> bool:

@@ -74,7 +74,7 @@ def _init_study(words: tuple[str, ...], out: Path | None, *, force: bool) -> Non
     if len(words) != 1:
         raise UsageError("name the spec to study: boostlora init study SPEC")
     source = words[0]
-    spec = load_spec(source, load_registry(()))
+    spec = load_spec(source, load_registry((), source))
     name = spec.head.name
     place = out or Path(f"{name}-study.toml")
     rate = float(getattr(spec.optimizer, "lr", 0.01))

@@ -82,9 +82,9 @@ def command(
     from ..verification.verify import Recording, verify
     from .display import RunDisplay
 
-    registry = load_registry(plugin_files)
     limits = Limits(rounds=rounds, examples=examples, layers=layers, steps=steps)
     path = _find_run(what, runs_folder)
+    registry = load_registry(plugin_files, what if path is None else None)
     recording: Recording | None = None
     if path is not None:
         _refuse_for_runs(path, settings, examples=examples, layers=layers, steps=steps)
