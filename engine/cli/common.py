@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..foundation.shell import command_line
 from .terminal import echo
 
 if TYPE_CHECKING:
@@ -85,13 +84,3 @@ def ended_well(result: Mapping[str, Any] | None) -> bool:
 def plugin_words(files: Iterable[str | Path]) -> list[str | Path]:
     """The options that load plugin files."""
     return [word for file in files for word in ("--plugin", file)]
-
-
-def recorded_plugins(directory: RunDirectory) -> list[str | Path]:
-    """The options that load the plugin files of a run."""
-    return plugin_words((directory.provenance() or {}).get("plugin_files", []))
-
-
-def resume_command(directory: RunDirectory) -> str:
-    """The command that resumes a run, with its plugin files."""
-    return command_line("boostlora", "resume", directory.path, *recorded_plugins(directory))

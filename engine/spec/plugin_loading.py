@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ..records.commands import PROVENANCE
 from ..registry import PluginFileError, Registry
 from .document import find_spec, load
 from .faults import Fault, SpecError
 from .plugin_list import KEY, PluginFile, not_loaded
-from .slots import PROVENANCE
 
 
 def registry_for(
