@@ -257,6 +257,9 @@ def _with_plugins(document: Document) -> Document:
     if PLUGINS not in document.tree:
         return document
     value = document.tree.pop(PLUGINS)
+    if not document.source.quoted:  # it could be taken for a shipped spec of that name
+        message = f"{PLUGINS}: only in a spec whose name ends with {SUFFIX}"
+        raise SpecError([Fault(message=message, span=document.location((PLUGINS,)).key)])
     items = [(PLUGINS, i) for i in range(len(value) if isinstance(value, list) else 0)]
     spans = [document.location(path).value for path in ((PLUGINS,), *items)]
     return attrs.evolve(document, plugins=read_plugin_list(value, spans))

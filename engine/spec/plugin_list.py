@@ -67,7 +67,7 @@ def joined(base: Iterable[PluginFile], top: Iterable[PluginFile]) -> tuple[Plugi
 def not_loaded(plugin: PluginFile) -> Fault:
     """The fault of a file whose spec was not named by a person, such as that of a run's folder."""
     return Fault(
-        message=f"{KEY}: {shortened(plugin.name, 200)} is not loaded: a spec in a run's folder, or one that no command line names, runs no code",
+        message=f"{KEY}: {shortened(plugin.name, 200)} is not loaded: specs in folders of runs and studies run no code",
         span=plugin.span,
         hint=f"review the file; if you trust it, give {plugin.option}",
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ..records.commands import PROVENANCE
 from ..registry import PluginFileError, Registry
 from .document import find_spec, load
 from .faults import Fault, SpecError
 from .plugin_list import KEY, PluginFile, not_loaded
+
+RECORDS = ("provenance.json", "rounds.jsonl", "study.json")
+"""Files that make a folder one of a run or a study."""
 
 
 def registry_for(
@@ -43,6 +45,6 @@ def once(files: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def _is_record(plugin: PluginFile, files: Sequence[Path]) -> bool:
-    """Whether a run's record names the file, and the command line does not."""
-    recorded = (plugin.span.source.folder / PROVENANCE).exists()
+    """Whether a spec in the folder of a run or a study names the file, and the command line does not."""
+    recorded = any((plugin.span.source.folder / name).exists() for name in RECORDS)
     return recorded and plugin.path not in {file.resolve() for file in files}

@@ -153,6 +153,29 @@ def test_invalid_list_is_refused_with_its_place(own, tmp_path, tmp_path_factory,
     assert not (tmp_path / "runs").exists()
 
 
+def test_file_with_the_name_of_a_shipped_spec_runs_nothing(own, tmp_path):
+    shutil.move(tmp_path / "own.toml", tmp_path / "quickstart")
+    refused = own("check", "quickstart")
+    assert refused.returncode == 2
+    assert "quickstart:1:1: plugins: only in a spec whose name ends with .toml" in refused.stderr
+    assert not ran(tmp_path)
+
+
+@pytest.mark.parametrize("record", ["provenance.json", "rounds.jsonl", "study.json"])
+def test_spec_in_a_folder_of_results_runs_nothing_even_if_a_spec_extends_it(own, tmp_path, record):
+    (tmp_path / "theirs").mkdir()
+    for name in ("own.toml", "own.py"):
+        shutil.move(tmp_path / name, tmp_path / "theirs" / name)
+    (tmp_path / "theirs" / record).write_text("{}")
+    (tmp_path / "mine.toml").write_text('extends = "theirs/own.toml"\n')
+    for spec in ("mine.toml", "theirs/own.toml"):
+        refused = own("check", spec)
+        assert refused.returncode == 2
+        assert f"if you trust it, give --plugin {tmp_path / 'theirs/own.py'}" in refused.stderr
+    assert not ran(tmp_path / "theirs")
+    assert own("check", "mine.toml", "--plugin", "theirs/own.py").returncode == 0
+
+
 def test_list_is_a_key_of_files_only(own):
     refused = own("check", "own.toml", "--set", 'plugins=["own.py"]')
     assert refused.returncode == 2
