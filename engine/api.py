@@ -25,7 +25,7 @@ from .foundation.run_context import RunContext
 from .registry import Registry
 from .runs.directory import RunDirectory
 from .spec import Spec
-from .spec.plugin_loading import once, registry_for
+from .spec.plugin_loader import once, registry_for
 from .spec.resolve import load_spec as read_spec
 
 __all__ = ["Ensemble", "export", "load", "load_spec", "run", "runs_table", "save"]

@@ -58,7 +58,7 @@ def with_trackers(settings: tuple[str, ...], tracked: tuple[str, ...]) -> tuple[
 def load_registry(plugin_files: tuple[Path, ...], spec: str | None = None) -> Registry:
     """The registry; broken plugins are left out, with a warning. The files that a `spec` on the command line names are loaded, with a note."""
     from ..registry import Registry
-    from ..spec.plugin_loading import once, registry_for
+    from ..spec.plugin_loader import once, registry_for
 
     files = once(plugin_files)
     registry = Registry.load(files) if spec is None else registry_for(spec, files, _note)

@@ -199,3 +199,39 @@ def test_spec_in_python_brings_its_files(own, tmp_path):
 
 def test_shipped_specs_keep_their_hash():
     assert load_spec("quickstart", Registry.load()).as_tree().keys().isdisjoint({"plugins", "plugin_files"})
+
+
+def test_resumed_run_needs_the_same_code_named_again(own, tmp_path):
+    run = own("run", "own.toml", "-q").stdout.strip()
+    back = own("rollback", run, "--to", "0").stdout
+    option = f"--plugin {tmp_path / 'own.py'}"
+    assert f"boostlora resume {run} {option}\n" in back
+    ran(tmp_path)
+    lacks = own("resume", run)
+    assert (lacks.returncode, ran(tmp_path)) == (2, False)
+    assert f"the run was made with {option}; if you trust it, name it again" in lacks.stderr
+    (tmp_path / "own.py").write_text(BASIS + "# other code\n")
+    other = own("resume", run, "--plugin", "own.py")
+    assert other.returncode == 2
+    assert "cannot resume: since the run started, spec (" in other.stderr
+    (tmp_path / "own.py").write_text(BASIS + MARK)
+    assert own("resume", run, "--plugin", "own.py", "-q").returncode == 0
+
+
+def test_commands_printed_for_a_run_name_its_plugin_files(own, tmp_path):
+    run = own("run", "own.toml", "-q").stdout.strip()
+    option = f"--plugin {tmp_path / 'own.py'}"
+    child = own(
+        "run", f"{run}/spec.toml", "--plugin", "own.py", "--from", f"{run}@1", "--set", "rounds=2", "-q"
+    )
+    refused = own("rollback", child.stdout.strip(), "--to", "0")
+    assert refused.stderr.endswith(f"spec.toml --from {tmp_path / run}@0 {option}\n")
+    rounds, spec = tmp_path / run / "rounds.jsonl", tmp_path / run / "spec.toml"
+    rounds.unlink()
+    (tmp_path / run / "result.json").unlink()
+    again = f"continue with: boostlora resume {run} {option}\n"
+    assert own("compare", run, run).stderr.endswith(again)
+    assert own("advise", "--run", run, "--plugin", "own.py").stderr.endswith(again)
+    spec.write_text(spec.read_text() + "\n")
+    changed = own("resume", run, "--plugin", "own.py")
+    assert changed.stderr.endswith(f"start another run: boostlora run {run}/spec.toml {option}\n")
