@@ -2,6 +2,7 @@
 
 import ast
 import shlex
+import subprocess
 import sys
 import textwrap
 
@@ -82,6 +83,11 @@ def test_written_test_is_the_suite_of_its_kind_and_passes(folder, boostlora, kin
     assert boostlora("init", "plugin", kind, "my_own").returncode == 0
     suite = suite_of(folder / "test_my_own.py")
     assert suite.__name__ in testing.__all__
+    if kind in SLOW:  # the command that is printed, in a process of its own
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_my_own.py"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        return
     results = Results(folder / "test_my_own.py")
     assert (results.failed, results.code) == ([], 0)
     assert results.passed == {name for name in dir(suite) if name.startswith("test_")}
