@@ -25,6 +25,7 @@ from .foundation.run_context import RunContext
 from .registry import Registry
 from .runs.directory import RunDirectory
 from .spec import Spec
+from .spec.plugin_loader import once, registry_for
 from .spec.resolve import load_spec as read_spec
 
 __all__ = ["Ensemble", "export", "load", "load_spec", "run", "runs_table", "save"]
@@ -44,7 +45,7 @@ def load_spec(spec: str | Path, settings: Settings = (), *, plugins: Sequence[st
         SpecError: with all faults of the spec.
         UsageError: if there is no such spec.
     """
-    return read_spec(spec, _registry(plugins), _as_words(settings))
+    return read_spec(spec, _registry(plugins, spec), _as_words(settings))
 
 
 def run(
@@ -70,12 +71,15 @@ def run(
         RunError: if a round has NaN or Inf, or the disk is full. Finished rounds are kept, and the same call resumes.
         UsageError: if the spec cannot run; nothing is written.
     """
-    registry = _registry(plugins)
-    loaded = spec if isinstance(spec, Spec) else read_spec(spec, registry, _as_words(settings))
+    if isinstance(spec, Spec):
+        loaded, registry = spec, _registry((*spec.plugin_files, *plugins))
+    else:
+        registry = _registry(plugins, spec)
+        loaded = read_spec(spec, registry, _as_words(settings))
     path = Path(runs) / loaded.head.name / loaded.short_hash
     if not _is_finished(path):
         _run(loaded, path, registry, context or RunContext(), progress=progress)
-    return Ensemble.open(path, plugins=plugins, context=context)
+    return Ensemble.open(path, plugins=registry.files, context=context)
 
 
 def runs_table(runs: str | Path = "runs", names: str | Sequence[str] = ()) -> list[Row]:
@@ -140,14 +144,10 @@ def _is_finished(path: Path) -> bool:
     return result is not None and result["status"] != "failed"
 
 
-def _registry(plugins: Sequence[str | Path]) -> Registry:
-    """The registry. Raises `RunError` for a broken file among `plugins`."""
-    registry = Registry.load(tuple(Path(file) for file in plugins))
-    given = {str(Path(file)) for file in plugins}
-    for broken in registry.broken:
-        if broken.origin in given:
-            raise RunError(f"plugin {broken.origin}: {broken.reason}")
-    return registry
+def _registry(plugins: Sequence[str | Path], spec: str | Path | None = None) -> Registry:
+    """The registry, with the plugin files that a spec names. Raises `UsageError` for a file that fails."""
+    files = once(map(Path, plugins))
+    return Registry.load(files) if spec is None else registry_for(spec, files)
 
 
 def _as_words(settings: Settings) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from ..contracts import FactoredUpdate, Frame
 from ..ensemble.source import RunSource
 from ..errors import UsageError
 from ..foundation.run_context import RunContext
+from ..records.commands import resume_command
 from ..registry import Registry
 from ..spec import Spec
 from ..spec.document import Document, find_spec, load
@@ -56,7 +57,7 @@ def open_run(path: Path, number: int, registry: Registry, context: RunContext) -
     directory, finished_rounds = origin.directory, len(origin.records) - 1
     if finished_rounds < 0:
         raise UsageError(
-            f"{path}: its base has not been evaluated yet; continue with: boostlora resume {path}"
+            f"{path}: its base has not been evaluated yet; continue with: {resume_command(path)}"
         )
     last = finished_rounds if number == -1 else number
     if not 0 <= last <= finished_rounds:

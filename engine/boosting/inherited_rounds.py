@@ -13,6 +13,7 @@ from ..contracts.records import RoundRecord
 from ..errors import RunError, UsageError
 from ..foundation.atomic import check_file, write_bytes, write_text
 from ..foundation.run_context import Report
+from ..records.commands import resume_command
 from ..records.prefix import read_lines, records_of
 from ..records.run_result import ROUNDS
 from ..runs.directory import PROVENANCE, SPEC, RunDirectory
@@ -135,7 +136,7 @@ def require_inherited(directory: RunDirectory, start: Start) -> None:
     if list(start.ranks) != known:
         raise UsageError(
             f"start.ranks = {list(start.ranks)}, and {directory.path} was begun with {known}: its run knows better; go on with: "
-            f"boostlora resume {directory.path}"
+            f"{resume_command(directory.path)}"
         )
 
 

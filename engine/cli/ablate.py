@@ -70,7 +70,7 @@ def command(
         settings = (*settings, f"ablate.executor.use={executor}")
     if workers is not None:
         settings = (*settings, f"ablate.executor.workers={workers}")
-    registry = load_registry(plugin_files)
+    registry = load_registry(plugin_files, spec)
     study = load_study(spec, registry, runs_folder, with_trackers(settings, tracked))
     known = known_record(runs_folder, study.record.name)
     study = with_exclusions(study, known, exclude, include)

@@ -78,7 +78,7 @@ def command(
     from .execution import plain_warnings
 
     _check_request(spec, run, settings)
-    registry, shown = load_registry(plugin_files), not (as_json or quiet)
+    registry, shown = load_registry(plugin_files, spec), not (as_json or quiet)
     with plain_warnings(), progress(shown=shown) as report:
         context = RunContext(report=report)
         state, then = _state(spec, run, settings, plugin_files, runs_folder, registry, context)

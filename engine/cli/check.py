@@ -62,7 +62,7 @@ def command(
     """
     from ..spec.document import find_spec, load
 
-    registry = load_registry(plugin_files)
+    registry = load_registry(plugin_files, spec)
     if "ablate" in load(find_spec(spec), settings).tree:
         checked = _checked_study(spec, registry, runs_folder, settings, gpu=gpu, show_cells=show_cells)
     else:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..foundation.shell import command_line
 from .terminal import echo
 
 if TYPE_CHECKING:
@@ -56,14 +55,20 @@ def with_trackers(settings: tuple[str, ...], tracked: tuple[str, ...]) -> tuple[
     return (*settings, *(f"trackers.{name}={{}}" for name in tracked))
 
 
-def load_registry(plugin_files: tuple[Path, ...]) -> Registry:
-    """The registry; broken plugins are left out, with a warning."""
+def load_registry(plugin_files: tuple[Path, ...], spec: str | None = None) -> Registry:
+    """The registry; broken plugins are left out, with a warning. The files that a `spec` on the command line names are loaded, with a note."""
     from ..registry import Registry
+    from ..spec.plugin_loader import once, registry_for
 
-    registry = Registry.load(plugin_files)
+    files = once(plugin_files)
+    registry = Registry.load(files) if spec is None else registry_for(spec, files, _note)
     for broken in registry.broken:
         echo(f"warning: plugin {broken.origin} is left out: {broken.reason}", err=True)
     return registry
+
+
+def _note(text: str) -> None:
+    echo(f"note: {text}", err=True)
 
 
 def is_finished(directory: RunDirectory) -> bool:
@@ -79,13 +84,3 @@ def ended_well(result: Mapping[str, Any] | None) -> bool:
 def plugin_words(files: Iterable[str | Path]) -> list[str | Path]:
     """The options that load plugin files."""
     return [word for file in files for word in ("--plugin", file)]
-
-
-def recorded_plugins(directory: RunDirectory) -> list[str | Path]:
-    """The options that load the plugin files of a run."""
-    return plugin_words((directory.provenance() or {}).get("plugin_files", []))
-
-
-def resume_command(directory: RunDirectory) -> str:
-    """The command that resumes a run, with its plugin files."""
-    return command_line("boostlora", "resume", directory.path, *recorded_plugins(directory))

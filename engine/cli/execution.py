@@ -18,10 +18,11 @@ from ..foundation.locks import locked
 from ..foundation.process_group import ProcessGroup, ProcessGroupError, SingleProcess
 from ..foundation.run_context import RunContext
 from ..foundation.shell import command_line
+from ..records.commands import run_command
 from ..registry import Registry
 from ..runs.directory import SPEC, RunDirectory
 from ..spec import Spec
-from .common import is_finished, plugin_words, recorded_plugins
+from .common import is_finished, plugin_words
 from .display import JsonLines, RunDisplay
 from .interrupts import interruptible
 from .layout import paragraph
@@ -111,8 +112,7 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
         echo(directory.path)
     else:
         rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
-        words = ("--fresh", directory.path / SPEC, *recorded_plugins(directory))
-        anew = command_line("boostlora", "run", *words)
+        anew = run_command(directory.path, "run", "--fresh", directory.path / SPEC)
         echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do")
         for text in summary_lines(directory, result):
             echo("\n".join(paragraph(text, "  ")))

@@ -48,4 +48,4 @@ def command(
     if (done := processes.agree(lambda: already_done(path))) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
-    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, processes=processes)
+    execute(loaded, path, registry, registry.files, as_json=as_json, quiet=quiet, processes=processes)

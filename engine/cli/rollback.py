@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..foundation.shell import command_line
-from .common import json_option, recorded_plugins, resume_command, runs_option
+from .common import json_option, runs_option
 from .terminal import echo
 
 
@@ -23,7 +22,8 @@ def command(run: str, to: int, runs_folder: Path, as_json: bool) -> None:
     The kept rounds are checked first; later ones may be damaged. `resume` trains the same rounds again; to continue with other
     settings, use `run --from`.
     """
-    from ..runs.directory import SPEC, RunDirectory
+    from ..records.commands import resume_command, run_command
+    from ..runs.directory import SPEC
     from ..runs.lookup import one_run
     from ..runs.rollback import roll_back
 
@@ -39,8 +39,6 @@ def command(run: str, to: int, runs_folder: Path, as_json: bool) -> None:
         return
     after = f"round {done.last} is" if done.last == to + 1 else f"rounds {to + 1} to {done.last} are"
     echo(f"{path}: rolled back to round {to}; {after} set aside in {done.aside.relative_to(path)}")
-    directory = RunDirectory.open(path)
-    echo(f"train them again:       {resume_command(directory)}")
-    words = ("--from", f"{path}@{to}", *recorded_plugins(directory))
-    other = command_line("boostlora", "run", path / SPEC, *words)
+    echo(f"train them again:       {resume_command(path)}")
+    other = run_command(path, "run", path / SPEC, "--from", f"{path}@{to}")
     echo(f"other settings:         {other} --set KEY=VALUE")

@@ -61,7 +61,7 @@ def command(
     from .execution import already_done, execute, show_done
     from .torchrun import meet
 
-    registry = load_registry(plugin_files)
+    registry = load_registry(plugin_files, spec)
     settings = (*settings, *(() if start is None else start_settings(start, runs_folder)))
     loaded = load_spec(spec, registry, with_trackers(settings, tracked))
     path = runs_folder / loaded.head.name / loaded.short_hash
@@ -79,7 +79,7 @@ def command(
     if (done := processes.agree(start_or_cached)) is not None:
         show_done(done, as_json=as_json, quiet=quiet)
         return
-    execute(loaded, path, registry, plugin_files, as_json=as_json, quiet=quiet, processes=processes)
+    execute(loaded, path, registry, registry.files, as_json=as_json, quiet=quiet, processes=processes)
 
 
 def _set_aside(path: Path) -> None:

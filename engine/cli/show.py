@@ -11,9 +11,10 @@ import attrs
 import click
 
 from ..errors import UsageError
+from ..records.commands import resume_command
 from ..runs.lookup import find_runs
 from ..sdk.metrics import is_regression
-from .common import is_finished, json_option, plugin_option, resume_command, runs_option
+from .common import is_finished, json_option, plugin_option, runs_option
 from .layout import aligned, paragraph, without_dispensable
 from .terminal import echo
 
@@ -151,7 +152,7 @@ def _show_one(directory: RunDirectory) -> None:
         for line in paragraph(text, "  "):
             console.print(line, markup=False)
     if not is_finished(directory):
-        console.print(f"resume with: {resume_command(directory)}", markup=False)
+        console.print(f"resume with: {resume_command(directory.path)}", markup=False)
 
 
 def _curves(records: list[RoundRecord]) -> dict[str, list[float]]:

@@ -82,9 +82,9 @@ def command(
     from ..verification.verify import Recording, verify
     from .display import RunDisplay
 
-    registry = load_registry(plugin_files)
     limits = Limits(rounds=rounds, examples=examples, layers=layers, steps=steps)
     path = _find_run(what, runs_folder)
+    registry = load_registry(plugin_files, what if path is None else None)
     recording: Recording | None = None
     if path is not None:
         _refuse_for_runs(path, settings, examples=examples, layers=layers, steps=steps)
@@ -125,14 +125,13 @@ def _find_run(what: str, runs_folder: Path) -> Path | None:
 def _refuse_for_runs(path: Path, settings: Sequence[str], **limits: int | None) -> None:
     """Refuse limits and settings that would make a replay another experiment."""
     from ..errors import UsageError
-    from ..foundation.shell import command_line
-    from ..runs.directory import SPEC, RunDirectory
-    from .common import recorded_plugins
+    from ..records.commands import run_command
+    from ..runs.directory import SPEC
 
     given = [f"--{name}" for name, value in limits.items() if value is not None]
     given += [f"--set {s}" for s in settings if not s.startswith("backend.")]
     if given:
-        instead = command_line("boostlora", "verify", path / SPEC, *recorded_plugins(RunDirectory(path)))
+        instead = run_command(path, "verify", path / SPEC)
         raise UsageError(
             f"{', '.join(given)}: a replay only takes --rounds, --backend and --set backend.…; to verify part of a run, or "
             f"other settings, verify its spec: {instead}"

@@ -52,6 +52,18 @@ class BrokenPlugin:
     reason: str
 
 
+class PluginFileError(UsageError):
+    """A file given by path that cannot be loaded."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"--plugin {file}: {reason}")
+        self.file, self.reason = file, reason
+
+    def __reduce__(self) -> tuple[type[PluginFileError], tuple[Path, str]]:
+        """Pickle by the arguments of `__init__`, not by the message alone."""
+        return type(self), (self.file, self.reason)
+
+
 class _Offers:
     """The `register` function that plugins call; it collects their offers."""
 
@@ -75,7 +87,7 @@ class Registry:
 
     @classmethod
     def load(cls, files: tuple[Path, ...] = ()) -> Registry:
-        """Load built-in plugins, then installed ones, then the given files. Raises `UsageError` for a file that fails."""
+        """Load built-in plugins, then installed ones, then the given files. Raises `PluginFileError` for a file that fails."""
         registry = cls()
         registry._take_over(cls._built_in())
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
@@ -85,7 +97,7 @@ class Registry:
             before = len(registry.broken)
             registry._guarded(str(file), lambda file=file: _module_of(file))
             if len(registry.broken) > before:  # a file given by path must load
-                raise UsageError(f"--plugin {file}: {registry.broken[-1].reason}")
+                raise PluginFileError(file, registry.broken[-1].reason)
         return registry
 
     @classmethod

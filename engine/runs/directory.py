@@ -18,6 +18,7 @@ from ..errors import RunError, UsageError
 from ..foundation.atomic import check_file, sweep, write_text
 from ..foundation.redaction import credentials_in
 from ..foundation.sealed import read_sealed, write_sealed
+from ..records.commands import PROVENANCE, run_command
 from ..records.prefix import EarlierFormatError, read_lines, records_of, refuse_earlier_spec
 from ..records.run_result import ROUNDS, check_ending, read_ending
 from ..records.updates import (
@@ -33,7 +34,7 @@ from ..sdk.metrics import default_metric
 from ..spec import Spec
 from .samples import SampleAnswer, Samples, answers_of
 
-SPEC, ORIGINAL, PROVENANCE = "spec.toml", ".spec.lock.toml", "provenance.json"
+SPEC, ORIGINAL = "spec.toml", ".spec.lock.toml"
 HASH = re.compile(r"[0-9a-f]{12}")
 """Name of a run's folder: the first digits of the hash of its spec, unless it was moved."""
 
@@ -83,7 +84,7 @@ class RunDirectory:
             )
             raise UsageError(
                 f"{self.path / SPEC} was changed after the run began:\n" + "\n".join(lines) + "\n"
-                "restore it, or start another run: boostlora run " + str(self.path / SPEC)
+                "restore it, or start another run: " + run_command(self.path, "run", self.path / SPEC)
             )
         refuse_earlier_spec(self.path, now)
 

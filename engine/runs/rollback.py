@@ -14,6 +14,7 @@ from ..errors import RunError, UsageError
 from ..foundation.atomic import ASIDE, check_file, remove, sweep, write_bytes
 from ..foundation.durable import make_folder, settle
 from ..foundation.locks import locked
+from ..records.commands import run_command
 from ..records.prefix import read_lines, records_of, rounds_text
 from ..records.run_result import RESULT, ROUNDS
 from .directory import SPEC, read_tree
@@ -73,9 +74,10 @@ def _require_round(folder: Path, to: int, count: int) -> None:
     if not isinstance(start, dict) or not isinstance(start.get("round", 0), int):
         raise RunError(f"{folder / SPEC}: damaged: [start] names no round")
     if to < start.get("round", 0):
+        earlier = run_command(folder, "run", folder / SPEC, "--from", f"{start.get('run')}@{to}")
         raise UsageError(
             f"{folder}: rounds 0 to {start['round']} are inherited from {start.get('run')}, and stay. To continue from "
-            f"an earlier one: boostlora run {folder / SPEC} --from {start.get('run')}@{to}"
+            f"an earlier one: {earlier}"
         )
 
 

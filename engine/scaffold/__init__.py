@@ -1,1 +1,1 @@
-"""First files for users: specs that fit their data, and studies of a spec."""
+"""First files for users: specs that fit their data, studies of a spec, and plugins with their tests."""

@@ -91,9 +91,10 @@ def as_toml(value: Any) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The environment of the templates."""
     folder = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    # The texts are TOML, in which HTML's escapes would be wrong; values pass the filter that quotes them.
+    # The texts are TOML and Python, in which HTML's escapes would be wrong; values pass the filter that quotes them.
     found = jinja2.Environment(loader=folder, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)  # noqa: S701
     found.filters["toml"] = as_toml
     return found
@@ -101,7 +102,7 @@ def _environment() -> jinja2.Environment:
 
 def _render(template: str, **values: Any) -> str:
     """The text, with the comments behind values in one column."""
-    text = _environment().get_template(template).render(**values)
+    text = environment().get_template(template).render(**values)
     return "\n".join(_aligned(line) for line in text.split("\n"))
 
 

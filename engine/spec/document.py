@@ -14,6 +14,8 @@ from ..errors import UsageError
 from ..foundation.options import shortened
 from ..foundation.redaction import credentials_in
 from .faults import Fault, Source, Span, SpecError, did_you_mean
+from .plugin_list import KEY as PLUGINS
+from .plugin_list import PluginFile, joined, read_plugin_list
 from .spans import Location, locate
 from .spans import Path as KeyPath
 
@@ -36,6 +38,8 @@ class Document:
     replaced: dict[str, list[str]] = attrs.field(factory=dict)
     detached: Mapping[KeyPath, Location] = attrs.field(factory=dict)
     """Locations of a table that was removed from the tree, and that no layer replaces."""
+    plugins: tuple[PluginFile, ...] = ()
+    """Plugin files that the specs name; reading a document runs none of them."""
 
     def location(self, path: KeyPath) -> Location:
         """The location of a path, or of its nearest ancestor; the start of the text if there is none."""
@@ -187,7 +191,8 @@ def overlay(base: Document, top: Document) -> Document:
     }
     for path, location in top.locations.items():
         locations[path] = attrs.evolve(location, layer=layer)
-    return Document(tree, locations, top.source, replaced, base.detached)
+    plugins = joined(base.plugins, top.plugins)
+    return Document(tree, locations, top.source, replaced, base.detached, plugins)
 
 
 def _merge(
@@ -224,7 +229,8 @@ def from_settings(settings: Sequence[str]) -> Document:
 
 def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
     whole = path.resolve()
-    document = parse(Source(_relative(path), read_text(path), whole.parent, quoted=whole.suffix == SUFFIX))
+    source = Source(_relative(path), read_text(path), whole.parent, quoted=whole.suffix == SUFFIX)
+    document = _with_plugins(parse(source))
     extends = document.tree.pop("extends", None)
     if extends is None:
         return document
@@ -247,6 +253,19 @@ def _load_file(path: Path, chain: tuple[Path, ...]) -> Document:
     if len(chain) > MAX_EXTENDS:
         raise SpecError([Fault(message=f"more than {MAX_EXTENDS} specs extend one another", span=span)])
     return overlay(_load_file(parent, chain), document)
+
+
+def _with_plugins(document: Document) -> Document:
+    """The document of one file with its key `plugins` read, and removed from the tree."""
+    if PLUGINS not in document.tree:
+        return document
+    value = document.tree.pop(PLUGINS)
+    if not document.source.quoted:  # it could be taken for a shipped spec of that name
+        message = f"{PLUGINS}: only in a spec whose name ends with {SUFFIX}"
+        raise SpecError([Fault(message=message, span=document.location((PLUGINS,)).key)])
+    items = [(PLUGINS, i) for i in range(len(value) if isinstance(value, list) else 0)]
+    spans = [document.location(path).value for path in ((PLUGINS,), *items)]
+    return attrs.evolve(document, plugins=read_plugin_list(value, spans))
 
 
 def _relative(path: Path) -> str:
@@ -274,6 +293,11 @@ def _setting(setting: str) -> Document:
     if "extends" in document.tree:
         span = document.location(("extends",)).key
         raise SpecError([Fault(message="extends is a key of files, not of the command line", span=span)])
+    if PLUGINS in document.tree:
+        span, hint = document.location((PLUGINS,)).key, "on the command line, give --plugin FILE.py"
+        raise SpecError(
+            [Fault(message=f"{PLUGINS} is a key of files, not of the command line", span=span, hint=hint)]
+        )
     return document
 
 

@@ -15,6 +15,8 @@ from ..sdk.sites import SiteChoice
 from .boosting_table import Boosting
 from .document import Document, find_spec, load
 from .faults import Fault, SpecError, did_you_mean, listed
+from .plugin_list import KEY as PLUGINS
+from .plugin_list import not_loaded
 from .ranks import Ranks
 from .slots import as_table, plugin_of, trackers_of
 from .spec import Head, Spec, StopRules
@@ -49,7 +51,7 @@ def resolve(document: Document, registry: Registry, default_name: str = "run") -
     faults = list[Fault]()
     tree = document.tree
     fields = [field.name for field in attrs.fields(Head)]
-    known = [*fields, *KINDS, *TABLES, "trackers", "ablate", "extends"]
+    known = [*fields, *KINDS, *TABLES, "trackers", "ablate", "extends", PLUGINS]
     unknown = [key for key in tree if key not in known]
     for key in unknown[:MAX_FAULTS]:
         span = document.location((key,)).key
@@ -65,9 +67,11 @@ def resolve(document: Document, registry: Registry, default_name: str = "run") -
         tables["start"] = resolve_start(start, None if head is None else head.rounds, document, faults, taken)
     slots = {slot: plugin_of(kind, document, registry, faults) for slot, kind in KINDS.items()}
     trackers = trackers_of(document, registry, faults)
+    files = tuple(file.resolve() for file in registry.files)
+    faults += [not_loaded(plugin) for plugin in document.plugins if plugin.path not in files]
     if faults:
         raise SpecError(faults)
-    return Spec(head=head, slots=slots, trackers=trackers, **tables)  # type: ignore[arg-type] - None only where there are faults
+    return Spec(head=head, slots=slots, trackers=trackers, plugin_files=files, **tables)  # type: ignore[arg-type] - None only where there are faults
 
 
 def inherited_ranks(folder: Path, number: int, registry: Registry) -> tuple[int, ...]:

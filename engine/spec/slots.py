@@ -8,18 +8,15 @@ from typing import Any
 
 import attrs
 
-from ..errors import RunError
-from ..foundation.sealed import read_sealed
 from ..foundation.shell import command_line
+from ..records.commands import plugin_options
 from ..registry import SERVICES, Kind, Registry
 from .document import Document
 from .faults import Fault, did_you_mean, listed
 from .spec import Slot
 from .structure import show, structure_table
 
-PROVENANCE = "provenance.json"
-"""The file of a run's folder that names its plugin files."""
-YOUR_OWN = "a plugin of your own is named with --plugin FILE.py"
+YOUR_OWN = 'a plugin of your own is named with --plugin FILE.py, or with plugins = ["FILE.py"] at the top of the spec'
 
 
 def as_table(name: str, document: Document, faults: list[Fault]) -> dict[str, Any] | None:
@@ -106,19 +103,9 @@ def service(
 
 def _hint(name: str, folder: Path, entries: Collection[str], registry: Registry) -> str:
     """What may be meant by an unknown name: the plugin files of the run whose spec this is, a similar name, or a plugin of the user's own."""
-    files = _plugin_files(folder)
-    if files:
-        named = command_line(*(word for file in files for word in ("--plugin", file)))
-        return f"the run was made with {named}; if you trust it, name it again"
+    if options := plugin_options(folder):
+        return f"the run was made with {command_line(*options)}; if you trust it, name it again"
     return did_you_mean(name, list(entries)) or _broken(registry, name) or YOUR_OWN
-
-
-def _plugin_files(folder: Path) -> list[str]:
-    """The plugin files that a run's record names; none for another folder, or a damaged record."""
-    try:
-        return list((read_sealed(folder / PROVENANCE, ()) or {}).get("plugin_files", ()))
-    except RunError:
-        return []
 
 
 def _broken(registry: Registry, use: str) -> str:

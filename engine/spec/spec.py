@@ -92,6 +92,8 @@ class Spec:
     """Tracker plugins by name, one for each table `[trackers.NAME]`; they change no result."""
     start: Start = attrs.field(factory=Start)
     """The parent run and round that this run continues from, if `start.given`."""
+    plugin_files: tuple[Path, ...] = attrs.field(default=(), eq=False)
+    """The plugin files that were loaded with the spec; the code of those it uses is in the slots."""
 
     @property
     def task(self) -> Task:

@@ -20,7 +20,7 @@ from ..spec.structure import show, structure_table
 from .ablate import MAX_SEEDS, Ablate, Budget, Case, Condition
 from .assignments import Assignment, leaves, overlapping
 
-FIXED = {"ablate", "name", "description", "extends", "trackers"}
+FIXED = {"ablate", "name", "description", "extends", "plugins", "trackers"}
 """Keys that are the same in every cell."""
 MAX_SEED = 2**63
 

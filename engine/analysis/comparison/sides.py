@@ -10,6 +10,7 @@ import attrs
 
 from ...contracts import Outcome
 from ...errors import RunError, UsageError
+from ...records.commands import resume_command
 from ...runs.directory import ORIGINAL, RunDirectory
 
 Split = Literal["train", "validation", "test"]
@@ -75,7 +76,7 @@ def read_side(path: Path, round_ref: Round, split: Split) -> Side:
         directory.check_spec()  # the reported spec differences must be those of the runs
     if not directory.records:
         raise UsageError(
-            f"{path}: no round is finished yet, not even the base; continue with: boostlora resume {path}"
+            f"{path}: no round is finished yet, not even the base; continue with: {resume_command(path)}"
         )
     number = _number(directory, round_ref)
     result = directory.result()
