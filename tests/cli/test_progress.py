@@ -305,7 +305,9 @@ def test_terminal_that_is_closed_meanwhile_ends_the_display_and_not_the_work(mon
     assert _shown(monkeypatch, Closed(terminal=True)) == ""
 
 
-def test_log_lines_reach_the_log_while_a_library_is_silenced(monkeypatch, clock):
+@pytest.mark.parametrize(("terminal", "term"), [(False, "xterm"), (True, "dumb")])
+def test_log_lines_reach_the_log_while_a_library_is_silenced(monkeypatch, clock, terminal, term):
+    monkeypatch.setenv("TERM", term)
     ticks = list[Callable[[], None]]()
 
     @contextmanager
@@ -313,7 +315,7 @@ def test_log_lines_reach_the_log_while_a_library_is_silenced(monkeypatch, clock)
         ticks.append(act)
         yield
 
-    log = Stream(terminal=False)
+    log = Stream(terminal=terminal)
     monkeypatch.setattr(progress_display, "_repeated", collected)
     monkeypatch.setattr(sys, "stderr", log)
     with shown(Work(clock)) as report, redirect_stderr(io.StringIO()):
