@@ -57,6 +57,48 @@ max_length = 640
 pretrain_steps = 1
 pretrain_batch = 1
 """
+POLICY = """
+[task]
+use = "arithmetic"
+train = 96
+validation = 16
+test = 16
+source = 64
+max_new_tokens = 64
+
+[objective]
+use = "grpo"
+
+[model]
+use = "scratch-causal-lm"
+layers = 4
+hidden = 256
+intermediate = 768
+pretrain_steps = 1
+pretrain_batch = 1
+"""
+ALTERNATING = '''
+"""Sums whose answers are rewarded in turn, so that every group has variance."""
+
+import attrs
+import numpy as np
+
+from boostlora.engine.hookspecs import hookimpl
+from boostlora.plugins.tasks.arithmetic import Arithmetic
+
+
+@attrs.frozen(kw_only=True)
+class Alternating(Arithmetic):
+    def judge(self, examples, predictions):
+        outcome = super().judge(examples, predictions)
+        return attrs.evolve(outcome, reward=np.arange(len(outcome)) % 2.0)
+
+
+@hookimpl
+def register_tasks(register):
+    register("alternating", Alternating)
+'''
+KINDS = {"encoder": ENCODER, "decoder": DECODER, "policy": POLICY}
 REST = """
 [sampler]
 use = "all"
@@ -72,6 +114,7 @@ threads = 1
 """
 GRADIENT, LORA, FULL = "basis.use=gradient", "adapter.use=lora", "adapter.use=full"
 GREEDY = ("task.correct=greedy", "task.max_new_tokens=64")
+BATCH_8 = ("optimizer.batch_size=8", "backend.eval_tokens=8192")
 SETTINGS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("encoder", "even-100", ()),
     ("encoder", "even-400", ()),
@@ -93,6 +136,9 @@ SETTINGS: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("decoder", "even-400", ("backend.checkpointing=true",)),
     ("decoder", "even-400", ("backend.dtype=bfloat16",)),
     ("decoder", "uneven", (*GREEDY, "backend.micro_batch=1", "backend.eval_tokens=32768")),
+    ("policy", "own rewards", BATCH_8),
+    ("policy", "alternating rewards", BATCH_8),
+    ("policy", "alternating rewards", (*BATCH_8, "backend.micro_batch=4")),
 )  # fmt: skip
 CHEAP = ("optimizer.steps=1", "optimizer.batch_size=1")
 TINY = ("model.layers=1", "model.hidden=16", "model.intermediate=16", *CHEAP)
@@ -114,19 +160,29 @@ def write_texts(path: Path, kind: str, lengths: tuple[int, int], rows: int) -> N
 
 def spec_of(folder: Path, kind: str, lengths: str, changes: Sequence[str], rows: int = ROWS) -> Any:
     """The setting's spec."""
-    name = f"{kind}-{lengths}-{rows}"
+    name = f"{kind}-{lengths.replace(' ', '-')}-{rows}"
+    path = folder / f"{name}.toml"
+    path.write_text(f'name = "{name}"\nrounds = 1\n' + KINDS[kind] + REST)
+    if kind == "policy":
+        task = ("task.use=alternating",) if lengths == "alternating rewards" else ()
+        return load_spec(path, registry(folder), (*task, *changes))
     texts = folder / f"{name}.jsonl"
     write_texts(texts, kind, LENGTHS[lengths], rows)
-    path = folder / f"{name}.toml"
-    path.write_text(f'name = "{name}"\nrounds = 1\n' + (ENCODER if kind == "encoder" else DECODER) + REST)
-    return load_spec(path, Registry.load(), (f"task.path={texts}", *changes))
+    return load_spec(path, registry(folder), (f"task.path={texts}", *changes))
+
+
+def registry(folder: Path) -> Registry:
+    """All plugins, and the task with alternating rewards."""
+    plugin = folder / "alternating.py"
+    plugin.write_text(ALTERNATING)
+    return Registry.load((plugin,))
 
 
 def run(spec: Any, folder: Path) -> Plan:
     """Run the spec, and return its plan."""
     prepared = prepare(spec)
     directory = RunDirectory.create(Path(tempfile.mkdtemp(dir=folder)) / "run", spec)
-    boost(prepared, directory, Registry.load(), RunContext(cache=folder / "cache"))
+    boost(prepared, directory, registry(folder), RunContext(cache=folder / "cache"))
     return prepared.plan
 
 

@@ -122,12 +122,15 @@ def export(
 
 def _run(spec: Spec, path: Path, registry: Registry, context: RunContext, *, progress: bool) -> None:
     from .cli.display import RunDisplay  # noqa: PLC0415 - rich is slow to import
+    from .cli.progress import RunWork  # noqa: PLC0415
+    from .cli.progress_display import shown  # noqa: PLC0415
 
-    display = RunDisplay() if progress else None
+    display, work = RunDisplay() if progress else None, RunWork()
     if display is not None:
         registry.manager.register(display, name="display")
+        registry.manager.register(work, name="progress")
     prepared = prepare(spec)
-    with locked(path), display.showing() if display else nullcontext() as report:
+    with locked(path), shown(work, display.console) if display else nullcontext() as report:
         directory = RunDirectory.create(path, spec)
         place = RunContext(cache=context.cache, report=report or context.report, processes=context.processes)
         result = boost(prepared, directory, registry, place, rivals=True)

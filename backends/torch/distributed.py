@@ -74,6 +74,7 @@ class TorchProcessGroup:
                 progress(done, total)
                 found.append((group, compute(group)))
                 done += len(group)
+            progress(done, total)
             return found
 
         return [pair for shard in self.gather_results(part) for pair in shard]

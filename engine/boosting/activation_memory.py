@@ -54,9 +54,11 @@ class Dimensions:
     """Whether the feed-forward layer has a gate."""
     vocabulary: int
     itemsize: int
+    first_adapted: int = 0
+    """The first block with a site, from 0: no gradient passes through the blocks before it, so they keep nothing."""
 
     @classmethod
-    def of(cls, blueprint: Blueprint, itemsize: int) -> Dimensions:
+    def of(cls, blueprint: Blueprint, itemsize: int, first_adapted: int = 0) -> Dimensions:
         """Read the configuration; a gate shows in the weights' names."""
         config: Mapping[str, Any] = blueprint.config["hf"]
         hidden = int(config.get("hidden_size") or 0)
@@ -72,6 +74,7 @@ class Dimensions:
             gated=any("gate" in w.name for w in blueprint.weights),
             vocabulary=int(config.get("vocab_size") or 0) if "causal" in blueprint.architecture else 0,
             itemsize=itemsize,
+            first_adapted=first_adapted,
         )
 
     def kv_cache(self, tokens: float) -> float:
@@ -83,18 +86,22 @@ class Dimensions:
 
         With checkpointing, every block keeps its input only, and one block keeps all.
         """
-        block = self._block(group, inputs)
-        kept = self.layers * self.hidden * self.itemsize + block if checkpointing else self.layers * block
+        block, layers = self._block(group, inputs), self.layers - self.first_adapted
+        kept = layers * self.hidden * self.itemsize + block if checkpointing else layers * block
         return int(ALLOCATED * group.tokens * (kept + WORKING_BLOCKS * block)) + self.logits(group.targets)
 
     def forward(self, group: Group) -> int:
         """Bytes of a forward pass without gradients: one block and the logits."""
         return int(ALLOCATED * group.tokens * self._block(group, "none")) + self.logits(group.targets)
 
-    def generation(self, group: Group) -> int:
-        """Bytes of decoding up to `group.longest` tokens: the whole cache, one block of the prompts' forward pass, and a step's logits."""
-        held = self.kv_cache(group.tokens) + group.tokens * self._block(group, "none")
-        return int(ALLOCATED * held) + self.logits(group.targets)
+    def generation(self, prompts: Group, length: int) -> int:
+        """Bytes of decoding `length` tokens after prompts: the whole cache, one block of the prompts' forward pass, and a step's logits.
+
+        A step writes each layer's cache anew, one token longer, so that one layer is there twice.
+        """
+        rows = prompts.tokens // prompts.longest
+        cache = self.kv_cache(prompts.tokens + rows * length) * (1 + 1 / max(1, self.layers))
+        return int(ALLOCATED * (cache + prompts.tokens * self._block(prompts, "none"))) + self.logits(rows)
 
     def logits(self, targets: int) -> int:
         """Bytes of logits `(targets, vocabulary)`: once in the model's precision, and twice in float32 (log-softmax and its gradient)."""

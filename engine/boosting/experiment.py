@@ -203,6 +203,7 @@ def open_experiment(prepared: Prepared, context: RunContext, *, factorise: bool 
 
     `factorise=False` skips the directions, where no round is run.
     """
+    context.report("loading", 0, 0)
     spec, source = prepared.spec, source_of(prepared, context)
     backend = spec.slots["backend"].use
     sites = [plan.site for plan in prepared.plan.sites]

@@ -133,7 +133,9 @@ def make_plan(spec: Spec, splits: Splits, encoded: Splits) -> tuple[Plan, Bluepr
         update_bytes=update_bytes(sites, by_rank),
         calibration=calibration,
         calibration_bytes=calibration_bytes(calibration, sites),
-        workload=workload_of(spec, blueprint, encoded, any_round, spec.rounds),
+        workload=workload_of(
+            spec, blueprint, encoded, any_round, spec.rounds, first_adapted=min(s.layer or 0 for s in sites)
+        ),
         notes=(
             *_notes(spec),
             *boosting_notes(spec, sites, by_rank, stacked),

@@ -157,6 +157,7 @@ class RoundRunner:
     def _train(
         self, plan: RoundPlan, selection: Selection, batches: Batches, clock: Clock, draft: RecordDraft
     ) -> Training:
+        self.report("choosing directions", 0, 0)
         with clock("factorise"):
             request = self.request(plan, batches, self.frames(plan, selection))
         with clock("train"), blame("backend", self.experiment.name_of("backend")):
@@ -198,6 +199,7 @@ class RoundRunner:
         with clock("evaluate"):
             self.report("evaluating", 0, 0)
             outcomes = self.experiment.evaluate_all()
+        self.report("measuring ranks", 0, 0)
         with clock("measure"):
             if not plan.refit:  # a refit uses earlier directions again by design
                 draft.add(overlap=overlap_of(training.updates, self.ensemble, draft.known["overlap"]))

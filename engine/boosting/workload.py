@@ -76,12 +76,18 @@ class Workload:
 
 
 def workload_of(
-    spec: Spec, blueprint: Blueprint, encoded: Splits, parametrisations: list[Parametrisation], rounds: int
+    spec: Spec,
+    blueprint: Blueprint,
+    encoded: Splits,
+    parametrisations: list[Parametrisation],
+    rounds: int,
+    *,
+    first_adapted: int = 0,
 ) -> Workload | None:
-    """The workload of a run; None for a model without tokens."""
+    """The workload of a run whose first block with a site is `first_adapted`; None for a model without tokens."""
     if not isinstance(encoded.train.inputs, Tokens) or "hf" not in blueprint.config:
         return None
-    sizes = Dimensions.of(blueprint, spec.backend.itemsize)
+    sizes = Dimensions.of(blueprint, spec.backend.itemsize, first_adapted)
     tally = _Tally(spec=spec, sizes=sizes)
     tally.evaluate(encoded, rounds + 1)
     whole = any(isinstance(p, DenseDelta | FreeFactors) for p in parametrisations)
@@ -142,7 +148,7 @@ class _Tally:
 
     def generate(self, sequences: int, prompts: Tokens, length: int, at_once: int) -> None:
         """Generation of full-length sequences, in batches as large as the token budget allows, of at most `at_once` each."""
-        prompt, longest = float(np.mean(prompts.starts)), int(prompts.starts.max(initial=0)) + length
+        prompt, longest = float(np.mean(prompts.starts)), int(prompts.starts.max(initial=1)) + length
         native = self.spec.slots["generator"].use == "native"
         batch = max(1, int(self.budget // (prompt + length))) if native else SERVED_BATCH
         passes = -(-sequences // batch) * length
@@ -154,11 +160,9 @@ class _Tally:
         self.moved += passes * (weights + cache)
         if native:
             rows = min(max(1, self.budget // longest), at_once)
-            self.hold(
-                self.sizes.generation(
-                    Group(tokens=rows * longest, longest=longest, targets=rows, uneven=True)
-                )
-            )
+            most = longest - length
+            group = Group(tokens=rows * most, longest=most, targets=rows, uneven=True)
+            self.hold(self.sizes.generation(group, length))
 
     def calibrate(self, tokens: Tokens, rounds: int) -> int:
         """Tokens of calibration passes, over reference answers or sampled ones."""

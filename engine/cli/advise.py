@@ -78,14 +78,14 @@ def command(
     from .execution import plain_warnings
 
     _check_request(spec, run, settings)
-    registry, shown = load_registry(plugin_files, spec), not (as_json or quiet)
-    with plain_warnings(), progress(shown=shown) as report:
+    registry = load_registry(plugin_files, spec)
+    with plain_warnings(), progress(shown=not quiet) as report:
         context = RunContext(report=report)
         state, then = _state(spec, run, settings, plugin_files, runs_folder, registry, context)
         found = _findings(state, then, registry, context, rank=rank, examples=examples)
     if as_json:
         echo(json.dumps(_json(found), indent=2, allow_nan=False))
-    elif shown:
+    elif not quiet:
         print_advice(found, then)
 
 

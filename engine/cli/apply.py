@@ -82,7 +82,7 @@ def command(
     with (
         interruptible(lambda: "nothing was written"),
         plain_warnings(),
-        progress(shown=not (quiet or as_json)) as report,
+        progress(shown=not quiet) as report,
     ):
         origin = BoostFileSource.of(
             file,

@@ -13,7 +13,7 @@ import click
 from ..errors import UsageError
 from .common import plugin_option, runs_option
 from .ensembles import best_rounds_option, open_used_run, with_sampling
-from .late_progress import late_progress
+from .progress_display import late_progress
 from .terminal import echo
 
 if TYPE_CHECKING:

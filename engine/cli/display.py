@@ -1,21 +1,12 @@
-"""Display of a run: a header, one line a round, a progress bar, and the result; or JSON lines."""
+"""Display of a run: a header, one line a round, and the result; or JSON lines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from ..analysis.run_findings import is_diverged
 from ..boosting.plan import Plan
@@ -23,7 +14,6 @@ from ..boosting.started_run import StartedRun
 from ..contracts import PolicyObjective
 from ..contracts.records import RoundRecord
 from ..contracts.run_info import RunInfo, RunResult
-from ..foundation.run_context import Report
 from ..hookspecs import hookimpl
 from ..runs.directory import RunDirectory
 from ..spec import Spec
@@ -52,18 +42,6 @@ class RunDisplay:
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self._task = self._progress.add_task("starting", total=None)
-        self._round: int | None = None
         self._rewards = False
         self._table: RoundTable | None = None
         self._remarks = 0
@@ -72,17 +50,6 @@ class RunDisplay:
     def width(self) -> int:
         """Characters of a round's line without remarks; unlimited in a log."""
         return (self.console.width if self.console.is_terminal else UNLIMITED) - self._remarks
-
-    @contextmanager
-    def showing(self) -> Generator[Report]:
-        """Show progress during the block."""
-        with self._progress:
-            yield self.report
-
-    def report(self, what: str, done: int, total: int) -> None:
-        """Progress of the current work."""
-        text = f"round {self._round + 1}: {what}" if self._round is not None else what
-        self._progress.update(self._task, description=text, completed=done, total=total or None)
 
     @hookimpl
     def run_started(self, run: StartedRun) -> None:
@@ -99,7 +66,6 @@ class RunDisplay:
     @hookimpl
     def round_finished(self, record: RoundRecord) -> None:
         """Print one line; above the first one, whose measures tell the kind of task, the column titles."""
-        self._round = record.round
         if self._table is None:
             self._table = RoundTable(width=self.width, base=record, rewards=self._rewards)
             self.console.print(self._table.header(), style="bold")

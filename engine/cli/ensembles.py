@@ -115,15 +115,16 @@ def _weight(text: str) -> tuple[int, float]:
 
 
 @contextmanager
-def progress(*, shown: bool) -> Generator[Report]:
+def progress(*, shown: bool = True) -> Generator[Report]:
     """A progress line during the block, if `shown`."""
     from ..foundation.run_context import no_report
-    from .display import RunDisplay
+    from .progress import Work
+    from .progress_display import shown as showing
 
     if not shown:
         yield no_report
         return
-    with RunDisplay().showing() as report:
+    with showing(Work()) as report:
         yield report
 
 

@@ -91,7 +91,7 @@ def command(
             f"{run}: a boost file has no data to evaluate on; evaluate the run that it came from"
         )
     splits = SPLITS if split == "all" else (split,)
-    with plain_warnings(), progress(shown=not as_json) as report:
+    with plain_warnings(), progress() as report:
         ensemble = open_ensemble(run, runs_folder, None, plugin_files, report)
         if staged or one_out:
             rounds = rounds or "all"

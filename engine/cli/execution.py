@@ -16,7 +16,7 @@ from ..errors import RunError
 from ..foundation.atomic import WriteError
 from ..foundation.locks import locked
 from ..foundation.process_group import ProcessGroup, ProcessGroupError, SingleProcess
-from ..foundation.run_context import RunContext
+from ..foundation.run_context import RunContext, no_report
 from ..foundation.shell import command_line
 from ..records.commands import run_command
 from ..registry import Registry
@@ -26,6 +26,8 @@ from .common import is_finished, plugin_words
 from .display import JsonLines, RunDisplay
 from .interrupts import interruptible
 from .layout import paragraph
+from .progress import RunWork
+from .progress_display import shown
 from .summary import summary_lines
 from .terminal import echo
 from .torchrun import follow
@@ -49,19 +51,21 @@ def execute(
     if processes.index:
         follow(spec, processes)
         return
-    display = None if quiet or as_json else RunDisplay()
-    listener = display or (JsonLines() if as_json else None)
-    if listener is not None:
-        registry.manager.register(listener, name="display")
+    display, work = None if quiet or as_json else RunDisplay(), RunWork()
+    for name, listener in (("display", display or (JsonLines() if as_json else None)), ("progress", work)):
+        if listener is not None:
+            registry.manager.register(listener, name=name)
+    progress = nullcontext(no_report) if quiet else shown(work, display.console if display else None)
     again = command_line("boostlora", "resume", path, *plugin_words(plugin_files))
     go_on = f"every finished round is kept. Resume with: {again}"
-    with interruptible(lambda: go_on if (path / SPEC).is_file() else "nothing was started"):
+    with (
+        interruptible(lambda: go_on if (path / SPEC).is_file() else "nothing was started"),
+        progress as report,
+    ):
         prepared = _noted(prepare(spec), processes)  # a spec that cannot run writes nothing
-        with locked(path), plain_warnings(), display.showing() if display else nullcontext() as report:
+        with locked(path), plain_warnings():
             directory = RunDirectory.create(path, spec)
-            context = (
-                RunContext(report=report, processes=processes) if report else RunContext(processes=processes)
-            )
+            context = RunContext(report=report, processes=processes)
             try:
                 result = boost(prepared, directory, registry, context, rivals=True)
             except (WriteError, ProcessGroupError) as error:

@@ -105,7 +105,7 @@ def command(
     with (
         interruptible(lambda: "nothing was kept"),
         plain_warnings(),
-        progress(shown=not (quiet or as_json)) as report,
+        progress(shown=not quiet) as report,
     ):
         ensemble = open_ensemble(what, runs_folder, base, plugin_files, report)
         chosen, why = default_rounds(ensemble, rounds, drop, weights)

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..foundation.options import shortened
 from .common import json_option, plugin_option, runs_option
 from .ensembles import best_rounds_option, open_used_run, with_sampling
-from .late_progress import late_progress
+from .progress_display import late_progress
 from .terminal import echo
 
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
@@ -79,10 +79,13 @@ def command(
     }
     decoding(**how)  # refuses contradictory options before anything is loaded
     asked = _prompts(prompt, file)
+    total = 0 if file is None else len(asked := list(asked))
     alone = prompt is not None and samples == 1
     with plain_warnings(), late_progress() as report:
         ensemble, choice = open_used_run(run, rounds, runs_folder, plugin_files, report)
         for number, text in enumerate(asked, 1):
+            if not alone:
+                report("prompts", number - 1, total)
             found = ensemble.generate([text], choice, **how, seed=(seed, number))
             for sample, completion in enumerate(found, 1):
                 if as_json:

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import click
 from ..errors import UsageError
 from .common import plugin_option, runs_option
 from .ensembles import best_rounds_option, open_used_run
-from .late_progress import late_progress
+from .progress_display import late_progress
 from .terminal import echo, inert
 
 if TYPE_CHECKING:
@@ -56,10 +56,14 @@ def command(
     """  # noqa: D301 - click reads the backspace
     from .execution import plain_warnings
 
-    with plain_warnings(), late_progress() as report:
+    with plain_warnings(), ExitStack() as shown:
+        report = shown.enter_context(late_progress())
         source = _source(file)
         ensemble, choice = open_used_run(run, rounds, runs_folder, plugin_files, report)
         tally = _Tally()
+        report("rows", 0, 0)
+        if out is None and sys.stdout.isatty():
+            shown.close()  # the rows are shown instead
         with _output(out) as stream:
             writer = _Writer(stream, ensemble.classes, id_column, source, as_json=as_json)
             for scored in ensemble.predict_rows(source, choice):

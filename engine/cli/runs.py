@@ -15,8 +15,8 @@ import click
 
 from ..errors import UsageError
 from .common import json_option, runs_option
-from .late_progress import late_progress
 from .layout import aligned, paragraph, without_dispensable
+from .progress_display import late_progress
 from .terminal import echo
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
@@ -22,6 +23,7 @@ from ..study.states import CellState, state_of
 from ..study.study_loader import Study
 from .console import Console
 from .layout import LEAST, cut, line_width
+from .progress_display import PlainLines, is_terminal
 from .terminal import echo
 from .units import duration
 
@@ -62,17 +64,33 @@ class Progress:
     def _done(self) -> int:
         return sum(rounds_done(s) for s in self.states.values())
 
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
+
     @property
     def left(self) -> float | None:
         """Estimated seconds left: rounds left x seconds per round so far; None while too few rounds are done."""
         done = self._done() - self._first
         rest = sum(1 + self.states[key].cell.rounds - rounds_done(self.states[key]) for key in self.open)
         known = done >= max(FEW, 0.03 * (done + rest))
-        return rest * (time.monotonic() - self.began) / done if known else None
+        return rest * self.seconds() / done if known else None
 
     def count(self, status: str) -> int:
         """Cells in a state."""
         return sum(1 for s in self.states.values() if s.status == status)
+
+    def line(self) -> str:
+        """Cells and rounds done, time so far and time left."""
+        parts = [f"{self.count('finished')} of {len(self.states)} cells", f"{self.count('running')} running"]
+        if failed := self.count("failed"):
+            parts.append(f"{failed} failed")
+        rounds = sum(s.cell.rounds if s.status == "finished" else s.rounds for s in self.states.values())
+        parts.append(f"{rounds} of {sum(s.cell.rounds for s in self.states.values())} rounds")
+        parts.append(f"{duration(self.seconds())} so far")
+        if left := self.left:
+            parts.append(f"about {duration(max(1.0, left))} left")
+        return " · ".join(parts)
 
     def rows(self) -> list[Arms]:
         """Block, arm and the states of its distinct cells."""
@@ -112,6 +130,7 @@ class StudyProgress:
         self.console = Console(highlight=False, soft_wrap=True)
         self._live: Live | None = None
         self._drawn = 0.0
+        self._lines = study_lines(progress)
 
     @contextmanager
     def showing(self) -> Generator[None]:
@@ -136,6 +155,8 @@ class StudyProgress:
             self.progress.refresh()
             self._live.update(self._table(), refresh=True)
             self._drawn = time.monotonic()
+        if self._live is None or not is_terminal(sys.stderr):
+            self._lines.tick()
 
     def _print_result(self, ended: JobResult) -> None:
         """A line for a cell that has ended: every cell in a log, only failed ones on a terminal."""
@@ -157,20 +178,7 @@ class StudyProgress:
         shown = fitting(rows, self.console.height - ROWS_AROUND)
         table = arms_table(shown)
         more = [Text(f"  … and {len(rows) - len(shown)} more", style="dim")] if shown != rows else []
-        return Group(table, *more, Text(self._foot(), style="bold"))
-
-    def _foot(self) -> str:
-        progress = self.progress
-        parts = [
-            f"{progress.count('finished')} of {len(progress.states)} cells",
-            f"{progress.count('running')} running",
-        ]
-        if failed := progress.count("failed"):
-            parts.append(f"{failed} failed")
-        parts.append(f"{duration(time.monotonic() - progress.began)} so far")
-        if progress.left:
-            parts.append(f"about {duration(max(1.0, progress.left))} left")
-        return " · ".join(parts)
+        return Group(table, *more, Text(self.progress.line(), style="bold"))
 
 
 def arms_table(rows: Sequence[Arms]) -> Table:
@@ -217,13 +225,28 @@ class NullDisplay:
 class CellLines(NullDisplay):
     """A study as one JSON object a line, for scripts."""
 
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(progress)
+        self._lines = study_lines(progress)
+
     def tick(self, result: JobResult | None) -> None:
         """Print `{"event": "cell_finished", …}`, or `cell_failed`."""
         super().tick(result)
+        self._lines.tick()
         if result is not None:
             state = self.progress.states[result.cell]
             more = {"cause": result.cause, "rounds_played": state.rounds}
             print_event(f"cell_{result.status}", **attrs.asdict(state.cell), **more)
+
+
+def study_lines(progress: Progress) -> PlainLines:
+    """Lines on standard error, at intervals, of how far the study is."""
+
+    def line() -> str:
+        progress.refresh()
+        return progress.line()
+
+    return PlainLines(line, lambda text: echo(text, err=True), progress.seconds)
 
 
 def print_event(event: str, **content: Any) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import attrs
@@ -12,6 +12,7 @@ import attrs
 from ..contracts import DetachedExecutor
 from ..errors import blame
 from ..foundation.locks import locked
+from ..foundation.run_context import no_report
 from ..foundation.shell import command_line
 from ..study.queue import submit
 from ..study.record import StudyRecord
@@ -28,6 +29,7 @@ from ..study.study_loader import Study
 from .execution import plain_warnings
 from .exit_codes import EXIT_FAILED
 from .interrupts import interruptible
+from .progress_display import late_progress
 from .results import show_results
 from .study_progress import CellLines, NullDisplay, Progress, StudyProgress, print_event
 from .terminal import echo
@@ -52,13 +54,14 @@ class StudyRun:
     def run(self, *, retry: bool, keep: Callable[..., StudyRecord]) -> None:
         """Run the missing cells and print the results; exit with 3 if cells failed."""
         with interruptible(self._how_to_resume):
-            refuse_earlier_cells(self.study, self.runs)
-            todo = partition_cells(self.study, self.runs, retry=retry)
-            keys = {state.cell.key for state in todo.open}
-            if keys:  # a study that cannot run writes nothing
-                with blame("executor", self.study.record.executor):
-                    self.study.executor.check()
-                plans_of(self.study, keys)
+            with self._working("checking cells"):
+                refuse_earlier_cells(self.study, self.runs)
+                todo = partition_cells(self.study, self.runs, retry=retry)
+                keys = {state.cell.key for state in todo.open}
+                if keys:  # a study that cannot run writes nothing
+                    with blame("executor", self.study.record.executor):
+                        self.study.executor.check()
+                    plans_of(self.study, keys)
             with plain_warnings(), locked(self.folder):
                 record = keep(runs_cells=bool(keys))
                 self._head(todo)
@@ -68,6 +71,13 @@ class StudyRun:
                 if keys:
                     self._conduct(todo, keys)
                 self._conclude(record)
+
+    @contextmanager
+    def _working(self, what: str) -> Generator[None]:
+        """Show that the block works on something, if it takes long."""
+        with nullcontext(no_report) if self.quiet else late_progress() as report:
+            report(what, 0, 0)
+            yield
 
     def _how_to_resume(self) -> str:
         done, total = len(partition_cells(self.study, self.runs).finished), len(self.study.distinct)
@@ -96,7 +106,8 @@ class StudyRun:
     def _conduct(self, todo: CellPartition, keys: set[str]) -> None:
         progress = Progress(self.study, self.runs, todo.open)
         display = (NullDisplay if self.quiet else CellLines if self.as_json else StudyProgress)(progress)
-        jobs = jobs_of(self.study, self.runs, keys)
+        with self._working("preparing cells"):
+            jobs = jobs_of(self.study, self.runs, keys)
         with display.showing(), closing(run_jobs(self.study.executor, jobs)) as events:
             for result in events:
                 display.tick(result)

@@ -77,10 +77,11 @@ def command(
 
     Exit codes: 0 passed, 4 deviated.
     """  # noqa: D301 - click reads the backspace
-    from ..foundation.run_context import RunContext
+    from ..foundation.run_context import RunContext, no_report
     from ..verification.limits import Limits
     from ..verification.verify import Recording, verify
-    from .display import RunDisplay
+    from .progress import Work
+    from .progress_display import shown
 
     limits = Limits(rounds=rounds, examples=examples, layers=layers, steps=steps)
     path = _find_run(what, runs_folder)
@@ -90,9 +91,8 @@ def command(
         _refuse_for_runs(path, settings, examples=examples, layers=layers, steps=steps)
         recording = _recording(path, registry)
     spec = _load(str(path / "spec.toml") if path else what, registry, settings, backend)
-    display = None if quiet or as_json else RunDisplay()
-    with display.showing() if display else nullcontext() as report:
-        context = RunContext(report=report) if report else RunContext()
+    with nullcontext(no_report) if quiet else shown(Work()) as report:
+        context = RunContext(report=report)
         result = verify(spec, registry, context, limits, recording)
     if as_json:
         echo(json.dumps(result.as_json(), indent=2))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from boostlora.engine.cli import study_progress
-from boostlora.engine.cli.study_progress import Progress, StudyProgress
+from boostlora.engine.cli.progress_display import EVERY
+from boostlora.engine.cli.study_progress import CellLines, Progress, StudyProgress
 from boostlora.engine.cli.units import duration
 from boostlora.engine.contracts import JobResult
 from boostlora.engine.registry import Registry
@@ -78,6 +79,21 @@ def test_log_has_a_line_per_ended_cell(progress, capsys):
         "rotate · seed 1: lost its worker and will be resumed: its worker was killed",
         "fixed · seed 0: failed: no luck",
     ]
+
+
+def test_log_has_a_line_of_cells_rounds_and_time_at_intervals(progress, monkeypatch, capsys):
+    now = progress.began
+    monkeypatch.setattr(study_progress.time, "monotonic", lambda: now)
+    displays = [StudyProgress(progress), CellLines(progress)]
+    _play(progress, 0, 9, finished=True)
+    _play(progress, 1, 3)
+    for display in displays:
+        display.tick(None)
+    now += EVERY
+    for display in displays:
+        display.tick(None)
+    line = "1 of 4 cells · 1 running · 12 of 36 rounds · 8 s so far · about 15 s left"
+    assert capsys.readouterr().err.splitlines() == [line] * 2
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,15 @@ def test_workload_of_adapters_that_keep_inputs_takes_more_memory(folder: Path) -
     assert abs(more - 1.1 * BATCH * LENGTH * (LAYERS + 2) * inputs) <= 1  # rounded down twice
 
 
+def test_workload_of_training_counts_only_blocks_that_a_gradient_passes(folder: Path) -> None:
+    alone = ("backend.eval_tokens=1",)
+    whole, last = (
+        estimate(folder, *alone, *more).activation_bytes for more in ((), (f"sites.layers=[{LAYERS - 1}]",))
+    )
+    block = (6 * HIDDEN + 3 * INNER) * ITEM
+    assert abs(whole - last - 1.1 * BATCH * LENGTH * (LAYERS - 1) * block) <= 1  # rounded down twice
+
+
 def test_workload_of_generation_counts_the_cache_of_the_longest_prompts(folder: Path) -> None:
     alone = ("backend.micro_batch=1", "backend.eval_tokens=900")
     held = [
@@ -259,10 +268,10 @@ def test_workload_of_generation_counts_the_cache_of_the_longest_prompts(folder: 
     ]
     # The training split of 10 prompts is one batch.
     rows = 10
-    values = [2 * LAYERS * KV + 6 * HIDDEN + 3 * INNER + PROMPT + n for n in (8, 16, 24)]  # a token's
+    block = 6 * HIDDEN + 3 * INNER + PROMPT  # a prompt's token, with its row of the mask
+    caches = [2 * (LAYERS + 1) * KV * rows * (PROMPT + n) for n in (8, 16, 24)]  # one layer's twice
     expected = [
-        int(1.1 * ITEM * count * rows * (PROMPT + n)) + rows * VOCABULARY * (ITEM + 8)
-        for n, count in zip((8, 16, 24), values, strict=True)
+        int(1.1 * ITEM * (cache + rows * PROMPT * block)) + rows * VOCABULARY * (ITEM + 8) for cache in caches
     ]
     assert held == [max(e, evaluation_bytes(rows)) for e in expected]
 

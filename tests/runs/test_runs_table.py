@@ -8,14 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
 from boostlora.engine import runs_table
 from boostlora.engine.analysis import runs_table as module
 from boostlora.engine.analysis.quantities import parameters, stored
-from boostlora.engine.cli import late_progress, layout
+from boostlora.engine.cli import layout
 from boostlora.engine.cli import runs as command
 from boostlora.engine.errors import UsageError
 from boostlora.engine.foundation.sealed import read_sealed, write_sealed
@@ -199,22 +198,6 @@ def test_table_shows_the_studies_of_runs(tmp_path, boostlora):
         ("tiny", arm, f"{arm} · seed 0") for arm in ("fixed", "random", "rotate")
     }
     assert "study" in boostlora("runs").stdout.splitlines()[0]
-
-
-def test_progress_begins_late_and_only_on_a_terminal(monkeypatch, capsys):
-    started = []
-    monkeypatch.setattr(
-        late_progress, "_start_bar", lambda what, stack: started.append(what) or (lambda *_: None)
-    )
-    with late_progress.late_progress() as report:
-        report("reading runs", 0, 2)
-        assert not started
-        now = time.monotonic()
-        monkeypatch.setattr(late_progress.time, "monotonic", lambda: now + late_progress.PATIENCE + 1)
-        report("reading runs", 1, 2)
-        report("reading runs", 2, 2)
-    assert started == ["reading runs"]
-    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads every folder")
