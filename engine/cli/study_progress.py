@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contracts import JobResult
+from ..foundation.counts import count_text
 from ..study.states import CellState, state_of
 from ..study.study_loader import Study
 from .console import Console
@@ -162,7 +163,7 @@ class StudyProgress:
     def _foot(self) -> str:
         progress = self.progress
         parts = [
-            f"{progress.count('finished')} of {len(progress.states)} cells",
+            f"{progress.count('finished')} of {count_text(len(progress.states), 'cell')}",
             f"{progress.count('running')} running",
         ]
         if failed := progress.count("failed"):

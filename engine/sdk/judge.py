@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..contracts import Examples, Metrics, Outcome, Predictions
 from ..errors import RunError
+from ..foundation.counts import count_text
 from .metrics import classification_measures, regression_measures
 
 
@@ -117,7 +118,9 @@ def judge_answers(
     """
     texts = predictions.texts or ()
     if len(judged) != len(texts) or not len(examples) or len(texts) % len(examples):
-        raise RunError(f"{len(judged)} judgements of {len(texts)} texts for {len(examples)} examples")
+        raise RunError(
+            f"{count_text(len(judged), 'judgement')} of {count_text(len(texts), 'text')} for {count_text(len(examples), 'example')}"
+        )
     k = len(texts) // len(examples)
     right = np.array([j.right for j in judged], dtype=np.bool_).reshape(-1, k)
     first = [j.answer for j in judged[::k]]

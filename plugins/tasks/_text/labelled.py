@@ -11,6 +11,7 @@ import numpy as np
 
 from ....engine.contracts import TaskDraft, Texts
 from ....engine.errors import UsageError
+from ....engine.foundation.counts import count_text
 from ....engine.foundation.options import FilePath, option
 from .._chunks import chunks
 from .._files import PLAIN
@@ -68,9 +69,13 @@ class LabelledTexts(TextData):
         values = rows.columns[label]
         continuous = is_value(Series([None if v == "" else v for v in values], dtype=object))
         classes = len(set(map(str, values)))
-        what = f'the values of "{label}"' if continuous else f'"{label}", {classes} classes'
+        what = (
+            f'the values of "{label}"'
+            if continuous
+            else f'"{label}", {count_text(classes, "class", "classes")}'
+        )
         return TaskDraft(
-            about=f'{len(values):,} texts in "{text}": predict {what}',
+            about=f'{count_text(len(values), "text")} in "{text}": predict {what}',
             options={"path": path, "text": text, "label": label},
             target="values" if continuous else "classes",
             inputs="texts",
