@@ -163,6 +163,7 @@ def with_measures(
     outcome: Outcome, examples: Examples, predictions: Predictions, classes: Sequence[str]
 ) -> Outcome:
     """The outcome with the measures of its kind of task, after those that the task itself measures; see `metrics`."""
+    outcome = attrs.evolve(outcome, own=tuple(sorted(outcome.measures)))
     if predictions.logits is None:
         return outcome
     if examples.values is not None:
@@ -185,4 +186,5 @@ def metrics_of(outcome: Outcome) -> Metrics:
         loss=outcome.mean_loss,
         count=len(outcome),
         measures=dict(outcome.measures),
+        own=outcome.own,
     )
