@@ -77,7 +77,8 @@ def boosting_notes(
         )
     if len(options.ranks) > (fresh := options.fresh_in(spec.rounds)):
         yield (
-            f"boosting.ranks lists {count_text(len(options.ranks), 'rank')}, and {fresh} of {count_text(spec.rounds, 'round')} take new directions; the "
+            f"boosting.ranks lists {count_text(len(options.ranks), 'rank')}, and {fresh} of {count_text(spec.rounds, 'round')} "
+            f"take{'s' * (fresh == 1)} new directions; the "
             "other ranks are not used"
         )
     size = projection_bytes(by_rank, stacked)
