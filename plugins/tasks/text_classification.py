@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from ...engine.contracts import Examples, NewRows, Outcome, Predictions, Splits
 from ...engine.errors import UsageError
-from ...engine.foundation.options import option
+from ...engine.foundation.options import FilePath, option
 from ...engine.hookspecs import hookimpl
 from ...engine.sdk.judge import judge_labels
 from ._frames import WHOLE, class_numbers, classes_of, text_of
 from ._table.target import is_value, numbers_in
 from ._text.data import AssignedRows, ids_of
-from ._text.labelled import LabelledTexts
+from ._text.labelled import SOURCE, LabelledTexts
 from ._text.rows import Row
 
 
@@ -29,6 +29,7 @@ class TextClassification(LabelledTexts):
     """
 
     drop: tuple[str, ...] = option((), "labels whose rows are excluded")
+    source: FilePath = option("", SOURCE)  # again: a spec's hash depends on the order of options
 
     def load(self, rng: np.random.Generator) -> Splits:
         """Read and split. Raises `UsageError` naming file, column and row at fault."""

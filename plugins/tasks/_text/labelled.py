@@ -23,6 +23,7 @@ from .templates import Template, readable
 
 CHUNK = 1_000
 """New rows that are read at a time."""
+SOURCE = "a file with the same columns to which the base model's head is fitted first"
 VALUES = 'the label is taken for a value; for classes set task.use = "text-classification" and objective.use = "cross-entropy"'
 """What `init` says of a label with many different numbers."""
 
@@ -34,9 +35,7 @@ class LabelledTexts(TextData):
     text: tuple[str, ...] | str = option("text", "the column with the text, or a list of two for pairs")
     template: str = option("", "instead of text: a template of columns, such as {title}: {body}", readable)
     label: str = option("label", "the column to predict")
-    source: FilePath = option(
-        "", "a file with the same columns to which the base model's head is fitted first"
-    )
+    source: FilePath = option("", SOURCE)
 
     def __attrs_post_init__(self) -> None:
         """Check `text` and `template`: one or two texts, from columns or from a template."""
