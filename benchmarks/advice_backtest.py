@@ -37,7 +37,6 @@ from boostlora.engine.advisor.rules import recommend
 from boostlora.engine.advisor.source import open_run
 from boostlora.engine.analysis.analyse import analyse
 from boostlora.engine.analysis.formats import (
-    count_text,
     difference_unit,
     is_lower_better,
     number_text,
@@ -50,6 +49,7 @@ from boostlora.engine.cli.console import Console
 from boostlora.engine.cli.ensembles import progress
 from boostlora.engine.cli.layout import aligned, wrapped
 from boostlora.engine.errors import BoostLoraError, UsageError
+from boostlora.engine.foundation.counts import count_text
 from boostlora.engine.foundation.run_context import RunContext
 from boostlora.engine.sdk.metrics import lower_is_better
 from boostlora.engine.study.store import find_study

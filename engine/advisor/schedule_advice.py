@@ -34,7 +34,7 @@ def rounds_advice(findings: Findings, chosen: BasisFinding, limits: Thresholds) 
         )
     if chosen.data_driven:
         reason += f"; later rounds calibrate on the remaining gradient, which is not known yet: {ROUNDS}"
-    choice = f"boosting, {findings.rounds} rounds, as it is"
+    choice = f"boosting, {findings.rounds} {plural('round', findings.rounds)}, as it is"
     return Advice(topic="rounds", choice=choice, reason=reason, settings={})
 
 
@@ -60,7 +60,7 @@ def _shot(findings: Findings, chosen: BasisFinding, limits: Thresholds) -> dict[
 def _rewarded(findings: Findings, limits: Thresholds) -> Advice:
     """Few larger rounds, with the parameters and steps of all."""
     if findings.rounds <= limits.few_rounds:
-        choice = f"boosting, {findings.rounds} rounds, as it is"
+        choice = f"boosting, {findings.rounds} {plural('round', findings.rounds)}, as it is"
         return Advice(topic="rounds", choice=choice, reason=REWARDED_ROUNDS, settings={})
     fewer = findings.rounds / limits.few_rounds
     rank = min(narrowest(findings), round(findings.rank * math.sqrt(fewer)))
@@ -153,7 +153,7 @@ def _refits_ahead(findings: Findings, limits: Thresholds) -> Advice:
     every = findings.refit_every
     unseen = "cannot be measured before the first round"
     if every and every >= findings.rounds:
-        choice = f"none in {findings.rounds} rounds"
+        choice = f"none in {findings.rounds} {plural('round', findings.rounds)}"
         reason = f"the first would be round {every + 1}; {REFITS}"
         return Advice(topic="refits", choice=choice, reason=reason, settings={})
     if every:

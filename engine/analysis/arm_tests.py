@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from ..foundation.counts import count_text
 from ..sdk.metrics import BASIC_METRICS, lower_is_better
 from ..sdk.metrics import value_of as metric_of
 from ..statistics.bootstrap import bca
@@ -14,7 +15,7 @@ from ..statistics.examples import Answers, compare_examples
 from ..statistics.holm import holm
 from ..statistics.permutation import pairs_needed, sign_flip, smallest_p
 from ..study.record import StudyRecord
-from .formats import change_text, count_text, difference_text, p_sentence, p_text
+from .formats import change_text, difference_text, p_sentence, p_text
 from .model import Comparison, Estimate, ExampleComparison, Verdict
 from .run_reader import CellRun
 from .tuning_choice import TuningChoice
@@ -161,10 +162,10 @@ def verdict_text(comparison: Comparison, study: StudyRecord, tests: int) -> str:
         return _one_seed(comparison, study, change)
     corrected = p_sentence(comparison.p_holm) + _correction(tests)
     if comparison.verdict == "unclear":
-        return f"no significant difference with {seeds} seeds: {change}, {corrected}"
+        return f"no significant difference with {count_text(seeds, 'seed')}: {change}, {corrected}"
     if comparison.verdict == "too few seeds":
         least, needed = p_text(comparison.smallest_p), pairs_needed(1.0 - study.confidence, tests)
-        limit = f"{seeds} seeds cannot bring p below {least}{_correction(tests)}, {needed} seeds could"
+        limit = f"{count_text(seeds, 'seed')} cannot bring p below {least}{_correction(tests)}, {needed} seeds could"
         return f"{change}, {_wins(comparison)}; {limit}"
     return f"{change}, {_wins(comparison)}, {corrected}"
 
@@ -179,7 +180,7 @@ def _wins(comparison: Comparison) -> str:
     ties = sum(value == 0.0 for value in values)
     losses = len(values) - comparison.wins - ties
     word, count = ("better", comparison.wins) if comparison.wins >= losses else ("worse", losses)
-    return f"{word} in {count} of {len(values)} seeds"
+    return f"{word} in {count} of {count_text(len(values), 'seed')}"
 
 
 def _one_seed(comparison: Comparison, study: StudyRecord, difference: str) -> str:

@@ -153,11 +153,6 @@ def examples_text(found: ExampleComparison | None) -> str:
     return f"of {pairs:,} {what}, {counts}: {change}, {p_sentence(found.p)} ({test})"
 
 
-def count_text(count: int, one: str, many: str = "") -> str:
-    """A count with its noun: `1 seed`, `5 seeds`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def _fixed(value: float, digits: int) -> str:
     """A number with `digits` decimals, and no minus sign before a zero."""
     text = f"{value:,.{digits}f}"

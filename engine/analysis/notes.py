@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..foundation.counts import count_text
 from ..statistics.bootstrap import MIN_VALUES
 from ..statistics.permutation import pairs_needed
 from ..study.record import StudyRecord, setting_text
 from ..study.states import Status
-from .formats import count_text, p_text
+from .formats import p_text
 from .model import Comparison
 from .quantities import metrics_of_splits
 from .run_reader import CellRun

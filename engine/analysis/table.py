@@ -128,7 +128,13 @@ def extra_metrics(analysis: Analysis) -> list[str]:
     study = analysis.study
     found = measured((name for row in analysis.rows for name in row.metrics), study.split)
     if study.metric in BASIC_METRICS:
-        found = [name for name in found if name not in (*CLASS_MEASURES, *VALUE_MEASURES)]
+        own = {
+            name
+            for cell in analysis.cells
+            for record in cell.records
+            for name in getattr(record, study.split).own
+        }
+        found = [name for name in found if name in own or name not in (*CLASS_MEASURES, *VALUE_MEASURES)]
     found = found[:MOST_MEASURES]
     return [name for name in ("accuracy", *found) if name != study.metric] if found else []
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
+from ..foundation.counts import count_text
 from ..sdk.metrics import cost
 from ..study.record import CellRecord, StudyRecord
-from .formats import count_text
 from .model import Candidate, estimates
 from .quantities import metrics_of_splits
 from .run_reader import CellRun

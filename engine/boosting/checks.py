@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..contracts import Batch, Completion, Examples, Frame, Parametrisation, Refusal, Selection, Site
 from ..errors import PluginError
+from ..foundation.counts import count_text
 
 TOLERANCE = 1e-5
 """Largest `max|U'U - I|` of a frame. Float32 factorisations reach about 1e-6; the rest is headroom."""
@@ -85,7 +86,11 @@ def check_parametrisation(parametrisation: object, site: Site, adapter: str) -> 
 def check_batches(batches: Sequence[Batch], steps: int, objective: str) -> Sequence[Batch]:
     """An objective's batches: one per step."""
     if len(batches) != steps:
-        raise PluginError("objective", objective, f"returned {len(batches)} batches for {steps} steps")
+        raise PluginError(
+            "objective",
+            objective,
+            f"returned {count_text(len(batches), 'batch', 'batches')} for {count_text(steps, 'step')}",
+        )
     return batches
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..contracts import Examples, Prompts, Splits, Texts
+from ..foundation.counts import count_text
 
 HELD_OUT = ("validation", "test")
 
@@ -20,7 +21,7 @@ def warn_of_leakage(splits: Splits, task: str) -> None:
     for name in HELD_OUT:
         keys = _inputs(getattr(splits, name))
         if count := sum(key in seen for key in keys):
-            found.append(f"{count} of {len(keys)} {name} examples")
+            found.append(f"{count} of {count_text(len(keys), f'{name} example')}")
     if found:
         warnings.warn(
             f"task {task}: {' and '.join(found)} have inputs that also occur in the training data: their accuracy may "

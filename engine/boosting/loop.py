@@ -13,6 +13,7 @@ from ..contracts.records import RoundRecord
 from ..contracts.run_info import End, RunResult
 from ..errors import ExhaustedError, PluginError, RunError, UsageError, blame
 from ..foundation.atomic import remove
+from ..foundation.counts import count_text
 from ..foundation.redaction import cleaned, without_credentials
 from ..foundation.run_context import RunContext
 from ..foundation.shell import command_line
@@ -89,7 +90,7 @@ def _check_sites(experiment: Experiment) -> None:
             f"no gradient reaches any site ({named}): nothing can be trained. Choose other sites (sites.targets)"
         )
     warnings.warn(
-        f"no gradient reaches {count} of {len(experiment.sites)} sites on the first training examples, so they do not change: "
+        f"no gradient reaches {count} of {count_text(len(experiment.sites), 'site')} on the first training examples, so they do not change: "
         f"{named}. To leave them out, set sites.exclude",
         RuntimeWarning,
         stacklevel=2,

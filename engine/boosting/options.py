@@ -9,6 +9,7 @@ import attrs
 
 from ..contracts import Site
 from ..errors import UsageError
+from ..foundation.counts import count_text
 from ..spec import Spec
 from ..spec.boosting_table import Boosting
 from .parameter_counts import ByRank, parameters_in, projection_bytes
@@ -76,7 +77,8 @@ def boosting_notes(
         )
     if len(options.ranks) > (fresh := options.fresh_in(spec.rounds)):
         yield (
-            f"boosting.ranks lists {len(options.ranks)} ranks, and {fresh} of {spec.rounds} rounds take new directions; the "
+            f"boosting.ranks lists {count_text(len(options.ranks), 'rank')}, and {fresh} of {count_text(spec.rounds, 'round')} "
+            f"take{'s' * (fresh == 1)} new directions; the "
             "other ranks are not used"
         )
     size = projection_bytes(by_rank, stacked)

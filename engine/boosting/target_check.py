@@ -7,7 +7,7 @@ import numpy as np
 from ..contracts import RegressionObjective, Splits, WeightedObjective
 from ..errors import UsageError
 from ..foundation.options import shortened
-from ..sdk.metrics import BASIC_METRICS, CLASS_MEASURES, VALUE_MEASURES, recall_names
+from ..sdk.metrics import BASIC_METRICS, CLASS_MEASURES, MOST_RECALLS, VALUE_MEASURES, recall_names
 from ..spec import Spec
 
 
@@ -18,7 +18,7 @@ def metrics_for(spec: Spec, splits: Splits) -> tuple[str, ...]:
         found += VALUE_MEASURES
     elif splits.classes:
         found += [name for name in CLASS_MEASURES if name != "f1" or len(splits.classes) == 2]
-        found += recall_names(splits.classes)
+        found += recall_names(splits.classes) if len(splits.classes) <= MOST_RECALLS else ()
     return tuple(dict.fromkeys(found))
 
 
@@ -46,9 +46,16 @@ def check_targets(spec: Spec, splits: Splits) -> None:
         raise UsageError(
             f"objective {objective} with these options weighs classes, and the targets of task {task} are texts; remove its class_weights"
         )
-    allowed = metrics_for(spec, splits)
     for key, metric in (("stop", spec.stop.metric), ("merge", getattr(spec.merge, "metric", ""))):
-        if metric and metric not in allowed:
-            raise UsageError(
-                f'{key}.metric = "{shortened(metric)}": task {task} has no such metric; there are: {", ".join(allowed)}'
-            )
+        if metric:
+            check_metric(f"{key}.metric", metric, spec, splits)
+
+
+def check_metric(key: str, metric: str, spec: Spec, splits: Splits) -> None:
+    """Raises `UsageError` for a metric, given by a key of the spec, that the task does not have on these data."""
+    allowed = metrics_for(spec, splits)
+    if metric not in allowed:
+        task = spec.slots["task"].use
+        raise UsageError(
+            f'{key} = "{shortened(metric)}": task {task} has no such metric; there are: {", ".join(allowed)}'
+        )

@@ -193,7 +193,7 @@ def head(found: Findings) -> list[str]:
         else f"{found.calibration_examples:,} of the {found.chosen:,}"
     )
     text = (
-        f"gradient of {of} {count} examples chosen by {found.sampler}: energy {found.energy:.3g}{error}; cosine {found.agreement:.2f} between "
+        f"gradient of {of} {count} {'example' if found.calibration_examples == 1 else 'examples'} chosen by {found.sampler}: energy {found.energy:.3g}{error}; cosine {found.agreement:.2f} between "
         "the gradients of its two halves"
     )
     first = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ..foundation.counts import count_text
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
 from .layout import aligned, paragraph
 from .terminal import echo
@@ -122,7 +123,9 @@ def _print_plan(spec: Spec, plan: Plan, gpu: str) -> None:
     refits = spec.rounds - fresh
     again = f", trained again in {refits} refit{'s' * (refits > 1)}" if refits else ""
     most = "up to " * (len(plan.ranks) > 1)
-    parameters = f"{most}{plan.parameters} a round, {plan.total_parameters} in {fresh} rounds{again}"
+    parameters = (
+        f"{most}{plan.parameters} a round, {plan.total_parameters} in {count_text(fresh, 'round')}{again}"
+    )
     console.print(f"trained parameters: {parameters}")
     for line in calibration_lines(spec, plan):
         _print_text(console, line)
@@ -161,7 +164,7 @@ def column_lines(plan: Plan) -> list[str]:
     if len(left_out) > MOST_COLUMNS:
         lines.append(f"and {len(left_out) - MOST_COLUMNS:,} more are left out")
     size = size_text(plan.data_bytes)
-    return [*lines, f"inputs: {plan.inputs:,} from {len(used):,} columns; the data takes {size}"]
+    return [*lines, f"inputs: {plan.inputs:,} from {count_text(len(used), 'column')}; the data takes {size}"]
 
 
 def _site_rows(plan: Plan) -> list[Sequence[str]]:
@@ -269,7 +272,9 @@ def _print_study(
     counts = " · ".join(
         f"{n} {word if n != 1 else word[:-1]}" for word, n in count.items() if word != "blocks" or n > 1
     )
-    console.print(f"{counts} · {len(study.distinct)} cells{excluded} · executor {record.executor}")
+    console.print(
+        f"{counts} · {count_text(len(study.distinct), 'cell')}{excluded} · executor {record.executor}"
+    )
     against = f"against {record.baseline}, " if record.baseline else ""
     model = {"last": "after the last round", "best": "at the best round on validation"}[record.at]
     _print_text(
@@ -328,9 +333,10 @@ def _arm_rows(study: Study, plans: Mapping[tuple[str, str], Plan], *, blocks: bo
 def cost_lines(study: Study, cost: Cost, finished: int) -> list[str]:
     """The cost of the cells that are left."""
     if not cost.cells:
-        return [f"all {finished} cells are finished: nothing to run"]
+        return [f"{finished} of {count_text(finished, 'cell')} finished: nothing to run"]
+    rounds, steps = count_text(cost.rounds, "round"), count_text(cost.steps, "optimiser step")
     lines = [
-        f"to run: {cost.cells} cells ({finished} are finished), {cost.rounds:,} rounds, {cost.steps:,} optimiser steps",
+        f"to run: {count_text(cost.cells, 'cell')} ({finished} finished), {rounds}, {steps}",
         f"examples: {cost.trained:,} trained on, {cost.evaluated:,} evaluated",
         f"memory: {size_text(cost.memory_bytes)} in the largest cell (without activations)",
         f"disk: about {size_text(cost.disk_bytes)} of updates",

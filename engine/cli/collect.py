@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ..foundation.counts import count_text
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option
 from .terminal import echo
 
@@ -51,7 +52,7 @@ def command(
                 break
             time.sleep(POLL)
     if queued and not (quiet or as_json):
-        echo(f"{queued} cells are still queued or running; wait for them with --wait")
+        echo(f"{count_text(queued, 'cell')} still queued or running; wait with --wait")
     show_results(record, runs, as_json=as_json, quiet=quiet)
     if any(s.status == "failed" for s in states_of(runs, record)):
         sys.exit(EXIT_FAILED)

@@ -9,6 +9,7 @@ import attrs
 from ..analysis.run_findings import is_diverged
 from ..contracts import Metrics
 from ..contracts.records import RoundRecord
+from ..foundation.counts import count_text
 from ..sdk.metrics import is_regression
 from .layout import paragraph
 
@@ -156,7 +157,9 @@ class RoundTable:
 def remarks(record: RoundRecord) -> str:
     """Remarks on a refit and on omitted sites, after two spaces; empty if there are none."""
     notes = ["refit"] if record.refit else []
-    notes += [f"{record.adapted} of {len(record.rank)} sites"] if record.adapted is not None else []
+    notes += (
+        [f"{record.adapted} of {count_text(len(record.rank), 'site')}"] if record.adapted is not None else []
+    )
     return f"  {', '.join(notes)}" if notes else ""
 
 

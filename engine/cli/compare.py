@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..analysis.formats import number_text, unit_of
+from ..foundation.counts import count_text
 from ..foundation.options import shortened
 from ..runs.lookup import one_run
+from ..sdk.metrics import RECALL
 from .common import json_option, load_registry, plugin_option, runs_option
 from .layout import aligned, paragraph
 from .terminal import echo
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 PROMPT, ANSWER = 150, 60
 """Characters shown of a prompt and of an answer."""
+MOST_RECALLS = 3
+"""Recalls of classes shown; `--json` has all."""
 MOST_KEYS = 8
 """Differing keys shown; `--json` has all."""
 
@@ -186,14 +191,31 @@ def figures(found: Comparison) -> list[str]:
     columns = {"base": pairing.a_base, "A": pairing.a, "B": pairing.b}
     if not _alike(pairing.a_base, pairing.b_base):
         columns = {"base of A": pairing.a_base, "A": pairing.a, "base of B": pairing.b_base, "B": pairing.b}
-    names = dict.fromkeys(name for outcome in columns.values() for name in outcome.measures)
+    names = _measures(list(columns.values()), (pairing.a, pairing.b))
     rows: list[Row] = [("", *columns)]
     rows.append(_row("accuracy", [outcome.accuracy for outcome in columns.values()]))
     rows.append(_row("loss", [outcome.mean_loss for outcome in columns.values()]))
     rows += [_row(name, [outcome.measures.get(name) for outcome in columns.values()]) for name in names]
+    lines = aligned(rows)
     if names and not pairing.is_whole:
-        return [*aligned(rows), f"({', '.join(names)}: of each run's whole split)"]
-    return aligned(rows)
+        lines += paragraph(f"({', '.join(names)}: of each run's whole split)", " ")
+    left = len({n for outcome in columns.values() for n in outcome.measures if n.startswith(RECALL)}) - sum(
+        name.startswith(RECALL) for name in names
+    )
+    if left:
+        lines.append(f"(recall of {count_text(left, 'other class', 'other classes')}: --json)")
+    return lines
+
+
+def _measures(columns: Sequence[Outcome], sides: tuple[Outcome, Outcome]) -> list[str]:
+    """Measures to print; of the recalls of classes, those that differ most between the two `sides`, at most `MOST_RECALLS`."""
+    found = list(dict.fromkeys(name for outcome in columns for name in outcome.measures))
+    a, b = (side.measures for side in sides)
+    gaps = {
+        name: abs(a[name] - b[name]) for name in found if name.startswith(RECALL) and name in a and name in b
+    }
+    largest = sorted((name for name, gap in gaps.items() if gap > 0.0), key=lambda name: -gaps[name])
+    return [name for name in found if not name.startswith(RECALL)] + largest[:MOST_RECALLS]
 
 
 def _alike(a: Outcome, b: Outcome) -> bool:

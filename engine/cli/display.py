@@ -14,6 +14,7 @@ from ..boosting.started_run import StartedRun
 from ..contracts import PolicyObjective
 from ..contracts.records import RoundRecord
 from ..contracts.run_info import RunInfo, RunResult
+from ..foundation.counts import count_text
 from ..hookspecs import hookimpl
 from ..runs.directory import RunDirectory
 from ..spec import Spec
@@ -33,7 +34,7 @@ def describe(spec: Spec, plan: Plan) -> list[str]:
     choices = " · ".join(f"{slot} {use[slot]}" for slot in ("basis", "sampler", "optimizer", "merge"))
     return [
         f"{use['task']} ({counts}) · {use['model']}, {sites} · backend {use['backend']} · seed {spec.head.seed}",
-        f"{spec.rounds} rounds · {use['adapter']}: {most}{plan.parameters} parameters a round · {choices}",
+        f"{count_text(spec.rounds, 'round')} · {use['adapter']}: {most}{plan.parameters} parameters a round · {choices}",
     ]
 
 
@@ -93,7 +94,9 @@ class RunDisplay:
 def _remarks_width(spec: Spec, sites: int) -> int:
     """Characters of the longest remark that a round of the spec may have."""
     top = spec.boosting.top_sites
-    remarks = (["refit"] if spec.boosting.refit_every else []) + ([f"{top} of {sites} sites"] if top else [])
+    remarks = (["refit"] if spec.boosting.refit_every else []) + (
+        [f"{top} of {count_text(sites, 'site')}"] if top else []
+    )
     return len("  " + ", ".join(remarks)) if remarks else 0
 
 

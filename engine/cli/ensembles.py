@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..analysis.formats import count_text
 from ..errors import UsageError
+from ..foundation.counts import count_text
 from ..foundation.options import shortened
 from .terminal import echo
 

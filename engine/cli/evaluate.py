@@ -12,6 +12,7 @@ import click
 
 from ..analysis.formats import difference_unit, interval_text, number_text, unit_of
 from ..errors import UsageError
+from ..foundation.counts import count_text
 from ..sdk.metrics import lower_is_better
 from .common import json_option, plugin_option, runs_option
 from .ensembles import BEST_DEFAULT, choice_of, choice_options, default_rounds, open_ensemble, progress
@@ -162,7 +163,7 @@ def evaluation_lines(found: Evaluation, rounds: int, why: str = "") -> list[str]
     table = [title]
     models = [("base", found.base), (f"rounds {found.rounds}", found.metrics)]
     if found.rounds != f"1..{rounds}":
-        models.append((f"all {rounds} rounds", found.all_rounds))
+        models.append((f"all {count_text(rounds, 'round')}", found.all_rounds))
     for split in found.metrics:
         for name, by_split in models:
             table.append(

@@ -14,6 +14,7 @@ from ..boosting.experiment import Prepared, prepare
 from ..boosting.loop import boost
 from ..errors import RunError
 from ..foundation.atomic import WriteError
+from ..foundation.counts import count_text
 from ..foundation.locks import locked
 from ..foundation.process_group import ProcessGroup, ProcessGroupError, SingleProcess
 from ..foundation.run_context import RunContext, no_report
@@ -115,7 +116,7 @@ def show_done(directory: RunDirectory, *, as_json: bool, quiet: bool) -> None:
     elif quiet:
         echo(directory.path)
     else:
-        rounds = f"{result['rounds']} of {result['rounds']} rounds cached"
+        rounds = f"{result['rounds']} of {count_text(result['rounds'], 'round')} cached"
         anew = run_command(directory.path, "run", "--fresh", directory.path / SPEC)
         echo(f"{directory.path}: already {result['status']} ({rounds}); nothing to do")
         for text in summary_lines(directory, result):

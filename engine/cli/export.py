@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from ..analysis.formats import count_text
 from ..errors import UsageError
+from ..foundation.counts import count_text
 from ..foundation.shell import command_line
 from .common import json_option, plugin_option, plugin_words, quiet_option, runs_option
 from .ensembles import (
@@ -178,7 +178,7 @@ def compared_text(compared: ExportCheck | None) -> str:
     if compared is None:
         return "logits were not compared with those of the evaluated model"
     return (
-        f"read back and compared: {compared.rows} logits of {compared.examples} examples, largest deviation "
+        f"read back and compared: {count_text(compared.rows, 'logit')} of {count_text(compared.examples, 'example')}, largest deviation "
         f"{compared.largest:.2g} of {compared.allowed:.2g} allowed ({compared.precision}); "
         f"{100 * compared.agreement:.3g} % of top answers equal"
     )

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from ..contracts import DraftableTask
 
 TABLES = "table"
-TEXTS = "text-classification"
+TEXTS = {"classes": "text-classification", "values": "text-regression"}
+"""Tasks of texts by what the label looks like; both draft alike."""
 
 
 @click.command("init")
 @click.argument("words", nargs=-1, metavar="FILE | study SPEC | plugin KIND NAME", required=True)
 @click.option("--label", default="", metavar="COLUMN", help="The column to predict; default: a likely one.")
 @click.option(
-    "--text", is_flag=True, help="Classify texts in FILE instead of rows of numbers and categories."
+    "--text", is_flag=True, help="Predict from texts in FILE instead of rows of numbers and categories."
 )
 @click.option("--model", default="", metavar="PATH", help="Folder or Hugging Face id of the texts' model.")
 @click.option("--out", type=Path, help="File to write; default: FILE's or SPEC's name with .toml, here.")
@@ -59,9 +60,9 @@ def _init_data(path: str, label: str, *, text: bool, model: str, out: Path | Non
         raise UsageError(
             "texts need a model: --model FOLDER, or a Hugging Face id such as sentence-transformers/all-MiniLM-L6-v2"
         )
-    use = TEXTS if text else TABLES
-    task: type[DraftableTask] = load_registry(()).entries("task")[use].cls
+    task: type[DraftableTask] = load_registry(()).entries("task")[TEXTS["classes"] if text else TABLES].cls
     draft = task.draft(path, label)
+    use = TEXTS[draft.target] if text else TABLES
     name = re.sub(r"[^a-z0-9-]+", "-", Path(path).stem.lower()).strip("-") or "data"
     place = out or Path(f"{name}.toml")
     _write(place, data_spec(draft, task=use, name=name, file=str(place), model=model), force=force)

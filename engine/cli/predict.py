@@ -14,6 +14,7 @@ import attrs
 import click
 
 from ..errors import UsageError
+from ..foundation.counts import count_text
 from .common import plugin_option, runs_option
 from .ensembles import best_rounds_option, open_used_run
 from .progress_display import late_progress
@@ -118,7 +119,11 @@ class _Tally:
             return
         mean = self.squares / self.known
         measure = f"RMSE {mean**0.5:.4g}" if values else f"accuracy {100 * (1 - mean):.1f} %"
-        missing = f"; {self.rows - self.known:,} rows have none" if self.known < self.rows else ""
+        missing = (
+            f"; {count_text(self.rows - self.known, 'row has none', 'rows have none')}"
+            if self.known < self.rows
+            else ""
+        )
         yield f"{measure} on {self.known:,} row{'s' * (self.known != 1)} with a known label{missing}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ..foundation.counts import count_text
 from ..foundation.shell import command_line
 from .common import json_option, runs_option
 from .terminal import echo
@@ -82,7 +83,9 @@ def _print(folder: Path, record: StudyRecord, states: Sequence[CellState], *, sh
             rows.setdefault((state.cell.block, state.cell.arm), {})[state.cell.key] = state
     console.print(arms_table([(block, arm, list(states.values())) for (block, arm), states in rows.items()]))
     if excluded := sum(s.status == "excluded" for s in states):
-        console.print(f"{excluded} cells are excluded; include them with: boostlora ablate SPEC --include …")
+        console.print(
+            f"{count_text(excluded, 'cell')} excluded; include with: boostlora ablate SPEC --include …"
+        )
     if show_cells:
         console.print()
         for state in states:
@@ -90,7 +93,7 @@ def _print(folder: Path, record: StudyRecord, states: Sequence[CellState], *, sh
             ended = f" · {state.ended}" if state.ended else ""
             console.print(word, style=COLOURS.get(state.status), end="", markup=False)
             console.print(
-                f"{state.cell.key}  {state.cell.label} · {state.rounds} rounds{ended}",
+                f"{state.cell.key}  {state.cell.label} · {count_text(state.rounds, 'round')}{ended}",
                 markup=False,
                 soft_wrap=True,
             )

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contracts import JobResult
+from ..foundation.counts import count_text
 from ..study.states import CellState, state_of
 from ..study.study_loader import Study
 from .console import Console
@@ -82,11 +83,15 @@ class Progress:
 
     def line(self) -> str:
         """Cells and rounds done, time so far and time left."""
-        parts = [f"{self.count('finished')} of {len(self.states)} cells", f"{self.count('running')} running"]
+        parts = [
+            f"{self.count('finished')} of {count_text(len(self.states), 'cell')}",
+            f"{self.count('running')} running",
+        ]
         if failed := self.count("failed"):
             parts.append(f"{failed} failed")
         rounds = sum(s.cell.rounds if s.status == "finished" else s.rounds for s in self.states.values())
-        parts.append(f"{rounds} of {sum(s.cell.rounds for s in self.states.values())} rounds")
+        planned = sum(s.cell.rounds for s in self.states.values())
+        parts.append(f"{rounds} of {count_text(planned, 'round')}")
         parts.append(f"{duration(self.seconds())} so far")
         if left := self.left:
             parts.append(f"about {duration(max(1.0, left))} left")
@@ -256,7 +261,7 @@ def print_event(event: str, **content: Any) -> None:
 
 def outcome(state: CellState) -> str:
     """Status and rounds: `completed after 3 rounds`."""
-    return f"{state.ended} after {state.rounds} round{'s' * (state.rounds != 1)}"
+    return f"{state.ended} after {count_text(state.rounds, 'round')}"
 
 
 def counts_text(states: Iterable[CellState]) -> str:

@@ -11,6 +11,7 @@ import attrs
 
 from ..contracts import DetachedExecutor
 from ..errors import blame
+from ..foundation.counts import count_text
 from ..foundation.locks import locked
 from ..foundation.run_context import no_report
 from ..foundation.shell import command_line
@@ -81,9 +82,7 @@ class StudyRun:
 
     def _how_to_resume(self) -> str:
         done, total = len(partition_cells(self.study, self.runs).finished), len(self.study.distinct)
-        return (
-            f"{done} of {total} cells are finished; every finished round is kept. Resume with: {self.again}"
-        )
+        return f"{done} of {count_text(total, 'cell')} finished; every finished round is kept. Resume with: {self.again}"
 
     def _head(self, todo: CellPartition) -> None:
         record, total = self.study.record, len(self.study.distinct)
@@ -97,7 +96,7 @@ class StudyRun:
             return
         echo(record.name, nl=False, bold=True)
         echo(f" · {self.folder}")
-        parts = [f"{len(todo.finished)} of {total} cells cached"]
+        parts = [f"{len(todo.finished)} of {count_text(total, 'cell')} cached"]
         parts += [f"{len(todo.open)} to run"] if todo.open else []
         parts += [f"{len(todo.failed)} failed before (retry them with --retry)"] if todo.failed else []
         parts += [f"{len(record.excluded)} excluded"] if record.excluded else []
@@ -119,7 +118,7 @@ class StudyRun:
         if self.as_json:
             print_event("study_submitted", submitted=new, already_queued=queued)
         elif not self.quiet:
-            echo(f"{new} cells submitted" + (f", {queued} already queued" if queued else ""))
+            echo(f"{count_text(new, 'cell')} submitted" + (f", {queued} already queued" if queued else ""))
             echo(f"progress:       {command_line('boostlora', 'status', name)}")
             echo(f"results so far: {command_line('boostlora', 'collect', name)}")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..foundation.counts import count_text
 from ..runs.lookup import find_runs
 from .common import json_option, load_registry, plugin_option, quiet_option, runs_option, set_option
 from .exit_codes import EXIT_DEPARTED
@@ -192,7 +193,7 @@ def _print(result: Verification) -> None:
 
 def _cells(row: Row, rounds: int) -> list[str]:
     worst = row.worst
-    verdict = f"deviates in {len(row.rounds)} of {rounds} rounds" if row.departed else "passed"
+    verdict = f"deviates in {len(row.rounds)} of {count_text(rounds, 'round')}" if row.departed else "passed"
     asides = [
         f"{count} {word}" for count, word in ((row.excused, "excused"), (row.undefined, "undefined")) if count
     ]

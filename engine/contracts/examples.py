@@ -218,6 +218,8 @@ class Outcome:
     """A label of every text, such as `timed-out`, where the task distinguishes more than right and wrong."""
     measures: Mapping[str, float] = attrs.field(factory=dict)
     """Further metrics of the whole split, such as `auroc`, by name (letters, digits and `_`)."""
+    own: tuple[str, ...] = ()
+    """Names of the measures that the task itself made; set by the engine, which adds others after `judge`."""
 
     def __len__(self) -> int:
         return len(self.ids)

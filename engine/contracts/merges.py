@@ -16,6 +16,8 @@ class Metrics:
     count: int
     measures: dict[str, float] = attrs.field(factory=dict)
     """By name, such as `auroc` or `timed_out`."""
+    own: tuple[str, ...] = ()
+    """Names of the measures that the task itself makes; the others are those of every task with such targets."""
 
 
 @attrs.frozen

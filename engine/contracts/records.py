@@ -115,7 +115,8 @@ class RoundRecord:
             metrics = attrs.asdict(
                 content[name], recurse=False
             )  # recursion would double the time of reading a run
-            content[name] = {key: value for key, value in metrics.items() if value != {}}
+            # Without what is empty, so that records written before these fields existed keep their digest.
+            content[name] = {key: value for key, value in metrics.items() if value not in ({}, ())}
         content = {key: value for key, value in content.items() if not (value is None and key in OPTIONAL)}
         if self.rollouts is not None:
             content["rollouts"] = attrs.asdict(self.rollouts)

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from ..contracts.records import RoundRecord
 from ..contracts.run_info import End
 from ..errors import RunError
+from ..foundation.counts import count_text
 from ..foundation.sealed import read_sealed
 from ..sdk.metrics import cost, default_metric
 
@@ -54,11 +55,11 @@ def check_ending(
         result["digest"] and not (folder / ROUNDS).exists()
     ):  # a run that failed before its base was measured has none
         raise RunError(
-            f"{folder / ROUNDS}: damaged or altered: it is missing, but {RESULT} has {result['rounds']} rounds"
+            f"{folder / ROUNDS}: damaged or altered: it is missing, but {RESULT} has {count_text(result['rounds'], 'round')}"
         )
     if result["digest"] != digest:
         raise RunError(
-            f"{folder / ROUNDS}: damaged or altered: {RESULT} has {result['rounds']} rounds with another digest"
+            f"{folder / ROUNDS}: damaged or altered: {RESULT} has {count_text(result['rounds'], 'round')} with another digest"
         )
     metric, min_delta = str(stop.get("metric", "")), float(stop.get("min_delta", 0.0))
     derived = {

@@ -16,6 +16,8 @@ from ..contracts.sequences import pack_texts, unpack_texts
 from ..foundation.atomic import read_arrays, write_arrays
 
 Arrays = dict[str, NDArray[Any]]
+OWN, COMMON = "own_measures/", "measures/"
+"""Prefixes of measures that the task itself makes, and of those of every task with such targets."""
 
 
 def write_training(path: Path, training: Training) -> str:
@@ -74,7 +76,8 @@ def write_outcomes(path: Path, outcomes: Mapping[str, Outcome]) -> str:
             if texts is not None:
                 arrays |= {f"{split}/{prefix}{part}": array for part, array in pack_texts(texts).items()}
         for name, value in outcome.measures.items():
-            arrays[f"{split}/measures/{name}"] = np.array([value], dtype=np.float64)
+            kind = OWN if name in outcome.own else COMMON
+            arrays[f"{split}/{kind}{name}"] = np.array([value], dtype=np.float64)
     return write_arrays(path, arrays)
 
 
@@ -93,12 +96,20 @@ def _outcome(fields: Arrays) -> Outcome:
         return unpack_texts(parts) if parts else None
 
     texts, verdicts = packed(""), packed("verdicts/")
-    measured = {name: float(value[0]) for name, value in fields.items() if name.startswith("measures/")}
+    own, common = (
+        {
+            name.removeprefix(kind): float(fields.pop(name)[0])
+            for name in list(fields)
+            if name.startswith(kind)
+        }
+        for kind in (OWN, COMMON)
+    )
     return Outcome(
-        **{name: value for name, value in fields.items() if name not in measured},
+        **fields,
         texts=texts,
         verdicts=verdicts,
-        measures={name.removeprefix("measures/"): value for name, value in measured.items()},
+        measures={**own, **common},
+        own=tuple(sorted(own)),
     )
 
 

@@ -9,6 +9,7 @@ import attrs
 from ..analysis.formats import difference_unit, p_sentence, p_text, relative_text
 from ..analysis.model import Analysis, Candidate, Comparison, Row
 from ..analysis.table import extra_metrics
+from ..foundation.counts import count_text
 from ..study.record import StudyRecord
 from .quantities import MISSING, format_signed, format_value, interval, quantity, title_with_unit, typeset
 
@@ -210,7 +211,7 @@ def _p(row: Row) -> TableCell:
     comparison = row.comparison
     if comparison is None or comparison.p_holm is None:
         return EMPTY
-    bound = f"smallest possible p with {len(comparison.seeds)} seeds: {p_text(comparison.smallest_p)}"
+    bound = f"smallest possible p with {count_text(len(comparison.seeds), 'seed')}: {p_text(comparison.smallest_p)}"
     return TableCell(text=p_text(comparison.p_holm), sort=comparison.p_holm, title=bound)
 
 

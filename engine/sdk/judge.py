@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..contracts import Examples, Metrics, Outcome, Predictions
 from ..errors import RunError
+from ..foundation.counts import count_text
 from .metrics import classification_measures, regression_measures
 
 
@@ -117,7 +118,9 @@ def judge_answers(
     """
     texts = predictions.texts or ()
     if len(judged) != len(texts) or not len(examples) or len(texts) % len(examples):
-        raise RunError(f"{len(judged)} judgements of {len(texts)} texts for {len(examples)} examples")
+        raise RunError(
+            f"{count_text(len(judged), 'judgement')} of {count_text(len(texts), 'text')} for {count_text(len(examples), 'example')}"
+        )
     k = len(texts) // len(examples)
     right = np.array([j.right for j in judged], dtype=np.bool_).reshape(-1, k)
     first = [j.answer for j in judged[::k]]
@@ -160,6 +163,7 @@ def with_measures(
     outcome: Outcome, examples: Examples, predictions: Predictions, classes: Sequence[str]
 ) -> Outcome:
     """The outcome with the measures of its kind of task, after those that the task itself measures; see `metrics`."""
+    outcome = attrs.evolve(outcome, own=tuple(sorted(outcome.measures)))
     if predictions.logits is None:
         return outcome
     if examples.values is not None:
@@ -182,4 +186,5 @@ def metrics_of(outcome: Outcome) -> Metrics:
         loss=outcome.mean_loss,
         count=len(outcome),
         measures=dict(outcome.measures),
+        own=outcome.own,
     )

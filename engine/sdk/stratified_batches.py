@@ -1,11 +1,11 @@
-"""Stratified sampling of batches from a selection."""
+"""Batches of a selection, by stratified sampling."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Selection
+from ..contracts import Batch, Selection
 
 
 def stratified_draws(
@@ -25,3 +25,11 @@ def stratified_draws(
         positions = np.minimum(np.searchsorted(edges, points, side="right"), len(edges) - 1)
         drawn.append(selection.indices[positions])
     return drawn
+
+
+def stratified_batches(
+    selection: Selection, steps: int, batch_size: int, rng: np.random.Generator, *, delta: float | None = None
+) -> list[Batch]:
+    """`steps` batches of labelled examples with loss weights 1, each a stratified draw; `delta` is the threshold of a Huber loss."""
+    drawn = stratified_draws(selection, steps, batch_size, rng)
+    return [Batch(indices=indices, weights=np.ones(batch_size), delta=delta) for indices in drawn]

@@ -73,7 +73,7 @@ class Reader:
     def check_metric(self, specs: Sequence[Spec]) -> None:
         """Record a fault for a metric that some cell lacks; if no cell could be loaded, only for likely misspellings.
 
-        Data are not loaded, so the recall of any class is allowed where classes are learnt.
+        Data are not loaded, so the recall of any class is allowed where classes are learnt; `plans_of` sees the data.
         """
         metric, names = self.ablate.metric, [*BASIC_METRICS]
         if specs:

@@ -12,6 +12,7 @@ import attrs
 
 from ..boosting.experiment import SplitCache, prepare
 from ..boosting.plan import Plan
+from ..boosting.target_check import check_metric
 from ..contracts import Executor, Job, JobResult
 from ..errors import BoostLoraError, RunError, UsageError
 from ..foundation.locks import HOLDER
@@ -78,8 +79,9 @@ def plans_of(study: Study, keys: Collection[str]) -> dict[tuple[str, str], Plan]
             continue
         planned.add(case)
         try:
-            plan = prepare(cell.spec, data).plan
-            found.setdefault(place, plan)
+            prepared = prepare(cell.spec, data)
+            check_metric("ablate.metric", study.record.metric, cell.spec, prepared.splits)
+            found.setdefault(place, prepared.plan)
         except BoostLoraError as error:
             where = " · ".join(part for part in reversed(place) if part)
             raise UsageError(f'arm "{where}" cannot be run: {error}') from error

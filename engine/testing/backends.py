@@ -13,6 +13,7 @@ from ..errors import NonFiniteError
 from .assertions import EPS, assert_close, assert_orthonormal
 from .perceptron import ReferencePerceptron
 from .products import ProductContract
+from .regression import RegressionContract
 from .requests import KINDS, RANK, SITE, finite_differences, make_request, random_update
 from .strategies import sites_of, tiny_examples, tiny_mlp
 
@@ -24,7 +25,7 @@ GRADIENT_ROUNDINGS, LOSS_ROUNDINGS = 16, 64
 off: a few roundings in each of three layers."""
 
 
-class BackendContract(ProductContract):
+class BackendContract(ProductContract, RegressionContract):
     """Contract tests: inherit, and implement `make`, or override the fixture `backend` with several.
 
     `precision` is the unit roundoff of the backend's arithmetic: of its option `dtype`, or of float64 without one.

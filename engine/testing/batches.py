@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ..contracts import Objective, Optimizer, Selection
+from ..contracts import Objective, Optimizer, RegressionObjective, Selection
 from .strategies import contract_settings, seeds
 
 
@@ -54,6 +54,16 @@ class ObjectiveContract:
             for index, share in zip(selection.indices, shares, strict=True):
                 # An interval of length `share * size` overlaps at most two unit intervals partially.
                 assert abs(int(np.sum(batch.indices == index)) - share * size) < 2.0
+
+    @given(selections(), seeds)
+    @contract_settings
+    def test_batches_have_the_threshold_that_the_objective_declares(
+        self, selection: Selection, seed: int
+    ) -> None:
+        objective = self.make()
+        delta = objective.delta if isinstance(objective, RegressionObjective) else None
+        batches = objective.batches(selection, 2, 8, np.random.default_rng(seed))
+        assert [batch.delta for batch in batches] == [delta, delta]
 
 
 class OptimizerContract:

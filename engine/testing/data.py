@@ -35,7 +35,8 @@ class TaskContract:
             assert part.labels.dtype == np.int64, f"labels of the {name} split"
             assert part.labels.min() >= 0
             assert part.labels.max() < max(1, len(splits.classes))
-            assert splits.classes or isinstance(part.inputs, Prompts)
+            assert splits.classes or part.values is not None or isinstance(part.inputs, Prompts)
+            _check_values(splits, name, part)
 
     def test_splits_with_the_same_seed_are_the_same_and_with_another_differ(self) -> None:
         one, two, other = (data_sha256(self.make().load(np.random.default_rng(s))) for s in (0, 0, 1))
@@ -65,10 +66,27 @@ class TaskContract:
         )
 
 
+def _check_values(splits: Splits, name: str, part: Examples) -> None:
+    """Targets of a regression are finite, in one unit for all splits; no split has them alone."""
+    expected, values = splits.train.values, part.values
+    assert (values is None) == (expected is None), f"the {name} split has values, and others have none"
+    if values is None or expected is None:
+        return
+    assert not splits.classes, "a task has classes or values, not both"
+    assert values.standardised.shape == (len(part),), f"values of the {name} split"
+    assert np.isfinite(values.standardised).all(), f"values of the {name} split"
+    assert values.std > 0.0
+    assert (values.mean, values.std) == (expected.mean, expected.std), "splits have values in other units"
+
+
 def _answers(splits: Splits) -> tuple[Predictions, Predictions]:
-    """Right and wrong predictions of the test split: classes, or completions with counts, losses and texts."""
+    """Right and wrong predictions of the test split: classes, values, or completions with counts, losses and texts."""
     test = splits.test
     n = len(test)
+    if test.values is not None:
+        none, z = np.zeros(n, dtype=np.int64), test.values.standardised[:, None]
+        wrong = Predictions(output=none, loss=np.full(n, 1e6), logits=z + 1e3)
+        return Predictions(output=none, loss=np.zeros(n), logits=z), wrong
     if splits.classes:
         wrong = (test.labels + 1) % len(splits.classes)
         return Predictions(output=test.labels, loss=np.ones(n)), Predictions(output=wrong, loss=np.ones(n))

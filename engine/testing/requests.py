@@ -23,7 +23,7 @@ from ..contracts import (
     Update,
 )
 from .perceptron import ReferencePerceptron
-from .strategies import tiny_examples
+from .strategies import tiny_examples, tiny_values
 
 SITE, RANK = "layers.1.weight", 2
 KINDS = ("core", "unit-core", "tied-cores", "factors", "dense")
@@ -86,6 +86,13 @@ def make_request(model: BoostedModel, kind: str, steps: int) -> TrainingRequest:
     )
 
 
+def values_request(model: BoostedModel, kind: str, steps: int, delta: float | None) -> TrainingRequest:
+    """The same request for a regression: squared error, or the Huber loss with threshold `delta`."""
+    request = make_request(model, kind, steps)
+    batches = [attrs.evolve(batch, delta=delta) for batch in request.fixed_batches]
+    return attrs.evolve(request, examples=tiny_values(), batches=batches)
+
+
 def finite_differences(
     perceptron: ReferencePerceptron, request: TrainingRequest, start: Training, name: str, h: float = 1e-5
 ) -> NDArray[np.float64]:
@@ -98,7 +105,7 @@ def finite_differences(
             site: _rebuild(request, site, {**start.values, name: shifted})
             for site in request.parametrisations
         }
-        return float(np.sum(batch.weights * perceptron.losses(rows, updates)) / len(batch))
+        return float(np.sum(batch.weights * perceptron.losses(rows, updates, delta=batch.delta)) / len(batch))
 
     found = np.empty_like(value)
     for index in np.ndindex(value.shape):

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from ..contracts import Blueprint, Examples, Frame, ModelSource, Outcome, Site, WeightInfo
+from ..contracts import Blueprint, Examples, Frame, ModelSource, Outcome, Site, Values, WeightInfo
 from ..foundation.atomic import file_sha256
 
 contract_settings = settings(
@@ -88,11 +89,16 @@ SITES = (
 
 
 def tiny_mlp(
-    folder: Path, seed: int = 0, *, hidden: tuple[int, ...] = (6, 5), activation: str = "tanh"
+    folder: Path,
+    seed: int = 0,
+    *,
+    hidden: tuple[int, ...] = (6, 5),
+    activation: str = "tanh",
+    outputs: int = 3,
 ) -> ModelSource:
-    """A random perceptron with 4 inputs and 3 classes in a safetensors file."""
+    """A random perceptron with 4 inputs and 3 classes, or 1 value, in a safetensors file."""
     rng = np.random.default_rng(seed)
-    widths, tensors, weights = (4, *hidden, 3), dict[str, Any](), list[WeightInfo]()
+    widths, tensors, weights = (4, *hidden, outputs), dict[str, Any](), list[WeightInfo]()
     for i in range(len(widths) - 1):
         name = "head" if i == len(hidden) else f"layers.{i}"
         shape = (widths[i + 1], widths[i])
@@ -124,3 +130,14 @@ def tiny_examples(seed: int = 1, n: int = 20) -> Examples:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n).astype(np.int64)
     return Examples(ids=np.arange(n, dtype=np.int64), inputs=rng.standard_normal((n, 4)), labels=labels)
+
+
+def tiny_values(seed: int = 1, n: int = 20) -> Examples:
+    """The same rows with values of a regression, in units of 2 around 5."""
+    examples = tiny_examples(seed, n)
+    y = 2.0 * np.random.default_rng(seed + 1).standard_normal(n)
+    return attrs.evolve(
+        examples,
+        labels=np.zeros(n, dtype=np.int64),
+        values=Values(standardised=y, mean=5.0, std=2.0),
+    )

@@ -14,6 +14,7 @@ from ..boosting.started_run import StartedRun
 from ..contracts import Metrics, TrackedRun, Tracker
 from ..contracts.records import RoundRecord
 from ..contracts.run_info import RunInfo, RunResult
+from ..foundation.counts import count_text
 from ..runs.directory import PROVENANCE, RunDirectory
 from .cells import Cells
 
@@ -163,5 +164,5 @@ def _record(number: int, accuracy: float) -> RoundRecord:
 def make_result(records: Sequence[RoundRecord]) -> RunResult:
     """The result of a run with these records."""
     rounds = len(records) - 1
-    reason, digest = f"all {rounds} rounds done", records[-1].digest
+    reason, digest = f"all {count_text(rounds, 'round')} done", records[-1].digest
     return RunResult(status="completed", reason=reason, rounds=rounds, best_round=rounds, digest=digest)

@@ -12,6 +12,7 @@ from ..boosting.experiment import Prepared
 from ..boosting.tokens import SPLITS
 from ..contracts import Blueprint, Examples, ModelSource, Splits, TextModel, TrainingRequest
 from ..errors import UsageError
+from ..foundation.counts import count_text
 from ..foundation.run_context import RunContext
 from ..spec import Spec
 
@@ -29,15 +30,13 @@ class Limits:
 
     def describe(self) -> tuple[str, ...]:
         """The limits as text."""
-        said = {
-            "rounds": "at most {} rounds",
-            "examples": "{} examples of every split, spread evenly over the order of their ids",
-            "layers": "the model's first {} layers",
-            "steps": "at most {} optimiser steps per round",
-        }
-        return tuple(
-            text.format(getattr(self, key)) for key, text in said.items() if getattr(self, key) is not None
-        )
+        said: list[tuple[int | None, str, str]] = [
+            (self.rounds, "at most {}", "round"),
+            (self.examples, "{} of every split, spread evenly over the order of their ids", "example"),
+            (self.layers, "the model's first {}", "layer"),
+            (self.steps, "at most {} per round", "optimiser step"),
+        ]
+        return tuple(text.format(count_text(count, noun)) for count, text, noun in said if count is not None)
 
     def cut_request(self, request: TrainingRequest) -> TrainingRequest:
         """The first steps of a round, with the batches and rates of the whole round."""

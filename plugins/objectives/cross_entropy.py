@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...engine.contracts import Batch, Selection
 from ...engine.foundation.options import option
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.stratified_batches import stratified_draws
+from ...engine.sdk.stratified_batches import stratified_batches
 
 
 @attrs.frozen(kw_only=True)
@@ -31,8 +31,7 @@ class CrossEntropy:
         self, selection: Selection, steps: int, batch_size: int, rng: np.random.Generator
     ) -> Sequence[Batch]:
         """`steps` batches with loss weights 1, each a stratified draw."""
-        drawn = stratified_draws(selection, steps, batch_size, rng)
-        return [Batch(indices=indices, weights=np.ones(batch_size)) for indices in drawn]
+        return stratified_batches(selection, steps, batch_size, rng)
 
     def label_weights(self, labels: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
         """`n / (k n_c)` for every label `(n,)`, with k the number of classes that occur."""

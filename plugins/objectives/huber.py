@@ -11,7 +11,7 @@ import numpy as np
 from ...engine.contracts import Batch, Selection
 from ...engine.foundation.options import option, positive
 from ...engine.hookspecs import hookimpl
-from ...engine.sdk.stratified_batches import stratified_draws
+from ...engine.sdk.stratified_batches import stratified_batches
 
 
 @attrs.frozen(kw_only=True)
@@ -29,8 +29,7 @@ class Huber:
         self, selection: Selection, steps: int, batch_size: int, rng: np.random.Generator
     ) -> Sequence[Batch]:
         """`steps` batches with loss weights 1, each a stratified draw."""
-        drawn = stratified_draws(selection, steps, batch_size, rng)
-        return [Batch(indices=indices, weights=np.ones(batch_size), delta=self.delta) for indices in drawn]
+        return stratified_batches(selection, steps, batch_size, rng, delta=self.delta)
 
 
 @hookimpl

@@ -25,17 +25,18 @@ Made = Callable[..., Analysis]
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
-    """A study whose task measures `auroc`, which grows with the accuracy, and `timed_out`, which falls with it."""
-    plain = synthetic_study.metrics_of
+    """A study whose task measures `auroc`, which grows with the accuracy, and `timed_out`, which falls with it; `own` are its own."""
+    plain, own = synthetic_study.metrics_of, ["timed_out"]
 
     def metrics_of(outcome: Outcome) -> Metrics:
         found = plain(outcome)
         measures = {"auroc": 0.5 + found.accuracy / 2, "timed_out": 1.0 - found.accuracy}
-        return attrs.evolve(found, measures=measures)
+        return attrs.evolve(found, measures=measures, own=tuple(own))
 
     monkeypatch.setattr(synthetic_study, "metrics_of", metrics_of)
 
-    def make(**options: Any) -> Analysis:
+    def make(*, own_auroc: bool = False, **options: Any) -> Analysis:
+        own[:] = ["auroc", "timed_out"] if own_auroc else ["timed_out"]
         return analyse(tmp_path, make_study(tmp_path, **options))
 
     return make
@@ -120,6 +121,13 @@ def test_table_of_a_study_by_accuracy_has_only_measures_that_not_every_task_has(
     head = table_lines(made(), 1000)[0]
     assert "timed_out" in head
     assert "auroc" not in head
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_measure_of_a_common_name_is_shown_if_it_is_the_tasks_own(made: Made, metric: str) -> None:
+    head = table_lines(made(metric=metric, own_auroc=True), 1000)[0]
+    assert "auroc" in head
+    assert "timed_out" in head
 
 
 def test_table_of_a_task_without_measures_is_unchanged(tmp_path: Path) -> None:

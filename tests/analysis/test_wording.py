@@ -4,6 +4,7 @@ import pytest
 
 from boostlora.engine.analysis import formats as wording
 from boostlora.engine.analysis.model import Estimate, ExampleComparison
+from boostlora.engine.foundation.counts import count_text
 
 
 def _estimate(mean, low=None, high=None):
@@ -97,4 +98,4 @@ def test_examples_text_has_counts_difference_and_test():
 
 @pytest.mark.parametrize(("count", "text"), [(1, "1 seed"), (0, "0 seeds"), (1000, "1,000 seeds")])
 def test_count_text_uses_singular_and_plural(count, text):
-    assert wording.count_text(count, "seed") == text
+    assert count_text(count, "seed") == text

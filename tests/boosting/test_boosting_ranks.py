@@ -253,7 +253,7 @@ def test_unused_ranks_are_noted_and_adapters_without_rank_refused(tmp_path):
     made = toy(tmp_path, *FALLING)
     noted = prepare(retold(made, *FALLING, "rounds=1").spec).plan.notes
     assert (
-        "boosting.ranks lists 2 ranks, and 1 of 1 rounds take new directions; the other ranks are not used"
+        "boosting.ranks lists 2 ranks, and 1 of 1 round takes new directions; the other ranks are not used"
         in noted
     )
     with pytest.raises(UsageError) as caught:

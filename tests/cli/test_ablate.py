@@ -106,7 +106,7 @@ def test_check_of_a_study_prints_arms_cells_and_cost(study, boostlora):
     assert done.returncode == 0
     assert "3 arms · 4 seeds · 12 cells · executor local" in done.stdout
     assert re.search(r"^fixed \(baseline\) +3 +5 +16 +48 +4$", done.stdout, re.MULTILINE)
-    assert "to run: 6 cells (6 are finished), 18 rounds, 90 optimiser steps" in done.stdout
+    assert "to run: 6 cells (6 finished), 18 rounds, 90 optimiser steps" in done.stdout
     assert re.search(r"^time: about .* estimated from 6 finished runs", done.stdout, re.MULTILINE)
     assert len(re.findall(r"^[0-9a-f]{12}  .* seed \d$", done.stdout, re.MULTILINE)) == 12
 

@@ -94,7 +94,7 @@ def test_damaged_cell_is_not_taken_for_one_of_an_earlier_format(small, boostlora
 def test_check_and_status_show_excluded_cells(small, boostlora):
     assert boostlora("ablate", "tiny.toml", "--exclude", "random", "--quiet").returncode == 0
     assert "3 arms · 1 seed · 2 cells (1 excluded)" in boostlora("check", "tiny.toml").stdout
-    assert "1 cells are excluded" in boostlora("status", "tiny").stdout
+    assert "1 cell excluded" in boostlora("status", "tiny").stdout
 
 
 def test_resolved_study_has_the_same_cells(small, boostlora):

@@ -19,9 +19,9 @@ import pytest
 
 from boostlora.engine.ensemble.ensemble import Ensemble
 from boostlora.engine.foundation.run_context import RunContext
-from boostlora.plugins.tasks import text_classification
 from boostlora.plugins.tasks._chunks import chunks
 from boostlora.plugins.tasks._table import new_rows
+from boostlora.plugins.tasks._text import labelled
 
 from ..support.export_runs import boosted
 from ..support.shared import Shared
@@ -369,7 +369,7 @@ def test_texts_of_a_file_and_of_standard_input_are_predicted_alike(
 ) -> None:
     lines = ["good dog", "bad cat 3", "cat"]
     (tmp_path / "new.csv").write_text("".join(f"{line}\n" for line in ["text", *lines]))
-    monkeypatch.setattr(text_classification, "CHUNK", 2)
+    monkeypatch.setattr(labelled, "CHUNK", 2)
     from_file = boostlora("predict", texts.run, "new.csv")
     for arguments in ((), ("-",)):
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))

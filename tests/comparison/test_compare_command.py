@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
+from boostlora.engine.contracts import Outcome
 from boostlora.engine.testing import assert_close
 
 from ..support.commands import Command
-from .compare_toys import load
+from .compare_toys import judged, load, write_run
 
 INTERVAL = re.compile(r"\[(.*?)\]")
 
@@ -173,3 +175,32 @@ def test_run_without_rounds_is_refused(compare: Command, digits: Any) -> None:
     code, _, err = compare(a, b)
     assert code == 2
     assert f"{a}: no round is finished yet, not even the base; continue with: boostlora resume {a}" in err
+
+
+def test_compare_shows_the_recalls_that_differ_most_and_json_has_all(
+    compare: Command, tmp_path: Path
+) -> None:
+    spec, splits = load(Path("paper/digits"), "rounds=1")
+    other = load(Path("paper/digits"), "rounds=1", "basis.use=fixed")[0]
+    recalls = {f"recall_{i}": 0.9 for i in range(10)}
+    changes = {"recall_2": 0.1, "recall_5": -0.3, "recall_7": 0.02, "recall_8": 0.05}
+
+    def rounds(changed: dict[str, float]) -> list[dict[str, Outcome]]:
+        found = judged(splits, range(10))
+        measures = {"mcc": 0.8, **recalls, **{n: recalls[n] + change for n, change in changed.items()}}
+        last = {**found, "test": attrs.evolve(found["test"], measures=measures)}
+        return [{**found, "test": attrs.evolve(found["test"], measures={"mcc": 0.5, **recalls})}, last]
+
+    a = write_run(tmp_path / "runs", spec, splits, rounds({}))
+    b = write_run(tmp_path / "runs", other, splits, rounds(changes))
+    code, out, err = compare(a, b)
+    assert (code, err) == (0, "")
+    shown = re.findall(r"^(recall_\d|mcc)", out, re.MULTILINE)
+    assert shown == ["mcc", "recall_5", "recall_2", "recall_8"]
+    assert "(recall of 7 other classes: --json)" in out
+    code, out, _ = compare(a, b, "--json")
+    assert code == 0
+    assert set(recalls) < set(re.findall(r'"(recall_\d|mcc)"', out))
+    code, out, _ = compare(a, a)
+    assert "recall_" not in out
+    assert "(recall of 10 other classes: --json)" in out

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import attrs
 import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
+from boostlora.engine.contracts import Examples, Metrics, Predictions
+from boostlora.engine.contracts.records import RoundRecord
+from boostlora.engine.records.updates import read_outcomes, write_outcomes
+from boostlora.engine.sdk.judge import judge_labels, metrics_of, with_measures
 from boostlora.engine.sdk.metrics import (
     CLASS_MEASURES,
     area_under_roc,
@@ -24,6 +32,8 @@ from boostlora.engine.testing import assert_close
 ROUNDING = 1e-12
 """A few float64 operations on numbers near 1."""
 Pairs = list[tuple[int, int]]
+EARLIER = "68a3a5d3e73224db98e5020c1f35e0ef53913e20de515ef10a813977fa48f33f"
+"""The digest of a record without own measures, as it was before these were kept apart."""
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-5, 5)), min_size=2, max_size=60))
@@ -96,3 +106,44 @@ def test_measures_of_values_are_those_of_scikit_learn(rows: list[tuple[float, fl
 
 def test_values_that_are_all_equal_have_no_r2() -> None:
     assert regression_measures(np.ones(3), np.arange(3.0)).keys() == {"rmse", "mae"}
+
+
+def test_measures_of_the_task_are_kept_apart_from_the_common_ones(tmp_path: Path) -> None:
+    n = 6
+    labels = np.arange(n) % 2
+    examples = Examples(ids=np.arange(n), inputs=np.zeros((n, 1)), labels=labels)
+    logits = np.column_stack([np.zeros(n), np.linspace(-1.0, 1.0, n)])
+    given = Predictions(output=logits.argmax(axis=1), loss=np.ones(n), logits=logits)
+    judged = attrs.evolve(judge_labels(examples, given), measures={"auroc": 0.25, "extra": 1.0})
+    outcome = with_measures(judged, examples, given, ("no", "yes"))
+    assert outcome.own == ("auroc", "extra")
+    assert outcome.measures["auroc"] == 0.25
+    assert "mcc" in outcome.measures
+    sha256 = write_outcomes(tmp_path / "outcomes", {"test": outcome})
+    read = read_outcomes(tmp_path / "outcomes", sha256)["test"]
+    assert (read.own, dict(read.measures)) == (outcome.own, dict(outcome.measures))
+    assert metrics_of(read) == metrics_of(outcome)
+    assert metrics_of(read).own == ("auroc", "extra")
+
+
+def test_record_keeps_the_names_of_own_measures_and_its_digest_without_them() -> None:
+    plain = Metrics(accuracy=0.5, loss=1.0, count=2, measures={"mcc": 0.1})
+    own = attrs.evolve(plain, measures={"auroc": 0.2}, own=("auroc",))
+
+    def sealed(metrics: Metrics) -> RoundRecord:
+        found = RoundRecord(
+            round=0, status="base", failures=1, train=metrics, validation=metrics, test=metrics
+        )
+        return found.sealed("")
+
+    for metrics in (plain, own):
+        read = RoundRecord.from_line(sealed(metrics).to_line())
+        assert read == sealed(metrics)
+        assert read.is_sealed("")
+    line = json.loads(sealed(plain).to_line())
+    for split in ("train", "validation", "test"):
+        del line[split]["own"]
+    earlier = RoundRecord.from_line(json.dumps(line))
+    assert earlier == sealed(plain)
+    assert earlier.digest == EARLIER, "records written before measures were kept apart are no longer valid"
+    assert sealed(own).digest != sealed(attrs.evolve(own, own=())).digest

@@ -15,7 +15,7 @@ from ..support.boost_runs import PLUGIN, ToyRun, adapter_text, toy_run
 
 Command = Callable[..., Any]
 PLUG = ("--plugin", PLUGIN)
-METRICS = {"accuracy", "loss", "count", "measures"}
+METRICS = {"accuracy", "loss", "count", "measures", "own"}
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from boostlora.plugins.merges.line_search import LineSearch
 from boostlora.plugins.merges.shrinkage import Shrinkage
 from boostlora.plugins.models.mlp import Mlp
 from boostlora.plugins.objectives.cross_entropy import CrossEntropy
+from boostlora.plugins.objectives.huber import Huber
+from boostlora.plugins.objectives.mse import MeanSquaredError
 from boostlora.plugins.optimizers.adam import Adam
 from boostlora.plugins.optimizers.sgd import Sgd
 from boostlora.plugins.tasks.digits import Digits
@@ -109,6 +111,16 @@ class TestLineSearch(MergeContract):
 class TestCrossEntropy(ObjectiveContract):
     def make(self):
         return CrossEntropy()
+
+
+class TestMeanSquaredError(ObjectiveContract):
+    def make(self):
+        return MeanSquaredError()
+
+
+class TestHuber(ObjectiveContract):
+    def make(self):
+        return Huber(delta=0.5)
 
 
 class TestAdam(OptimizerContract):

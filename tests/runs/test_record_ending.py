@@ -85,6 +85,7 @@ def test_patience_ends_after_that_many_rounds_without_improvement(accuracies, pa
 def test_last_round_and_exhausted_directions_precede_patience():
     flat = records_of([0.5, 0.5, 0.5])
     assert end_of(flat, 1, rounds=2) == ("completed", "all 2 rounds done")
+    assert end_of(flat[:2], 1, rounds=1) == ("completed", "1 round done")
     status, reason = end_of(flat, 1, capacity=2)
     assert (status, reason) == ("exhausted", "unused directions ran out after 2 rounds")
     assert end_of(flat, capacity=3) is None

@@ -124,6 +124,7 @@ ON_A_HUB: dict[str, Tree] = {
     "hf-classifier": {"path": "owner/name"},
     "language-modelling": {"dataset": "owner/name"},
     "text-classification": {"dataset": "owner/name"},
+    "text-regression": {"dataset": "owner/name"},
     "gsm8k": {"dataset": "owner/name"},
     "humaneval": {"dataset": "owner/name"},
     "math500": {"dataset": "owner/name"},

@@ -60,7 +60,7 @@ def test_spec_empty_text_lacks_task_and_model(read: Read) -> None:
             'missing table "[task]"',
             (
                 'use = "arithmetic" | "digits" | "gsm8k" | "humaneval" | "language-modelling" | "math500" | "mbpp" | '
-                '"protein-binding" | "table" | "text-classification"'
+                '"protein-binding" | "table" | "text-classification" | "text-regression"'
             ),
         ),
         (

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from boostlora.engine.contracts import Predictions, Splits
-from boostlora.engine.testing import assert_close
+from boostlora.engine.testing import TaskContract, assert_close
 from boostlora.plugins.objectives.cross_entropy import CrossEntropy
 from boostlora.plugins.tasks.table import Table
 
@@ -54,6 +54,15 @@ def load(path: str, **options: Any) -> Splits:
 def table(y: Any) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     return pd.DataFrame({"a": rng.normal(size=len(y)), "b": rng.normal(size=len(y)), "y": y})
+
+
+class TestTableOfValues(TaskContract):
+    @pytest.fixture(autouse=True)
+    def _file(self, write: Write) -> None:
+        self.path = write(table(np.arange(60) * 0.5))
+
+    def make(self):
+        return Table(path=self.path, label="y")
 
 
 @pytest.mark.parametrize(

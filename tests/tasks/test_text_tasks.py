@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import numpy as np
 import pandas as pd
 import pytest
@@ -182,3 +183,8 @@ def test_sampled_counts_are_exact_and_fair(sizes: list[int], share: float, seed:
     got = np.bincount(np.array(strata)[chosen], minlength=len(sizes))
     # Largest remainders: no stratum is a whole example away from its exact share.
     assert (np.abs(got - count * np.array(sizes) / len(strata)) < 1).all()
+
+
+def test_order_of_options_on_which_the_hash_of_a_spec_depends_is_kept() -> None:
+    names = [field.name for field in attrs.fields(TextClassification)]
+    assert names[-5:] == ["text", "template", "label", "drop", "source"]

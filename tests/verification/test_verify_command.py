@@ -50,7 +50,7 @@ def test_verify_of_a_correct_backend_passes_with_a_row_per_quantity(boostlora, s
     lines = done.stdout.splitlines()
     assert lines[0] == "paper-digits · reference (float32) against the reference in float64"
     assert lines[1].startswith("float32: |c - t| <= 10 |y - t| + 16 u max|t|")
-    assert lines[2] == "limit: at most 1 rounds"
+    assert lines[2] == "limit: at most 1 round"
     assert lines[4].split() == ["quantity", "ratio", "error", "allowed", "worst", "at", "verdict"]
     assert sum(" passed" in line for line in lines) == 15
     assert lines[-1] == "passed: no deviation in 1 round"

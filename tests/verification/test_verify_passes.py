@@ -90,7 +90,7 @@ def test_limits_are_applied_and_reported(check, right):
     assert {f.compared for f in result.findings if f.quantity == "predictions"} == {30}
     assert {f.compared for f in result.findings if f.quantity == "gradient"} == {2}
     assert result.limits == (
-        "at most 1 rounds",
+        "at most 1 round",
         "30 examples of every split, spread evenly over the order of their ids",
         "at most 2 optimiser steps per round",
     )

@@ -57,7 +57,7 @@ def test_fewer_layers_open_and_train_only_these(verify_tokens):
     sites = {f.where for f in result.findings if f.quantity == "update"}
     assert len(sites) == 7
     assert all(site.startswith("model.layers.0.") for site in sites)
-    assert result.limits == ("at most 1 rounds", "the model's first 1 layers")
+    assert result.limits == ("at most 1 round", "the model's first 1 layer")
     assert HF["num_hidden_layers"] == 2, "the model's own configuration was changed"
 
 

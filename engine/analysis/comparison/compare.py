@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from ...errors import BoostLoraError, UsageError
+from ...foundation.counts import count_text
 from ...statistics.examples import PairedExamples
-from ..formats import change_text, count_text, number_text, p_sentence
+from ..formats import change_text, number_text, p_sentence
 from .examples import ComparedExample, LoadedSplit, disagreement, select_examples
 from .pairs import Effects, LossDifference, Pairing, accuracy_difference, effects, loss_difference, pair
 from .sides import Side

@@ -30,6 +30,7 @@ from .facts import (
 from .front_matter import front_matter, is_adapter
 from .redaction import PathRedactor
 from .results import difference_of, differences_table, figures_table, results_of, rivals_table, verdict
+from .target_units import units_text
 
 if TYPE_CHECKING:
     from ...ensemble.ensemble import Ensemble
@@ -145,6 +146,7 @@ def _content(ensemble: Ensemble, choice: Choice, inputs: CardInputs) -> dict[str
         "whole": bool(choice.weights),
         "usage": fenced(shown, "python"),
         "usage_shortened": shown != inputs.usage,
+        "units": units_text(ensemble, base.architecture),
         "compared": inputs.compared,
         "figures": figures_table(results, alone=not choice.weights) if results else [],
         "measured": bool(differences),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import tomli
 
-from ...analysis.formats import count_text, number_text
+from ...analysis.formats import number_text
 from ...contracts import DenseUpdate
 from ...contracts.records import RoundRecord
 from ...ensemble.choice import Choice
+from ...foundation.counts import count_text
 from ...foundation.markup import code
 from ...sdk.metrics import default_metric
 from ...sdk.rank import rank_of

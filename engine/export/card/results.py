@@ -9,11 +9,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from ...analysis.formats import change_text, count_text, interval_text, number_text, p_sentence, unit_of
+from ...analysis.formats import change_text, interval_text, number_text, p_sentence, unit_of
 from ...contracts import Metrics, Outcome
 from ...ensemble.choice import Choice
 from ...ensemble.source import RunSource
 from ...errors import UsageError
+from ...foundation.counts import count_text
 from ...sdk.judge import metrics_of
 from ...statistics.bootstrap import Interval, mean_interval
 from ...statistics.examples import PairedExamples, compare_examples

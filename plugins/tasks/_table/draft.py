@@ -6,6 +6,7 @@ from typing import Any
 
 from ....engine.contracts import TaskDraft
 from ....engine.errors import UsageError
+from ....engine.foundation.counts import count_text
 from .._dialect import Dialect
 from .._frames import read, texts
 from .columns import column_uses
@@ -31,18 +32,20 @@ def draft_of(path: str, label: str) -> TaskDraft:
     notes = [why] if why else []
     empty = int(rows[label].isna().sum())
     if empty:
-        notes.append(f'{empty:,} rows have no "{label}": remove them first, every row needs one')
+        notes.append(
+            f'{count_text(empty, "row has", "rows have")} no "{label}": remove them first, every row needs one'
+        )
     notes += [f"{use.name}: {_said(use.kind, use.reason)}" for use in uses if use.kind != "number"][
         :MOST_NOTES
     ]
     kept = sum(use.kind != "drop" for use in uses)
     classes = len(set(texts(rows[label].dropna())))
-    what = f'the values of "{label}"' if values else f'"{label}", {classes} classes'
+    what = f'the values of "{label}"' if values else f'"{label}", {count_text(classes, "class", "classes")}'
     options: dict[str, Any] = {"path": path, "label": label}
     if encoding != "utf-8":
         options["encoding"] = encoding
     return TaskDraft(
-        about=f"{len(rows):,} rows: predict {what}, from {kept} columns",
+        about=f"{count_text(len(rows), 'row')}: predict {what}, from {count_text(kept, 'column')}",
         options=options,
         target="values" if values else "classes",
         inputs="numbers",

@@ -22,22 +22,31 @@ SOME_NUMBERS = 10
 
 def is_value(column: Any) -> bool:
     """Whether a label column looks continuous: numbers, of which many differ."""
-    numbers = set(_numbers(column.dropna().drop_duplicates()))
+    numbers = set(numbers_in(column.dropna().drop_duplicates()))
     if not numbers or None in numbers:
         return False
     whole = all(number is not None and number.is_integer() for number in numbers)
     return len(numbers) > (MANY_NUMBERS if whole else SOME_NUMBERS)
 
 
-def _numbers(column: Any) -> list[float | None]:
+def numbers_in(column: Any) -> list[float | None]:
     """Labels as numbers, None for a word; decimal commas, grouped thousands and units are understood if all labels have them."""
+    return _read(column)[0]
+
+
+def decimal_sign(column: Any) -> str:
+    """The decimal sign of a label column, a point unless its numbers can only be read with a comma."""
+    return _read(column)[1]
+
+
+def _read(column: Any) -> tuple[list[float | None], str]:
     found = [_number(text) for text in texts(column)]
     if None in found:
         for decimal in (".", ","):
             values = numbers_of(column, decimal)
             if values is not None and not np.isnan(values).any():
-                return values.tolist()
-    return found
+                return values.tolist(), decimal
+    return found, "."
 
 
 def _number(text: str) -> float | None:
@@ -65,13 +74,13 @@ class ClassTarget:
         return np.array([position[value] for value in texts(column)], dtype=np.int64)
 
 
-def values_of(path: str, column: Any) -> NDArray[np.float64]:
-    """The targets of a regression `(n,)`. Raises `UsageError` for one that is no finite number, naming the line."""
-    found = _numbers(column)
-    for line, (number, text) in enumerate(zip(found, texts(column), strict=True), 2):
+def values_of(path: str, column: Any, *, place: str = "line", first: int = 2) -> NDArray[np.float64]:
+    """The targets of a regression `(n,)`. Raises `UsageError` for one that is no finite number, naming its `place`, counted from `first`."""
+    found = numbers_in(column)
+    for at, (number, text) in enumerate(zip(found, texts(column), strict=True), first):
         if number is None or not np.isfinite(number):
             raise UsageError(
-                f'{path}: column "{column.name}" is "{text[:40]}" in line {line}, no finite number'
+                f'{path}: column "{column.name}" is "{text[:40]}" in {place} {at}, no finite number'
             )
     return np.array(found, dtype=np.float64)
 

@@ -156,9 +156,9 @@ class TextData:
         }
         for part, index in parts.items():
             if len(index) == 0:
-                raise UsageError(
-                    f"{self.where}: no row is left for {part}; every class gives its share of rows to it"
-                )
+                few = len({stratum for _, stratum in names}) == 1
+                why = "there are too few rows" if few else "every class gives its share of rows to it"
+                raise UsageError(f"{self.where}: no row is left for {part}; {why}")
         return parts
 
 
