@@ -37,6 +37,7 @@ def test_shared_folder_whose_making_failed_is_made_anew(store: Shared) -> None:
 
 
 def test_command_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+    commands.boostlora("--version", cwd=tmp_path)  # imports of libraries may set variables, once
     before = Path.cwd(), dict(os.environ), sys.argv, sys.stdout, sys.stderr
     answer = commands.boostlora("chekc", cwd=tmp_path)
     assert (answer.returncode, answer.stdout) == (2, "")
