@@ -8,6 +8,7 @@ from ..analysis.formats import number_text, unit_of
 from ..analysis.run_findings import base_is_best, divergence_lines
 from ..contracts import Metrics
 from ..contracts.records import RoundRecord
+from ..foundation.counts import count_text
 from ..runs.directory import RunDirectory
 from ..sdk.metrics import RECALL, is_regression
 from .columns import percent, rmse_text, span
@@ -50,7 +51,7 @@ def _change_line(records: list[RoundRecord]) -> str:
         change = f"accuracy {percent(first.test.accuracy)} -> {percent(last.test.accuracy)} %"
     loss = f"{first.test.loss:.3f} -> {last.test.loss:.3f}"
     rank = span(list(last.rank.values()))
-    rounds = f"{last.round} round{'s' * (last.round != 1)}"
+    rounds = count_text(last.round, "round")
     return f"test {change}, loss {loss}, in {rounds}; {trained} parameters trained{refits}; rank {rank}"
 
 

@@ -214,7 +214,7 @@ def _verdict(result: Verification) -> str:
     first = result.first
     if first is None:
         return (
-            f"passed: no deviation in {result.rounds} round{'s' * (result.rounds != 1)}"
+            f"passed: no deviation in {count_text(result.rounds, 'round')}"
             if result.findings
             else "nothing was compared"
         )

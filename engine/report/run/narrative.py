@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...analysis.formats import count_text
 from ...analysis.quantities import gained, lost, metrics_of_splits, parameters
 from ...analysis.run_findings import base_is_best, divergence_lines, rival_table
+from ...foundation.counts import count_text
 from ...foundation.shell import command_line
 from ...sdk.metrics import cost
 from ..quantities import MISSING, format_value, in_sentence, quantity, with_unit
@@ -97,7 +97,7 @@ def facts(view: RunView) -> list[tuple[str, str]]:
 
 def _ended(view: RunView) -> str:
     done = max(0, len(view.records) - 1)
-    return f"{state(view)}, {done} of {view.planned} round{'s' * (view.planned != 1)}"
+    return f"{state(view)}, {done} of {count_text(view.planned, 'round')}"
 
 
 def _named(table: Any, keys: tuple[str, ...]) -> str:
