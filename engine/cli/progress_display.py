@@ -86,7 +86,7 @@ def is_terminal(stream: IO[str]) -> bool:
 @contextmanager
 def _plain_lines(work: Work) -> Generator[None]:
     stream = sys.stderr  # code that silences a library replaces sys.stderr for a while
-    lines = PlainLines(work.line, lambda text: print(safe(text), file=stream, flush=True), work.clock)
+    lines = PlainLines(work.line, lambda text: _write_line(stream, text), work.clock)
     with _repeated(lines.tick, WAKE):
         yield
 
@@ -179,3 +179,8 @@ class _Forgiving:
         """Flush."""
         with suppress(OSError, ValueError):
             self._stream.flush()
+
+
+def _write_line(stream: IO[str], text: str) -> None:
+    stream.write(f"{safe(text)}\n")
+    stream.flush()
