@@ -52,6 +52,7 @@ def exported(tmp_path: Path, boostlora: Command) -> tuple[Path, list[dict[str, s
         "init people.csv --label rich",
         "check people.toml",
         "run people.toml --set rounds=2 --set optimizer.steps=5",
+        "report people",
         "predict people new.csv --out predicted.csv",
         "export people --to safetensors --out export",
         "export people --to boost --out people.boost.safetensors",
