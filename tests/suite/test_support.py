@@ -69,3 +69,13 @@ def test_forked_process_that_fails_is_told_with_its_traceback(tmp_path: Path) ->
     answer = forked(2, main, tmp_path)
     assert answer.returncode == 1
     assert answer.stderr.endswith("RuntimeError: no disk\n")
+
+
+def test_lines_of_progress_are_cut_from_what_a_process_prints() -> None:
+    from boostlora.engine.cli.units import duration
+
+    lines = "".join(f"{duration(seconds)} · round 1 of 8\n" for seconds in (5, 70, 7500))
+    assert (
+        commands.PROGRESS.sub("", f"note: a · b\n{lines}error: 5 s · no\n")
+        == "note: a · b\nerror: 5 s · no\n"
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -20,6 +22,9 @@ SCRIPT = Path(sys.executable).with_name("boostlora")
 """The installed console script."""
 PATIENCE = 300.0
 """Seconds after which a process is given up; it bounds a hang, and no process comes near it on a busy machine."""
+
+PROGRESS = re.compile(r"^(?:\d+ h )?(?:\d+ min )?(?:\d+ s )?· .*\n", re.MULTILINE)
+"""A line of progress in a log: how many a process of its own prints depends on the speed of the machine."""
 
 
 class Answer(NamedTuple):
@@ -44,7 +49,7 @@ def boostlora(*arguments: str | Path, cwd: Path | None = None, workers: bool = F
     from boostlora.engine.cli import main
 
     cells = contextlib.nullcontext() if workers else _cells_in_this_process()
-    with cells:
+    with cells, _no_progress_in_logs():
         return _called(main, ["boostlora", *map(str, arguments)], cwd or Path.cwd())
 
 
@@ -63,9 +68,11 @@ def boostlora_process(
     """Start the installed console script, as users do, and wait for its end."""
     command = [SCRIPT, *arguments]
     environment = {**os.environ, **(env or {})}
-    return subprocess.run(
+    done = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
+    done.stderr = PROGRESS.sub("", done.stderr)
+    return done
 
 
 def python(
@@ -77,6 +84,16 @@ def python(
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
+
+
+@contextlib.contextmanager
+def _no_progress_in_logs() -> Iterator[None]:
+    """No lines of progress: how many there are depends on the speed of the machine."""
+    from boostlora.engine.cli import progress_display
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress_display, "FIRST", math.inf)
+        yield
 
 
 @contextlib.contextmanager
