@@ -123,3 +123,21 @@ def test_every_built_in_plugin_of_a_round_is_listed() -> None:
     registry = Registry.load()
     slots = {slot for slot, _ in DEFAULTS}
     assert {(slot, name) for slot in slots for name in registry.entries(slot)} == set(DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("slot", "name", "values"),
+    [
+        ("sampler", "hardest", {"share": 1.01}),
+        ("sampler", "hardest", {"replay": 0.96}),
+        ("sampler", "failures", {"replay": 0.96}),
+        ("sampler", "weighted", {"decay": 1.01}),
+        ("basis", "mixed", {"share": 1.01}),
+        ("merge", "shrinkage", {"rate": -0.01}),
+        ("objective", "grpo", {"group_size": 1}),
+        ("objective", "huber", {"delta": 0.0}),
+    ],
+)
+def test_values_beyond_a_limit_are_refused(slot: str, name: str, values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Registry.load().entries(slot)[name].cls(**values)

@@ -122,3 +122,8 @@ def test_pairs_needed_at_five_percent_have_the_known_values(tests, pairs):
 def test_pairs_needed_refuses_invalid_arguments(alpha, tests):
     with pytest.raises(ValueError, match="must"):
         pairs_needed(alpha, tests)
+
+
+@pytest.mark.parametrize(("pairs", "exact"), [(16, True), (17, False)])
+def test_sign_flip_of_up_to_sixteen_pairs_is_exact(pairs, exact):
+    assert sign_flip(np.arange(1.0, pairs + 1.0)).exact is exact
