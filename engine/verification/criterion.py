@@ -19,8 +19,10 @@ between NumPy and PyTorch on perceptrons (up to 512 wide), MiniLM and SmolLM2.
 **A loss near 0** is the logarithm of a number near 1: `-log p_y = log T + (max z - z_y)`, `T = sum_j exp(z_j - max z) >= 1`. A rounding
 of T changes the loss by about u, however small the loss is. In every precision a batch's loss
 `sum_i w_i l_i / b` may therefore be off by `SUMS * u * sum_i |w_i| / b` more. The yardstick has such errors too, but those of a batch's
-examples may cancel by chance, and the floor is relative to a loss without lower bound. Large logits are no excuse in a batch's: `max z - z_y` is
-as exact as they are, unless `max z` is added to `log T` first, which costs `u max|z|`.
+examples may cancel by chance, and the floor is relative to a loss without lower bound. Large logits do not widen the bound of a batch's loss.
+
+**A loss of single examples** is a difference of logits, and as exact as they are: its error is relative to the largest of 1 nat, the losses
+and the logits. Relative to the losses alone, a correct backend in float32 fails where logits are large and losses are not.
 
 **Singular directions** are determined up to their gaps (Davis and Kahan, 1970; Wedin, 1972): in every precision their sine
 may be `SPECTRAL * sqrt(n) * u * s_1 / gap`, with n the weight's longer side (n roundings add up to about sqrt(n) u). If the
